@@ -1,0 +1,55 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What every test shares: the header, the plot backend, reproducible examples, the real data."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from pytest_astropy_header.display import PYTEST_HEADER_MODULES, TESTED_VERSIONS
+
+import ccdproc_echelle
+
+collect_ignore = ["docs/conf.py"]
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# The same examples in every run; `pytest --hypothesis-profile=explore` looks for new ones.
+settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile("reproducible")
+
+_NO_DATA = "real data not found"
+
+
+def pytest_configure(config):
+    config.option.astropy_header = True
+    PYTEST_HEADER_MODULES.clear()
+    for name in ("numpy", "scipy", "astropy", "ccdproc", "reproject", "matplotlib", "tqdm"):
+        PYTEST_HEADER_MODULES[name] = name
+    TESTED_VERSIONS["ccdproc_echelle"] = getattr(ccdproc_echelle, "__version__", "unknown")
+
+
+def pytest_report_header():
+    return f"ccdproc_echelle from {Path(ccdproc_echelle.__file__).parent}"
+
+
+def pytest_terminal_summary(terminalreporter):
+    skipped = terminalreporter.getreports("skipped")
+    n_skipped = sum(_NO_DATA in str(report.longrepr) for report in skipped)
+    if n_skipped:
+        terminalreporter.section("real data", yellow=True)
+        terminalreporter.line(
+            f"{n_skipped} tests on real data were SKIPPED: the folder was not found. "
+            "Set CCDPROC_ECHELLE_DATA to it."
+        )
+
+
+@pytest.fixture(scope="session")
+def data_dir(pytestconfig) -> Path:
+    """Folder with real frames and order tables; a test that asks for it is skipped without."""
+    default = pytestconfig.rootpath.parent / "shared" / "data"
+    folder = Path(os.environ.get("CCDPROC_ECHELLE_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"{_NO_DATA}: {folder} is not a folder; set CCDPROC_ECHELLE_DATA")
+    return folder

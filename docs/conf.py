@@ -1,0 +1,89 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Sphinx configuration. The environment variable DOCS_OFFLINE=1 builds without a network."""
+
+import builtins
+import os
+import sys
+from importlib.metadata import metadata
+
+from sphinx_astropy.conf.v3 import *
+
+# -- Project ------------------------------------------------------------------
+
+project = "ccdproc_echelle"
+author = metadata(project)["Author"]
+copyright = f"2026, {author}"
+release = metadata(project)["Version"]
+version = release
+html_title = f"{project} {version}"
+html_last_updated_fmt = None  # the same sources give the same pages
+
+# -- Extensions ---------------------------------------------------------------
+
+extensions += ["sphinx_gallery.gen_gallery"]
+exclude_patterns += ["recipes", "generated/recipes/*.ipynb", "generated/recipes/*.py"]
+
+# What tools write goes to one folder, docs/generated.
+automodapi_toctreedirnm = "generated/api"
+automodapi_inheritance_diagram = False
+autodoc_typehints = "none"  # numpydoc's sections give the types, in words
+
+sphinx_gallery_conf = {
+    "examples_dirs": "recipes",
+    "gallery_dirs": "generated/recipes",
+    "filename_pattern": r"[\\/]plot_",
+    "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": ("matplotlib",),
+    "abort_on_example_error": True,
+    "remove_config_comments": True,
+    # no run times: the same sources give the same pages
+    "min_reported_time": float("inf"),
+    "write_computation_times": False,
+    "show_memory": False,
+}
+
+# -- References ---------------------------------------------------------------
+
+nitpicky = True
+
+for unused in ("astropy.org", "h5py", "pythonloc"):
+    intersphinx_mapping.pop(unused, None)
+intersphinx_mapping["ccdproc"] = ("https://ccdproc.readthedocs.io/en/stable/", None)
+
+# numpydoc links the types that are written by their short names here, and no other word.
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"
+numpydoc_xref_aliases = {
+    "CCDData": "astropy.nddata.CCDData",
+    "EchelleOrderTable": "ccdproc_echelle.EchelleOrderTable",
+    "ImageFileCollection": "ccdproc.ImageFileCollection",
+    "MasterFlat": "ccdproc_echelle.MasterFlat",
+    "QTable": "astropy.table.QTable",
+    "Quantity": "astropy.units.Quantity",
+    "ndarray": "numpy.ndarray",
+}
+
+if os.environ.get("DOCS_OFFLINE", "0") not in ("", "0"):
+    # Other projects' pages cannot be asked then, so their names are taken on trust; ours are
+    # checked as always.
+    intersphinx_mapping.clear()
+    elsewhere = "|".join(
+        ["astropy", "ccdproc", "matplotlib", "numpy", "scipy", "python"]
+        + [*sys.stdlib_module_names, *dir(builtins)]
+    )
+    nitpick_ignore_regex = [("(py|std):.*", rf"({elsewhere})([.:].*)?")]
+
+
+def _at_home(app, env, node, contnode):
+    """Find a name of the package that was written without the module that defines it."""
+    if node.get("refdomain") != "py":
+        return None
+    node["refspecific"] = True  # look in every module
+    name = node["reftarget"].removeprefix(f"{project}.")
+    return env.get_domain("py").resolve_xref(
+        env, node["refdoc"], app.builder, node["reftype"], name, node, contnode
+    )
+
+
+def setup(app):
+    app.connect("missing-reference", _at_home)
