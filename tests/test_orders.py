@@ -1,0 +1,548 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Order tables against plain loops over the pixels of the detector."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.nddata import block_reduce
+from astropy.utils.exceptions import AstropyUserWarning
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from ccdproc_echelle import EchelleOrderTable
+
+# ---------------------------------------------------------------------- slow and simple
+
+
+@dataclass
+class Curves:
+    """What an order table was made of: plain powers, and loops that evaluate them."""
+
+    numbers: list
+    ranges: np.ndarray
+    powers: dict
+    shape: tuple
+    axis: int
+
+    def table(self) -> EchelleOrderTable:
+        return EchelleOrderTable.from_polynomials(
+            self.numbers,
+            self.powers["center"],
+            lower=self.powers["lower"],
+            upper=self.powers["upper"],
+            shape=self.shape,
+            dispersion_axis=self.axis,
+            pixel_range=self.ranges,
+        )
+
+    def at(self, name, row, pixel):
+        first, last = self.ranges[row]
+        inside = (first - 0.5 <= pixel) & (pixel <= last + 0.5)
+        value = sum(c * pixel**j for j, c in enumerate(self.powers[name][row]))
+        return np.where(inside, value, np.nan)
+
+    def image(self, value):
+        """An image from ``value(cross, pixel)``."""
+        rows, columns = self.shape
+        return np.array([
+            [value(y, x) if self.axis == 1 else value(x, y) for x in range(columns)]
+            for y in range(rows)
+        ])
+
+    def inner(self, window):
+        def value(cross, pixel):
+            return any(
+                abs(cross - self.at("center", k, pixel)) <= window / 2
+                for k in range(len(self.numbers))
+            )
+
+        return self.image(value)
+
+    def order_map(self, margin=0):
+        def value(cross, pixel):
+            found = [
+                (abs(cross - self.at("center", k, pixel)), number)
+                for k, number in enumerate(self.numbers)
+                if self.at("lower", k, pixel) - margin <= cross
+                and cross <= self.at("upper", k, pixel) + margin
+            ]
+            return min(found)[1] if found else 0
+
+        return self.image(value)
+
+    def coverage(self, n_sub=50):
+        """Thin strips of each pixel, each cut at its own edge positions."""
+        offsets = (np.arange(n_sub) + 0.5) / n_sub - 0.5
+
+        def value(cross, pixel):
+            inside = np.zeros(n_sub)
+            for k in range(len(self.numbers)):
+                top = np.minimum(self.at("upper", k, pixel + offsets), cross + 0.5)
+                bottom = np.maximum(self.at("lower", k, pixel + offsets), cross - 0.5)
+                inside += np.nan_to_num(np.maximum(top - bottom, 0))
+            return inside.mean()
+
+        return self.image(value)
+
+
+def random_curves(seed, axis=None, full=False) -> Curves:
+    """One to three orders that do not overlap, steep or not, on a small detector."""
+    rng = np.random.default_rng(seed)
+    axis = int(rng.integers(2)) if axis is None else axis
+    n_cross, n_pixels, n_orders = rng.integers(30, 41), rng.integers(12, 21), rng.integers(1, 4)
+    slope, bend = rng.uniform(-0.8, 0.8), rng.uniform(-0.003, 0.003)
+    center = np.array([
+        (c + rng.uniform(-1, 1) - slope * n_pixels / 2, slope, bend)
+        for c in np.arange(n_orders) * 12 + rng.uniform(2, 8)
+    ])
+    lower = center - [(rng.uniform(1, 4), rng.uniform(-0.02, 0.02), 0) for _ in center]
+    upper = center + [(rng.uniform(1, 4), rng.uniform(-0.02, 0.02), 0) for _ in center]
+    first = rng.integers(0, n_pixels // 2, n_orders)
+    last = rng.integers(n_pixels // 2 + 1, n_pixels, n_orders)
+    if full:
+        first, last = np.zeros(n_orders), np.full(n_orders, n_pixels - 1)
+    return Curves(
+        numbers=(rng.permutation(n_orders) + rng.integers(1, 100)).tolist(),
+        ranges=np.stack([first, last], axis=1),
+        powers={"center": center, "lower": lower, "upper": upper},
+        shape=(int(n_cross), int(n_pixels)) if axis == 1 else (int(n_pixels), int(n_cross)),
+        axis=axis,
+    )
+
+
+curves = st.integers(0, 10**6).map(random_curves)
+few = settings(max_examples=15)  # the loops are slow
+
+
+def flat_orders(positions=(20, 60), shape=(80, 50), **kwargs):
+    """Horizontal orders without edges."""
+    kwargs = {"dispersion_axis": 1} | kwargs
+    numbers = np.arange(len(positions)) + 1
+    return EchelleOrderTable.from_polynomials(
+        numbers, [[p] for p in positions], shape=shape, **kwargs
+    )
+
+
+# ---------------------------------------------------------------------- evaluation
+
+
+@few
+@given(curves)
+def test_curves_are_the_polynomials_within_the_range_and_nan_outside(truth):
+    orders = truth.table()
+    pixels = np.array([-3.0, 0.0, 2.5, 7.0, 11.49, 30.0])
+    for name in ("center", "lower", "upper"):
+        everywhere = getattr(orders, name)()
+        assert everywhere.shape == (len(truth.numbers), truth.shape[truth.axis])
+        for k in range(len(truth.numbers)):
+            expected = [truth.at(name, k, p) for p in range(truth.shape[truth.axis])]
+            assert_allclose(everywhere[k], expected, atol=1e-11)
+            expected = [truth.at(name, k, p) for p in pixels]
+            assert_allclose(getattr(orders, name)(pixels)[k], expected, atol=1e-11)
+
+
+def test_each_order_at_its_own_pixels():
+    orders = flat_orders(pixel_range=[(0, 20), (30, 49)])
+    assert_allclose(orders.center([[0, 30], [0, 30]]), [[20, np.nan], [np.nan, 60]])
+    assert_allclose(orders.center([[3, 5], [33, 35]]), [[20, 20], [60, 60]])
+
+
+@few
+@given(curves, st.floats(0.3, 9))
+def test_inner_mask(truth, window):
+    assert_array_equal(truth.table().inner_mask(window), truth.inner(window))
+
+
+@few
+@given(curves, st.sampled_from([0, 1.5, -0.7]))
+def test_order_map(truth, margin):
+    assert_array_equal(truth.table().order_map(margin), truth.order_map(margin))
+
+
+@few
+@given(curves, st.floats(3, 12))
+def test_order_map_where_orders_overlap(truth, margin):
+    found = truth.table().order_map(margin)
+    assert_array_equal(found, truth.order_map(margin))
+
+
+def test_overlap_belongs_to_the_nearest_centre():
+    orders = EchelleOrderTable.from_polynomials(
+        [7, 3], [[4.0], [9.0]], lower=[[0.0], [5.0]], upper=[[8.0], [13.0]],
+        shape=(15, 2), dispersion_axis=1,
+    )
+    assert orders.order_map()[:, 0].tolist() == [7] * 7 + [3] * 7 + [0]
+
+
+@few
+@given(curves)
+def test_coverage(truth):
+    assert_allclose(truth.table().coverage(), truth.coverage(), atol=1e-3)
+
+
+def test_coverage_of_steep_edges():
+    truth = Curves(
+        [1], np.array([[0, 9]]), {"center": [[3, 3]], "lower": [[0, 3]], "upper": [[7, 3]]},
+        (45, 10), 1,
+    )
+    assert_allclose(truth.table().coverage(), truth.coverage(n_sub=400), atol=1e-3)
+
+
+def test_coverage_is_never_more_than_the_whole_pixel():
+    orders = EchelleOrderTable.from_polynomials(
+        [1, 2], [[4.0], [6.0]], lower=[[1.25], [3.0]], upper=[[7.0], [9.25]],
+        shape=(12, 3), dispersion_axis=1,
+    )
+    expected = [0, 0.25, 1, 1, 1, 1, 1, 1, 1, 0.75, 0, 0]
+    assert_allclose(orders.coverage(), np.repeat(np.array(expected)[:, None], 3, axis=1))
+
+
+# ---------------------------------------------------------------------- new tables
+
+
+@given(curves, st.integers(2, 3), st.integers(2, 3))
+def test_rebinned_commutes_with_binning_the_image(truth, f_rows, f_columns):
+    orders, factors = truth.table(), (f_rows, f_columns)
+    binned = orders.rebinned(factors)
+    expected = block_reduce(orders.coverage(), factors, func=np.mean)
+    assert binned.shape == expected.shape
+    # an edge may bend within a large pixel
+    assert_allclose(binned.coverage(), expected, atol=5e-3)
+
+
+@given(curves, st.integers(2, 4))
+def test_rebinned_and_back(truth, factor):
+    truth.shape = tuple(factor * n for n in truth.shape)
+    orders = truth.table()
+    back = orders.rebinned(factor).rebinned(1 / factor)
+    assert back.shape == orders.shape
+    assert_allclose(back.center(), orders.center(), atol=1e-9)
+
+
+@pytest.mark.parametrize("factor", [0.1, 1 / 3, 1 / 7, 1 / 49])
+def test_unbinning_gives_whole_pixels(factor):
+    assert flat_orders(shape=(80, 49)).rebinned(factor).shape == (
+        round(80 / factor), round(49 / factor)
+    )
+
+
+@given(curves, st.data())
+def test_cropped_commutes_with_cutting_the_image(truth, data):
+    starts = [data.draw(st.integers(0, n - 2)) for n in truth.shape]
+    stops = [
+        data.draw(st.integers(start + 1, n))
+        for start, n in zip(starts, truth.shape, strict=True)
+    ]
+    slices = tuple(slice(*ends) for ends in zip(starts, stops, strict=True))
+    orders = truth.table()
+    try:
+        cropped = orders.cropped(slices)
+    except ValueError:
+        assert not orders.order_map()[slices].any()
+        return
+    assert cropped.shape == orders.order_map()[slices].shape
+    assert_array_equal(cropped.order_map(), orders.order_map()[slices])
+    kept = orders.select(cropped.order_numbers)  # one that only touches the border is dropped
+    assert_allclose(cropped.coverage(), kept.coverage()[slices], atol=1e-9)
+
+
+def test_cropped_takes_slices_as_numpy_does():
+    orders = flat_orders()
+    assert orders.cropped(np.s_[10:-5, :]).shape == (65, 50)
+    assert_allclose(orders.cropped(np.s_[10:-5, :]).center([0]), [[10], [50]])
+    assert orders.cropped(np.s_[:40, :]).order_numbers.tolist() == [1]
+
+
+@given(curves)
+def test_transposed_commutes_with_transposing_the_image(truth):
+    orders = truth.table()
+    turned = orders.transposed()
+    assert turned.shape == orders.shape[::-1]
+    assert turned.dispersion_axis == 1 - orders.dispersion_axis
+    assert_array_equal(turned.order_map(), orders.order_map().T)
+    assert_array_equal(turned.inner_mask(3), orders.inner_mask(3).T)
+    assert_allclose(turned.coverage(), orders.coverage().T)
+    assert_array_equal(turned.transposed().center(), orders.center())
+
+
+@given(curves, st.integers(1, 4))
+def test_shifted_commutes_with_shifting_the_image(truth, delta):
+    orders = truth.table()
+    cross = 1 - truth.axis
+    for sign in (1, -1):
+        try:
+            shifted = orders.shifted(sign * delta)
+        except ValueError:
+            continue
+        old, new = (np.moveaxis(o.coverage(), cross, 0) for o in (orders, shifted))
+        if sign < 0:
+            old, new = new, old
+        assert_allclose(new[delta:], old[:-delta], atol=1e-9)
+
+
+def test_shifted_by_a_fraction_moves_centres_and_edges():
+    truth = random_curves(3, axis=0, full=True)
+    orders = truth.table()
+    moved = orders.shifted(0.37)
+    for name in ("center", "lower", "upper"):
+        assert_allclose(getattr(moved, name)(), getattr(orders, name)() + 0.37)
+
+
+def test_shifted_off_the_detector():
+    assert flat_orders().shifted(30).order_numbers.tolist() == [1]
+    with pytest.raises(ValueError, match="no order is left"):
+        flat_orders().shifted(100)
+
+
+@given(curves)
+def test_select_and_iteration(truth):
+    orders = truth.table()
+    chosen = truth.numbers[::-1]
+    selected = orders.select(chosen)
+    assert selected.order_numbers.tolist() == chosen
+    assert_array_equal(selected.center(), orders.center()[::-1])
+    assert orders.select(chosen[0]).order_numbers.tolist() == [chosen[0]]
+    assert len(orders) == len(truth.numbers)
+    for k, order in enumerate(orders):
+        assert order.order_numbers.tolist() == [truth.numbers[k]]
+        assert_array_equal(order.upper(), orders.upper()[k : k + 1])
+
+
+def test_with_edges_fits_the_positions_within_the_range():
+    truth = random_curves(11)
+    full = truth.table()
+    bare = EchelleOrderTable.from_polynomials(
+        truth.numbers, truth.powers["center"], shape=truth.shape, dispersion_axis=truth.axis,
+        pixel_range=truth.ranges,
+    )
+    n_pixels = truth.shape[truth.axis]
+    lower, upper = (
+        np.array([[sum(c * p**j for j, c in enumerate(row)) for p in range(n_pixels)]
+                  for row in truth.powers[name]])
+        for name in ("lower", "upper")
+    )
+    outside = np.isnan(bare.center())
+    lower[outside] = -1e6
+    edged = bare.with_edges(lower, upper, degree=2)
+    assert not bare.has_edges and edged.has_edges
+    assert_allclose(edged.lower(), full.lower(), atol=1e-9)
+    assert_allclose(edged.upper(), full.upper(), atol=1e-9)
+    assert_array_equal(edged.center(), bare.center())
+
+
+# ---------------------------------------------------------------------- construction
+
+
+@given(curves)
+def test_from_traces_recovers_polynomials_and_their_range(truth):
+    made = truth.table()
+    traced = EchelleOrderTable.from_traces(
+        truth.numbers, made.center(), lower=made.lower(), upper=made.upper(),
+        shape=truth.shape, dispersion_axis=truth.axis, degree=2,
+    )
+    for name in ("center", "lower", "upper"):
+        assert_allclose(getattr(traced, name)(), getattr(made, name)(), atol=1e-9)
+        assert (traced.table[f"{name}_rms"] < 1e-9 * u.pix).all()
+
+
+def test_from_traces_bridges_gaps_and_takes_masked_arrays():
+    pixels = np.arange(30.0)
+    trace = np.ma.masked_array([10 + 0.1 * pixels], mask=[(pixels < 4) | (pixels == 12)])
+    orders = EchelleOrderTable.from_traces([5], trace, shape=(20, 30), dispersion_axis=1, degree=1)
+    assert np.flatnonzero(np.isnan(orders.center()[0])).tolist() == [0, 1, 2, 3]
+    assert_allclose(orders.center([12]), [[11.2]])
+
+
+def test_from_traces_measures_the_residual():
+    trace = 10 + 0.5 * (-1.0) ** np.arange(100)
+    orders = EchelleOrderTable.from_traces(
+        [1], [trace], shape=None, dispersion_axis=0, degree=0)
+    assert_allclose(orders.table["center_rms"].to_value("pix"), 0.5, rtol=1e-3)
+
+
+def test_high_degrees_are_well_conditioned():
+    pixels = np.arange(4096.0)
+    trace = 500 + 300 * np.cos(pixels / 800)
+    orders = EchelleOrderTable.from_traces(
+        [1], [trace], shape=(1000, 4096), dispersion_axis=1, degree=20)
+    assert_allclose(orders.center()[0], trace, atol=1e-6)
+
+
+def test_tables_cannot_be_changed_from_outside():
+    truth = random_curves(5)
+    source = truth.table().table
+    orders = EchelleOrderTable(source)
+    before = orders.center()
+    source["center"][:] = 0 * u.pix
+    source.meta["dispersion_axis"] = 5
+    copy = orders.table
+    copy["center"][:] = 0 * u.pix
+    copy.meta["shape"] = (1, 1)
+    orders.order_numbers[:] = 99
+    orders.center()[:] = 0
+    orders.shifted(1)
+    orders.transposed()
+    assert_array_equal(orders.center(), before)
+    assert orders.order_numbers.tolist() == truth.numbers
+    assert (orders.shape, orders.dispersion_axis) == (truth.shape, truth.axis)
+
+
+def test_meta_travels_along():
+    table = flat_orders().table
+    table.meta["instrument"] = "SOXS"
+    orders = EchelleOrderTable(table)
+    for made in (orders.shifted(1), orders.transposed(), orders.rebinned(2), orders.select(1)):
+        assert made.table.meta["instrument"] == "SOXS"
+
+
+def test_repr_tells_what_is_inside():
+    assert repr(flat_orders()) == (
+        "<EchelleOrderTable: 2 orders (1 to 2), shape (80, 50), dispersion_axis 1, no edges>"
+    )
+
+
+# ---------------------------------------------------------------------- an unknown detector
+
+
+def test_without_a_shape_only_named_pixels_can_be_evaluated():
+    orders = flat_orders(shape=None, pixel_range=(0, 49))
+    assert_allclose(orders.center([0, 49]), [[20, 20], [60, 60]])
+    for call in (orders.center, lambda: orders.inner_mask(3), lambda: orders.cropped(np.s_[:, :])):
+        with pytest.raises(ValueError, match="detector shape of this order table is unknown"):
+            call()
+
+
+def test_on_detector_binds_an_unknown_shape():
+    orders = flat_orders(shape=None, pixel_range=(0, 49))
+    assert orders.on_detector((80, 50)).shape == (80, 50)
+    assert orders.shape is None
+    bound = flat_orders()
+    assert bound.on_detector((80, 50)).shape == (80, 50)
+
+
+def test_on_detector_refuses_another_detector():
+    with pytest.raises(ValueError, match=r"shape \(80, 50\), the frame has \(40, 50\)"):
+        flat_orders().on_detector((40, 50))
+    with pytest.raises(ValueError, match="no order centre lies on a detector"):
+        flat_orders(shape=None, pixel_range=(0, 49)).on_detector((10, 50))
+
+
+def test_on_detector_warns_of_orders_that_run_past_its_end():
+    orders = flat_orders(shape=None, pixel_range=(0, 49))
+    with pytest.warns(AstropyUserWarning, match=r"run to dispersion pixel 49.*ends at 24"):
+        orders.on_detector((80, 25))
+
+
+# ---------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(("kwargs", "message"), [
+    ({"dispersion_axis": 2}, "dispersion_axis is 2"),
+    ({"dispersion_axis": True}, "dispersion_axis is True"),
+    ({"shape": (80,)}, r"shape is \(80,\)"),
+    ({"shape": (80, 0)}, r"shape is \(80, 0\)"),
+    ({"shape": (80.5, 50)}, r"shape is \(80.5, 50\)"),
+    ({"shape": None}, "pixel_range is needed"),
+    ({"pixel_range": (30, 10)}, "empty pixel range"),
+    ({"pixel_range": (30, 29)}, "empty pixel range"),
+    ({"positions": (20, np.nan)}, r"orders \[2\] have center coefficients"),
+    ({"pixel_range": (0, np.inf)}, "not finite"),
+    ({"lower": [[1], [2]]}, "one edge"),
+    ({"lower": [[1], [2], [3]], "upper": [[1], [2], [3]]}, "lower has shape"),
+    ({"lower": [[25], [55]], "upper": [[15], [65]]}, r"orders \[1\].*upper edge not above"),
+])
+def test_bad_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        flat_orders(**kwargs)
+
+
+@pytest.mark.parametrize(("numbers", "message"), [
+    ([1, 1], "unique"),
+    ([0, 1], "order number 0 is reserved"),
+    ([1.5, 2.0], "expected integers"),
+    ([1], "center has shape"),
+    ([], "center has shape"),
+])
+def test_bad_order_numbers(numbers, message):
+    with pytest.raises(ValueError, match=message):
+        EchelleOrderTable.from_polynomials(
+            numbers, [[20], [60]], shape=(80, 50), dispersion_axis=1)
+
+
+def test_bad_tables():
+    good = flat_orders().table
+    for name in ("order", "pixel_min", "pixel_max", "center"):
+        table = good.copy()
+        del table[name]
+        with pytest.raises(ValueError, match=f"no column '{name}'"):
+            EchelleOrderTable(table)
+    table = good.copy()
+    table["center"] = [20, 60] * u.pix
+    with pytest.raises(ValueError, match="column 'center' has shape"):
+        EchelleOrderTable(table)
+    table = good.copy()
+    table["center"][1] = np.nan * u.pix
+    with pytest.raises(ValueError, match=r"orders \[2\] have coefficients"):
+        EchelleOrderTable(table)
+    table = good.copy()
+    del table.meta["dispersion_axis"]
+    with pytest.raises(ValueError, match="dispersion_axis is None"):
+        EchelleOrderTable(table)
+    with pytest.raises(ValueError, match="empty"):
+        EchelleOrderTable(good[:0])
+    table = good.copy()
+    table["center"] = [[20], [60]] * u.s
+    with pytest.raises(u.UnitConversionError):
+        EchelleOrderTable(table)
+
+
+def test_bad_traces():
+    traces = np.full((2, 50), 20.0)
+    arguments = {"shape": (80, 50), "dispersion_axis": 1}
+    with pytest.raises(ValueError, match=r"have 40 pixels.*expected 50"):
+        EchelleOrderTable.from_traces([1, 2], traces[:, :40], **arguments)
+    traces[1] = np.nan
+    with pytest.raises(ValueError, match="order 2 has no finite center"):
+        EchelleOrderTable.from_traces([1, 2], traces, **arguments)
+    traces[1, 10:14] = 60
+    with pytest.raises(ValueError, match=r"order 2 has 4 finite center.*at least 5"):
+        EchelleOrderTable.from_traces([1, 2], traces, **arguments)
+
+
+@pytest.mark.parametrize("method", ["lower", "upper", "order_map", "coverage"])
+def test_without_edges(method):
+    with pytest.raises(ValueError, match="no edges"):
+        getattr(flat_orders(), method)()
+
+
+@pytest.mark.parametrize("window", [0, -3, np.nan])
+def test_bad_window(window):
+    with pytest.raises(ValueError, match="window is"):
+        flat_orders().inner_mask(window)
+
+
+def test_bad_selection():
+    with pytest.raises(ValueError, match=r"orders \[5\] are not in the table, which has \[1, 2\]"):
+        flat_orders().select([1, 5])
+    with pytest.raises(ValueError, match="unique"):
+        flat_orders().select([1, 1])
+
+
+@pytest.mark.parametrize("slices", [np.s_[::2, :], np.s_[40:10, :], np.s_[90:, :]])
+def test_bad_slices(slices):
+    with pytest.raises(ValueError, match="slices are"):
+        flat_orders().cropped(slices)
+
+
+@pytest.mark.parametrize("factors", [0, -2, (2, 0)])
+def test_bad_factors(factors):
+    with pytest.raises(ValueError, match="factors are"):
+        flat_orders().rebinned(factors)
+
+
+def test_binning_larger_than_the_detector():
+    with pytest.raises(ValueError, match="shape is"):
+        flat_orders().rebinned(100)
