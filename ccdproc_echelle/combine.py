@@ -1,0 +1,613 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Combining frames: row sections stream through the kernel; the two-pass flat."""
+
+import copy
+import difflib
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.table import QTable
+from astropy.utils.exceptions import AstropyUserWarning
+from numpy.typing import ArrayLike, DTypeLike
+
+from ccdproc_echelle.clipping import SigmaClipping, StackCombiner
+from ccdproc_echelle.files import check_output, replacing
+from ccdproc_echelle.frames import (
+    READING_KEYWORDS,
+    Frame,
+    open_frames,
+    uncertainty_array,
+)
+from ccdproc_echelle.levels import InnerOrderScale, measure_levels
+from ccdproc_echelle.orders import EchelleOrderTable
+
+__all__ = ["CombineSettings", "combine_frames", "combine_with_levels", "two_pass_flat_combine"]
+
+# A section of this many bytes is read fast and leaves work for every thread.
+_SECTION_BYTES = 64e6
+
+
+@dataclass(frozen=True)
+class CombineSettings:
+    """
+    The keywords of `ccdproc.combine`, with its names and meaning.
+
+    Unlike there, values are scaled before they are clipped, and all limits refer to scaled values.
+
+    Parameters
+    ----------
+    method : {"average", "median", "sum"}, optional
+        How frames are combined.
+    weights : array, shape (n_frames,) or (n_frames, rows, columns), optional
+        Weights of an average or sum.
+    mem_limit : float, optional
+        Bytes that may be used besides the result.
+    clip_extrema : bool, optional
+        Reject the ``nlow`` lowest and ``nhigh`` highest values of each pixel.
+    nlow, nhigh : int, optional
+        See ``clip_extrema``.
+    minmax_clip : bool, optional
+        Reject values below ``minmax_clip_min`` or above ``minmax_clip_max``.
+    minmax_clip_min, minmax_clip_max : float, optional
+        See ``minmax_clip``.
+    sigma_clip : bool, optional
+        Reject values that deviate from the others.
+    sigma_clip_low_thresh, sigma_clip_high_thresh : float, optional
+        By how many deviations; `None` for no limit.
+    sigma_clip_func : callable or str, optional
+        The centre: ``"median"`` (default), ``"mean"``, or a function such as `numpy.ma.median`.
+    sigma_clip_dev_func : callable or str, optional
+        The deviation: ``"uncertainty"`` (each value's own), ``"mad_std"``, ``"std"`` or a function
+        such as `astropy.stats.mad_std`. Default: the uncertainties where all frames have them,
+        else the median absolute deviation with its factor for small samples.
+    dtype : `numpy.dtype`, optional
+        Floating-point type of the computation and the result. Default: float32 where it holds
+        the input exactly, else float64.
+    combine_uncertainty_function : callable, optional
+        Gives the scatter of a masked stack along ``axis=0``; the uncertainty is that divided by
+        the root of the number of values. Default: the uncertainties of the frames are propagated
+        if all have them, else the sample standard deviation is taken.
+    overwrite_output : bool, optional
+        Whether an existing output file may be replaced.
+    """
+
+    method: str = "average"
+    weights: ArrayLike | None = None
+    mem_limit: float = 16e9
+    clip_extrema: bool = False
+    nlow: int = 1
+    nhigh: int = 1
+    minmax_clip: bool = False
+    minmax_clip_min: float | None = None
+    minmax_clip_max: float | None = None
+    sigma_clip: bool = False
+    sigma_clip_low_thresh: float | None = 3
+    sigma_clip_high_thresh: float | None = 3
+    sigma_clip_func: str | Callable = "median"
+    sigma_clip_dev_func: str | Callable | None = None
+    dtype: DTypeLike | None = None
+    combine_uncertainty_function: Callable | None = None
+    overwrite_output: bool = False
+
+    def __post_init__(self):
+        if not self.mem_limit > 0:
+            raise ValueError(f"mem_limit is {self.mem_limit!r}, expected a number of bytes > 0")
+        if self.dtype is not None and np.dtype(self.dtype) not in (np.float32, np.float64):
+            raise ValueError(f"dtype is {self.dtype!r}, expected float32 or float64")
+        if self.weights is not None and self.method == "median":
+            raise ValueError("weights are of no use to a median; expected method='average'")
+        self.combiner()
+
+    @classmethod
+    def from_keywords(cls, keywords: dict[str, Any]) -> tuple["CombineSettings", dict[str, Any]]:
+        """
+        Sort keywords into settings and keywords of ``CCDData.read``.
+
+        Parameters
+        ----------
+        keywords : dict
+            Keywords of either kind.
+
+        Returns
+        -------
+        settings : `CombineSettings`
+            The settings.
+        reading : dict
+            The other keywords.
+
+        Raises
+        ------
+        TypeError
+            If a keyword is of neither kind; the message names the one that is most like it.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle.combine import CombineSettings
+        >>> CombineSettings.from_keywords({"signma_clip_dev_func": "mad_std"})
+        Traceback (most recent call last):
+        ...
+        TypeError: unknown keyword 'signma_clip_dev_func'; did you mean 'sigma_clip_dev_func'?
+        """
+        known = [field.name for field in fields(cls)]
+        for name in keywords:
+            if name not in known and name not in READING_KEYWORDS:
+                near = difflib.get_close_matches(name, [*known, *READING_KEYWORDS], n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise TypeError(f"unknown keyword {name!r}{hint}")
+        settings = cls(**{name: value for name, value in keywords.items() if name in known})
+        return settings, {n: value for n, value in keywords.items() if n not in known}
+
+    def combiner(self) -> StackCombiner:
+        """
+        The kernel with these settings.
+
+        Returns
+        -------
+        `~ccdproc_echelle.clipping.StackCombiner`
+        """
+        clipping = SigmaClipping(
+            low=_limit(self.sigma_clip_low_thresh, np.inf),
+            high=_limit(self.sigma_clip_high_thresh, np.inf),
+            center=self.sigma_clip_func,
+            deviation=self.sigma_clip_dev_func,
+        )
+        limits = (_limit(self.minmax_clip_min, -np.inf), _limit(self.minmax_clip_max, np.inf))
+        return StackCombiner(
+            method=self.method,
+            n_extreme=(self.nlow, self.nhigh) if self.clip_extrema else (0, 0),
+            limits=limits if self.minmax_clip else (-np.inf, np.inf),
+            sigma_clipping=clipping if self.sigma_clip else None,
+            uncertainty_function=self.combine_uncertainty_function,
+        )
+
+    def weights_of(self, frames: Sequence[Frame]) -> np.ndarray | None:
+        """
+        The weights as an array that fits to the frames.
+
+        Parameters
+        ----------
+        frames : sequence of `Frame`
+            The frames.
+
+        Returns
+        -------
+        array, shape (n_frames,) or (n_frames, rows, columns), or None
+
+        Raises
+        ------
+        ValueError
+            If they do not fit, or one is negative or not finite.
+        """
+        if self.weights is None:
+            return None
+        weights = np.asarray(self.weights, dtype=float)
+        expected = ((len(frames),), (len(frames), *frames[0].shape))
+        if weights.shape not in expected:
+            raise ValueError(
+                f"weights have shape {weights.shape}, expected {expected[0]} or {expected[1]}"
+            )
+        if not (np.isfinite(weights) & (weights >= 0)).all():
+            raise ValueError("weights must be finite and not negative")
+        return weights
+
+
+def combine_frames(
+    img_list: Any,
+    output_file: str | os.PathLike | None = None,
+    *,
+    scale: ArrayLike | Callable | None = None,
+    executor: Executor | None = None,
+    progress_bar: bool = False,
+    **keywords: Any,
+) -> CCDData:
+    """
+    Combine frames: `ccdproc.combine` that scales before it clips and uses the uncertainties.
+
+    Parameters
+    ----------
+    img_list : list, str or `ccdproc.ImageFileCollection`
+        File names (a string may hold several, separated by commas) or
+        `~astropy.nddata.CCDData` objects.
+    output_file : path-like, optional
+        FITS file to be written.
+    scale : array, shape (n_frames,), or callable, optional
+        Factor by which each frame is multiplied first. A callable gets the frame's data and
+        returns its factor; `inner_order_scale` gets the mask as well.
+    executor : `concurrent.futures.Executor`, optional
+        What does the work. Default: threads. The result is the same whichever it is.
+    progress_bar : bool, optional
+        Show progress with tqdm.
+    **keywords
+        Those of `CombineSettings`, which are those of `ccdproc.combine`, and of
+        ``CCDData.read`` (such as ``hdu`` and ``unit``).
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData`
+        In the unit of the frames, with the header of the first frame and ``NCOMBINE`` and
+        ``combined`` added. A pixel is masked (and NaN) where no frame has a good value. The
+        uncertainty is of the frames' type and propagated if all have uncertainties; else it is
+        a `~astropy.nddata.StdDevUncertainty` from the scatter, NaN where fewer than two values
+        were left.
+
+    Raises
+    ------
+    TypeError
+        If a keyword is unknown.
+    ValueError
+        If there is no frame, frames differ in shape or unit, or a setting makes no sense.
+    OSError
+        If a file is missing or broken, or the output exists without ``overwrite_output``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> from ccdproc_echelle import combine_frames
+    >>> frames = [CCDData(np.full((4, 4), level), unit="adu") for level in (1.0, 2.0, 4.0)]
+    >>> combine_frames(frames, scale=[1, 0.5, 0.25]).data.mean()
+    np.float64(1.0)
+    """
+    settings, reading = CombineSettings.from_keywords(keywords)
+    _check_output(output_file, settings)
+    frames = _opened(img_list, reading)
+    stack = _stream(frames, _scales(scale, frames), settings, executor, progress_bar)
+    return _written(_as_ccddata(frames, stack, frames[0].unit), output_file, settings)
+
+
+def two_pass_flat_combine(
+    img_list: Any,
+    orders: EchelleOrderTable,
+    output_file: str | os.PathLike | None = None,
+    *,
+    window: float = 10,
+    n_passes: int = 2,
+    statistic: str = "mean",
+    executor: Executor | None = None,
+    progress_bar: bool = False,
+    **keywords: Any,
+) -> CCDData:
+    """
+    Combine echelle flats whose exposure levels are measured on the order centres, twice.
+
+    The frames are normalised by their mean on the order centres and combined; every original
+    frame is divided by this first master, its level measured again; the frames, normalised by
+    the new levels, are combined to the master. The first master is made at the inner-order
+    pixels only, as only these enter the levels.
+
+    Parameters
+    ----------
+    img_list : list, str or `ccdproc.ImageFileCollection`
+        File names (a string may hold several, separated by commas) or
+        `~astropy.nddata.CCDData` objects: flats without bias and dark.
+    orders : `EchelleOrderTable`
+        The order centres.
+    output_file : path-like, optional
+        FITS file to be written.
+    window : float, optional
+        Full width of the window on the order centre, in pixel along the cross-dispersion axis.
+    n_passes : int, optional
+        How often the levels are measured.
+    statistic : {"mean", "weighted", "median"}, optional
+        What is taken of the ratios to the first master; see `measure_exposure_levels`.
+    executor : `concurrent.futures.Executor`, optional
+        What does the work. Default: threads. The result is the same whichever it is.
+    progress_bar : bool, optional
+        Show progress with tqdm.
+    **keywords
+        Those of `CombineSettings`, which are those of `ccdproc.combine` but ``scale``, and of
+        ``CCDData.read`` (such as ``hdu`` and ``unit``).
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData`
+        The master flat: dimensionless, with mean 1 over the inner-order pixels. Mask and
+        uncertainty as from `combine_frames`. The header is that of the first frame, with
+        ``NCOMBINE``, ``combined`` and the level of each frame (``LEVEL001`` and so on, in
+        the unit of the frames).
+
+    Raises
+    ------
+    TypeError
+        If a keyword is unknown.
+    ValueError
+        If there is no frame, frames differ in shape or unit, the order table does not fit to
+        them, no inner-order pixel is good in all frames, or a level is not positive.
+    OSError
+        If a file is missing or broken, or the output exists without ``overwrite_output``.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If there is only one frame, or only some have uncertainties.
+
+    References
+    ----------
+    SOXS pipeline documentation, recipe ``soxs-mflat``.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle import two_pass_flat_combine
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> simulation = EchelleSimulation(shape=(128, 128), n_orders=3)
+    >>> flat = two_pass_flat_combine(simulation.flats(3), simulation.truth.orders,
+    ...                              sigma_clip=True, sigma_clip_low_thresh=5,
+    ...                              sigma_clip_high_thresh=5)
+    >>> flat.unit, flat.header["NCOMBINE"]
+    (Unit(dimensionless), 3)
+    """
+    if "scale" in keywords:
+        raise TypeError(
+            "two_pass_flat_combine measures the scale itself; combine_frames takes scale="
+        )
+    settings, reading = CombineSettings.from_keywords(keywords)
+    _check_output(output_file, settings)
+    flat, _ = combine_with_levels(
+        _opened(img_list, reading),
+        orders,
+        settings,
+        window=window,
+        n_passes=n_passes,
+        statistic=statistic,
+        executor=executor,
+        progress_bar=progress_bar,
+    )
+    return _written(flat, output_file, settings)
+
+
+def combine_with_levels(
+    frames: Sequence[Frame],
+    orders: EchelleOrderTable,
+    settings: CombineSettings,
+    *,
+    window: float,
+    n_passes: int,
+    statistic: str = "mean",
+    executor: Executor | None = None,
+    progress_bar: bool = False,
+) -> tuple[CCDData, QTable]:
+    """
+    `two_pass_flat_combine` for opened frames, which also returns the levels.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        The frames.
+    orders, window, n_passes, statistic, executor, progress_bar
+        As `two_pass_flat_combine`.
+    settings : `CombineSettings`
+        How frames are combined, in both passes.
+
+    Returns
+    -------
+    flat : `~astropy.nddata.CCDData`
+        The master flat.
+    levels : `~astropy.table.QTable`
+        As from `measure_exposure_levels`.
+    """
+    if settings.method == "sum":
+        raise ValueError("method is 'sum'; a flat needs 'average' or 'median'")
+    if len(frames) == 1:
+        warnings.warn(
+            f"{frames[0].name} is the only frame: nothing can be clipped",
+            AstropyUserWarning,
+            stacklevel=3,
+        )
+    levels = measure_levels(
+        frames,
+        orders.on_detector(frames[0].shape),
+        window=window,
+        n_passes=n_passes,
+        statistic=statistic,
+        combiner=settings.combiner(),
+        weights=settings.weights_of(frames),
+    )
+    scales = 1 / levels["level"].value
+    stack = _stream(frames, scales, settings, executor, progress_bar)
+    flat = _as_ccddata(frames, stack, u.dimensionless_unscaled)
+    _record_levels(flat, levels)
+    return flat, levels
+
+
+# ---------------------------------------------------------------------- at the door
+
+
+def _opened(img_list: Any, reading: dict) -> list[Frame]:
+    frames = open_frames(img_list, **reading)
+    bare = [frame.name for frame in frames if frame.uncertainty_type is None]
+    if 0 < len(bare) < len(frames):
+        warnings.warn(
+            f"{', '.join(bare)} have no uncertainty: those of the other frames are not used",
+            AstropyUserWarning,
+            stacklevel=3,
+        )
+    return frames
+
+
+def _check_output(output_file: Any, settings: CombineSettings) -> None:
+    if output_file is not None:
+        check_output(output_file, overwrite=settings.overwrite_output)
+
+
+def _limit(value: float | None, unlimited: float) -> float:
+    return unlimited if value is None else value
+
+
+def _scales(scale: ArrayLike | Callable | None, frames: Sequence[Frame]) -> np.ndarray:
+    """One finite positive factor for each frame."""
+    if scale is None:
+        return np.ones(len(frames))
+    if isinstance(scale, InnerOrderScale):
+        scale = [scale(frame.ccddata()) for frame in frames]
+    elif callable(scale):
+        scale = [scale(frame.ccddata().data) for frame in frames]
+    scales = np.asarray(scale, dtype=float)
+    if scales.size != len(frames):
+        raise ValueError(
+            f"scale has shape {scales.shape}, expected one number for each of "
+            f"{len(frames)} frames"
+        )
+    scales = scales.ravel()
+    for frame, factor in zip(frames, scales, strict=True):
+        if not (np.isfinite(factor) and factor > 0):
+            raise ValueError(f"the scale of {frame.name} is {factor}, expected a number > 0")
+    return scales
+
+
+# ---------------------------------------------------------------------- streaming
+
+
+class _Combined(NamedTuple):
+    """Images, or the same rows of them: value, variance, number of frames used."""
+
+    value: np.ndarray
+    variance: np.ndarray
+    count: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Task:
+    """The rows that are combined at a time; can be sent to another process."""
+
+    frames: Sequence[Frame]
+    rows: slice
+    scales: np.ndarray
+    weights: np.ndarray | None
+    combiner: StackCombiner
+    dtype: np.dtype
+
+    def run(self) -> _Combined:
+        n_frames, n_columns = len(self.frames), self.frames[0].shape[1]
+        n_rows = self.rows.stop - self.rows.start
+        values = np.empty((n_frames, n_rows, n_columns), dtype=self.dtype)
+        good = np.empty(values.shape, dtype=bool)
+        known = all(frame.uncertainty_type is not None for frame in self.frames)
+        variances = np.empty_like(values) if known else None
+        for i, (frame, scale) in enumerate(
+            zip(self.frames, self.scales.astype(self.dtype), strict=True)
+        ):
+            section = frame.rows(self.rows)
+            np.multiply(section.data, scale, out=values[i], casting="same_kind")
+            good[i] = section.good
+            if known:
+                np.multiply(section.variance, scale**2, out=variances[i], casting="same_kind")
+        stack = self.combiner.combine(
+            values.reshape(n_frames, -1),
+            good.reshape(n_frames, -1),
+            None if variances is None else variances.reshape(n_frames, -1),
+            None if self.weights is None else self.weights.reshape(n_frames, -1),
+        )
+        images = (stack.value, stack.variance, stack.kept.sum(axis=0))
+        return _Combined(*(image.reshape(n_rows, n_columns) for image in images))
+
+
+def _stream(
+    frames: Sequence[Frame],
+    scales: np.ndarray,
+    settings: CombineSettings,
+    executor: Executor | None,
+    progress_bar: bool,
+) -> _Combined:
+    """Combine the frames in sections of rows."""
+    dtype = np.result_type(*(frame.dtype for frame in frames))
+    dtype = np.dtype(settings.dtype or dtype)
+    weights = settings.weights_of(frames)
+    n_workers = os.cpu_count() or 1
+    tasks = [
+        _Task(
+            frames,
+            rows,
+            scales,
+            weights if weights is None or weights.ndim == 1 else weights[:, rows],
+            settings.combiner(),
+            dtype,
+        )
+        for rows in _row_sections(frames, dtype, settings.mem_limit / n_workers)
+    ]
+    parts = _run(tasks, executor, n_workers, progress_bar)
+    return _Combined(*(np.concatenate(images) for images in zip(*parts, strict=True)))
+
+
+def _row_sections(frames: Sequence[Frame], dtype: np.dtype, mem_limit: float) -> list[slice]:
+    """Sections of rows whose stacks stay below a number of bytes."""
+    n_rows, n_columns = frames[0].shape
+    # Values, variances and good pixels, once stacked and once as they are read.
+    per_row = (len(frames) + 2) * n_columns * (2 * dtype.itemsize + 2)
+    budget = mem_limit
+    if all(frame.seekable for frame in frames):
+        budget = min(mem_limit, _SECTION_BYTES)
+    step = int(np.clip(budget // per_row, 1, n_rows))
+    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+
+
+def _run(
+    tasks: Sequence[_Task], executor: Executor | None, n_workers: int, progress_bar: bool
+) -> list[_Combined]:
+    """Results of all tasks in their order; none is left running after an error."""
+    if executor is None:
+        with ThreadPoolExecutor(n_workers) as threads:
+            return _run(tasks, threads, n_workers, progress_bar)
+    futures = [executor.submit(task.run) for task in tasks]
+    try:
+        return [future.result() for future in _progress(futures, progress_bar)]
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+
+
+def _progress(futures: list, progress_bar: bool):
+    if not progress_bar:
+        return futures
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        warnings.warn("no progress bar: tqdm is not installed", AstropyUserWarning, stacklevel=2)
+        return futures
+    return tqdm(futures, desc="combining", unit="section")
+
+
+# ---------------------------------------------------------------------- result
+
+
+def _as_ccddata(frames: Sequence[Frame], combined: _Combined, unit: u.UnitBase) -> CCDData:
+    first = frames[0].ccddata()
+    header = copy.deepcopy(first.header)
+    header["NCOMBINE"] = len(frames)
+    header["combined"] = True
+    types = {frame.uncertainty_type for frame in frames}
+    kind = types.pop() if len(types) == 1 and None not in types else StdDevUncertainty
+    return CCDData(
+        combined.value,
+        unit=unit,
+        uncertainty=kind(uncertainty_array(combined.variance, kind)),
+        mask=combined.count == 0,
+        header=header,
+        wcs=first.wcs,
+    )
+
+
+def _record_levels(flat: CCDData, levels: QTable) -> None:
+    """The level of each frame in the header: LEVEL001 and on, in eight characters."""
+    digits = max(3, len(str(len(levels))))
+    for i, row in enumerate(levels, start=1):
+        key = f"{'LEVEL'[: 8 - digits]}{i:0{digits}d}"
+        flat.header[key] = float(row["level"].value)
+        if isinstance(flat.header, fits.Header):
+            name = os.path.basename(row["frame"])
+            flat.header.comments[key] = f"[{row['level'].unit}] {name}"
+
+
+def _written(ccd: CCDData, output_file: Any, settings: CombineSettings) -> CCDData:
+    if output_file is not None:
+        with replacing(output_file, overwrite=settings.overwrite_output) as temporary:
+            ccd.write(temporary, format="fits")
+    return ccd

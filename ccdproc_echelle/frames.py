@@ -1,0 +1,531 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""One view on every kind of input frame: file names, CCDData, ImageFileCollection."""
+
+import os
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import (
+    CCDData,
+    InverseVariance,
+    NDUncertainty,
+    StdDevUncertainty,
+    VarianceUncertainty,
+)
+from astropy.wcs import FITSFixedWarning
+from ccdproc import ImageFileCollection
+
+__all__ = ["READING_KEYWORDS", "FileFrame", "Frame", "MemoryFrame", "Section", "open_frames", "uncertainty_array",
+           "variance_array"]
+
+# Keywords of CCDData.read that it does not pass on to astropy.io.fits.open.
+_CCDDATA_KEYWORDS = (
+    "hdu", "unit", "hdu_uncertainty", "hdu_mask", "hdu_flags", "key_uncertainty_type",
+    "hdu_psf", "format",
+)
+
+# All keywords of CCDData.read; astropy itself lets unknown ones pass in silence.
+READING_KEYWORDS = (
+    *_CCDDATA_KEYWORDS,
+    "memmap", "lazy_load_hdus", "ignore_missing_simple", "ignore_missing_end", "ignore_blank",
+    "uint", "character_as_bytes", "disable_image_compression", "output_verify", "checksum",
+)
+
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"PK\x03\x04", b"\xfd7zXZ", b"\x1f\x9d")
+
+_UNCERTAINTIES = (StdDevUncertainty, VarianceUncertainty, InverseVariance)
+
+
+class Section(NamedTuple):
+    """
+    Some rows of a frame.
+
+    Attributes
+    ----------
+    data : float array, shape (n_rows, n_columns)
+        Pixel values in the frame's unit.
+    good : bool array, shape (n_rows, n_columns)
+        False where the pixel is masked or its value or variance is not finite.
+    variance : float array, shape (n_rows, n_columns), or None
+        Variances in the frame's squared unit; `None` for frames without uncertainty.
+    """
+
+    data: np.ndarray
+    good: np.ndarray
+    variance: np.ndarray | None
+
+
+class Frame(ABC):
+    """
+    A frame that hands out rows.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it: the file name, or its place in the list.
+    shape : tuple of int
+        Rows and columns.
+    unit : `~astropy.units.Unit`
+        Unit of the data.
+    dtype : `numpy.dtype`
+        Floating-point type that holds the data without loss: float32 or float64.
+    uncertainty_type : type or None
+        Class of its uncertainty.
+    seekable : bool
+        Whether some rows can be read without reading all before them.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    unit: u.UnitBase
+    dtype: np.dtype
+    uncertainty_type: type | None
+    seekable: bool
+
+    @abstractmethod
+    def rows(self, rows: slice) -> Section:
+        """
+        Read some rows.
+
+        Parameters
+        ----------
+        rows : slice
+            Which rows.
+
+        Returns
+        -------
+        `Section`
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read to the end.
+        """
+
+    @abstractmethod
+    def ccddata(self) -> CCDData:
+        """
+        The whole frame.
+
+        Returns
+        -------
+        `~astropy.nddata.CCDData`
+        """
+
+    def _check(self) -> None:
+        if len(self.shape) != 2 or min(self.shape) < 1:
+            raise ValueError(f"{self.name} has shape {self.shape}, expected a 2-D image")
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryFrame(Frame):
+    """
+    A frame in memory, which is not copied.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`
+        The frame.
+    name : str
+        What messages call it.
+
+    Raises
+    ------
+    ValueError
+        If it is not a 2-D image of real numbers, or mask or uncertainty do not fit to it.
+    """
+
+    ccd: CCDData
+    name: str
+    seekable = True
+
+    def __post_init__(self):
+        self._check()
+        if self.ccd.data.dtype.kind not in "fiub":
+            raise ValueError(f"{self.name} holds {self.ccd.data.dtype}, expected real numbers")
+        for part in ("mask", "uncertainty"):
+            value = getattr(self.ccd, part)
+            shape = np.shape(value.array if part == "uncertainty" and value is not None else value)
+            if value is not None and shape not in ((), self.shape):
+                raise ValueError(f"{part} of {self.name} has shape {shape}, expected {self.shape}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.ccd.data.shape
+
+    @property
+    def unit(self) -> u.UnitBase:
+        return self.ccd.unit
+
+    @property
+    def dtype(self) -> np.dtype:
+        return _float_type(self.ccd.data.dtype)
+
+    @property
+    def uncertainty_type(self) -> type | None:
+        return None if self.ccd.uncertainty is None else type(self.ccd.uncertainty)
+
+    def rows(self, rows: slice) -> Section:
+        mask = self.ccd.mask
+        if mask is not None and np.ndim(mask):
+            mask = mask[rows]
+        uncertainty = self.ccd.uncertainty
+        if uncertainty is not None:
+            unit = uncertainty.unit
+            uncertainty = type(uncertainty)(uncertainty.array[rows], unit=unit, copy=False)
+        return _section(self, self.ccd.data[rows], mask, uncertainty)
+
+    def ccddata(self) -> CCDData:
+        return self.ccd
+
+
+@dataclass(frozen=True, eq=False)
+class FileFrame(Frame):
+    """
+    A frame in a FITS file, of which only the wanted rows are read.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    reading : dict
+        Keywords of ``CCDData.read``: ``hdu``, ``unit``, ``hdu_mask``, ``hdu_uncertainty``,
+        ``key_uncertainty_type``, and those of `astropy.io.fits.open`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    OSError
+        If it is not a FITS file.
+    ValueError
+        If it has no 2-D image there, or no unit is known.
+    """
+
+    path: Path
+    reading: dict[str, Any]
+
+    def __post_init__(self):
+        self._check()
+        _ = self.unit
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    @cached_property
+    def _layout(self) -> "_Layout":
+        if not self.path.is_file():
+            raise FileNotFoundError(f"no such file: {self.path}")
+        with _naming(self.path), warnings.catch_warnings():
+            warnings.filterwarnings("error", message="File may have been truncated")
+            with self._open() as hdus:
+                return _layout(hdus, self.path, self.reading)
+
+    @property
+    def seekable(self) -> bool:
+        return self._layout.seekable
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._layout.shape
+
+    @property
+    def unit(self) -> u.UnitBase:
+        return self._layout.unit
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._layout.dtype
+
+    @property
+    def uncertainty_type(self) -> type | None:
+        return self._layout.uncertainty_type
+
+    def rows(self, rows: slice) -> Section:
+        layout = self._layout
+        with _naming(self.path), self._open() as hdus:
+            data = hdus[layout.hdu].section[rows]
+            mask = None if layout.mask is None else hdus[layout.mask].section[rows] != 0
+            uncertainty = None
+            if layout.uncertainty is not None:
+                array = hdus[layout.uncertainty].section[rows]
+                uncertainty = layout.uncertainty_type(array, copy=False)
+        return _section(self, data, mask, uncertainty)
+
+    def ccddata(self) -> CCDData:
+        with _naming(self.path), warnings.catch_warnings():
+            # The celestial WCS of a flat is of no interest, still less what was mended in it.
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            return CCDData.read(self.path, **{"format": "fits"} | self.reading)
+
+    def _open(self) -> fits.HDUList:
+        # Scaled integers (BZERO) cannot be memory-mapped, and sections need no map.
+        options = {key: self.reading[key] for key in self.reading if key not in _CCDDATA_KEYWORDS}
+        return fits.open(self.path, **{"memmap": False} | options)
+
+
+def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
+    """
+    Frames from whatever `ccdproc.combine` accepts.
+
+    Parameters
+    ----------
+    img_list : list, str, `numpy.ndarray` or `ccdproc.ImageFileCollection`
+        File names, `~astropy.nddata.CCDData` objects or both; a string may hold several file
+        names separated by commas.
+    **reading
+        Keywords of ``CCDData.read``.
+
+    Returns
+    -------
+    list of `Frame`
+
+    Raises
+    ------
+    ValueError
+        If there is no frame, or frames differ in shape or unit.
+    TypeError
+        If an item is neither a file name nor a CCDData.
+    FileNotFoundError, OSError
+        If a file is missing or not a readable FITS file.
+    """
+    frames = [
+        MemoryFrame(item, f"frame {i}") if isinstance(item, CCDData) else
+        FileFrame(_as_path(item), reading)
+        for i, item in enumerate(_listed(img_list))
+    ]
+    if not frames:
+        raise ValueError("img_list holds no frames")
+    first = frames[0]
+    for frame in frames[1:]:
+        for quality in ("shape", "unit"):
+            found, expected = getattr(frame, quality), getattr(first, quality)
+            if found != expected:
+                raise ValueError(
+                    f"{frame.name} has {quality} {found}, but {first.name} has {expected}"
+                )
+    return frames
+
+
+def variance_array(uncertainty: NDUncertainty) -> np.ndarray:
+    """
+    The variances of an uncertainty of any type.
+
+    Parameters
+    ----------
+    uncertainty : `~astropy.nddata.NDUncertainty`
+        Standard deviations, variances or inverse variances.
+
+    Returns
+    -------
+    array
+        Variances.
+
+    Examples
+    --------
+    >>> from astropy.nddata import InverseVariance
+    >>> from ccdproc_echelle.frames import variance_array
+    >>> variance_array(InverseVariance([0.25]))
+    array([4.])
+    """
+    array = np.asarray(uncertainty.array)
+    with np.errstate(divide="ignore", over="ignore"):
+        if isinstance(uncertainty, StdDevUncertainty):
+            return array**2
+        if isinstance(uncertainty, InverseVariance):
+            return 1 / array
+    return array
+
+
+def uncertainty_array(variance: np.ndarray, uncertainty_type: type) -> np.ndarray:
+    """
+    The array that an uncertainty of this type holds for these variances.
+
+    Parameters
+    ----------
+    variance : array
+        Variances.
+    uncertainty_type : type
+        `~astropy.nddata.StdDevUncertainty`, `~astropy.nddata.VarianceUncertainty` or
+        `~astropy.nddata.InverseVariance`.
+
+    Returns
+    -------
+    array
+        Standard deviations, variances or inverse variances.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import InverseVariance
+    >>> from ccdproc_echelle.frames import uncertainty_array
+    >>> uncertainty_array(np.array([4.0]), InverseVariance)
+    array([0.25])
+    """
+    if issubclass(uncertainty_type, StdDevUncertainty):
+        return np.sqrt(variance)
+    if issubclass(uncertainty_type, InverseVariance):
+        with np.errstate(divide="ignore"):
+            return 1 / variance
+    return variance
+
+
+# ---------------------------------------------------------------------- input lists
+
+
+def _listed(img_list: Any) -> list:
+    if isinstance(img_list, ImageFileCollection):
+        return img_list.files_filtered(include_path=True).tolist()
+    if isinstance(img_list, str):
+        return [name.strip() for name in img_list.split(",")] if "," in img_list else [img_list]
+    if isinstance(img_list, (CCDData, os.PathLike)):
+        return [img_list]
+    if isinstance(img_list, Iterable):
+        return list(img_list)
+    raise TypeError(
+        f"img_list is a {type(img_list).__name__}; expected file names, CCDData objects or an "
+        "ImageFileCollection"
+    )
+
+
+def _as_path(item: Any) -> Path:
+    if isinstance(item, (str, os.PathLike)):
+        return Path(item)
+    raise TypeError(
+        f"img_list holds a {type(item).__name__}; expected file names or CCDData objects"
+    )
+
+
+# ---------------------------------------------------------------------- sections
+
+
+def _float_type(dtype: np.dtype) -> np.dtype:
+    """Single precision holds 16-bit integers exactly; whatever needs more gets double."""
+    return np.dtype("f4") if np.can_cast(dtype, np.float32) else np.dtype("f8")
+
+
+def _section(frame: Frame, data, mask, uncertainty) -> Section:
+    data = np.asarray(data, dtype=frame.dtype)
+    good = np.isfinite(data)
+    if mask is not None:
+        good &= ~np.asarray(mask, dtype=bool)
+    if uncertainty is None:
+        return Section(data, good, None)
+    variance = _variance(frame, uncertainty)
+    return Section(data, good & np.isfinite(variance), variance)
+
+
+def _variance(frame: Frame, uncertainty) -> np.ndarray:
+    """Variances in the squared unit of the frame, in its floating-point type."""
+    if not isinstance(uncertainty, _UNCERTAINTIES):
+        raise ValueError(
+            f"{frame.name} has uncertainties of type {type(uncertainty).__name__}; expected one of "
+            f"{[kind.__name__ for kind in _UNCERTAINTIES]}"
+        )
+    if (np.asarray(uncertainty.array) < 0).any():
+        found = np.nanmin(uncertainty.array)
+        raise ValueError(f"{frame.name} has a negative uncertainty, {found}; expected >= 0")
+    variance = variance_array(uncertainty).astype(frame.dtype)
+    if uncertainty.unit is not None:
+        factor = _variance_unit(uncertainty).to(frame.unit**2)
+        variance = variance if factor == 1 else variance * frame.dtype.type(factor)
+    return variance
+
+
+def _variance_unit(uncertainty) -> u.UnitBase:
+    if isinstance(uncertainty, StdDevUncertainty):
+        return uncertainty.unit**2
+    if isinstance(uncertainty, InverseVariance):
+        return 1 / uncertainty.unit
+    return uncertainty.unit
+
+
+# ---------------------------------------------------------------------- FITS files
+
+
+
+class _Layout(NamedTuple):
+    """Where the parts of a frame are in its file."""
+
+    hdu: int
+    mask: str | None
+    uncertainty: str | None
+    shape: tuple[int, int]
+    unit: u.UnitBase
+    dtype: np.dtype
+    uncertainty_type: type | None
+    seekable: bool
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a file is read, the error names the file."""
+    try:
+        yield
+    except Exception as error:
+        if str(path) in str(error):
+            raise
+        kind = ValueError if isinstance(error, ValueError) else OSError
+        raise kind(f"{path} cannot be read: {error}") from error
+
+
+def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
+    hdu = hdus.index_of(reading.get("hdu", 0))
+    if hdu == 0 and not hdus[0].shape:
+        hdu = next((i for i, h in enumerate(hdus) if h.is_image and h.shape), 0)
+    if not hdus[hdu].is_image or not hdus[hdu].shape:
+        raise ValueError(f"{path} has no image in HDU {reading.get('hdu', 0)!r}")
+    header = hdus[hdu].header
+    mask = reading.get("hdu_mask", "MASK")
+    uncertainty = reading.get("hdu_uncertainty", "UNCERT")
+    uncertainty = uncertainty if uncertainty is not None and uncertainty in hdus else None
+    return _Layout(
+        hdu=hdu,
+        mask=mask if mask is not None and mask in hdus else None,
+        uncertainty=uncertainty,
+        shape=hdus[hdu].shape,
+        unit=_unit(header, path, reading.get("unit")),
+        dtype=_stored_float_type(header),
+        uncertainty_type=uncertainty and _stored_uncertainty_type(
+            hdus[uncertainty].header, reading.get("key_uncertainty_type", "UTYPE")
+        ),
+        seekable=not _is_compressed(path),
+    )
+
+
+def _unit(header: fits.Header, path: Path, unit: Any) -> u.UnitBase:
+    unit = header.get("BUNIT", "").strip() if unit is None else unit
+    if unit == "":
+        raise ValueError(f"{path} has no BUNIT keyword; give unit=")
+    try:
+        return u.Unit(unit)
+    except ValueError:
+        return u.Unit(unit.lower())  # ADU and ELECTRON are common spellings
+
+
+def _stored_float_type(header: fits.Header) -> np.dtype:
+    integers = {8: "u1", 16: "i2"}
+    bitpix = header.get("ZBITPIX", header["BITPIX"])
+    stored = np.dtype(integers.get(bitpix, "f4" if bitpix == -32 else "f8"))
+    return _float_type(stored)
+
+
+def _stored_uncertainty_type(header: fits.Header, keyword: str) -> type:
+    known = {kind.uncertainty_type: kind for kind in _UNCERTAINTIES}
+    known |= {kind.__name__: kind for kind in _UNCERTAINTIES}
+    return known.get(header.get(keyword), StdDevUncertainty)
+
+
+def _is_compressed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(6).startswith(_COMPRESSED)

@@ -1,0 +1,420 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Exposure levels: how bright a flat is on its order centres."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy.nddata import CCDData
+from astropy.stats import SigmaClip
+from astropy.table import QTable
+from numpy.typing import ArrayLike
+
+from ccdproc_echelle.clipping import (
+    SigmaClipping,
+    StackCombiner,
+)
+from ccdproc_echelle.frames import Frame, open_frames
+from ccdproc_echelle.orders import EchelleOrderTable
+
+__all__ = ["InnerOrderScale", "inner_order_scale", "measure_exposure_levels", "measure_levels"]
+
+# Cosmic rays and dead pixels; the brightness of the orders themselves spans less than this.
+_LEVEL_CLIP = SigmaClip(sigma=5, maxiters=5)
+
+# The first master of `measure_exposure_levels`, where no other is asked for.
+_FIRST_MASTER = StackCombiner(sigma_clipping=SigmaClipping(low=5, high=5))
+
+# Ratios are not taken of pixels below this fraction of the mean: there noise and the smallest
+# offset of a frame's zero point, such as a drift of the bias, are large against the signal.
+_FAINTEST = 0.1
+
+_ROWS_AT_ONCE = 256
+
+
+class InnerOrderScale:
+    """
+    The scale of a frame: one over its exposure level. Made by `inner_order_scale`.
+
+    Parameters
+    ----------
+    orders, window, sigma_clip, mask
+        As `inner_order_scale`.
+    """
+
+    def __init__(self, orders, window, sigma_clip, mask):
+        self.orders = orders
+        self.window = window
+        self.sigma_clip = sigma_clip
+        self.mask = mask
+
+    def __call__(self, frame: CCDData | np.ndarray) -> float:
+        """
+        Measure a frame.
+
+        Parameters
+        ----------
+        frame : `~astropy.nddata.CCDData`, array or masked array, shape (rows, columns)
+            The frame. Masked and non-finite pixels are ignored.
+
+        Returns
+        -------
+        float
+            The number that brings the level of the frame to 1.
+
+        Raises
+        ------
+        ValueError
+            If the frame does not fit to the order table or the mask, no inner-order pixel is
+            good, or the level is not positive.
+        """
+        data = np.ma.asarray(frame.data if isinstance(frame, CCDData) else frame)
+        inner = self.orders.on_detector(data.shape).inner_mask(self.window)
+        for mask in (self.mask, getattr(frame, "mask", None)):
+            if mask is not None:
+                _check_mask(mask, data.shape)
+                inner &= ~np.asarray(mask, dtype=bool)
+        values = np.asarray(data.data[inner], dtype=float)
+        values = values[np.isfinite(values)]
+        if len(values) == 0:
+            raise ValueError(f"no good pixel within the window of {self.window} pixels")
+        level = float(self.sigma_clip(values, masked=False).mean())
+        if not level > 0:
+            raise ValueError(f"the exposure level of the frame is {level}, expected > 0")
+        return 1 / level
+
+
+def inner_order_scale(
+    orders: EchelleOrderTable,
+    *,
+    window: float = 10,
+    sigma_clip: SigmaClip = _LEVEL_CLIP,
+    mask: ArrayLike | None = None,
+) -> InnerOrderScale:
+    """
+    A ``scale`` for `ccdproc.combine` that looks at the order centres only.
+
+    The level of a frame is the sigma-clipped mean of its inner-order pixels, those within
+    ``window / 2`` of an order centre; the scale is one over the level. This is the first
+    normalisation of the SOXS master-flat recipe; `two_pass_flat_combine` does both.
+
+    Parameters
+    ----------
+    orders : `EchelleOrderTable`
+        The order centres.
+    window : float, optional
+        Full width of the window on the order centre, in pixel along the cross-dispersion axis.
+    sigma_clip : `~astropy.stats.SigmaClip`, optional
+        How outliers are rejected before the mean is taken.
+    mask : bool array, shape (rows, columns), optional
+        Pixels to ignore in every frame (True is bad). `ccdproc.combine` hands the bare data to a
+        scale function, without the frame's mask; known bad pixels must be given here.
+
+    Returns
+    -------
+    callable
+        Takes an array or `~astropy.nddata.CCDData` and returns ``1 / level`` as a float.
+
+    Raises
+    ------
+    ValueError
+        If ``window`` is not positive, the mask does not fit to the order table, or (from the
+        callable) the frame does not fit, no pixel is good, or the level is not positive.
+
+    References
+    ----------
+    SOXS pipeline documentation, recipe ``soxs-mflat``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle import EchelleOrderTable, inner_order_scale
+    >>> orders = EchelleOrderTable.from_polynomials(
+    ...     [1], [[50]], shape=(100, 80), dispersion_axis=1)
+    >>> frame = np.full((100, 80), 10.0)
+    >>> frame[40:61] = 500.0
+    >>> inner_order_scale(orders, window=10)(frame)
+    0.002
+    """
+    if not window > 0:
+        raise ValueError(f"window is {window!r}, expected a positive number of pixels")
+    if mask is not None and orders.shape is not None:
+        _check_mask(mask, orders.shape)
+    return InnerOrderScale(orders, window, sigma_clip, mask)
+
+
+def measure_exposure_levels(
+    frames: Any,
+    orders: EchelleOrderTable,
+    *,
+    window: float = 10,
+    n_passes: int = 2,
+    statistic: str = "mean",
+    sigma_clip: SigmaClip = _LEVEL_CLIP,
+    **reading: Any,
+) -> QTable:
+    """
+    Exposure levels of flats, as the two-pass method of the SOXS pipeline finds them.
+
+    The first pass takes the sigma-clipped mean of the inner-order pixels of each frame. Each
+    further pass combines the frames, divided by their levels, into a first master at these
+    pixels, divides the original frames by it and takes the mean of the ratio: now every order
+    counts alike, however bright it is; only pixels below a tenth of the mean are left out. A pixel
+    that is masked or clipped in one frame is left out in all, as different sets of pixels bias
+    the levels.
+
+    Parameters
+    ----------
+    frames : list, str or `ccdproc.ImageFileCollection`
+        As ``img_list`` of `ccdproc.combine`: file names or `~astropy.nddata.CCDData`.
+    orders : `EchelleOrderTable`
+        The order centres.
+    window : float, optional
+        Full width of the window on the order centre, in pixel along the cross-dispersion axis.
+    n_passes : int, optional
+        1: inner-order mean only; 2: the SOXS method; more: iterated further.
+    statistic : {"mean", "weighted", "median"}, optional
+        What is taken of the ratios after the first pass. ``"weighted"`` weighs by their
+        inverse variance (by brightness, if there are no uncertainties): least noise, but it
+        follows the bright orders if the illumination of the frames differs across the detector.
+    sigma_clip : `~astropy.stats.SigmaClip`, optional
+        How outliers are rejected in each pass.
+    **reading
+        Keywords of ``CCDData.read``.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        One row per frame: ``frame`` (name), ``level`` and ``level_uncertainty`` after the last
+        pass (unit of the frames: a frame is its level times the master, whose mean over the
+        inner-order pixels is 1), ``pass_level`` and ``pass_uncertainty`` after each pass,
+        shape ``(n_passes,)``, ``n_pixels`` used and ``n_clipped`` in the last pass. Standard
+        deviations come from the uncertainties of the frames if they have any, else from the
+        scatter of the pixels (which in pass 1 is that of the orders' brightness and far too
+        large).
+
+    Raises
+    ------
+    ValueError
+        If there is no frame, frames or order table do not fit together, no inner-order pixel is
+        good in all frames, or a level is not positive.
+
+    References
+    ----------
+    SOXS pipeline documentation, recipe ``soxs-mflat``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> from ccdproc_echelle import EchelleOrderTable, measure_exposure_levels
+    >>> orders = EchelleOrderTable.from_polynomials(
+    ...     [1], [[50]], shape=(100, 80), dispersion_axis=1)
+    >>> frames = [CCDData(np.full((100, 80), x), unit="adu") for x in (90.0, 110.0)]
+    >>> measure_exposure_levels(frames, orders)["level"]
+    <Quantity [ 90., 110.] adu>
+    """
+    frames = open_frames(frames, **reading)
+    return measure_levels(
+        frames,
+        orders.on_detector(frames[0].shape),
+        window=window,
+        n_passes=n_passes,
+        statistic=statistic,
+        sigma_clip=sigma_clip,
+        combiner=_FIRST_MASTER,
+    )
+
+
+def measure_levels(
+    frames: Sequence[Frame],
+    orders: EchelleOrderTable,
+    *,
+    window: float,
+    n_passes: int,
+    statistic: str,
+    combiner: StackCombiner,
+    sigma_clip: SigmaClip = _LEVEL_CLIP,
+    weights: np.ndarray | None = None,
+) -> QTable:
+    """
+    `measure_exposure_levels` for opened frames and any way to combine the first master.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        The frames.
+    orders : `EchelleOrderTable`
+        The order centres, on the detector of the frames.
+    window, n_passes, statistic, sigma_clip
+        As `measure_exposure_levels`.
+    combiner : `StackCombiner`
+        Makes the first master.
+    weights : float array, shape (n_frames,) or (n_frames, rows, columns), optional
+        Weights of the combiner.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        As `measure_exposure_levels`.
+    """
+    if int(n_passes) != n_passes or n_passes < 1:
+        raise ValueError(f"n_passes is {n_passes!r}, expected a positive integer")
+    if statistic not in _STATISTICS:
+        raise ValueError(f"statistic is {statistic!r}, expected one of {list(_STATISTICS)}")
+    inner = orders.inner_mask(window)
+    pixels = _gather(frames, inner)
+    common = pixels.good.all(axis=0)
+    if not common.any():
+        raise ValueError(_why_no_pixel(frames, pixels.good, window))
+    if weights is not None:
+        weights = weights[:, None] if weights.ndim == 1 else weights[:, inner]
+
+    master = _Master(np.ones(inner.sum()), None)
+    passes = []
+    for number in range(n_passes):
+        usable = common & (master.value > _FAINTEST)
+        ratios = pixels.over(master.value, usable)
+        clipped = np.array([np.ma.getmaskarray(sigma_clip(row)) for row in ratios.data])
+        used = ~clipped.any(axis=0)
+        if number == 0:
+            levels, sigmas = _mean(ratios.selected(used), None)
+        else:
+            levels, sigmas = _STATISTICS[statistic](
+                ratios.selected(used), master.weights(usable)[used]
+            )
+        _check_levels(frames, levels)
+        master, norm = _combined(pixels, levels, combiner, weights)
+        passes.append((levels * norm, sigmas * norm))
+    return _as_table(frames, passes, used.sum(), clipped.sum(axis=1))
+
+
+# ---------------------------------------------------------------------- inner-order pixels
+
+
+class _Pixels(NamedTuple):
+    """Pixels of all frames, one row per frame."""
+
+    data: np.ndarray
+    good: np.ndarray
+    variance: np.ndarray | None
+
+    def over(self, master: np.ndarray, usable: np.ndarray) -> "_Pixels":
+        """Usable pixels divided by the master."""
+        master = master[usable]
+        variance = self.variance
+        return _Pixels(
+            self.data[:, usable] / master,
+            self.good[:, usable],
+            None if variance is None else variance[:, usable] / master**2,
+        )
+
+    def selected(self, which: np.ndarray) -> "_Pixels":
+        return _Pixels(*(None if part is None else part[:, which] for part in self))
+
+
+class _Master(NamedTuple):
+    """The first master at the inner-order pixels, and its variance per frame, if known."""
+
+    value: np.ndarray
+    noise: np.ndarray | None
+
+    def weights(self, usable: np.ndarray) -> np.ndarray:
+        """
+        Inverse variance of the ratios to the master, the same for all frames.
+
+        It is taken from all frames together: the variance of a single noisy pixel goes along
+        with its value, and weights by it would bias the level.
+        """
+        value = self.value[usable]
+        return value if self.noise is None else value**2 / self.noise[usable]
+
+
+def _gather(frames: Sequence[Frame], inner: np.ndarray) -> _Pixels:
+    """The inner-order pixels of all frames."""
+    n_inner = np.count_nonzero(inner)
+    dtype = np.result_type(*(frame.dtype for frame in frames))
+    data = np.empty((len(frames), n_inner), dtype=dtype)
+    good = np.empty(data.shape, dtype=bool)
+    known = all(frame.uncertainty_type is not None for frame in frames)
+    variance = np.empty_like(data) if known else None
+    for i, frame in enumerate(frames):
+        stop = 0
+        step = _ROWS_AT_ONCE if frame.seekable else len(inner)
+        for first in range(0, len(inner), step):
+            rows = slice(first, min(first + step, len(inner)))
+            section = frame.rows(rows)
+            start, stop = stop, stop + np.count_nonzero(inner[rows])
+            data[i, start:stop] = section.data[inner[rows]]
+            good[i, start:stop] = section.good[inner[rows]]
+            if known:
+                variance[i, start:stop] = section.variance[inner[rows]]
+    return _Pixels(data, good, variance)
+
+
+def _combined(pixels, levels, combiner, weights) -> tuple[_Master, float]:
+    """The master at the inner-order pixels with mean 1, and the mean it had."""
+    scales = (1 / levels).astype(pixels.data.dtype)[:, None]
+    variances = None if pixels.variance is None else pixels.variance * scales**2
+    stack = combiner.combine(pixels.data * scales, pixels.good, variances, weights)
+    norm = float(np.nanmean(stack.value, dtype=float))
+    noise = None
+    if variances is not None:
+        noise = np.mean(variances, axis=0, dtype=float) / norm**2
+    return _Master(stack.value / norm, noise), norm
+
+
+# ---------------------------------------------------------------------- statistics
+
+
+def _mean(ratios: _Pixels, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    return _weighted(ratios, np.ones(ratios.data.shape[1]))
+
+
+def _weighted(ratios: _Pixels, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    levels = np.array([np.average(row, weights=weights) for row in ratios.data])
+    squares = ratios.variance
+    if squares is None:
+        squares = (ratios.data - levels[:, None]) ** 2
+    sigmas = np.sqrt((squares * weights**2).sum(axis=1, dtype=float)) / weights.sum()
+    return levels, sigmas
+
+
+def _median(ratios: _Pixels, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    _, sigmas = _mean(ratios, None)
+    return np.median(ratios.data, axis=1).astype(float), sigmas * np.sqrt(np.pi / 2)
+
+
+_STATISTICS = {"mean": _mean, "weighted": _weighted, "median": _median}
+
+
+# ---------------------------------------------------------------------- checks and result
+
+
+def _check_mask(mask: ArrayLike, shape: tuple[int, int]) -> None:
+    if np.shape(mask) not in ((), shape):
+        raise ValueError(f"mask has shape {np.shape(mask)}, expected {shape}")
+
+
+def _why_no_pixel(frames, good, window) -> str:
+    empty = [frame.name for frame, row in zip(frames, good, strict=True) if not row.any()]
+    where = f"in {', '.join(empty)}" if empty else "in all frames together"
+    return f"no good pixel within the window of {window} pixels {where}"
+
+
+def _check_levels(frames, levels) -> None:
+    for frame, level in zip(frames, levels, strict=True):
+        if not (np.isfinite(level) and level > 0):
+            raise ValueError(f"the exposure level of {frame.name} is {level}, expected > 0")
+
+
+def _as_table(frames, passes, n_used, n_clipped) -> QTable:
+    unit = frames[0].unit
+    table = QTable()
+    table["frame"] = [frame.name for frame in frames]
+    table["level"], table["level_uncertainty"] = passes[-1] * unit
+    table["pass_level"] = np.array([levels for levels, _ in passes]).T * unit
+    table["pass_uncertainty"] = np.array([sigmas for _, sigmas in passes]).T * unit
+    table["n_pixels"] = n_used
+    table["n_clipped"] = n_clipped
+    return table
