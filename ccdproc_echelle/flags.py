@@ -1,0 +1,66 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What the bits mean in the flags image of a master flat."""
+
+from enum import IntFlag
+
+__all__ = ["FlatFlag", "flag_cards"]
+
+
+class FlatFlag(IntFlag):
+    """
+    Why a pixel of a master flat is special; a pixel without any of these has flags 0.
+
+    The members are integers, as `astropy.nddata.bitmask` takes them. NumPy promotes them to its
+    default integer, so an image of flags should be of a signed type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata.bitmask import bitfield_to_boolean_mask
+    >>> from ccdproc_echelle.flags import FlatFlag
+    >>> flags = np.zeros(4, dtype=np.int16)
+    >>> flags[0] |= FlatFlag.INTERORDER
+    >>> flags[2:] |= FlatFlag.LOW_SENSITIVITY
+    >>> flags[3] |= FlatFlag.NO_DATA
+    >>> flags
+    array([1, 0, 2, 6], dtype=int16)
+    >>> bitfield_to_boolean_mask(flags, ignore_flags=FlatFlag.INTERORDER)
+    array([False, False,  True,  True])
+    >>> FlatFlag(6)
+    <FlatFlag.LOW_SENSITIVITY|NO_DATA: 6>
+    """
+
+    INTERORDER = 1
+    LOW_SENSITIVITY = 2
+    NO_DATA = 4
+    EXTRAPOLATED_EDGE = 8
+
+
+_MEANINGS = {
+    FlatFlag.INTERORDER: "between the orders",
+    FlatFlag.LOW_SENSITIVITY: "responds less than its surroundings",
+    FlatFlag.NO_DATA: "bad in all input frames",
+    FlatFlag.EXTRAPOLATED_EDGE: "order edge was not measured here",
+}
+
+
+def flag_cards() -> list[tuple[str, str, str]]:
+    """
+    FITS header cards that say what each bit means.
+
+    Returns
+    -------
+    list of (str, str, str)
+        Keyword ``BITn`` for the bit of value ``2**n``, name of the flag, comment.
+
+    Examples
+    --------
+    >>> from astropy.io import fits
+    >>> from ccdproc_echelle.flags import flag_cards
+    >>> header = fits.Header(flag_cards())
+    >>> header["BIT1"], header.comments["BIT1"]
+    ('LOW_SENSITIVITY', 'responds less than its surroundings')
+    """
+    return [
+        (f"BIT{flag.bit_length() - 1}", flag.name, meaning) for flag, meaning in _MEANINGS.items()
+    ]
