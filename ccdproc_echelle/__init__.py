@@ -1,0 +1,29 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Master flats for echelle spectrographs: an extension of ccdproc."""
+
+from ccdproc_echelle.combine import combine_frames, two_pass_flat_combine
+from ccdproc_echelle.edges import detect_order_edges, mask_interorder
+from ccdproc_echelle.flags import FlatFlag
+from ccdproc_echelle.levels import inner_order_scale, measure_exposure_levels
+from ccdproc_echelle.master import MasterFlat, make_master_flat
+from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.response import mask_low_sensitivity
+
+try:
+    from ccdproc_echelle._version import version as __version__
+except ImportError:  # a source tree that was never built or installed
+    __version__ = "unknown"
+
+__all__ = [
+    "EchelleOrderTable",
+    "FlatFlag",
+    "MasterFlat",
+    "combine_frames",
+    "detect_order_edges",
+    "inner_order_scale",
+    "make_master_flat",
+    "mask_interorder",
+    "mask_low_sensitivity",
+    "measure_exposure_levels",
+    "two_pass_flat_combine",
+]

@@ -1,0 +1,297 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""From raw flats to flats: bias and dark subtracted, uncertainty created."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import ccdproc
+import numpy as np
+from astropy import units as u
+from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.time import Time
+from astropy.utils.exceptions import AstropyUserWarning
+
+from ccdproc_echelle.combine import combine_frames
+from ccdproc_echelle.frames import Frame, MemoryFrame
+
+__all__ = ["SharedNoise", "detrend"]
+
+
+@dataclass(frozen=True)
+class SharedNoise:
+    """
+    The noise of bias and dark frames that several flats have in common.
+
+    It is the same in every flat it was subtracted from, so it does not average down as theirs
+    does, and it does not tell a good value from an outlier.
+
+    Parameters
+    ----------
+    variances : list of array, shape (rows, columns)
+        Variance of each calibration frame.
+    coefficients : array, shape (n_flats, n_calibrations)
+        How often it was subtracted from each flat.
+    """
+
+    variances: list[np.ndarray]
+    coefficients: np.ndarray
+
+    def of_average(self, scales: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """
+        The variance it adds to the average of scaled flats.
+
+        Parameters
+        ----------
+        scales : array, shape (n_flats,)
+            Factor by which each flat is multiplied.
+        weights : array, shape (n_flats,), optional
+            Weights of the average.
+
+        Returns
+        -------
+        array, shape (rows, columns)
+        """
+        shares = np.average(self.coefficients * scales[:, None], axis=0, weights=weights)
+        return sum(share**2 * var for share, var in zip(shares, self.variances, strict=True))
+
+
+def detrend(
+    flats: Sequence[Frame],
+    *,
+    bias: Sequence[Frame] = (),
+    dark: Sequence[Frame] = (),
+    gain: float | u.Quantity | None = None,
+    read_noise: float | u.Quantity | None = None,
+) -> tuple[list[Frame], SharedNoise | None]:
+    """
+    Subtract bias and dark from flats and create their uncertainty.
+
+    Of several calibration frames those nearest in time to a flat are taken (by ``MJD-OBS`` or
+    ``DATE-OBS``), and averaged if equally near or of unknown time. With a bias, darks are scaled
+    to the exposure time of the flat (``EXPTIME``); without, a dark carries the bias as well and is
+    subtracted as it is, which is also right for lamp-off frames.
+
+    Parameters
+    ----------
+    flats : sequence of `Frame`
+        Raw flats.
+    bias, dark : sequence of `Frame`, optional
+        Bias and dark (or lamp-off) frames.
+    gain : float or `~astropy.units.Quantity`, optional
+        Electrons per unit of the data.
+    read_noise : float or `~astropy.units.Quantity`, optional
+        Read noise in electrons. With ``gain`` it makes the uncertainty of each flat from its
+        photon and read noise, replacing any it had.
+
+    Returns
+    -------
+    flats : list of `Frame`
+        In memory, with the names they had. Their uncertainty is their own: that of bias and dark
+        is not in it.
+    shared : `SharedNoise` or None
+        The noise of bias and dark; `None` where it is not known.
+
+    Raises
+    ------
+    ValueError
+        If a calibration frame differs in shape or unit from the flats, only one of ``gain`` and
+        ``read_noise`` is given, or one of them is not positive.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If dark and flat differ in exposure time and there is no bias to scale the dark.
+    """
+    noise = _checked_noise(gain, read_noise, flats[0].unit)
+    for kind, frames in (("bias", bias), ("dark", dark)):
+        _check_fit(kind, frames, flats[0])
+    masters = _Masters(bias, dark, noise)
+    detrended, subtracted = [], []
+    for frame in flats:
+        flat, coefficients = masters.subtracted_from(frame)
+        if noise is not None:
+            flat = ccdproc.create_deviation(
+                flat, gain=noise.gain, readnoise=noise.read_noise, disregard_nan=True
+            )
+        detrended.append(MemoryFrame(flat, frame.name))
+        subtracted.append(coefficients)
+    if all(frame.uncertainty_type is None for frame in detrended):
+        return detrended, None
+    return detrended, masters.shared_noise(subtracted)
+
+
+# ---------------------------------------------------------------------- noise
+
+
+class _Noise(NamedTuple):
+    """Gain and read noise with their units."""
+
+    gain: u.Quantity
+    read_noise: u.Quantity
+
+    def variance(self, signal: np.ndarray) -> np.ndarray:
+        """Variance of a signal in the unit of the data."""
+        gain, read_noise = self.gain.value, self.read_noise.value
+        return np.maximum(signal, 0) / gain + (read_noise / gain) ** 2
+
+
+def _checked_noise(gain, read_noise, unit: u.UnitBase) -> _Noise | None:
+    if (gain is None) != (read_noise is None):
+        missing = "gain" if gain is None else "read_noise"
+        raise ValueError(f"{missing} is missing: an uncertainty needs both gain and read_noise")
+    if gain is None:
+        return None
+    noise = _Noise(u.Quantity(gain, u.electron / unit), u.Quantity(read_noise, u.electron))
+    if not (np.isfinite(noise.gain.value) and noise.gain.value > 0):
+        raise ValueError(f"gain is {gain}, expected a positive number")
+    if not (np.isfinite(noise.read_noise.value) and noise.read_noise.value >= 0):
+        raise ValueError(f"read_noise is {read_noise}, expected a number that is not negative")
+    return noise
+
+
+def _check_fit(kind: str, frames: Sequence[Frame], flat: Frame) -> None:
+    for frame in frames:
+        for quality in ("shape", "unit"):
+            found, expected = getattr(frame, quality), getattr(flat, quality)
+            if found != expected:
+                raise ValueError(
+                    f"{kind} {frame.name} has {quality} {found}, the flats have {expected}"
+                )
+
+
+# ---------------------------------------------------------------------- calibration frames
+
+# Which calibration frames were averaged: "bias" or "dark", and their places in the list.
+_Key = tuple[str, tuple[int, ...]]
+
+
+class _Masters:
+    """Averages of the calibration frames that belong together, each made once."""
+
+    def __init__(self, bias: Sequence[Frame], dark: Sequence[Frame], noise: _Noise | None):
+        self._noise = noise
+        self._frames = {
+            kind: [frame.ccddata() for frame in frames]
+            for kind, frames in (("bias", bias), ("dark", dark))
+        }
+        self._made: dict[_Key, CCDData] = {}
+
+    def subtracted_from(self, frame: Frame) -> tuple[CCDData, dict[_Key, float]]:
+        """A flat without bias and dark, and how often each calibration was subtracted."""
+        raw = frame.ccddata()
+        flat = raw.copy()
+        flat.data = raw.data.astype(frame.dtype)
+        coefficients = {}
+        bias, dark = self._nearest("bias", raw.header), self._nearest("dark", raw.header)
+        if bias:
+            flat = ccdproc.subtract_bias(flat, _exact(self._made[bias]))
+            coefficients[bias] = 1.0
+        if dark:
+            master = _exact(self._made[dark])
+            ratio = _exposure_ratio(frame.name, raw, master, scale=bool(bias))
+            coefficients[dark] = ratio
+            if bias:
+                master = ccdproc.subtract_bias(master, _exact(self._made[bias]))
+                coefficients[bias] = 1.0 - ratio
+            flat = ccdproc.subtract_dark(
+                flat, master, data_exposure=ratio * u.s, dark_exposure=1 * u.s, scale=True
+            )
+        flat.data = flat.data.astype(frame.dtype)
+        return flat, coefficients
+
+    def shared_noise(self, subtracted: Sequence[dict[_Key, float]]) -> SharedNoise | None:
+        """The noise of all calibration frames that were subtracted."""
+        if not self._made:
+            return None
+        silent = [kind for kind, frames in self._frames.items() if frames and not self._known(kind)]
+        if silent:
+            warnings.warn(
+                f"the {' and '.join(silent)} frames have no uncertainty: their noise is missing "
+                "in the master; give gain and read_noise",
+                AstropyUserWarning,
+                stacklevel=3,
+            )
+        keys = [key for key in self._made if key[0] not in silent]
+        return SharedNoise(
+            variances=[self._made[key].uncertainty.array.astype(float) ** 2 for key in keys],
+            coefficients=np.array([[used.get(key, 0.0) for key in keys] for used in subtracted]),
+        )
+
+    def _nearest(self, kind: str, header: Any) -> _Key | None:
+        """The calibration frames nearest in time, averaged."""
+        frames = self._frames[kind]
+        if not frames:
+            return None
+        key = kind, _nearest([_time(frame.header) for frame in frames], _time(header))
+        if key not in self._made:
+            self._made[key] = self._average(kind, [frames[i] for i in key[1]])
+        return key
+
+    def _known(self, kind: str) -> bool:
+        """Whether the noise of the frames is known."""
+        return self._noise is not None or all(f.uncertainty is not None for f in self._frames[kind])
+
+    def _average(self, kind: str, frames: list[CCDData]) -> CCDData:
+        if self._noise is not None:
+            frames = [self._with_noise(kind, frame) for frame in frames]
+        if self._known(kind):
+            return combine_frames(
+                frames, sigma_clip=True, sigma_clip_low_thresh=5, sigma_clip_high_thresh=5
+            )
+        # Few frames of unknown noise cannot be clipped; the median leaves cosmic rays out.
+        return combine_frames(frames, method="average" if len(frames) < 3 else "median")
+
+    def _with_noise(self, kind: str, frame: CCDData) -> CCDData:
+        """A bias has read noise only; a dark also that of its charge, which the bias reveals."""
+        signal = np.zeros(frame.shape)
+        bias = self._nearest("bias", frame.header) if kind == "dark" else None
+        if bias:
+            signal = frame.data - self._made[bias].data
+        sigma = np.sqrt(self._noise.variance(signal))
+        noisy = frame.copy()
+        noisy.uncertainty = StdDevUncertainty(sigma.astype(np.float32))
+        return noisy
+
+
+def _exact(ccd: CCDData) -> CCDData:
+    """The frame without its noise, which the flats share and must not count as their own."""
+    return CCDData(ccd.data, unit=ccd.unit, mask=ccd.mask, header=ccd.header)
+
+
+def _time(header: Any) -> float | None:
+    """Start of an exposure as MJD; `None` if it is not told."""
+    for keyword in ("MJD-OBS", "DATE-OBS"):
+        value = header.get(keyword)
+        if value is not None:
+            try:
+                return float(value) if keyword == "MJD-OBS" else Time(value).mjd
+            except ValueError:
+                continue
+    return None
+
+
+def _nearest(times: Sequence[float | None], time: float | None) -> tuple[int, ...]:
+    """Places of the times nearest to a time; all where that cannot be told."""
+    if time is None or None in times:
+        return tuple(range(len(times)))
+    distances = [abs(other - time) for other in times]
+    return tuple(i for i, distance in enumerate(distances) if distance == min(distances))
+
+
+def _exposure_ratio(name: str, flat: CCDData, dark: CCDData, *, scale: bool) -> float:
+    """By what a dark is multiplied to fit to a flat."""
+    times = [ccd.header.get("EXPTIME") for ccd in (flat, dark)]
+    if not all(isinstance(time, (int, float)) and time > 0 for time in times):
+        return 1.0
+    if scale:
+        return times[0] / times[1]
+    if not np.isclose(*times, rtol=0.01):
+        warnings.warn(
+            f"{name} was exposed for {times[0]} s, its dark for {times[1]} s; without a bias the "
+            "dark cannot be scaled and is subtracted as it is",
+            AstropyUserWarning,
+            stacklevel=5,
+        )
+    return 1.0
