@@ -10,7 +10,7 @@ from pytest_astropy_header.display import PYTEST_HEADER_MODULES, TESTED_VERSIONS
 
 import ccdproc_echelle
 
-collect_ignore = ["docs/conf.py"]
+collect_ignore_glob = ["docs/*.py"]
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -19,7 +19,8 @@ settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("reproducible")
 
-_NO_DATA = "real data not found"
+# Also in the reason of every test that is skipped for want of real data.
+_DATA_VARIABLE = "CCDPROC_ECHELLE_DATA"
 
 
 def pytest_configure(config):
@@ -27,7 +28,7 @@ def pytest_configure(config):
     PYTEST_HEADER_MODULES.clear()
     for name in ("numpy", "scipy", "astropy", "ccdproc", "reproject", "matplotlib", "tqdm"):
         PYTEST_HEADER_MODULES[name] = name
-    TESTED_VERSIONS["ccdproc_echelle"] = getattr(ccdproc_echelle, "__version__", "unknown")
+    TESTED_VERSIONS["ccdproc_echelle"] = ccdproc_echelle.__version__
 
 
 def pytest_report_header():
@@ -36,12 +37,12 @@ def pytest_report_header():
 
 def pytest_terminal_summary(terminalreporter):
     skipped = terminalreporter.getreports("skipped")
-    n_skipped = sum(_NO_DATA in str(report.longrepr) for report in skipped)
+    n_skipped = sum(_DATA_VARIABLE in str(report.longrepr) for report in skipped)
     if n_skipped:
         terminalreporter.section("real data", yellow=True)
         terminalreporter.line(
             f"{n_skipped} tests on real data were SKIPPED: the folder was not found. "
-            "Set CCDPROC_ECHELLE_DATA to it."
+            f"Set {_DATA_VARIABLE} to it."
         )
 
 
@@ -49,7 +50,7 @@ def pytest_terminal_summary(terminalreporter):
 def data_dir(pytestconfig) -> Path:
     """Folder with real frames and order tables; a test that asks for it is skipped without."""
     default = pytestconfig.rootpath.parent / "shared" / "data"
-    folder = Path(os.environ.get("CCDPROC_ECHELLE_DATA", default))
+    folder = Path(os.environ.get(_DATA_VARIABLE, default))
     if not folder.is_dir():
-        pytest.skip(f"{_NO_DATA}: {folder} is not a folder; set CCDPROC_ECHELLE_DATA")
+        pytest.skip(f"no real data: {folder} is not a folder; set {_DATA_VARIABLE}")
     return folder

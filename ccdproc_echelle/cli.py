@@ -42,12 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         why). Wrong usage exits with status 2.
     """
     options = _parser().parse_args(arguments)
-    warnings.showwarning = _show_warning
-    try:
-        options.run(options)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"ccdproc-echelle: error: {error}", file=sys.stderr)
-        return 1
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            options.run(options)
+        except (ValueError, TypeError, OSError, ImportError) as error:
+            _print_message("error", error)
+            return 1
     return 0
 
 
@@ -114,7 +115,7 @@ def _flat(options: argparse.Namespace) -> None:
     for path in outputs:
         check_output(path, overwrite=options.overwrite)
     if options.plot is not None:
-        _require_matplotlib()
+        _check_plot(options.plot, options.output)
     reading = {"hdu": options.hdu} | ({} if options.unit is None else {"unit": options.unit})
     orders = EchelleOrderTable.read(
         options.orders,
@@ -153,11 +154,19 @@ def _write(master: MasterFlat, output, plot, *, overwrite: bool) -> None:
         master.write(output, overwrite=overwrite)
 
 
-def _require_matplotlib() -> None:
+def _check_plot(plot: str, output: str) -> None:
+    """Whether there can be a figure in this file."""
     if importlib.util.find_spec("matplotlib") is None:
         raise ImportError(
             "--plot needs matplotlib: python -m pip install 'ccdproc_echelle[plot]'"
         )
+    from matplotlib.figure import Figure  # optional
+
+    known = sorted(Figure().canvas.get_supported_filetypes())
+    if Path(plot).suffix.lower().removeprefix(".") not in known:
+        raise ValueError(f"--plot is {plot}, expected a file name that ends in one of {known}")
+    if Path(plot).resolve() == Path(output).resolve():
+        raise ValueError(f"--plot and --output are the same file, {plot}")
 
 
 def _print_levels(master: MasterFlat) -> None:
@@ -244,5 +253,13 @@ def _compare(master: MasterFlat, simulation: EchelleSimulation) -> None:
     )
 
 
+# ---------------------------------------------------------------------- messages
+
+
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    print(f"ccdproc-echelle: warning: {message}", file=sys.stderr)
+    _print_message("warning", message)
+
+
+def _print_message(kind: str, message: Warning | Exception | str) -> None:
+    """One line, whatever the message is made of."""
+    print(f"ccdproc-echelle: {kind}: {' '.join(str(message).split())}", file=sys.stderr)

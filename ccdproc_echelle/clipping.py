@@ -162,7 +162,8 @@ class SigmaClipping:
             else:
                 width = width * _mad_factors(len(values)).astype(values.dtype)[good.sum(axis=0)]
         low, high = values.dtype.type(self.low), values.dtype.type(self.high)
-        return good & ((values < center - low * width) | (values > center + high * width))
+        with np.errstate(invalid="ignore"):  # no limit and no width: nothing is rejected
+            return good & ((values < center - low * width) | (values > center + high * width))
 
     def _outliers_by_astropy(self, values, good) -> np.ndarray:
         clipped = stats.sigma_clip(
@@ -259,6 +260,8 @@ class StackCombiner:
             kept &= (values >= self.limits[0]) & (values <= self.limits[1])
         if self.sigma_clipping is not None:
             kept &= ~self.sigma_clipping.rejects(values, kept, variances)
+        if weights is not None:
+            kept &= weights > 0
         used = kept if weights is None else kept * weights
         with np.errstate(divide="ignore", invalid="ignore"):
             value = self._value(values, kept, used)
@@ -430,7 +433,6 @@ def median_variance_factors(n_max: int) -> np.ndarray:
 def _median_variance(n: int) -> float:
     """Variance of the median of n standard normal values, from the density of its order."""
     x = np.linspace(-8, 8, 801)
-    step = x[1] - x[0]
     k = (n - 1) // 2  # values below the (lower) middle one
     log_cdf, log_sf, log_pdf = norm.logcdf(x), norm.logsf(x), norm.logpdf(x)
     if n % 2:

@@ -2,7 +2,6 @@
 """Combining frames: row sections stream through the kernel; the two-pass flat."""
 
 import copy
-import difflib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from ccdproc_echelle.files import check_output, replacing
 from ccdproc_echelle.frames import (
     READING_KEYWORDS,
     Frame,
+    check_keywords,
     open_frames,
     uncertainty_array,
 )
@@ -33,6 +33,9 @@ __all__ = ["CombineSettings", "combine_frames", "combine_with_levels", "two_pass
 
 # A section of this many bytes is read fast and leaves work for every thread.
 _SECTION_BYTES = 64e6
+
+# What fits into a FITS card beside a keyword and a number.
+_LONGEST_COMMENT = 47
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,10 @@ class CombineSettings:
             raise ValueError(f"dtype is {self.dtype!r}, expected float32 or float64")
         if self.weights is not None and self.method == "median":
             raise ValueError("weights are of no use to a median; expected method='average'")
+        for name in ("nlow", "nhigh"):
+            number = getattr(self, name)
+            if number is not None and not (isinstance(number, (int, np.integer)) and number >= 0):
+                raise ValueError(f"{name} is {number!r}, expected a number of frames")
         self.combiner()
 
     @classmethod
@@ -137,11 +144,7 @@ class CombineSettings:
         TypeError: unknown keyword 'signma_clip_dev_func'; did you mean 'sigma_clip_dev_func'?
         """
         known = [field.name for field in fields(cls)]
-        for name in keywords:
-            if name not in known and name not in READING_KEYWORDS:
-                near = difflib.get_close_matches(name, [*known, *READING_KEYWORDS], n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise TypeError(f"unknown keyword {name!r}{hint}")
+        check_keywords(keywords, [*known, *READING_KEYWORDS])
         settings = cls(**{name: value for name, value in keywords.items() if name in known})
         return settings, {n: value for n, value in keywords.items() if n not in known}
 
@@ -162,7 +165,7 @@ class CombineSettings:
         limits = (_limit(self.minmax_clip_min, -np.inf), _limit(self.minmax_clip_max, np.inf))
         return StackCombiner(
             method=self.method,
-            n_extreme=(self.nlow, self.nhigh) if self.clip_extrema else (0, 0),
+            n_extreme=(self.nlow or 0, self.nhigh or 0) if self.clip_extrema else (0, 0),
             limits=limits if self.minmax_clip else (-np.inf, np.inf),
             sigma_clipping=clipping if self.sigma_clip else None,
             uncertainty_function=self.combine_uncertainty_function,
@@ -259,6 +262,7 @@ def combine_frames(
     settings, reading = CombineSettings.from_keywords(keywords)
     _check_output(output_file, settings)
     frames = _opened(img_list, reading)
+    _check_frames(frames, settings)
     stack = _stream(frames, _scales(scale, frames), settings, executor, progress_bar)
     return _written(_as_ccddata(frames, stack, frames[0].unit), output_file, settings)
 
@@ -395,6 +399,7 @@ def combine_with_levels(
     """
     if settings.method == "sum":
         raise ValueError("method is 'sum'; a flat needs 'average' or 'median'")
+    _check_frames(frames, settings)
     if len(frames) == 1:
         warnings.warn(
             f"{frames[0].name} is the only frame: nothing can be clipped",
@@ -430,6 +435,21 @@ def _opened(img_list: Any, reading: dict) -> list[Frame]:
             stacklevel=3,
         )
     return frames
+
+
+def _check_frames(frames: Sequence[Frame], settings: CombineSettings) -> None:
+    """Refuse rejections that these frames do not allow."""
+    if settings.sigma_clip and settings.sigma_clip_dev_func == "uncertainty":
+        for frame in frames:
+            if frame.uncertainty_type is None:
+                raise ValueError(
+                    f"sigma_clip_dev_func is 'uncertainty', but {frame.name} has no uncertainty"
+                )
+    n_rejected = (settings.nlow or 0) + (settings.nhigh or 0)
+    if settings.clip_extrema and n_rejected >= len(frames):
+        raise ValueError(
+            f"nlow + nhigh is {n_rejected}, expected less than the number of frames, {len(frames)}"
+        )
 
 
 def _check_output(output_file: Any, settings: CombineSettings) -> None:
@@ -583,6 +603,7 @@ def _as_ccddata(frames: Sequence[Frame], combined: _Combined, unit: u.UnitBase) 
     header = copy.deepcopy(first.header)
     header["NCOMBINE"] = len(frames)
     header["combined"] = True
+    header["BUNIT"] = unit.to_string()
     types = {frame.uncertainty_type for frame in frames}
     kind = types.pop() if len(types) == 1 and None not in types else StdDevUncertainty
     return CCDData(
@@ -602,8 +623,9 @@ def _record_levels(flat: CCDData, levels: QTable) -> None:
         key = f"{'LEVEL'[: 8 - digits]}{i:0{digits}d}"
         flat.header[key] = float(row["level"].value)
         if isinstance(flat.header, fits.Header):
-            name = os.path.basename(row["frame"])
-            flat.header.comments[key] = f"[{row['level'].unit}] {name}"
+            comment = f"[{row['level'].unit}] {os.path.basename(row['frame'])}"
+            comment = comment.encode("ascii", "replace").decode()
+            flat.header.comments[key] = comment[:_LONGEST_COMMENT]
 
 
 def _written(ccd: CCDData, output_file: Any, settings: CombineSettings) -> CCDData:

@@ -18,6 +18,12 @@ from ccdproc_echelle.frames import Frame, MemoryFrame
 
 __all__ = ["SharedNoise", "detrend"]
 
+# Distances in time, in days, that differ by less than a tenth of a second are equal.
+_SAME_TIME = 1e-6
+
+# Exposure times that differ by a smaller fraction are equal.
+_SAME_EXPOSURE = 0.01
+
 
 @dataclass(frozen=True)
 class SharedNoise:
@@ -46,14 +52,17 @@ class SharedNoise:
         ----------
         scales : array, shape (n_flats,)
             Factor by which each flat is multiplied.
-        weights : array, shape (n_flats,), optional
+        weights : array, shape (n_flats,) or (n_flats, rows, columns), optional
             Weights of the average.
 
         Returns
         -------
         array, shape (rows, columns)
         """
-        shares = np.average(self.coefficients * scales[:, None], axis=0, weights=weights)
+        weights = np.ones(len(scales)) if weights is None else np.asarray(weights, dtype=float)
+        with np.errstate(invalid="ignore"):  # NaN where all weights are 0, as in the average
+            weights = weights / weights.sum(axis=0)
+        shares = np.tensordot(self.coefficients * scales[:, None], weights, axes=(0, 0))
         return sum(share**2 * var for share, var in zip(shares, self.variances, strict=True))
 
 
@@ -69,9 +78,9 @@ def detrend(
     Subtract bias and dark from flats and create their uncertainty.
 
     Of several calibration frames those nearest in time to a flat are taken (by ``MJD-OBS`` or
-    ``DATE-OBS``), and averaged if equally near or of unknown time. With a bias, darks are scaled
-    to the exposure time of the flat (``EXPTIME``); without, a dark carries the bias as well and is
-    subtracted as it is, which is also right for lamp-off frames.
+    ``DATE-OBS``), and averaged if equally near or of unknown time. With a bias, darks lose the one
+    nearest to them and are scaled to the exposure time of the flat (``EXPTIME``); without, a dark
+    carries the bias as well and is subtracted as it is, which is also right for lamp-off frames.
 
     Parameters
     ----------
@@ -96,8 +105,9 @@ def detrend(
     Raises
     ------
     ValueError
-        If a calibration frame differs in shape or unit from the flats, only one of ``gain`` and
-        ``read_noise`` is given, or one of them is not positive.
+        If a calibration frame differs in shape or unit from the flats, darks that would be averaged
+        differ in exposure time, only one of ``gain`` and ``read_noise`` is given, or one of them is
+        not positive or of another unit.
 
     Warns
     -----
@@ -143,12 +153,24 @@ def _checked_noise(gain, read_noise, unit: u.UnitBase) -> _Noise | None:
         raise ValueError(f"{missing} is missing: an uncertainty needs both gain and read_noise")
     if gain is None:
         return None
-    noise = _Noise(u.Quantity(gain, u.electron / unit), u.Quantity(read_noise, u.electron))
-    if not (np.isfinite(noise.gain.value) and noise.gain.value > 0):
+    noise = _Noise(
+        _number("gain", gain, u.electron / unit), _number("read_noise", read_noise, u.electron)
+    )
+    if not noise.gain.value > 0:
         raise ValueError(f"gain is {gain}, expected a positive number")
-    if not (np.isfinite(noise.read_noise.value) and noise.read_noise.value >= 0):
+    if not noise.read_noise.value >= 0:
         raise ValueError(f"read_noise is {read_noise}, expected a number that is not negative")
     return noise
+
+
+def _number(name: str, value, unit: u.UnitBase) -> u.Quantity:
+    try:
+        number = u.Quantity(value, unit, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is {value!r}, expected a number in {unit}") from error
+    if number.shape != () or not np.isfinite(number.value):
+        raise ValueError(f"{name} is {value}, expected one finite number")
+    return number
 
 
 def _check_fit(kind: str, frames: Sequence[Frame], flat: Frame) -> None:
@@ -193,8 +215,9 @@ class _Masters:
             ratio = _exposure_ratio(frame.name, raw, master, scale=bool(bias))
             coefficients[dark] = ratio
             if bias:
-                master = ccdproc.subtract_bias(master, _exact(self._made[bias]))
-                coefficients[bias] = 1.0 - ratio
+                own_bias = self._nearest("bias", master.header)
+                master = ccdproc.subtract_bias(master, _exact(self._made[own_bias]))
+                coefficients[own_bias] = coefficients.get(own_bias, 0.0) - ratio
             flat = ccdproc.subtract_dark(
                 flat, master, data_exposure=ratio * u.s, dark_exposure=1 * u.s, scale=True
             )
@@ -214,6 +237,8 @@ class _Masters:
                 stacklevel=3,
             )
         keys = [key for key in self._made if key[0] not in silent]
+        if not keys:
+            return None
         return SharedNoise(
             variances=[self._made[key].uncertainty.array.astype(float) ** 2 for key in keys],
             coefficients=np.array([[used.get(key, 0.0) for key in keys] for used in subtracted]),
@@ -226,7 +251,9 @@ class _Masters:
             return None
         key = kind, _nearest([_time(frame.header) for frame in frames], _time(header))
         if key not in self._made:
-            self._made[key] = self._average(kind, [frames[i] for i in key[1]])
+            nearest = [frames[i] for i in key[1]]
+            _check_one_exposure_time(kind, nearest)
+            self._made[key] = self._average(kind, nearest)
         return key
 
     def _known(self, kind: str) -> bool:
@@ -260,6 +287,17 @@ def _exact(ccd: CCDData) -> CCDData:
     return CCDData(ccd.data, unit=ccd.unit, mask=ccd.mask, header=ccd.header)
 
 
+def _check_one_exposure_time(kind: str, frames: Sequence[CCDData]) -> None:
+    """Only what was exposed alike can be averaged."""
+    times = [frame.header.get("EXPTIME") for frame in frames]
+    known = [time for time in times if isinstance(time, (int, float))]
+    if known and not np.allclose(known, known[0], rtol=_SAME_EXPOSURE, atol=0):
+        raise ValueError(
+            f"{kind} frames that are equally near in time, or of unknown time, were exposed for "
+            f"{sorted(set(known))} s; expected one exposure time"
+        )
+
+
 def _time(header: Any) -> float | None:
     """Start of an exposure as MJD; `None` if it is not told."""
     for keyword in ("MJD-OBS", "DATE-OBS"):
@@ -276,8 +314,8 @@ def _nearest(times: Sequence[float | None], time: float | None) -> tuple[int, ..
     """Places of the times nearest to a time; all where that cannot be told."""
     if time is None or None in times:
         return tuple(range(len(times)))
-    distances = [abs(other - time) for other in times]
-    return tuple(i for i, distance in enumerate(distances) if distance == min(distances))
+    distances = np.abs(np.subtract(times, time))
+    return tuple(np.flatnonzero(distances <= distances.min() + _SAME_TIME).tolist())
 
 
 def _exposure_ratio(name: str, flat: CCDData, dark: CCDData, *, scale: bool) -> float:
@@ -287,7 +325,7 @@ def _exposure_ratio(name: str, flat: CCDData, dark: CCDData, *, scale: bool) -> 
         return 1.0
     if scale:
         return times[0] / times[1]
-    if not np.isclose(*times, rtol=0.01):
+    if not np.isclose(*times, rtol=_SAME_EXPOSURE, atol=0):
         warnings.warn(
             f"{name} was exposed for {times[0]} s, its dark for {times[1]} s; without a bias the "
             "dark cannot be scaled and is subtracted as it is",

@@ -28,6 +28,10 @@ _WIDENINGS = (1, 3, 9)
 # polynomial in a gap, too little to disturb it where there are measurements.
 _MODEL_WEIGHT = 0.1
 
+# What the smooth function of the place on the detector says of a width is uncertain by this much,
+# in pixel; noisier measurements of a width yield to it.
+_WIDTH_UNCERTAINTY = 0.25
+
 # An edge measured in a smaller fraction of the slices is worth a warning.
 _WELL_MEASURED = 0.75
 
@@ -74,7 +78,8 @@ def detect_order_edges(
     An edge that cannot be measured - outside the detector, masked, too faint - is placed at
     the order's width from its opposite edge; where that one is missing as well, symmetrically
     about the order centre, which is corrected by what was measured in the rest of the order. The
-    widths are a smooth function of the position on the detector, fitted to all measured orders.
+    widths are a smooth function of the position on the detector, fitted to all measured orders. The
+    edges of noisy orders are drawn towards that width.
 
     Parameters
     ----------
@@ -139,7 +144,7 @@ def detect_order_edges(
     ``disp-axis-deg`` is ``degree``, ``order-deg`` is ``order_degree``,
     ``poly-fitting-residual-clipping-sigma`` is ``sigma`` and ``poly-clipping-iteration-limit`` is
     ``maxiters``. Unlike there, the edges of each order are fitted on their own, so that the order
-    degree only matters where an edge was not measured.
+    degree only matters where an edge was not measured, or poorly.
 
     .. _soxspipe: https://soxspipe.readthedocs.io
 
@@ -204,7 +209,7 @@ def mask_interorder(
     `~astropy.nddata.CCDData`
         A copy with the same unit, header and WCS. Between the orders the uncertainty is that of an
         exact value: 0, or infinity for an `~astropy.nddata.InverseVariance`. Integer data become
-        float if they cannot hold ``fill_value``.
+        float.
 
     Raises
     ------
@@ -235,8 +240,8 @@ def mask_interorder(
         raise ValueError(f"fill_value is {fill_value!r}, expected a finite number")
     outside = orders.on_detector(flat.shape).order_map(margin) == 0
     result = flat.copy()
-    if result.data.dtype != np.result_type(result.data, np.min_scalar_type(fill_value)):
-        result.data = result.data.astype(np.result_type(result.data, float))
+    if result.data.dtype.kind != "f":
+        result.data = result.data.astype(float)
     result.data[outside] = fill_value
     if result.uncertainty is not None:
         exact = np.inf if isinstance(result.uncertainty, InverseVariance) else 0
@@ -475,8 +480,8 @@ def _rough_edges(smooth: np.ndarray, reach: np.ndarray) -> np.ndarray:
     start, peak = top.argmax(axis=-1), top.max(axis=-1)
     outside = (index >= start[..., None]) & np.isfinite(smooth)
     floor = np.where(outside, smooth, np.inf).min(axis=-1)
-    usable = np.isfinite(peak) & np.isfinite(floor) & (peak > floor)
-    level = np.where(usable, 0.5 * (peak + floor), np.nan)
+    usable = np.isfinite(peak) & np.isfinite(floor)
+    level = 0.5 * (np.where(usable, peak, np.nan) + np.where(usable, floor, np.nan))
     return _first_fall(smooth, start, level)
 
 
@@ -603,13 +608,13 @@ def _with_fitted_edges(orders, pixels, edges, n_cross, degrees, clip) -> Echelle
     if not measured.all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     filled, weights = _filled(offsets, centers, bases, pixels, n_cross, order_degree, clip)
-    for name, offset, kept in zip(("lower", "upper"), filled, measured, strict=True):
+    for side, name in enumerate(("lower", "upper")):
         coefficients = np.array([
-            _least_squares(*order) for order in zip(bases, offset, weights, strict=True)
+            _least_squares(*order) for order in zip(bases, filled[side], weights, strict=True)
         ])
-        residuals = offset - np.einsum("osk,ok->os", bases, coefficients)
+        residuals = offsets[side] - np.einsum("osk,ok->os", bases, coefficients)
         table[name] = _sum_of_series(given, coefficients) * u.pix
-        table[f"{name}_rms"] = _rms(residuals, kept) * u.pix
+        table[f"{name}_rms"] = _rms(residuals) * u.pix
     orders = EchelleOrderTable(table)
     _warn_of_unmeasured(orders, pixels, n_cross, measured)
     return orders
@@ -652,7 +657,8 @@ def _filled(offsets, centers, bases, pixels, n_cross, order_degree, clip):
     Offsets of both edges in all slices, and their weights in the fit of the edges.
 
     A missing edge is placed at the width of the order from the other one; where both are missing,
-    at half that width from the middle of the order.
+    at half that width from the middle of the order. In a noisy order the measured edges are drawn
+    towards this model, as far as it is the more precise of the two.
     """
     along = np.broadcast_to(2 * pixels / max(pixels[-1], 1) - 1, centers.shape)
     place = 2 * centers / n_cross - 1, along
@@ -663,14 +669,18 @@ def _filled(offsets, centers, bases, pixels, n_cross, order_degree, clip):
     seen = np.isfinite(lower)
     middles = 0.5 * (lower + upper)
     default = _smooth_surface(middles, place, order_degree, clip)
+    trust = np.full(seen.shape, _MODEL_WEIGHT)
     for order in np.flatnonzero(seen.any(axis=1)):
         known = seen[order]
         fit = bases[order] @ _least_squares(bases[order], middles[order], known.astype(float))
         default[order] = np.interp(pixels, pixels[known], fit[known])
-    filled = np.stack([np.where(seen, lower, default - widths / 2),
-                       np.where(seen, upper, default + widths / 2)])
-    weights = np.where(seen, 1.0, _MODEL_WEIGHT) * np.isfinite(filled).all(axis=0)
-    return np.nan_to_num(filled), weights
+        variance = 2 * np.mean((middles[order] - fit)[known] ** 2)
+        trust[order, known] = variance / _WIDTH_UNCERTAINTY**2
+    model = np.stack([default - widths / 2, default + widths / 2])
+    measured = np.where(seen, np.stack([lower, upper]), 0)
+    filled = (measured + trust * model) / (seen + trust)
+    usable = np.isfinite(filled).all(axis=0)
+    return np.nan_to_num(filled), (seen + trust) * usable
 
 
 def _smooth_surface(values, place, order_degree, clip) -> np.ndarray:
@@ -700,19 +710,21 @@ def _sum_of_series(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return total
 
 
-def _rms(residuals: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Root mean square of what is kept of each row; NaN where nothing is."""
-    count = kept.sum(axis=1)
-    mean = np.where(kept, residuals**2, 0).sum(axis=1) / np.maximum(count, 1)
-    return np.where(count > 0, np.sqrt(mean), np.nan)
+def _rms(residuals: np.ndarray) -> np.ndarray:
+    """Root mean square of the finite values of each row; NaN where there are none."""
+    finite = np.isfinite(residuals)
+    total = np.where(finite, residuals**2, 0).sum(axis=1)
+    count = finite.sum(axis=1)
+    return np.where(count > 0, np.sqrt(total / np.maximum(count, 1)), np.nan)
 
 
 def _warn_of_unmeasured(orders, pixels, n_cross, measured) -> None:
     """Name the orders of which much is on the detector but was not measured."""
     poor = np.zeros(len(orders), dtype=bool)
-    edges = orders.lower(pixels), orders.upper(pixels)
-    for positions, found in zip(edges, measured, strict=True):
-        visible = (positions > -0.5) & (positions < n_cross - 0.5)
+    lower, upper = orders.lower(pixels), orders.upper(pixels)
+    room = 0.25 * (upper - lower)  # to fall to the background before the detector ends
+    for positions, found in zip((lower, upper), measured, strict=True):
+        visible = (positions > room) & (positions < n_cross - 1 - room)
         poor |= (found & visible).sum(axis=1) < _WELL_MEASURED * visible.sum(axis=1)
     if poor.any():
         warnings.warn(
@@ -720,5 +732,5 @@ def _warn_of_unmeasured(orders, pixels, n_cross, measured) -> None:
             f"than {_WELL_MEASURED:.0%} of the slices; elsewhere they follow from the order "
             "centres and the widths of the other orders, and are uncertain",
             AstropyUserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

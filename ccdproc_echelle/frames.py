@@ -1,10 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """One view on every kind of input frame: file names, CCDData, ImageFileCollection."""
 
+import difflib
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,8 +25,17 @@ from astropy.nddata import (
 from astropy.wcs import FITSFixedWarning
 from ccdproc import ImageFileCollection
 
-__all__ = ["READING_KEYWORDS", "FileFrame", "Frame", "MemoryFrame", "Section", "open_frames", "uncertainty_array",
-           "variance_array"]
+__all__ = [
+    "READING_KEYWORDS",
+    "FileFrame",
+    "Frame",
+    "MemoryFrame",
+    "Section",
+    "check_keywords",
+    "open_frames",
+    "uncertainty_array",
+    "variance_array",
+]
 
 # Keywords of CCDData.read that it does not pass on to astropy.io.fits.open.
 _CCDDATA_KEYWORDS = (
@@ -227,8 +237,9 @@ class FileFrame(Frame):
         if not self.path.is_file():
             raise FileNotFoundError(f"no such file: {self.path}")
         with _naming(self.path), warnings.catch_warnings():
-            warnings.filterwarnings("error", message="File may have been truncated")
+            warnings.filterwarnings("ignore", message="File may have been truncated")
             with self._open() as hdus:
+                _check_length(hdus, self.path)
                 return _layout(hdus, self.path, self.reading)
 
     @property
@@ -266,7 +277,7 @@ class FileFrame(Frame):
         with _naming(self.path), warnings.catch_warnings():
             # The celestial WCS of a flat is of no interest, still less what was mended in it.
             warnings.simplefilter("ignore", FITSFixedWarning)
-            return CCDData.read(self.path, **{"format": "fits"} | self.reading)
+            return CCDData.read(self.path, **{"format": "fits", "unit": self.unit} | self.reading)
 
     def _open(self) -> fits.HDUList:
         # Scaled integers (BZERO) cannot be memory-mapped, and sections need no map.
@@ -295,10 +306,11 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
     ValueError
         If there is no frame, or frames differ in shape or unit.
     TypeError
-        If an item is neither a file name nor a CCDData.
+        If an item is neither a file name nor a CCDData, or a keyword is unknown.
     FileNotFoundError, OSError
         If a file is missing or not a readable FITS file.
     """
+    check_keywords(reading, READING_KEYWORDS)
     frames = [
         MemoryFrame(item, f"frame {i}") if isinstance(item, CCDData) else
         FileFrame(_as_path(item), reading)
@@ -315,6 +327,37 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
                     f"{frame.name} has {quality} {found}, but {first.name} has {expected}"
                 )
     return frames
+
+
+def check_keywords(names: Iterable[str], known: Sequence[str]) -> None:
+    """
+    Refuse unknown keywords, which ccdproc and astropy let pass in silence.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of keywords.
+    known : sequence of str
+        The names that may occur.
+
+    Raises
+    ------
+    TypeError
+        If a keyword is unknown; the message names the one that is most like it.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import READING_KEYWORDS, check_keywords
+    >>> check_keywords(["hdu_mark"], READING_KEYWORDS)
+    Traceback (most recent call last):
+    ...
+    TypeError: unknown keyword 'hdu_mark'; did you mean 'hdu_mask'?
+    """
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"unknown keyword {name!r}{hint}")
 
 
 def variance_array(uncertainty: NDUncertainty) -> np.ndarray:
@@ -385,9 +428,9 @@ def uncertainty_array(variance: np.ndarray, uncertainty_type: type) -> np.ndarra
 
 def _listed(img_list: Any) -> list:
     if isinstance(img_list, ImageFileCollection):
-        return img_list.files_filtered(include_path=True).tolist()
+        return list(img_list.files_filtered(include_path=True))
     if isinstance(img_list, str):
-        return [name.strip() for name in img_list.split(",")] if "," in img_list else [img_list]
+        return [name.strip() for name in img_list.split(",") if name.strip()]
     if isinstance(img_list, (CCDData, os.PathLike)):
         return [img_list]
     if isinstance(img_list, Iterable):
@@ -479,8 +522,18 @@ def _naming(path: Path) -> Iterator[None]:
         raise kind(f"{path} cannot be read: {error}") from error
 
 
+def _check_length(hdus: fits.HDUList, path: Path) -> None:
+    """Refuse a file that ends before its last HDU does; a compressed one fails when it is read."""
+    last = hdus[-1].fileinfo()
+    found, expected = path.stat().st_size, last["datLoc"] + last["datSpan"]
+    if found < expected and not _is_compressed(path):
+        raise OSError(f"{path} is truncated: it has {found} bytes, expected {expected}")
+
+
 def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
     hdu = hdus.index_of(reading.get("hdu", 0))
+    if hdu >= len(hdus):
+        raise ValueError(f"{path} has no HDU {hdu}, only {len(hdus)}")
     if hdu == 0 and not hdus[0].shape:
         hdu = next((i for i, h in enumerate(hdus) if h.is_image and h.shape), 0)
     if not hdus[hdu].is_image or not hdus[hdu].shape:
@@ -504,11 +557,11 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
 
 
 def _unit(header: fits.Header, path: Path, unit: Any) -> u.UnitBase:
-    unit = header.get("BUNIT", "").strip() if unit is None else unit
-    if unit == "":
+    unit = header.get("BUNIT") if unit is None else unit
+    if unit is None:
         raise ValueError(f"{path} has no BUNIT keyword; give unit=")
     try:
-        return u.Unit(unit)
+        return u.Unit(CCDData.known_invalid_fits_unit_strings.get(unit, unit))
     except ValueError:
         return u.Unit(unit.lower())  # ADU and ELECTRON are common spellings
 

@@ -191,10 +191,12 @@ def measure_exposure_levels(
         shape ``(n_passes,)``, ``n_pixels`` used and ``n_clipped`` in the last pass. Standard
         deviations come from the uncertainties of the frames if they have any, else from the
         scatter of the pixels (which in pass 1 is that of the orders' brightness and far too
-        large).
+        large); of one frame alone this is NaN after further passes.
 
     Raises
     ------
+    TypeError
+        If a keyword is unknown.
     ValueError
         If there is no frame, frames or order table do not fit together, no inner-order pixel is
         good in all frames, or a level is not positive.
@@ -258,7 +260,7 @@ def measure_levels(
     `~astropy.table.QTable`
         As `measure_exposure_levels`.
     """
-    if int(n_passes) != n_passes or n_passes < 1:
+    if not isinstance(n_passes, (int, np.integer)) or n_passes < 1:
         raise ValueError(f"n_passes is {n_passes!r}, expected a positive integer")
     if statistic not in _STATISTICS:
         raise ValueError(f"statistic is {statistic!r}, expected one of {list(_STATISTICS)}")
@@ -283,6 +285,8 @@ def measure_levels(
             levels, sigmas = _STATISTICS[statistic](
                 ratios.selected(used), master.weights(usable)[used]
             )
+            if pixels.variance is None:
+                sigmas = sigmas * _lost_scatter(len(frames))
         _check_levels(frames, levels)
         master, norm = _combined(pixels, levels, combiner, weights)
         passes.append((levels * norm, sigmas * norm))
@@ -327,7 +331,10 @@ class _Master(NamedTuple):
         with its value, and weights by it would bias the level.
         """
         value = self.value[usable]
-        return value if self.noise is None else value**2 / self.noise[usable]
+        if self.noise is None:
+            return value
+        with np.errstate(divide="ignore"):
+            return value**2 / self.noise[usable]
 
 
 def _gather(frames: Sequence[Frame], inner: np.ndarray) -> _Pixels:
@@ -357,6 +364,10 @@ def _combined(pixels, levels, combiner, weights) -> tuple[_Master, float]:
     scales = (1 / levels).astype(pixels.data.dtype)[:, None]
     variances = None if pixels.variance is None else pixels.variance * scales**2
     stack = combiner.combine(pixels.data * scales, pixels.good, variances, weights)
+    if not stack.kept.any():
+        raise ValueError(
+            "clipping leaves no inner-order pixel; its limits refer to frames with a level of 1"
+        )
     norm = float(np.nanmean(stack.value, dtype=float))
     noise = None
     if variances is not None:
@@ -381,8 +392,15 @@ def _weighted(ratios: _Pixels, weights: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _median(ratios: _Pixels, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The noisiest pixels dominate the error of the mean, but not that of the median."""
     _, sigmas = _mean(ratios, None)
-    return np.median(ratios.data, axis=1).astype(float), sigmas * np.sqrt(np.pi / 2)
+    gain = np.sqrt(weights).mean() * np.sqrt((1 / weights).mean())
+    return np.median(ratios.data, axis=1).astype(float), sigmas * np.sqrt(np.pi / 2) / gain
+
+
+def _lost_scatter(n_frames: int) -> float:
+    """A frame scatters less about a master that holds its own noise; one frame, not at all."""
+    return np.sqrt(n_frames / (n_frames - 1)) if n_frames > 1 else np.nan
 
 
 _STATISTICS = {"mean": _mean, "weighted": _weighted, "median": _median}

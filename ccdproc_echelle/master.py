@@ -2,6 +2,7 @@
 """The whole recipe: raw flats in, master flat out; and the product it makes."""
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import QTable
+from astropy.wcs import FITSFixedWarning
 
 from ccdproc_echelle.combine import CombineSettings, combine_with_levels
 from ccdproc_echelle.detrending import detrend
@@ -93,14 +95,17 @@ class MasterFlat:
         ValueError
             If it lacks one of the extensions of a master flat.
         """
-        with fits.open(path, memmap=False) as hdus:
+        with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
+            # The celestial WCS of a flat is of no interest, still less what was mended in it.
+            warnings.simplefilter("ignore", FITSFixedWarning)
             missing = [name for name in ("FLAGS", "ORDERS", "LEVELS") if name not in hdus]
             if missing:
                 raise ValueError(f"{path} is no master flat: it has no extension {missing[0]}")
             flags = hdus["FLAGS"].data.astype(np.int16)
             orders, levels = _read_orders(hdus["ORDERS"]), QTable.read(hdus["LEVELS"])
+            flat = CCDData.read(path, format="fits")
         levels.meta.clear()
-        return cls(CCDData.read(path, format="fits"), orders, levels, flags)
+        return cls(flat, orders, levels, flags)
 
 
 def make_master_flat(
@@ -189,6 +194,9 @@ def make_master_flat(
     settings, reading = CombineSettings.from_keywords(keywords | clipping)
     raw = open_frames(img_list, **reading)
     orders = orders.on_detector(raw[0].shape)
+    # Asked for their errors, before any frame is read.
+    orders.inner_mask(window)
+    settings.weights_of(raw)
     flats, shared = detrend(
         raw,
         bias=[] if bias is None else open_frames(bias, **reading),

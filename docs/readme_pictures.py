@@ -1,0 +1,38 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Draw the pictures of README.rst again: ``python docs/readme_pictures.py``."""
+
+import runpy
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import matplotlib
+import matplotlib.pyplot as plt
+from PIL import Image
+
+from ccdproc_echelle import MasterFlat
+from ccdproc_echelle.cli import main as ccdproc_echelle
+from ccdproc_echelle.plotting import plot_summary
+
+DOCS = Path(__file__).parent
+
+
+def main() -> None:
+    """Draw all of them."""
+    matplotlib.use("Agg")
+    runpy.run_path(str(DOCS / "recipes" / "plot_drop_in.py"))
+    _save(plt.figure(2), "drop_in.png")
+    with TemporaryDirectory() as folder:
+        ccdproc_echelle(["demo", "--folder", folder, "--overwrite"])
+        _save(plot_summary(MasterFlat.read(Path(folder, "master.fits"))), "summary.png")
+
+
+def _save(figure, name: str) -> None:
+    """As a small PNG: 256 colours are enough."""
+    buffer = BytesIO()
+    figure.savefig(buffer, dpi=80)
+    Image.open(buffer).convert("RGB").quantize(256).save(DOCS / "_static" / name, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+The master-flat recipe, step by step
+====================================
+
+The method is that of the SOXS pipeline (`soxspipe <https://soxspipe.readthedocs.io>`_, recipe
+``soxs_mflat``): levels from the order centres, a first master, levels again from the ratio to it,
+the final master, order edges, inter-order area, low-sensitivity pixels. ``make_master_flat`` does
+all of it in one call; here each step is done on its own, with a figure, on frames whose truth is
+known.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from ccdproc_echelle import (
+    EchelleOrderTable,
+    combine_frames,
+    detect_order_edges,
+    inner_order_scale,
+    make_master_flat,
+    mask_interorder,
+    mask_low_sensitivity,
+    measure_exposure_levels,
+    two_pass_flat_combine,
+)
+from ccdproc_echelle.plotting import plot_cross_section, plot_levels, plot_orders
+from ccdproc_echelle.simulation import EchelleSimulation
+
+ORANGE, BLUE, VERMILLION = "#E69F00", "#0072B2", "#D55E00"
+
+# %%
+# The frames
+# ----------
+#
+# Seven flats, bias and dark subtracted, each with the uncertainty from its photon and read noise.
+# The first order is ten times brighter than the last one. The lamp varies by 35 %, and the
+# illumination of each frame is tilted across the detector by up to 3 %, each time in another
+# direction: a lamp that warms up, or a diffuser that moves. Also simulated are cosmic rays, dead
+# pixels and five dust grains.
+
+simulation = (
+    EchelleSimulation(shape=(1024, 1024), n_orders=12, seed=1)
+    .with_noise(gain=1.5, read_noise=4)
+    .with_level_spread(0.35)
+    .with_drift(0.03)
+    .with_cosmic_rays(200)
+    .with_dead_pixels(60)
+    .with_dust(5)
+)
+truth = simulation.truth
+frames = simulation.flats(7)
+
+# %%
+# Look at how little of the detector is lit, and how much the last orders differ from the first.
+# The median of a whole frame lies between the orders: it is the same in all three, although the
+# lamp is nearly twice as bright in the last as in the first.
+
+figure, axes = plt.subplots(1, 3, figsize=(11, 4), sharey=True, layout="constrained")
+for ax, i in zip(axes, (2, 0, 4), strict=True):
+    image = ax.imshow(frames[i].data, vmin=0, vmax=25000, cmap="gray_r", origin="lower")
+    ax.set(title=f"frame {i}, median {np.median(frames[i].data):.0f} adu", xlabel="column")
+axes[0].set_ylabel("row")
+figure.colorbar(image, ax=axes, label="signal (adu)", shrink=0.8)
+plt.show()
+
+# %%
+# The inner-order window
+# ----------------------
+#
+# Only the order centres are needed to begin with, as a tracing program or the order table of a
+# pipeline gives them. Inner-order pixels lie in a curved window, ten pixels wide, on the centres.
+# There the slit is evenly lit and a small shift of the spectrum has no effect.
+
+centers = EchelleOrderTable.from_traces(
+    truth.orders.order_numbers, truth.orders.center(),
+    shape=simulation.shape, dispersion_axis=1,
+)
+inner = centers.inner_mask(10)
+print(f"{inner.sum()} inner-order pixels, {100 * inner.mean():.1f} % of the detector")
+
+# %%
+# Look at the green band: it stays on the plateau of each order, away from the edges.
+
+figure, ax = plt.subplots(figsize=(9, 4.5), layout="constrained")
+plot_orders(frames[0], centers, window=10, ax=ax)
+ax.set_ylim(0, 340)
+plt.show()
+
+# %%
+# First pass
+# ----------
+#
+# The level of a frame is the sigma-clipped mean of its inner-order pixels. The frames are divided
+# by their level and combined, with outliers clipped after the scaling: this is the first master. A
+# single pass of ``two_pass_flat_combine`` ends here.
+
+clipping = dict(sigma_clip=True, sigma_clip_low_thresh=5, sigma_clip_high_thresh=5)
+scale = inner_order_scale(centers, window=10)
+first_levels = np.array([1 / scale(frame) for frame in frames])
+first_master = two_pass_flat_combine(frames, centers, n_passes=1, **clipping)
+
+# %%
+# Look at the heights of the orders: in the mean, the first four of them count for more than the
+# other eight together.
+
+figure, ax = plt.subplots(figsize=(10, 4), layout="constrained")
+plot_cross_section(first_master, centers, ax=ax)
+plt.show()
+
+# %%
+# The ratio of a frame to the first master
+# ----------------------------------------
+#
+# Divided by the first master, a frame loses the blaze, the brightness of the orders and the pixel
+# response. What is left is its level, and how its illumination differs from that of the others.
+
+ratios = [
+    frame.data / level / first_master.data
+    for frame, level in zip(frames, first_levels, strict=True)
+]
+
+# %%
+# Look at the tilt: one frame is brighter on the right, the other at the top, by some per cent. The
+# first pass weighs pixels by their brightness, so it followed the bright orders at the bottom of
+# the detector, and was wrong by one per cent for the frame in the middle. In the histogram, the
+# inner-order pixels of a frame spread over a factor of fifty before the division, and over some per
+# cent after it.
+
+shown_frames = (3, 6)
+inside = truth.orders.order_map() > 0
+figure, axes = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
+for ax, i in zip(axes, shown_frames, strict=False):
+    image = ax.imshow(
+        np.where(inside, 100 * (ratios[i] - 1), np.nan),
+        vmin=-4, vmax=4, cmap="RdBu_r", origin="lower", interpolation="nearest",
+    )
+    ax.set(title=f"frame {i} / first master", xlabel="column", facecolor="0.75")
+axes[0].set_ylabel("row")
+figure.colorbar(image, ax=axes[:2], label="ratio \N{MINUS SIGN} 1 (%)", extend="both")
+i = shown_frames[0]
+bins = np.geomspace(0.05, 5, 200)
+axes[2].hist(
+    frames[i].data[inner] / first_levels[i], bins, histtype="step", color=ORANGE,
+    label=f"frame {i} / its mean",
+)
+axes[2].hist(
+    ratios[i][inner], bins, histtype="step", color=BLUE, label=f"frame {i} / first master"
+)
+axes[2].set(
+    xscale="log", yscale="log", ylim=(0.5, 3e6),
+    xlabel="signal of the inner-order pixels, relative", ylabel="pixels",
+)
+axes[2].legend(frameon=False, loc="upper left")
+plt.show()
+
+# %%
+# Second pass
+# -----------
+#
+# The level is measured again, on the ratio, where each pixel counts alike. A pixel that is masked
+# or clipped in one frame is left out in all. ``measure_exposure_levels`` does both passes; asked
+# for more, it iterates.
+
+levels = measure_exposure_levels(frames, centers, n_passes=4)
+true_levels = truth.levels(len(frames))
+
+
+def relative(values):
+    return values / values.mean(axis=0)
+
+
+passes = relative(levels["pass_level"].value)
+errors = passes / relative(true_levels)[:, np.newaxis] - 1
+for i, error in enumerate(np.abs(errors).max(axis=0), start=1):
+    print(f"largest error of a relative level after pass {i}: {error:.1e}")
+
+# %%
+# Look at the right panel: the second pass removes nearly all of the error of the first. More
+# passes change nothing that matters, so two are the default.
+
+figure, axes = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
+plot_levels(measure_exposure_levels(frames, centers), ax=axes[0])
+axes[1].plot(range(1, 5), 100 * np.abs(errors).T, "-o", color="0.7", markersize=3)
+axes[1].plot(range(1, 5), 100 * np.abs(errors).max(axis=0), "-o", color=BLUE, label="largest")
+axes[1].plot([], [], "-o", color="0.7", markersize=3, label="each frame")
+axes[1].set(
+    yscale="log", xticks=range(1, 5), xlabel="pass", ylabel="error of the exposure level (%)"
+)
+axes[1].legend(frameon=False)
+plt.show()
+
+# %%
+# The original frames, normalised by these levels, are combined once more.
+# ``two_pass_flat_combine`` does all that was done so far.
+
+master = two_pass_flat_combine(frames, centers, **clipping)
+by_hand = combine_frames(frames, scale=1 / levels["pass_level"].value[:, 1], **clipping)
+difference = np.abs(master.data / by_hand.data - 1)[inside].max()
+print(f"largest relative difference between the two: {difference:.1e}")
+
+# %%
+# Order edges
+# -----------
+#
+# Slices across the order, resampled along its curved centre, show a plateau and a background; the
+# edge is where the light falls through half of the step between them. That is where the image of
+# the slit ends, whatever the blur, as long as the blur is symmetric and the slit wider than it.
+
+orders = detect_order_edges(master, centers)
+
+# %%
+# Look at the right panel: the edges lie within hundredths of a pixel of the truth, all along the
+# order.
+
+figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+plot_orders(master, orders, ax=axes[0])
+axes[0].set(xlim=(300, 360), ylim=(74, 116))
+for name, color in (("lower", BLUE), ("upper", VERMILLION)):
+    offsets = getattr(orders, name)() - getattr(truth.orders, name)()
+    axes[1].plot(offsets.T, color=color, linewidth=0.8, alpha=0.7)
+    axes[1].plot([], [], color=color, label=f"{name} edge of each order")
+    print(f"{name} edges, measured minus true: rms {np.sqrt(np.nanmean(offsets**2)):.3f} pixel")
+axes[1].axhline(0, color="0.6", linewidth=0.8)
+axes[1].set(
+    ylim=(-0.05, 0.05), xlabel="column (pixel)", ylabel="measured \N{MINUS SIGN} true (pixel)"
+)
+axes[1].legend(frameon=False)
+plt.show()
+
+# %%
+# The inter-order area
+# --------------------
+#
+# Between the orders the flat is noise around zero, and to divide by it would ruin a frame there.
+# Set to 1, it leaves the frame as it is. It can be masked as well.
+
+filled = mask_interorder(master, orders, mask=False)
+
+# %%
+# Look between the orders, which are shaded: divided by the master as it is, a frame has values
+# without meaning there; divided by the filled one it keeps its own, which are nearly zero.
+
+figure, axes = plt.subplots(2, 1, figsize=(10, 5.5), sharex=True, layout="constrained")
+relative_frame = frames[0].data / levels["level"][0].value
+names = ("divided by the master", "divided by the master with inter-order area 1")
+for ax, flat, name in zip(axes, (master, filled), names, strict=True):
+    ax.plot(relative_frame[:, 512] / flat.data[:, 512], color="black", linewidth=0.8)
+    ax.set(title=name, ylabel="frame 0, column 512", xlim=(0, 1023), ylim=(-3, 5))
+    for low, high in np.hstack([orders.lower([512]), orders.upper([512])]):
+        ax.axvspan(low, high, color="0.9", zorder=0)
+axes[1].set_xlabel("row (pixel)")
+plt.show()
+
+# %%
+# Low-sensitivity pixels
+# ----------------------
+#
+# A pixel inside an order is expected to hold the blaze at its column times the slit profile at its
+# distance from the edge. One that holds less than half of that, beyond what its noise explains,
+# joins the bad-pixel map. A dust grain that takes a quarter of the light does not: the flat
+# corrects it.
+
+checked = mask_low_sensitivity(master, orders)
+dead = truth.dead_pixels
+print(f"dead pixels found: {(checked.mask & dead).sum()} of {dead.sum()}")
+print(f"other pixels masked: {(checked.mask & ~dead & inside).sum()}")
+
+# %%
+# Look at the pale disc, a dust grain: it stays. The pixels in circles are masked, one of them
+# right beside the grain.
+
+figure, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
+image = ax.imshow(master.data, vmin=0, vmax=3.2, cmap="gray_r", origin="lower")
+rows, columns = np.nonzero(checked.mask)
+ax.plot(columns, rows, "o", markersize=14, markerfacecolor="none", color=VERMILLION)
+ax.set(xlim=(155, 215), ylim=(76, 106), xlabel="column", ylabel="row")
+figure.colorbar(image, ax=ax, label="master flat")
+plt.show()
+
+# %%
+# All in one call
+# ---------------
+#
+# ``make_master_flat`` starts from raw frames, with bias and dark frames where there are any, and
+# returns the flat, the orders, the levels and a flag for each pixel.
+
+product = make_master_flat(frames, centers)
+in_orders = product.orders.order_map() > 0
+agree = np.array_equal(product.flat.data[in_orders], master.data[in_orders])
+print(f"the same flat: {agree}; pixels masked: {product.flat.mask.sum()}")

@@ -1,0 +1,452 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+import gzip
+import logging
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import (
+    CCDData,
+    InverseVariance,
+    StdDevUncertainty,
+    UnknownUncertainty,
+    VarianceUncertainty,
+)
+from astropy.utils.exceptions import AstropyUserWarning
+from ccdproc import ImageFileCollection
+
+from ccdproc_echelle.frames import open_frames, uncertainty_array, variance_array
+
+SHAPE = (12, 7)
+UNCERTAINTIES = [StdDevUncertainty, VarianceUncertainty, InverseVariance]
+
+
+def image(seed=0, dtype=np.float32):
+    return np.random.default_rng(seed).uniform(100, 60000, SHAPE).astype(dtype)
+
+
+def variances(seed=1):
+    return np.random.default_rng(seed).uniform(1, 9, SHAPE).astype(np.float32)
+
+
+def ccd_with_everything(kind=StdDevUncertainty):
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[3, 4] = True
+    uncertainty = kind(uncertainty_array(variances(), kind))
+    return CCDData(image(), unit="adu", mask=mask, uncertainty=uncertainty)
+
+
+@pytest.fixture
+def raw_files(tmp_path):
+    """Three raw frames as a detector writes them: uint16 with BZERO, unit in the header."""
+    paths = [tmp_path / f"raw_{i}.fits" for i in range(3)]
+    for i, path in enumerate(paths):
+        header = fits.Header([("BUNIT", "adu"), ("IMAGETYP", "FLAT")])
+        fits.writeto(path, image(i, np.uint16), header)
+    return paths
+
+
+def assert_rows_are_those_of_ccddata(frame, expected: CCDData):
+    """Every way to cut the rows gives the slices of the whole frame."""
+    good = np.isfinite(expected.data)
+    if expected.mask is not None:
+        good &= ~expected.mask
+    assert frame.shape == expected.shape
+    assert frame.unit == expected.unit
+    for rows in (slice(0, 12), slice(0, 5), slice(5, 11), slice(11, 12)):
+        section = frame.rows(rows)
+        assert section.data.dtype == frame.dtype
+        np.testing.assert_array_equal(section.data, expected.data[rows])
+        np.testing.assert_array_equal(section.good, good[rows])
+        if expected.uncertainty is None:
+            assert section.variance is None
+        else:
+            variance = variance_array(expected.uncertainty)[rows]
+            np.testing.assert_allclose(section.variance, variance, rtol=1e-6)
+
+
+# ------------------------------------------------------------------------------ kinds of input
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        lambda paths: paths,
+        lambda paths: tuple(str(path) for path in paths),
+        lambda paths: np.array([str(path) for path in paths]),
+        lambda paths: iter(paths),
+        lambda paths: ",".join(str(path) for path in paths),
+        lambda paths: " , ".join(str(path) for path in paths) + ",",
+        lambda paths: ImageFileCollection(paths[0].parent, glob_include="raw_*.fits"),
+        lambda paths: [paths[0], str(paths[1]), CCDData(image(2, np.uint16), unit="adu")],
+    ],
+    ids=["paths", "names", "array", "iterator", "string", "loose string", "collection", "mixed"],
+)
+def test_every_list_of_frames(raw_files, listed):
+    frames = open_frames(listed(raw_files))
+    assert len(frames) == 3
+    for i, frame in enumerate(frames):
+        np.testing.assert_array_equal(frame.rows(slice(0, 12)).data, image(i, np.uint16))
+        assert frame.unit == u.adu
+
+
+def test_a_filtered_collection(raw_files):
+    collection = ImageFileCollection(raw_files[0].parent).filter(imagetyp="flat")
+    assert [frame.name for frame in open_frames(collection)] == [str(p) for p in raw_files]
+
+
+@pytest.mark.parametrize("single", [str, lambda path: path, CCDData.read])
+def test_a_single_frame_needs_no_list(raw_files, single):
+    assert len(open_frames(single(raw_files[0]))) == 1
+
+
+def test_names(raw_files):
+    frames = open_frames([raw_files[0], CCDData(image(), unit="adu")])
+    assert [frame.name for frame in frames] == [str(raw_files[0]), "frame 1"]
+
+
+# ---------------------------------------------------------------------------- kinds of file
+
+
+@pytest.mark.parametrize(
+    ("stored", "computed"),
+    [
+        (np.uint8, np.float32), (np.int16, np.float32), (np.uint16, np.float32),
+        (np.int32, np.float64), (np.uint32, np.float64), (np.float32, np.float32),
+        (np.float64, np.float64),
+    ],
+)
+def test_every_stored_type(tmp_path, stored, computed):
+    path = tmp_path / "frame.fits"
+    data = image(dtype=stored) if stored != np.int16 else image(dtype=np.uint16).astype(np.int16)
+    fits.writeto(path, data, fits.Header([("BUNIT", "adu")]))
+    (frame,) = open_frames(path)
+    assert frame.dtype == computed
+    assert frame.seekable
+    assert_rows_are_those_of_ccddata(frame, CCDData.read(path))
+    (in_memory,) = open_frames(CCDData(data, unit="adu"))
+    assert in_memory.dtype == computed
+
+
+def test_gzip(raw_files, tmp_path):
+    path = tmp_path / "frame.fits.gz"
+    with raw_files[0].open("rb") as plain, gzip.open(path, "wb") as packed:
+        shutil.copyfileobj(plain, packed)
+    (frame,) = open_frames(path)
+    assert not frame.seekable
+    assert_rows_are_those_of_ccddata(frame, CCDData.read(raw_files[0]))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_tile_compression(tmp_path, dtype):
+    path = tmp_path / "frame.fits.fz"
+    compression = "RICE_1" if dtype == np.uint16 else "GZIP_1"
+    header = fits.Header([("BUNIT", "adu")])
+    packed = fits.CompImageHDU(
+        image(dtype=dtype), header, compression_type=compression, quantize_level=0
+    )
+    fits.HDUList([fits.PrimaryHDU(), packed]).writeto(path)
+    (frame,) = open_frames(path)
+    assert frame.dtype == np.float32
+    assert_rows_are_those_of_ccddata(frame, CCDData(image(dtype=dtype), unit="adu"))
+
+
+@pytest.mark.parametrize("hdu", [2, "RED", ("RED", 1)])
+def test_extensions_are_chosen_with_hdu(tmp_path, hdu):
+    path = tmp_path / "frame.fits"
+    blue, red = (
+        fits.ImageHDU(image(i), fits.Header([("BUNIT", "adu")]), name=name)
+        for i, name in enumerate(["BLUE", "RED"])
+    )
+    fits.HDUList([fits.PrimaryHDU(), blue, red]).writeto(path)
+    (frame,) = open_frames(path, hdu=hdu)
+    np.testing.assert_array_equal(frame.rows(slice(0, 12)).data, image(1))
+    np.testing.assert_array_equal(frame.ccddata().data, image(1))
+    # an empty primary HDU: the first image
+    (frame,) = open_frames(path)
+    np.testing.assert_array_equal(frame.rows(slice(0, 12)).data, image(0))
+    np.testing.assert_array_equal(frame.ccddata().data, image(0))
+
+
+@pytest.mark.parametrize("kind", UNCERTAINTIES)
+def test_masks_and_uncertainties_are_read(tmp_path, kind):
+    path = tmp_path / "frame.fits"
+    ccd = ccd_with_everything(kind)
+    ccd.write(path)
+    (frame,) = open_frames(path)
+    assert frame.uncertainty_type is kind
+    assert_rows_are_those_of_ccddata(frame, ccd)
+    np.testing.assert_allclose(frame.rows(slice(0, 12)).variance, variances(), rtol=1e-6)
+
+
+def test_other_names_of_the_extensions(tmp_path):
+    path = tmp_path / "frame.fits"
+    ccd = ccd_with_everything(VarianceUncertainty)
+    names = {"hdu_mask": "DQ", "hdu_uncertainty": "ERR", "key_uncertainty_type": "KIND"}
+    ccd.write(path, **names)
+    (frame,) = open_frames(path, **names)
+    assert_rows_are_those_of_ccddata(frame, ccd)
+    (frame,) = open_frames(path)
+    assert frame.uncertainty_type is None
+    assert frame.rows(slice(0, 12)).good.all()
+
+
+def test_extensions_can_be_ignored(tmp_path):
+    path = tmp_path / "frame.fits"
+    ccd_with_everything().write(path)
+    (frame,) = open_frames(path, hdu_mask=None, hdu_uncertainty=None)
+    assert frame.uncertainty_type is None
+    assert frame.rows(slice(0, 12)).good.all()
+
+
+def test_a_file_frame_can_be_sent_to_another_process(raw_files):
+    frame = pickle.loads(pickle.dumps(open_frames(raw_files)[1]))
+    np.testing.assert_array_equal(frame.rows(slice(2, 4)).data, image(1, np.uint16)[2:4])
+
+
+# -------------------------------------------------------------------------------------- units
+
+
+@pytest.mark.parametrize(
+    ("written", "unit"),
+    [("adu", u.adu), ("ADU", u.adu), (" adu", u.adu), ("ELECTRON", u.electron),
+     ("electrons", u.electron), ("electron / s", u.electron / u.s), ("", u.dimensionless_unscaled)],
+)
+def test_unit_of_the_header(tmp_path, written, unit):
+    path = tmp_path / "frame.fits"
+    fits.writeto(path, image(), fits.Header([("BUNIT", written)]))
+    (frame,) = open_frames(path)
+    assert frame.unit == unit
+    assert frame.ccddata().unit == unit
+
+
+@pytest.mark.parametrize("unit", ["electron", u.electron])
+def test_unit_keyword_comes_first(raw_files, unit, caplog):
+    with caplog.at_level(logging.WARNING):
+        (frame,) = open_frames(raw_files[0], unit=unit)
+        assert frame.unit == u.electron
+        assert frame.ccddata().unit == u.electron
+
+
+def test_no_unit(tmp_path):
+    path = tmp_path / "frame.fits"
+    fits.writeto(path, image())
+    with pytest.raises(ValueError, match=r"frame\.fits has no BUNIT keyword; give unit="):
+        open_frames(path)
+    (frame,) = open_frames(path, unit="adu")
+    assert frame.unit == u.adu
+
+
+def test_unknown_unit(tmp_path):
+    path = tmp_path / "frame.fits"
+    fits.writeto(path, image(), fits.Header([("BUNIT", "blurbs")]))
+    with pytest.raises(ValueError, match=r"frame\.fits cannot be read: 'blurbs' did not parse"):
+        open_frames(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [(StdDevUncertainty, u.electron), (VarianceUncertainty, u.electron**2),
+     (InverseVariance, u.electron**-2)],
+)
+def test_uncertainty_in_another_unit(kind, unit):
+    kilo = CCDData(image(), unit=1000 * u.electron)
+    kilo.uncertainty = kind(uncertainty_array(variances(), kind) * 1.0, unit=unit)
+    (frame,) = open_frames(kilo)
+    np.testing.assert_allclose(
+        frame.rows(slice(0, 12)).variance, variances() * 1e-6, rtol=1e-6
+    )
+
+
+# ------------------------------------------------------------------------------ in memory
+
+
+@pytest.mark.parametrize("kind", UNCERTAINTIES)
+def test_frames_in_memory(kind):
+    ccd = ccd_with_everything(kind)
+    (frame,) = open_frames([ccd])
+    assert frame.uncertainty_type is kind
+    assert frame.seekable
+    assert_rows_are_those_of_ccddata(frame, ccd)
+    assert frame.ccddata() is ccd
+
+
+def test_frames_in_memory_are_not_copied():
+    ccd = ccd_with_everything(VarianceUncertainty)
+    section = open_frames([ccd])[0].rows(slice(2, 9))
+    assert np.shares_memory(section.data, ccd.data)
+
+
+def test_frames_in_memory_are_not_changed():
+    ccd = ccd_with_everything()
+    ccd.data[0, 0] = np.nan
+    before = ccd.copy()
+    open_frames([ccd])[0].rows(slice(0, 12))
+    np.testing.assert_array_equal(ccd.data, before.data)
+    np.testing.assert_array_equal(ccd.mask, before.mask)
+    np.testing.assert_array_equal(ccd.uncertainty.array, before.uncertainty.array)
+
+
+def test_what_is_not_finite_is_not_good():
+    ccd = ccd_with_everything()
+    ccd.data[0, :2] = np.nan, np.inf
+    ccd.uncertainty.array[1, :2] = np.nan, np.inf
+    good = open_frames([ccd])[0].rows(slice(0, 12)).good
+    assert np.argwhere(~good).tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [3, 4]]
+
+
+def test_inverse_variance_zero_is_not_good():
+    ccd = CCDData(image(), unit="adu", uncertainty=InverseVariance(1 / variances()))
+    ccd.uncertainty.array[5, 5] = 0
+    good = open_frames([ccd])[0].rows(slice(0, 12)).good
+    assert np.argwhere(~good).tolist() == [[5, 5]]
+
+
+@pytest.mark.parametrize("kind", UNCERTAINTIES)
+def test_variance_and_uncertainty_arrays_are_inverse_functions(kind):
+    array = uncertainty_array(np.array([4.0, 0.25]), kind)
+    np.testing.assert_array_equal(variance_array(kind(array)), [4, 0.25])
+    expected = {StdDevUncertainty: [2, 0.5], VarianceUncertainty: [4, 0.25],
+                InverseVariance: [0.25, 4]}
+    np.testing.assert_array_equal(array, expected[kind])
+
+
+# ---------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize("nothing", [[], "", " , ", ()])
+def test_no_frames(nothing):
+    with pytest.raises(ValueError, match="img_list holds no frames"):
+        open_frames(nothing)
+
+
+def test_a_collection_of_nothing(tmp_path):
+    with pytest.warns(AstropyUserWarning, match="no FITS files"):
+        nothing = ImageFileCollection(tmp_path)
+    with pytest.raises(ValueError, match="img_list holds no frames"):
+        open_frames(nothing)
+
+
+@pytest.mark.parametrize(
+    ("img_list", "message"),
+    [
+        (None, "img_list is a NoneType; expected file names, CCDData"),
+        (3, "img_list is a int; expected file names, CCDData"),
+        ([3], "img_list holds a int; expected file names or CCDData"),
+        (np.ones((4, 4)), "img_list holds a ndarray; expected file names or CCDData"),
+    ],
+)
+def test_neither_names_nor_frames(img_list, message):
+    with pytest.raises(TypeError, match=message):
+        open_frames(img_list)
+
+
+def test_different_shapes(raw_files):
+    odd = CCDData(np.ones((12, 8)), unit="adu")
+    message = r"frame 1 has shape \(12, 8\), but .*raw_0\.fits has \(12, 7\)"
+    with pytest.raises(ValueError, match=message):
+        open_frames([raw_files[0], odd])
+
+
+def test_different_units(raw_files):
+    odd = CCDData(image(), unit="electron")
+    with pytest.raises(ValueError, match=r"frame 1 has unit electron, but .*raw_0\.fits has adu"):
+        open_frames([raw_files[0], odd])
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 5, 5), (0, 5)])
+def test_not_an_image(shape):
+    with pytest.raises(ValueError, match=r"frame 0 has shape .*, expected a 2-D image"):
+        open_frames([CCDData(np.ones(shape), unit="adu")])
+
+
+def test_a_cube_in_a_file(tmp_path):
+    path = tmp_path / "cube.fits"
+    fits.writeto(path, np.ones((2, 5, 5)), fits.Header([("BUNIT", "adu")]))
+    with pytest.raises(ValueError, match=r"cube\.fits has shape \(2, 5, 5\), expected a 2-D"):
+        open_frames(path)
+
+
+def test_complex_data():
+    with pytest.raises(ValueError, match="frame 0 holds complex64, expected real numbers"):
+        open_frames([CCDData(image() * 1j, unit="adu")])
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_negative_uncertainty(tmp_path, in_memory):
+    ccd = ccd_with_everything()
+    ccd.uncertainty.array[2, 2] = -4
+    path = tmp_path / "frame.fits"
+    ccd.write(path)
+    (frame,) = open_frames(ccd if in_memory else path)
+    frame.rows(slice(4, 8))
+    with pytest.raises(ValueError, match=r"has a negative uncertainty, -4\.0; expected >= 0"):
+        frame.rows(slice(0, 4))
+
+
+def test_unknown_uncertainty():
+    ccd = CCDData(image(), unit="adu", uncertainty=UnknownUncertainty(image()))
+    with pytest.raises(ValueError, match="frame 0 has uncertainties of type UnknownUncertainty"):
+        open_frames([ccd])[0].rows(slice(0, 4))
+
+
+def test_missing_file(raw_files, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no such file: .*nowhere\.fits"):
+        open_frames([raw_files[0], tmp_path / "nowhere.fits"])
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"no such file: {tmp_path}"):
+        open_frames([tmp_path])
+
+
+@pytest.mark.parametrize("content", [b"", b"not a FITS file", b"SIMPLE  =" + 3000 * b" "])
+def test_not_a_fits_file(tmp_path, content):
+    path = tmp_path / "frame.fits"
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=r"frame\.fits cannot be read"):
+        open_frames([path])
+
+
+def test_truncated_file(tmp_path):
+    path = tmp_path / "frame.fits"
+    fits.writeto(path, np.ones((300, 300), np.float32), fits.Header([("BUNIT", "adu")]))
+    path.write_bytes(path.read_bytes()[:200_000])
+    message = r"frame\.fits is truncated: it has 200000 bytes, expected 362880"
+    with pytest.raises(OSError, match=message):
+        open_frames([path])
+
+
+def test_truncated_extension(tmp_path):
+    path = tmp_path / "frame.fits"
+    ccd_with_everything().write(path)
+    path.write_bytes(path.read_bytes()[:-2880])
+    with pytest.raises(OSError, match=r"frame\.fits is truncated"):
+        open_frames([path])
+
+
+def test_truncated_gzip(tmp_path):
+    path = tmp_path / "frame.fits.gz"
+    data = np.random.default_rng(0).normal(size=(300, 300))
+    fits.writeto(path, data, fits.Header([("BUNIT", "adu")]))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(OSError, match=r"frame\.fits\.gz cannot be read"):
+        open_frames([path])[0].rows(slice(0, 300))
+
+
+def test_no_image(tmp_path):
+    path = tmp_path / "frame.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU()]).writeto(path)
+    with pytest.raises(ValueError, match=r"frame\.fits has no image in HDU 0"):
+        open_frames(path)
+
+
+def test_no_such_hdu(raw_files):
+    with pytest.raises(ValueError, match=r"raw_0\.fits has no HDU 4, only 1"):
+        open_frames(raw_files[0], hdu=4)
+    with pytest.raises(OSError, match=r"raw_0\.fits cannot be read: .*'SCI' not found"):
+        open_frames(raw_files[0], hdu="SCI")

@@ -1,0 +1,508 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The whole recipe against the truth of a simulation, and what it writes."""
+
+import warnings
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData, InverseVariance, VarianceUncertainty
+from astropy.utils.exceptions import AstropyUserWarning
+from astropy.wcs import FITSFixedWarning
+
+from ccdproc_echelle import EchelleOrderTable, FlatFlag, MasterFlat, make_master_flat
+from ccdproc_echelle.simulation import EchelleSimulation
+
+GAIN, READ_NOISE = 1.5, 4.0
+N_FLATS, N_DARKS = 7, 5
+
+
+def simulated(dispersion_axis=1):
+    shape = (512, 600) if dispersion_axis == 1 else (600, 512)
+    return (
+        EchelleSimulation(shape=shape, n_orders=6, seed=3, dispersion_axis=dispersion_axis)
+        .with_noise(gain=GAIN, read_noise=READ_NOISE)
+        .with_bias(300)
+        .with_level_spread(0.35)
+        .with_cosmic_rays(60)
+        .with_dead_pixels(40)
+    )
+
+
+SMALL = EchelleSimulation(shape=(128, 160), n_orders=3, seed=5).with_bias(200)
+
+
+def centers_only(orders):
+    """The order table as a user has it: order centres, no edges."""
+    return EchelleOrderTable.from_traces(
+        orders.order_numbers, orders.center(), shape=orders.shape,
+        dispersion_axis=orders.dispersion_axis,
+    )
+
+
+def reduced(simulation=SMALL, n_flats=3, **options):
+    """A master flat from frames in memory."""
+    options = {"dark": simulation.darks(2, raw=True), "gain": 1, "read_noise": 4} | options
+    return make_master_flat(
+        simulation.flats(n_flats, raw=True), centers_only(simulation.truth.orders), **options
+    )
+
+
+@pytest.fixture(scope="module", params=[1, 0], ids=["orders along rows", "along columns"])
+def files(request, tmp_path_factory):
+    """A simulation, its raw flats and darks as files, and its order table."""
+    simulation = simulated(request.param)
+    folder = tmp_path_factory.mktemp(f"axis{request.param}")
+    flats, darks = simulation.write(folder, N_FLATS, N_DARKS)
+    return simulation, flats, darks, centers_only(simulation.truth.orders)
+
+
+@pytest.fixture(scope="module")
+def result(files):
+    simulation, flats, darks, orders = files
+    return simulation, make_master_flat(flats, orders, dark=darks, gain=GAIN, read_noise=READ_NOISE)
+
+
+@pytest.fixture(scope="module")
+def small_master():
+    return reduced()
+
+
+# ---------------------------------------------------------------------- against the truth
+
+
+def test_levels_agree_with_truth(result):
+    simulation, master = result
+    ratio = master.levels["level"].value / simulation.truth.levels(N_FLATS)
+    assert np.abs(ratio / ratio.mean() - 1).max() < 3e-4
+    # The dead pixels are in the measured mean and not in the true one.
+    assert ratio.mean() == pytest.approx(1, abs=2e-3)
+
+
+def test_levels_name_the_files(result, files):
+    names = [str(path) for path in files[1]]
+    assert list(result[1].levels["frame"]) == names
+
+
+def test_edges_agree_with_truth(result):
+    simulation, master = result
+    truth = simulation.truth.orders
+    for side in ("lower", "upper"):
+        errors = getattr(master.orders, side)() - getattr(truth, side)()
+        assert np.sqrt(np.nanmean(errors**2, axis=1)).max() < 0.08
+        assert np.abs(np.nanmean(errors, axis=1)).max() < 0.04
+    np.testing.assert_array_equal(master.orders.order_numbers, truth.order_numbers)
+
+
+def test_order_centers_stay(result, files):
+    np.testing.assert_array_equal(result[1].orders.center(), files[3].center())
+
+
+def test_pixels_agree_with_truth_within_their_uncertainty(result):
+    simulation, master = result
+    inside = (master.orders.order_map() > 0) & ~master.flat.mask
+    data, sigma = master.flat.data[inside], master.flat.uncertainty.array[inside]
+    norm = np.average(data / simulation.truth.flat[inside], weights=(data / sigma) ** 2)
+    pulls = (data / norm - simulation.truth.flat[inside]) / sigma
+    assert np.std(pulls) == pytest.approx(1, abs=0.03)
+    assert np.abs(pulls).max() < 6
+
+
+def test_dead_pixels_are_masked_and_hardly_any_other(result):
+    simulation, master = result
+    dead = simulation.truth.dead_pixels
+    # One may lie on the edge of an order, where half a pixel of light is not its response.
+    assert (dead & master.flat.mask).sum() >= 39
+    assert (~dead & master.flat.mask).sum() <= 2
+
+
+def test_interorder_area_is_one_and_exact_and_flagged_but_not_masked(result):
+    _, master = result
+    between = master.orders.order_map() == 0
+    assert between.any()
+    assert (master.flat.data[between] == 1).all()
+    assert (master.flat.uncertainty.array[between] == 0).all()
+    assert not master.flat.mask[between].any()
+    np.testing.assert_array_equal((master.flags & FlatFlag.INTERORDER) > 0, between)
+
+
+def test_flags_say_why_a_pixel_is_masked(result):
+    _, master = result
+    reasons = FlatFlag.LOW_SENSITIVITY | FlatFlag.NO_DATA
+    np.testing.assert_array_equal((master.flags & int(reasons)) > 0, master.flat.mask)
+    assert master.flags.dtype == np.int16
+
+
+def test_in_order_uncertainties_are_positive(result):
+    _, master = result
+    inside = (master.orders.order_map() > 0) & ~master.flat.mask
+    assert (master.flat.uncertainty.array[inside] > 0).all()
+
+
+def test_flat_is_dimensionless_with_mean_one(result):
+    _, master = result
+    assert master.flat.unit == ""
+    assert master.flat.data.dtype == np.float32
+    inner = master.orders.inner_mask(10)
+    assert master.flat.data[inner].mean(dtype=float) == pytest.approx(1, abs=1e-5)
+
+
+def test_header_tells_what_was_done(result):
+    _, master = result
+    assert master.flat.header["NCOMBINE"] == N_FLATS
+    assert master.flat.header["INSTRUME"] == "EchelleSimulation"
+    for i, level in enumerate(master.levels["level"].value, start=1):
+        assert master.flat.header[f"LEVEL{i:03d}"] == level
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_of_a_single_dark_is_in_the_uncertainty(seed):
+    # Faint flats, a noisy detector and one dark for all of them: its noise does not average down.
+    simulation = (
+        EchelleSimulation(shape=(256, 300), n_orders=3, peak=4000, brightness_ratio=2, seed=seed)
+        .with_noise(gain=1, read_noise=40).with_bias(1000)
+    )
+    master = reduced(simulation, 7, dark=simulation.darks(1, raw=True), read_noise=40)
+    inside = (master.orders.order_map() > 0) & ~master.flat.mask
+    difference = (master.flat.data - simulation.truth.flat)[inside]
+    sigma = master.flat.uncertainty.array[inside]
+    assert np.std(difference / sigma) == pytest.approx(1, abs=0.03)
+    shared = 40**2 * np.mean(1 / master.levels["level"].value) ** 2
+    assert np.std(difference / np.sqrt(sigma**2 - shared)) > 1.3
+
+
+# ---------------------------------------------------------------------- options
+
+
+def test_interorder_true_masks_it(small_master):
+    master = reduced(interorder=True)
+    between = master.orders.order_map() == 0
+    np.testing.assert_array_equal(master.flat.mask, small_master.flat.mask | between)
+    np.testing.assert_array_equal(master.flags, small_master.flags)
+    np.testing.assert_array_equal(master.flat.data, small_master.flat.data)
+
+
+def test_frames_in_memory_give_what_files_give(tmp_path, small_master):
+    flats, darks = SMALL.write(tmp_path, 3, 2)
+    orders = centers_only(SMALL.truth.orders)
+    master = make_master_flat(flats, orders, dark=darks, gain=1, read_noise=4)
+    np.testing.assert_array_equal(master.flat.data, small_master.flat.data)
+    np.testing.assert_array_equal(
+        master.flat.uncertainty.array, small_master.flat.uncertainty.array
+    )
+    np.testing.assert_array_equal(master.flags, small_master.flags)
+    assert list(small_master.levels["frame"]) == ["frame 0", "frame 1", "frame 2"]
+
+
+def test_inputs_are_not_modified():
+    flats, darks = SMALL.flats(3, raw=True), SMALL.darks(2, raw=True)
+    orders = centers_only(SMALL.truth.orders)
+    make_master_flat(flats, orders, dark=darks, gain=1, read_noise=4)
+    for given, fresh in zip(flats + darks, SMALL.flats(3, raw=True) + SMALL.darks(2, raw=True),
+                            strict=True):
+        np.testing.assert_array_equal(given.data, fresh.data)
+        assert given.header == fresh.header
+        assert given.mask is None and given.uncertainty is None
+    assert not orders.has_edges
+
+
+def test_pixel_bad_in_all_frames_has_no_data():
+    flats = SMALL.flats(3)
+    row, column = np.argwhere(SMALL.truth.orders.inner_mask(4))[100]
+    for flat in flats:
+        flat.mask = np.zeros(flat.shape, dtype=bool)
+        flat.mask[row, column] = flat.mask[0, 0] = True
+    master = make_master_flat(flats, SMALL.truth.orders, bias=SMALL.biases(3))
+    assert master.flags[row, column] == FlatFlag.NO_DATA
+    assert master.flags[0, 0] == FlatFlag.NO_DATA | FlatFlag.INTERORDER
+    assert np.isnan(master.flat.data[row, column])
+    assert master.flat.mask[row, column] and master.flat.mask[0, 0]
+
+
+@pytest.mark.parametrize("kind", [VarianceUncertainty, InverseVariance])
+def test_uncertainties_of_another_type(kind):
+    bias = SMALL.biases(3)
+    flats = SMALL.flats(3)
+    expected = make_master_flat(flats, SMALL.truth.orders, bias=bias)
+    for flat in flats:
+        flat.uncertainty = flat.uncertainty.represent_as(kind)
+    master = make_master_flat(flats, SMALL.truth.orders, bias=bias)
+    assert isinstance(master.flat.uncertainty, kind)
+    inside = (master.orders.order_map() > 0) & ~master.flat.mask
+    found = master.flat.uncertainty.represent_as(type(expected.flat.uncertainty)).array
+    np.testing.assert_allclose(
+        found[inside], expected.flat.uncertainty.array[inside], rtol=1e-5
+    )
+
+
+def test_without_noise_model_the_scatter_is_taken():
+    master = make_master_flat(
+        SMALL.flats(5, raw=True), SMALL.truth.orders, dark=SMALL.darks(3, raw=True)
+    )
+    inside = (master.orders.order_map() > 0) & ~master.flat.mask
+    pulls = (master.flat.data - SMALL.truth.flat)[inside] / master.flat.uncertainty.array[inside]
+    # Of few values the scatter is only roughly known: Student's distribution.
+    assert np.median(np.abs(pulls)) == pytest.approx(0.74, abs=0.1)
+
+
+def test_weights_for_frames_or_for_pixels_agree():
+    weights = np.array([1.0, 2.0, 0.5])
+    images = np.broadcast_to(weights[:, None, None], (3, *SMALL.shape))
+    for_frames, for_pixels = (reduced(weights=w) for w in (weights, images))
+    np.testing.assert_allclose(for_pixels.flat.data, for_frames.flat.data, rtol=1e-6)
+    np.testing.assert_allclose(
+        for_pixels.flat.uncertainty.array, for_frames.flat.uncertainty.array, rtol=1e-6
+    )
+
+
+def test_pixel_without_any_weight_has_no_data():
+    weights = np.ones((3, *SMALL.shape))
+    row, column = np.argwhere(SMALL.truth.orders.inner_mask(4))[300]
+    weights[:, row, column] = 0
+    master = reduced(weights=weights)
+    assert master.flags[row, column] == FlatFlag.NO_DATA
+    assert master.flat.mask[row, column]
+
+
+def test_keywords_reach_edges_and_sensitivity():
+    master = reduced(edge_keywords={"threshold": 0.2}, sensitivity_keywords={"threshold": 0.01})
+    usual = reduced()
+    assert (np.nanmean(master.orders.lower() - usual.orders.lower(), axis=1) < -0.2).all()
+    assert (np.nanmean(master.orders.upper() - usual.orders.upper(), axis=1) > 0.2).all()
+    assert not master.flat.mask.any()
+
+
+def test_orders_whose_table_does_not_know_the_detector(tmp_path, small_master):
+    path = tmp_path / "orders.fits"
+    SMALL.truth.orders.write(path, format="soxspipe")
+    orders = EchelleOrderTable.read(path)
+    assert orders.shape is None
+    master = make_master_flat(
+        SMALL.flats(3, raw=True), orders, dark=SMALL.darks(2, raw=True), gain=1, read_noise=4
+    )
+    assert master.orders.shape == SMALL.shape
+    np.testing.assert_allclose(master.orders.lower(), small_master.orders.lower(), atol=0.02)
+
+
+def test_one_flat_alone_works_with_a_warning():
+    with pytest.warns(AstropyUserWarning, match="frame 0 is the only frame"):
+        master = reduced(n_flats=1)
+    assert len(master.levels) == 1
+
+
+# ---------------------------------------------------------------------- errors
+
+
+@pytest.fixture
+def no_reading(monkeypatch):
+    """An error if pixels of any frame are read."""
+    def fail(*args, **kwargs):
+        raise AssertionError("a frame was read before the input was checked")
+
+    monkeypatch.setattr("ccdproc_echelle.frames.FileFrame.rows", fail)
+    monkeypatch.setattr("ccdproc_echelle.frames.FileFrame.ccddata", fail)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"gain": 1}, ValueError, "read_noise is missing"),
+        ({"gain": -1, "read_noise": 4}, ValueError, "gain is -1"),
+        ({"window": 0}, ValueError, "window is 0"),
+        ({"window": -3}, ValueError, "window is -3"),
+        ({"weights": [1, 2]}, ValueError, r"weights have shape \(2,\)"),
+        ({"scale": [1, 1, 1]}, TypeError, "unknown keyword 'scale'"),
+        ({"signma_clip_dev_func": "std"}, TypeError, "did you mean 'sigma_clip_dev_func'"),
+        ({"bias": []}, ValueError, "no frames"),
+        ({"dark": ["no_such_dark.fits"]}, FileNotFoundError, "no_such_dark.fits"),
+    ],
+)
+def test_bad_options_are_refused_before_any_frame_is_read(
+    tmp_path, no_reading, options, error, message
+):
+    flats, _ = SMALL.write(tmp_path, 3)
+    with pytest.raises(error, match=message):
+        make_master_flat(flats, SMALL.truth.orders, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"n_passes": 0}, "n_passes is 0"), ({"method": "sum"}, "is 'sum'")]
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        reduced(**options)
+
+
+def test_order_table_of_another_detector_is_refused_before_any_frame_is_read(
+    tmp_path, no_reading
+):
+    flats, _ = SMALL.write(tmp_path, 2)
+    other = EchelleSimulation(shape=(300, 160), n_orders=3).truth.orders
+    with pytest.raises(ValueError, match=r"detector of shape \(300, 160\), .* \(128, 160\)"):
+        make_master_flat(flats, other)
+
+
+def test_dark_of_another_detector_is_named(tmp_path, no_reading):
+    flats, _ = SMALL.write(tmp_path, 2)
+    path = tmp_path / "other_dark.fits"
+    CCDData(np.zeros((5, 5)), unit="adu").write(path)
+    with pytest.raises(ValueError, match=r"dark .*other_dark\.fits has shape \(5, 5\)"):
+        make_master_flat(flats, SMALL.truth.orders, dark=path)
+
+
+def test_truncated_flat_is_named(tmp_path):
+    flats, _ = SMALL.write(tmp_path, 2)
+    flats[1].write_bytes(flats[1].read_bytes()[:20000])
+    with pytest.raises(OSError, match=r"flat_02\.fits"):
+        make_master_flat(flats, SMALL.truth.orders)
+
+
+# ---------------------------------------------------------------------- the file
+
+
+def quiet_read(path):
+    """`MasterFlat.read`, where no warning is expected; any would be an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return MasterFlat.read(path)
+
+
+def assert_same_table(found, expected):
+    assert found.colnames == expected.colnames
+    for name in expected.colnames:
+        np.testing.assert_array_equal(found[name], expected[name])
+        assert getattr(found[name], "unit", None) == getattr(expected[name], "unit", None)
+
+
+def test_round_trip_is_exact(result, tmp_path):
+    _, master = result
+    path = tmp_path / "master.fits"
+    master.write(path)
+    found = quiet_read(path)
+    for part in ("data", "mask"):
+        given, back = getattr(master.flat, part), getattr(found.flat, part)
+        np.testing.assert_array_equal(back, given)
+        assert back.dtype.newbyteorder("=") == given.dtype
+    np.testing.assert_array_equal(found.flat.uncertainty.array, master.flat.uncertainty.array)
+    assert type(found.flat.uncertainty) is type(master.flat.uncertainty)
+    assert found.flat.unit == master.flat.unit
+    for key in ("NCOMBINE", "combined", "LEVEL001", "LEVEL007", "INSTRUME", "DATE-OBS", "EXPTIME"):
+        assert found.flat.header[key] == master.flat.header[key]
+    np.testing.assert_array_equal(found.flags, master.flags)
+    assert found.flags.dtype == master.flags.dtype
+    assert_same_table(found.orders.table, master.orders.table)
+    assert found.orders.table.meta == master.orders.table.meta
+    assert_same_table(found.levels, master.levels)
+    assert found.levels.meta == master.levels.meta
+
+
+def test_what_was_read_can_be_written_again(small_master, tmp_path):
+    first, second = tmp_path / "first.fits", tmp_path / "second.fits"
+    small_master.write(first)
+    quiet_read(first).write(second)
+    assert fits.FITSDiff(str(first), str(second)).identical
+
+
+@pytest.mark.parametrize("kind", [VarianceUncertainty, InverseVariance])
+def test_round_trip_of_other_uncertainties(small_master, tmp_path, kind):
+    flat = small_master.flat.copy()
+    inside = flat.uncertainty.array > 0
+    flat.uncertainty = kind(np.where(inside, 4.0, np.inf if kind is InverseVariance else 0))
+    path = tmp_path / "master.fits"
+    MasterFlat(flat, small_master.orders, small_master.levels, small_master.flags).write(path)
+    found = quiet_read(path).flat.uncertainty
+    assert type(found) is kind
+    np.testing.assert_array_equal(found.array, flat.uncertainty.array)
+
+
+def test_ccddata_opens_the_file(small_master, tmp_path):
+    path = tmp_path / "master.fits"
+    small_master.write(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        flat = CCDData.read(path)
+    np.testing.assert_array_equal(flat.data, small_master.flat.data)
+    np.testing.assert_array_equal(flat.mask, small_master.flat.mask)
+    np.testing.assert_array_equal(flat.uncertainty.array, small_master.flat.uncertainty.array)
+    assert flat.unit == ""
+
+
+def test_flags_extension_explains_its_bits(small_master, tmp_path):
+    path = tmp_path / "master.fits"
+    small_master.write(path)
+    header = fits.getheader(path, "FLAGS")
+    for flag in FlatFlag:
+        assert header[f"BIT{int(flag).bit_length() - 1}"] == flag.name
+
+
+def test_writing_does_not_change_the_master(small_master, tmp_path):
+    before = small_master.orders.table.meta
+    header = small_master.flat.header.copy()
+    small_master.write(tmp_path / "master.fits")
+    assert small_master.orders.table.meta == before
+    assert small_master.flat.header == header
+
+
+def test_master_of_frames_with_a_plain_dict_header(tmp_path):
+    flats = SMALL.flats(3)
+    for flat in flats:
+        flat.meta = {"OBJECT": "lamp"}
+    master = make_master_flat(flats, SMALL.truth.orders)
+    path = tmp_path / "master.fits"
+    master.write(path)
+    assert quiet_read(path).flat.header["OBJECT"] == "lamp"
+
+
+def test_existing_file_is_refused_and_kept(small_master, tmp_path):
+    path = tmp_path / "master.fits"
+    path.write_text("precious")
+    with pytest.raises(FileExistsError, match=r"master\.fits exists"):
+        small_master.write(path)
+    assert path.read_text() == "precious"
+    small_master.write(path, overwrite=True)
+    assert len(quiet_read(path).orders) == 3
+
+
+@pytest.mark.parametrize("old", [None, "precious"])
+def test_nothing_is_left_after_a_failure(small_master, tmp_path, monkeypatch, old):
+    path = tmp_path / "master.fits"
+    if old is not None:
+        path.write_text(old)
+
+    def fail_after_some_bytes(self, name, *args, **kwargs):
+        with open(name, "wb") as file:
+            file.write(b"SIMPLE")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(fits.HDUList, "writeto", fail_after_some_bytes)
+    with pytest.raises(OSError, match="disk full"):
+        small_master.write(path, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ([] if old is None else ["master.fits"])
+    assert old is None or path.read_text() == old
+
+
+def test_date_without_mjd_does_not_make_reading_warn(small_master, tmp_path):
+    path = tmp_path / "master.fits"
+    flat = small_master.flat.copy()
+    flat.header["DATE-OBS"] = "2019-03-14T00:37:21"
+    MasterFlat(flat, small_master.orders, small_master.levels, small_master.flags).write(path)
+    with pytest.warns(FITSFixedWarning):
+        CCDData.read(path)
+    quiet_read(path)
+
+
+def test_folder_that_does_not_exist(small_master, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        small_master.write(tmp_path / "nowhere" / "master.fits")
+
+
+def test_other_fits_file_is_no_master_flat(tmp_path):
+    path = tmp_path / "image.fits"
+    CCDData(np.zeros((5, 5)), unit="adu").write(path)
+    with pytest.raises(ValueError, match=r"image\.fits is no master flat: .* FLAGS"):
+        MasterFlat.read(path)
+
+
+def test_master_that_does_not_exist(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.fits"):
+        MasterFlat.read(tmp_path / "nothing.fits")
