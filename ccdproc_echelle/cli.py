@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             options.run(options)
         except (ValueError, TypeError, OSError, ImportError) as error:
-            _print_message("error", error)
+            _print_message("error", str(error).replace("overwrite=True", "--overwrite"))
             return 1
     return 0
 

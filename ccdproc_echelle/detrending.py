@@ -18,6 +18,9 @@ from ccdproc_echelle.frames import Frame, MemoryFrame
 
 __all__ = ["SharedNoise", "detrend"]
 
+# Calibration frames less than this apart, in days, belong to one series.
+_SERIES_GAP = 0.5 / 24
+
 # Distances in time, in days, that differ by less than a tenth of a second are equal.
 _SAME_TIME = 1e-6
 
@@ -77,8 +80,9 @@ def detrend(
     """
     Subtract bias and dark from flats and create their uncertainty.
 
-    Of several calibration frames those nearest in time to a flat are taken (by ``MJD-OBS`` or
-    ``DATE-OBS``), and averaged if equally near or of unknown time. With a bias, darks lose the one
+    Calibration frames less than half an hour apart (by ``MJD-OBS`` or ``DATE-OBS``) are a series;
+    the series nearest in time to a flat is averaged and taken, or both that are equally near.
+    Frames of unknown time are one series. With a bias, darks lose the one
     nearest to them and are scaled to the exposure time of the flat (``EXPTIME``); without, a dark
     carries the bias as well and is subtracted as it is, which is also right for lamp-off frames.
 
@@ -105,7 +109,7 @@ def detrend(
     Raises
     ------
     ValueError
-        If a calibration frame differs in shape or unit from the flats, darks that would be averaged
+        If a calibration frame differs in shape or unit from the flats, darks of one series
         differ in exposure time, only one of ``gain`` and ``read_noise`` is given, or one of them is
         not positive or of another unit.
 
@@ -293,7 +297,7 @@ def _check_one_exposure_time(kind: str, frames: Sequence[CCDData]) -> None:
     known = [time for time in times if isinstance(time, (int, float))]
     if known and not np.allclose(known, known[0], rtol=_SAME_EXPOSURE, atol=0):
         raise ValueError(
-            f"{kind} frames that are equally near in time, or of unknown time, were exposed for "
+            f"{kind} frames of one series were exposed for "
             f"{sorted(set(known))} s; expected one exposure time"
         )
 
@@ -311,11 +315,15 @@ def _time(header: Any) -> float | None:
 
 
 def _nearest(times: Sequence[float | None], time: float | None) -> tuple[int, ...]:
-    """Places of the times nearest to a time; all where that cannot be told."""
+    """Places of the series of times nearest to a time; all where that cannot be told."""
     if time is None or None in times:
         return tuple(range(len(times)))
-    distances = np.abs(np.subtract(times, time))
-    return tuple(np.flatnonzero(distances <= distances.min() + _SAME_TIME).tolist())
+    order = np.argsort(times, kind="stable")
+    gaps = np.diff(np.take(times, order)) > _SERIES_GAP
+    series = np.split(order, np.flatnonzero(gaps) + 1)
+    distances = [np.abs(np.take(times, places) - time).min() for places in series]
+    near = [p for p, d in zip(series, distances, strict=True) if d <= min(distances) + _SAME_TIME]
+    return tuple(sorted(np.concatenate(near).tolist()))
 
 
 def _exposure_ratio(name: str, flat: CCDData, dark: CCDData, *, scale: bool) -> float:

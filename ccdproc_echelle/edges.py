@@ -12,7 +12,7 @@ from scipy.ndimage import uniform_filter1d
 
 from ccdproc_echelle.orders import EchelleOrderTable
 
-__all__ = ["detect_order_edges", "mask_interorder"]
+__all__ = ["detect_order_edges", "mask_interorder", "poorly_measured"]
 
 # Light above the background, in units of the noise of one sample of a slice, for a measurement.
 _MIN_SIGNAL_TO_NOISE = 10.0
@@ -115,7 +115,8 @@ def detect_order_edges(
     `EchelleOrderTable`
         The same order centres with ``lower`` and ``upper`` edges. ``lower_rms`` and ``upper_rms``
         are the residuals of the measured points that were not clipped; NaN where an edge was not
-        measured at all.
+        measured at all. ``lower_measured`` and ``upper_measured`` are the fractions of the slices,
+        of those in which the edge is on the detector, in which it was measured.
 
     Raises
     ------
@@ -615,8 +616,10 @@ def _with_fitted_edges(orders, pixels, edges, n_cross, degrees, clip) -> Echelle
         residuals = offsets[side] - np.einsum("osk,ok->os", bases, coefficients)
         table[name] = _sum_of_series(given, coefficients) * u.pix
         table[f"{name}_rms"] = _rms(residuals) * u.pix
+    fractions = _measured_fractions(EchelleOrderTable(table), pixels, n_cross, measured)
+    table["lower_measured"], table["upper_measured"] = fractions
     orders = EchelleOrderTable(table)
-    _warn_of_unmeasured(orders, pixels, n_cross, measured)
+    _warn_of_unmeasured(orders)
     return orders
 
 
@@ -718,14 +721,44 @@ def _rms(residuals: np.ndarray) -> np.ndarray:
     return np.where(count > 0, np.sqrt(total / np.maximum(count, 1)), np.nan)
 
 
-def _warn_of_unmeasured(orders, pixels, n_cross, measured) -> None:
-    """Name the orders of which much is on the detector but was not measured."""
-    poor = np.zeros(len(orders), dtype=bool)
+def _measured_fractions(orders, pixels, n_cross, measured) -> np.ndarray:
+    """Which part of each edge that is on the detector was measured; NaN where none of it is."""
     lower, upper = orders.lower(pixels), orders.upper(pixels)
     room = 0.25 * (upper - lower)  # to fall to the background before the detector ends
-    for positions, found in zip((lower, upper), measured, strict=True):
-        visible = (positions > room) & (positions < n_cross - 1 - room)
-        poor |= (found & visible).sum(axis=1) < _WELL_MEASURED * visible.sum(axis=1)
+    positions = np.stack([lower, upper])
+    visible = (positions > room) & (positions < n_cross - 1 - room)
+    with np.errstate(invalid="ignore"):
+        return (measured & visible).sum(axis=2) / visible.sum(axis=2)
+
+
+def poorly_measured(orders: EchelleOrderTable) -> np.ndarray:
+    """
+    The orders of which an edge rests on the order centres and other orders more than on the flat.
+
+    Parameters
+    ----------
+    orders : `EchelleOrderTable`
+        Orders as from `detect_order_edges`.
+
+    Returns
+    -------
+    bool array, shape (n_orders,)
+        True where less than three quarters of an edge that is on the detector was measured.
+
+    Raises
+    ------
+    ValueError
+        If the table does not say how much was measured.
+    """
+    table = orders.table
+    if "lower_measured" not in table.colnames:
+        raise ValueError("the order table does not say which edges were measured")
+    fractions = np.stack([table["lower_measured"], table["upper_measured"]])
+    return (fractions < _WELL_MEASURED).any(axis=0)
+
+
+def _warn_of_unmeasured(orders) -> None:
+    poor = poorly_measured(orders)
     if poor.any():
         warnings.warn(
             f"edges of orders {orders.order_numbers[poor].tolist()} could be measured in less "

@@ -40,7 +40,7 @@ _MEANINGS = {
     FlatFlag.INTERORDER: "between the orders",
     FlatFlag.LOW_SENSITIVITY: "responds less than its surroundings",
     FlatFlag.NO_DATA: "bad in all input frames",
-    FlatFlag.EXTRAPOLATED_EDGE: "order edge was not measured here",
+    FlatFlag.EXTRAPOLATED_EDGE: "edge of the order hardly measured",
 }
 
 

@@ -16,7 +16,7 @@ from astropy.wcs import FITSFixedWarning
 
 from ccdproc_echelle.combine import CombineSettings, combine_with_levels
 from ccdproc_echelle.detrending import detrend
-from ccdproc_echelle.edges import detect_order_edges, mask_interorder
+from ccdproc_echelle.edges import detect_order_edges, mask_interorder, poorly_measured
 from ccdproc_echelle.files import replacing
 from ccdproc_echelle.flags import FlatFlag, flag_cards
 from ccdproc_echelle.frames import open_frames, uncertainty_array, variance_array
@@ -139,8 +139,8 @@ def make_master_flat(
     orders : `EchelleOrderTable`
         The order centres; edges it has are replaced by those of the flat.
     bias, dark : as ``img_list``, optional
-        Bias and dark frames. Lamp-off frames are darks. Those nearest in time to each flat are
-        taken; see `~ccdproc_echelle.detrending.detrend`.
+        Bias and dark frames. Lamp-off frames are darks. The series nearest in time to each flat
+        is taken; see `~ccdproc_echelle.detrending.detrend`.
     gain : float or `~astropy.units.Quantity`, optional
         Electrons per unit of the data.
     read_noise : float or `~astropy.units.Quantity`, optional
@@ -228,9 +228,12 @@ def _with_shared_noise(flat, shared, levels, weights) -> CCDData:
 
 def _flags(orders: EchelleOrderTable, low: np.ndarray, no_data: np.ndarray) -> np.ndarray:
     flags = np.zeros(orders.shape, dtype=np.int16)
-    flags[orders.order_map() == 0] |= FlatFlag.INTERORDER
+    order_map = orders.order_map()
+    flags[order_map == 0] |= FlatFlag.INTERORDER
     flags[low] |= FlatFlag.LOW_SENSITIVITY
     flags[no_data] |= FlatFlag.NO_DATA
+    uncertain = orders.order_numbers[poorly_measured(orders)]
+    flags[np.isin(order_map, uncertain)] |= FlatFlag.EXTRAPOLATED_EDGE
     return flags
 
 

@@ -39,8 +39,8 @@ class EchelleOrderTable:
     table : `~astropy.table.QTable`
         Columns ``order`` (integer, unique, not 0), ``pixel_min`` and ``pixel_max`` (valid range,
         pixel), ``center`` (Chebyshev coefficients, pixel, shape ``(n_orders, degree + 1)``) and
-        optionally ``lower`` and ``upper`` (likewise) and ``center_rms``, ``lower_rms``,
-        ``upper_rms`` (fit residuals, pixel). ``table.meta`` holds ``shape`` (rows, columns of the
+        optionally ``lower`` and ``upper`` (likewise), ``center_rms``, ``lower_rms``, ``upper_rms``
+        (fit residuals, pixel) and any other. ``table.meta`` holds ``shape`` (rows, columns of the
         detector; `None` if unknown) and ``dispersion_axis`` (NumPy axis along which the orders
         run: 1 along image rows, 0 along columns).
 

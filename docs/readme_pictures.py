@@ -31,7 +31,8 @@ def _save(figure, name: str) -> None:
     """As a small PNG: 256 colours are enough."""
     buffer = BytesIO()
     figure.savefig(buffer, dpi=80)
-    Image.open(buffer).convert("RGB").quantize(256).save(DOCS / "_static" / name, optimize=True)
+    picture = Image.open(buffer).convert("RGB").quantize(256, kmeans=2)
+    picture.save(DOCS / "_static" / name, optimize=True)
 
 
 if __name__ == "__main__":

@@ -177,11 +177,15 @@ def test_claimed_uncertainty_of_the_flat(method, uncertainty):
     assert np.sqrt(ratio) == pytest.approx(1, abs=0.03)
 
 
-def test_the_flat_is_normalised(small_flat):
-    inner = ORDERS.inner_mask(10)
-    assert small_flat.unit == u.dimensionless_unscaled
-    assert small_flat.data[inner].mean(dtype=float) == pytest.approx(1, abs=2e-5)
-    assert small_flat.data.dtype == np.float32
+@pytest.mark.parametrize("n_passes", [1, 2, 3])
+@pytest.mark.parametrize("window", [6, 10])
+def test_the_flat_is_normalised(n_passes, window):
+    drifting = SMALL.with_drift(0.1).flats(3)
+    flat = two_pass_flat_combine(drifting, ORDERS, window=window, n_passes=n_passes)
+    inner = ORDERS.inner_mask(window)
+    assert flat.unit == u.dimensionless_unscaled
+    assert flat.data[inner].mean(dtype=float) == pytest.approx(1, abs=1e-6)
+    assert flat.data.dtype == np.float32
 
 
 def test_both_dispersion_axes(small_frames, small_flat):
@@ -221,6 +225,14 @@ def test_functions_of_the_users_script(functions):
 def test_mem_limit_changes_no_bit(small_frames, small_flat, mem_limit):
     flat = two_pass_flat_combine(small_frames, ORDERS, mem_limit=mem_limit, **CLIP_5)
     assert_identical(flat, small_flat)
+
+
+def test_weights_of_each_pixel_follow_the_rows():
+    frames = random_frames(3, (50, 40))
+    weights = np.random.default_rng(1).uniform(1, 2, (3, 50, 40))
+    expected = np.average([f.data for f in frames], axis=0, weights=weights)
+    combined = combine_frames(frames, weights=weights, mem_limit=1e4)
+    np.testing.assert_allclose(combined.data, expected, rtol=1e-6)
 
 
 def test_threads_change_no_bit(small_frames, small_flat):
@@ -314,7 +326,7 @@ def test_uncertainties_are_propagated_in_their_type(kind):
 
 
 def test_different_types_of_uncertainty_are_combined():
-    frames = random_frames(3, uncertainty=StdDevUncertainty)
+    frames = random_frames(3, uncertainty=VarianceUncertainty)
     frames[1] = random_frames(1, uncertainty=InverseVariance)[0]
     combined = combine_frames(frames)
     assert type(combined.uncertainty) is StdDevUncertainty

@@ -159,6 +159,15 @@ def test_the_dark_group_nearest_in_time_is_taken():
     assert [flat.data[0, 0] for flat in found] == [899, 899, 798, 798]
 
 
+def test_a_series_of_darks_is_averaged_and_the_nearest_series_taken():
+    darks = [frame(value, DATE_OBS=at(hour, minute)) for value, hour, minute in
+             ((100, 4, 0), (200, 4, 1), (600, 4, 2), (900, 9, 0))]
+    (flat,), _ = detrended([frame(1000, DATE_OBS=at(5))], dark=darks)
+    assert (flat.data == 800).all()  # the median of three frames of unknown noise is 200
+    (flat,), _ = detrended([frame(1000, DATE_OBS=at(8))], dark=darks)
+    assert (flat.data == 100).all()
+
+
 @pytest.mark.parametrize("minute", range(0, 60, 7))
 def test_equally_near_darks_are_averaged(minute):
     darks = [frame(100, DATE_OBS=at(4, minute)), frame(200, DATE_OBS=at(6, minute)),

@@ -19,7 +19,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS
 from scipy.special import ndtr
 
-from ccdproc_echelle.edges import detect_order_edges, mask_interorder
+from ccdproc_echelle.edges import detect_order_edges, mask_interorder, poorly_measured
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.simulation import EchelleSimulation
 
@@ -434,3 +434,19 @@ def test_mask_interorder_refusals(flat_and_orders):
         mask_interorder(flat, orders, fill_value=np.nan)
     with pytest.raises(TypeError, match="ndarray"):
         mask_interorder(flat.data, orders)
+
+
+def test_the_measured_part_of_each_edge_is_told():
+    flat = np.zeros((120, 400))
+    flat[20:41], flat[70:91] = 1, 1
+    flat[70:91, 150:] = 0  # the light of the second order ends early
+    orders = EchelleOrderTable.from_polynomials(
+        [1, 2], [[30], [80]], shape=flat.shape, dispersion_axis=1
+    )
+    with pytest.warns(AstropyUserWarning, match=r"orders \[2\]"):
+        edges = detect_order_edges(flat, orders)
+    for name in ("lower_measured", "upper_measured"):
+        np.testing.assert_allclose(edges.table[name], [1, 150 / 400], atol=0.03)
+    np.testing.assert_array_equal(poorly_measured(edges), [False, True])
+    with pytest.raises(ValueError, match="does not say"):
+        poorly_measured(orders)

@@ -130,6 +130,11 @@ def test_few_pixels_are_masked(master, order_map):
 # ---------------------------------------------------------------------- edges
 
 
+def test_the_faintest_orders_are_flagged(master, order_map):
+    uncertain = (master.flags & FlatFlag.EXTRAPOLATED_EDGE) > 0
+    assert set(np.unique(order_map[uncertain])) == {27, 28, 29}
+    assert uncertain[np.isin(order_map, [27, 28, 29])].all()
+
 def test_widths_are_a_smooth_function_of_the_order(master):
     widths = master.orders.upper() - master.orders.lower()
     typical = np.nanmedian(widths, axis=1)

@@ -93,7 +93,9 @@ before = ccdp.combine(
 # After
 # -----
 #
-# Two lines differ. All keywords keep their meaning; a misspelt one is an error.
+# Two lines differ. All keywords keep their meaning; a misspelt one is an error. Without
+# ``sigma_clip_dev_func``, each value would be judged by its own uncertainty, which suits few frames
+# better still.
 
 orders = EchelleOrderTable.read(Path(folder.name, "orders.ecsv"))
 after = two_pass_flat_combine(
