@@ -331,7 +331,8 @@ def two_pass_flat_combine(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If there is only one frame, or only some have uncertainties.
+        If there is only one frame, only some have uncertainties, or the frames differ by far more
+        than their uncertainties let expect.
 
     References
     ----------

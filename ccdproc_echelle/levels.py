@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Exposure levels: how bright a flat is on its order centres."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 from astropy.nddata import CCDData
 from astropy.stats import SigmaClip
 from astropy.table import QTable
+from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import ArrayLike
 
 from ccdproc_echelle.clipping import (
@@ -28,6 +30,14 @@ _FIRST_MASTER = StackCombiner(sigma_clipping=SigmaClipping(low=5, high=5))
 # Ratios are not taken of pixels below this fraction of the mean: there noise and the smallest
 # offset of a frame's zero point, such as a drift of the bias, are large against the signal.
 _FAINTEST = 0.1
+
+# Frames may scatter by this factor more than their uncertainties say without a warning: their
+# illumination may drift.
+_TOLERATED = 5
+_ENOUGH_PIXELS = 100_000
+
+# Of the absolute value of a Gaussian with standard deviation 1.
+_MEDIAN_OF_PULLS = 0.6745
 
 _ROWS_AT_ONCE = 256
 
@@ -201,6 +211,11 @@ def measure_exposure_levels(
         If there is no frame, frames or order table do not fit together, no inner-order pixel is
         good in all frames, or a level is not positive.
 
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If the frames differ by far more than their uncertainties let expect.
+
     References
     ----------
     SOXS pipeline documentation, recipe ``soxs-mflat``.
@@ -282,14 +297,14 @@ def measure_levels(
         if number == 0:
             levels, sigmas = _mean(ratios.selected(used), None)
         else:
-            levels, sigmas = _STATISTICS[statistic](
-                ratios.selected(used), master.weights(usable)[used]
-            )
+            weights_of_ratios = master.weights(usable)[used] if statistic != "mean" else None
+            levels, sigmas = _STATISTICS[statistic](ratios.selected(used), weights_of_ratios)
             if pixels.variance is None:
                 sigmas = sigmas * _lost_scatter(len(frames))
         _check_levels(frames, levels)
         master, norm = _combined(pixels, levels, combiner, weights)
         passes.append((levels * norm, sigmas * norm))
+    _check_noise(frames, pixels.selected(common), passes[-1][0], master.value[common])
     return _as_table(frames, passes, used.sum(), clipped.sum(axis=1))
 
 
@@ -424,6 +439,29 @@ def _check_levels(frames, levels) -> None:
     for frame, level in zip(frames, levels, strict=True):
         if not (np.isfinite(level) and level > 0):
             raise ValueError(f"the exposure level of {frame.name} is {level}, expected > 0")
+
+
+def _check_noise(frames, pixels: _Pixels, levels: np.ndarray, master: np.ndarray) -> None:
+    """Warn of uncertainties that are far too small for the differences between the frames."""
+    if pixels.variance is None or len(frames) == 1:
+        return
+    pixels = pixels.selected(slice(None, None, len(master) // _ENOUGH_PIXELS + 1))
+    master = master[:: len(master) // _ENOUGH_PIXELS + 1]
+    scales = 1 / levels[:, None]
+    # A frame is part of the master, which takes 1/n of its deviation along.
+    expected = pixels.variance * scales**2 * (1 - 1 / len(frames))
+    known = expected > 0
+    pulls = np.abs(pixels.data * scales - master)[known] / np.sqrt(expected[known])
+    ratio = np.median(pulls) / _MEDIAN_OF_PULLS if known.any() else 0
+    if ratio > _TOLERATED:
+        warnings.warn(
+            f"the frames differ by {ratio:.2g} times what their uncertainties let expect; do these "
+            "hold the noise of the flats? A flat without uncertainty takes over that of the dark "
+            "that is subtracted from it: make it with ccdproc.create_deviation, or give gain and "
+            "read_noise to make_master_flat",
+            AstropyUserWarning,
+            stacklevel=4,
+        )
 
 
 def _as_table(frames, passes, n_used, n_clipped) -> QTable:

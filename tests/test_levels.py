@@ -7,6 +7,7 @@ import pytest
 from astropy import units as u
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.stats import SigmaClip
+from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle.combine import two_pass_flat_combine
 from ccdproc_echelle.frames import variance_array
@@ -447,3 +448,14 @@ def test_scale_errors():
     for level in (0.0, -1.0):
         with pytest.raises(ValueError, match=f"exposure level of the frame is {level}, expected"):
             scale(np.full((40, 30), level))
+
+
+def test_uncertainties_that_are_not_those_of_the_flats_are_noticed(twenty_stacks):
+    frames, orders, _ = twenty_stacks[0]
+    # ccdproc.subtract_dark hands the uncertainty of the dark to a flat that has none.
+    of_the_dark = [
+        CCDData(frame.data, unit="adu", uncertainty=StdDevUncertainty(np.full(frame.shape, 2.0)))
+        for frame in frames
+    ]
+    with pytest.warns(AstropyUserWarning, match="create_deviation"):
+        measure_exposure_levels(of_the_dark, orders)
