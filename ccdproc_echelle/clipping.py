@@ -20,10 +20,10 @@ import numpy as np
 from astropy import stats
 from scipy.stats import norm
 
-__all__ = ["CombinedStack", "SigmaClipping", "StackCombiner"]
+__all__ = ["BLOCK", "CombinedStack", "SigmaClipping", "StackCombiner"]
 
 # Pixels in a block: the copies of ten float32 frames that a clip needs fit into a core's cache.
-_BLOCK = 16384
+BLOCK = 16384
 
 # With more frames than this NumPy's own sort beats the network.
 _LARGEST_NETWORK = 64
@@ -329,8 +329,8 @@ class StackCombiner:
             count=np.full(n_pixels, n_frames),
         )
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            for start in range(0, n_pixels, _BLOCK):
-                block = slice(start, start + _BLOCK)
+            for start in range(0, n_pixels, BLOCK):
+                block = slice(start, start + BLOCK)
                 stack = _Stack(values, good, variances, weights).columns(block)
                 self._combine_block(stack, CombinedStack(*(part[..., block] for part in result)))
         return result

@@ -5,7 +5,7 @@ import copy
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -25,14 +25,19 @@ from ccdproc_echelle.frames import (
     check_keywords,
     open_frames,
     uncertainty_array,
+    uncompressed,
 )
 from ccdproc_echelle.levels import InnerOrderScale, measure_levels
 from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.streaming import CombinedImages, stream
 
-__all__ = ["CombineSettings", "combine_frames", "combine_with_levels", "two_pass_flat_combine"]
-
-# A section of this many bytes is read fast and leaves work for every thread.
-_SECTION_BYTES = 64e6
+__all__ = [
+    "CombineDiagnostics",
+    "CombineSettings",
+    "combine_frames",
+    "combine_with_levels",
+    "two_pass_flat_combine",
+]
 
 # What fits into a FITS card beside a keyword and a number.
 _LONGEST_COMMENT = 47
@@ -49,8 +54,10 @@ class CombineSettings:
     ----------
     method : {"average", "median", "sum"}, optional
         How frames are combined.
-    weights : array, shape (n_frames,) or (n_frames, rows, columns), optional
-        Weights of an average or sum.
+    weights : array, shape (n_frames,) or (n_frames, rows, columns), or str, optional
+        Weights of an average or sum. ``"inverse_variance"``: one over the variance of each value.
+        Beware of variances made from the counts themselves: a value too low by chance then claims
+        to be precise, and the average comes out low by about one electron a frame.
     mem_limit : float, optional
         Bytes that may be used besides the result.
     clip_extrema : bool, optional
@@ -83,7 +90,7 @@ class CombineSettings:
     """
 
     method: str = "average"
-    weights: ArrayLike | None = None
+    weights: ArrayLike | str | None = None
     mem_limit: float = 16e9
     clip_extrema: bool = False
     nlow: int = 1
@@ -171,9 +178,9 @@ class CombineSettings:
             uncertainty_function=self.combine_uncertainty_function,
         )
 
-    def weights_of(self, frames: Sequence[Frame]) -> np.ndarray | None:
+    def weights_of(self, frames: Sequence[Frame]) -> np.ndarray | str | None:
         """
-        The weights as an array that fits to the frames.
+        The weights in a form that fits to the frames.
 
         Parameters
         ----------
@@ -182,7 +189,7 @@ class CombineSettings:
 
         Returns
         -------
-        array, shape (n_frames,) or (n_frames, rows, columns), or None
+        array, shape (n_frames, 1, 1) or (n_frames, rows, columns), or "inverse_variance" or None
 
         Raises
         ------
@@ -191,6 +198,9 @@ class CombineSettings:
         """
         if self.weights is None:
             return None
+        if isinstance(self.weights, str):
+            _check_inverse_variance(self.weights, frames)
+            return self.weights
         weights = np.asarray(self.weights, dtype=float)
         expected = ((len(frames),), (len(frames), *frames[0].shape))
         if weights.shape not in expected:
@@ -199,7 +209,23 @@ class CombineSettings:
             )
         if not (np.isfinite(weights) & (weights >= 0)).all():
             raise ValueError("weights must be finite and not negative")
-        return weights
+        return weights.reshape(-1, 1, 1) if weights.ndim == 1 else weights
+
+
+class CombineDiagnostics(NamedTuple):
+    """
+    What became of the values of each pixel.
+
+    Attributes
+    ----------
+    count : int array, shape (rows, columns)
+        How many frames were used.
+    rejected : bool array, shape (n_frames, rows, columns)
+        Which good values were rejected; masked and non-finite ones are not among them.
+    """
+
+    count: np.ndarray
+    rejected: np.ndarray
 
 
 def combine_frames(
@@ -209,8 +235,9 @@ def combine_frames(
     scale: ArrayLike | Callable | None = None,
     executor: Executor | None = None,
     progress_bar: bool = False,
+    diagnostics: bool = False,
     **keywords: Any,
-) -> CCDData:
+) -> CCDData | tuple[CCDData, CombineDiagnostics]:
     """
     Combine frames: `ccdproc.combine` that scales before it clips and uses the uncertainties.
 
@@ -228,6 +255,8 @@ def combine_frames(
         What does the work. Default: threads. The result is the same whichever it is.
     progress_bar : bool, optional
         Show progress with tqdm.
+    diagnostics : bool, optional
+        Whether to return `CombineDiagnostics` as well.
     **keywords
         Those of `CombineSettings`, which are those of `ccdproc.combine`, and of
         ``CCDData.read`` (such as ``hdu`` and ``unit``).
@@ -240,6 +269,8 @@ def combine_frames(
         uncertainty is of the frames' type and propagated if all have uncertainties; else it is
         a `~astropy.nddata.StdDevUncertainty` from the scatter, NaN where fewer than two values
         were left.
+    `CombineDiagnostics`
+        With ``diagnostics=True``: how many frames were used, and which lost which pixel.
 
     Raises
     ------
@@ -263,8 +294,12 @@ def combine_frames(
     _check_output(output_file, settings)
     frames = _opened(img_list, reading)
     _check_frames(frames, settings)
-    stack = _stream(frames, _scales(scale, frames), settings, executor, progress_bar)
-    return _written(_as_ccddata(frames, stack, frames[0].unit), output_file, settings)
+    with uncompressed(frames) as frames:
+        scales = _scales(scale, frames)
+        images = _streamed(frames, scales, settings, executor, progress_bar, diagnostics)
+        combined = _as_ccddata(frames, images, frames[0].unit)
+    _write(combined, output_file, settings)
+    return (combined, CombineDiagnostics(*images[2:])) if diagnostics else combined
 
 
 def two_pass_flat_combine(
@@ -277,8 +312,9 @@ def two_pass_flat_combine(
     statistic: str = "mean",
     executor: Executor | None = None,
     progress_bar: bool = False,
+    diagnostics: bool = False,
     **keywords: Any,
-) -> CCDData:
+) -> CCDData | tuple[CCDData, CombineDiagnostics]:
     """
     Combine echelle flats whose exposure levels are measured on the order centres, twice.
 
@@ -306,6 +342,8 @@ def two_pass_flat_combine(
         What does the work. Default: threads. The result is the same whichever it is.
     progress_bar : bool, optional
         Show progress with tqdm.
+    diagnostics : bool, optional
+        Whether to return `CombineDiagnostics` as well.
     **keywords
         Those of `CombineSettings`, which are those of `ccdproc.combine` but ``scale``, and of
         ``CCDData.read`` (such as ``hdu`` and ``unit``).
@@ -316,7 +354,10 @@ def two_pass_flat_combine(
         The master flat: dimensionless, with mean 1 over the inner-order pixels. Mask and
         uncertainty as from `combine_frames`. The header is that of the first frame, with
         ``NCOMBINE``, ``combined`` and the level of each frame (``LEVEL001`` and so on, in
-        the unit of the frames).
+        the unit of the frames). Errors of the levels cancel in
+        the normalisation but for pixels that lost a frame, whose uncertainty contains them.
+    `CombineDiagnostics`
+        With ``diagnostics=True``: how many frames were used, and which lost which pixel.
 
     Raises
     ------
@@ -355,7 +396,7 @@ def two_pass_flat_combine(
         )
     settings, reading = CombineSettings.from_keywords(keywords)
     _check_output(output_file, settings)
-    flat, _ = combine_with_levels(
+    flat, _, found = combine_with_levels(
         _opened(img_list, reading),
         orders,
         settings,
@@ -364,8 +405,10 @@ def two_pass_flat_combine(
         statistic=statistic,
         executor=executor,
         progress_bar=progress_bar,
+        diagnostics=diagnostics,
     )
-    return _written(flat, output_file, settings)
+    _write(flat, output_file, settings)
+    return (flat, found) if diagnostics else flat
 
 
 def combine_with_levels(
@@ -378,7 +421,8 @@ def combine_with_levels(
     statistic: str = "mean",
     executor: Executor | None = None,
     progress_bar: bool = False,
-) -> tuple[CCDData, QTable]:
+    diagnostics: bool = False,
+) -> tuple[CCDData, QTable, CombineDiagnostics | None]:
     """
     `two_pass_flat_combine` for opened frames, which also returns the levels.
 
@@ -386,7 +430,7 @@ def combine_with_levels(
     ----------
     frames : sequence of `Frame`
         The frames.
-    orders, window, n_passes, statistic, executor, progress_bar
+    orders, window, n_passes, statistic, executor, progress_bar, diagnostics
         As `two_pass_flat_combine`.
     settings : `CombineSettings`
         How frames are combined, in both passes.
@@ -397,6 +441,8 @@ def combine_with_levels(
         The master flat.
     levels : `~astropy.table.QTable`
         As from `measure_exposure_levels`.
+    diagnostics : `CombineDiagnostics` or None
+        Only if asked for.
     """
     if settings.method == "sum":
         raise ValueError("method is 'sum'; a flat needs 'average' or 'median'")
@@ -407,20 +453,57 @@ def combine_with_levels(
             AstropyUserWarning,
             stacklevel=3,
         )
-    levels = measure_levels(
-        frames,
-        orders.on_detector(frames[0].shape),
-        window=window,
-        n_passes=n_passes,
-        statistic=statistic,
-        combiner=settings.combiner(),
-        weights=settings.weights_of(frames),
-    )
-    scales = 1 / levels["level"].value
-    stack = _stream(frames, scales, settings, executor, progress_bar)
-    flat = _as_ccddata(frames, stack, u.dimensionless_unscaled)
+    orders = orders.on_detector(frames[0].shape)
+    with uncompressed(frames) as frames:
+        levels = measure_levels(
+            frames,
+            orders,
+            window=window,
+            n_passes=n_passes,
+            statistic=statistic,
+            combiner=settings.combiner(),
+            weights=settings.weights_of(frames),
+        )
+        scales = 1 / levels["level"].value
+        images = _streamed(frames, scales, settings, executor, progress_bar, diagnostics)
+        _normalize(images, levels, orders.inner_mask(window))
+        flat = _as_ccddata(frames, images, u.dimensionless_unscaled)
     _record_levels(flat, levels)
-    return flat, levels
+    return flat, levels, CombineDiagnostics(*images[2:]) if diagnostics else None
+
+
+def _streamed(frames, scales, settings, executor, progress_bar, diagnostics) -> CombinedImages:
+    dtype = settings.dtype or np.result_type(*(frame.dtype for frame in frames))
+    return stream(
+        frames,
+        scales,
+        settings.combiner(),
+        weights=settings.weights_of(frames),
+        dtype=np.dtype(dtype),
+        mem_limit=settings.mem_limit,
+        executor=executor,
+        progress_bar=progress_bar,
+        want_rejected=diagnostics,
+    )
+
+
+def _normalize(images: CombinedImages, levels: QTable, inner: np.ndarray) -> None:
+    """
+    Bring the mean over all inner-order pixels to 1, and add the noise of the levels.
+
+    The levels were measured on part of these pixels if there are many.
+    """
+    mean = images.value[inner & (images.count > 0)].mean(dtype=float)
+    for name in ("level", "level_uncertainty", "pass_level", "pass_uncertainty"):
+        levels[name] *= mean
+    images.value[:] /= mean
+    images.variance[:] /= mean**2
+    noise = np.mean((levels["level_uncertainty"] / levels["level"]).value ** 2)
+    if np.isfinite(noise):
+        # With a mean of 1, errors of the levels show only in pixels that lost a frame.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lost = 1 / images.count - 1 / len(levels)
+            images.variance[:] += noise * lost * images.value**2
 
 
 # ---------------------------------------------------------------------- at the door
@@ -453,6 +536,14 @@ def _check_frames(frames: Sequence[Frame], settings: CombineSettings) -> None:
         )
 
 
+def _check_inverse_variance(weights: str, frames: Sequence[Frame]) -> None:
+    if weights != "inverse_variance":
+        raise ValueError(f"weights is {weights!r}, expected an array or 'inverse_variance'")
+    for frame in frames:
+        if frame.uncertainty_type is None:
+            raise ValueError(f"weights is 'inverse_variance', but {frame.name} has no uncertainty")
+
+
 def _check_output(output_file: Any, settings: CombineSettings) -> None:
     if output_file is not None:
         check_output(output_file, overwrite=settings.overwrite_output)
@@ -483,123 +574,10 @@ def _scales(scale: ArrayLike | Callable | None, frames: Sequence[Frame]) -> np.n
     return scales
 
 
-# ---------------------------------------------------------------------- streaming
-
-
-class _Combined(NamedTuple):
-    """Images, or the same rows of them: value, variance, number of frames used."""
-
-    value: np.ndarray
-    variance: np.ndarray
-    count: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Task:
-    """The rows that are combined at a time; can be sent to another process."""
-
-    frames: Sequence[Frame]
-    rows: slice
-    scales: np.ndarray
-    weights: np.ndarray | None
-    combiner: StackCombiner
-    dtype: np.dtype
-
-    def run(self) -> _Combined:
-        n_frames, n_columns = len(self.frames), self.frames[0].shape[1]
-        n_rows = self.rows.stop - self.rows.start
-        values = np.empty((n_frames, n_rows, n_columns), dtype=self.dtype)
-        good = np.empty(values.shape, dtype=bool)
-        known = all(frame.uncertainty_type is not None for frame in self.frames)
-        variances = np.empty_like(values) if known else None
-        for i, (frame, scale) in enumerate(
-            zip(self.frames, self.scales.astype(self.dtype), strict=True)
-        ):
-            section = frame.rows(self.rows)
-            np.multiply(section.data, scale, out=values[i], casting="same_kind")
-            good[i] = section.good
-            if known:
-                np.multiply(section.variance, scale**2, out=variances[i], casting="same_kind")
-        stack = self.combiner.combine(
-            values.reshape(n_frames, -1),
-            good.reshape(n_frames, -1),
-            None if variances is None else variances.reshape(n_frames, -1),
-            None if self.weights is None else self.weights.reshape(n_frames, -1),
-        )
-        images = (stack.value, stack.variance, stack.kept.sum(axis=0))
-        return _Combined(*(image.reshape(n_rows, n_columns) for image in images))
-
-
-def _stream(
-    frames: Sequence[Frame],
-    scales: np.ndarray,
-    settings: CombineSettings,
-    executor: Executor | None,
-    progress_bar: bool,
-) -> _Combined:
-    """Combine the frames in sections of rows."""
-    dtype = np.result_type(*(frame.dtype for frame in frames))
-    dtype = np.dtype(settings.dtype or dtype)
-    weights = settings.weights_of(frames)
-    n_workers = os.cpu_count() or 1
-    tasks = [
-        _Task(
-            frames,
-            rows,
-            scales,
-            weights if weights is None or weights.ndim == 1 else weights[:, rows],
-            settings.combiner(),
-            dtype,
-        )
-        for rows in _row_sections(frames, dtype, settings.mem_limit / n_workers)
-    ]
-    parts = _run(tasks, executor, n_workers, progress_bar)
-    return _Combined(*(np.concatenate(images) for images in zip(*parts, strict=True)))
-
-
-def _row_sections(frames: Sequence[Frame], dtype: np.dtype, mem_limit: float) -> list[slice]:
-    """Sections of rows whose stacks stay below a number of bytes."""
-    n_rows, n_columns = frames[0].shape
-    # Values, variances and good pixels, once stacked and once as they are read.
-    per_row = (len(frames) + 2) * n_columns * (2 * dtype.itemsize + 2)
-    budget = mem_limit
-    if all(frame.seekable for frame in frames):
-        budget = min(mem_limit, _SECTION_BYTES)
-    step = int(np.clip(budget // per_row, 1, n_rows))
-    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
-
-
-def _run(
-    tasks: Sequence[_Task], executor: Executor | None, n_workers: int, progress_bar: bool
-) -> list[_Combined]:
-    """Results of all tasks in their order; none is left running after an error."""
-    if executor is None:
-        with ThreadPoolExecutor(n_workers) as threads:
-            return _run(tasks, threads, n_workers, progress_bar)
-    futures = [executor.submit(task.run) for task in tasks]
-    try:
-        return [future.result() for future in _progress(futures, progress_bar)]
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
-
-
-def _progress(futures: list, progress_bar: bool):
-    if not progress_bar:
-        return futures
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        warnings.warn("no progress bar: tqdm is not installed", AstropyUserWarning, stacklevel=2)
-        return futures
-    return tqdm(futures, desc="combining", unit="section")
-
-
 # ---------------------------------------------------------------------- result
 
 
-def _as_ccddata(frames: Sequence[Frame], combined: _Combined, unit: u.UnitBase) -> CCDData:
+def _as_ccddata(frames: Sequence[Frame], combined: CombinedImages, unit: u.UnitBase) -> CCDData:
     first = frames[0].ccddata()
     header = copy.deepcopy(first.header)
     header["NCOMBINE"] = len(frames)
@@ -629,8 +607,7 @@ def _record_levels(flat: CCDData, levels: QTable) -> None:
             flat.header.comments[key] = comment[:_LONGEST_COMMENT]
 
 
-def _written(ccd: CCDData, output_file: Any, settings: CombineSettings) -> CCDData:
+def _write(ccd: CCDData, output_file: Any, settings: CombineSettings) -> None:
     if output_file is not None:
         with replacing(output_file, overwrite=settings.overwrite_output) as temporary:
             ccd.write(temporary, format="fits")
-    return ccd

@@ -3,13 +3,15 @@
 
 import difflib
 import os
+import shutil
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,10 +20,10 @@ from astropy.io import fits
 from astropy.nddata import (
     CCDData,
     InverseVariance,
-    NDUncertainty,
     StdDevUncertainty,
     VarianceUncertainty,
 )
+from astropy.utils.data import get_readable_fileobj
 from astropy.wcs import FITSFixedWarning
 from ccdproc import ImageFileCollection
 
@@ -34,6 +36,7 @@ __all__ = [
     "check_keywords",
     "open_frames",
     "uncertainty_array",
+    "uncompressed",
     "variance_array",
 ]
 
@@ -50,7 +53,8 @@ READING_KEYWORDS = (
     "uint", "character_as_bytes", "disable_image_compression", "output_verify", "checksum",
 )
 
-_COMPRESSED = (b"\x1f\x8b", b"BZh", b"PK\x03\x04", b"\xfd7zXZ", b"\x1f\x9d")
+# First bytes of gzip, bzip2 and xz files.
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 
 _UNCERTAINTIES = (StdDevUncertainty, VarianceUncertainty, InverseVariance)
 
@@ -76,7 +80,7 @@ class Section(NamedTuple):
 
 class Frame(ABC):
     """
-    A frame that hands out rows.
+    A frame of which any rows can be had.
 
     Attributes
     ----------
@@ -90,8 +94,6 @@ class Frame(ABC):
         Floating-point type that holds the data without loss: float32 or float64.
     uncertainty_type : type or None
         Class of its uncertainty.
-    seekable : bool
-        Whether some rows can be read without reading all before them.
     """
 
     name: str
@@ -99,12 +101,11 @@ class Frame(ABC):
     unit: u.UnitBase
     dtype: np.dtype
     uncertainty_type: type | None
-    seekable: bool
 
     @abstractmethod
-    def rows(self, rows: slice) -> Section:
+    def part(self, rows: slice) -> "Frame":
         """
-        Read some rows.
+        Some rows of the frame as a frame; nothing is read or copied.
 
         Parameters
         ----------
@@ -113,7 +114,18 @@ class Frame(ABC):
 
         Returns
         -------
-        `Section`
+        `Frame`
+            Small when sent to another process.
+        """
+
+    @abstractmethod
+    def load(self) -> "MemoryFrame":
+        """
+        The frame in memory.
+
+        Returns
+        -------
+        `MemoryFrame`
 
         Raises
         ------
@@ -151,12 +163,12 @@ class MemoryFrame(Frame):
     Raises
     ------
     ValueError
-        If it is not a 2-D image of real numbers, or mask or uncertainty do not fit to it.
+        If it is not a 2-D image of real numbers, mask or uncertainty do not fit to it, or the
+        uncertainty is of an unknown type.
     """
 
     ccd: CCDData
     name: str
-    seekable = True
 
     def __post_init__(self):
         self._check()
@@ -167,6 +179,12 @@ class MemoryFrame(Frame):
             shape = np.shape(value.array if part == "uncertainty" and value is not None else value)
             if value is not None and shape not in ((), self.shape):
                 raise ValueError(f"{part} of {self.name} has shape {shape}, expected {self.shape}")
+        kind = self.uncertainty_type
+        if kind is not None and not issubclass(kind, _UNCERTAINTIES):
+            raise ValueError(
+                f"{self.name} has uncertainties of type {kind.__name__}; expected one of "
+                f"{[known.__name__ for known in _UNCERTAINTIES]}"
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -184,15 +202,66 @@ class MemoryFrame(Frame):
     def uncertainty_type(self) -> type | None:
         return None if self.ccd.uncertainty is None else type(self.ccd.uncertainty)
 
-    def rows(self, rows: slice) -> Section:
-        mask = self.ccd.mask
+    def part(self, rows: slice) -> "MemoryFrame":
+        mask, uncertainty = self.ccd.mask, self.ccd.uncertainty
         if mask is not None and np.ndim(mask):
             mask = mask[rows]
-        uncertainty = self.ccd.uncertainty
         if uncertainty is not None:
-            unit = uncertainty.unit
-            uncertainty = type(uncertainty)(uncertainty.array[rows], unit=unit, copy=False)
-        return _section(self, self.ccd.data[rows], mask, uncertainty)
+            kind, unit = type(uncertainty), uncertainty.unit
+            uncertainty = kind(uncertainty.array[rows], unit=unit, copy=False)
+        part = CCDData(self.ccd.data[rows], unit=self.unit, mask=mask, uncertainty=uncertainty)
+        return MemoryFrame(part, self.name)
+
+    def load(self) -> "MemoryFrame":
+        return self
+
+    def section(self, rows: slice) -> Section:
+        """
+        The values of some rows and what they are worth.
+
+        Parameters
+        ----------
+        rows : slice
+            Which rows.
+
+        Returns
+        -------
+        `Section`
+
+        Raises
+        ------
+        ValueError
+            If an uncertainty is negative.
+        """
+        ccd = self.ccd
+        data = np.asarray(ccd.data[rows], dtype=self.dtype)
+        good = np.isfinite(data)
+        if ccd.mask is not None:
+            good &= ~np.asarray(ccd.mask[rows] if np.ndim(ccd.mask) else ccd.mask, dtype=bool)
+        if ccd.uncertainty is None:
+            return Section(data, good, None)
+        variance = self._variance(np.asarray(ccd.uncertainty.array[rows], dtype=self.dtype))
+        good &= np.isfinite(variance)
+        return Section(data, good, variance)
+
+    def _variance(self, uncertainty: np.ndarray) -> np.ndarray:
+        if (uncertainty < 0).any():
+            found = np.nanmin(uncertainty)
+            raise ValueError(f"{self.name} has a negative uncertainty, {found}; expected >= 0")
+        variance = variance_array(uncertainty, self.uncertainty_type)
+        return variance if self._unit_factor == 1 else variance * self._unit_factor
+
+    @cached_property
+    def _unit_factor(self) -> np.floating:
+        """From the unit of the variances to the squared unit of the frame."""
+        unit, kind = self.ccd.uncertainty.unit, self.uncertainty_type
+        if unit is None:
+            return self.dtype.type(1)
+        if issubclass(kind, StdDevUncertainty):
+            unit = unit**2
+        elif issubclass(kind, InverseVariance):
+            unit = 1 / unit
+        return self.dtype.type(unit.to(self.unit**2))
 
     def ccddata(self) -> CCDData:
         return self.ccd
@@ -210,6 +279,12 @@ class FileFrame(Frame):
     reading : dict
         Keywords of ``CCDData.read``: ``hdu``, ``unit``, ``hdu_mask``, ``hdu_uncertainty``,
         ``key_uncertainty_type``, and those of `astropy.io.fits.open`.
+    name : str, optional
+        What messages call it. Default: the path.
+    span : tuple of int, optional
+        First row, and first row no more, of the part of the image that is meant. Default: all.
+    layout : optional
+        What an earlier look into the file has found.
 
     Raises
     ------
@@ -223,61 +298,67 @@ class FileFrame(Frame):
 
     path: Path
     reading: dict[str, Any]
+    name: str = ""
+    span: tuple[int, int] | None = None
+    layout: "_Layout | None" = None
 
     def __post_init__(self):
+        object.__setattr__(self, "name", self.name or str(self.path))
+        if self.layout is None:
+            object.__setattr__(self, "layout", self._look())
         self._check()
-        _ = self.unit
 
-    @property
-    def name(self) -> str:
-        return str(self.path)
-
-    @cached_property
-    def _layout(self) -> "_Layout":
+    def _look(self) -> "_Layout":
         if not self.path.is_file():
             raise FileNotFoundError(f"no such file: {self.path}")
-        with _naming(self.path), warnings.catch_warnings():
+        with _naming(self.name), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="File may have been truncated")
             with self._open() as hdus:
                 _check_length(hdus, self.path)
                 return _layout(hdus, self.path, self.reading)
 
     @property
-    def seekable(self) -> bool:
-        return self._layout.seekable
+    def shape(self) -> tuple[int, int]:
+        return (len(self._rows), *self.layout.shape[1:])
 
     @property
-    def shape(self) -> tuple[int, int]:
-        return self._layout.shape
+    def _rows(self) -> range:
+        return range(*(self.span or (0, self.layout.shape[0])))
 
     @property
     def unit(self) -> u.UnitBase:
-        return self._layout.unit
+        return self.layout.unit
 
     @property
     def dtype(self) -> np.dtype:
-        return self._layout.dtype
+        return self.layout.dtype
 
     @property
     def uncertainty_type(self) -> type | None:
-        return self._layout.uncertainty_type
+        return self.layout.uncertainty_type
 
-    def rows(self, rows: slice) -> Section:
-        layout = self._layout
-        with _naming(self.path), self._open() as hdus:
+    def part(self, rows: slice) -> "FileFrame":
+        chosen = self._rows[rows]
+        return replace(self, span=(chosen.start, chosen.stop))
+
+    def load(self) -> MemoryFrame:
+        layout, rows = self.layout, slice(self._rows.start, self._rows.stop)
+        with _naming(self.name), self._open() as hdus:
             data = hdus[layout.hdu].section[rows]
             mask = None if layout.mask is None else hdus[layout.mask].section[rows] != 0
             uncertainty = None
             if layout.uncertainty is not None:
                 array = hdus[layout.uncertainty].section[rows]
                 uncertainty = layout.uncertainty_type(array, copy=False)
-        return _section(self, data, mask, uncertainty)
+        ccd = CCDData(data, unit=layout.unit, mask=mask, uncertainty=uncertainty)
+        return MemoryFrame(ccd, self.name)
 
     def ccddata(self) -> CCDData:
-        with _naming(self.path), warnings.catch_warnings():
+        unit = {} if self.layout.unit_as_stated else {"unit": self.unit}
+        with _naming(self.name), warnings.catch_warnings():
             # The celestial WCS of a flat is of no interest, still less what was mended in it.
             warnings.simplefilter("ignore", FITSFixedWarning)
-            return CCDData.read(self.path, **{"format": "fits", "unit": self.unit} | self.reading)
+            return CCDData.read(self.path, **{"format": "fits"} | unit | self.reading)
 
     def _open(self) -> fits.HDUList:
         # Scaled integers (BZERO) cannot be memory-mapped, and sections need no map.
@@ -329,6 +410,32 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
     return frames
 
 
+@contextmanager
+def uncompressed(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
+    """
+    Context manager: the same frames, compressed files unpacked to a temporary folder.
+
+    Rows in the middle of a compressed file cannot be read without unpacking all before them.
+    Tile-compressed FITS (``.fz``) needs no unpacking.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        The frames.
+
+    Yields
+    ------
+    list of `Frame`
+    """
+    with TemporaryDirectory(prefix="ccdproc_echelle_") as folder:
+        yield [
+            _unpacked(frame, Path(folder) / f"{i}.fits")
+            if isinstance(frame, FileFrame) and _is_compressed(frame.path)
+            else frame
+            for i, frame in enumerate(frames)
+        ]
+
+
 def check_keywords(names: Iterable[str], known: Sequence[str]) -> None:
     """
     Refuse unknown keywords, which ccdproc and astropy let pass in silence.
@@ -360,14 +467,17 @@ def check_keywords(names: Iterable[str], known: Sequence[str]) -> None:
             raise TypeError(f"unknown keyword {name!r}{hint}")
 
 
-def variance_array(uncertainty: NDUncertainty) -> np.ndarray:
+def variance_array(array: np.ndarray, uncertainty_type: type) -> np.ndarray:
     """
-    The variances of an uncertainty of any type.
+    The variances that an uncertainty of this type means by its array.
 
     Parameters
     ----------
-    uncertainty : `~astropy.nddata.NDUncertainty`
+    array : array
         Standard deviations, variances or inverse variances.
+    uncertainty_type : type
+        `~astropy.nddata.StdDevUncertainty`, `~astropy.nddata.VarianceUncertainty` or
+        `~astropy.nddata.InverseVariance`.
 
     Returns
     -------
@@ -376,16 +486,16 @@ def variance_array(uncertainty: NDUncertainty) -> np.ndarray:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from astropy.nddata import InverseVariance
     >>> from ccdproc_echelle.frames import variance_array
-    >>> variance_array(InverseVariance([0.25]))
+    >>> variance_array(np.array([0.25]), InverseVariance)
     array([4.])
     """
-    array = np.asarray(uncertainty.array)
-    with np.errstate(divide="ignore", over="ignore"):
-        if isinstance(uncertainty, StdDevUncertainty):
-            return array**2
-        if isinstance(uncertainty, InverseVariance):
+    if issubclass(uncertainty_type, StdDevUncertainty):
+        return array**2
+    if issubclass(uncertainty_type, InverseVariance):
+        with np.errstate(divide="ignore", over="ignore"):
             return 1 / array
     return array
 
@@ -449,48 +559,12 @@ def _as_path(item: Any) -> Path:
     )
 
 
-# ---------------------------------------------------------------------- sections
+# ---------------------------------------------------------------------- number types
 
 
 def _float_type(dtype: np.dtype) -> np.dtype:
     """Single precision holds 16-bit integers exactly; whatever needs more gets double."""
     return np.dtype("f4") if np.can_cast(dtype, np.float32) else np.dtype("f8")
-
-
-def _section(frame: Frame, data, mask, uncertainty) -> Section:
-    data = np.asarray(data, dtype=frame.dtype)
-    good = np.isfinite(data)
-    if mask is not None:
-        good &= ~np.asarray(mask, dtype=bool)
-    if uncertainty is None:
-        return Section(data, good, None)
-    variance = _variance(frame, uncertainty)
-    return Section(data, good & np.isfinite(variance), variance)
-
-
-def _variance(frame: Frame, uncertainty) -> np.ndarray:
-    """Variances in the squared unit of the frame, in its floating-point type."""
-    if not isinstance(uncertainty, _UNCERTAINTIES):
-        raise ValueError(
-            f"{frame.name} has uncertainties of type {type(uncertainty).__name__}; expected one of "
-            f"{[kind.__name__ for kind in _UNCERTAINTIES]}"
-        )
-    if (np.asarray(uncertainty.array) < 0).any():
-        found = np.nanmin(uncertainty.array)
-        raise ValueError(f"{frame.name} has a negative uncertainty, {found}; expected >= 0")
-    variance = variance_array(uncertainty).astype(frame.dtype)
-    if uncertainty.unit is not None:
-        factor = _variance_unit(uncertainty).to(frame.unit**2)
-        variance = variance if factor == 1 else variance * frame.dtype.type(factor)
-    return variance
-
-
-def _variance_unit(uncertainty) -> u.UnitBase:
-    if isinstance(uncertainty, StdDevUncertainty):
-        return uncertainty.unit**2
-    if isinstance(uncertainty, InverseVariance):
-        return 1 / uncertainty.unit
-    return uncertainty.unit
 
 
 # ---------------------------------------------------------------------- FITS files
@@ -507,19 +581,26 @@ class _Layout(NamedTuple):
     unit: u.UnitBase
     dtype: np.dtype
     uncertainty_type: type | None
-    seekable: bool
+    unit_as_stated: bool
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def _naming(name: str) -> Iterator[None]:
     """Whatever goes wrong while a file is read, the error names the file."""
     try:
         yield
     except Exception as error:
-        if str(path) in str(error):
+        if name in str(error):
             raise
         kind = ValueError if isinstance(error, ValueError) else OSError
-        raise kind(f"{path} cannot be read: {error}") from error
+        raise kind(f"{name} cannot be read: {error}") from error
+
+
+def _unpacked(frame: FileFrame, path: Path) -> FileFrame:
+    with _naming(frame.name), get_readable_fileobj(frame.path, encoding="binary") as packed:
+        with path.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+    return replace(frame, path=path)
 
 
 def _check_length(hdus: fits.HDUList, path: Path) -> None:
@@ -552,7 +633,7 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
         uncertainty_type=uncertainty and _stored_uncertainty_type(
             hdus[uncertainty].header, reading.get("key_uncertainty_type", "UTYPE")
         ),
-        seekable=not _is_compressed(path),
+        unit_as_stated="unit" in reading or _is_unit(header.get("BUNIT")),
     )
 
 
@@ -560,10 +641,18 @@ def _unit(header: fits.Header, path: Path, unit: Any) -> u.UnitBase:
     unit = header.get("BUNIT") if unit is None else unit
     if unit is None:
         raise ValueError(f"{path} has no BUNIT keyword; give unit=")
-    try:
+    if _is_unit(unit):
         return u.Unit(CCDData.known_invalid_fits_unit_strings.get(unit, unit))
-    except ValueError:
-        return u.Unit(unit.lower())  # ADU and ELECTRON are common spellings
+    return u.Unit(unit.lower())  # ADU and ELECTRON are common spellings
+
+
+def _is_unit(text: Any) -> bool:
+    """Whether CCDData.read takes it for a unit."""
+    try:
+        u.Unit(CCDData.known_invalid_fits_unit_strings.get(text, text))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _stored_float_type(header: fits.Header) -> np.dtype:

@@ -204,7 +204,7 @@ def make_master_flat(
         gain=gain,
         read_noise=read_noise,
     )
-    flat, levels = combine_with_levels(flats, orders, settings, window=window, n_passes=n_passes)
+    flat, levels, _ = combine_with_levels(flats, orders, settings, window=window, n_passes=n_passes)
     flat = _with_shared_noise(flat, shared, levels, settings.weights)
     no_data = flat.mask
     orders = detect_order_edges(flat, orders, **(edge_keywords or {}))
@@ -219,8 +219,10 @@ def _with_shared_noise(flat, shared, levels, weights) -> CCDData:
     if shared is None:
         return flat
     kind = type(flat.uncertainty)
+    if isinstance(weights, str):
+        weights = None  # of the pixels of a frame; the frames weigh nearly alike
     added = shared.of_average(1 / levels["level"].value, weights)
-    variance = variance_array(flat.uncertainty) + added.astype(flat.data.dtype)
+    variance = variance_array(flat.uncertainty.array, kind) + added.astype(flat.data.dtype)
     result = flat.copy()
     result.uncertainty = kind(uncertainty_array(variance, kind))
     return result

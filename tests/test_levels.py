@@ -136,7 +136,7 @@ def test_every_type_of_uncertainty(small_frames, kind):
     expected = measure_exposure_levels(small_frames, SMALL.truth.orders)
     frames = [frame.copy() for frame in small_frames]
     for frame in frames:
-        variance = variance_array(frame.uncertainty).astype(float)
+        variance = variance_array(frame.uncertainty.array, type(frame.uncertainty)).astype(float)
         frame.uncertainty = kind(variance if kind is VarianceUncertainty else 1 / variance)
     found = measure_exposure_levels(frames, SMALL.truth.orders)
     for name in ("level", "level_uncertainty"):

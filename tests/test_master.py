@@ -299,7 +299,7 @@ def no_reading(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("a frame was read before the input was checked")
 
-    monkeypatch.setattr("ccdproc_echelle.frames.FileFrame.rows", fail)
+    monkeypatch.setattr("ccdproc_echelle.frames.FileFrame.load", fail)
     monkeypatch.setattr("ccdproc_echelle.frames.FileFrame.ccddata", fail)
 
 

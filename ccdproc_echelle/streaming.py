@@ -1,0 +1,212 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Sections of rows stream from the frames through the kernel, on any executor."""
+
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
+
+from ccdproc_echelle.clipping import BLOCK, StackCombiner
+from ccdproc_echelle.frames import Frame, MemoryFrame
+
+__all__ = ["CombinedImages", "RowTask", "stream"]
+
+# A section of this many bytes is read fast and leaves work for every worker.
+_SECTION_BYTES = 32e6
+
+
+class CombinedImages(NamedTuple):
+    """
+    Images, or the same rows of them.
+
+    Attributes
+    ----------
+    value, variance : float array, shape (rows, columns)
+        Combined value and its variance; NaN where nothing was left.
+    count : int array, shape (rows, columns)
+        How many frames were used.
+    rejected : bool array, shape (n_frames, rows, columns), or None
+        Good values that were rejected; only if asked for.
+    """
+
+    value: np.ndarray
+    variance: np.ndarray
+    count: np.ndarray
+    rejected: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class RowTask:
+    """
+    Some rows of all frames to be combined. Small enough to be sent to another process.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        These rows of the frames.
+    scales : float array, shape (n_frames,)
+        Factor of each frame.
+    weights : None, "inverse_variance", or float array, shape (n_frames, 1 or rows, 1 or columns)
+        Weight of each frame or pixel.
+    combiner : `StackCombiner`
+        What is done with them.
+    dtype : `numpy.dtype`
+        In which type.
+    want_rejected : bool
+        Whether to tell which values were rejected.
+    """
+
+    frames: Sequence[Frame]
+    scales: np.ndarray
+    weights: np.ndarray | str | None
+    combiner: StackCombiner
+    dtype: np.dtype
+    want_rejected: bool
+
+    def run(self) -> CombinedImages:
+        """
+        Read the rows and combine them, in blocks that stay in the cache from start to end.
+
+        Returns
+        -------
+        `CombinedImages`
+        """
+        frames = [frame.load() for frame in self.frames]
+        n_rows, n_columns = frames[0].shape
+        result = CombinedImages(
+            value=np.empty((n_rows, n_columns), dtype=self.dtype),
+            variance=np.empty((n_rows, n_columns), dtype=self.dtype),
+            count=np.empty((n_rows, n_columns), dtype=np.min_scalar_type(len(frames))),
+            rejected=np.empty((len(frames), n_rows, n_columns), dtype=bool)
+            if self.want_rejected else None,
+        )
+        step = max(1, BLOCK // n_columns)
+        for start in range(0, n_rows, step):
+            rows = slice(start, min(start + step, n_rows))
+            values, good, variances = self._stacked(frames, rows)
+            weights = self._weights(rows, variances, n_columns)
+            stack = self.combiner.combine(values, good, variances, weights)
+            result.value[rows] = stack.value.reshape(-1, n_columns)
+            result.variance[rows] = stack.variance.reshape(-1, n_columns)
+            result.count[rows] = stack.count.reshape(-1, n_columns)
+            if self.want_rejected:
+                result.rejected[:, rows] = (good & ~stack.kept).reshape(len(frames), -1, n_columns)
+        return result
+
+    def _stacked(self, frames: Sequence[MemoryFrame], rows: slice) -> tuple:
+        """Scaled values, which of them are good, and their variances, one row per frame."""
+        n_pixels = (rows.stop - rows.start) * frames[0].shape[1]
+        values = np.empty((len(frames), n_pixels), dtype=self.dtype)
+        good = np.empty(values.shape, dtype=bool)
+        known = all(frame.uncertainty_type is not None for frame in frames)
+        variances = np.empty_like(values) if known else None
+        with np.errstate(invalid="ignore", over="ignore"):
+            for i, (frame, scale) in enumerate(zip(frames, self.scales, strict=True)):
+                section = frame.section(rows)
+                np.multiply(section.data.ravel(), scale, out=values[i], casting="same_kind")
+                good[i] = section.good.ravel()
+                if known:
+                    variance = section.variance.ravel()
+                    np.multiply(variance, scale**2, out=variances[i], casting="same_kind")
+        return values, good, variances
+
+    def _weights(self, rows: slice, variances, n_columns: int) -> np.ndarray | None:
+        if self.weights is None:
+            return None
+        if isinstance(self.weights, str):
+            with np.errstate(divide="ignore"):
+                return 1 / variances
+        rows = rows if self.weights.shape[1] > 1 else slice(None)
+        return self.weights[:, rows].reshape(len(self.frames), -1)
+
+
+def stream(
+    frames: Sequence[Frame],
+    scales: np.ndarray,
+    combiner: StackCombiner,
+    *,
+    weights: np.ndarray | str | None,
+    dtype: np.dtype,
+    mem_limit: float,
+    executor: Executor | None = None,
+    progress_bar: bool = False,
+    want_rejected: bool = False,
+) -> CombinedImages:
+    """
+    Combine frames in sections of rows.
+
+    Every file is read once. The result does not depend on the executor, the number of its workers
+    or the memory limit.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        The frames.
+    scales, combiner, weights, dtype, want_rejected
+        As `RowTask`.
+    mem_limit : float
+        Bytes that may be used besides the result.
+    executor : `concurrent.futures.Executor`, optional
+        What does the work. Default: a thread for each core.
+    progress_bar : bool, optional
+        Show progress with tqdm.
+
+    Returns
+    -------
+    `CombinedImages`
+    """
+    n_rows = frames[0].shape[0]
+    n_workers = getattr(executor, "_max_workers", None) or os.cpu_count() or 1
+    step = _rows_per_section(frames, dtype, mem_limit / n_workers)
+    tasks = []
+    for start in range(0, n_rows, step):
+        rows = slice(start, min(start + step, n_rows))
+        part = weights[:, rows] if isinstance(weights, np.ndarray) and weights.shape[1] > 1 else (
+            weights
+        )
+        parts = [frame.part(rows) for frame in frames]
+        scaled = np.asarray(scales, dtype=dtype)
+        tasks.append(RowTask(parts, scaled, part, combiner, dtype, want_rejected))
+    images = _run(tasks, executor, n_workers, progress_bar)
+    joined = [np.concatenate(parts) for parts in zip(*(part[:3] for part in images), strict=True)]
+    rejected = np.concatenate([part.rejected for part in images], 1) if want_rejected else None
+    return CombinedImages(*joined, rejected)
+
+
+def _rows_per_section(frames: Sequence[Frame], dtype: np.dtype, mem_limit: float) -> int:
+    """As many rows as may be in memory at a time: values, uncertainties and masks of all frames."""
+    n_rows, n_columns = frames[0].shape
+    per_row = (len(frames) + 2) * n_columns * (2 * dtype.itemsize + 2)
+    return int(np.clip(min(mem_limit, _SECTION_BYTES) // per_row, 1, n_rows))
+
+
+def _run(
+    tasks: Sequence[RowTask], executor: Executor | None, n_workers: int, progress_bar: bool
+) -> list[CombinedImages]:
+    """Results of all tasks in their order; none is left waiting after an error."""
+    if executor is None:
+        with ThreadPoolExecutor(n_workers) as threads:
+            return _run(tasks, threads, n_workers, progress_bar)
+    futures = [executor.submit(task.run) for task in tasks]
+    try:
+        return [future.result() for future in _progress(futures, progress_bar)]
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+
+
+def _progress(futures: list[Future], progress_bar: bool) -> Iterable[Future]:
+    if not progress_bar:
+        return futures
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        warnings.warn("no progress bar: tqdm is not installed", AstropyUserWarning, stacklevel=2)
+        return futures
+    return tqdm(futures, desc="combining", unit="section")
