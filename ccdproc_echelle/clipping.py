@@ -18,12 +18,20 @@ from typing import NamedTuple
 
 import numpy as np
 from astropy import stats
+from scipy.special import ndtr
 from scipy.stats import norm
 
-__all__ = ["BLOCK", "CombinedStack", "SigmaClipping", "StackCombiner"]
+__all__ = [
+    "CombinedStack",
+    "SigmaClipping",
+    "StackCombiner",
+    "block_size",
+    "median_variance_factors",
+]
 
-# Pixels in a block: the copies of ten float32 frames that a clip needs fit into a core's cache.
-BLOCK = 16384
+# Values in a block: few enough for the cache, and enough for the work of a thread on them to take
+# longer than to hand over from one thread to the other.
+_BLOCK_VALUES = 1_310_720
 
 # With more frames than this NumPy's own sort beats the network.
 _LARGEST_NETWORK = 64
@@ -236,17 +244,7 @@ class SigmaClipping:
         >>> round(SigmaClipping(low=3, high=3).inflation(known_variance=True), 4)
         1.0272
         """
-        ends = np.array([self.low, self.high])
-        kept = norm.cdf(ends).sum() - 1
-        border = (np.where(np.isfinite(ends), ends, 0) * norm.pdf(ends)).sum()
-        square = kept - border  # of the values left, about their mean
-        if self.center == "mean":
-            variance = square + 2 * border * square + border**2
-        else:
-            distance = 2 * norm.pdf(0) - norm.pdf(ends).sum()
-            root = np.sqrt(np.pi / 2)
-            variance = square + 2 * border * root * distance + (border * root) ** 2
-        return float(variance / kept if known_variance else variance / square)
+        return _inflation(self.low, self.high, self.center == "mean", known_variance)
 
     def _outliers_by_astropy(self, values, good) -> np.ndarray:
         clipped = stats.sigma_clip(
@@ -320,6 +318,7 @@ class StackCombiner:
         `CombinedStack`
         """
         n_frames, n_pixels = values.shape
+        size = block_size(n_frames)
         if weights is not None:
             weights = np.broadcast_to(weights, values.shape)
         result = CombinedStack(
@@ -329,8 +328,8 @@ class StackCombiner:
             count=np.full(n_pixels, n_frames),
         )
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            for start in range(0, n_pixels, BLOCK):
-                block = slice(start, start + BLOCK)
+            for start in range(0, n_pixels, size):
+                block = slice(start, start + size)
                 stack = _Stack(values, good, variances, weights).columns(block)
                 self._combine_block(stack, CombinedStack(*(part[..., block] for part in result)))
         return result
@@ -444,6 +443,28 @@ class _Stack(NamedTuple):
         return self._replace(values=np.where(self.good, self.values, 0), variances=variances)
 
 
+def block_size(n_frames: int) -> int:
+    """
+    Number of pixels that are best combined at a time.
+
+    Parameters
+    ----------
+    n_frames : int
+        Number of frames.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.clipping import block_size
+    >>> block_size(10)
+    131072
+    """
+    return max(1024, _BLOCK_VALUES // n_frames)
+
+
 def _recognised(name: str, value: str | Callable, known: dict) -> str | Callable:
     """The standard name of a statistic, or the callable itself."""
     for standard, spellings in known.items():
@@ -550,6 +571,23 @@ def _extremes(values: np.ndarray, good: np.ndarray, n_low: int, n_high: int) -> 
 
 
 # ---------------------------------------------------------------------- small numbers of frames
+
+
+@lru_cache
+def _inflation(low: float, high: float, about_mean: bool, known_variance: bool) -> float:
+    """See `SigmaClipping.inflation`."""
+    ends = np.array([low, high])
+    density = np.exp(-0.5 * ends**2) / np.sqrt(2 * np.pi)
+    kept = ndtr(ends).sum() - 1
+    border = (np.where(np.isfinite(ends), ends, 0) * density).sum()
+    square = kept - border  # of the values left, about the true centre
+    if about_mean:
+        variance = square + 2 * border * square + border**2
+    else:
+        distance = np.sqrt(2 / np.pi) - density.sum()
+        root = np.sqrt(np.pi / 2)
+        variance = square + 2 * border * root * distance + (border * root) ** 2
+    return float(variance / kept if known_variance else variance / square)
 
 
 def _mad_factors(n_max: int) -> np.ndarray:

@@ -493,7 +493,7 @@ def _normalize(images: CombinedImages, levels: QTable, inner: np.ndarray) -> Non
 
     The levels were measured on part of these pixels if there are many.
     """
-    mean = images.value[inner & (images.count > 0)].mean(dtype=float)
+    mean = np.nanmean(images.value[inner], dtype=float)
     for name in ("level", "level_uncertainty", "pass_level", "pass_uncertainty"):
         levels[name] *= mean
     images.value[:] /= mean
@@ -501,9 +501,9 @@ def _normalize(images: CombinedImages, levels: QTable, inner: np.ndarray) -> Non
     noise = np.mean((levels["level_uncertainty"] / levels["level"]).value ** 2)
     if np.isfinite(noise):
         # With a mean of 1, errors of the levels show only in pixels that lost a frame.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            lost = 1 / images.count - 1 / len(levels)
-            images.variance[:] += noise * lost * images.value**2
+        short = np.nonzero((images.count < len(levels)) & (images.count > 0))
+        lost = 1 / images.count[short] - 1 / len(levels)
+        images.variance[short] += noise * lost * images.value[short] ** 2
 
 
 # ---------------------------------------------------------------------- at the door

@@ -61,15 +61,15 @@ _UNCERTAINTIES = (StdDevUncertainty, VarianceUncertainty, InverseVariance)
 
 class Section(NamedTuple):
     """
-    Some rows of a frame.
+    Some rows of a frame, or some of its pixels.
 
     Attributes
     ----------
-    data : float array, shape (n_rows, n_columns)
+    data : float array
         Pixel values in the frame's unit.
-    good : bool array, shape (n_rows, n_columns)
+    good : bool array
         False where the pixel is masked or its value or variance is not finite.
-    variance : float array, shape (n_rows, n_columns), or None
+    variance : float array or None
         Variances in the frame's squared unit; `None` for frames without uncertainty.
     """
 
@@ -215,14 +215,14 @@ class MemoryFrame(Frame):
     def load(self) -> "MemoryFrame":
         return self
 
-    def section(self, rows: slice) -> Section:
+    def section(self, where: slice | tuple[np.ndarray, np.ndarray]) -> Section:
         """
-        The values of some rows and what they are worth.
+        The values of some pixels and what they are worth.
 
         Parameters
         ----------
-        rows : slice
-            Which rows.
+        where : slice or tuple of array
+            Rows, or the indices of single pixels.
 
         Returns
         -------
@@ -234,13 +234,13 @@ class MemoryFrame(Frame):
             If an uncertainty is negative.
         """
         ccd = self.ccd
-        data = np.asarray(ccd.data[rows], dtype=self.dtype)
+        data = np.asarray(ccd.data[where], dtype=self.dtype)
         good = np.isfinite(data)
         if ccd.mask is not None:
-            good &= ~np.asarray(ccd.mask[rows] if np.ndim(ccd.mask) else ccd.mask, dtype=bool)
+            good &= ~np.asarray(ccd.mask[where] if np.ndim(ccd.mask) else ccd.mask, dtype=bool)
         if ccd.uncertainty is None:
             return Section(data, good, None)
-        variance = self._variance(np.asarray(ccd.uncertainty.array[rows], dtype=self.dtype))
+        variance = self._variance(np.asarray(ccd.uncertainty.array[where], dtype=self.dtype))
         good &= np.isfinite(variance)
         return Section(data, good, variance)
 

@@ -21,8 +21,9 @@ from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["InnerOrderScale", "inner_order_scale", "measure_exposure_levels", "measure_levels"]
 
-# Cosmic rays and dead pixels; the brightness of the orders themselves spans less than this.
-_LEVEL_CLIP = SigmaClip(sigma=5, maxiters=5)
+# Cosmic rays and dead pixels; the brightness of the orders themselves spans less than this. About
+# the mean, which of so many pixels is as good a centre as the median and found much faster.
+_LEVEL_CLIP = SigmaClip(sigma=5, maxiters=10, cenfunc="mean")
 
 # The first master of `measure_exposure_levels`, where no other is asked for.
 _FIRST_MASTER = StackCombiner(sigma_clipping=SigmaClipping(low=5, high=5))
@@ -41,7 +42,7 @@ _MEDIAN_OF_PULLS = 0.6745
 
 # Inner-order pixels of all frames are held in memory. With many frames or a large detector an even
 # part of them will do: 100 000 pixels give a level to some 1e-4 of the noise of one.
-_GATHERED_BYTES = 64_000_000
+_GATHERED_BYTES = 16_000_000
 _BYTES_PER_PIXEL = 9  # single-precision value and variance, good or not
 
 _ROWS_AT_ONCE = 256
@@ -377,19 +378,16 @@ def _gather(frames: Sequence[Frame], inner: np.ndarray) -> _Pixels:
     good = np.empty(data.shape, dtype=bool)
     known = all(frame.uncertainty_type is not None for frame in frames)
     variance = np.empty_like(data) if known else None
-    for i, frame in enumerate(frames):
-        stop = 0
-        for first in range(0, len(inner), _ROWS_AT_ONCE):
-            rows = slice(first, min(first + _ROWS_AT_ONCE, len(inner)))
-            here = inner[rows]
-            start, stop = stop, stop + np.count_nonzero(here)
-            if start == stop:
-                continue
-            section = frame.part(rows).load().section(slice(None))
-            data[i, start:stop] = section.data[here]
-            good[i, start:stop] = section.good[here]
+    stop = 0
+    for first in range(0, len(inner), _ROWS_AT_ONCE):
+        rows = slice(first, min(first + _ROWS_AT_ONCE, len(inner)))
+        here = np.nonzero(inner[rows])
+        start, stop = stop, stop + len(here[0])
+        for i, frame in enumerate(frames if start < stop else ()):
+            section = frame.part(rows).load().section(here)
+            data[i, start:stop], good[i, start:stop] = section.data, section.good
             if known:
-                variance[i, start:stop] = section.variance[here]
+                variance[i, start:stop] = section.variance
     return _Pixels(data, good, variance)
 
 

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
 
-from ccdproc_echelle.clipping import BLOCK, StackCombiner
+from ccdproc_echelle.clipping import StackCombiner, block_size
 from ccdproc_echelle.frames import Frame, MemoryFrame
 
 __all__ = ["CombinedImages", "RowTask", "stream"]
 
 # A section of this many bytes is read fast and leaves work for every worker.
-_SECTION_BYTES = 32e6
+_SECTION_BYTES = 64e6
 
 
 class CombinedImages(NamedTuple):
@@ -85,7 +85,7 @@ class RowTask:
             rejected=np.empty((len(frames), n_rows, n_columns), dtype=bool)
             if self.want_rejected else None,
         )
-        step = max(1, BLOCK // n_columns)
+        step = max(1, block_size(len(frames)) // n_columns)
         for start in range(0, n_rows, step):
             rows = slice(start, min(start + step, n_rows))
             values, good, variances = self._stacked(frames, rows)

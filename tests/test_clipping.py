@@ -303,7 +303,7 @@ def test_how_pixels_are_divided_changes_no_bit(method, monkeypatch):
     combiner = StackCombiner(method, n_extreme=(1, 0), sigma_clipping=SigmaClipping(3, 3))
     whole = combiner.combine(values, good, variances)
     for block in (1, 10, 500):
-        monkeypatch.setattr(clipping, "BLOCK", block)
+        monkeypatch.setattr(clipping, "block_size", lambda n_frames, block=block: block)
         for part, expected in zip(
             combiner.combine(values, good, variances), whole, strict=True
         ):
