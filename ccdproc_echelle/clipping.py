@@ -405,7 +405,8 @@ class StackCombiner:
             return factors * self._scatter(stack, kept) / count
         plain = _sum(stack.variances, kept) / count**2
         # The density at the centre counts, to which a noisy value contributes little.
-        density = _sum(1 / np.sqrt(stack.variances), kept)
+        density = 1 / np.sqrt(stack.variances)
+        density = _sum(density if kept is None else np.where(kept, density, 0))
         return np.where(count > 2, factors * count / density**2, plain)
 
     def _scatter(self, stack, kept) -> np.ndarray:
@@ -579,12 +580,14 @@ def _inflation(low: float, high: float, about_mean: bool, known_variance: bool) 
     ends = np.array([low, high])
     density = np.exp(-0.5 * ends**2) / np.sqrt(2 * np.pi)
     kept = ndtr(ends).sum() - 1
-    border = (np.where(np.isfinite(ends), ends, 0) * density).sum()
-    square = kept - border  # of the values left, about the true centre
+    mean = (density[0] - density[1]) / kept  # of the values left, about the true centre
+    ends = np.where(np.isfinite(ends), ends, 0)
+    border = ((ends + [mean, -mean]) * density).sum()
+    square = kept - (ends * density).sum() - kept * mean**2  # of the values left, about their mean
     if about_mean:
         variance = square + 2 * border * square + border**2
     else:
-        distance = np.sqrt(2 / np.pi) - density.sum()
+        distance = np.sqrt(2 / np.pi) - density.sum() - mean * (ndtr(high) - ndtr(low))
         root = np.sqrt(np.pi / 2)
         variance = square + 2 * border * root * distance + (border * root) ** 2
     return float(variance / kept if known_variance else variance / square)

@@ -287,8 +287,8 @@ def combine_frames(
     >>> from astropy.nddata import CCDData
     >>> from ccdproc_echelle import combine_frames
     >>> frames = [CCDData(np.full((4, 4), level), unit="adu") for level in (1.0, 2.0, 4.0)]
-    >>> combine_frames(frames, scale=[1, 0.5, 0.25]).data.mean()
-    np.float64(1.0)
+    >>> float(combine_frames(frames, scale=[1, 0.5, 0.25]).data.mean())
+    1.0
     """
     settings, reading = CombineSettings.from_keywords(keywords)
     _check_output(output_file, settings)

@@ -34,6 +34,7 @@ __all__ = [
     "MemoryFrame",
     "Section",
     "check_keywords",
+    "inverse_variance_weights",
     "open_frames",
     "uncertainty_array",
     "uncompressed",
@@ -177,7 +178,8 @@ class MemoryFrame(Frame):
         for part in ("mask", "uncertainty"):
             value = getattr(self.ccd, part)
             shape = np.shape(value.array if part == "uncertainty" and value is not None else value)
-            if value is not None and shape not in ((), self.shape):
+            expected = (self.shape,) if part == "uncertainty" else ((), self.shape)
+            if value is not None and shape not in expected:
                 raise ValueError(f"{part} of {self.name} has shape {shape}, expected {self.shape}")
         kind = self.uncertainty_type
         if kind is not None and not issubclass(kind, _UNCERTAINTIES):
@@ -355,10 +357,12 @@ class FileFrame(Frame):
 
     def ccddata(self) -> CCDData:
         unit = {} if self.layout.unit_as_stated else {"unit": self.unit}
+        # Where the first image is asked for, CCDData passes over tile-compressed ones.
+        hdu = {"hdu": self.layout.hdu} if self.layout.tile_compressed else {}
         with _naming(self.name), warnings.catch_warnings():
             # The celestial WCS of a flat is of no interest, still less what was mended in it.
             warnings.simplefilter("ignore", FITSFixedWarning)
-            return CCDData.read(self.path, **{"format": "fits"} | unit | self.reading)
+            return CCDData.read(self.path, **{"format": "fits"} | unit | self.reading | hdu)
 
     def _open(self) -> fits.HDUList:
         # Scaled integers (BZERO) cannot be memory-mapped, and sections need no map.
@@ -533,6 +537,41 @@ def uncertainty_array(variance: np.ndarray, uncertainty_type: type) -> np.ndarra
     return variance
 
 
+def inverse_variance_weights(
+    frames: Sequence[Frame], variances: np.ndarray, good: np.ndarray
+) -> np.ndarray:
+    """
+    One over the variance of each good value, 0 for the others.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        Whose values these are.
+    variances : float array, shape (n_frames, n_pixels)
+        Variances of the values.
+    good : bool array, shape (n_frames, n_pixels)
+        The values that count.
+
+    Returns
+    -------
+    float array, shape (n_frames, n_pixels)
+
+    Raises
+    ------
+    ValueError
+        If a good value has no uncertainty at all, whose weight would be infinite.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = np.where(good, 1 / variances, 0)
+    for frame, infinite in zip(frames, np.isinf(weights).any(axis=1), strict=True):
+        if infinite:
+            raise ValueError(
+                f"weights is 'inverse_variance', but {frame.name} has a pixel of uncertainty 0 "
+                "that is not masked; expected > 0"
+            )
+    return weights
+
+
 # ---------------------------------------------------------------------- input lists
 
 
@@ -582,6 +621,7 @@ class _Layout(NamedTuple):
     dtype: np.dtype
     uncertainty_type: type | None
     unit_as_stated: bool
+    tile_compressed: bool
 
 
 @contextmanager
@@ -634,6 +674,7 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
             hdus[uncertainty].header, reading.get("key_uncertainty_type", "UTYPE")
         ),
         unit_as_stated="unit" in reading or _is_unit(header.get("BUNIT")),
+        tile_compressed=isinstance(hdus[hdu], fits.CompImageHDU),
     )
 
 

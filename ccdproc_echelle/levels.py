@@ -16,7 +16,12 @@ from ccdproc_echelle.clipping import (
     SigmaClipping,
     StackCombiner,
 )
-from ccdproc_echelle.frames import Frame, open_frames, uncompressed
+from ccdproc_echelle.frames import (
+    Frame,
+    inverse_variance_weights,
+    open_frames,
+    uncompressed,
+)
 from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["InnerOrderScale", "inner_order_scale", "measure_exposure_levels", "measure_levels"]
@@ -41,8 +46,8 @@ _ENOUGH_PIXELS = 100_000
 _MEDIAN_OF_PULLS = 0.6745
 
 # Inner-order pixels of all frames are held in memory. With many frames or a large detector an even
-# part of them will do: 100 000 pixels give a level to some 1e-4 of the noise of one.
-_GATHERED_BYTES = 16_000_000
+# part of them will do: 100 000 pixels give a level to 0.3 % of the noise of a single one.
+_GATHERED_BYTES = 8_000_000
 _BYTES_PER_PIXEL = 9  # single-precision value and variance, good or not
 
 _ROWS_AT_ONCE = 256
@@ -311,7 +316,7 @@ def measure_levels(
             if pixels.variance is None:
                 sigmas = sigmas * _lost_scatter(len(frames))
         _check_levels(frames, levels)
-        master, norm = _combined(pixels, levels, combiner, weights)
+        master, norm = _combined(frames, pixels, levels, combiner, weights)
         passes.append((levels * norm, sigmas * norm))
     _check_noise(frames, pixels.selected(common), passes[-1][0], master.value[common])
     return _as_table(frames, passes, used.sum(), clipped.sum(axis=1))
@@ -391,13 +396,12 @@ def _gather(frames: Sequence[Frame], inner: np.ndarray) -> _Pixels:
     return _Pixels(data, good, variance)
 
 
-def _combined(pixels, levels, combiner, weights) -> tuple[_Master, float]:
+def _combined(frames, pixels, levels, combiner, weights) -> tuple[_Master, float]:
     """The master at the inner-order pixels with mean 1, and the mean it had."""
     scales = (1 / levels).astype(pixels.data.dtype)[:, None]
     variances = None if pixels.variance is None else pixels.variance * scales**2
     if isinstance(weights, str):
-        with np.errstate(divide="ignore"):
-            weights = 1 / variances
+        weights = inverse_variance_weights(frames, variances, pixels.good)
     stack = combiner.combine(pixels.data * scales, pixels.good, variances, weights)
     if not stack.kept.any():
         raise ValueError(

@@ -3,8 +3,10 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +14,7 @@ import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle.clipping import StackCombiner, block_size
-from ccdproc_echelle.frames import Frame, MemoryFrame
+from ccdproc_echelle.frames import Frame, MemoryFrame, inverse_variance_weights
 
 __all__ = ["CombinedImages", "RowTask", "stream"]
 
@@ -78,18 +80,12 @@ class RowTask:
         """
         frames = [frame.load() for frame in self.frames]
         n_rows, n_columns = frames[0].shape
-        result = CombinedImages(
-            value=np.empty((n_rows, n_columns), dtype=self.dtype),
-            variance=np.empty((n_rows, n_columns), dtype=self.dtype),
-            count=np.empty((n_rows, n_columns), dtype=np.min_scalar_type(len(frames))),
-            rejected=np.empty((len(frames), n_rows, n_columns), dtype=bool)
-            if self.want_rejected else None,
-        )
+        result = _empty_images((n_rows, n_columns), len(frames), self.dtype, self.want_rejected)
         step = max(1, block_size(len(frames)) // n_columns)
         for start in range(0, n_rows, step):
             rows = slice(start, min(start + step, n_rows))
             values, good, variances = self._stacked(frames, rows)
-            weights = self._weights(rows, variances, n_columns)
+            weights = self._weights(rows, variances, good)
             stack = self.combiner.combine(values, good, variances, weights)
             result.value[rows] = stack.value.reshape(-1, n_columns)
             result.variance[rows] = stack.variance.reshape(-1, n_columns)
@@ -115,12 +111,11 @@ class RowTask:
                     np.multiply(variance, scale**2, out=variances[i], casting="same_kind")
         return values, good, variances
 
-    def _weights(self, rows: slice, variances, n_columns: int) -> np.ndarray | None:
+    def _weights(self, rows: slice, variances, good) -> np.ndarray | None:
         if self.weights is None:
             return None
         if isinstance(self.weights, str):
-            with np.errstate(divide="ignore"):
-                return 1 / variances
+            return inverse_variance_weights(self.frames, variances, good)
         rows = rows if self.weights.shape[1] > 1 else slice(None)
         return self.weights[:, rows].reshape(len(self.frames), -1)
 
@@ -160,53 +155,73 @@ def stream(
     -------
     `CombinedImages`
     """
-    n_rows = frames[0].shape[0]
     n_workers = getattr(executor, "_max_workers", None) or os.cpu_count() or 1
-    step = _rows_per_section(frames, dtype, mem_limit / n_workers)
-    tasks = []
-    for start in range(0, n_rows, step):
-        rows = slice(start, min(start + step, n_rows))
-        part = weights[:, rows] if isinstance(weights, np.ndarray) and weights.shape[1] > 1 else (
-            weights
+    sections = _row_sections(frames, dtype, mem_limit / n_workers)
+    scales = np.asarray(scales, dtype=dtype)
+    per_pixel = isinstance(weights, np.ndarray) and weights.shape[1] > 1
+    tasks = [
+        RowTask(
+            [frame.part(rows) for frame in frames],
+            scales,
+            weights[:, rows] if per_pixel else weights,
+            combiner,
+            dtype,
+            want_rejected,
         )
-        parts = [frame.part(rows) for frame in frames]
-        scaled = np.asarray(scales, dtype=dtype)
-        tasks.append(RowTask(parts, scaled, part, combiner, dtype, want_rejected))
-    images = _run(tasks, executor, n_workers, progress_bar)
-    joined = [np.concatenate(parts) for parts in zip(*(part[:3] for part in images), strict=True)]
-    rejected = np.concatenate([part.rejected for part in images], 1) if want_rejected else None
-    return CombinedImages(*joined, rejected)
+        for rows in sections
+    ]
+    result = _empty_images(frames[0].shape, len(frames), dtype, want_rejected)
+    with nullcontext(executor) if executor else ThreadPoolExecutor(n_workers) as workers:
+        with closing(_results(tasks, workers)) as parts:
+            shown = _progress(parts, len(tasks), progress_bar)
+            for rows, part in zip(sections, shown, strict=True):
+                for whole, piece in zip(result, part, strict=True):
+                    if whole is not None:
+                        whole[..., rows, :] = piece
+    return result
 
 
-def _rows_per_section(frames: Sequence[Frame], dtype: np.dtype, mem_limit: float) -> int:
+def _empty_images(shape, n_frames: int, dtype: np.dtype, want_rejected: bool) -> CombinedImages:
+    return CombinedImages(
+        value=np.empty(shape, dtype=dtype),
+        variance=np.empty(shape, dtype=dtype),
+        count=np.empty(shape, dtype=np.min_scalar_type(n_frames)),
+        rejected=np.empty((n_frames, *shape), dtype=bool) if want_rejected else None,
+    )
+
+
+def _row_sections(frames: Sequence[Frame], dtype: np.dtype, mem_limit: float) -> list[slice]:
     """As many rows as may be in memory at a time: values, uncertainties and masks of all frames."""
     n_rows, n_columns = frames[0].shape
     per_row = (len(frames) + 2) * n_columns * (2 * dtype.itemsize + 2)
-    return int(np.clip(min(mem_limit, _SECTION_BYTES) // per_row, 1, n_rows))
+    step = int(np.clip(min(mem_limit, _SECTION_BYTES) // per_row, 1, n_rows))
+    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
 
-def _run(
-    tasks: Sequence[RowTask], executor: Executor | None, n_workers: int, progress_bar: bool
-) -> list[CombinedImages]:
-    """Results of all tasks in their order; none is left waiting after an error."""
-    if executor is None:
-        with ThreadPoolExecutor(n_workers) as threads:
-            return _run(tasks, threads, n_workers, progress_bar)
-    futures = [executor.submit(task.run) for task in tasks]
+def _results(tasks: Sequence[RowTask], executor: Executor) -> Iterator[CombinedImages]:
+    """
+    Results of all tasks in their order, none of which is kept.
+
+    After an error no task is left waiting or running: those that run read files, which may be
+    temporary ones.
+    """
+    futures: deque[Future] = deque()
     try:
-        return [future.result() for future in _progress(futures, progress_bar)]
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
+        for task in tasks:
+            futures.append(executor.submit(task.run))
+        while futures:
+            yield futures[0].result()
+            futures.popleft()
+    finally:
+        wait([future for future in futures if not future.cancel()])
 
 
-def _progress(futures: list[Future], progress_bar: bool) -> Iterable[Future]:
+def _progress(parts: Iterator, n_parts: int, progress_bar: bool) -> Iterable[CombinedImages]:
     if not progress_bar:
-        return futures
+        return parts
     try:
         from tqdm.auto import tqdm
     except ImportError:
         warnings.warn("no progress bar: tqdm is not installed", AstropyUserWarning, stacklevel=2)
-        return futures
-    return tqdm(futures, desc="combining", unit="section")
+        return parts
+    return tqdm(parts, total=n_parts, desc="combining", unit="section")

@@ -376,6 +376,7 @@ def test_claimed_variance_is_the_true_one(method, n_frames, known):
 @pytest.mark.parametrize("method", ["average", "median", "sum"])
 def test_claimed_variance_counts_the_frames_that_are_left(method):
     found = pulls(method, 6, known=True, masked=0.4)
+    assert np.isnan(found).mean() == pytest.approx(0.4**6, abs=0.002)  # no frame left
     assert np.nanstd(found) == pytest.approx(1, abs=0.02)
 
 
@@ -404,6 +405,129 @@ def test_uncertainty_function_replaces_the_scatter(method):
     if method == "sum":
         expected *= count**2
     np.testing.assert_allclose(combined.variance, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_frames", [3, 5, 10, 20])
+@pytest.mark.parametrize("method", ["average", "median"])
+@pytest.mark.parametrize("threshold", [None, 3, 5])
+def test_pulls_of_flats_with_photon_and_read_noise(n_frames, method, threshold):
+    # levels +-35 %, so that the frames differ in noise; the noise is that of the counts themselves
+    rng = np.random.default_rng(n_frames)
+    counts = 20_000 * np.linspace(0.65, 1.35, n_frames)[:, None]
+    observed = rng.poisson(counts, (n_frames, 100_000)) + rng.normal(0, 4, (n_frames, 100_000))
+    variances = (observed + 16) / counts**2
+    clipping = threshold and SigmaClipping(threshold, threshold)
+    combined = StackCombiner(method, sigma_clipping=clipping).combine(
+        observed / counts, np.ones(observed.shape, dtype=bool), variances
+    )
+    pull = (combined.value - 1) / np.sqrt(combined.variance)
+    assert np.std(pull) == pytest.approx(1, abs=0.02)
+    assert np.mean(pull) == pytest.approx(0, abs=0.03)
+
+
+def test_a_median_with_gaps_has_the_variance_of_those_that_are_left():
+    values, good = random_stack(10, 7, 300, masked=0.4)
+    variances = np.random.default_rng(11).uniform(1, 9, values.shape)
+    variances[~good] = np.random.default_rng(12).choice([0, np.nan, 5], (~good).sum())
+    found = StackCombiner("median").combine(values, good, variances).variance
+    for pixel, (column, known) in enumerate(zip(variances.T, good.T, strict=True)):
+        n = known.sum()
+        if n > 2:
+            effective = n / (1 / np.sqrt(column[known])).sum() ** 2
+            expected = median_variance_factors(7)[n] * effective
+        else:
+            expected = column[known].sum() / n**2 if n else np.nan
+        np.testing.assert_allclose(found[pixel], expected, rtol=1e-12)
+
+
+def test_a_rejected_value_without_uncertainty_leaves_the_median_its_variance():
+    values, variances = np.array([[1.0], [1.1], [0.9], [9]]), np.array([[1.0], [1], [1], [0]])
+    clipping = SigmaClipping(5, 5)
+    found = StackCombiner("median", sigma_clipping=clipping).combine(values, values > 0, variances)
+    assert found.kept.ravel().tolist() == [True, True, True, False]
+    factor = median_variance_factors(3)[3]
+    assert found.variance[0] == pytest.approx(factor / 3)
+
+
+@pytest.fixture(scope="module")
+def many_gaussians():
+    return np.random.default_rng(13).normal(size=(300, 10_000))
+
+
+@pytest.mark.parametrize("center", ["median", "mean"])
+@pytest.mark.parametrize(("low", "high"), [(2, 2), (3, 3), (5, 5), (2, 4), (3, np.inf)])
+def test_inflation_of_the_variance_by_clipping(many_gaussians, center, low, high):
+    values, clipping = many_gaussians, SigmaClipping(low, high, center)
+    kept = ~clipping.rejects(values, np.ones(values.shape, bool), np.ones(values.shape))
+    count = kept.sum(axis=0)
+    means = (values * kept).sum(axis=0) / count
+    scatter = ((values - means) ** 2 * kept).sum(axis=0) / (count - 1)
+    # over the same samples not clipped, whose chance deviation is much the same
+    true = means.var() / values.mean(axis=0).var() / len(values)
+    known = true * count.mean()
+    assert clipping.inflation(known_variance=True) == pytest.approx(known, rel=0.01)
+    estimated = true / (scatter / count).mean()
+    assert clipping.inflation(known_variance=False) == pytest.approx(estimated, rel=0.015)
+
+
+# ---------------------------------------------------------------------------------- symmetries
+
+
+COMBINERS = [
+    StackCombiner(method, (extremes, 0), limits, clipping)
+    for method in ("average", "median", "sum")
+    for extremes, limits, clipping in [
+        (0, (-np.inf, np.inf), None),
+        (1, (-np.inf, np.inf), SigmaClipping(3, 3)),
+        (0, (-np.inf, np.inf), SigmaClipping(3, 4, deviation="mad_std")),
+        (0, (-np.inf, np.inf), SigmaClipping(2, 2, "mean", "std", 3)),
+    ]
+]
+
+
+@given(**stacks, combiner=st.sampled_from(COMBINERS), known=st.booleans())
+def test_a_frame_without_a_good_pixel_changes_no_bit(seed, n_frames, masked, combiner, known):
+    values, good = random_stack(seed, n_frames, 20, masked=masked, dtype=np.float32)
+    variances = np.abs(values) if known else None
+    place = seed % (n_frames + 1)
+
+    def with_another(rows, filling):
+        return None if rows is None else np.insert(rows, place, filling, axis=0)
+
+    expected = combiner.combine(values, good, variances)
+    found = combiner.combine(
+        with_another(values, np.nan), with_another(good, False), with_another(variances, 0)
+    )
+    for part in ("value", "variance", "count"):
+        np.testing.assert_array_equal(getattr(found, part), getattr(expected, part))
+    np.testing.assert_array_equal(np.delete(found.kept, place, axis=0), expected.kept)
+
+
+@given(**stacks, combiner=st.sampled_from(COMBINERS), known=st.booleans())
+def test_the_order_of_the_frames_does_not_matter(seed, n_frames, masked, combiner, known):
+    values, good = random_stack(seed, n_frames, 20, masked=masked)
+    variances = np.abs(values) if known else None
+    order = np.random.default_rng(seed).permutation(n_frames)
+    expected = combiner.combine(values, good, variances)
+    found = combiner.combine(values[order], good[order], variances[order] if known else None)
+    np.testing.assert_array_equal(found.kept, expected.kept[order])
+    np.testing.assert_allclose(found.value, expected.value, rtol=1e-12, atol=1e-10)
+    np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-9, atol=1e-10)
+
+
+@given(**stacks, combiner=st.sampled_from(COMBINERS), known=st.booleans(),
+       power=st.integers(-12, 12))
+def test_a_power_of_two_changes_nothing_but_the_scale(
+    seed, n_frames, masked, combiner, known, power
+):
+    values, good = random_stack(seed, n_frames, 20, masked=masked, dtype=np.float32)
+    variances = np.abs(values) if known else None
+    factor = np.float32(2.0) ** power
+    expected = combiner.combine(values, good, variances)
+    found = combiner.combine(values * factor, good, variances * factor**2 if known else None)
+    assert found.kept.tobytes() == expected.kept.tobytes()
+    np.testing.assert_array_equal(found.value, expected.value * factor)
+    np.testing.assert_array_equal(found.variance, expected.variance * factor**2)
 
 
 # -------------------------------------------------------------------- small numbers of frames

@@ -10,9 +10,10 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
-from astropy.stats import mad_std
+from astropy.stats import mad_std, sigma_clip
 from astropy.utils.exceptions import AstropyUserWarning
 
+from ccdproc_echelle import levels as levels_module
 from ccdproc_echelle.combine import combine_frames, two_pass_flat_combine
 from ccdproc_echelle.frames import uncertainty_array, variance_array
 from ccdproc_echelle.levels import inner_order_scale, measure_exposure_levels
@@ -149,6 +150,147 @@ def test_a_cosmic_ray_in_the_faintest_frame_is_clipped():
     assert mine.data[10, 10] == pytest.approx(1, abs=0.03)
 
 
+def test_a_ray_on_every_pixel_of_the_faintest_of_five_frames_is_clipped():
+    rng = np.random.default_rng(3)
+    levels = np.array([8000.0, 10000, 12000, 9000, 2500])
+    frames = []
+    for level in levels:
+        data = rng.normal(level, np.sqrt(level), (40, 40))
+        sigma = StdDevUncertainty(np.full(data.shape, np.sqrt(level)))
+        frames.append(CCDData(data, unit="adu", uncertainty=sigma))
+    frames[-1].data[:] += 30 * np.sqrt(2500)
+    by_mad = {"sigma_clip_func": np.ma.median, "sigma_clip_dev_func": mad_std}
+    for functions in ({}, by_mad):
+        combined, found = combine_frames(
+            frames, scale=1 / levels, diagnostics=True, **CLIP_5, **functions
+        )
+        assert found.rejected[-1].all()
+        pull = (combined.data - 1) / combined.uncertainty.array
+        assert np.abs(pull).max() < 6
+    theirs = ccdproc.combine(frames, scale=1 / levels, **CLIP_5, **by_mad)
+    assert np.median(theirs.data) > 1.1
+
+
+# -------------------------------------------------------------------------------- diagnostics
+
+
+@pytest.mark.parametrize("uncertainty", [None, StdDevUncertainty])
+def test_diagnostics_are_those_of_a_slow_evaluation(uncertainty):
+    rng = np.random.default_rng(4)
+    frames = random_frames(7, masked=0.2, uncertainty=uncertainty)
+    for frame in frames:
+        frame.data[rng.random(frame.shape) < 0.1] += 500
+        frame.data[rng.random(frame.shape) < 0.05] = np.nan
+        frame.data[rng.random(frame.shape) < 0.05] = -np.inf
+    scale = np.linspace(0.9, 1.1, 7)
+    deviation = {"sigma_clip_dev_func": mad_std} if uncertainty is None else {}
+    combined, found = combine_frames(
+        frames, scale=scale, sigma_clip=True, sigma_clip_low_thresh=4, sigma_clip_high_thresh=3,
+        diagnostics=True, **deviation,
+    )
+    values = np.array([f.data * np.float32(s) for f, s in zip(frames, scale, strict=True)])
+    good = np.isfinite(values) & ~np.array([frame.mask for frame in frames])
+    values = np.ma.array(values, mask=~good)
+    if uncertainty is None:
+        clipped = sigma_clip(
+            values, sigma_lower=4, sigma_upper=3, maxiters=1, cenfunc="median", stdfunc="mad_std",
+            axis=0,
+        )
+        expected = np.ma.getmaskarray(clipped) & good
+    else:
+        sigmas = np.array([f.uncertainty.array * s for f, s in zip(frames, scale, strict=True)])
+        deviations = values - np.ma.median(values, axis=0)
+        expected = ((deviations < -4 * sigmas) | (deviations > 3 * sigmas)).filled(False)
+    assert 50 < expected.sum() < good.sum() / 2
+    np.testing.assert_array_equal(found.rejected, expected)
+    np.testing.assert_array_equal(found.count, (good & ~expected).sum(axis=0))
+    np.testing.assert_array_equal(combined.mask, found.count == 0)
+
+
+def test_diagnostics_show_the_cosmic_rays_and_no_bad_pixel():
+    simulation = SMALL.with_cosmic_rays(200, amplitude=100).with_bad_pixels(300)
+    frames = simulation.flats(6)
+    flat, found = two_pass_flat_combine(frames, ORDERS, diagnostics=True, **CLIP_5)
+    masked = np.array([frame.mask for frame in frames])
+    rays = simulation.truth.cosmic_rays(6) & ~masked
+    bright = np.array([frame.data - truth for frame, truth in zip(
+        frames, simulation.truth.noiseless_flats(6), strict=True)])
+    bright = rays & (bright > 12 * np.array([frame.uncertainty.array for frame in frames]))
+    assert bright.sum() > 500
+    assert masked.any()
+    assert found.rejected[bright].all()
+    assert not found.rejected[masked].any()
+    assert (found.rejected & ~rays).sum() < 20  # of 370 000 values beyond 5 sigma of a median
+    np.testing.assert_array_equal(found.count, 6 - (masked | found.rejected).sum(axis=0))
+    assert flat.shape == found.count.shape
+
+
+def test_diagnostics_change_no_bit(small_frames, small_flat):
+    flat, found = two_pass_flat_combine(small_frames, ORDERS, diagnostics=True, **CLIP_5)
+    assert_identical(flat, small_flat)
+    assert found.rejected.shape == (5, 256, 240)
+
+
+# ------------------------------------------------------------------------------------ weights
+
+
+def with_gaps(kind, n=5):
+    """Frames whose masked pixels and pixels of unknown uncertainty must not be weighed."""
+    frames = random_frames(n, masked=0.2, uncertainty=kind)
+    rng = np.random.default_rng(5)
+    for frame in frames:
+        frame.uncertainty.array[frame.mask] = rng.choice([0, np.nan, 7], frame.mask.sum())
+        frame.uncertainty.array[rng.random(frame.shape) < 0.05] = np.nan
+    return frames
+
+
+@pytest.mark.parametrize("kind", UNCERTAINTIES)
+@pytest.mark.parametrize("clip", [{}, CLIP_5 | {"sigma_clip_high_thresh": 1.5}])
+def test_inverse_variance_weights_against_a_loop(kind, clip):
+    frames, scale = with_gaps(kind), np.linspace(0.9, 1.1, 5)
+    combined, found = combine_frames(
+        frames, scale=scale, weights="inverse_variance", diagnostics=True, **clip
+    )
+    expected, variance = np.full((2, *combined.shape), np.nan)
+    for pixel in np.ndindex(*combined.shape):
+        values, weights = [], []
+        for i, frame in enumerate(frames):
+            sigma2 = variance_array(frame.uncertainty.array[pixel], kind) * scale[i] ** 2
+            if np.isfinite(sigma2) and not frame.mask[pixel] and not found.rejected[i][pixel]:
+                values.append(frame.data[pixel] * scale[i])
+                weights.append(1 / sigma2)
+        if values:
+            expected[pixel] = np.average(values, weights=weights)
+            variance[pixel] = 1 / np.sum(weights)
+    np.testing.assert_array_equal(combined.mask, np.isnan(expected))
+    np.testing.assert_allclose(combined.data, expected, rtol=1e-6)
+    if not clip:
+        found = variance_array(combined.uncertainty.array, kind)
+        np.testing.assert_allclose(found, variance, rtol=1e-5)
+
+
+def test_inverse_variance_weights_of_the_two_passes(small_frames):
+    flat = two_pass_flat_combine(small_frames, ORDERS, weights="inverse_variance", **CLIP_5)
+    scale = 1 / np.array([flat.header[f"LEVEL{i:03d}"] for i in range(1, 6)])
+    expected = combine_frames(
+        small_frames, scale=scale, weights="inverse_variance", **CLIP_5
+    )
+    np.testing.assert_allclose(flat.data, expected.data, rtol=1e-5, atol=1e-8)
+    inside = ORDERS.order_map() > 0
+    plain = two_pass_flat_combine(small_frames, ORDERS, **CLIP_5)
+    assert (flat.uncertainty.array < plain.uncertainty.array)[inside].mean() > 0.95
+
+
+def test_inverse_variance_needs_uncertainties_above_zero():
+    orders = EchelleOrderTable.from_polynomials([1], [[10]], shape=(20, 15), dispersion_axis=1)
+    frames = random_frames(3, uncertainty=StdDevUncertainty)
+    frames[1].uncertainty.array[10, 4] = 0
+    for combine, arguments in [(combine_frames, ()), (two_pass_flat_combine, (orders,))]:
+        message = "weights is 'inverse_variance', but frame 1 has a pixel of uncertainty 0"
+        with pytest.raises(ValueError, match=message):
+            combine(frames, *arguments, weights="inverse_variance")
+
+
 # -------------------------------------------------------------------------- against the truth
 
 
@@ -216,6 +358,70 @@ def test_functions_of_the_users_script(functions):
     pull = (flat.data - simulation.truth.flat)[hit] / flat.uncertainty.array[hit]
     assert hit.sum() > 100
     assert np.abs(pull).max() < 6
+
+
+def test_the_flat_is_normalised_though_the_levels_are_of_few_pixels(small_frames, monkeypatch):
+    monkeypatch.setattr(levels_module, "_GATHERED_BYTES", 5 * 9 * 400)
+    flat = two_pass_flat_combine(small_frames, ORDERS, **CLIP_5)
+    assert flat.data[ORDERS.inner_mask(10)].mean(dtype=float) == pytest.approx(1, abs=1e-6)
+    truth = SMALL.truth.levels(5)
+    levels = np.array([flat.header[f"LEVEL{i:03d}"] for i in range(1, 6)])
+    np.testing.assert_allclose(levels, truth, rtol=0.01)
+
+
+def test_a_pixel_that_lost_a_frame_takes_over_the_noise_of_the_levels():
+    # 60 faint inner-order pixels give poor levels; another pixel is known far better
+    orders = EchelleOrderTable.from_polynomials([1], [[5]], shape=(12, 30), dispersion_axis=1)
+    rng, pulls = np.random.default_rng(6), []
+    for _ in range(200):
+        frames = []
+        for lost in range(4):
+            sigma = np.full((12, 30), 5.0)
+            sigma[10] = 0.01
+            data = 100 + sigma * rng.normal(size=sigma.shape)
+            mask = np.zeros(sigma.shape, dtype=bool)
+            mask[10, 3] = lost == 0
+            mask[10, 4] = lost > 0
+            frames.append(
+                CCDData(data, unit="adu", mask=mask, uncertainty=StdDevUncertainty(sigma))
+            )
+        flat = two_pass_flat_combine(frames, orders, window=2)
+        assert (flat.uncertainty.array[10, 3:5] > 20 * flat.uncertainty.array[10, 5]).all()
+        # over a pixel that lost none, so that what is common to all pixels cancels
+        ratio = flat.data[10, 3:5] / flat.data[10, 5]
+        pulls.append((ratio - 1) / flat.uncertainty.array[10, 3:5])
+    # 200 flats know their scatter to 5 %
+    np.testing.assert_allclose(np.std(pulls, axis=0), 1, atol=0.15)
+
+
+def test_a_frame_without_a_good_pixel_changes_only_the_number_of_frames(small_frames):
+    empty = CCDData(
+        np.full(SMALL.shape, 7.0, dtype=small_frames[0].data.dtype), unit="adu",
+        mask=np.ones(SMALL.shape, dtype=bool),
+        uncertainty=StdDevUncertainty(np.zeros(SMALL.shape, dtype=small_frames[0].data.dtype)),
+    )
+    for method in ("average", "median"):
+        expected = combine_frames(small_frames, method=method, **CLIP_5)
+        found = combine_frames([*small_frames, empty], method=method, **CLIP_5)
+        assert_identical(found, expected)
+        assert found.header["NCOMBINE"] == expected.header["NCOMBINE"] + 1
+        expected.header["NCOMBINE"] += 1
+        assert found.header == expected.header
+
+
+@pytest.mark.parametrize("method", ["average", "median"])
+def test_a_transposed_stack_gives_the_transposed_image(small_frames, method):
+    def transposed(frame):
+        return CCDData(frame.data.T, unit="adu", mask=frame.mask.T,
+                       uncertainty=StdDevUncertainty(frame.uncertainty.array.T))
+
+    expected, there = combine_frames(small_frames, method=method, diagnostics=True, **CLIP_5)
+    found, here = combine_frames(
+        [transposed(frame) for frame in small_frames], method=method, diagnostics=True, **CLIP_5
+    )
+    np.testing.assert_array_equal(found.data, expected.data.T)
+    np.testing.assert_array_equal(found.uncertainty.array, expected.uncertainty.array.T)
+    np.testing.assert_array_equal(here.rejected, there.rejected.swapaxes(1, 2))
 
 
 # ------------------------------------------------------------------------ streaming and workers
@@ -601,6 +807,9 @@ def test_two_passes_take_no_scale():
         ({"weights": [1, 2, -1]}, "weights must be finite and not negative"),
         ({"weights": [1, 2, np.nan]}, "weights must be finite and not negative"),
         ({"weights": [1, 2, 3], "method": "median"}, "weights are of no use to a median"),
+        ({"weights": "variance"}, "weights is 'variance', expected an array or 'inverse_variance'"),
+        ({"weights": "inverse_variance"},
+         "weights is 'inverse_variance', but frame 0 has no uncertainty"),
         ({"nlow": -1}, "nlow is -1, expected a number of frames"),
         ({"nhigh": 1.5}, r"nhigh is 1\.5, expected a number of frames"),
         ({"clip_extrema": True, "nlow": 2}, "nlow [+] nhigh is 3, expected less than .* frames, 3"),

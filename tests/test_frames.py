@@ -18,7 +18,13 @@ from astropy.nddata import (
 from astropy.utils.exceptions import AstropyUserWarning
 from ccdproc import ImageFileCollection
 
-from ccdproc_echelle.frames import open_frames, uncertainty_array, uncompressed, variance_array
+from ccdproc_echelle.frames import (
+    inverse_variance_weights,
+    open_frames,
+    uncertainty_array,
+    uncompressed,
+    variance_array,
+)
 
 SHAPE = (12, 7)
 UNCERTAINTIES = [StdDevUncertainty, VarianceUncertainty, InverseVariance]
@@ -177,6 +183,9 @@ def test_tile_compression(tmp_path, dtype):
     (frame,) = open_frames(path)
     assert frame.dtype == np.float32
     assert_rows_are_those_of_ccddata(frame, CCDData(image(dtype=dtype), unit="adu"))
+    # CCDData.read alone does not find it behind an empty primary HDU
+    np.testing.assert_array_equal(frame.ccddata().data, image(dtype=dtype))
+    assert open_frames(path, unit="electron")[0].ccddata().unit == u.electron
 
 
 @pytest.mark.parametrize("hdu", [2, "RED", ("RED", 1)])
@@ -415,6 +424,24 @@ def test_unknown_uncertainty():
     ccd = CCDData(image(), unit="adu", uncertainty=UnknownUncertainty(image()))
     with pytest.raises(ValueError, match="frame 0 has uncertainties of type UnknownUncertainty"):
         section_of(open_frames([ccd])[0], slice(0, 4))
+
+
+@pytest.mark.parametrize("value", [3.0, None, np.ones((12, 1))])
+def test_an_uncertainty_that_is_not_an_image(value):
+    ccd = CCDData(image(), unit="adu")
+    ccd.uncertainty = StdDevUncertainty(value)
+    with pytest.raises(ValueError, match=r"uncertainty of frame 0 has shape .*, expected"):
+        open_frames([ccd])
+
+
+def test_inverse_variance_weights():
+    frames = open_frames([CCDData(np.ones((1, 3)), unit="adu") for _ in range(2)])
+    variances = np.array([[4, 0, np.nan], [0.5, 1, 2]])
+    good = np.array([[True, False, False], [True, True, True]])
+    weights = inverse_variance_weights(frames, variances, good)
+    np.testing.assert_array_equal(weights, [[0.25, 0, 0], [2, 1, 0.5]])
+    with pytest.raises(ValueError, match="frame 0 has a pixel of uncertainty 0 that is not masked"):
+        inverse_variance_weights(frames, variances, np.ones((2, 3), dtype=bool))
 
 
 def test_missing_file(raw_files, tmp_path):

@@ -9,6 +9,7 @@ from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, Variance
 from astropy.stats import SigmaClip
 from astropy.utils.exceptions import AstropyUserWarning
 
+from ccdproc_echelle import levels as levels_module
 from ccdproc_echelle.combine import two_pass_flat_combine
 from ccdproc_echelle.frames import variance_array
 from ccdproc_echelle.levels import inner_order_scale, measure_exposure_levels
@@ -47,6 +48,32 @@ def full_size():
 @pytest.fixture(scope="module")
 def small_frames():
     return SMALL.flats(5)
+
+
+@pytest.mark.parametrize("n_pixels", [100, 1000, 10**9])
+def test_levels_of_part_of_the_pixels(small_frames, monkeypatch, n_pixels):
+    monkeypatch.setattr(levels_module, "_GATHERED_BYTES", 9 * 5 * n_pixels)
+    table = measure_exposure_levels(small_frames, SMALL.truth.orders)
+    inner = SMALL.truth.orders.inner_mask(10)
+    assert table["n_pixels"][0] <= min(n_pixels, inner.sum())
+    # relative to the first frame, as each choice of pixels has its own mean
+    levels, truth = table["level"].value, SMALL.truth.levels(5)
+    sigmas = table["level_uncertainty"].value / levels
+    error = levels / levels[0] / (truth / truth[0]) - 1
+    assert (np.abs(error[1:]) < 4 * np.hypot(sigmas[1:], sigmas[0])).all()
+    assert sigmas.max() < 0.05 / np.sqrt(min(n_pixels, inner.sum()))
+
+
+def test_thinned_pixels_are_spread_evenly():
+    inner = SMALL.truth.orders.inner_mask(10)
+    limit = levels_module._GATHERED_BYTES
+    most = limit // (9 * 5)
+    assert inner.sum() < most
+    np.testing.assert_array_equal(levels_module._thinned(inner, 5), inner)
+    many = levels_module._thinned(np.ones((3000, 3000), dtype=bool), 100)
+    places = np.flatnonzero(many)
+    assert limit / 2 < 9 * 100 * len(places) <= limit
+    assert len(np.unique(np.diff(places))) == 1
 
 
 # -------------------------------------------------------------------------- against the truth
