@@ -121,7 +121,7 @@ def executors():
             "distributed", reason="no test on a dask cluster: distributed is not installed"
         )
         cluster = distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         )
         client = distributed.Client(cluster)
         clusters.extend([client, cluster])
