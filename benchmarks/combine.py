@@ -1,191 +1,314 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-How fast and how lean the combine is, side by side with ccdproc and with the floor.
+How long combining takes and how much memory it needs, beside ccdproc and the least possible.
 
-``python benchmarks/combine.py`` prints a table in reStructuredText. All commands of a case take
-turns in one process, so that a machine that is now fast, now slow treats them alike; memory is
-measured in a process of its own each, which needs Linux. What is compared:
+Run it in the environment whose speed you want to know::
 
-- ours: `two_pass_flat_combine` and, as a single pass, `combine_frames`, clipping at 5 sigma;
-- guide: the same recipe with `ccdproc.combine` and the settings of the CCD data reduction guide,
-  whose misspelt keyword leaves the standard deviation as the measure of deviation;
-- fastest: the same with the fastest settings of `ccdproc.combine` for a median and its absolute
-  deviation;
-- floor: `numpy.add.reduce` over the stack, or reading the files once with astropy.
+    python benchmarks/combine.py            # all cases, some minutes
+    python benchmarks/combine.py --quick    # a small one, less than a minute
+
+Each table shows, for the same frames and thresholds:
+
+- the floor: ``np.add.reduce`` over the stack, or reading the files once with ``fits.getdata``;
+- ``two_pass_flat_combine`` and ``combine_frames``;
+- ``ccdproc.combine`` with the settings of the CCD data reduction guide, once, and twice for the
+  two-pass recipe; and the same with the fastest settings that clip by the median and the median
+  absolute deviation. They get their levels from ``inner_order_scale``.
+
+The runs take turns, slow ones fewer times than fast ones. The peak of memory is that above what a
+process held before, with the frames in it, and is measured in a new process for each run.
 """
 
 import argparse
-import multiprocessing
-import statistics
-import tempfile
+import gc
+import os
+import platform
+import sys
 import time
+import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import astropy
 import ccdproc
 import numpy as np
 from astropy.io import fits
-from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.nddata import CCDData
+from astropy.table import Table
+from astropy.wcs import FITSFixedWarning
 
-from ccdproc_echelle import combine_frames, inner_order_scale, two_pass_flat_combine
+from ccdproc_echelle import (
+    EchelleOrderTable,
+    combine_frames,
+    inner_order_scale,
+    two_pass_flat_combine,
+)
 from ccdproc_echelle.simulation import EchelleSimulation
 
-CASES = {"10x2048": (10, 2048, 20), "7x4096": (7, 4096, 40), "40x1024": (40, 1024, 12)}
-OURS = {"sigma_clip": True, "sigma_clip_low_thresh": 5, "sigma_clip_high_thresh": 5}
-GUIDE = OURS | {
-    "sigma_clip_func": np.ma.median, "sigma_clip_dev_func": np.ma.std, "mem_limit": 350e6
+_CLIP = {"sigma_clip": True, "sigma_clip_low_thresh": 5, "sigma_clip_high_thresh": 5}
+
+# The guide's notebook means mad_std, but misspells the keyword: the default, np.ma.std, is used.
+_GUIDE = {
+    "sigma_clip_func": np.ma.median, "sigma_clip_dev_func": np.ma.std, "mem_limit": 350e6,
 }
-FASTEST = OURS | {"sigma_clip_func": "median", "sigma_clip_dev_func": "mad_std"}
+
+# Statistics that are named go to compiled code. Small chunks stay in the cache, but the files are
+# read anew for each.
+_FASTEST = {"sigma_clip_func": "median", "sigma_clip_dev_func": "mad_std", "dtype": np.float32}
+_FASTEST_IN_MEMORY = _FASTEST | {"mem_limit": 30e6}
+_FASTEST_FROM_FILES = _FASTEST | {"mem_limit": 300e6}
+
+_N_FAST = 5
+_MB = 1e6
 
 
-def main() -> None:
-    """Run the cases that are asked for and print their tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument("--case", choices=CASES, action="append", help="default: all")
-    parser.add_argument("--repeats", type=int, default=3, help="of each command (default: 3)")
-    parser.add_argument("--no-memory", action="store_true", help="measure time only")
-    options = parser.parse_args()
-    for case in options.case or CASES:
-        with tempfile.TemporaryDirectory() as folder:
-            measure(case, Path(folder), options.repeats, memory=not options.no_memory)
+@dataclass(frozen=True)
+class Case:
+    """So many frames of one size, and how often a slow run is repeated."""
+
+    n_frames: int
+    size: int
+    n_slow: int = 1
+
+    @property
+    def name(self) -> str:
+        return f"{self.n_frames}x{self.size}x{self.size}"
+
+    @property
+    def simulation(self) -> EchelleSimulation:
+        """Flats with outliers; an order each hundred rows."""
+        shape = (self.size, self.size)
+        simulation = EchelleSimulation(shape=shape, n_orders=self.size // 100)
+        return simulation.with_level_spread(0.35).with_cosmic_rays(self.size**2 // 10_000)
+
+    def frames(self) -> list[CCDData]:
+        """Float32 with uncertainty and a mask that holds a pixel in a thousand."""
+        simulation = self.simulation.with_bad_pixels(self.size**2 // 1000)
+        return simulation.flats(self.n_frames)
+
+    def halved(self) -> "Case":
+        return Case(self.n_frames, self.size // 2)
 
 
-def measure(case: str, folder: Path, repeats: int, *, memory: bool) -> None:
-    """Print the tables of one case."""
-    n_frames, size, n_orders = CASES[case]
-    simulation = EchelleSimulation(shape=(size, size), n_orders=n_orders, seed=1)
-    simulation = simulation.with_level_spread(0.35).with_cosmic_rays(50)
-    orders = simulation.truth.orders
-    time_in_memory(case, simulation, n_frames, repeats)
-    paths = [str(path) for path in simulation.with_bias(300).write(folder, n_frames)[0]]
-    time_from_files(case, paths, orders, repeats)
-    if memory:
-        print_memory(case, paths, orders)
+@dataclass(frozen=True)
+class Run:
+    """What is measured, for frames in memory or files. ``combine`` takes frames and orders."""
+
+    name: str
+    combine: Callable[[Any, EchelleOrderTable], Any]
+    is_slow: bool = False
 
 
-def time_in_memory(case: str, simulation: EchelleSimulation, n_frames: int, repeats: int) -> None:
-    """Detrended flats with masks and uncertainties."""
-    orders = simulation.truth.orders
-    frames = in_memory(simulation, n_frames)
-    stack = np.array([frame.data for frame in frames])
-    check_agreement(frames, orders)
-    print_table(f"{case}, float32 with masks and uncertainties in memory", timed({
-        "ours, two passes": lambda: two_pass_flat_combine(frames, orders, **OURS),
-        "ours, one pass": lambda: combine_frames(frames, scale=inner(orders), **OURS),
-        "ccdproc guide, two passes": lambda: two_pass_ccdproc(frames, orders, GUIDE),
-        "ccdproc fastest, two passes": lambda: two_pass_ccdproc(frames, orders, FASTEST),
-        "floor: numpy.add.reduce": lambda: np.add.reduce(stack, axis=0),
-    }, repeats))
+_CASES = [Case(10, 2048, n_slow=2), Case(7, 4096), Case(40, 1024)]
 
 
-def time_from_files(case: str, paths: list[str], orders, repeats: int) -> None:
-    """Raw flats, from the page cache."""
-    print_table(f"{case}, uint16 FITS files", timed({
-        "ours, two passes": lambda: two_pass_flat_combine(paths, orders, **OURS),
-        "ours, one pass": lambda: combine_frames(paths, scale=inner(orders), **OURS),
-        "ccdproc guide, one pass": lambda: ccdproc.combine(paths, scale=inner(orders), **GUIDE),
-        "floor: reading with astropy": lambda: [fits.getdata(path) for path in paths],
-    }, repeats))
+# ------------------------------------------------------------------------ what is compared
 
 
-def in_memory(simulation: EchelleSimulation, n_frames: int) -> list[CCDData]:
-    """Frames with uncertainties and, in one of a thousand pixels, a mask."""
-    rng = np.random.default_rng(0)
+def two_pass(frames: Any, orders: EchelleOrderTable, **settings: Any) -> CCDData:
+    return two_pass_flat_combine(frames, orders, **_CLIP, **settings)
+
+
+def single(frames: Any, orders: EchelleOrderTable) -> CCDData:
+    return combine_frames(frames, scale=inner_order_scale(orders), **_CLIP)
+
+
+def ccdproc_single(frames: Any, orders: EchelleOrderTable, **settings: Any) -> CCDData:
+    return ccdproc.combine(frames, scale=inner_order_scale(orders), **_CLIP, **settings)
+
+
+def ccdproc_two_pass(frames: Any, orders: EchelleOrderTable, **settings: Any) -> CCDData:
+    """The recipe as one writes it with ccdproc."""
+    scale = inner_order_scale(orders)
+    first = ccdproc.combine(frames, scale=scale, **_CLIP, **settings)
+    scales = []
+    for frame in frames:
+        ccd = frame if isinstance(frame, CCDData) else CCDData.read(frame)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = CCDData(ccd.data / first.data, unit=ccd.unit, mask=ccd.mask)
+        scales.append(scale(ratio))
+    return ccdproc.combine(frames, scale=scales, **_CLIP, **settings)
+
+
+def add_reduce(stack: np.ndarray, _: EchelleOrderTable) -> np.ndarray:
+    return np.add.reduce(stack)
+
+
+def read_files(files: list[Path], _: EchelleOrderTable) -> None:
+    for file in files:
+        fits.getdata(file)
+
+
+def runs_on(fastest: dict[str, Any]) -> list[Run]:
+    """All runs but the floor."""
     return [
-        CCDData(
-            frame.data,
-            unit="adu",
-            mask=rng.random(frame.shape) < 1e-3,
-            uncertainty=StdDevUncertainty(frame.uncertainty.array.astype(np.float32)),
-        )
-        for frame in simulation.flats(n_frames)
+        Run("two_pass_flat_combine", two_pass),
+        Run("combine_frames", single),
+        Run("ccdproc, guide, one pass", partial(ccdproc_single, **_GUIDE), True),
+        Run("ccdproc, guide, two passes", partial(ccdproc_two_pass, **_GUIDE), True),
+        Run("ccdproc, fastest, two passes", partial(ccdproc_two_pass, **fastest), True),
     ]
 
 
-def inner(orders):
-    """The scale of the first pass."""
-    return inner_order_scale(orders)
+# ------------------------------------------------------------------------ seconds and bytes
 
 
-def two_pass_ccdproc(frames: list, orders, settings: dict) -> CCDData:
-    """The two-pass recipe as it is written with ccdproc alone."""
-    first = ccdproc.combine(frames, scale=inner(orders), **settings)
-    mask = orders.inner_mask(10) & ~first.mask
-    scale = [1 / np.mean(frame.data[mask] / first.data[mask]) for frame in frames]
-    return ccdproc.combine(frames, scale=np.array(scale), **settings)
+def seconds(calls: dict[Run, Callable[[], Any]], n_slow: int) -> dict[Run, list[float]]:
+    """Times of each call; the calls take turns."""
+    times = {run: [] for run in calls}
+    for turn in range(_N_FAST):
+        for run, call in calls.items():
+            if turn < n_slow or not run.is_slow:
+                gc.collect()
+                start = time.perf_counter()
+                call()
+                times[run].append(time.perf_counter() - start)
+    return times
 
 
-def check_agreement(frames: list, orders) -> None:
-    """Without clipping the same scales give the same image."""
-    bare = [CCDData(frame.data, unit="adu", mask=frame.mask) for frame in frames[:3]]
-    ours = two_pass_flat_combine(bare, orders)
-    scale = np.array([1 / ours.header[f"LEVEL{i:03d}"] for i in (1, 2, 3)])
-    theirs = ccdproc.combine(bare, scale=scale)
-    good = ~ours.mask
-    difference = np.abs(ours.data - theirs.data)[good] / (np.abs(theirs.data)[good] + 1e-2)
-    assert difference.max() < 1e-6, difference.max()
+def peak_bytes(combine: Callable, frames: list, orders: EchelleOrderTable) -> float:
+    """Peak of memory above the baseline; NaN where the system does not tell it."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(_peak_bytes_here, combine, frames, orders).result()
 
 
-def timed(commands: dict[str, Callable], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each command, after one run that does not count; the commands take turns."""
-    seconds = {name: [] for name in commands}
-    for turn in range(repeats + 1):
-        for name, command in commands.items():
-            start = time.perf_counter()
-            command()
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+def _peak_bytes_here(combine, frames, orders) -> float:
+    _quiet()
+    gc.collect()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _memory("VmRSS")
+        combine(frames, orders)
+        return _memory("VmHWM") - before
+    except OSError:
+        return np.nan
 
 
-def print_table(title: str, seconds: dict[str, list[float]]) -> None:
-    """Least and median time of each command, and the ratio of the median to ours and the floor."""
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    ours, floor = (list(medians.values())[i] for i in (0, -1))
-    print(f"\n.. list-table:: {title}\n   :header-rows: 1\n")
-    print_row("command", "least (s)", "median (s)", "over ours", "over the floor")
-    for name, values in seconds.items():
-        middle = medians[name]
-        print_row(name, f"{min(values):.3f}", f"{middle:.3f}", f"{middle / ours:.2f}",
-                  f"{middle / floor:.1f}")
+def _memory(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
 
 
-def print_row(*cells: str) -> None:
-    """One row of a list-table."""
-    for i, cell in enumerate(cells):
-        print(f"   {'*' if i == 0 else ' '} - {cell}")
+def _quiet() -> None:
+    """Silence what says nothing about speed: ccdproc's chunks, dates mended by astropy."""
+    astropy.log.setLevel("WARNING")
+    warnings.simplefilter("ignore", FITSFixedWarning)
 
 
-def print_memory(case: str, paths: list[str], orders) -> None:
-    """Peak memory of ours with a limit of 200 MB, and of ccdproc with the guide's settings."""
-    print(f"\n.. list-table:: {case}, uint16 FITS files: peak memory over the baseline"
-          "\n   :header-rows: 1\n")
-    print_row("command", "MB")
-    for name in ("ours, two passes, mem_limit=200e6", "ccdproc guide, one pass"):
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(1) as pool:
-            print_row(name, f"{pool.apply(peak_memory, (name, paths, orders)) / 1e6:.0f}")
+# ------------------------------------------------------------------------ tables
 
 
-def peak_memory(name: str, paths: list[str], orders) -> float:
-    """By how many bytes a command raises the peak of this fresh process."""
-    small = EchelleSimulation(shape=(64, 64), n_orders=2)
-    two_pass_flat_combine(small.flats(3), small.truth.orders, **OURS)  # what imports late is in
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = status("VmRSS")
-    if name.startswith("ours"):
-        two_pass_flat_combine(paths, orders, mem_limit=200e6, **OURS)
-    else:
-        ccdproc.combine(paths, scale=inner(orders), **GUIDE)
-    return status("VmHWM") - before
+def in_memory(case: Case) -> Table:
+    """Seconds and peak memory for frames in memory."""
+    frames, orders = case.frames(), case.simulation.truth.orders
+    check_agreement(frames, orders)
+    stack = np.stack([frame.data for frame in frames])
+    runs = runs_on(_FASTEST_IN_MEMORY)
+    calls = {Run("np.add.reduce", add_reduce): partial(np.add.reduce, stack)}
+    calls |= {run: partial(run.combine, frames, orders) for run in runs}
+    times = seconds(calls, case.n_slow)
+    return as_table(times, {run: peak_bytes(run.combine, frames, orders) for run in runs})
 
 
-def status(name: str) -> float:
-    """A number of bytes that Linux knows of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(name):
-            return 1024 * float(line.split()[1])
-    raise KeyError(name)
+def from_files(case: Case) -> Table:
+    """Seconds and peak memory for raw uint16 files."""
+    orders = case.simulation.truth.orders
+    runs = [Run("fits.getdata of each file", read_files), *runs_on(_FASTEST_FROM_FILES)]
+    with TemporaryDirectory() as folder:
+        files, _ = case.simulation.write(folder, case.n_frames)
+        calls = {run: partial(run.combine, files, orders) for run in runs}
+        times = seconds(calls, case.n_slow)
+        return as_table(times, {run: peak_bytes(run.combine, files, orders) for run in runs})
+
+
+def with_mem_limit(size: int, mem_limit: float, repeats: int) -> Table:
+    """Peak memory of the two-pass combine for few and for many raw uint16 files."""
+    table = Table(names=("frames", "mem_limit (MB)", "output (MB)", "peak (MB)"), dtype=[int] * 4)
+    case = Case(40, size)
+    orders = case.simulation.truth.orders
+    combine = partial(two_pass, mem_limit=mem_limit)
+    with TemporaryDirectory() as folder:
+        files, _ = case.simulation.write(folder, case.n_frames)
+        flat = combine(files[:10], orders)
+        output = flat.data.nbytes + flat.mask.nbytes + flat.uncertainty.array.nbytes
+        for n in (10, 40):
+            peak = max(peak_bytes(combine, files[:n], orders) for _ in range(repeats))
+            table.add_row([n, *(round(x / _MB) for x in (mem_limit, output, peak))])
+    return table
+
+
+def as_table(times: dict[Run, list], peaks: dict[Run, float]) -> Table:
+    """One row per run, the first the floor, the second the unit of the last ratio."""
+    best = [min(values) for values in times.values()]
+    return Table({
+        "run": [run.name for run in times],
+        "best (s)": [f"{value:.3f}" for value in best],
+        "median (s)": [f"{median(values):.3f}" for values in times.values()],
+        "repeats": [len(values) for values in times.values()],
+        "/ floor": [f"{value / best[0]:.1f}" for value in best],
+        "/ two-pass": [f"{value / best[1]:.2f}" for value in best],
+        "peak (MB)": [f"{peaks[run] / _MB:.0f}" if run in peaks else "-" for run in times],
+    })
+
+
+def check_agreement(frames: list[CCDData], orders: EchelleOrderTable) -> None:
+    """Without clipping, the two-pass flat must be what ccdproc makes with the same levels."""
+    flat = two_pass_flat_combine(frames, orders)
+    levels = [flat.header[f"LEVEL{i + 1:03d}"] for i in range(len(frames))]
+    expected = ccdproc.combine(frames, scale=1 / np.array(levels))
+    inside = orders.order_map() > 0
+    difference = np.abs(flat.data[inside] / expected.data[inside] - 1).max()
+    print(f"Largest relative difference to ccdproc without clipping: {difference:.1e}\n")
+    if not difference < 10 * np.finfo(np.float32).eps:
+        raise RuntimeError(f"the results differ by {difference:.1e}, expected rounding errors")
+
+
+def show(title: str, table: Table) -> None:
+    print(f"{title}\n{'-' * len(title)}\n")
+    table.write(sys.stdout, format="ascii.rst")
+    print(flush=True)
+
+
+def machine() -> str:
+    """Processor and versions, in a line."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    parts = [models[0] if models else platform.machine(), f"{os.cpu_count()} cores"]
+    parts.append(f"Python {platform.python_version()}")
+    for package in ("numpy", "astropy", "ccdproc", "bottleneck"):
+        try:
+            parts.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            parts.append(f"no {package}")
+    return ", ".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one case, at half its size")
+    names = [case.name for case in _CASES]
+    parser.add_argument("--case", choices=names, help="one case only")
+    args = parser.parse_args()
+
+    _quiet()
+    cases = [case for case in _CASES if args.case in (None, case.name)]
+    if args.quick:
+        cases = [cases[0].halved()]
+    print(f"{machine()}\n")
+    for case in cases:
+        show(f"{case.name}, float32 in memory", in_memory(case))
+        show(f"{case.name}, uint16 files", from_files(case))
+    limited = (1024, 50e6, 1) if args.quick else (2048, 200e6, 2)
+    show("Two-pass combine of files with a memory limit", with_mem_limit(*limited))
 
 
 if __name__ == "__main__":
