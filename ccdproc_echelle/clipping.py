@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 from astropy import stats
+from numpy.typing import DTypeLike
 from scipy.special import ndtr
 from scipy.stats import norm
 
@@ -35,6 +36,9 @@ _BLOCK_VALUES = 1_310_720
 
 # With more frames than this NumPy's own sort beats the network.
 _LARGEST_NETWORK = 64
+
+# Columns of a block are gathered if they are less than this part of it.
+_FEW = 0.3
 
 # Of a Gaussian: 1 / norm.ppf(0.75), in the digits of astropy.stats.mad_std.
 _MAD_TO_SIGMA = 1.482602218505602
@@ -140,14 +144,37 @@ class SigmaClipping:
         """
         if callable(self.center) or callable(self.deviation):
             return np.ones(values.shape[1], dtype=bool)
-        if not self._by_uncertainty(variances):
-            low, high = self._bounds(values, None, None)
-            return ((values < low) | (values > high)).any(axis=0)
+        if self._by_uncertainty(variances):
+            return self._may_reject_by_uncertainty(values, variances)
+        if self.center == "median" and self.deviation in (None, "mad_std"):
+            rows = _sorted_rows(values)
+            center = _middle(rows)
+            width = _mad_of_sorted(rows, center) * self._mad_factor(values, None)
+            low, high = self._limits(center, width)
+            return (rows[0] < low) | (rows[-1] > high)
+        low, high = self._bounds(values, None, None)
+        return ((values < low) | (values > high)).any(axis=0)
+
+    def _may_reject_by_uncertainty(self, values, variances) -> np.ndarray:
+        """
+        Where the whole range of the values is within the smallest limit, nothing deviates more.
+
+        Only the other columns need their centre, if these are few.
+        """
         # The lower of both thresholds, less some rounding, spares a root and a comparison.
-        threshold = (1 - 1e-5) * min(self.low, self.high) ** 2
+        threshold = values.dtype.type((1 - 1e-5) * min(self.low, self.high) ** 2)
+        span = values.max(axis=0) - values.min(axis=0)
+        doubtful = ~(span * span <= threshold * variances.min(axis=0))
+        columns = np.flatnonzero(doubtful)
+        if len(columns) < _FEW * len(doubtful):
+            values, variances = values.take(columns, axis=1), variances.take(columns, axis=1)
         deviations = values - _CENTER_FUNCTIONS[self.center](values, None)
         deviations *= deviations
-        return (deviations > variances * values.dtype.type(threshold)).any(axis=0)
+        found = ~(deviations <= variances * threshold).all(axis=0)
+        if len(found) == len(doubtful):
+            return found
+        doubtful[columns] = found
+        return doubtful
 
     def rejects(
         self, values: np.ndarray, good: np.ndarray, variances: np.ndarray | None
@@ -205,7 +232,10 @@ class SigmaClipping:
         else:
             middle = center if self.center == "median" else _median(values, good)
             width = _median(np.abs(values - middle), good) * self._mad_factor(values, good)
-        low, high = values.dtype.type(self.low), values.dtype.type(self.high)
+        return self._limits(center, width)
+
+    def _limits(self, center, width) -> tuple[np.ndarray, np.ndarray]:
+        low, high = center.dtype.type(self.low), center.dtype.type(self.high)
         with np.errstate(invalid="ignore"):  # no limit and no width: nothing is rejected
             return center - low * width, center + high * width
 
@@ -392,7 +422,8 @@ class StackCombiner:
         square = used if used is kept else used**2
         share = _total(stack.values, square) / _total(stack.values, used) ** 2
         if stack.variances is not None:
-            variance = _sum(stack.variances, square) / _total(stack.values, used) ** 2
+            variance = _sum(stack.variances, square, stack.variances.dtype)
+            variance = variance / _total(stack.values, used) ** 2
         else:
             variance = self._scatter(stack, kept) * share
         return variance * self._inflation(stack, kept)
@@ -416,7 +447,9 @@ class StackCombiner:
             scatter = self.uncertainty_function(values, axis=0)
             return np.ma.filled(np.ma.asarray(scatter, dtype=float), np.nan) ** 2
         count = _total(stack.values, kept)
-        squares = _sum((stack.values - _mean(stack.values, kept)) ** 2, kept)
+        squares = stack.values - _mean(stack.values, kept)
+        squares *= squares
+        squares = _sum(squares, kept, squares.dtype)
         return np.where(count > 1, squares / (count - 1), np.nan)
 
     def _inflation(self, stack, kept) -> np.ndarray | float:
@@ -436,7 +469,9 @@ class _Stack(NamedTuple):
     weights: np.ndarray | None
 
     def columns(self, which: slice | np.ndarray) -> "_Stack":
-        return _Stack(*(None if part is None else part[:, which] for part in self))
+        if isinstance(which, slice):
+            return _Stack(*(None if part is None else part[:, which] for part in self))
+        return _Stack(*(None if part is None else part.take(which, axis=1) for part in self))
 
     def without_garbage(self) -> "_Stack":
         """Values that do not count set to 0, so that they can be multiplied with 0."""
@@ -480,12 +515,18 @@ def _recognised(name: str, value: str | Callable, known: dict) -> str | Callable
 # ---------------------------------------------------------------------- sums and sorted rows
 
 
-def _sum(rows: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Sum over the frames, one after the other, in double precision."""
-    total = np.zeros(rows.shape[1])
+def _sum(
+    rows: np.ndarray, weights: np.ndarray | None = None, dtype: DTypeLike = float
+) -> np.ndarray:
+    """
+    Sum over the frames, one after the other, in double precision or another that is named.
+
+    Squares lose nothing that matters when they are summed in single precision, which is faster.
+    """
+    total = np.zeros(rows.shape[1], dtype=dtype)
     for i, row in enumerate(rows):
         total += row if weights is None else row * weights[i]
-    return total
+    return total.astype(float, copy=False)
 
 
 def _total(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray | int:
@@ -517,16 +558,52 @@ def _median(values: np.ndarray, good: np.ndarray | None) -> np.ndarray:
 
 def _median_of_rows(values: np.ndarray) -> np.ndarray:
     """Median of each column; the input is left alone."""
+    return _middle(_arranged(values, _median_network))
+
+
+def _sorted_rows(values: np.ndarray) -> list[np.ndarray] | np.ndarray:
+    """The values of each column in ascending order; the input is left alone."""
+    return _arranged(values, _sorting_network)
+
+
+def _arranged(values: np.ndarray, network: Callable) -> list[np.ndarray] | np.ndarray:
+    """Rows after the comparators of a network for their number, or all sorted if they are many."""
     n = len(values)
     if n > _LARGEST_NETWORK:
-        return _middle(np.sort(values, axis=0))
+        return np.sort(values, axis=0)
     rows, spare = list(values.copy()), np.empty_like(values[0])
-    for i, j in _median_network(n):
+    for i, j in network(n):
         low, high = rows[i], rows[j]
         np.minimum(low, high, out=spare)
         np.maximum(low, high, out=high)
         rows[i], spare = spare, low
-    return _middle(rows)
+    return rows
+
+
+def _mad_of_sorted(rows: list[np.ndarray] | np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """
+    Median absolute deviation of sorted columns from their median.
+
+    The deviations below and above the median are two sorted sequences, whose k-th smallest value
+    needs no further sorting: it is the least of the values that have k - 1 others below.
+    """
+    n = len(rows)
+    if n == 1:
+        return rows[0] - middle
+    below = [middle - row for row in reversed(rows[: n // 2])]
+    above = [row - middle for row in rows[(n + 1) // 2 :]]
+    lower = _smallest_of_two(below, above, n // 2)
+    return lower if n % 2 else (lower + _smallest_of_two(below, above, n // 2 + 1)) / 2
+
+
+def _smallest_of_two(first: list[np.ndarray], second: list[np.ndarray], k: int) -> np.ndarray:
+    """The k-th smallest value of two sorted sequences of rows, k from 1."""
+    least = None
+    for i in range(max(0, k - len(second)), min(k, len(first)) + 1):
+        heads = [part[j - 1] for part, j in ((first, i), (second, k - i)) if j > 0]
+        greater = heads[0] if len(heads) == 1 else np.maximum(*heads)
+        least = greater if least is None else np.minimum(least, greater)
+    return least
 
 
 def _middle(rows: list[np.ndarray] | np.ndarray) -> np.ndarray:

@@ -493,7 +493,7 @@ def _normalize(images: CombinedImages, levels: QTable, inner: np.ndarray) -> Non
 
     The levels were measured on part of these pixels if there are many.
     """
-    mean = np.nanmean(images.value[inner], dtype=float)
+    mean = np.nanmean(images.value.ravel().take(np.flatnonzero(inner)), dtype=float)
     for name in ("level", "level_uncertainty", "pass_level", "pass_uncertainty"):
         levels[name] *= mean
     images.value[:] /= mean
@@ -501,9 +501,10 @@ def _normalize(images: CombinedImages, levels: QTable, inner: np.ndarray) -> Non
     noise = np.mean((levels["level_uncertainty"] / levels["level"]).value ** 2)
     if np.isfinite(noise):
         # With a mean of 1, errors of the levels show only in pixels that lost a frame.
-        short = np.nonzero((images.count < len(levels)) & (images.count > 0))
-        lost = 1 / images.count[short] - 1 / len(levels)
-        images.variance[short] += noise * lost * images.value[short] ** 2
+        value, variance, count = (part.ravel() for part in images[:3])
+        short = np.flatnonzero(count != len(levels))
+        short = short[count[short] > 0]
+        variance[short] += noise * (1 / count[short] - 1 / len(levels)) * value[short] ** 2
 
 
 # ---------------------------------------------------------------------- at the door

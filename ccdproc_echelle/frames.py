@@ -247,7 +247,7 @@ class MemoryFrame(Frame):
         return Section(data, good, variance)
 
     def _variance(self, uncertainty: np.ndarray) -> np.ndarray:
-        if (uncertainty < 0).any():
+        if uncertainty.size and np.fmin.reduce(uncertainty, axis=None) < 0:
             found = np.nanmin(uncertainty)
             raise ValueError(f"{self.name} has a negative uncertainty, {found}; expected >= 0")
         variance = variance_array(uncertainty, self.uncertainty_type)

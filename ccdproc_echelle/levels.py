@@ -40,7 +40,7 @@ _FAINTEST = 0.1
 # Frames may scatter by this factor more than their uncertainties say without a warning: their
 # illumination may drift.
 _TOLERATED = 5
-_ENOUGH_PIXELS = 100_000
+_ENOUGH_PIXELS = 10_000
 
 # Of the absolute value of a Gaussian with standard deviation 1.
 _MEDIAN_OF_PULLS = 0.6745
@@ -293,21 +293,22 @@ def measure_levels(
         raise ValueError(f"n_passes is {n_passes!r}, expected a positive integer")
     if statistic not in _STATISTICS:
         raise ValueError(f"statistic is {statistic!r}, expected one of {list(_STATISTICS)}")
-    inner = _thinned(orders.inner_mask(window), len(frames))
-    pixels = _gather(frames, inner)
+    places = _evenly_spread(np.flatnonzero(orders.inner_mask(window)), len(frames))
+    pixels = _gather(frames, places)
     common = pixels.good.all(axis=0)
     if not common.any():
         raise ValueError(_why_no_pixel(frames, pixels.good, window))
     if isinstance(weights, np.ndarray):
-        weights = weights.reshape(-1, 1) if weights.shape[1:] == (1, 1) else weights[:, inner]
+        weights = weights.reshape(len(frames), -1)
+        weights = weights if weights.shape[1] == 1 else weights[:, places]
 
-    master = _Master(np.ones(inner.sum()), None)
+    master = _Master(np.ones(len(places), dtype=pixels.data.dtype), None)
     passes = []
     for number in range(n_passes):
-        usable = common & (master.value > _FAINTEST)
+        usable = np.flatnonzero(common & (master.value > _FAINTEST))
         ratios = pixels.over(master.value, usable)
         clipped = np.array([np.ma.getmaskarray(sigma_clip(row)) for row in ratios.data])
-        used = ~clipped.any(axis=0)
+        used = np.flatnonzero(~clipped.any(axis=0))
         if number == 0:
             levels, sigmas = _mean(ratios.selected(used), None)
         else:
@@ -318,15 +319,15 @@ def measure_levels(
         _check_levels(frames, levels)
         master, norm = _combined(frames, pixels, levels, combiner, weights)
         passes.append((levels * norm, sigmas * norm))
-    _check_noise(frames, pixels.selected(common), passes[-1][0], master.value[common])
-    return _as_table(frames, passes, used.sum(), clipped.sum(axis=1))
+    _check_noise(frames, pixels, common, passes[-1][0], master.value)
+    return _as_table(frames, passes, len(used), clipped.sum(axis=1))
 
 
 # ---------------------------------------------------------------------- inner-order pixels
 
 
 class _Pixels(NamedTuple):
-    """Pixels of all frames, one row per frame."""
+    """Pixels of all frames, one row per frame. Those meant are named by their indices."""
 
     data: np.ndarray
     good: np.ndarray
@@ -335,15 +336,12 @@ class _Pixels(NamedTuple):
     def over(self, master: np.ndarray, usable: np.ndarray) -> "_Pixels":
         """Usable pixels divided by the master."""
         master = master[usable]
-        variance = self.variance
-        return _Pixels(
-            self.data[:, usable] / master,
-            self.good[:, usable],
-            None if variance is None else variance[:, usable] / master**2,
-        )
+        pixels = self.selected(usable)
+        variance = None if pixels.variance is None else pixels.variance / master**2
+        return _Pixels(pixels.data / master, pixels.good, variance)
 
     def selected(self, which: np.ndarray) -> "_Pixels":
-        return _Pixels(*(None if part is None else part[:, which] for part in self))
+        return _Pixels(*(None if part is None else part.take(which, axis=1) for part in self))
 
 
 class _Master(NamedTuple):
@@ -366,28 +364,28 @@ class _Master(NamedTuple):
             return value**2 / self.noise[usable]
 
 
-def _thinned(inner: np.ndarray, n_frames: int) -> np.ndarray:
-    """The inner-order pixels, or so many of them, evenly spread, that all frames fit in memory."""
-    places = np.flatnonzero(inner)
+def _evenly_spread(places: np.ndarray, n_frames: int) -> np.ndarray:
+    """Places, thinned evenly if the pixels of all frames there would take too much memory."""
     most = max(1, _GATHERED_BYTES // (n_frames * _BYTES_PER_PIXEL))
-    thinned = np.zeros_like(inner)
-    thinned.flat[places[:: -(-len(places) // most) or 1]] = True
-    return thinned
+    return places[:: -(-len(places) // most) or 1]
 
 
-def _gather(frames: Sequence[Frame], inner: np.ndarray) -> _Pixels:
-    """The inner-order pixels of all frames; each file is read once, some rows at a time."""
-    n_inner = np.count_nonzero(inner)
+def _gather(frames: Sequence[Frame], places: np.ndarray) -> _Pixels:
+    """
+    The pixels of all frames at places in the flattened image, in ascending order.
+
+    Each file is read once, some rows at a time.
+    """
+    n_rows, n_columns = frames[0].shape
     dtype = np.result_type(*(frame.dtype for frame in frames))
-    data = np.empty((len(frames), n_inner), dtype=dtype)
+    data = np.empty((len(frames), len(places)), dtype=dtype)
     good = np.empty(data.shape, dtype=bool)
     known = all(frame.uncertainty_type is not None for frame in frames)
     variance = np.empty_like(data) if known else None
-    stop = 0
-    for first in range(0, len(inner), _ROWS_AT_ONCE):
-        rows = slice(first, min(first + _ROWS_AT_ONCE, len(inner)))
-        here = np.nonzero(inner[rows])
-        start, stop = stop, stop + len(here[0])
+    for first in range(0, n_rows, _ROWS_AT_ONCE):
+        rows = slice(first, min(first + _ROWS_AT_ONCE, n_rows))
+        start, stop = np.searchsorted(places, [rows.start * n_columns, rows.stop * n_columns])
+        here = np.divmod(places[start:stop] - first * n_columns, n_columns)
         for i, frame in enumerate(frames if start < stop else ()):
             section = frame.part(rows).load().section(here)
             data[i, start:stop], good[i, start:stop] = section.data, section.good
@@ -465,12 +463,13 @@ def _check_levels(frames, levels) -> None:
             raise ValueError(f"the exposure level of {frame.name} is {level}, expected > 0")
 
 
-def _check_noise(frames, pixels: _Pixels, levels: np.ndarray, master: np.ndarray) -> None:
+def _check_noise(frames, pixels: _Pixels, common, levels: np.ndarray, master: np.ndarray) -> None:
     """Warn of uncertainties that are far too small for the differences between the frames."""
     if pixels.variance is None or len(frames) == 1:
         return
-    pixels = pixels.selected(slice(None, None, len(master) // _ENOUGH_PIXELS + 1))
-    master = master[:: len(master) // _ENOUGH_PIXELS + 1]
+    chosen = np.flatnonzero(common)
+    chosen = chosen[:: len(chosen) // _ENOUGH_PIXELS + 1]
+    pixels, master = pixels.selected(chosen), master[chosen]
     scales = 1 / levels[:, None]
     # A frame is part of the master, which takes 1/n of its deviation along.
     expected = pixels.variance * scales**2 * (1 - 1 / len(frames))

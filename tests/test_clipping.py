@@ -277,6 +277,35 @@ def test_median_of_rows_needs_no_more_than_its_part_of_the_network(n):
     np.testing.assert_array_equal(columns, before)
 
 
+@pytest.mark.parametrize("n", [*range(1, 20), 64, 65, 70])
+@pytest.mark.parametrize("ties", [False, True])
+def test_mad_of_sorted_rows_is_the_mad(n, ties):
+    columns = np.random.default_rng(n).normal(scale=2, size=(n, 400))
+    columns = columns.round() if ties else columns
+    rows = clipping._sorted_rows(columns)
+    np.testing.assert_array_equal(np.array(rows), np.sort(columns, axis=0))
+    mad = clipping._mad_of_sorted(rows, np.median(columns, axis=0))
+    np.testing.assert_array_equal(mad, mad_of_each_column(columns))
+
+
+def mad_of_each_column(columns):
+    return np.median(np.abs(columns - np.median(columns, axis=0)), axis=0)
+
+
+@given(**stacks, center=st.sampled_from(["median", "mean"]),
+       deviation=st.sampled_from([None, "mad_std", "std", "uncertainty"]),
+       low=st.sampled_from([0.5, 1.5, 3, 5]), high=st.sampled_from([1.5, 3, np.inf]))
+def test_no_rejection_escapes_the_quick_test(
+    seed, n_frames, masked, center, deviation, low, high
+):
+    values, good = random_stack(seed, n_frames, 60, masked=0)
+    variances = np.random.default_rng(seed).uniform(0.2, 2, values.shape)
+    clipping = SigmaClipping(low, high, center=center, deviation=deviation)
+    for known in ([variances] if deviation == "uncertainty" else [None, variances]):
+        rejected = clipping.rejects(values, good, known).any(axis=0)
+        assert clipping.may_reject(values, known)[rejected].all()
+
+
 @given(**stacks, dtype=st.sampled_from([np.float32, np.float64]))
 def test_median_is_numpys(seed, n_frames, masked, dtype):
     values, good = random_stack(seed, n_frames, 20, masked=masked, dtype=dtype)

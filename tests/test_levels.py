@@ -65,13 +65,11 @@ def test_levels_of_part_of_the_pixels(small_frames, monkeypatch, n_pixels):
 
 
 def test_thinned_pixels_are_spread_evenly():
-    inner = SMALL.truth.orders.inner_mask(10)
+    few = np.flatnonzero(SMALL.truth.orders.inner_mask(10))
     limit = levels_module._GATHERED_BYTES
-    most = limit // (9 * 5)
-    assert inner.sum() < most
-    np.testing.assert_array_equal(levels_module._thinned(inner, 5), inner)
-    many = levels_module._thinned(np.ones((3000, 3000), dtype=bool), 100)
-    places = np.flatnonzero(many)
+    assert len(few) < limit // (9 * 5)
+    np.testing.assert_array_equal(levels_module._evenly_spread(few, 5), few)
+    places = levels_module._evenly_spread(np.arange(3000**2), 100)
     assert limit / 2 < 9 * 100 * len(places) <= limit
     assert len(np.unique(np.diff(places))) == 1
 
