@@ -266,6 +266,9 @@ class EchelleSimulation:
     order_width : float, optional
         Mean width of an order in pixels, between its half-maximum edges. It varies by some 8 %
         over the detector. By default 0.36 of the room there is for an order.
+    smallest_gap : float, optional
+        Pixels that must be left between the edges of neighbouring orders. By default six times
+        ``psf_sigma`` and one more, so that the light of neighbours does not mix.
     psf_sigma : float
         Blur of the slit image, the standard deviation of a Gaussian in pixels.
     tilt, curvature : float
@@ -315,6 +318,7 @@ bias, dark_current
     seed: int = 0
     first_order: int = 11
     order_width: float | None = None
+    smallest_gap: float | None = None
     psf_sigma: float = 1.0
     tilt: float = 0.01
     curvature: float = 0.02
@@ -347,6 +351,8 @@ bias, dark_current
         _check("first_order", self.first_order, 1, integer=True)
         if self.order_width is not None:
             _check("order_width", self.order_width, 1)
+        if self.smallest_gap is not None:
+            _check("smallest_gap", self.smallest_gap, 0)
         _check("slit_slope", self.slit_slope, -0.9, 0.9)
         _check("brightness_ratio", self.brightness_ratio, 1e-6)
         _check("level_spread", self.level_spread, 0, 0.99)
@@ -359,18 +365,75 @@ bias, dark_current
         self._check_order_room()
 
     def _check_order_room(self):
+        gap = self._gaps().min()
+        if gap < self._needed_gap:
+            width = self._traces()[1].mean()
+            raise ValueError(
+                f"order_width: {self.n_orders} orders of {width:.1f} pixels do not fit on "
+                f"{self._row_shape[0]}; the gaps are {gap:.1f}, expected at least "
+                f"{self._needed_gap:.1f}"
+            )
+
+    def _gaps(self):
+        """From each order to the next one, or to the border of the detector."""
         centers, widths = self._traces()
         n_rows = self._row_shape[0]
         border = np.ones((1, centers.shape[1]))
         first_border = -np.inf if self.cut_orders else 0.0
         lower = np.vstack([centers - widths / 2, (n_rows - 1) * border])
         upper = np.vstack([first_border * border, centers + widths / 2])
-        gap = np.min(lower - upper)
-        if gap < self._needed_gap:
-            raise ValueError(
-                f"order_width: {self.n_orders} orders of {widths.mean():.1f} pixels do not fit on "
-                f"{n_rows}; the gaps are {gap:.1f}, expected at least {self._needed_gap:.1f}"
-            )
+        return lower - upper
+
+    @classmethod
+    def random(cls, seed: int) -> "EchelleSimulation":
+        """
+        A spectrograph drawn at random: what has to work, has to work with all of them.
+
+        It has 5 to 60 orders, 4 to 60 pixels wide, along either axis, with gaps from 3 pixels on,
+        straight or bent, the first one cut by the border or not, up to 8 % scattered light, and a
+        faintest order down to a hundredth of the brightest.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the draw and of the simulation.
+
+        Returns
+        -------
+        `EchelleSimulation`
+
+        Examples
+        --------
+        >>> from ccdproc_echelle.simulation import EchelleSimulation
+        >>> sim = EchelleSimulation.random(1)
+        >>> 5 <= sim.n_orders <= 60
+        True
+        """
+        rng = np.random.default_rng(seed)
+        n_orders = int(np.exp(rng.uniform(np.log(5), np.log(61))))
+        psf_sigma = rng.uniform(0.5, 1.3)
+        gap = 3 + rng.exponential(6)
+        widest = min(60, 1500 / n_orders / 1.3 - gap)
+        width = np.exp(rng.uniform(np.log(4), np.log(max(4.5, widest))))
+        n_pixels = int(rng.integers(500, 1000))
+        tilt, curvature = rng.uniform(-0.03, 0.03, 2)
+        parameters = dict(
+            n_orders=n_orders, order_width=width, smallest_gap=3.0, psf_sigma=psf_sigma,
+            tilt=tilt, curvature=curvature, cut_orders=bool(rng.integers(2)),
+        )
+        # Too much room at first, then what is more than the gap is taken away.
+        n_rows = int(2 * n_orders * (width + gap)) + 100
+        for _ in range(3):
+            gaps = cls(shape=(n_rows, n_pixels), **parameters)._gaps()[1:-1]
+            n_rows -= int((n_orders - 1) * (gaps.min() - gap))
+        shape = (n_rows, n_pixels)
+        axis = int(rng.integers(2))
+        simulation = cls(
+            shape=shape if axis == 1 else shape[::-1], dispersion_axis=axis, seed=seed,
+            slit_slope=rng.uniform(-0.1, 0.1), peak=rng.uniform(10_000, 40_000),
+            brightness_ratio=np.exp(rng.uniform(0, np.log(100))), **parameters,
+        )
+        return simulation.with_scattered_light(rng.uniform(0, 0.08))
 
     # ------------------------------------------------------------------------- the layers
 
@@ -603,7 +666,7 @@ bias, dark_current
 
     @property
     def _needed_gap(self):
-        return 6 * self.psf_sigma + 1
+        return 6 * self.psf_sigma + 1 if self.smallest_gap is None else self.smallest_gap
 
     def _traces(self):
         width = self.order_width
