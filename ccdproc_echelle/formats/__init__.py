@@ -7,13 +7,19 @@ name     program                                 read write carries shape? carri
 ======== ======================================= ==== ===== ============== =====================
 ecsv     this package: the table as it is        yes  yes   yes            yes
 soxspipe soxspipe (SOXS, X-shooter): FITS, CSV   yes  FITS  no             yes
+iraf     IRAF apextract: database/ap... files    yes  yes   no             yes
+pyreduce PyReduce: npz archive, FITS traces      yes  no    no             yes
+pypeit   PypeIt: Slits_*.fits.gz                 yes  no    yes            yes
+cr2res   cr2res (CRIRES+): TRACE_WAVE            yes  no    yes            yes
+kpf      KPF pipeline: order trace CSV           yes  no    no             yes
 samples  any: a text file of sampled centres     yes  yes   no             no, found from shape
+ds9      SAOImage DS9: regions to look at        no   yes   no             no
 ======== ======================================= ==== ===== ============== =====================
 
 A format is a module with ``identify(path)``, which looks at the content of a file and never
-raises, ``read(path, shape, dispersion_axis)``, which raises a `ValueError` that names the line,
-column or keyword, and, where it can be written, ``write(orders, path)``. Paths, overwriting and
-what the user says of shape and axis are dealt with here.
+raises; where it can be read, ``read(path, shape, dispersion_axis)``, which raises a `ValueError`
+that names the line, column or keyword; where it can be written, ``write(orders, path)``. Paths,
+overwriting and what the user says of shape and axis are dealt with here.
 """
 
 import difflib
@@ -22,13 +28,33 @@ from pathlib import Path
 from types import ModuleType
 
 from ccdproc_echelle.files import replacing
-from ccdproc_echelle.formats import ecsv, samples, soxspipe
+from ccdproc_echelle.formats import (
+    cr2res,
+    ds9,
+    ecsv,
+    iraf,
+    kpf,
+    pypeit,
+    pyreduce,
+    samples,
+    soxspipe,
+)
 from ccdproc_echelle.orders import EchelleOrderTable, _checked_axis, _checked_shape
 
 __all__ = ["FORMATS", "read", "write"]
 
 # Asked in this order whether a file is theirs: the least particular last.
-FORMATS = {"ecsv": ecsv, "soxspipe": soxspipe, "samples": samples}
+FORMATS = {
+    "ecsv": ecsv,
+    "soxspipe": soxspipe,
+    "iraf": iraf,
+    "pyreduce": pyreduce,
+    "pypeit": pypeit,
+    "cr2res": cr2res,
+    "kpf": kpf,
+    "samples": samples,
+    "ds9": ds9,
+}
 
 
 def read(
@@ -136,7 +162,7 @@ def write(
 
 def _module(name: str, action: str) -> ModuleType:
     """The module of a format that can be read or written, whichever is the action."""
-    able = [key for key, module in FORMATS.items() if hasattr(module, action)]
+    able = _able(action)
     if name in able:
         return FORMATS[name]
     near = difflib.get_close_matches(str(name).lower(), able, n=1)
@@ -144,6 +170,11 @@ def _module(name: str, action: str) -> ModuleType:
     raise ValueError(
         f"format is {name!r}, expected one that can be {_PARTICIPLES[action]}: {able}{hint}"
     )
+
+
+def _able(action: str) -> list[str]:
+    """Names of the formats that can be read or written."""
+    return [name for name, module in FORMATS.items() if hasattr(module, action)]
 
 
 _PARTICIPLES = {"read": "read", "write": "written"}
@@ -162,10 +193,10 @@ def _checked_input(path: str | os.PathLike) -> Path:
 
 def _identified(path: Path) -> str:
     for name, module in FORMATS.items():
-        if hasattr(module, "identify") and module.identify(path):
+        if module.identify(path):
             return name
     raise ValueError(
-        f"{path} is in none of the known order-table formats {list(FORMATS)}; if it is, name the "
+        f"{path} is in none of the known order-table formats {_able('read')}; if it is, name the "
         "format to learn what is wrong with it"
     )
 
