@@ -570,3 +570,9 @@ def test_real_samples(data_dir):
     assert np.abs(orders.center().T - np.loadtxt(path)).max() < 1
     # what is left is the rounding to integers, not a curve that the degree cannot follow
     assert_allclose(orders.table["center_rms"].to_value("pix"), 12**-0.5, atol=0.03)
+
+
+def test_a_detector_cannot_be_chosen_where_there_is_one(tmp_path):
+    simple_orders().write(tmp_path / "orders")
+    with pytest.raises(ValueError, match="detector is 'RED', but 'ecsv' files are for a single"):
+        read(tmp_path / "orders", detector="RED")

@@ -103,15 +103,15 @@ def test_any_degree(tmp_path):
 def test_one_of_several_chips(tmp_path):
     path = green(tmp_path / "a.csv", GREEN + RED)
     with pytest.raises(ValueError, match=r"several detectors, \['GREEN', 'RED'\].*"
-                       r"formats.kpf.read\(path, None, None, detector='GREEN'\)"):
+                       r"give detector='GREEN'"):
         read(path)
     for chip, text in (("GREEN", GREEN), ("RED", RED)):
-        orders = kpf.read(path, None, None, detector=chip).on_detector(SHAPE)
+        orders = EchelleOrderTable.read(path, detector=chip).on_detector(SHAPE)
         assert_curves(orders, truth(text))
     with pytest.raises(ValueError, match=r"detector is 'BLUE', expected one of \['GREEN', 'RED'\]"):
-        kpf.read(path, None, None, detector="BLUE")
+        EchelleOrderTable.read(path, detector="BLUE")
     with pytest.raises(ValueError, match="detector is 'RED', but the file has no column Chip"):
-        kpf.read(written(tmp_path / "b.csv", OLD), None, None, detector="RED")
+        EchelleOrderTable.read(written(tmp_path / "b.csv", OLD), detector="RED")
 
 
 @pytest.mark.parametrize("old, new, message", [

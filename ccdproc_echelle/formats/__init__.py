@@ -23,6 +23,7 @@ overwriting and what the user says of shape and axis are dealt with here.
 """
 
 import difflib
+import inspect
 import os
 from pathlib import Path
 from types import ModuleType
@@ -63,6 +64,7 @@ def read(
     format: str | None = None,
     shape: tuple[int, int] | None = None,
     dispersion_axis: int | None = None,
+    detector: str | None = None,
 ) -> EchelleOrderTable:
     """
     Read an order table; the implementation of `EchelleOrderTable.read`, which see.
@@ -78,6 +80,8 @@ def read(
     dispersion_axis : int, optional
         1 when orders run along image rows, 0 when along columns, for formats that do not carry
         it.
+    detector : str, optional
+        Which detector's orders, for files that hold those of several (cr2res, KPF).
 
     Returns
     -------
@@ -88,8 +92,8 @@ def read(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the format is unknown or cannot be read, the content is malformed, or it contradicts
-        ``shape`` or ``dispersion_axis``.
+        If the format is unknown or cannot be read, the content is malformed, it contradicts
+        ``shape`` or ``dispersion_axis``, or holds several detectors and none was named.
 
     Examples
     --------
@@ -107,8 +111,11 @@ def read(
     axis = None if dispersion_axis is None else _checked_axis(dispersion_axis)
     name = _identified(path) if format is None else format
     module = _module(name, "read")
+    chosen = {} if detector is None else {"detector": detector}
+    if chosen and "detector" not in inspect.signature(module.read).parameters:
+        raise ValueError(f"detector is {detector!r}, but {name!r} files are for a single one")
     try:
-        orders = module.read(path, shape, axis)
+        orders = module.read(path, shape, axis, **chosen)
     except Exception as error:  # a damaged file makes its reader raise anything
         raise ValueError(f"cannot read {path} as {name!r} order table: {error}") from error
     return _agreeing(orders, path, shape, axis)

@@ -74,7 +74,7 @@ def column(table: Mapping, name: str, where: str, ndim: int = 1) -> np.ndarray:
     return values
 
 
-def one_detector(found: Iterable[str], wanted: str | None, program: str) -> str:
+def one_detector(found: Iterable[str], wanted: str | None) -> str:
     """The detector to read; an order table is for one."""
     found = list(found)
     if wanted is None and len(found) == 1:
@@ -84,8 +84,8 @@ def one_detector(found: Iterable[str], wanted: str | None, program: str) -> str:
     if wanted is not None:
         raise ValueError(f"detector is {wanted!r}, expected one of {found}")
     raise ValueError(
-        f"the file has traces of several detectors, {found}, and an order table is for one: read "
-        f"it with ccdproc_echelle.formats.{program}.read(path, None, None, detector={found[0]!r})"
+        f"the file has traces of several detectors, {found}, and an order table is for one: give "
+        f"detector={found[0]!r}, or another"
     )
 
 

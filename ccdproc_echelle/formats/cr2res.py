@@ -84,7 +84,7 @@ def read(
     found = [name for name, table in tables.items() if "all" in table and len(table["all"])]
     if not found:
         raise ValueError(f"no table HDU has a column All with traces; found HDUs {list(tables)}")
-    detector = one_detector(found, detector, "cr2res")
+    detector = one_detector(found, detector)
     table, where = tables[detector], f"HDU {detector}"
     center, lower, upper = (
         _from_0(column(table, name, where, ndim=2)) for name in ("All", "Lower", "Upper")

@@ -105,7 +105,7 @@ def _traces(path: Path, detector: str | None) -> list[dict]:
     with open(path, encoding="utf-8", newline="") as file:
         rows = _csv_rows(file)
     if "chip" in rows[0]:
-        detector = one_detector(dict.fromkeys(row["chip"] for row in rows), detector, "kpf")
+        detector = one_detector(dict.fromkeys(row["chip"] for row in rows), detector)
         rows = [row for row in rows if row["chip"] == detector]
     elif detector is not None:
         raise ValueError(f"detector is {detector!r}, but the file has no column Chip")
