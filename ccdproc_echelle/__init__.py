@@ -4,6 +4,7 @@
 from ccdproc_echelle.combine import combine_frames, two_pass_flat_combine
 from ccdproc_echelle.edges import detect_order_edges, mask_interorder
 from ccdproc_echelle.flags import FlatFlag
+from ccdproc_echelle.flexure import frame_shift, measure_shift, recentre
 from ccdproc_echelle.levels import inner_order_scale, measure_exposure_levels
 from ccdproc_echelle.master import MasterFlat, make_master_flat
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -20,10 +21,13 @@ __all__ = [
     "MasterFlat",
     "combine_frames",
     "detect_order_edges",
+    "frame_shift",
     "inner_order_scale",
     "make_master_flat",
     "mask_interorder",
     "mask_low_sensitivity",
     "measure_exposure_levels",
+    "measure_shift",
+    "recentre",
     "two_pass_flat_combine",
 ]

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from astropy import units as u
+from astropy.nddata import NDData
 from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 from numpy.polynomial import Chebyshev, Polynomial
 from numpy.polynomial.chebyshev import chebval
 from numpy.typing import ArrayLike
+
+from ccdproc_echelle import rasters
 
 __all__ = ["EchelleOrderTable"]
 
@@ -19,6 +22,8 @@ _CURVES = ("center", "lower", "upper")
 
 # A range that ends on a pixel's border must still end there after binning and unbinning.
 _ROUNDING = 1e-6
+
+_OFF_DETECTOR = -1e6
 
 
 class EchelleOrderTable:
@@ -295,6 +300,7 @@ class EchelleOrderTable:
         format: str | None = None,
         shape: tuple[int, int] | None = None,
         dispersion_axis: int | None = None,
+        detector: str | None = None,
     ) -> "EchelleOrderTable":
         """
         Read an order table from a file.
@@ -312,6 +318,8 @@ class EchelleOrderTable:
         dispersion_axis : int, optional
             1 when orders run along image rows, 0 when along columns, for formats that do not
             carry it.
+        detector : str, optional
+            Which detector's orders, for files that hold those of several (cr2res, KPF).
 
         Returns
         -------
@@ -327,7 +335,9 @@ class EchelleOrderTable:
         """
         from ccdproc_echelle import formats  # the formats build order tables: they import us
 
-        return formats.read(path, format=format, shape=shape, dispersion_axis=dispersion_axis)
+        return formats.read(
+            path, format=format, shape=shape, dispersion_axis=dispersion_axis, detector=detector
+        )
 
     def write(
         self, path: str | os.PathLike, *, format: str | None = None, overwrite: bool = False
@@ -355,6 +365,46 @@ class EchelleOrderTable:
         from ccdproc_echelle import formats  # the formats build order tables: they import us
 
         formats.write(self, path, format=format, overwrite=overwrite)
+
+    def to_specreduce(self, image: ArrayLike) -> list:
+        """
+        The order centres as traces of specreduce, from which it extracts spectra.
+
+        specreduce has the dispersion along the columns (axis 1). Where the orders run along
+        columns (``dispersion_axis`` 0), the traces belong to the transposed image: give it
+        ``image.T`` in all that follows, or take ``trace.image``.
+
+        Parameters
+        ----------
+        image : `~astropy.nddata.NDData` or array, shape (rows, columns)
+            The frame the traces are for, not transposed.
+
+        Returns
+        -------
+        list of `specreduce.tracing.ArrayTrace`
+            One for each order, in the order of the table; masked outside the valid range and off
+            the detector. The mask, unit and uncertainty of the image go along.
+
+        Raises
+        ------
+        ImportError
+            If specreduce is not installed.
+        ValueError
+            If the table is for a detector of another shape.
+        """
+        try:
+            from specreduce.tracing import ArrayTrace
+        except ImportError as error:
+            raise ImportError(
+                "to_specreduce needs the package specreduce: pip install specreduce"
+            ) from error
+        bound = self.on_detector(np.shape(image))
+        if self.dispersion_axis == 0:
+            image = _transposed_image(image)
+        centers = np.ma.masked_invalid(bound.center())
+        # specreduce forgets the mask where it shifts a trace, but masks what is off the detector.
+        centers.data[centers.mask] = _OFF_DETECTOR
+        return [ArrayTrace(image, center) for center in centers]
 
     # ------------------------------------------------------------------ properties
 
@@ -505,10 +555,7 @@ class EchelleOrderTable:
         if not window > 0:
             raise ValueError(f"window is {window!r}, expected a positive number of pixels")
         centers = self.center()
-        inner = np.zeros(self._raster_shape(), dtype=bool)
-        for low, high in zip(centers - window / 2, centers + window / 2, strict=True):
-            rows, inside = _pixels_between(low, high, len(inner))
-            inner[rows] |= inside
+        inner = rasters.between(centers - window / 2, centers + window / 2, self._n_cross())
         return self._to_image(inner)
 
     def order_map(self, margin: float = 0) -> np.ndarray:
@@ -533,25 +580,84 @@ class EchelleOrderTable:
         ValueError
             If the edges or the detector shape are not known.
         """
-        lower, upper, centers = self.lower() - margin, self.upper() + margin, self.center()
-        numbers = np.zeros(self._raster_shape(), dtype=int)
-        distance = np.full(numbers.shape, np.inf)
-        for number, low, high, center in zip(
-            self.order_numbers, lower, upper, centers, strict=True
-        ):
-            rows, inside = _pixels_between(low, high, len(numbers))
-            away = np.abs(np.arange(len(numbers))[rows, None] - center)
-            inside &= away < distance[rows]
-            numbers[rows][inside] = number
-            distance[rows][inside] = away[inside]
-        return self._to_image(numbers)
+        lower, upper = self.lower() - margin, self.upper() + margin
+        return self._to_image(rasters.nearest_order(
+            self.order_numbers, lower, upper, self.center(), self._n_cross()
+        ))
+
+    def interorder_mask(self, margin: float = 0) -> np.ndarray:
+        """
+        The inter-order area: the pixels that belong to no order.
+
+        A pixel is between the orders when its centre is, however much of its area an order
+        covers: these are the pixels where `order_map` is 0. Those with any light of an order
+        in them are left out by a ``margin`` of a pixel and the width of the blur, or by
+        ``coverage() == 0``.
+
+        Parameters
+        ----------
+        margin : float, optional
+            Pixels by which both edges are moved outwards; negative moves them inwards.
+
+        Returns
+        -------
+        bool array, shape of the detector
+            True between the orders.
+
+        Raises
+        ------
+        ValueError
+            If the edges or the detector shape are not known.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle import EchelleOrderTable
+        >>> orders = EchelleOrderTable.from_polynomials(
+        ...     [1], [[2]], lower=[[0.75]], upper=[[3.1]], shape=(5, 2), dispersion_axis=1)
+        >>> orders.interorder_mask()[:, 0]
+        array([ True, False, False, False,  True])
+        """
+        return self.order_map(margin) == 0
+
+    def overlap_mask(self, margin: float = 0) -> np.ndarray:
+        """
+        The pixels that more than one order covers.
+
+        `order_map` gives them to the order whose centre is nearest.
+
+        Parameters
+        ----------
+        margin : float, optional
+            Pixels by which both edges are moved outwards; negative moves them inwards.
+
+        Returns
+        -------
+        bool array, shape of the detector
+            True where the pixel centre lies between the edges of two orders or more.
+
+        Raises
+        ------
+        ValueError
+            If the edges or the detector shape are not known.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle import EchelleOrderTable
+        >>> orders = EchelleOrderTable.from_polynomials(
+        ...     [1, 2], [[1], [4]], lower=[[0], [2]], upper=[[2], [6]],
+        ...     shape=(7, 2), dispersion_axis=1)
+        >>> orders.overlap_mask()[:, 0]
+        array([False, False,  True, False, False, False, False])
+        """
+        lower, upper = self.lower() - margin, self.upper() + margin
+        return self._to_image(rasters.number_of_orders(lower, upper, self._n_cross()) > 1)
 
     def coverage(self) -> np.ndarray:
         """
         The fraction of each pixel's area that lies inside an order.
 
-        Each edge is taken as straight within a pixel, from its position at the one side of the
-        pixel to that at the other.
+        Exact to a thousandth, however steep or bent the edges are. A pixel in which an order begins
+        or ends is covered from or to there; where orders overlap, areas add up to at most 1.
 
         Returns
         -------
@@ -577,20 +683,22 @@ class EchelleOrderTable:
         """
         n_cross, n_pixels = self._raster_shape()
         first, last = self._pixel_range().T
+        sides = np.arange(n_pixels + 1) - 0.5
+        n_strips = rasters.strips_needed(self.lower(sides), self.upper(sides))
+        sides = np.arange(n_pixels * n_strips + 1) / n_strips - 0.5
         # A pixel in which an order begins or ends counts from or to there.
-        sides = np.clip(np.arange(n_pixels + 1) - 0.5, first[:, None], last[:, None])
-        lower, upper = self.lower(sides), self.upper(sides)
-        covered = np.zeros((n_cross, n_pixels))
-        for low, high, widths in zip(lower, upper, np.diff(sides), strict=True):
-            rows = _rows_between(low, high, n_cross)
-            bottom = np.arange(n_cross)[rows, None] - 0.5
-            covered[rows] += widths * (_area_below(high - bottom) - _area_below(low - bottom))
-        return self._to_image(np.minimum(covered, 1.0))
+        sides = np.clip(sides, first[:, None], last[:, None])
+        return self._to_image(
+            rasters.covered_area(sides, self.lower(sides), self.upper(sides), n_cross, n_strips)
+        )
 
     def _raster_shape(self) -> tuple[int, int]:
         """Cross-dispersion and dispersion length of the detector."""
         shape = self._known_shape()
         return shape[1 - self.dispersion_axis], shape[self.dispersion_axis]
+
+    def _n_cross(self) -> int:
+        return self._raster_shape()[0]
 
     def _to_image(self, raster: np.ndarray) -> np.ndarray:
         """A raster with rows along the cross-dispersion axis, as an image."""
@@ -631,8 +739,7 @@ class EchelleOrderTable:
         table.meta["shape"] = shape
         bound = type(self)(table)
         centers = bound.center()
-        n_cross = bound._raster_shape()[0]
-        if not ((centers >= -0.5) & (centers <= n_cross - 0.5)).any():
+        if not ((centers >= -0.5) & (centers <= bound._n_cross() - 0.5)).any():
             raise ValueError(f"no order centre lies on a detector of shape {shape}")
         last = bound._pixel_range().max() - 0.5
         if self.shape is None and last > shape[self.dispersion_axis] - 1 + _ROUNDING:
@@ -767,6 +874,49 @@ class EchelleOrderTable:
         table.meta["dispersion_axis"] = 1 - self.dispersion_axis
         return type(self)(table)
 
+    def flipped(self, axis: int) -> "EchelleOrderTable":
+        """
+        The table for the image flipped along one axis, as by `numpy.flip`.
+
+        Parameters
+        ----------
+        axis : int
+            0 where rows are reversed, 1 where columns are.
+
+        Returns
+        -------
+        `EchelleOrderTable`
+            Flipped across the dispersion, the lower edges become the upper ones.
+
+        Raises
+        ------
+        ValueError
+            If ``axis`` is neither 0 nor 1, or the detector shape is unknown.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle import EchelleOrderTable
+        >>> orders = EchelleOrderTable.from_polynomials(
+        ...     [1], [[2, 0.1]], shape=(10, 31), dispersion_axis=1)
+        >>> orders.flipped(0).center([0, 30])
+        array([[7., 4.]])
+        >>> orders.flipped(1).center([0, 30])
+        array([[5., 2.]])
+        """
+        if isinstance(axis, bool) or axis not in (0, 1):
+            raise ValueError(f"axis is {axis!r}, expected 0 (rows) or 1 (columns)")
+        last = self._known_shape()[axis] - 1
+        table = self.table
+        if axis == self.dispersion_axis:
+            table["pixel_min"], table["pixel_max"] = (last - self._pixel_range()[:, ::-1]).T * u.pix
+            for name in self._curves():
+                table[name][:, 1::2] *= -1  # odd Chebyshev polynomials are odd functions
+            return type(self)(table)
+        for name in self._curves():
+            table[name] *= -1
+            table[name][:, 0] += last * u.pix
+        return type(self)(_with_edges_swapped(table))
+
     def _rows(self, rows: ArrayLike) -> "EchelleOrderTable":
         return type(self)(self._table[rows])
 
@@ -811,6 +961,20 @@ class EchelleOrderTable:
         return type(self)(table[keep])
 
 
+# ---------------------------------------------------------------------- images
+
+
+def _transposed_image(image):
+    if not isinstance(image, NDData):
+        return np.transpose(image)
+    uncertainty = image.uncertainty
+    return NDData(
+        image.data.T, unit=image.unit, meta=image.meta,
+        mask=None if image.mask is None else np.transpose(image.mask),
+        uncertainty=None if uncertainty is None else type(uncertainty)(uncertainty.array.T),
+    )
+
+
 # ---------------------------------------------------------------------- checks
 
 
@@ -838,6 +1002,17 @@ def _one_row_per_order(name: str, values: ArrayLike, numbers: np.ndarray) -> np.
             f"{name} has shape {values.shape}, expected one row for each of {len(numbers)} orders"
         )
     return values
+
+
+def _with_edges_swapped(table: QTable) -> QTable:
+    """The table with all columns of the lower edge renamed to those of the upper, and back."""
+    other = {"lower": "upper", "upper": "lower"}
+    names = []
+    for name in table.colnames:
+        edge, underscore, rest = name.partition("_")
+        swapped = other.get(edge, edge) + underscore + rest
+        names.append(swapped if swapped in table.colnames else name)
+    return QTable([table[name] for name in names], names=table.colnames, meta=table.meta)
 
 
 # ---------------------------------------------------------------------- curves
@@ -884,43 +1059,3 @@ def _fit_traces(name, numbers, traces, ranges, degree) -> tuple[np.ndarray, np.n
         coefficients.append(series.coef)
         residuals.append(np.sqrt(np.mean((trace[pixels] - series(pixels)) ** 2)))
     return np.array(coefficients), np.array(residuals)
-
-
-# ---------------------------------------------------------------------- rasters
-
-
-def _rows_between(low: np.ndarray, high: np.ndarray, n_rows: int) -> slice:
-    """The rows that two curves can touch."""
-    finite = np.isfinite(low) & np.isfinite(high)
-    if not finite.any():
-        return slice(0, 0)
-    first = np.clip(np.floor(low[finite].min()), 0, n_rows)
-    last = np.clip(np.ceil(high[finite].max()) + 1, 0, n_rows)
-    return slice(int(first), int(last))
-
-
-def _pixels_between(low, high, n_rows: int) -> tuple[slice, np.ndarray]:
-    """The rows that two curves touch, and in them the pixels whose centre lies between."""
-    rows = _rows_between(low, high, n_rows)
-    positions = np.arange(n_rows)[rows, None]
-    return rows, (positions >= low) & (positions <= high)
-
-
-def _area_below(heights: np.ndarray) -> np.ndarray:
-    """
-    Area of the unit pixel below a straight line, for lines through adjacent columns of heights.
-
-    The mean of ``clip(h, 0, 1)`` along the line is the difference of its antiderivative at the
-    two ends, divided by the difference of the heights.
-    """
-    left, right = heights[:, :-1], heights[:, 1:]
-    rise = right - left
-    flat = np.abs(rise) < 1e-6
-    mean = (_clip_integral(right) - _clip_integral(left)) / np.where(flat, 1.0, rise)
-    return np.where(flat, np.clip(0.5 * (left + right), 0, 1), mean)
-
-
-def _clip_integral(height: np.ndarray) -> np.ndarray:
-    """Antiderivative of ``clip(h, 0, 1)``."""
-    inside = np.clip(height, 0, 1)
-    return 0.5 * inside**2 + np.maximum(height - 1, 0)

@@ -8,7 +8,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from numpy.testing import assert_allclose, assert_array_equal
 
 from ccdproc_echelle import EchelleOrderTable
-from ccdproc_echelle.formats import FORMATS, cr2res
+from ccdproc_echelle.formats import FORMATS
 
 read = EchelleOrderTable.read
 

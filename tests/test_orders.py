@@ -1,18 +1,21 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Order tables against plain loops over the pixels of the detector."""
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.nddata import block_reduce
+from astropy.nddata import CCDData, block_reduce
 from astropy.utils.exceptions import AstropyUserWarning
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from ccdproc_echelle import EchelleOrderTable
+
+AREA_ERROR = 1e-3  # of `coverage`, as promised
 
 # ---------------------------------------------------------------------- slow and simple
 
@@ -183,12 +186,38 @@ def test_coverage(truth):
     assert_allclose(truth.table().coverage(), truth.coverage(), atol=1e-3)
 
 
-def test_coverage_of_steep_edges():
-    truth = Curves(
-        [1], np.array([[0, 9]]), {"center": [[3, 3]], "lower": [[0, 3]], "upper": [[7, 3]]},
-        (45, 10), 1,
-    )
-    assert_allclose(truth.table().coverage(), truth.coverage(n_sub=400), atol=1e-3)
+def brute_force_coverage(truth, n_sub=50):
+    """Points of a fine grid in each pixel, counted."""
+    rows, columns = (((np.arange(n * n_sub) + 0.5) / n_sub - 0.5) for n in truth.shape)
+    cross, pixels = (rows[:, None], columns) if truth.axis == 1 else (columns, rows[:, None])
+    inside = np.zeros((len(rows), len(columns)), dtype=bool)
+    for k in range(len(truth.numbers)):
+        inside |= (truth.at("lower", k, pixels) <= cross) & (cross <= truth.at("upper", k, pixels))
+    return block_reduce(inside.astype(float), n_sub, func=np.mean)
+
+
+@few
+@given(
+    st.floats(-6, 6), st.floats(-0.2, 0.2), st.floats(2.5, 11), st.sampled_from([0, 1]),
+    st.integers(0, 4), st.floats(-10, 10),
+)
+def test_coverage_of_steep_and_bent_edges_that_leave_the_detector(
+    slope, bend, width, axis, first, height
+):
+    """Also of an order that begins within the detector, and ends in the middle of a pixel."""
+    center = [10 + height - 6 * slope - 36 * bend, slope, bend]
+    powers = {
+        "center": [center], "lower": [np.subtract(center, (width / 2, 0, 0))],
+        "upper": [np.add(center, (width / 2, 0.03, 0))],
+    }
+    shape = (20, 12) if axis == 1 else (12, 20)
+    truth = Curves([1], np.array([[first, 8.3]]), powers, shape, axis)
+    # the grid itself is exact to the part of an edge's length that one point stands for
+    n_sub = 50
+    coverage = truth.table().coverage()
+    assert_allclose(coverage, brute_force_coverage(truth, n_sub), atol=2 / n_sub)
+    assert_allclose(coverage.sum(), brute_force_coverage(truth, n_sub).sum(), rtol=2e-2, atol=0.1)
+    assert_allclose(coverage, truth.coverage(n_sub=1000), atol=AREA_ERROR)
 
 
 def test_coverage_is_never_more_than_the_whole_pixel():
@@ -200,6 +229,31 @@ def test_coverage_is_never_more_than_the_whole_pixel():
     assert_allclose(orders.coverage(), np.repeat(np.array(expected)[:, None], 3, axis=1))
 
 
+@few
+@given(curves, st.sampled_from([0, 1.5, -0.7, 8]))
+def test_interorder_and_overlap_masks_count_the_orders_at_each_pixel(truth, margin):
+    n_orders = truth.image(lambda cross, pixel: sum(
+        truth.at("lower", k, pixel) - margin <= cross <= truth.at("upper", k, pixel) + margin
+        for k in range(len(truth.numbers))
+    ))
+    orders = truth.table()
+    assert_array_equal(orders.interorder_mask(margin), n_orders == 0)
+    assert_array_equal(orders.overlap_mask(margin), n_orders > 1)
+    assert_array_equal(orders.interorder_mask(margin), orders.order_map(margin) == 0)
+
+
+@given(curves)
+def test_coverage_agrees_with_the_interorder_mask(truth):
+    """Pixels far from any edge are wholly covered, or not at all; others follow their centre."""
+    orders = truth.table()
+    coverage, outside = orders.coverage(), orders.interorder_mask()
+    far_outside, deep_inside = orders.order_map(margin=2) == 0, orders.order_map(margin=-2) > 0
+    assert (coverage[far_outside] == 0).all()
+    assert_allclose(coverage[deep_inside], 1, atol=1e-9)
+    assert (coverage[~outside] > 0).all()
+    assert (coverage[outside] < 1).all()
+
+
 # ---------------------------------------------------------------------- new tables
 
 
@@ -209,8 +263,7 @@ def test_rebinned_commutes_with_binning_the_image(truth, f_rows, f_columns):
     binned = orders.rebinned(factors)
     expected = block_reduce(orders.coverage(), factors, func=np.mean)
     assert binned.shape == expected.shape
-    # an edge may bend within a large pixel
-    assert_allclose(binned.coverage(), expected, atol=5e-3)
+    assert_allclose(binned.coverage(), expected, atol=AREA_ERROR)
 
 
 @given(curves, st.integers(2, 4))
@@ -246,7 +299,7 @@ def test_cropped_commutes_with_cutting_the_image(truth, data):
     assert cropped.shape == orders.order_map()[slices].shape
     assert_array_equal(cropped.order_map(), orders.order_map()[slices])
     kept = orders.select(cropped.order_numbers)  # one that only touches the border is dropped
-    assert_allclose(cropped.coverage(), kept.coverage()[slices], atol=1e-9)
+    assert_allclose(cropped.coverage(), kept.coverage()[slices], atol=AREA_ERROR)
 
 
 def test_cropped_takes_slices_as_numpy_does():
@@ -268,6 +321,84 @@ def test_transposed_commutes_with_transposing_the_image(truth):
     assert_array_equal(turned.transposed().center(), orders.center())
 
 
+@given(curves, st.sampled_from([0, 1]))
+def test_flipped_commutes_with_flipping_the_image(truth, axis):
+    orders = truth.table()
+    flipped = orders.flipped(axis)
+    assert_array_equal(flipped.order_map(), np.flip(orders.order_map(), axis))
+    assert_array_equal(flipped.inner_mask(3.1), np.flip(orders.inner_mask(3.1), axis))
+    assert_allclose(flipped.coverage(), np.flip(orders.coverage(), axis), atol=AREA_ERROR)
+    for name in ("center", "lower", "upper"):
+        assert_allclose(getattr(flipped.flipped(axis), name)(), getattr(orders, name)(), atol=1e-9)
+
+
+def test_flipped_swaps_what_is_known_of_the_edges():
+    table = random_curves(3, axis=1).table().table
+    table["lower_rms"], table["upper_rms"] = 0.1 * u.pix, 0.2 * u.pix
+    table["lower_measured"], table["upper_measured"] = 0.3, 0.4
+    table["lowermost"] = 5
+    orders = EchelleOrderTable(table)
+    across, along = orders.flipped(0).table, orders.flipped(1).table
+    assert across.colnames == along.colnames == table.colnames
+    assert (across["lower_rms"] == 0.2 * u.pix).all() and (across["upper_measured"] == 0.3).all()
+    assert (along["lower_rms"] == 0.1 * u.pix).all() and (along["upper_measured"] == 0.4).all()
+    assert (across["lowermost"] == 5).all()
+
+
+@pytest.mark.parametrize("axis", [2, -1, None, True])
+def test_flipped_needs_an_axis(axis):
+    with pytest.raises(ValueError, match="axis is .*, expected 0"):
+        flat_orders().flipped(axis)
+
+
+def assert_same_orders(one, two):
+    assert (one.shape, one.dispersion_axis) == (two.shape, two.dispersion_axis)
+    assert_array_equal(one.order_numbers, two.order_numbers)
+    for name in ("center", "lower", "upper"):
+        assert_allclose(getattr(one, name)(), getattr(two, name)(), atol=1e-9)
+
+
+@given(curves, st.sampled_from([0, 1]), st.integers(2, 3))
+def test_geometry_composes(truth, axis, factor):
+    truth.shape = tuple(factor * n for n in truth.shape)  # so that binning leaves no rest
+    orders, other = truth.table(), 1 - axis
+    assert_same_orders(orders.flipped(axis).transposed(), orders.transposed().flipped(other))
+    assert_same_orders(
+        orders.flipped(axis).rebinned(factor), orders.rebinned(factor).flipped(axis)
+    )
+    factors = (factor, 1)
+    assert_same_orders(
+        orders.transposed().rebinned(factors[::-1]), orders.rebinned(factors).transposed()
+    )
+    assert_same_orders(orders.flipped(0).flipped(1), orders.flipped(1).flipped(0))
+
+
+@given(curves, st.data())
+def test_cropping_composes(truth, data):
+    orders = truth.table()
+    slices = tuple(
+        slice(2 * data.draw(st.integers(0, n // 5)), n // 2 * 2 - 2 * data.draw(st.integers(0, 2)))
+        for n in truth.shape
+    )
+    try:
+        cropped = orders.cropped(slices)
+    except ValueError:
+        return
+    mirrored = tuple(slice(n - s.stop, n - s.start)
+                     for s, n in zip(slices, truth.shape, strict=True))
+    assert_same_orders(cropped.transposed(), orders.transposed().cropped(slices[::-1]))
+    assert_same_orders(cropped.flipped(0), orders.flipped(0).cropped((mirrored[0], slices[1])))
+    assert_same_orders(cropped.flipped(1), orders.flipped(1).cropped((slices[0], mirrored[1])))
+    # What only touches the border may be dropped on the coarser pixels; more than that must not.
+    deep = np.unique(cropped.order_map(margin=-2))
+    deep = deep[deep > 0]
+    if len(deep):
+        halves = tuple(slice(s.start // 2, s.stop // 2) for s in slices)
+        assert_same_orders(
+            cropped.rebinned(2).select(deep), orders.rebinned(2).cropped(halves).select(deep)
+        )
+
+
 @given(curves, st.integers(1, 4))
 def test_shifted_commutes_with_shifting_the_image(truth, delta):
     orders = truth.table()
@@ -280,7 +411,7 @@ def test_shifted_commutes_with_shifting_the_image(truth, delta):
         old, new = (np.moveaxis(o.coverage(), cross, 0) for o in (orders, shifted))
         if sign < 0:
             old, new = new, old
-        assert_allclose(new[delta:], old[:-delta], atol=1e-9)
+        assert_allclose(new[delta:], old[:-delta], atol=AREA_ERROR)
 
 
 def test_shifted_by_a_fraction_moves_centres_and_edges():
@@ -331,6 +462,45 @@ def test_with_edges_fits_the_positions_within_the_range():
     assert_allclose(edged.lower(), full.lower(), atol=1e-9)
     assert_allclose(edged.upper(), full.upper(), atol=1e-9)
     assert_array_equal(edged.center(), bare.center())
+
+
+# ---------------------------------------------------------------------- specreduce
+
+
+def test_to_specreduce_names_the_missing_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "specreduce.tracing", None)
+    with pytest.raises(ImportError, match="pip install specreduce"):
+        flat_orders().to_specreduce(np.zeros((80, 50)))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_specreduce_extracts_along_the_traces(axis):
+    tracing = pytest.importorskip("specreduce.tracing")
+    extract = pytest.importorskip("specreduce.extract")
+    orders = EchelleOrderTable.from_polynomials(
+        [5, 4], [[20, 0.1], [40, 0.05]], shape=(60, 80), dispersion_axis=1,
+        pixel_range=[(0, 79), (10, 69)],
+    )
+    image = np.where(orders.inner_mask(7), 3.0, 0.0)
+    image = CCDData(image, unit="adu", mask=np.zeros(image.shape, dtype=bool))
+    if axis == 0:
+        orders = orders.transposed()
+        image = CCDData(image.data.T, unit="adu", mask=image.mask.T)
+    traces = orders.to_specreduce(image)
+    assert all(isinstance(trace, tracing.ArrayTrace) for trace in traces)
+    for trace, center in zip(traces, orders.center(), strict=True):
+        found = np.ma.filled(trace.trace, np.nan)
+        assert_allclose(found, center)
+        assert_array_equal(np.ma.getmaskarray((trace + 1).trace), np.isnan(center))
+        with np.errstate(invalid="ignore"):  # 0 / 0 where there is no trace
+            flux = extract.BoxcarExtract(trace.image, trace, width=3).spectrum.flux
+        assert_allclose(flux.to_value("adu"), np.where(np.isnan(center), np.nan, 9.0))
+
+
+def test_specreduce_traces_of_another_detector():
+    pytest.importorskip("specreduce.tracing")
+    with pytest.raises(ValueError, match="for a detector of shape"):
+        flat_orders().to_specreduce(np.zeros((50, 80)))
 
 
 # ---------------------------------------------------------------------- construction
@@ -512,7 +682,9 @@ def test_bad_traces():
         EchelleOrderTable.from_traces([1, 2], traces, **arguments)
 
 
-@pytest.mark.parametrize("method", ["lower", "upper", "order_map", "coverage"])
+@pytest.mark.parametrize("method", [
+    "lower", "upper", "order_map", "interorder_mask", "overlap_mask", "coverage",
+])
 def test_without_edges(method):
     with pytest.raises(ValueError, match="no edges"):
         getattr(flat_orders(), method)()

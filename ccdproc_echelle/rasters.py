@@ -1,0 +1,108 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Curves drawn on the pixels of a detector.
+
+Pure arrays: positions have one row per order and one column per dispersion pixel, NaN where an
+order is not valid; rasters have rows along the cross-dispersion axis. Pixel centres are 0-based
+integers; a pixel whose centre lies exactly on a curve is between the curves.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["between", "covered_area", "nearest_order", "number_of_orders", "strips_needed"]
+
+# A curve is straight in a strip of a pixel; what that leaves out of the area may be this much.
+_AREA_TOLERANCE = 1e-4
+
+
+def between(low: np.ndarray, high: np.ndarray, n_rows: int) -> np.ndarray:
+    """Bool raster of the pixels whose centre lies between two curves of any order."""
+    return number_of_orders(low, high, n_rows) > 0
+
+
+def number_of_orders(low: np.ndarray, high: np.ndarray, n_rows: int) -> np.ndarray:
+    """Integer raster: between the curves of how many orders the centre of each pixel lies."""
+    count = np.zeros((n_rows, low.shape[1]), dtype=np.int16)
+    for one_low, one_high in zip(low, high, strict=True):
+        rows, inside = _pixels_between(one_low, one_high, n_rows)
+        count[rows] += inside
+    return count
+
+
+def nearest_order(
+    numbers: ArrayLike, low: np.ndarray, high: np.ndarray, centers: np.ndarray, n_rows: int
+) -> np.ndarray:
+    """Number of the order between whose curves a pixel lies, of several the nearest; else 0."""
+    found = np.zeros((n_rows, low.shape[1]), dtype=int)
+    distance = np.full(found.shape, np.inf)
+    for number, one_low, one_high, center in zip(numbers, low, high, centers, strict=True):
+        rows, inside = _pixels_between(one_low, one_high, n_rows)
+        away = np.abs(np.arange(n_rows)[rows, None] - center)
+        inside &= away < distance[rows]
+        found[rows][inside] = number
+        distance[rows][inside] = away[inside]
+    return found
+
+
+def strips_needed(*curves: np.ndarray) -> int:
+    """In how many strips each pixel must be cut so that curves given at its sides are straight."""
+    bends = [np.abs(np.diff(curve, 2, axis=1)) for curve in curves]
+    largest = max(np.max(bend, initial=0, where=np.isfinite(bend)) for bend in bends)
+    # From its chord a parabola differs by a twelfth of its second difference, on average.
+    return max(1, int(np.ceil(np.sqrt(largest / 12 / _AREA_TOLERANCE))))
+
+
+def covered_area(
+    sides: np.ndarray, lower: np.ndarray, upper: np.ndarray, n_rows: int, n_strips: int
+) -> np.ndarray:
+    """
+    Fraction of the area of each pixel between the curves, which are straight in each strip.
+
+    ``sides``, and the curves there, have shape (n_orders, n_pixels * n_strips + 1).
+    """
+    n_pixels = (sides.shape[1] - 1) // n_strips
+    covered = np.zeros((n_rows, n_pixels))
+    for low, high, widths in zip(lower, upper, np.diff(sides), strict=True):
+        rows = _rows_between(low, high, n_rows)
+        bottom = np.arange(n_rows)[rows, None] - 0.5
+        area = widths * (_area_below(high - bottom) - _area_below(low - bottom))
+        covered[rows] += np.where(widths > 0, area, 0).reshape(-1, n_pixels, n_strips).sum(axis=2)
+    return np.minimum(covered, 1.0)
+
+
+def _rows_between(low: np.ndarray, high: np.ndarray, n_rows: int) -> slice:
+    """The rows that two curves can touch."""
+    finite = np.isfinite(low) & np.isfinite(high)
+    if not finite.any():
+        return slice(0, 0)
+    first = np.clip(np.floor(low[finite].min()), 0, n_rows)
+    last = np.clip(np.ceil(high[finite].max()) + 1, 0, n_rows)
+    return slice(int(first), int(last))
+
+
+def _pixels_between(low, high, n_rows: int) -> tuple[slice, np.ndarray]:
+    """The rows that two curves touch, and in them the pixels whose centre lies between."""
+    rows = _rows_between(low, high, n_rows)
+    positions = np.arange(n_rows)[rows, None]
+    return rows, (positions >= low) & (positions <= high)
+
+
+def _area_below(heights: np.ndarray) -> np.ndarray:
+    """
+    Area of the unit pixel below a straight line, for lines through adjacent columns of heights.
+
+    The mean of ``clip(h, 0, 1)`` along the line is the difference of its antiderivative at the
+    two ends, divided by the difference of the heights.
+    """
+    left, right = heights[:, :-1], heights[:, 1:]
+    rise = right - left
+    flat = np.abs(rise) < 1e-6
+    mean = (_clip_integral(right) - _clip_integral(left)) / np.where(flat, 1.0, rise)
+    return np.where(flat, np.clip(0.5 * (left + right), 0, 1), mean)
+
+
+def _clip_integral(height: np.ndarray) -> np.ndarray:
+    """Antiderivative of ``clip(h, 0, 1)``."""
+    inside = np.clip(height, 0, 1)
+    return 0.5 * inside**2 + np.maximum(height - 1, 0)
