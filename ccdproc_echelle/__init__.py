@@ -9,6 +9,7 @@ from ccdproc_echelle.levels import inner_order_scale, measure_exposure_levels
 from ccdproc_echelle.master import MasterFlat, make_master_flat
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.response import mask_low_sensitivity
+from ccdproc_echelle.tracing import trace_orders
 
 try:
     from ccdproc_echelle._version import version as __version__
@@ -29,5 +30,6 @@ __all__ = [
     "measure_exposure_levels",
     "measure_shift",
     "recentre",
+    "trace_orders",
     "two_pass_flat_combine",
 ]

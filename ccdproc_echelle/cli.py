@@ -74,7 +74,7 @@ def _add_flat(commands) -> None:
     )
     add = flat.add_argument
     add("flats", nargs="+", metavar="FLAT", help="raw flats (FITS)")
-    add("--orders", required=True, metavar="FILE", help="order table")
+    add("--orders", metavar="FILE", help="order table (default: the orders are traced)")
     add("--orders-format", metavar="NAME", help="its format (default: found from its content)")
     add("--dispersion-axis", type=int, choices=(0, 1),
         help="1 when orders run along rows, 0 along columns, if the order table does not tell")
@@ -117,12 +117,14 @@ def _flat(options: argparse.Namespace) -> None:
     if options.plot is not None:
         _check_plot(options.plot, options.output)
     reading = {"hdu": options.hdu} | ({} if options.unit is None else {"unit": options.unit})
-    orders = EchelleOrderTable.read(
-        options.orders,
-        format=options.orders_format,
-        shape=open_frames(options.flats[:1], **reading)[0].shape,
-        dispersion_axis=options.dispersion_axis,
-    )
+    orders = None
+    if options.orders is not None:
+        orders = EchelleOrderTable.read(
+            options.orders,
+            format=options.orders_format,
+            shape=open_frames(options.flats[:1], **reading)[0].shape,
+            dispersion_axis=options.dispersion_axis,
+        )
     master = make_master_flat(
         options.flats,
         orders,

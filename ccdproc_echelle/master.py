@@ -14,7 +14,7 @@ from astropy.nddata import CCDData
 from astropy.table import QTable
 from astropy.wcs import FITSFixedWarning
 
-from ccdproc_echelle.combine import CombineSettings, combine_with_levels
+from ccdproc_echelle.combine import CombineSettings, combine_frames, combine_with_levels
 from ccdproc_echelle.detrending import detrend
 from ccdproc_echelle.edges import detect_order_edges, mask_interorder, poorly_measured
 from ccdproc_echelle.files import replacing
@@ -22,6 +22,7 @@ from ccdproc_echelle.flags import FlatFlag, flag_cards
 from ccdproc_echelle.frames import open_frames, uncertainty_array, variance_array
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.response import mask_low_sensitivity
+from ccdproc_echelle.tracing import trace_orders
 
 __all__ = ["MasterFlat", "make_master_flat"]
 
@@ -110,7 +111,7 @@ class MasterFlat:
 
 def make_master_flat(
     img_list: Any,
-    orders: EchelleOrderTable,
+    orders: EchelleOrderTable | None = None,
     *,
     bias: Any = None,
     dark: Any = None,
@@ -129,15 +130,16 @@ def make_master_flat(
     """
     Make a master flat from raw flats: the SOXS recipe from start to end.
 
-    Bias and dark are subtracted, the flats combined in two passes, the order edges found,
-    the inter-order area set to 1, and low-sensitivity pixels masked.
+    Bias and dark are subtracted, orders traced if they are not given, the flats combined in two
+    passes, the order edges found, the inter-order area set to 1, and low-sensitivity pixels masked.
 
     Parameters
     ----------
     img_list : list, str or `ccdproc.ImageFileCollection`
         Raw flats, as for `ccdproc.combine`.
-    orders : `EchelleOrderTable`
-        The order centres; edges it has are replaced by those of the flat.
+    orders : `EchelleOrderTable`, optional
+        The order centres; edges it has are replaced by those of the flat. Default: the orders
+        that `trace_orders` finds in the median of the flats, numbered from 1.
     bias, dark : as ``img_list``, optional
         Bias and dark frames. Lamp-off frames are darks. The series nearest in time to each flat
         is taken; see `~ccdproc_echelle.detrending.detrend`.
@@ -169,7 +171,7 @@ def make_master_flat(
     Raises
     ------
     TypeError, ValueError, OSError
-        As `two_pass_flat_combine`, `~ccdproc_echelle.detrending.detrend` and
+        As `two_pass_flat_combine`, `~ccdproc_echelle.detrending.detrend`, `trace_orders` and
         `detect_order_edges`.
 
     References
@@ -193,10 +195,11 @@ def make_master_flat(
     )
     settings, reading = CombineSettings.from_keywords(keywords | clipping)
     raw = open_frames(img_list, **reading)
-    orders = orders.on_detector(raw[0].shape)
     # Asked for their errors, before any frame is read.
-    orders.inner_mask(window)
     settings.weights_of(raw)
+    if orders is not None:
+        orders = orders.on_detector(raw[0].shape)
+        orders.inner_mask(window)
     flats, shared = detrend(
         raw,
         bias=[] if bias is None else open_frames(bias, **reading),
@@ -204,6 +207,8 @@ def make_master_flat(
         gain=gain,
         read_noise=read_noise,
     )
+    if orders is None:
+        orders = trace_orders(combine_frames([f.ccddata() for f in flats], method="median"))
     flat, levels, _ = combine_with_levels(flats, orders, settings, window=window, n_passes=n_passes)
     flat = _with_shared_noise(flat, shared, levels, settings.weights)
     no_data = flat.mask

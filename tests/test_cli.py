@@ -88,7 +88,6 @@ def test_version(capsys):
         ([], "COMMAND"),
         (["polish"], "polish"),
         (["flat"], "FLAT"),
-        (["flat", "a.fits", "-o", "m.fits"], "--orders"),
         (["flat", "a.fits", "--orders", "o.ecsv"], "--output"),
         (["flat", "a.fits", "--orders", "o", "-o", "m", "--gain", "high"], "'high'"),
         (["flat", "a.fits", "--orders", "o", "-o", "m", "--dispersion-axis", "2"], "2"),
@@ -123,6 +122,13 @@ def test_flat(folder, capsys):
     np.testing.assert_array_equal(master.flags, expected.flags)
     assert "wrote master.fits" in output.out
     assert f"3 orders, {expected.flat.mask.sum()} pixels masked" in output.out
+
+
+def test_flat_without_an_order_table(folder, capsys):
+    assert main(["flat", *flats(), "--dark", "dark_01.fits", "-o", "master.fits"]) == 0
+    orders = MasterFlat.read("master.fits").orders
+    assert orders.order_numbers.tolist() == [1, 2, 3]
+    np.testing.assert_allclose(orders.center(), ORDERS.center(), atol=0.2)
 
 
 def test_printed_levels_are_relative_to_their_mean(folder, capsys):

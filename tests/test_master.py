@@ -71,6 +71,18 @@ def small_master():
 # ---------------------------------------------------------------------- against the truth
 
 
+def test_orders_are_traced_where_none_are_given(files, result):
+    simulation, flats, darks, _ = files
+    given = result[1]
+    traced = make_master_flat(flats, dark=darks, gain=GAIN, read_noise=READ_NOISE)
+    assert traced.orders.order_numbers.tolist() == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose(
+        traced.orders.center(), simulation.truth.orders.center(), atol=0.1
+    )
+    ratios = traced.levels["level"] / given.levels["level"]
+    assert np.ptp(ratios) < 2e-3 * ratios.mean()
+
+
 def test_levels_agree_with_truth(result):
     simulation, master = result
     ratio = master.levels["level"].value / simulation.truth.levels(N_FLATS)
