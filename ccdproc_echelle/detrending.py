@@ -16,7 +16,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from ccdproc_echelle.combine import combine_frames
 from ccdproc_echelle.frames import Frame, MemoryFrame
 
-__all__ = ["SharedNoise", "detrend"]
+__all__ = ["Detrended", "SharedNoise", "detrend"]
 
 # Calibration frames less than this apart, in days, belong to one series.
 _SERIES_GAP = 0.5 / 24
@@ -69,6 +69,26 @@ class SharedNoise:
         return sum(share**2 * var for share, var in zip(shares, self.variances, strict=True))
 
 
+class Detrended(NamedTuple):
+    """
+    What `detrend` makes.
+
+    Attributes
+    ----------
+    flats : list of `Frame`
+        In memory, with the names they had. Their uncertainty is their own: that of bias and dark
+        is not in it. Saturated pixels are masked.
+    shared : `SharedNoise` or None
+        The noise of bias and dark; `None` where it is not known.
+    saturated : bool array, shape (rows, columns)
+        Where at least one flat was saturated.
+    """
+
+    flats: list[Frame]
+    shared: SharedNoise | None
+    saturated: np.ndarray
+
+
 def detrend(
     flats: Sequence[Frame],
     *,
@@ -76,7 +96,8 @@ def detrend(
     dark: Sequence[Frame] = (),
     gain: float | u.Quantity | None = None,
     read_noise: float | u.Quantity | None = None,
-) -> tuple[list[Frame], SharedNoise | None]:
+    saturation: float | u.Quantity | None = None,
+) -> Detrended:
     """
     Subtract bias and dark from flats and create their uncertainty.
 
@@ -97,21 +118,19 @@ def detrend(
     read_noise : float or `~astropy.units.Quantity`, optional
         Read noise in electrons. With ``gain`` it makes the uncertainty of each flat from its
         photon and read noise, replacing any it had.
+    saturation : float or `~astropy.units.Quantity`, optional
+        Raw values of this and above are masked.
 
     Returns
     -------
-    flats : list of `Frame`
-        In memory, with the names they had. Their uncertainty is their own: that of bias and dark
-        is not in it.
-    shared : `SharedNoise` or None
-        The noise of bias and dark; `None` where it is not known.
+    `Detrended`
 
     Raises
     ------
     ValueError
         If a calibration frame differs in shape or unit from the flats, darks of one series
         differ in exposure time, only one of ``gain`` and ``read_noise`` is given, or one of them is
-        not positive or of another unit.
+        not positive or of another unit, as ``saturation`` must not be either.
 
     Warns
     -----
@@ -119,12 +138,19 @@ def detrend(
         If dark and flat differ in exposure time and there is no bias to scale the dark.
     """
     noise = _checked_noise(gain, read_noise, flats[0].unit)
+    limit = _checked_saturation(saturation, flats[0].unit)
     for kind, frames in (("bias", bias), ("dark", dark)):
         _check_fit(kind, frames, flats[0])
     masters = _Masters(bias, dark, noise)
     detrended, subtracted = [], []
+    saturated = np.zeros(flats[0].shape, dtype=bool)
     for frame in flats:
-        flat, coefficients = masters.subtracted_from(frame)
+        raw = frame.ccddata()
+        too_bright = raw.data >= limit
+        saturated |= too_bright
+        flat, coefficients = masters.subtracted_from(raw, frame.name, frame.dtype)
+        if too_bright.any():
+            flat.mask = too_bright if flat.mask is None else flat.mask | too_bright
         if noise is not None:
             flat = ccdproc.create_deviation(
                 flat, gain=noise.gain, readnoise=noise.read_noise, disregard_nan=True
@@ -132,8 +158,8 @@ def detrend(
         detrended.append(MemoryFrame(flat, frame.name))
         subtracted.append(coefficients)
     if all(frame.uncertainty_type is None for frame in detrended):
-        return detrended, None
-    return detrended, masters.shared_noise(subtracted)
+        return Detrended(detrended, None, saturated)
+    return Detrended(detrended, masters.shared_noise(subtracted), saturated)
 
 
 # ---------------------------------------------------------------------- noise
@@ -165,6 +191,15 @@ def _checked_noise(gain, read_noise, unit: u.UnitBase) -> _Noise | None:
     if not noise.read_noise.value >= 0:
         raise ValueError(f"read_noise is {read_noise}, expected a number that is not negative")
     return noise
+
+
+def _checked_saturation(saturation, unit: u.UnitBase) -> float:
+    if saturation is None:
+        return np.inf
+    limit = _number("saturation", saturation, unit).value
+    if not limit > 0:
+        raise ValueError(f"saturation is {saturation}, expected a positive number")
+    return limit
 
 
 def _number(name: str, value, unit: u.UnitBase) -> u.Quantity:
@@ -204,11 +239,12 @@ class _Masters:
         }
         self._made: dict[_Key, CCDData] = {}
 
-    def subtracted_from(self, frame: Frame) -> tuple[CCDData, dict[_Key, float]]:
+    def subtracted_from(
+        self, raw: CCDData, name: str, dtype: np.dtype
+    ) -> tuple[CCDData, dict[_Key, float]]:
         """A flat without bias and dark, and how often each calibration was subtracted."""
-        raw = frame.ccddata()
         flat = raw.copy()
-        flat.data = raw.data.astype(frame.dtype)
+        flat.data = raw.data.astype(dtype)
         coefficients = {}
         bias, dark = self._nearest("bias", raw.header), self._nearest("dark", raw.header)
         if bias:
@@ -216,7 +252,7 @@ class _Masters:
             coefficients[bias] = 1.0
         if dark:
             master = _exact(self._made[dark])
-            ratio = _exposure_ratio(frame.name, raw, master, scale=bool(bias))
+            ratio = _exposure_ratio(name, raw, master, scale=bool(bias))
             coefficients[dark] = ratio
             if bias:
                 own_bias = self._nearest("bias", master.header)
@@ -225,7 +261,7 @@ class _Masters:
             flat = ccdproc.subtract_dark(
                 flat, master, data_exposure=ratio * u.s, dark_exposure=1 * u.s, scale=True
             )
-        flat.data = flat.data.astype(frame.dtype)
+        flat.data = flat.data.astype(dtype)
         return flat, coefficients
 
     def shared_noise(self, subtracted: Sequence[dict[_Key, float]]) -> SharedNoise | None:

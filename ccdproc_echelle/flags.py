@@ -3,12 +3,12 @@
 
 from enum import IntFlag
 
-__all__ = ["FlatFlag", "flag_cards"]
+__all__ = ["UNUSABLE", "FlatFlag", "flag_cards"]
 
 
 class FlatFlag(IntFlag):
     """
-    Why a pixel of a master flat is special; a pixel without any of these has flags 0.
+    What is special about a pixel of a master flat; a pixel without any of these has flags 0.
 
     The members are integers, as `astropy.nddata.bitmask` takes them. NumPy promotes them to its
     default integer, so an image of flags should be of a signed type.
@@ -34,13 +34,34 @@ class FlatFlag(IntFlag):
     LOW_SENSITIVITY = 2
     NO_DATA = 4
     EXTRAPOLATED_EDGE = 8
+    PARTLY_COVERED = 16
+    DEAD = 32
+    HOT = 64
+    ALL_REJECTED = 128
+    SATURATED = 256
+    OVERLAP = 512
 
+
+# By pixels with one of these nothing can be divided.
+UNUSABLE = (
+    FlatFlag.LOW_SENSITIVITY
+    | FlatFlag.NO_DATA
+    | FlatFlag.DEAD
+    | FlatFlag.HOT
+    | FlatFlag.ALL_REJECTED
+)
 
 _MEANINGS = {
     FlatFlag.INTERORDER: "between the orders",
     FlatFlag.LOW_SENSITIVITY: "responds less than its surroundings",
     FlatFlag.NO_DATA: "bad in all input frames",
-    FlatFlag.EXTRAPOLATED_EDGE: "edge of the order hardly measured",
+    FlatFlag.EXTRAPOLATED_EDGE: "edge of the order not measured here",
+    FlatFlag.PARTLY_COVERED: "an edge of an order runs through it",
+    FlatFlag.DEAD: "hardly responds",
+    FlatFlag.HOT: "responds more than its surroundings",
+    FlatFlag.ALL_REJECTED: "clipped in all frames where it was good",
+    FlatFlag.SATURATED: "saturated in at least one input frame",
+    FlatFlag.OVERLAP: "in two orders at once",
 }
 
 

@@ -200,7 +200,7 @@ def make_master_flat(
     if orders is not None:
         orders = orders.on_detector(raw[0].shape)
         orders.inner_mask(window)
-    flats, shared = detrend(
+    flats, shared, _ = detrend(
         raw,
         bias=[] if bias is None else open_frames(bias, **reading),
         dark=[] if dark is None else open_frames(dark, **reading),

@@ -32,7 +32,7 @@ def frame(value, *, shape=SHAPE, sigma=None, mask=None, unit="adu", dtype=float,
 
 def detrended(flats, *, bias=(), dark=(), **options):
     """`detrend` of CCDData: the flats as CCDData, and the shared noise."""
-    frames, shared = detrend(
+    frames, shared, _ = detrend(
         open_frames(flats),
         bias=open_frames(bias) if bias else (),
         dark=open_frames(dark) if dark else (),
@@ -115,7 +115,7 @@ def test_unsigned_integers_do_not_wrap():
 def test_16_bit_frames_stay_in_single_precision(tmp_path):
     path = tmp_path / "flat.fits"
     frame(65535, dtype=np.uint16).write(path)
-    frames, _ = detrend(
+    frames, _, _ = detrend(
         open_frames(path), dark=open_frames([frame(100, dtype=np.uint16)]), gain=1, read_noise=3
     )
     assert frames[0].name == str(path)
@@ -333,7 +333,7 @@ def test_pull_of_a_master_whose_flats_share_one_noisy_dark():
 
     own_pulls, pulls = [], []
     for _ in range(60):
-        frames, shared = detrend(
+        frames, shared, _ = detrend(
             open_frames([raw(signal * level) for level in levels]),
             dark=open_frames([raw(0)]), gain=1, read_noise=read_noise,
         )
@@ -422,3 +422,30 @@ def test_noise_of_the_bias_counts_where_only_the_dark_has_none():
         _, shared = detrended([frame(1000, sigma=5)], bias=[frame(90, sigma=2)], dark=[frame(100)])
     # Flat and dark have the same exposure time as far as is known: the bias cancels.
     np.testing.assert_allclose(shared.of_average(np.ones(1)), 0)
+
+
+# ---------------------------------------------------------------------- saturation
+
+
+def test_saturated_pixels_are_masked_in_their_frame():
+    frames = [CCDData(np.full((4, 5), 1000.0), unit="adu") for _ in range(2)]
+    frames[0].data[1, 2] = 4000
+    frames[1].data[3, 3] = 5000
+    frames[1].mask = np.zeros((4, 5), dtype=bool)
+    frames[1].mask[0, 0] = True
+    bias = CCDData(np.full((4, 5), 300.0), unit="adu")
+    flats, _, saturated = detrend(
+        open_frames(frames), bias=open_frames([bias]), saturation=4000 * u.adu
+    )
+    masks = [flat.ccddata().mask for flat in flats]
+    assert np.argwhere(masks[0]).tolist() == [[1, 2]]
+    assert np.argwhere(masks[1]).tolist() == [[0, 0], [3, 3]]
+    assert np.argwhere(saturated).tolist() == [[1, 2], [3, 3]]
+    assert frames[1].mask.sum() == 1
+
+
+@pytest.mark.parametrize("limit", [0, -5, np.nan, 3 * u.s, "high"])
+def test_saturation_must_be_a_positive_number(limit):
+    frames = open_frames([CCDData(np.ones((4, 5)), unit="adu")])
+    with pytest.raises(ValueError, match="saturation is"):
+        detrend(frames, saturation=limit)
