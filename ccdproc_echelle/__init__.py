@@ -2,7 +2,12 @@
 """Master flats for echelle spectrographs: an extension of ccdproc."""
 
 from ccdproc_echelle.combine import combine_frames, two_pass_flat_combine
-from ccdproc_echelle.edges import detect_order_edges, mask_interorder
+from ccdproc_echelle.edges import (
+    detect_order_edges,
+    fit_order_edges,
+    mask_interorder,
+    measure_order_edges,
+)
 from ccdproc_echelle.flags import FlatFlag
 from ccdproc_echelle.flexure import frame_shift, measure_shift, recentre
 from ccdproc_echelle.levels import inner_order_scale, measure_exposure_levels
@@ -22,12 +27,14 @@ __all__ = [
     "MasterFlat",
     "combine_frames",
     "detect_order_edges",
+    "fit_order_edges",
     "frame_shift",
     "inner_order_scale",
     "make_master_flat",
     "mask_interorder",
     "mask_low_sensitivity",
     "measure_exposure_levels",
+    "measure_order_edges",
     "measure_shift",
     "recentre",
     "trace_orders",
