@@ -10,10 +10,11 @@ from ccdproc_echelle.edges import (
 )
 from ccdproc_echelle.flags import FlatFlag
 from ccdproc_echelle.flexure import frame_shift, measure_shift, recentre
-from ccdproc_echelle.levels import inner_order_scale, measure_exposure_levels
+from ccdproc_echelle.levels import inner_order_scale, measure_exposure_levels, one_level_test
 from ccdproc_echelle.master import MasterFlat, make_master_flat
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.response import mask_low_sensitivity
+from ccdproc_echelle.stitching import stitch_flats
 from ccdproc_echelle.tracing import trace_orders
 
 try:
@@ -36,7 +37,9 @@ __all__ = [
     "measure_exposure_levels",
     "measure_order_edges",
     "measure_shift",
+    "one_level_test",
     "recentre",
+    "stitch_flats",
     "trace_orders",
     "two_pass_flat_combine",
 ]

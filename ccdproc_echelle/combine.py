@@ -27,8 +27,9 @@ from ccdproc_echelle.frames import (
     uncertainty_array,
     uncompressed,
 )
-from ccdproc_echelle.levels import InnerOrderScale, measure_levels
+from ccdproc_echelle.levels import InnerOrderScale, measure_levels, one_level_test
 from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.scales import OrderScales, order_places
 from ccdproc_echelle.streaming import CombinedImages, stream
 
 __all__ = [
@@ -310,6 +311,7 @@ def two_pass_flat_combine(
     window: float = 10,
     n_passes: int = 2,
     statistic: str = "mean",
+    per_order: bool | str = False,
     executor: Executor | None = None,
     progress_bar: bool = False,
     diagnostics: bool = False,
@@ -338,6 +340,12 @@ def two_pass_flat_combine(
         How often the levels are measured.
     statistic : {"mean", "weighted", "median"}, optional
         What is taken of the ratios to the first master; see `measure_exposure_levels`.
+    per_order : {False, True, "auto"}, optional
+        Whether each order of a frame is normalised by its own level, for a lamp whose colour
+        drifts; ``"auto"``: if `one_level_test` says that one level per frame does not suffice.
+        The scale is that of the order between its edges, or within the window if these are not
+        known, and is interpolated linearly from there to the next order. Orders too faint to have
+        a level are taken along by their neighbours. The master has the mean colour of the frames.
     executor : `concurrent.futures.Executor`, optional
         What does the work. Default: threads. The result is the same whichever it is.
     progress_bar : bool, optional
@@ -354,7 +362,8 @@ def two_pass_flat_combine(
         The master flat: dimensionless, with mean 1 over the inner-order pixels. Mask and
         uncertainty as from `combine_frames`. The header is that of the first frame, with
         ``NCOMBINE``, ``combined`` and the level of each frame (``LEVEL001`` and so on, in
-        the unit of the frames). Errors of the levels cancel in
+        the unit of the frames), and if ``per_order`` is not False ``PERORDER``, whether orders
+        have scales of their own. Errors of the levels cancel in
         the normalisation but for pixels that lost a frame, whose uncertainty contains them.
     `CombineDiagnostics`
         With ``diagnostics=True``: how many frames were used, and which lost which pixel.
@@ -365,7 +374,8 @@ def two_pass_flat_combine(
         If a keyword is unknown.
     ValueError
         If there is no frame, frames differ in shape or unit, the order table does not fit to
-        them, no inner-order pixel is good in all frames, or a level is not positive.
+        them, no inner-order pixel is good in all frames, a level is not positive, or no order
+        has a level with ``per_order=True``.
     OSError
         If a file is missing or broken, or the output exists without ``overwrite_output``.
 
@@ -403,6 +413,7 @@ def two_pass_flat_combine(
         window=window,
         n_passes=n_passes,
         statistic=statistic,
+        per_order=per_order,
         executor=executor,
         progress_bar=progress_bar,
         diagnostics=diagnostics,
@@ -419,6 +430,7 @@ def combine_with_levels(
     window: float,
     n_passes: int,
     statistic: str = "mean",
+    per_order: bool | str = False,
     executor: Executor | None = None,
     progress_bar: bool = False,
     diagnostics: bool = False,
@@ -430,7 +442,7 @@ def combine_with_levels(
     ----------
     frames : sequence of `Frame`
         The frames.
-    orders, window, n_passes, statistic, executor, progress_bar, diagnostics
+    orders, window, n_passes, statistic, per_order, executor, progress_bar, diagnostics
         As `two_pass_flat_combine`.
     settings : `CombineSettings`
         How frames are combined, in both passes.
@@ -446,6 +458,8 @@ def combine_with_levels(
     """
     if settings.method == "sum":
         raise ValueError("method is 'sum'; a flat needs 'average' or 'median'")
+    if per_order not in (False, True, "auto"):
+        raise ValueError(f"per_order is {per_order!r}, expected False, True or 'auto'")
     _check_frames(frames, settings)
     if len(frames) == 1:
         warnings.warn(
@@ -461,14 +475,21 @@ def combine_with_levels(
             window=window,
             n_passes=n_passes,
             statistic=statistic,
+            per_order=bool(per_order),
             combiner=settings.combiner(),
             weights=settings.weights_of(frames),
         )
-        scales = 1 / levels["level"].value
+        if per_order == "auto":
+            per_order = not one_level_test(levels).suffices
+        if per_order:
+            scales, noise = _order_scales(levels, orders, window)
+        else:
+            scales, noise = _frame_scales(levels)
         images = _streamed(frames, scales, settings, executor, progress_bar, diagnostics)
         _normalize(images, levels, orders.inner_mask(window))
+        _add_noise_of_levels(images, scales, noise, len(frames))
         flat = _as_ccddata(frames, images, u.dimensionless_unscaled)
-    _record_levels(flat, levels)
+    _record_levels(flat, levels, per_order)
     return flat, levels, CombineDiagnostics(*images[2:]) if diagnostics else None
 
 
@@ -487,24 +508,52 @@ def _streamed(frames, scales, settings, executor, progress_bar, diagnostics) -> 
     )
 
 
+def _frame_scales(levels: QTable) -> tuple[np.ndarray, np.ndarray]:
+    """Scales of the frames, and the mean variance of their logarithms."""
+    noise = np.mean((levels["level_uncertainty"] / levels["level"]).value ** 2)
+    return 1 / levels["level"].value, np.array([noise])
+
+
+def _order_scales(
+    levels: QTable, orders: EchelleOrderTable, window: float
+) -> tuple[OrderScales, np.ndarray]:
+    """The same for each order that has a level, from the lowest row or column to the highest."""
+    known = np.flatnonzero(np.isfinite(levels["order_level"].value[0]))
+    if len(known) == 0:
+        raise ValueError("per_order is True, but no order has enough bright pixels for a level")
+    known = known[np.argsort(np.nanmean(orders.center()[known], axis=1))]
+    values = levels["order_level"].value[:, known]
+    sigmas = levels["order_level_uncertainty"].value[:, known]
+    places = order_places(orders.select(orders.order_numbers[known]), window)
+    return OrderScales(1 / values, places), np.mean((sigmas / values) ** 2, axis=0)
+
+
 def _normalize(images: CombinedImages, levels: QTable, inner: np.ndarray) -> None:
     """
-    Bring the mean over all inner-order pixels to 1, and add the noise of the levels.
+    Bring the mean over all inner-order pixels to 1.
 
     The levels were measured on part of these pixels if there are many.
     """
     mean = np.nanmean(images.value.ravel().take(np.flatnonzero(inner)), dtype=float)
-    for name in ("level", "level_uncertainty", "pass_level", "pass_uncertainty"):
-        levels[name] *= mean
+    for name in levels.colnames:
+        if name.endswith(("level", "uncertainty")):
+            levels[name] *= mean
     images.value[:] /= mean
     images.variance[:] /= mean**2
-    noise = np.mean((levels["level_uncertainty"] / levels["level"]).value ** 2)
-    if np.isfinite(noise):
-        # With a mean of 1, errors of the levels show only in pixels that lost a frame.
-        value, variance, count = (part.ravel() for part in images[:3])
-        short = np.flatnonzero(count != len(levels))
-        short = short[count[short] > 0]
-        variance[short] += noise * (1 / count[short] - 1 / len(levels)) * value[short] ** 2
+
+
+def _add_noise_of_levels(
+    images: CombinedImages, scales: np.ndarray | OrderScales, noise: np.ndarray, n_frames: int
+) -> None:
+    """With a mean of 1, errors of the levels show only in pixels that lost a frame."""
+    if not np.isfinite(noise).all():
+        return
+    value, variance, count = (part.ravel() for part in images[:3])
+    short = np.flatnonzero(count != n_frames)
+    short = short[count[short] > 0]
+    if isinstance(scales, OrderScales):
+        noise = np.interp(scales.places.ravel()[short], np.arange(len(noise)), noise)
+    variance[short] += noise * (1 / count[short] - 1 / n_frames) * value[short] ** 2
 
 
 # ---------------------------------------------------------------------- at the door
@@ -596,8 +645,10 @@ def _as_ccddata(frames: Sequence[Frame], combined: CombinedImages, unit: u.UnitB
     )
 
 
-def _record_levels(flat: CCDData, levels: QTable) -> None:
+def _record_levels(flat: CCDData, levels: QTable, per_order: bool) -> None:
     """The level of each frame in the header: LEVEL001 and on, in eight characters."""
+    if "order_level" in levels.colnames:
+        flat.header["PERORDER"] = per_order
     digits = max(3, len(str(len(levels))))
     for i, row in enumerate(levels, start=1):
         key = f"{'LEVEL'[: 8 - digits]}{i:0{digits}d}"

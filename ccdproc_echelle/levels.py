@@ -11,7 +11,9 @@ from astropy.stats import SigmaClip
 from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import ArrayLike
+from scipy.stats import chi2
 
+from ccdproc_echelle import rasters
 from ccdproc_echelle.clipping import (
     SigmaClipping,
     StackCombiner,
@@ -24,7 +26,14 @@ from ccdproc_echelle.frames import (
 )
 from ccdproc_echelle.orders import EchelleOrderTable
 
-__all__ = ["InnerOrderScale", "inner_order_scale", "measure_exposure_levels", "measure_levels"]
+__all__ = [
+    "InnerOrderScale",
+    "OneLevelTest",
+    "inner_order_scale",
+    "measure_exposure_levels",
+    "measure_levels",
+    "one_level_test",
+]
 
 # Cosmic rays and dead pixels; the brightness of the orders themselves spans less than this. About
 # the mean, which of so many pixels is as good a centre as the median and found much faster.
@@ -36,6 +45,14 @@ _FIRST_MASTER = StackCombiner(sigma_clipping=SigmaClipping(low=5, high=5))
 # Ratios are not taken of pixels below this fraction of the mean: there noise and the smallest
 # offset of a frame's zero point, such as a drift of the bias, are large against the signal.
 _FAINTEST = 0.1
+
+# An order with fewer pixels has no level of its own: neither it nor its scatter were known well.
+_FEWEST_PIXELS = 25
+
+# One level per frame suffices unless orders differ more than by chance and more than this: bright
+# lamps show differences that nobody needs to care about.
+_SIGNIFICANT = 1e-3
+_RELEVANT = 1e-3
 
 # Frames may scatter by this factor more than their uncertainties say without a warning: their
 # illumination may drift.
@@ -172,6 +189,7 @@ def measure_exposure_levels(
     n_passes: int = 2,
     statistic: str = "mean",
     sigma_clip: SigmaClip = _LEVEL_CLIP,
+    per_order: bool = False,
     **reading: Any,
 ) -> QTable:
     """
@@ -200,6 +218,11 @@ def measure_exposure_levels(
         follows the bright orders if the illumination of the frames differs across the detector.
     sigma_clip : `~astropy.stats.SigmaClip`, optional
         How outliers are rejected in each pass.
+    per_order : bool, optional
+        Whether to measure the level of each order as well: the colour of a lamp may drift. It is
+        what the frame has in its inner-order pixels over what the master of the last pass has
+        there, scaled so that over the frames the mean of order level to level is 1 in each
+        order. `one_level_test` tells whether orders differ.
     **reading
         Keywords of ``CCDData.read``.
 
@@ -212,7 +235,10 @@ def measure_exposure_levels(
         shape ``(n_passes,)``, ``n_pixels`` used and ``n_clipped`` in the last pass. Standard
         deviations come from the uncertainties of the frames if they have any, else from the
         scatter of the pixels (which in pass 1 is that of the orders' brightness and far too
-        large); of one frame alone this is NaN after further passes.
+        large); of one frame alone this is NaN after further passes. With ``per_order=True`` also
+        ``order_level`` and ``order_level_uncertainty``, shape ``(n_orders,)``, orders as in the
+        order table: a frame is its order level times the master in that order. NaN for orders of
+        which fewer than 25 pixels are good in all frames and above a tenth of the mean.
 
     Raises
     ------
@@ -252,6 +278,7 @@ def measure_exposure_levels(
             n_passes=n_passes,
             statistic=statistic,
             sigma_clip=sigma_clip,
+            per_order=per_order,
             combiner=_FIRST_MASTER,
         )
 
@@ -265,6 +292,7 @@ def measure_levels(
     statistic: str,
     combiner: StackCombiner,
     sigma_clip: SigmaClip = _LEVEL_CLIP,
+    per_order: bool = False,
     weights: np.ndarray | str | None = None,
 ) -> QTable:
     """
@@ -276,7 +304,7 @@ def measure_levels(
         The frames.
     orders : `EchelleOrderTable`
         The order centres, on the detector of the frames.
-    window, n_passes, statistic, sigma_clip
+    window, n_passes, statistic, sigma_clip, per_order
         As `measure_exposure_levels`.
     combiner : `StackCombiner`
         Makes the first master.
@@ -305,9 +333,7 @@ def measure_levels(
     master = _Master(np.ones(len(places), dtype=pixels.data.dtype), None)
     passes = []
     for number in range(n_passes):
-        usable = np.flatnonzero(common & (master.value > _FAINTEST))
-        ratios = pixels.over(master.value, usable)
-        clipped = np.array([np.ma.getmaskarray(sigma_clip(row)) for row in ratios.data])
+        usable, ratios, clipped = _ratios(pixels, common, master, sigma_clip)
         used = np.flatnonzero(~clipped.any(axis=0))
         if number == 0:
             levels, sigmas = _mean(ratios.selected(used), None)
@@ -319,8 +345,98 @@ def measure_levels(
         _check_levels(frames, levels)
         master, norm = _combined(frames, pixels, levels, combiner, weights)
         passes.append((levels * norm, sigmas * norm))
-    _check_noise(frames, pixels, common, passes[-1][0], master.value)
-    return _as_table(frames, passes, len(used), clipped.sum(axis=1))
+    table = _as_table(frames, passes, len(used), clipped.sum(axis=1))
+    levels = passes[-1][0][:, None]
+    if per_order:
+        order = _order_index(orders, window).take(places)
+        found = _order_levels(pixels, common, master, sigma_clip, order, len(orders))
+        # The master has the mean colour of the frames, whichever were clipped in it.
+        found /= (found[0] / levels).mean(axis=0)
+        table["order_level"], table["order_level_uncertainty"] = found * frames[0].unit
+        levels = found[0].take(order, axis=1)
+    _check_noise(frames, pixels, common, levels, master.value)
+    return table
+
+
+class OneLevelTest(NamedTuple):
+    """
+    Whether one level per frame suffices. Made by `one_level_test`.
+
+    Attributes
+    ----------
+    chi2 : float
+        Sum of squares of the differences, in units of their standard deviations.
+    dof : int
+        Degrees of freedom: 0 with a single frame or order.
+    p_value : float
+        How probable so large differences are by chance; NaN without a degree of freedom.
+    excess : float
+        Relative differences between the orders of a frame that noise does not explain, root mean
+        square; NaN without a degree of freedom.
+    """
+
+    chi2: float
+    dof: int
+    p_value: float
+    excess: float
+
+    @property
+    def suffices(self) -> bool:
+        """False if differences are both significant and relevant: each above 0.001."""
+        return not (self.p_value < _SIGNIFICANT and self.excess > _RELEVANT)
+
+
+def one_level_test(levels: QTable) -> OneLevelTest:
+    """
+    Test whether one level per frame suffices, or orders need their own.
+
+    The logarithms of the order levels are compared with the sum of a number for each frame, its
+    level, and one for each order, which takes up the noise that all frames have in common, that
+    of the master. Both are fitted by least squares, so chi-square has
+    ``(n_frames - 1) * (n_orders - 1)`` degrees of freedom. Orders without a level play no part.
+
+    Parameters
+    ----------
+    levels : `~astropy.table.QTable`
+        From `measure_exposure_levels` with ``per_order=True``.
+
+    Returns
+    -------
+    `OneLevelTest`
+        Significance and size of the differences, and ``suffices``.
+
+    Raises
+    ------
+    ValueError
+        If the table has no order levels.
+
+    References
+    ----------
+    The two-way layout without interaction: Scheffe 1959, The Analysis of Variance, chapter 4.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle import measure_exposure_levels
+    >>> from ccdproc_echelle.levels import one_level_test
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> simulation = EchelleSimulation(shape=(128, 128), n_orders=3).with_color_drift(0.05)
+    >>> levels = measure_exposure_levels(
+    ...     simulation.flats(4), simulation.truth.orders, per_order=True)
+    >>> one_level_test(levels).suffices
+    False
+    """
+    if "order_level" not in levels.colnames:
+        raise ValueError("levels have no column order_level; measure them with per_order=True")
+    values = levels["order_level"].value
+    sigmas = levels["order_level_uncertainty"].value / values
+    known = (np.isfinite(sigmas) & (sigmas > 0)).all(axis=0)
+    dof = int((len(values) - 1) * max(0, known.sum() - 1))
+    if dof == 0:
+        return OneLevelTest(0.0, 0, np.nan, np.nan)
+    weights = sigmas[:, known] ** -2
+    total = float((weights * _without_main_effects(np.log(values[:, known]), weights) ** 2).sum())
+    excess = np.sqrt(max(0.0, total / dof - 1) / weights.mean())
+    return OneLevelTest(total, dof, float(chi2.sf(total, dof)), float(excess))
 
 
 # ---------------------------------------------------------------------- inner-order pixels
@@ -412,6 +528,60 @@ def _combined(frames, pixels, levels, combiner, weights) -> tuple[_Master, float
     return _Master(stack.value / norm, noise), norm
 
 
+def _ratios(pixels: _Pixels, common, master: _Master, sigma_clip) -> tuple:
+    """Indices of the pixels bright enough, their ratios to the master, and which are outliers."""
+    usable = np.flatnonzero(common & (master.value > _FAINTEST))
+    ratios = pixels.over(master.value, usable)
+    clipped = np.array([np.ma.getmaskarray(sigma_clip(row)) for row in ratios.data])
+    return usable, ratios, clipped
+
+
+# ---------------------------------------------------------------------- orders
+
+
+def _order_index(orders: EchelleOrderTable, window: float) -> np.ndarray:
+    """To which row of the order table each pixel of the flattened image is nearest; else -1."""
+    center, n_cross = orders.center(), orders.shape[1 - orders.dispersion_axis]
+    places = np.arange(1, len(orders) + 1)
+    raster = rasters.nearest_order(
+        places, center - window / 2, center + window / 2, center, n_cross
+    )
+    return (raster if orders.dispersion_axis == 1 else raster.T).ravel() - 1
+
+
+def _order_levels(
+    pixels: _Pixels, common, master: _Master, sigma_clip, order: np.ndarray, n_orders: int
+) -> np.ndarray:
+    """
+    Levels and their standard deviations, shape (2, n_frames, n_orders).
+
+    Ratios are weighted by the master: that is the sum of a frame over the sum of the master, which
+    is not biased by the noise of either.
+    """
+    usable, ratios, clipped = _ratios(pixels, common, master, sigma_clip)
+    order = np.where(clipped.any(axis=0), -1, order[usable])
+    found = np.full((2, len(pixels.data), n_orders), np.nan)
+    for i in range(n_orders):
+        chosen = np.flatnonzero(order == i)
+        if len(chosen) >= _FEWEST_PIXELS:
+            found[:, :, i] = _weighted(ratios.selected(chosen), master.value[usable[chosen]])
+    if pixels.variance is None:
+        found[1] *= _lost_scatter(len(pixels.data))
+    found[:, :, ~(found[0] > 0).all(axis=0)] = np.nan
+    return found
+
+
+def _without_main_effects(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Values less a number for each row and one for each column, fitted by least squares."""
+    rows, columns = weights.sum(axis=1), weights.sum(axis=0)
+    shares = weights / columns
+    # Columns are eliminated. The sum of all rows' numbers is free, which lstsq does not mind.
+    normal = np.diag(rows) - shares @ weights.T
+    right = (weights * values).sum(axis=1) - shares @ (weights * values).sum(axis=0)
+    values = values - np.linalg.lstsq(normal, right, rcond=None)[0][:, None]
+    return values - (shares * values).sum(axis=0)
+
+
 # ---------------------------------------------------------------------- statistics
 
 
@@ -470,7 +640,7 @@ def _check_noise(frames, pixels: _Pixels, common, levels: np.ndarray, master: np
     chosen = np.flatnonzero(common)
     chosen = chosen[:: len(chosen) // _ENOUGH_PIXELS + 1]
     pixels, master = pixels.selected(chosen), master[chosen]
-    scales = 1 / levels[:, None]
+    scales = 1 / (levels[:, chosen] if levels.shape[1] > 1 else levels)
     # A frame is part of the master, which takes 1/n of its deviation along.
     expected = pixels.variance * scales**2 * (1 - 1 / len(frames))
     known = expected > 0

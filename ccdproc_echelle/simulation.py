@@ -4,7 +4,7 @@ Simulated echelle flats with known truth, for tests, examples and benchmarks.
 
 A frame is built from the truth, never the truth from a frame::
 
-    frame_i = bias + dark + level_i * drift_i * (flat + pixel_response * scattered_light)
+    frame_i = bias + dark + level_i * drift_i * color_i * (flat + pixel_response * scattered_light)
     flat    = blaze * slit_profile * pixel_response
 
 in adu, then photon noise and read noise are drawn, cosmic rays are added and bad pixels are
@@ -35,7 +35,7 @@ __all__ = ["EchelleSimulation", "EchelleTruth"]
 _STREAMS = (
     "pixel response", "dead pixels", "dust", "level", "drift", "cosmic rays", "bad pixels",
     "flat photons", "flat read noise", "dark photons", "dark read noise",
-    "bias photons", "bias read noise", "dead response",
+    "bias photons", "bias read noise", "dead response", "color drift",
 )
 
 _FIRST_HOUR = {"flat": 0, "dark": 8, "bias": 16}  # of the night on which each kind is taken
@@ -288,8 +288,8 @@ class EchelleSimulation:
         Standard deviation of the pixel response.
     exposure_time : float
         In seconds.
-    noise, level_spread, drift, scattered_light, dust, dead_pixels, bad_pixels, cosmic_rays, \
-bias, dark_current
+    noise, level_spread, drift, color_drift, scattered_light, dust, dead_pixels, bad_pixels, \
+cosmic_rays, bias, dark_current
         The layers; set by the methods of the same names.
 
     Raises
@@ -331,6 +331,7 @@ bias, dark_current
     noise: _Noise = field(default=_Noise())
     level_spread: float = 0.0
     drift: float = 0.0
+    color_drift: float = 0.0
     scattered_light: float = 0.0
     dust: _Dust = field(default=_Dust())
     dead_pixels: _DeadPixels = field(default=_DeadPixels())
@@ -357,6 +358,7 @@ bias, dark_current
         _check("brightness_ratio", self.brightness_ratio, 1e-6)
         _check("level_spread", self.level_spread, 0, 0.99)
         _check("drift", self.drift, 0, 0.45)
+        _check("color_drift", self.color_drift, 0, 0.45)
         for name in ("tilt", "curvature", "bias"):
             _check(name, getattr(self, name))
         _check("pixel_response", self.pixel_response, 0, 0.1)
@@ -476,6 +478,19 @@ bias, dark_current
             opposite one, less the offset that makes its mean over the inner-order pixels 1.
         """
         return replace(self, drift=amplitude)
+
+    def with_color_drift(self, amplitude: float) -> "EchelleSimulation":
+        """
+        A lamp whose colour differs from flat to flat: each order has its own level.
+
+        Parameters
+        ----------
+        amplitude : float
+            The level falls or rises from ``1 - x`` in the first order to ``1 + x`` in the last
+            one, less the offset that makes its mean over the inner-order pixels 1; ``x`` is
+            uniform within ``-amplitude`` to ``amplitude``.
+        """
+        return replace(self, color_drift=amplitude)
 
     def with_scattered_light(self, fraction: float) -> "EchelleSimulation":
         """
@@ -747,9 +762,10 @@ class EchelleTruth:
     """
     What the frames of an `EchelleSimulation` were made from.
 
-    ``frame_i = bias + dark + level_i * drift_i * (flat + pixel_response * scattered_light)``, to
-    which noise, cosmic rays and bad pixels come. Quantities of the instrument are attributes,
-    computed once, read-only; those of each frame are methods of the number of frames.
+    ``frame_i = bias + dark + level_i * drift_i * color_i * (flat + pixel_response *
+    scattered_light)``, to which noise, cosmic rays and bad pixels come. Quantities of the
+    instrument are attributes, computed once, read-only; those of each frame are methods of the
+    number of frames.
 
     Normalisation: the mean of `flat` over the inner-order pixels of a 10-pixel window is 1, dead
     pixels left out; `levels` are in adu and belong to it. Give both `normalized_flat` and
@@ -830,6 +846,10 @@ class EchelleTruth:
     def drift(self, n: int) -> np.ndarray:
         """Cross-plane illumination of each of the first n flats, (n, rows, columns)."""
         return self._stack(self._drift, n)
+
+    def color(self, n: int) -> np.ndarray:
+        """Relative level of the orders of each of the first n flats, (n, rows, columns)."""
+        return self._stack(self._color, n)
 
     def cosmic_rays(self, n: int) -> np.ndarray:
         """Pixels of each of the first n flats that cosmic rays hit, bool (n, rows, columns)."""
@@ -937,10 +957,24 @@ class EchelleTruth:
         )
         return 1 + across + along
 
+    @cached_property
+    def _order_side(self):
+        """From -1 to 1 the nearest order, less the mean over the inner-order pixels."""
+        centers = self._orders.center()
+        row = np.arange(self.simulation._row_shape[0])[:, np.newaxis]
+        nearest = sum((row > middle for middle in (centers[1:] + centers[:-1]) / 2), 0 * row)
+        side = np.linspace(-1, 1, len(centers))[np.broadcast_to(nearest, self._flat.shape)]
+        return side - side[self._orders.inner_mask(_WINDOW)].mean()
+
+    def _color(self, index):
+        sim = self.simulation
+        slope = sim._rng("color drift", index).uniform(-sim.color_drift, sim.color_drift)
+        return 1 + slope * self._order_side
+
     def _counts(self, index):
         """Expected counts of a flat above the bias."""
         light = self._relative_level(index) * self._light
-        return light * self._drift(index) + self.simulation._dark_counts
+        return light * self._drift(index) * self._color(index) + self.simulation._dark_counts
 
     def _cosmic_ray_hits(self, index):
         sim = self.simulation

@@ -15,6 +15,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle.clipping import StackCombiner, block_size
 from ccdproc_echelle.frames import Frame, MemoryFrame, inverse_variance_weights
+from ccdproc_echelle.scales import OrderScales
 
 __all__ = ["CombinedImages", "RowTask", "stream"]
 
@@ -51,8 +52,8 @@ class RowTask:
     ----------
     frames : sequence of `Frame`
         These rows of the frames.
-    scales : float array, shape (n_frames,)
-        Factor of each frame.
+    scales : float array, shape (n_frames,), or `OrderScales`
+        Factor of each frame, or of each of its pixels in these rows.
     weights : None, "inverse_variance", or float array, shape (n_frames, 1 or rows, 1 or columns)
         Weight of each frame or pixel.
     combiner : `StackCombiner`
@@ -64,7 +65,7 @@ class RowTask:
     """
 
     frames: Sequence[Frame]
-    scales: np.ndarray
+    scales: np.ndarray | OrderScales
     weights: np.ndarray | str | None
     combiner: StackCombiner
     dtype: np.dtype
@@ -102,7 +103,7 @@ class RowTask:
         known = all(frame.uncertainty_type is not None for frame in frames)
         variances = np.empty_like(values) if known else None
         with np.errstate(invalid="ignore", over="ignore"):
-            for i, (frame, scale) in enumerate(zip(frames, self.scales, strict=True)):
+            for i, (frame, scale) in enumerate(zip(frames, self._scales(rows), strict=True)):
                 section = frame.section(rows)
                 np.multiply(section.data.ravel(), scale, out=values[i], casting="same_kind")
                 good[i] = section.good.ravel()
@@ -110,6 +111,11 @@ class RowTask:
                     variance = section.variance.ravel()
                     np.multiply(variance, scale**2, out=variances[i], casting="same_kind")
         return values, good, variances
+
+    def _scales(self, rows: slice) -> Iterable:
+        if isinstance(self.scales, OrderScales):
+            return self.scales.part(rows).images()
+        return self.scales
 
     def _weights(self, rows: slice, variances, good) -> np.ndarray | None:
         if self.weights is None:
@@ -122,7 +128,7 @@ class RowTask:
 
 def stream(
     frames: Sequence[Frame],
-    scales: np.ndarray,
+    scales: np.ndarray | OrderScales,
     combiner: StackCombiner,
     *,
     weights: np.ndarray | str | None,
@@ -157,12 +163,13 @@ def stream(
     """
     n_workers = getattr(executor, "_max_workers", None) or os.cpu_count() or 1
     sections = _row_sections(frames, dtype, mem_limit / n_workers)
-    scales = np.asarray(scales, dtype=dtype)
+    scales = scales.astype(dtype)
+    per_order = isinstance(scales, OrderScales)
     per_pixel = isinstance(weights, np.ndarray) and weights.shape[1] > 1
     tasks = [
         RowTask(
             [frame.part(rows) for frame in frames],
-            scales,
+            scales.part(rows) if per_order else scales,
             weights[:, rows] if per_pixel else weights,
             combiner,
             dtype,

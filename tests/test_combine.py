@@ -3,6 +3,7 @@ import multiprocessing
 import sys
 import tracemalloc
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import nullcontext
 
 import ccdproc
 import numpy as np
@@ -880,3 +881,164 @@ def test_the_first_bad_file_is_named_and_nothing_is_written(small_files, tmp_pat
         with pytest.raises(error, match=name.replace(".", r"\.")):
             two_pass_flat_combine([*small_files, tmp_path / name], ORDERS, output)
     assert not output.exists()
+
+
+# ---------------------------------------------------------------------------- scales per order
+
+
+COLORED = SMALL.with_color_drift(0.025)
+
+
+def order_sums(image):
+    order_map = ORDERS.order_map()
+    return np.array([image[order_map == m].sum() for m in ORDERS.order_numbers])
+
+
+@pytest.fixture(scope="module")
+def colored_frames():
+    return COLORED.flats(5)
+
+
+@pytest.mark.parametrize("settings", [CLIP_5, {}, {"method": "median"}])
+@pytest.mark.parametrize("per_order", [True, "auto"])
+def test_orders_have_the_mean_colour_of_the_frames(colored_frames, per_order, settings):
+    flat = two_pass_flat_combine(colored_frames, ORDERS, per_order=per_order, **settings)
+    truth = COLORED.truth.flat * COLORED.truth.color(5).mean(axis=0)
+    truth /= truth[ORDERS.inner_mask(10)].mean()
+    np.testing.assert_allclose(order_sums(flat.data) / order_sums(truth), 1, atol=1e-3)
+    np.testing.assert_allclose(flat.data[ORDERS.inner_mask(10)].mean(), 1, rtol=1e-5)
+    assert flat.header["PERORDER"] is True
+
+
+@pytest.mark.parametrize("edges", [True, False])
+def test_frames_over_the_scaled_master_have_no_pattern(edges):
+    frames = COLORED.without_noise().flats(5)
+    orders = ORDERS if edges else EchelleOrderTable.from_traces(
+        ORDERS.order_numbers, ORDERS.center(), shape=ORDERS.shape, dispersion_axis=1
+    )
+    levels = measure_exposure_levels(frames, orders, per_order=True)
+    pattern = {}
+    for per_order in (False, True):
+        flat = two_pass_flat_combine(frames, orders, per_order=per_order)
+        scale = levels["order_level"] if per_order else levels["level"][:, None]
+        sums = np.array([order_sums(frame.data) for frame in frames])
+        pattern[per_order] = sums / (scale.value * order_sums(flat.data))
+    assert np.abs(pattern[False] - 1).max() > 1e-2
+    np.testing.assert_allclose(pattern[True], 1, atol=1e-4)
+
+
+def test_scaled_frames_agree_pixel_by_pixel():
+    frames = COLORED.without_noise().flats(5)
+    inside = ORDERS.order_map() > 0
+    scatter = {}
+    for per_order in (False, True):
+        for frame in frames:
+            frame.uncertainty = None
+        flat = two_pass_flat_combine(frames, ORDERS, per_order=per_order)
+        scatter[per_order] = (flat.uncertainty.array[inside] / flat.data[inside]).max()
+    assert scatter[False] > 4e-3
+    assert scatter[True] < 1e-5
+
+
+def test_auto_without_a_drift_is_one_level_per_frame(small_frames, small_flat):
+    flat = two_pass_flat_combine(small_frames, ORDERS, per_order="auto", **CLIP_5)
+    assert_identical(flat, small_flat)
+    assert flat.header["PERORDER"] is False
+    assert "PERORDER" not in small_flat.header
+    assert flat.header["LEVEL001"] == small_flat.header["LEVEL001"]
+
+
+def test_scales_per_order_on_both_dispersion_axes(colored_frames):
+    flat = two_pass_flat_combine(colored_frames, ORDERS, per_order=True, **CLIP_5)
+    turned = [
+        CCDData(frame.data.T, unit=frame.unit,
+                uncertainty=StdDevUncertainty(frame.uncertainty.array.T))
+        for frame in colored_frames
+    ]
+    found = two_pass_flat_combine(turned, ORDERS.transposed(), per_order=True, **CLIP_5)
+    np.testing.assert_allclose(found.data.T, flat.data, rtol=1e-5, atol=1e-6)
+
+
+def test_the_order_of_the_orders_in_the_table_does_not_matter(colored_frames):
+    flat = two_pass_flat_combine(colored_frames, ORDERS, per_order=True)
+    falling = EchelleOrderTable.from_traces(
+        100 - ORDERS.order_numbers, ORDERS.center(), shape=ORDERS.shape, dispersion_axis=1,
+        lower=ORDERS.lower(), upper=ORDERS.upper(),
+    )
+    found = two_pass_flat_combine(colored_frames, falling, per_order=True)
+    np.testing.assert_allclose(found.data, flat.data, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("mem_limit", [1, 1e5, 1e6])
+def test_scales_per_order_and_mem_limit(colored_frames, mem_limit):
+    expected = two_pass_flat_combine(colored_frames, ORDERS, per_order=True, **CLIP_5)
+    found = two_pass_flat_combine(
+        colored_frames, ORDERS, per_order=True, mem_limit=mem_limit, **CLIP_5
+    )
+    assert_identical(found, expected)
+
+
+def test_an_order_without_a_level_is_taken_along(colored_frames):
+    frames = [frame.copy() for frame in colored_frames]
+    lost = ORDERS.select(ORDERS.order_numbers[2]).inner_mask(10)
+    frames[0].mask = lost
+    flat = two_pass_flat_combine(frames, ORDERS, per_order=True)
+    truth = COLORED.truth.flat * COLORED.truth.color(5).mean(axis=0)
+    ratio = order_sums(flat.data) / order_sums(truth)
+    np.testing.assert_allclose(np.delete(ratio / ratio[0], 2), 1, atol=2e-3)
+    assert np.isfinite(flat.data).all()
+
+
+@pytest.mark.parametrize("n_frames, n_orders", [(1, 3), (4, 1)])
+def test_scales_per_order_of_one_frame_or_one_order(n_frames, n_orders):
+    simulation = EchelleSimulation(shape=(128, 128), n_orders=n_orders).with_level_spread(0.35)
+    frames, orders = simulation.flats(n_frames), simulation.truth.orders
+    expected_warning = (
+        pytest.warns(AstropyUserWarning, match="only frame") if n_frames == 1 else nullcontext()
+    )
+    with expected_warning:
+        expected = two_pass_flat_combine(frames, orders)
+    with expected_warning:
+        found = two_pass_flat_combine(frames, orders, per_order=True)
+    np.testing.assert_allclose(found.data, expected.data, rtol=1e-4, atol=1e-5)
+
+
+def test_a_pixel_that_lost_a_frame_takes_over_the_noise_of_its_orders_level():
+    # 90 pixels of an order give poor levels, worse in the second order; others are known better
+    orders = EchelleOrderTable.from_polynomials(
+        [1, 2], [[5], [25]], shape=(30, 30), dispersion_axis=1
+    )
+    rng, pulls, sigmas = np.random.default_rng(6), [], []
+    for _ in range(200):
+        frames = []
+        for lost in range(4):
+            sigma = np.full((30, 30), 5.0)
+            sigma[15:] = 15.0
+            sigma[[1, 29]] = 0.01
+            data = 100 + sigma * rng.normal(size=sigma.shape)
+            mask = np.zeros(sigma.shape, dtype=bool)
+            mask[:, 3] = lost == 0
+            frames.append(
+                CCDData(data, unit="adu", mask=mask, uncertainty=StdDevUncertainty(sigma))
+            )
+        flat = two_pass_flat_combine(frames, orders, window=2, per_order=True)
+        ratio = flat.data[[1, 29], 3] / flat.data[[1, 29], 5]
+        sigmas.append(flat.uncertainty.array[[1, 29], 3])
+        pulls.append((ratio - 1) / sigmas[-1])
+    np.testing.assert_allclose(np.std(pulls, axis=0), 1, atol=0.15)
+    np.testing.assert_allclose(np.mean(sigmas, axis=0)[1] / np.mean(sigmas, axis=0)[0], 3, rtol=0.1)
+
+
+def test_no_order_has_a_level():
+    frames = random_frames(shape=(20, 15))
+    orders = EchelleOrderTable.from_polynomials([1], [[10]], shape=(20, 15), dispersion_axis=1)
+    with pytest.raises(ValueError, match="no order has enough bright pixels"):
+        two_pass_flat_combine(frames, orders, window=1, per_order=True)
+    flat = two_pass_flat_combine(frames, orders, window=1, per_order="auto")
+    assert flat.header["PERORDER"] is False
+
+
+@pytest.mark.parametrize("per_order", ["yes", None, 2])
+def test_per_order_is_checked(small_frames, per_order):
+    with pytest.raises(ValueError, match=f"per_order is {per_order!r}, expected False, True"):
+        two_pass_flat_combine(small_frames, ORDERS, per_order=per_order)

@@ -8,11 +8,16 @@ from astropy import units as u
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.stats import SigmaClip
 from astropy.utils.exceptions import AstropyUserWarning
+from scipy.stats import kstest
 
 from ccdproc_echelle import levels as levels_module
 from ccdproc_echelle.combine import two_pass_flat_combine
 from ccdproc_echelle.frames import variance_array
-from ccdproc_echelle.levels import inner_order_scale, measure_exposure_levels
+from ccdproc_echelle.levels import (
+    inner_order_scale,
+    measure_exposure_levels,
+    one_level_test,
+)
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.simulation import EchelleSimulation
 
@@ -484,3 +489,155 @@ def test_uncertainties_that_are_not_those_of_the_flats_are_noticed(twenty_stacks
     ]
     with pytest.warns(AstropyUserWarning, match="create_deviation"):
         measure_exposure_levels(of_the_dark, orders)
+
+
+# ---------------------------------------------------------------------------- levels per order
+
+
+def order_levels(simulation, n=5, *, uncertainty=True, **keywords):
+    flats = simulation.flats(n, uncertainty=uncertainty)
+    return measure_exposure_levels(flats, simulation.truth.orders, per_order=True, **keywords)
+
+
+def true_colors(simulation, n):
+    """Relative level of each order, with mean 1 over the frames, (n_frames, n_orders)."""
+    color, orders = simulation.truth.color(n), simulation.truth.orders
+    columns = [[orders.select(m).inner_mask(1)] for m in orders.order_numbers]
+    values = np.array([color[:, inner[0]].mean(axis=1) for inner in columns]).T
+    return values / values.mean(axis=0)
+
+
+@pytest.mark.parametrize("n_passes", [1, 2, 3])
+def test_levels_of_orders_are_those_of_the_lamp(n_passes):
+    simulation = SMALL.with_color_drift(0.025)
+    levels = order_levels(simulation, n_passes=n_passes)
+    truth = simulation.truth.levels(5)[:, None] * true_colors(simulation, 5)
+    ratio = levels["order_level"].value / truth
+    # Each frame has its level and each order its mean, which are not looked at here.
+    ratio = ratio / ratio.mean(axis=1, keepdims=True)
+    ratio = ratio / ratio.mean(axis=0)
+    sigmas = (levels["order_level_uncertainty"] / levels["order_level"]).value
+    assert (np.abs(ratio - 1) < 4.5 * sigmas).all()
+    assert sigmas.max() < 2e-3
+    assert levels["order_level"].unit == u.adu
+
+
+def test_over_the_frames_the_mean_of_order_level_to_level_is_one():
+    levels = order_levels(SMALL.with_color_drift(0.1))
+    ratio = (levels["order_level"] / levels["level"][:, None]).value
+    assert np.ptp(ratio) > 0.01
+    np.testing.assert_allclose(ratio.mean(axis=0), 1, rtol=1e-12)
+
+
+def test_levels_of_orders_change_nothing_else(small_frames):
+    plain = measure_exposure_levels(small_frames, SMALL.truth.orders)
+    found = measure_exposure_levels(small_frames, SMALL.truth.orders, per_order=True)
+    assert set(found.colnames) - set(plain.colnames) == {"order_level", "order_level_uncertainty"}
+    for name in plain.colnames:
+        assert (found[name] == plain[name]).all()
+
+
+def test_levels_of_orders_of_transposed_frames(small_frames):
+    simulation = SMALL.with_color_drift(0.025)
+    turned = EchelleSimulation(shape=(256, 256), n_orders=5, seed=3, dispersion_axis=0)
+    turned = turned.with_level_spread(0.35).with_color_drift(0.025)
+    for name in ("order_level", "order_level_uncertainty"):
+        np.testing.assert_allclose(
+            order_levels(turned)[name].value, order_levels(simulation)[name].value, rtol=1e-5
+        )
+
+
+def test_masked_pixels_do_not_enter_the_levels_of_orders(small_frames):
+    expected = measure_exposure_levels(small_frames, SMALL.truth.orders, per_order=True)
+    frames = [frame.copy() for frame in small_frames]
+    frames[1].mask = np.zeros(frames[1].shape, dtype=bool)
+    frames[1].mask[:, 100:150] = True
+    frames[1].data[:, 100:150] = 1e5
+    found = measure_exposure_levels(frames, SMALL.truth.orders, per_order=True)
+    ratio = (found["order_level"] / expected["order_level"]).value
+    np.testing.assert_allclose(ratio / ratio.mean(), 1, atol=2e-3)
+
+
+@pytest.mark.parametrize("how", ["masked", "faint"])
+def test_orders_of_too_few_pixels_have_no_level(small_frames, how):
+    orders = SMALL.truth.orders
+    last = orders.select(orders.order_numbers[-1]).inner_mask(20)
+    frames = [frame.copy() for frame in small_frames]
+    if how == "masked":
+        frames[2].mask = last
+    else:
+        for frame in frames:
+            frame.data[last] *= 0.1
+    table = measure_exposure_levels(frames, orders, per_order=True)
+    assert np.isfinite(table["order_level"][:, :-1]).all()
+    assert np.isnan(table["order_level"][:, -1]).all()
+    test = one_level_test(table)
+    assert test.dof == 4 * 3
+    assert test.suffices
+
+
+# 50 stacks: by chance p < 0.05 happens more than eight times in 0.1 % of such tests.
+@pytest.mark.parametrize("uncertainty", [True, False])
+def test_false_alarms_are_as_rare_as_the_significance_says(uncertainty):
+    p_values = []
+    for seed in range(50):
+        simulation = EchelleSimulation(shape=(128, 128), n_orders=4, seed=seed)
+        simulation = simulation.with_level_spread(0.35)
+        test = one_level_test(order_levels(simulation, 4, uncertainty=uncertainty))
+        assert test.dof == 9
+        assert test.suffices
+        p_values.append(test.p_value)
+    assert np.sum(np.array(p_values) < 0.05) <= 8
+    assert kstest(p_values, "uniform").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_drift_of_the_colour_is_detected_and_its_size_measured(seed):
+    simulation = EchelleSimulation(shape=(256, 256), n_orders=5, seed=seed)
+    simulation = simulation.with_level_spread(0.35).with_color_drift(0.025)
+    test = one_level_test(order_levels(simulation))
+    colors = np.log(true_colors(simulation, 5))
+    colors -= colors.mean(axis=1, keepdims=True)
+    expected = np.sqrt((colors**2).sum() / test.dof)
+    assert test.p_value < 1e-9
+    assert expected > 1e-3
+    # orders weigh by their precision, so the slope counts a little less
+    assert 0.6 * expected < test.excess < 1.2 * expected
+    assert not test.suffices
+
+
+def test_a_significant_difference_need_not_be_relevant():
+    simulation = EchelleSimulation(seed=1).with_color_drift(0.001)
+    test = one_level_test(order_levels(simulation))
+    assert test.p_value < 1e-6
+    assert test.excess < 1e-3
+    assert test.suffices
+
+
+def test_chi_square_is_that_of_a_fit_of_all_numbers_at_once():
+    table = order_levels(SMALL.with_color_drift(0.025))
+    values = np.log(table["order_level"].value)
+    sigmas = (table["order_level_uncertainty"] / table["order_level"]).value
+    frame, order = (index.ravel() for index in np.indices(values.shape))
+    design = np.hstack([frame[:, None] == np.arange(5), order[:, None] == np.arange(5)])
+    scaled = design / sigmas.reshape(-1, 1)
+    target = (values / sigmas).ravel()
+    fit = np.linalg.lstsq(scaled, target, rcond=None)[0]
+    expected = ((target - scaled @ fit) ** 2).sum()
+    np.testing.assert_allclose(one_level_test(table).chi2, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_frames, n_orders", [(1, 3), (4, 1), (1, 1)])
+def test_nothing_to_compare(n_frames, n_orders):
+    simulation = EchelleSimulation(shape=(128, 128), n_orders=n_orders)
+    table = order_levels(simulation, n_frames)
+    assert table["order_level"].shape == (n_frames, n_orders)
+    assert (table["order_level"] > 0 * u.adu).all()
+    test = one_level_test(table)
+    assert test.dof == 0 and np.isnan(test.p_value) and test.suffices
+
+
+def test_levels_without_those_of_the_orders(small_frames):
+    table = measure_exposure_levels(small_frames, SMALL.truth.orders)
+    with pytest.raises(ValueError, match="no column order_level; measure them with per_order=True"):
+        one_level_test(table)

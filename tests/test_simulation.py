@@ -241,6 +241,23 @@ def test_drift_is_a_plane_of_given_amplitude_and_inner_order_mean_one(sim):
     assert np.all(sim.truth.drift(2) == 1)
 
 
+def test_colour_drift_is_a_level_of_each_order(sim):
+    colored = sim.with_color_drift(0.05)
+    color, orders = colored.truth.color(5), sim.truth.orders
+    np.testing.assert_allclose(color[:, orders.inner_mask(10)].mean(axis=1), 1, atol=1e-12)
+    order_map = orders.order_map()
+    levels = np.array([color[:, order_map == m].mean(axis=1) for m in orders.order_numbers]).T
+    for m in orders.order_numbers:
+        assert (np.ptp(color[:, order_map == m], axis=1) == 0).all()
+    np.testing.assert_allclose(np.diff(levels, n=2, axis=1), 0, atol=1e-12)
+    slopes = (levels[:, -1] - levels[:, 0]) / 2
+    assert (np.abs(slopes) < 0.05).all() and len(set(slopes)) == 5
+    frames = colored.without_noise().flats(5)
+    plain = sim.without_noise().flats(5)
+    np.testing.assert_allclose(images(frames), images(plain) * color, rtol=1e-6)
+    assert np.all(sim.truth.color(2) == 1)
+
+
 # ------------------------------------------------- each layer changes what it should, no more
 
 
@@ -491,6 +508,7 @@ def test_bad_parameters_are_named(name, value):
         ("with_noise", (), {"read_noise": -1.0}, "read_noise"),
         ("with_level_spread", (1.0,), {}, "level_spread"),
         ("with_drift", (-0.1,), {}, "drift"),
+        ("with_color_drift", (-0.1,), {}, "color_drift"),
         ("with_scattered_light", (-0.1,), {}, "scattered_light"),
         ("with_dust", (-1,), {}, "n"),
         ("with_dust", (1,), {"radius": -1.0}, "radius"),

@@ -174,8 +174,12 @@ def test_every_executor_source_and_memory_limit_gives_the_same_bits(
 
 @pytest.mark.parametrize("name", EXECUTORS)
 @pytest.mark.parametrize("source", ["mef.gz", "memory"])
-def test_two_passes_give_the_same_bits_on_every_executor(sources, executors, name, source):
+@pytest.mark.parametrize("per_order", [False, True])
+def test_two_passes_give_the_same_bits_on_every_executor(
+    sources, executors, name, source, per_order
+):
     arguments = {"sigma_clip": True, "sigma_clip_high_thresh": 5, "diagnostics": True}
+    arguments["per_order"] = per_order
     once = two_pass_flat_combine(sources[source], ORDERS, **arguments)
     found = two_pass_flat_combine(
         sources[source], ORDERS, executor=executors(name), mem_limit=1e5, **arguments
