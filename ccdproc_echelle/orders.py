@@ -20,6 +20,9 @@ __all__ = ["EchelleOrderTable"]
 
 _CURVES = ("center", "lower", "upper")
 
+# Ranges of dispersion pixels: each is a pair of columns, ``_min`` and ``_max``.
+_RANGES = ("pixel", "lower_measured", "upper_measured")
+
 # A range that ends on a pixel's border must still end there after binning and unbinning.
 _ROUNDING = 1e-6
 
@@ -45,7 +48,9 @@ class EchelleOrderTable:
         Columns ``order`` (integer, unique, not 0), ``pixel_min`` and ``pixel_max`` (valid range,
         pixel), ``center`` (Chebyshev coefficients, pixel, shape ``(n_orders, degree + 1)``) and
         optionally ``lower`` and ``upper`` (likewise), ``center_rms``, ``lower_rms``, ``upper_rms``
-        (fit residuals, pixel) and any other. ``table.meta`` holds ``shape`` (rows, columns of the
+        (fit residuals, pixel), ``lower_measured_min``, ``lower_measured_max`` and likewise for
+        ``upper`` (first and last dispersion pixel at which the edge was measured, NaN if nowhere)
+        and any other. ``table.meta`` holds ``shape`` (rows, columns of the
         detector; `None` if unknown) and ``dispersion_axis`` (NumPy axis along which the orders
         run: 1 along image rows, 0 along columns).
 
@@ -455,7 +460,14 @@ class EchelleOrderTable:
         return u.Quantity(self._table[name], u.pix).value
 
     def _pixel_range(self) -> np.ndarray:
-        ends = (u.Quantity(self._table[name], u.pix).value for name in ("pixel_min", "pixel_max"))
+        return self._range("pixel")
+
+    def _ranges(self) -> list[str]:
+        columns = self._table.colnames
+        return [name for name in _RANGES if {f"{name}_min", f"{name}_max"} <= set(columns)]
+
+    def _range(self, name: str) -> np.ndarray:
+        ends = (u.Quantity(self._table[f"{name}_{end}"], u.pix).value for end in ("min", "max"))
         return np.stack(list(ends), axis=1)
 
     def _known_shape(self) -> tuple[int, int]:
@@ -908,7 +920,8 @@ class EchelleOrderTable:
         last = self._known_shape()[axis] - 1
         table = self.table
         if axis == self.dispersion_axis:
-            table["pixel_min"], table["pixel_max"] = (last - self._pixel_range()[:, ::-1]).T * u.pix
+            for name in self._ranges():
+                _set_range(table, name, last - self._range(name)[:, ::-1])
             for name in self._curves():
                 table[name][:, 1::2] *= -1  # odd Chebyshev polynomials are odd functions
             return type(self)(table)
@@ -935,14 +948,13 @@ class EchelleOrderTable:
             table[name] = coefficients * u.pix
             if f"{name}_rms" in table.colnames:
                 table[f"{name}_rms"] = table[f"{name}_rms"] * factor
-        table["pixel_min"], table["pixel_max"] = (
-            dispersion[0] * self._pixel_range() + dispersion[1]
-        ).T * u.pix
+        for name in self._ranges():
+            _set_range(table, name, dispersion[0] * self._range(name) + dispersion[1])
         table.meta["shape"] = shape
         return type(self)(table) if shape is None else type(self)(table)._trimmed()
 
     def _trimmed(self) -> "EchelleOrderTable":
-        """Valid ranges cut to the detector; orders that do not touch it dropped."""
+        """All ranges cut to the detector; orders that do not touch it dropped."""
         n_cross, n_pixels = self._raster_shape()
         old = self._pixel_range()
         new = np.clip(old, -0.5, n_pixels - 0.5)
@@ -957,7 +969,8 @@ class EchelleOrderTable:
                 row if np.array_equal(a, b) or not kept else _rescaled(row, a, b)
                 for row, a, b, kept in zip(self._coefficients(name), old, new, keep, strict=True)
             ]) * u.pix
-        table["pixel_min"], table["pixel_max"] = new.T * u.pix
+        for name in self._ranges():
+            _set_range(table, name, _overlap(self._range(name), new))
         return type(self)(table[keep])
 
 
@@ -1013,6 +1026,20 @@ def _with_edges_swapped(table: QTable) -> QTable:
         swapped = other.get(edge, edge) + underscore + rest
         names.append(swapped if swapped in table.colnames else name)
     return QTable([table[name] for name in names], names=table.colnames, meta=table.meta)
+
+
+# ---------------------------------------------------------------------- ranges
+
+
+def _set_range(table: QTable, name: str, ends: np.ndarray) -> None:
+    table[f"{name}_min"], table[f"{name}_max"] = ends.T * u.pix
+
+
+def _overlap(ranges: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """The part of each range, (n_orders, 2), within the limits of its row; NaN if there is none."""
+    low, high = limits[:, :1], limits[:, 1:]
+    apart = (ranges[:, 1:] < low) | (ranges[:, :1] > high)
+    return np.where(apart, np.nan, np.clip(ranges, low, high))
 
 
 # ---------------------------------------------------------------------- curves

@@ -17,8 +17,8 @@ from scipy.ndimage import (
 from scipy.signal import find_peaks
 
 from ccdproc_echelle.clipping import _median
-from ccdproc_echelle.edges import _as_rasters
 from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.slices import as_rasters
 
 __all__ = ["trace_orders"]
 
@@ -128,7 +128,7 @@ def trace_orders(
     [15. 40.]
     """
     _check_options(dispersion_axis, first_order, degree, slice_width, min_signal_to_noise)
-    raster, _ = _as_rasters(flat, 0)
+    raster, _ = as_rasters(flat, 0)
     if min(raster.shape) < 20:
         raise ValueError(f"flat has shape {raster.shape}, expected at least 20 pixels each way")
     if dispersion_axis is None:

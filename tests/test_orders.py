@@ -345,6 +345,104 @@ def test_flipped_swaps_what_is_known_of_the_edges():
     assert (across["lowermost"] == 5).all()
 
 
+def with_measured_ranges(orders, seed):
+    """The order table with edges measured in random ranges; some at one pixel, some nowhere."""
+    rng = np.random.default_rng(seed)
+    table = orders.table
+    n_pixels = orders.shape[orders.dispersion_axis]
+    for edge in ("lower", "upper"):
+        ends = np.sort(rng.integers(0, n_pixels, (len(orders), 2)), axis=1) + [-0.3, 0.3]
+        ends[rng.random(len(orders)) < 0.2] = np.nan
+        ends = np.clip(ends, table["pixel_min"][:, None].value, table["pixel_max"][:, None].value)
+        table[f"{edge}_measured_min"], table[f"{edge}_measured_max"] = ends.T * u.pix
+    return EchelleOrderTable(table)
+
+
+def measured_at(orders, edge, pixels):
+    """At which pixels an edge was measured: the set of (order number, pixel's index)."""
+    table = orders.table
+    ends = zip(*(table[f"{edge}_measured_{end}"].value for end in ("min", "max")), strict=True)
+    return {
+        (number, index)
+        for number, (first, last) in zip(orders.order_numbers.tolist(), ends, strict=True)
+        for index, pixel in enumerate(pixels)
+        if first <= pixel <= last
+    }
+
+
+@given(curves, st.integers(0, 10**6))
+def test_measured_ranges_are_flipped(truth, seed):
+    orders = with_measured_ranges(truth.table(), seed)
+    pixels = np.arange(orders.shape[truth.axis])
+    along, across = orders.flipped(truth.axis), orders.flipped(1 - truth.axis)
+    for edge, other in (("lower", "upper"), ("upper", "lower")):
+        expected = measured_at(orders, edge, pixels)
+        assert measured_at(along, edge, pixels[::-1]) == expected
+        assert measured_at(across, other, pixels) == expected
+        assert measured_at(orders.transposed(), edge, pixels) == expected
+
+
+@given(curves, st.integers(0, 10**6), st.data())
+def test_measured_ranges_are_cropped(truth, seed, data):
+    orders = with_measured_ranges(truth.table(), seed)
+    n_pixels = orders.shape[truth.axis]
+    start = data.draw(st.integers(0, n_pixels - 2))
+    stop = data.draw(st.integers(start + 1, n_pixels))
+    slices = [slice(None)] * 2
+    slices[truth.axis] = slice(start, stop)
+    try:
+        cropped = orders.cropped(tuple(slices))
+    except ValueError:
+        return  # none is left
+    kept = orders.select(cropped.order_numbers)
+    for edge in ("lower", "upper"):
+        found = measured_at(cropped, edge, np.arange(-n_pixels, 2 * n_pixels))
+        inside = measured_at(kept, edge, np.arange(start, stop))
+        assert found == {(number, index + n_pixels) for number, index in inside}
+
+
+@given(curves, st.integers(0, 10**6), st.integers(2, 3))
+def test_measured_ranges_are_rebinned(truth, seed, factor):
+    orders = with_measured_ranges(truth.table(), seed)
+    binned = orders.rebinned(factor)
+    kept = orders.select(binned.order_numbers)
+    pixels = np.arange(binned.shape[truth.axis])
+    before = (pixels + 0.5) * factor - 0.5  # their centres on the detector that is not binned
+    for edge in ("lower", "upper"):
+        assert measured_at(binned, edge, pixels) == measured_at(kept, edge, before)
+        back = binned.rebinned(1 / factor)
+        whole = np.arange(len(pixels) * factor)  # the last pixels may not fill a new one
+        assert measured_at(back, edge, whole) == measured_at(kept, edge, whole)
+
+
+@given(curves, st.integers(1, 3), st.integers(1, 3))
+def test_residuals_are_rebinned_across_the_dispersion(truth, f_rows, f_columns):
+    table = truth.table().table
+    table["center_rms"], table["lower_rms"], table["upper_rms"] = [0.3, 0.6, np.nan] * u.pix
+    orders = EchelleOrderTable(table)
+    across = (f_columns, f_rows)[truth.axis]
+    for changed, factor in (
+        (orders.rebinned((f_rows, f_columns)), across),
+        (orders.flipped(truth.axis), 1),
+        (orders.transposed(), 1),
+    ):
+        for name, rms in (("center_rms", 0.3), ("lower_rms", 0.6), ("upper_rms", np.nan)):
+            assert_allclose(changed.table[name].value, rms / factor)
+
+
+@given(curves, st.integers(0, 10**6), st.integers(-4, 4))
+def test_measured_ranges_stay_when_orders_are_shifted(truth, seed, delta):
+    orders = with_measured_ranges(truth.table(), seed)
+    try:
+        shifted = orders.shifted(delta)
+    except ValueError:
+        return  # none is left
+    kept = orders.select(shifted.order_numbers)
+    pixels = np.arange(orders.shape[truth.axis])
+    for edge in ("lower", "upper"):
+        assert measured_at(shifted, edge, pixels) == measured_at(kept, edge, pixels)
+
+
 @pytest.mark.parametrize("axis", [2, -1, None, True])
 def test_flipped_needs_an_axis(axis):
     with pytest.raises(ValueError, match="axis is .*, expected 0"):

@@ -1,0 +1,189 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Cross-dispersion slices that follow the curved orders of a flat.
+
+The light of some neighbouring dispersion pixels is resampled along the order centre, so that the
+order stands upright, and combined by the median. Each slice thus shows one order and what is beside
+it, with little noise; the standard deviation of that noise is known, and so is how much the
+resampling has blurred the slice.
+
+Once `as_rasters` has taken the frame apart these are pure arrays, with the cross-dispersion along
+the last axis and NaN where there is no light.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from astropy.nddata import StdDevUncertainty
+from scipy.special import ndtri
+
+__all__ = [
+    "Slices",
+    "as_rasters",
+    "bridged",
+    "extract_slices",
+    "finite_median",
+    "row_medians",
+    "slice_columns",
+    "slice_lengths",
+    "take",
+    "widened",
+]
+
+
+class Slices(NamedTuple):
+    """Cross-dispersion slices, one for each order and place along the dispersion."""
+
+    profiles: np.ndarray  # light, (n_orders, n_slices, n_samples), NaN where there is none
+    noise: np.ndarray  # its standard deviation, likewise
+    smear: np.ndarray  # variance that the resampling added to the blur, (n_orders, n_slices)
+    origins: np.ndarray  # cross-dispersion position of the first sample, (n_orders, n_slices)
+
+
+def as_rasters(flat, dispersion_axis: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Data and noise with the cross-dispersion along the last axis, NaN where not usable."""
+    if isinstance(flat, np.ma.MaskedArray):
+        flat = flat.filled(np.nan) if flat.dtype.kind == "f" else flat.astype(float).filled(np.nan)
+    bare = isinstance(flat, np.ndarray) or not hasattr(flat, "data")
+    data = np.array(flat if bare else flat.data, dtype=float)
+    if data.ndim != 2:
+        raise ValueError(f"flat has {data.ndim} dimensions, expected an image with 2")
+    mask = None if bare else getattr(flat, "mask", None)
+    uncertainty = None if bare else getattr(flat, "uncertainty", None)
+    data[~np.isfinite(data) | (False if mask is None else np.asarray(mask, dtype=bool))] = np.nan
+    noise = None
+    if uncertainty is not None and uncertainty.uncertainty_type != "unknown":
+        noise = uncertainty.represent_as(StdDevUncertainty).array
+    rasters = (a if a is None or dispersion_axis == 0 else a.T for a in (data, noise))
+    return tuple(None if a is None else np.ascontiguousarray(a, dtype=float) for a in rasters)
+
+
+def slice_lengths(centers: np.ndarray, slice_length: float | None) -> np.ndarray:
+    """Cross-dispersion extent of the slices of each order."""
+    if slice_length is not None:
+        return np.full(len(centers), float(slice_length))
+    if len(centers) == 1:
+        raise ValueError(
+            "slice_length is needed: the order table has a single order, so there is no distance "
+            "between orders to take it from"
+        )
+    typical = np.array([np.median(center[np.isfinite(center)]) for center in centers])
+    rank = np.argsort(typical)
+    steps = np.diff(typical[rank])
+    spacing = np.empty(len(centers))
+    spacing[rank] = 0.5 * (np.append(steps[0], steps) + np.append(steps, steps[-1]))
+    return np.maximum(1.5 * spacing, 4.0)
+
+
+def slice_columns(n_pixels: int, slice_width: int | None, degree: int) -> np.ndarray:
+    """Dispersion pixels of each slice, shape (n_slices, slice_width)."""
+    if slice_width is None:
+        slice_width = np.clip(n_pixels // 100, 5, 25)
+        slice_width = max(1, min(slice_width, n_pixels // (4 * (degree + 1))))
+    slice_width = min(slice_width, n_pixels)
+    n_slices = n_pixels // slice_width
+    first = (n_pixels - n_slices * slice_width) // 2
+    return first + np.arange(n_slices * slice_width).reshape(n_slices, slice_width)
+
+
+def widened(columns: np.ndarray, factor: int, n_pixels: int) -> np.ndarray:
+    """Slices around the same pixels, wider by a factor; less so near the end of the detector."""
+    extra = (factor - 1) * columns.shape[1] // 2
+    room = np.minimum(columns[:, 0], n_pixels - 1 - columns[:, -1])[:, None]
+    offsets = np.arange(-extra, columns.shape[1] + extra)
+    wide = columns[:, :1] + offsets
+    outside = (offsets < -room) | (offsets >= columns.shape[1] + room)
+    return np.where(outside, -1, wide)
+
+
+def extract_slices(raster, noise, centers, pixels, columns, reach) -> Slices:
+    """The slices about some dispersion pixels, as far as ``reach`` on either side."""
+    n_samples = 2 * reach + 1
+    variance = None if noise is None else noise**2
+    slices = []
+    for center in centers:
+        middle = np.interp(pixels, np.arange(len(center)), center)
+        origin = np.rint(middle) - reach
+        traces = np.where(columns >= 0, center[columns], np.nan)
+        starts = origin[:, None] + np.round(traces - middle[:, None], 3)
+        profile, sigma = _median_and_noise(_resample(raster, columns, starts, n_samples))
+        if variance is not None:
+            sigma = _noise_of_median(_resample(variance, columns, starts, n_samples))
+        used = np.isfinite(starts)
+        fraction = np.where(used, starts - np.floor(starts), 0)
+        smear = (fraction * (1 - fraction)).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
+        slices.append((profile, sigma, smear, origin))
+    return Slices(*(np.array(parts) for parts in zip(*slices, strict=True)))
+
+
+def _resample(raster, columns, starts, n_samples: int) -> np.ndarray:
+    """
+    Values at ``starts + 0, 1, 2 ...``, linear between pixels.
+
+    Shape (n_slices, n_samples, slice_width).
+    """
+    n_cross = raster.shape[1]
+    whole = np.floor(np.nan_to_num(starts, nan=-1e9))
+    fraction = (starts - whole)[..., None]
+    rows = whole[..., None].astype(int) + np.arange(n_samples + 1)
+    outside = (rows < 0) | (rows >= n_cross)
+    values = raster[columns[..., None], np.where(outside, 0, rows)]
+    values[outside] = np.nan
+    here, above = values[..., :-1], values[..., 1:]
+    values = np.where(fraction == 0, here, (1 - fraction) * here + fraction * above)
+    return values.swapaxes(1, 2)
+
+
+def _median_and_noise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median along the last axis, and its standard deviation from the quartiles."""
+    median, ranked, count = finite_median(values)
+    last = np.maximum(count - 1, 0)
+    spread = take(ranked, last - last // 4) - take(ranked, last // 4)
+    expected = -2 * ndtri((last // 4 + 0.625) / (last + 1.25))  # of normal values, by rank
+    spread = spread / np.maximum(expected, 0.1)
+    return median, spread * _noise_reduction(count)
+
+
+def _noise_of_median(variances: np.ndarray) -> np.ndarray:
+    """Standard deviation of the median along the last axis."""
+    usable = np.isfinite(variances)
+    count = np.maximum(usable.sum(axis=-1), 1)
+    mean = np.where(usable, variances, 0).sum(axis=-1) / count
+    return _noise_reduction(count) * np.sqrt(mean)
+
+
+def _noise_reduction(count: np.ndarray) -> np.ndarray:
+    """Standard deviation of the median of normal values, relative to that of one value."""
+    return np.sqrt(np.pi / 2 / (np.maximum(count, 1) + np.pi / 2 - 1))
+
+
+# ---------------------------------------------------------------------- arrays with gaps
+
+
+def finite_median(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Median along the last axis without NaN, the sorted values, and how many are no NaN."""
+    ranked = np.sort(values, axis=-1)
+    count = np.isfinite(ranked).sum(axis=-1)
+    low = take(ranked, np.maximum(count - 1, 0) // 2)
+    high = take(ranked, np.minimum(count // 2, values.shape[-1] - 1))
+    return np.where(count > 0, 0.5 * (low + high), np.nan), ranked, count
+
+
+def row_medians(values: np.ndarray) -> np.ndarray:
+    """Median of the finite values of each row; NaN where there are none."""
+    return finite_median(values)[0]
+
+
+def bridged(values: np.ndarray) -> np.ndarray:
+    """NaN replaced, along the last axis, by linear interpolation; rows of NaN stay."""
+    values = values.copy()
+    places = np.arange(values.shape[-1])
+    for row in values.reshape(-1, len(places)):
+        known = np.isfinite(row)
+        if known.any():
+            row[~known] = np.interp(places[~known], places[known], row[known])
+    return values
+
+
+def take(profiles: np.ndarray, index: np.ndarray) -> np.ndarray:
+    return np.take_along_axis(profiles, index[..., None], axis=-1)[..., 0]
