@@ -14,6 +14,9 @@ collect_ignore_glob = ["docs/*.py"]
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+# Tests that run side by side would fight for the cores. For the workers, which start after this.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # The same examples in every run; `pytest --hypothesis-profile=explore` looks for new ones.
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=1000)

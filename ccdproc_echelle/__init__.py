@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Master flats for echelle spectrographs: an extension of ccdproc."""
 
+from ccdproc_echelle.background import fit_scattered_light, subtract_scattered_light
 from ccdproc_echelle.combine import combine_frames, two_pass_flat_combine
 from ccdproc_echelle.edges import (
     detect_order_edges,
@@ -13,7 +14,12 @@ from ccdproc_echelle.flexure import frame_shift, measure_shift, recentre
 from ccdproc_echelle.levels import inner_order_scale, measure_exposure_levels, one_level_test
 from ccdproc_echelle.master import MasterFlat, make_master_flat
 from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.response import mask_low_sensitivity
+from ccdproc_echelle.response import (
+    NormalizedFlat,
+    find_bad_response,
+    mask_low_sensitivity,
+    normalize_flat,
+)
 from ccdproc_echelle.stitching import stitch_flats
 from ccdproc_echelle.tracing import trace_orders
 
@@ -26,9 +32,12 @@ __all__ = [
     "EchelleOrderTable",
     "FlatFlag",
     "MasterFlat",
+    "NormalizedFlat",
     "combine_frames",
     "detect_order_edges",
+    "find_bad_response",
     "fit_order_edges",
+    "fit_scattered_light",
     "frame_shift",
     "inner_order_scale",
     "make_master_flat",
@@ -37,9 +46,11 @@ __all__ = [
     "measure_exposure_levels",
     "measure_order_edges",
     "measure_shift",
+    "normalize_flat",
     "one_level_test",
     "recentre",
     "stitch_flats",
+    "subtract_scattered_light",
     "trace_orders",
     "two_pass_flat_combine",
 ]

@@ -12,19 +12,31 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import QTable
+from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import FITSFixedWarning
 
+from ccdproc_echelle.background import has_interorder_pixels, subtract_scattered_light
 from ccdproc_echelle.combine import CombineSettings, combine_frames, combine_with_levels
 from ccdproc_echelle.detrending import detrend
 from ccdproc_echelle.edges import detect_order_edges, mask_interorder, poorly_measured
 from ccdproc_echelle.files import replacing
-from ccdproc_echelle.flags import FlatFlag, flag_cards
-from ccdproc_echelle.frames import open_frames, uncertainty_array, variance_array
+from ccdproc_echelle.flags import UNUSABLE, FlatFlag, flag_cards
+from ccdproc_echelle.flexure import measure_shift
+from ccdproc_echelle.frames import (
+    Frame,
+    MemoryFrame,
+    open_frames,
+    uncertainty_array,
+    variance_array,
+)
 from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.response import mask_low_sensitivity
+from ccdproc_echelle.response import find_bad_response
 from ccdproc_echelle.tracing import trace_orders
 
 __all__ = ["MasterFlat", "make_master_flat"]
+
+# Order centres further off than this, in pixel, are put in place.
+_TOLERATED_SHIFT = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +129,14 @@ def make_master_flat(
     dark: Any = None,
     gain: float | u.Quantity | None = None,
     read_noise: float | u.Quantity | None = None,
+    saturation: float | u.Quantity | None = None,
+    scattered_light: str | None = "frames",
+    per_order: bool = False,
     window: float = 10,
     n_passes: int = 2,
     edge_keywords: Mapping[str, Any] | None = None,
     sensitivity_keywords: Mapping[str, Any] | None = None,
-    interorder: bool = False,
+    mask_flags: FlatFlag = UNUSABLE,
     sigma_clip: bool = True,
     sigma_clip_low_thresh: float = 5,
     sigma_clip_high_thresh: float = 5,
@@ -130,16 +145,18 @@ def make_master_flat(
     """
     Make a master flat from raw flats: the SOXS recipe from start to end.
 
-    Bias and dark are subtracted, orders traced if they are not given, the flats combined in two
-    passes, the order edges found, the inter-order area set to 1, and low-sensitivity pixels masked.
+    Bias and dark are subtracted, the orders traced if they are not given, the scattered light
+    subtracted, the flats combined in two passes, the order edges found, dead, hot and
+    low-sensitivity pixels flagged, and the inter-order area set to 1.
 
     Parameters
     ----------
     img_list : list, str or `ccdproc.ImageFileCollection`
         Raw flats, as for `ccdproc.combine`.
     orders : `EchelleOrderTable`, optional
-        The order centres; edges it has are replaced by those of the flat. Default: the orders
-        that `trace_orders` finds in the median of the flats, numbered from 1.
+        The order centres; edges it has are replaced by those of the flat, and a table that is
+        off by a pixel or more is shifted. Default: the orders that `trace_orders` finds,
+        numbered from 1.
     bias, dark : as ``img_list``, optional
         Bias and dark frames. Lamp-off frames are darks. The series nearest in time to each flat
         is taken; see `~ccdproc_echelle.detrending.detrend`.
@@ -148,15 +165,22 @@ def make_master_flat(
     read_noise : float or `~astropy.units.Quantity`, optional
         Read noise in electrons. With ``gain``, it makes the uncertainty of the flats. Without,
         the flats keep theirs; if they have none, the scatter of the frames is taken.
+    saturation : float or `~astropy.units.Quantity`, optional
+        Raw values of this and above do not enter anything.
+    scattered_light : {"frames", "master"} or None, optional
+        Whether the scattered light is subtracted from each frame, before its level is measured,
+        or from the master, or not at all. Where the orders leave no room to measure it, none is.
+    per_order : bool, optional
+        Whether each order of a frame is scaled by a level of its own.
     window, n_passes
         As `two_pass_flat_combine`.
     edge_keywords : dict, optional
         Keywords of `detect_order_edges`.
     sensitivity_keywords : dict, optional
         Keywords of `mask_low_sensitivity`.
-    interorder : bool, optional
-        Whether the inter-order area is masked. Without, it is 1 with no uncertainty and
-        flagged, and science frames keep their background there.
+    mask_flags : `FlatFlag`, optional
+        Pixels with one of these flags are masked. The inter-order area is 1 with no uncertainty;
+        unless it is masked, science frames keep their background there.
     sigma_clip, sigma_clip_low_thresh, sigma_clip_high_thresh
         As `ccdproc.combine`, but on by default.
     **keywords
@@ -195,28 +219,80 @@ def make_master_flat(
     )
     settings, reading = CombineSettings.from_keywords(keywords | clipping)
     raw = open_frames(img_list, **reading)
-    # Asked for their errors, before any frame is read.
-    settings.weights_of(raw)
-    if orders is not None:
-        orders = orders.on_detector(raw[0].shape)
-        orders.inner_mask(window)
-    flats, shared, _ = detrend(
+    _check_options(raw, orders, settings, window, scattered_light)
+    flats, shared, saturated = detrend(
         raw,
         bias=[] if bias is None else open_frames(bias, **reading),
         dark=[] if dark is None else open_frames(dark, **reading),
         gain=gain,
         read_noise=read_noise,
+        saturation=saturation,
     )
-    if orders is None:
-        orders = trace_orders(combine_frames([f.ccddata() for f in flats], method="median"))
-    flat, levels, _ = combine_with_levels(flats, orders, settings, window=window, n_passes=n_passes)
+    typical = combine_frames([frame.ccddata() for frame in flats], method="median")
+    orders = trace_orders(typical) if orders is None else _in_place(orders, typical)
+    if scattered_light == "frames":
+        flats = _without_scattered_light(flats, orders, typical)
+    flat, levels, _ = combine_with_levels(
+        flats, orders, settings, window=window, n_passes=n_passes, per_order=per_order
+    )
     flat = _with_shared_noise(flat, shared, levels, settings.weights)
-    no_data = flat.mask
     orders = detect_order_edges(flat, orders, **(edge_keywords or {}))
-    flat = mask_low_sensitivity(flat, orders, **(sensitivity_keywords or {}))
-    low = flat.mask & ~no_data
-    flat = mask_interorder(flat, orders, mask=interorder)
-    return MasterFlat(flat, orders, levels, _flags(orders, low, no_data))
+    if scattered_light == "master":
+        flat = _normalized(subtract_scattered_light(flat, orders), orders.inner_mask(window))
+    bad = find_bad_response(flat, orders, **(sensitivity_keywords or {}))
+    flags = _flags(flats, flat, orders, bad, saturated)
+    flat = mask_interorder(flat, orders, mask=False)
+    flat.mask = (flags & mask_flags) > 0
+    return MasterFlat(flat, orders, levels, flags)
+
+
+def _check_options(frames, orders, settings, window, scattered_light) -> None:
+    """Refuse what cannot be done before any frame is read."""
+    if scattered_light not in ("frames", "master", None):
+        raise ValueError(
+            f"scattered_light is {scattered_light!r}, expected 'frames', 'master' or None"
+        )
+    settings.weights_of(frames)
+    if orders is not None:
+        orders.on_detector(frames[0].shape).inner_mask(window)
+
+
+def _in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
+    """The order table where the orders are on this flat."""
+    orders = orders.on_detector(flat.shape)
+    try:
+        shift = measure_shift(flat, orders).shift
+    except ValueError as error:
+        _warn(f"whether the order centres are in place could not be found: {error}")
+        return orders
+    if abs(shift) < _TOLERATED_SHIFT:
+        return orders
+    _warn(f"the orders are {shift:+.2f} pixels off the order table, which is shifted")
+    return orders.shifted(shift)
+
+
+def _without_scattered_light(flats, orders, typical) -> list[Frame]:
+    """Each flat less its scattered light, where there is room between the orders to measure it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyUserWarning)  # the master will say the same
+        orders = detect_order_edges(typical, orders)
+    if not has_interorder_pixels(orders):
+        _warn("no room between the orders: the scattered light is not subtracted")
+        return flats
+    return [_less_scattered_light(frame, orders) for frame in flats]
+
+
+def _less_scattered_light(frame: Frame, orders: EchelleOrderTable) -> Frame:
+    try:
+        return MemoryFrame(subtract_scattered_light(frame.ccddata(), orders), frame.name)
+    except ValueError as error:
+        raise ValueError(f"scattered light of {frame.name}: {error}") from error
+
+
+def _normalized(flat: CCDData, inner: np.ndarray) -> CCDData:
+    """With mean 1 over the good inner-order pixels."""
+    mean = np.mean(flat.data[inner & ~flat.mask], dtype=float)
+    return flat.divide(mean * u.dimensionless_unscaled, handle_meta="first_found")
 
 
 def _with_shared_noise(flat, shared, levels, weights) -> CCDData:
@@ -233,15 +309,46 @@ def _with_shared_noise(flat, shared, levels, weights) -> CCDData:
     return result
 
 
-def _flags(orders: EchelleOrderTable, low: np.ndarray, no_data: np.ndarray) -> np.ndarray:
-    flags = np.zeros(orders.shape, dtype=np.int16)
-    order_map = orders.order_map()
-    flags[order_map == 0] |= FlatFlag.INTERORDER
-    flags[low] |= FlatFlag.LOW_SENSITIVITY
-    flags[no_data] |= FlatFlag.NO_DATA
-    uncertain = orders.order_numbers[poorly_measured(orders)]
-    flags[np.isin(order_map, uncertain)] |= FlatFlag.EXTRAPOLATED_EDGE
+def _flags(flats, flat, orders, bad, saturated) -> np.ndarray:
+    """The flags of each pixel; ``flat.mask`` still says where no frame was left."""
+    bad_in_all = np.all([~frame.section(slice(None)).good for frame in flats], axis=0)
+    coverage = orders.coverage()
+    flags = np.zeros(flat.shape, dtype=np.int16)
+    for flag, where in (
+        (FlatFlag.INTERORDER, orders.interorder_mask()),
+        (FlatFlag.PARTLY_COVERED, (coverage > 0) & (coverage < 1)),
+        (FlatFlag.OVERLAP, orders.overlap_mask()),
+        (FlatFlag.EXTRAPOLATED_EDGE, _beyond_measured_edges(orders)),
+        (FlatFlag.LOW_SENSITIVITY, bad.low),
+        (FlatFlag.DEAD, bad.dead),
+        (FlatFlag.HOT, bad.hot),
+        (FlatFlag.NO_DATA, bad_in_all),
+        (FlatFlag.ALL_REJECTED, flat.mask & ~bad_in_all),
+        (FlatFlag.SATURATED, saturated),
+    ):
+        flags[where] |= flag
     return flags
+
+
+def _beyond_measured_edges(orders: EchelleOrderTable) -> np.ndarray:
+    """Pixels of an order beyond the range in which its edges were measured, or poorly were."""
+    table = orders.table
+    first = np.fmax(table["lower_measured_min"], table["upper_measured_min"]).value
+    last = np.fmin(table["lower_measured_max"], table["upper_measured_max"]).value
+    first[poorly_measured(orders)] = np.inf
+    order_map = orders.order_map()
+    pixels = np.arange(orders.shape[orders.dispersion_axis])
+    if orders.dispersion_axis == 0:
+        pixels = pixels[:, None]
+    beyond = np.zeros(orders.shape, dtype=bool)
+    for number, low, high in zip(orders.order_numbers, first, last, strict=True):
+        beyond |= (order_map == number) & ~((pixels >= low) & (pixels <= high))
+    return beyond
+
+
+def _warn(message: str) -> None:
+    """On behalf of who called `make_master_flat`."""
+    warnings.warn(message, AstropyUserWarning, stacklevel=4)
 
 
 # ---------------------------------------------------------------------- FITS extensions

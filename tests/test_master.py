@@ -11,6 +11,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import FITSFixedWarning
 
 from ccdproc_echelle import EchelleOrderTable, FlatFlag, MasterFlat, make_master_flat
+from ccdproc_echelle.flags import UNUSABLE
 from ccdproc_echelle.simulation import EchelleSimulation
 
 GAIN, READ_NOISE = 1.5, 4.0
@@ -140,8 +141,7 @@ def test_interorder_area_is_one_and_exact_and_flagged_but_not_masked(result):
 
 def test_flags_say_why_a_pixel_is_masked(result):
     _, master = result
-    reasons = FlatFlag.LOW_SENSITIVITY | FlatFlag.NO_DATA
-    np.testing.assert_array_equal((master.flags & int(reasons)) > 0, master.flat.mask)
+    np.testing.assert_array_equal((master.flags & int(UNUSABLE)) > 0, master.flat.mask)
     assert master.flags.dtype == np.int16
 
 
@@ -186,8 +186,8 @@ def test_noise_of_a_single_dark_is_in_the_uncertainty(seed):
 # ---------------------------------------------------------------------- options
 
 
-def test_interorder_true_masks_it(small_master):
-    master = reduced(interorder=True)
+def test_the_user_chooses_the_flags_that_are_masked(small_master):
+    master = reduced(mask_flags=UNUSABLE | FlatFlag.INTERORDER)
     between = master.orders.order_map() == 0
     np.testing.assert_array_equal(master.flat.mask, small_master.flat.mask | between)
     np.testing.assert_array_equal(master.flags, small_master.flags)
@@ -267,17 +267,17 @@ def test_weights_for_frames_or_for_pixels_agree():
     )
 
 
-def test_pixel_without_any_weight_has_no_data():
+def test_pixel_without_any_weight_is_rejected_in_all_frames():
     weights = np.ones((3, *SMALL.shape))
     row, column = np.argwhere(SMALL.truth.orders.inner_mask(4))[300]
     weights[:, row, column] = 0
     master = reduced(weights=weights)
-    assert master.flags[row, column] == FlatFlag.NO_DATA
+    assert master.flags[row, column] == FlatFlag.ALL_REJECTED
     assert master.flat.mask[row, column]
 
 
 def test_keywords_reach_edges_and_sensitivity():
-    master = reduced(edge_keywords={"threshold": 0.2}, sensitivity_keywords={"threshold": 0.01})
+    master = reduced(edge_keywords={"threshold": 0.2}, sensitivity_keywords={"dead": 0.01, "low": 0.01})
     usual = reduced()
     assert (np.nanmean(master.orders.lower() - usual.orders.lower(), axis=1) < -0.2).all()
     assert (np.nanmean(master.orders.upper() - usual.orders.upper(), axis=1) > 0.2).all()

@@ -6,7 +6,7 @@ from astropy.nddata import CCDData, StdDevUncertainty, UnknownUncertainty, Varia
 
 from ccdproc_echelle.edges import detect_order_edges
 from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.response import _local_median, mask_low_sensitivity
+from ccdproc_echelle.response import find_bad_response, mask_low_sensitivity, normalize_flat
 from ccdproc_echelle.simulation import EchelleSimulation
 
 N_FRAMES = 5
@@ -295,7 +295,7 @@ def test_orders_that_are_short_masked_or_without_middle():
     flat.mask[45:75] = True
     flat.data[20, 60] = flat.data[90, 60] = 0.1
     found = mask_low_sensitivity(flat, orders).mask & ~flat.mask
-    assert np.argwhere(found).tolist() == [[20, 60]]
+    assert np.argwhere(found).tolist() == [[20, 60], [90, 60]]
 
 
 # ------------------------------------------------------------------ a real flat
@@ -360,15 +360,84 @@ def test_input_of_the_wrong_type(damaged_flat):
         mask_low_sensitivity(unknown, orders)
 
 
-# ------------------------------------------------------------------ insides
+# ------------------------------------------------------------------ blaze, profile and response
 
 
-def test_local_median_is_the_median_of_each_label():
-    rng = np.random.default_rng(2)
-    values = rng.normal(size=500)
-    first, second = rng.integers(-3, 4, 500), rng.integers(0, 20, 500)
-    expected = [
-        np.median(values[(first == a) & (second == b)])
-        for a, b in zip(first, second, strict=True)
-    ]
-    np.testing.assert_allclose(_local_median(values, first, second), expected, rtol=1e-14)
+@pytest.fixture(scope="module")
+def parts(damaged_flat):
+    return normalize_flat(damaged_flat, DAMAGED.truth.orders)
+
+
+def test_product_of_the_parts_is_the_flat(damaged_flat, parts):
+    inside = DAMAGED.truth.orders.order_map() > 0
+    product = parts.blaze.data * parts.slit_profile.data * parts.pixel_response.data
+    np.testing.assert_allclose(product[inside], damaged_flat.data[inside], rtol=1e-12)
+    for part in (parts.blaze, parts.slit_profile, parts.pixel_response):
+        np.testing.assert_array_equal(part.mask, ~inside)
+        assert (part.data[~inside] == 1).all()
+
+
+def test_error_of_the_response_is_the_photon_noise(damaged_flat, parts):
+    good = good_pixels(DAMAGED)
+    error = (parts.pixel_response.data - DAMAGED.truth.pixel_response)[good]
+    expected = parts.blaze.data * parts.slit_profile.data
+    photon_noise = (damaged_flat.uncertainty.array / expected)[good]
+    assert np.sqrt(np.mean(error**2) / np.mean(photon_noise**2)) == pytest.approx(1, abs=0.05)
+    order_map = DAMAGED.truth.orders.order_map()[good]
+    pulls = error / parts.pixel_response.uncertainty.array[good]
+    for number in DAMAGED.truth.orders.order_numbers:
+        assert np.std(pulls[order_map == number]) == pytest.approx(1, abs=0.03)
+
+
+def test_blaze_is_the_true_one(parts):
+    ratio = parts.table["blaze"].value / DAMAGED.truth.blaze
+    ratio /= ratio.mean()
+    assert np.std(ratio) < 0.002
+
+
+def test_parts_of_the_transposed_flat(damaged_flat, parts):
+    turned = CCDData(damaged_flat.data.T.copy(), unit="adu")
+    turned.uncertainty = StdDevUncertainty(damaged_flat.uncertainty.array.T.copy())
+    other = normalize_flat(turned, DAMAGED.truth.orders.transposed())
+    np.testing.assert_allclose(other.pixel_response.data.T, parts.pixel_response.data)
+    assert other.blaze.unit == other.table["blaze"].unit == "adu"
+    assert other.pixel_response.unit == ""
+
+
+def test_masked_pixels_are_masked_in_the_response_alone(damaged_flat):
+    flat = damaged_flat.copy()
+    inside = DAMAGED.truth.orders.order_map() > 0
+    flat.mask = np.random.default_rng(1).random(flat.shape) < 0.1
+    flat.data[flat.mask] = 1e30
+    parts = normalize_flat(flat, DAMAGED.truth.orders)
+    np.testing.assert_array_equal(parts.pixel_response.mask, flat.mask | ~inside)
+    np.testing.assert_array_equal(parts.blaze.mask, ~inside)
+    ratio = parts.table["blaze"].value / DAMAGED.truth.blaze
+    assert np.std(ratio / ratio.mean()) < 0.002
+
+
+def test_kinds_of_bad_pixels():
+    flat, orders = noiseless_flat(CLEAN), CLEAN.truth.orders
+    row = round(orders.center([300])[0, 0])
+    flat.data[row, 300:306] *= [0.1, 0.4, 0.7, 1.3, 1.8, 50]
+    bad = find_bad_response(flat, orders)
+    found = [np.argwhere(image)[:, 1].tolist() for image in bad]
+    assert found == [[300], [301], [304, 305]]
+
+
+@pytest.mark.parametrize("peak", [2000, 20, 2])
+def test_noise_makes_no_pixel_hot(peak):
+    simulation = EchelleSimulation(
+        shape=(512, 700), n_orders=6, peak=peak, brightness_ratio=12.5, seed=3
+    )
+    bad = find_bad_response(master_flat(simulation, 1), simulation.truth.orders)
+    assert bad.hot[good_pixels(simulation)].mean() < 1e-4
+
+
+@pytest.mark.parametrize(
+    "options", [{"dead": 0.6}, {"dead": 0}, {"low": 1}, {"hot": 1}, {"hot": np.nan}]
+)
+def test_thresholds_out_of_range(damaged_flat, options):
+    (name, value), = options.items()
+    with pytest.raises(ValueError, match=f"{name} is {value}"):
+        find_bad_response(damaged_flat, DAMAGED.truth.orders, **options)
