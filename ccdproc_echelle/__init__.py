@@ -14,6 +14,7 @@ from ccdproc_echelle.flexure import frame_shift, measure_shift, recentre
 from ccdproc_echelle.levels import inner_order_scale, measure_exposure_levels, one_level_test
 from ccdproc_echelle.master import MasterFlat, make_master_flat
 from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.quality import flat_quality, order_quality, with_limits
 from ccdproc_echelle.response import (
     NormalizedFlat,
     find_bad_response,
@@ -22,6 +23,7 @@ from ccdproc_echelle.response import (
 )
 from ccdproc_echelle.stitching import stitch_flats
 from ccdproc_echelle.tracing import trace_orders
+from ccdproc_echelle.vetting import accepted_frames, vet_frames, vet_setup
 
 try:
     from ccdproc_echelle._version import version as __version__
@@ -33,10 +35,12 @@ __all__ = [
     "FlatFlag",
     "MasterFlat",
     "NormalizedFlat",
+    "accepted_frames",
     "combine_frames",
     "detect_order_edges",
     "find_bad_response",
     "fit_order_edges",
+    "flat_quality",
     "fit_scattered_light",
     "frame_shift",
     "inner_order_scale",
@@ -48,9 +52,13 @@ __all__ = [
     "measure_shift",
     "normalize_flat",
     "one_level_test",
+    "order_quality",
     "recentre",
     "stitch_flats",
     "subtract_scattered_light",
     "trace_orders",
     "two_pass_flat_combine",
+    "vet_frames",
+    "vet_setup",
+    "with_limits",
 ]

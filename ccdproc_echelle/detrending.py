@@ -16,7 +16,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from ccdproc_echelle.combine import combine_frames
 from ccdproc_echelle.frames import Frame, MemoryFrame
 
-__all__ = ["Detrended", "SharedNoise", "detrend"]
+__all__ = ["Detrended", "SharedNoise", "detrend", "observation_time"]
 
 # Calibration frames less than this apart, in days, belong to one series.
 _SERIES_GAP = 0.5 / 24
@@ -80,13 +80,32 @@ class Detrended(NamedTuple):
         is not in it. Saturated pixels are masked.
     shared : `SharedNoise` or None
         The noise of bias and dark; `None` where it is not known.
-    saturated : bool array, shape (rows, columns)
-        Where at least one flat was saturated.
+    saturated : bool array, shape (n_flats, rows, columns)
+        Where each flat was saturated.
     """
 
     flats: list[Frame]
     shared: SharedNoise | None
     saturated: np.ndarray
+
+    def only(self, which: np.ndarray) -> "Detrended":
+        """
+        Some of the flats.
+
+        Parameters
+        ----------
+        which : bool array, shape (n_flats,)
+            True for those that are kept.
+
+        Returns
+        -------
+        `Detrended`
+        """
+        flats = [flat for flat, kept in zip(self.flats, which, strict=True) if kept]
+        shared = self.shared
+        if shared is not None:
+            shared = SharedNoise(shared.variances, shared.coefficients[which])
+        return Detrended(flats, shared, self.saturated[which])
 
 
 def detrend(
@@ -143,11 +162,10 @@ def detrend(
         _check_fit(kind, frames, flats[0])
     masters = _Masters(bias, dark, noise)
     detrended, subtracted = [], []
-    saturated = np.zeros(flats[0].shape, dtype=bool)
-    for frame in flats:
+    saturated = np.zeros((len(flats), *flats[0].shape), dtype=bool)
+    for frame, too_bright in zip(flats, saturated, strict=True):
         raw = frame.ccddata()
-        too_bright = raw.data >= limit
-        saturated |= too_bright
+        too_bright[:] = raw.data >= limit
         flat, coefficients = masters.subtracted_from(raw, frame.name, frame.dtype)
         if too_bright.any():
             flat.mask = too_bright if flat.mask is None else flat.mask | too_bright
@@ -289,7 +307,8 @@ class _Masters:
         frames = self._frames[kind]
         if not frames:
             return None
-        key = kind, _nearest([_time(frame.header) for frame in frames], _time(header))
+        times = [observation_time(frame.header) for frame in frames]
+        key = kind, _nearest(times, observation_time(header))
         if key not in self._made:
             nearest = [frames[i] for i in key[1]]
             _check_one_exposure_time(kind, nearest)
@@ -338,8 +357,20 @@ def _check_one_exposure_time(kind: str, frames: Sequence[CCDData]) -> None:
         )
 
 
-def _time(header: Any) -> float | None:
-    """Start of an exposure as MJD; `None` if it is not told."""
+def observation_time(header: Any) -> float | None:
+    """
+    Start of an exposure.
+
+    Parameters
+    ----------
+    header : dict-like
+        With ``MJD-OBS`` or ``DATE-OBS``.
+
+    Returns
+    -------
+    float or None
+        MJD; `None` if it is not told.
+    """
     for keyword in ("MJD-OBS", "DATE-OBS"):
         value = header.get(keyword)
         if value is not None:

@@ -33,8 +33,10 @@ __all__ = [
     "Frame",
     "MemoryFrame",
     "Section",
+    "check_alike",
     "check_keywords",
     "inverse_variance_weights",
+    "list_frames",
     "open_frames",
     "uncertainty_array",
     "uncompressed",
@@ -395,6 +397,29 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
     FileNotFoundError, OSError
         If a file is missing or not a readable FITS file.
     """
+    frames = list_frames(img_list, **reading)
+    check_alike(frames)
+    return frames
+
+
+def list_frames(img_list: Any, **reading: Any) -> list[Frame]:
+    """
+    `open_frames` for frames that may differ in shape and unit.
+
+    Parameters
+    ----------
+    img_list, **reading
+        As for `open_frames`.
+
+    Returns
+    -------
+    list of `Frame`
+
+    Raises
+    ------
+    ValueError, TypeError, OSError
+        As `open_frames`.
+    """
     check_keywords(reading, READING_KEYWORDS)
     frames = [
         MemoryFrame(item, f"frame {i}") if isinstance(item, CCDData) else
@@ -403,6 +428,23 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
     ]
     if not frames:
         raise ValueError("img_list holds no frames")
+    return frames
+
+
+def check_alike(frames: Sequence[Frame]) -> None:
+    """
+    Raise unless frames are alike in shape and unit.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        The frames.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
     first = frames[0]
     for frame in frames[1:]:
         for quality in ("shape", "unit"):
@@ -411,7 +453,6 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
                 raise ValueError(
                     f"{frame.name} has {quality} {found}, but {first.name} has {expected}"
                 )
-    return frames
 
 
 @contextmanager

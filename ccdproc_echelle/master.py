@@ -1,124 +1,47 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The whole recipe: raw flats in, master flat out; and the product it makes."""
+"""The whole recipe: raw flats in, master flat out."""
 
+import logging
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.io import fits
 from astropy.nddata import CCDData
-from astropy.table import QTable
+from astropy.table import QTable, vstack
 from astropy.utils.exceptions import AstropyUserWarning
-from astropy.wcs import FITSFixedWarning
 
 from ccdproc_echelle.background import has_interorder_pixels, subtract_scattered_light
 from ccdproc_echelle.combine import CombineSettings, combine_frames, combine_with_levels
-from ccdproc_echelle.detrending import detrend
+from ccdproc_echelle.detrending import Detrended, detrend, observation_time
 from ccdproc_echelle.edges import detect_order_edges, mask_interorder, poorly_measured
-from ccdproc_echelle.files import replacing
-from ccdproc_echelle.flags import UNUSABLE, FlatFlag, flag_cards
+from ccdproc_echelle.flags import UNUSABLE, FlatFlag
 from ccdproc_echelle.flexure import measure_shift
 from ccdproc_echelle.frames import (
     Frame,
     MemoryFrame,
+    check_alike,
+    list_frames,
     open_frames,
     uncertainty_array,
     variance_array,
 )
 from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.product import MasterFlat
+from ccdproc_echelle.quality import checked_limits, flat_quality, quality_cards
 from ccdproc_echelle.response import find_bad_response
 from ccdproc_echelle.tracing import trace_orders
+from ccdproc_echelle.vetting import accepted_frames, vet_frames, vet_setup
 
 __all__ = ["MasterFlat", "make_master_flat"]
 
+_log = logging.getLogger(__name__)
+
 # Order centres further off than this, in pixel, are put in place.
 _TOLERATED_SHIFT = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class MasterFlat:
-    """
-    A master flat with all that belongs to it.
-
-    Attributes
-    ----------
-    flat : `~astropy.nddata.CCDData`
-        The dimensionless master flat with uncertainty and mask (True is bad).
-    orders : `EchelleOrderTable`
-        Order centres and edges.
-    levels : `~astropy.table.QTable`
-        Exposure level of each frame, as from `measure_exposure_levels`.
-    flags : int array, shape (rows, columns)
-        What is special about each pixel: bits of `~ccdproc_echelle.flags.FlatFlag`.
-    """
-
-    flat: CCDData
-    orders: EchelleOrderTable
-    levels: QTable
-    flags: np.ndarray
-
-    def write(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
-        """
-        Write everything to one FITS file.
-
-        ``CCDData.read`` opens it as the flat with mask and uncertainty; the extensions ``FLAGS``
-        (whose header names every bit), ``ORDERS`` and ``LEVELS`` hold the rest.
-
-        Parameters
-        ----------
-        path : path-like
-            The file.
-        overwrite : bool, optional
-            Whether an existing file may be replaced.
-
-        Raises
-        ------
-        FileExistsError
-            If the file exists and ``overwrite`` is false.
-        """
-        hdus = self.flat.to_hdu()
-        hdus.append(fits.ImageHDU(self.flags, fits.Header(flag_cards()), name="FLAGS"))
-        hdus.append(_orders_hdu(self.orders))
-        hdus.append(_levels_hdu(self.levels))
-        with replacing(path, overwrite=overwrite) as temporary:
-            hdus.writeto(temporary)
-
-    @classmethod
-    def read(cls, path: str | os.PathLike) -> "MasterFlat":
-        """
-        Read what `write` wrote.
-
-        Parameters
-        ----------
-        path : path-like
-            The file.
-
-        Returns
-        -------
-        `MasterFlat`
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If it lacks one of the extensions of a master flat.
-        """
-        with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
-            # The celestial WCS of a flat is of no interest, still less what was mended in it.
-            warnings.simplefilter("ignore", FITSFixedWarning)
-            missing = [name for name in ("FLAGS", "ORDERS", "LEVELS") if name not in hdus]
-            if missing:
-                raise ValueError(f"{path} is no master flat: it has no extension {missing[0]}")
-            flags = hdus["FLAGS"].data.astype(np.int16)
-            orders, levels = _read_orders(hdus["ORDERS"]), QTable.read(hdus["LEVELS"])
-            flat = CCDData.read(path, format="fits")
-        levels.meta.clear()
-        return cls(flat, orders, levels, flags)
 
 
 def make_master_flat(
@@ -131,7 +54,9 @@ def make_master_flat(
     read_noise: float | u.Quantity | None = None,
     saturation: float | u.Quantity | None = None,
     scattered_light: str | None = "frames",
-    per_order: bool = False,
+    per_order: bool | str = False,
+    reject: str = "warn",
+    limits: Mapping[str, Any] | str | os.PathLike | None = None,
     window: float = 10,
     n_passes: int = 2,
     edge_keywords: Mapping[str, Any] | None = None,
@@ -145,9 +70,10 @@ def make_master_flat(
     """
     Make a master flat from raw flats: the SOXS recipe from start to end.
 
-    Bias and dark are subtracted, the orders traced if they are not given, the scattered light
-    subtracted, the flats combined in two passes, the order edges found, dead, hot and
-    low-sensitivity pixels flagged, and the inter-order area set to 1.
+    Frames that do not belong to the set are found, bias and dark subtracted, the orders traced if
+    they are not given, the scattered light subtracted, the flats combined in two passes, the order
+    edges found, dead, hot and low-sensitivity pixels flagged, the inter-order area set to 1, and
+    the quality measured.
 
     Parameters
     ----------
@@ -170,8 +96,14 @@ def make_master_flat(
     scattered_light : {"frames", "master"} or None, optional
         Whether the scattered light is subtracted from each frame, before its level is measured,
         or from the master, or not at all. Where the orders leave no room to measure it, none is.
-    per_order : bool, optional
-        Whether each order of a frame is scaled by a level of its own.
+    per_order : bool or "auto", optional
+        Whether each order of a frame is scaled by a level of its own; see
+        `two_pass_flat_combine`.
+    reject : {"warn", "drop", "error"}, optional
+        What happens with frames of another set-up, without light, saturated, shifted or of
+        another shape than the others.
+    limits : dict or path-like, optional
+        Limits of the quality; see `flat_quality`.
     window, n_passes
         As `two_pass_flat_combine`.
     edge_keywords : dict, optional
@@ -218,9 +150,11 @@ def make_master_flat(
         sigma_clip_high_thresh=sigma_clip_high_thresh,
     )
     settings, reading = CombineSettings.from_keywords(keywords | clipping)
-    raw = open_frames(img_list, **reading)
+    limits = checked_limits(limits)
+    raw, setup = _of_one_setup(list_frames(img_list, **reading), reject)
     _check_options(raw, orders, settings, window, scattered_light)
-    flats, shared, saturated = detrend(
+    _log.info("%d frames of shape %s", len(raw), raw[0].shape)
+    detrended = detrend(
         raw,
         bias=[] if bias is None else open_frames(bias, **reading),
         dark=[] if dark is None else open_frames(dark, **reading),
@@ -228,22 +162,83 @@ def make_master_flat(
         read_noise=read_noise,
         saturation=saturation,
     )
-    typical = combine_frames([frame.ccddata() for frame in flats], method="median")
+    typical = combine_frames([frame.ccddata() for frame in detrended.flats], method="median")
     orders = trace_orders(typical) if orders is None else _in_place(orders, typical)
+    _log.info("%d orders", len(orders))
+    detrended, vetting = _vetted(detrended, orders, window, reject)
+    flats, scattered = detrended.flats, 0.0
     if scattered_light == "frames":
-        flats = _without_scattered_light(flats, orders, typical)
-    flat, levels, _ = combine_with_levels(
-        flats, orders, settings, window=window, n_passes=n_passes, per_order=per_order
+        flats, scattered = _without_scattered_light(flats, orders, typical, window)
+    flat, levels, diagnostics = combine_with_levels(
+        flats,
+        orders,
+        settings,
+        window=window,
+        n_passes=n_passes,
+        per_order=per_order,
+        diagnostics=True,
     )
-    flat = _with_shared_noise(flat, shared, levels, settings.weights)
+    _log.info("levels %s", levels["level"].round(3))
+    flat = _with_shared_noise(flat, detrended.shared, levels, settings.weights)
     orders = detect_order_edges(flat, orders, **(edge_keywords or {}))
     if scattered_light == "master":
-        flat = _normalized(subtract_scattered_light(flat, orders), orders.inner_mask(window))
+        flat, scattered = _master_without_scattered_light(flat, orders, window)
     bad = find_bad_response(flat, orders, **(sensitivity_keywords or {}))
-    flags = _flags(flats, flat, orders, bad, saturated)
+    flags = _flags(flats, flat, orders, bad, detrended.saturated.any(axis=0))
+    _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
     flat = mask_interorder(flat, orders, mask=False)
     flat.mask = (flags & mask_flags) > 0
-    return MasterFlat(flat, orders, levels, flags)
+    master = MasterFlat(flat, orders, levels, flags, QTable(), _all_vetted(setup, vetting))
+    quality = flat_quality(
+        master,
+        window=window,
+        frames=flats,
+        diagnostics=diagnostics,
+        times=[observation_time(frame.ccddata().header) for frame in flats],
+        n_refused=len(setup) - len(flats),
+        scattered_light=scattered,
+        limits=limits,
+    )
+    flat.header.update({key: (value, note) for key, value, note in quality_cards(quality)})
+    return replace(master, quality=quality)
+
+
+# ---------------------------------------------------------------------- frames that do not belong
+
+
+def _of_one_setup(frames: list[Frame], reject: str) -> tuple[list[Frame], QTable]:
+    setup = vet_setup(frames)
+    setup["used"] = accepted_frames(setup, reject)
+    frames = [frame for frame, used in zip(frames, setup["used"], strict=True) if used]
+    check_alike(frames)
+    return frames, setup
+
+
+def _vetted(
+    detrended: Detrended, orders: EchelleOrderTable, window: float, reject: str
+) -> tuple[Detrended, QTable]:
+    vetting = vet_frames(detrended.flats, orders, window=window)
+    vetting["used"] = accepted_frames(vetting, reject)
+    return detrended.only(vetting["used"]), vetting
+
+
+def _all_vetted(setup: QTable, vetting: QTable) -> QTable:
+    """One row per frame; those of another set-up were not measured."""
+    rest = setup[~setup["used"]]
+    if len(rest) == 0:
+        return vetting
+    rows = QTable({
+        name: rest[name] if name in rest.colnames else _unknown(vetting[name], len(rest))
+        for name in vetting.colnames
+    })
+    return vstack([vetting, rows])
+
+
+def _unknown(column, n: int):
+    return np.full(n, np.nan) * (column.unit or 1)
+
+
+# ---------------------------------------------------------------------- steps
 
 
 def _check_options(frames, orders, settings, window, scattered_light) -> None:
@@ -271,15 +266,22 @@ def _in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
     return orders.shifted(shift)
 
 
-def _without_scattered_light(flats, orders, typical) -> list[Frame]:
-    """Each flat less its scattered light, where there is room between the orders to measure it."""
+def _without_scattered_light(flats, orders, typical, window) -> tuple[list[Frame], float]:
+    """Each flat less its scattered light, where there is room to measure it, and its fraction."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyUserWarning)  # the master will say the same
         orders = detect_order_edges(typical, orders)
     if not has_interorder_pixels(orders):
         _warn("no room between the orders: the scattered light is not subtracted")
-        return flats
-    return [_less_scattered_light(frame, orders) for frame in flats]
+        return flats, np.nan
+    darker = [_less_scattered_light(frame, orders) for frame in flats]
+    inner = orders.inner_mask(window)
+    fraction = np.mean([
+        _lost_fraction(before.ccddata(), after.ccddata(), inner)
+        for before, after in zip(flats, darker, strict=True)
+    ])
+    _log.info("scattered light %.2f %% of the light on the order centres", 100 * fraction)
+    return darker, float(fraction)
 
 
 def _less_scattered_light(frame: Frame, orders: EchelleOrderTable) -> Frame:
@@ -289,10 +291,27 @@ def _less_scattered_light(frame: Frame, orders: EchelleOrderTable) -> Frame:
         raise ValueError(f"scattered light of {frame.name}: {error}") from error
 
 
-def _normalized(flat: CCDData, inner: np.ndarray) -> CCDData:
-    """With mean 1 over the good inner-order pixels."""
-    mean = np.mean(flat.data[inner & ~flat.mask], dtype=float)
-    return flat.divide(mean * u.dimensionless_unscaled, handle_meta="first_found")
+def _master_without_scattered_light(flat, orders, window) -> tuple[CCDData, float]:
+    """The master less its scattered light, with mean 1 over the inner-order pixels again."""
+    if not has_interorder_pixels(orders):
+        _warn("no room between the orders: the scattered light is not subtracted")
+        return flat, np.nan
+    inner = orders.inner_mask(window)
+    darker = subtract_scattered_light(flat, orders)
+    fraction = _lost_fraction(flat, darker, inner)
+    mean = np.mean(darker.data[inner & ~flat.mask], dtype=float)
+    result = darker.divide(mean * u.dimensionless_unscaled, handle_meta="first_found")
+    result.data = result.data.astype(flat.data.dtype)
+    return result, fraction
+
+
+def _lost_fraction(before: CCDData, after: CCDData, inner: np.ndarray) -> float:
+    """The part of the inner-order light that a subtraction took."""
+    good = inner & np.isfinite(before.data) & np.isfinite(after.data)
+    if before.mask is not None:
+        good &= ~before.mask
+    total = before.data[good].sum(dtype=float)
+    return float(1 - after.data[good].sum(dtype=float) / total) if total > 0 else np.nan
 
 
 def _with_shared_noise(flat, shared, levels, weights) -> CCDData:
@@ -349,33 +368,3 @@ def _beyond_measured_edges(orders: EchelleOrderTable) -> np.ndarray:
 def _warn(message: str) -> None:
     """On behalf of who called `make_master_flat`."""
     warnings.warn(message, AstropyUserWarning, stacklevel=4)
-
-
-# ---------------------------------------------------------------------- FITS extensions
-
-
-def _orders_hdu(orders: EchelleOrderTable) -> fits.BinTableHDU:
-    """The order table; its meta become keywords, as FITS cannot hold a tuple."""
-    table = orders.table
-    table.meta.clear()
-    hdu = fits.table_to_hdu(table)
-    hdu.name = "ORDERS"
-    hdu.header["DETROWS"] = (orders.shape[0], "rows of the detector")
-    hdu.header["DETCOLS"] = (orders.shape[1], "columns of the detector")
-    hdu.header["DISPAXIS"] = (orders.dispersion_axis, "NumPy axis along which the orders run")
-    return hdu
-
-
-def _read_orders(hdu: fits.BinTableHDU) -> EchelleOrderTable:
-    table = QTable.read(hdu)
-    header = hdu.header
-    table.meta.clear()
-    table.meta["shape"] = (header["DETROWS"], header["DETCOLS"])
-    table.meta["dispersion_axis"] = header["DISPAXIS"]
-    return EchelleOrderTable(table)
-
-
-def _levels_hdu(levels: QTable) -> fits.BinTableHDU:
-    hdu = fits.table_to_hdu(levels)
-    hdu.name = "LEVELS"
-    return hdu

@@ -453,6 +453,11 @@ class EchelleOrderTable:
             f"{'with' if self.has_edges else 'no'} edges>"
         )
 
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        text = repr(self).strip("<>")
+        return f"<p>{text}</p>{self._table._repr_html_()}"
+
     def _curves(self) -> list[str]:
         return [name for name in _CURVES if name in self._table.colnames]
 

@@ -64,11 +64,12 @@ def stitch_flats(
     -------
     flat : `~astropy.nddata.CCDData`
         Dimensionless and with mean 1 over the inner-order pixels. The mask is that of each
-        pixel's lamp. So is the uncertainty, of the type that the first flat has, with the error of the scaling added: it is common to
-        all pixels of a lamp. There is none unless all flats have one. The header is that
-        of the first flat with ``NCOMBINE`` summed, its ``LEVEL001`` and so on removed, and for
-        each flat its name (``LAMP001``), the orders it serves (``LAMPO001``, from low to high on
-        the detector), the factor it was multiplied by (``LAMPF001``) and the relative uncertainty
+        pixel's lamp. So is the uncertainty, of the type that the first flat has, with the error
+        of the scaling added: it is common to all pixels of a lamp. There is none unless all flats
+        have one. The header is that of the first flat with ``NCOMBINE`` summed, its ``LEVEL001``
+        and so on removed, and for each flat its name (``LAMP001``), the orders it serves
+        (``LAMPO001``, from low to high on the detector), the factor it was multiplied by
+        (``LAMPF001``) and the relative uncertainty
         of that (``LAMPE001``).
     provenance : int array, shape (rows, columns)
         With ``provenance=True``: 1 for pixels of the first flat, 2 for those of the second one,

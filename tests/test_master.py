@@ -2,6 +2,7 @@
 """The whole recipe against the truth of a simulation, and what it writes."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -277,7 +278,9 @@ def test_pixel_without_any_weight_is_rejected_in_all_frames():
 
 
 def test_keywords_reach_edges_and_sensitivity():
-    master = reduced(edge_keywords={"threshold": 0.2}, sensitivity_keywords={"dead": 0.01, "low": 0.01})
+    master = reduced(
+        edge_keywords={"threshold": 0.2}, sensitivity_keywords={"dead": 0.01, "low": 0.01}
+    )
     usual = reduced()
     assert (np.nanmean(master.orders.lower() - usual.orders.lower(), axis=1) < -0.2).all()
     assert (np.nanmean(master.orders.upper() - usual.orders.upper(), axis=1) > 0.2).all()
@@ -406,6 +409,20 @@ def test_round_trip_is_exact(result, tmp_path):
     assert found.orders.table.meta == master.orders.table.meta
     assert_same_table(found.levels, master.levels)
     assert found.levels.meta == master.levels.meta
+    assert_same_table(found.quality, master.quality)
+    assert_same_table(found.vetting, master.vetting)
+
+
+def test_a_damaged_file_is_refused_by_name(small_master, tmp_path):
+    path = tmp_path / "master.fits"
+    small_master.write(path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"EXTNAME = 'FLAGS   '", b"EXTNAME = 'BLAGS   '"))
+    with pytest.raises(ValueError, match=r"master\.fits as a master flat: it has no .* FLAGS"):
+        MasterFlat.read(path)
+    path.write_bytes(content.replace(b"DETROWS =", b"NOTROWS ="))
+    with pytest.raises(ValueError, match=r"master\.fits as a master flat: .*DETROWS"):
+        MasterFlat.read(path)
 
 
 def test_what_was_read_can_be_written_again(small_master, tmp_path):
@@ -421,7 +438,7 @@ def test_round_trip_of_other_uncertainties(small_master, tmp_path, kind):
     inside = flat.uncertainty.array > 0
     flat.uncertainty = kind(np.where(inside, 4.0, np.inf if kind is InverseVariance else 0))
     path = tmp_path / "master.fits"
-    MasterFlat(flat, small_master.orders, small_master.levels, small_master.flags).write(path)
+    replace(small_master, flat=flat).write(path)
     found = quiet_read(path).flat.uncertainty
     assert type(found) is kind
     np.testing.assert_array_equal(found.array, flat.uncertainty.array)
@@ -497,7 +514,7 @@ def test_date_without_mjd_does_not_make_reading_warn(small_master, tmp_path):
     path = tmp_path / "master.fits"
     flat = small_master.flat.copy()
     flat.header["DATE-OBS"] = "2019-03-14T00:37:21"
-    MasterFlat(flat, small_master.orders, small_master.levels, small_master.flags).write(path)
+    replace(small_master, flat=flat).write(path)
     with pytest.warns(FITSFixedWarning):
         CCDData.read(path)
     quiet_read(path)
@@ -511,10 +528,99 @@ def test_folder_that_does_not_exist(small_master, tmp_path):
 def test_other_fits_file_is_no_master_flat(tmp_path):
     path = tmp_path / "image.fits"
     CCDData(np.zeros((5, 5)), unit="adu").write(path)
-    with pytest.raises(ValueError, match=r"image\.fits is no master flat: .* FLAGS"):
+    with pytest.raises(ValueError, match=r"cannot read .*image\.fits as a master flat: .* FLAGS"):
         MasterFlat.read(path)
 
 
 def test_master_that_does_not_exist(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.fits"):
         MasterFlat.read(tmp_path / "nothing.fits")
+
+
+# ---------------------------------------------------------------------- frames that do not belong
+
+
+def spoiled_set():
+    """Six raw flats: one without light, one of another binning, one saturated, one shifted."""
+    simulation = EchelleSimulation(shape=(256, 300), n_orders=4, seed=8).with_level_spread(0.2)
+    flats = simulation.flats(8, raw=True)
+    flats[2].data = np.rint(flats[2].data * 0.001).astype(np.uint16)
+    flats[3].data = flats[3].data[::2, ::2]
+    flats[5].data = np.maximum(flats[5].data, 60000 * (flats[5].data > 300)).astype(np.uint16)
+    rows = np.roll(flats[6].data, 1, axis=0).astype(float)
+    flats[6].data = np.rint(0.3 * flats[6].data + 0.7 * rows).astype(np.uint16)
+    return simulation, flats
+
+
+def test_frames_that_do_not_belong_are_dropped_and_named():
+    simulation, flats = spoiled_set()
+    with pytest.warns(AstropyUserWarning) as said:
+        master = make_master_flat(
+            flats, centers_only(simulation.truth.orders), gain=1, read_noise=4, reject="drop",
+            saturation=60000,
+        )
+    dropped = [str(w.message) for w in said if "left out" in str(w.message)]
+    assert [message.split(" does")[0] for message in sorted(dropped)] == [
+        "frame 2", "frame 3", "frame 5", "frame 6",
+    ]
+    reasons = {row["frame"]: row["verdict"] for row in master.vetting if not row["used"]}
+    assert "lamp" in reasons["frame 2"]
+    assert "shape" in reasons["frame 3"]
+    assert "saturated" in reasons["frame 5"]
+    assert "shifted" in reasons["frame 6"]
+    shift = master.vetting["shift"][master.vetting["frame"] == "frame 6"]
+    assert shift.value == pytest.approx(0.7, abs=0.05)
+    assert master.levels["frame"].tolist() == ["frame 0", "frame 1", "frame 4", "frame 7"]
+    quality = {row["name"]: row["value"] for row in master.quality}
+    assert quality["frames_used"] == 4 and quality["frames_refused"] == 4
+
+
+def test_frames_that_do_not_belong_can_be_an_error():
+    simulation, flats = spoiled_set()
+    with pytest.raises(ValueError, match="frame 3 does not belong to the set"):
+        make_master_flat(flats, simulation.truth.orders, reject="error")
+
+
+# -------------------------------------------------------------- scattered light, order tables
+
+
+@pytest.mark.parametrize("where", ["frames", "master"])
+def test_scattered_light_is_subtracted(where):
+    simulation = EchelleSimulation(shape=(300, 320), n_orders=5, seed=2).with_scattered_light(0.05)
+    orders = centers_only(simulation.truth.orders)
+    master, plain = (
+        make_master_flat(simulation.flats(4), orders, scattered_light=how) for how in (where, None)
+    )
+    truth = simulation.truth.flat
+    inner = simulation.truth.orders.inner_mask(10) & ~master.flat.mask & ~plain.flat.mask
+    faint = inner & (truth < 0.3)
+
+    def bias(flat):
+        return abs(np.mean(flat.data[faint] / truth[faint]) - 1)
+
+    assert bias(master.flat) < 0.005 < 0.05 < bias(plain.flat)
+    assert master.flat.data[inner].mean(dtype=float) == pytest.approx(1, abs=1e-3)
+    value = {row["name"]: row["value"] for row in master.quality}["scattered_light_fraction"]
+    assert value == pytest.approx(0.05 / 1.05, rel=0.1)
+
+
+def test_a_stale_order_table_is_put_in_place():
+    simulation = EchelleSimulation(shape=(300, 320), n_orders=5, seed=2)
+    stale = centers_only(simulation.truth.orders).shifted(-6)
+    with pytest.warns(AstropyUserWarning, match=r"orders are \+6\.0. pixels off the order table"):
+        master = make_master_flat(simulation.flats(3), stale)
+    np.testing.assert_allclose(master.orders.center(), simulation.truth.orders.center(), atol=0.1)
+
+
+def test_html_has_a_picture_and_the_quality(small_master):
+    html = small_master._repr_html_()
+    assert "data:image/png;base64," in html and "level_spread" in html
+    assert "3 orders" in html
+
+
+def test_each_step_is_logged(caplog):
+    with caplog.at_level("INFO", logger="ccdproc_echelle"):
+        reduced()
+    text = caplog.text
+    for words in ("3 frames", "3 orders", "levels", "scattered light", "dead"):
+        assert words in text

@@ -816,3 +816,10 @@ def test_bad_factors(factors):
 def test_binning_larger_than_the_detector():
     with pytest.raises(ValueError, match="shape is"):
         flat_orders().rebinned(100)
+
+
+def test_html_shows_the_table():
+    orders = EchelleOrderTable.from_polynomials(
+        [10, 11], [[20, 0.1], [60, 0.1]], shape=(100, 120), dispersion_axis=1)
+    html = orders._repr_html_()
+    assert "2 orders (10 to 11)" in html and "<table" in html and "pixel_min" in html
