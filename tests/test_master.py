@@ -4,6 +4,7 @@
 import warnings
 from dataclasses import replace
 
+import ccdproc
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -11,7 +12,13 @@ from astropy.nddata import CCDData, InverseVariance, VarianceUncertainty
 from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import FITSFixedWarning
 
-from ccdproc_echelle import EchelleOrderTable, FlatFlag, MasterFlat, make_master_flat
+from ccdproc_echelle import (
+    EchelleOrderTable,
+    FlatFlag,
+    MasterFlat,
+    make_master_flat,
+    normalize_flat,
+)
 from ccdproc_echelle.flags import UNUSABLE
 from ccdproc_echelle.simulation import EchelleSimulation
 
@@ -624,3 +631,35 @@ def test_each_step_is_logged(caplog):
     text = caplog.text
     for words in ("3 frames", "3 orders", "levels", "scattered light", "dead"):
         assert words in text
+
+
+# ---------------------------------------------------------------------- the proof: a science frame
+
+
+def test_a_science_frame_is_flattened():
+    simulation = EchelleSimulation(shape=(300, 400), n_orders=4, seed=6, pixel_response=0.02)
+    truth = simulation.truth
+    master = make_master_flat(simulation.flats(10), centers_only(truth.orders))
+    response = normalize_flat(master.flat, master.orders).pixel_response
+    # A smooth source in the same slit; its noise is left out, that of the flat remains.
+    smooth = 1 + 0.3 * np.sin(np.arange(400) / 40)
+    science = CCDData(5000 * smooth * truth.flat, unit="electron")
+    inside = (truth.orders.inner_mask(10)) & ~master.flat.mask & (truth.flat > 0.3)
+
+    source = (5000 * np.broadcast_to(smooth, science.shape))[inside]
+    light = source * (truth.flat / truth.pixel_response)[inside]
+
+    flattened = ccdproc.flat_correct(science, master.flat, norm_value=1)
+    assert scatter(flattened.data[inside] / source) < 1.05 * expected_noise(master, inside)
+    by_response = ccdproc.flat_correct(science, response, norm_value=1)
+    assert scatter(by_response.data[inside] / light) < 1.1 * expected_noise(master, inside)
+    assert scatter(science.data[inside] / light) > 0.018
+
+
+def scatter(values):
+    return np.std(values) / np.mean(values)
+
+
+def expected_noise(master, where):
+    relative = master.flat.uncertainty.array[where] / master.flat.data[where]
+    return np.sqrt(np.mean(relative**2))
