@@ -576,3 +576,9 @@ def test_a_detector_cannot_be_chosen_where_there_is_one(tmp_path):
     simple_orders().write(tmp_path / "orders")
     with pytest.raises(ValueError, match="detector is 'RED', but 'ecsv' files are for a single"):
         read(tmp_path / "orders", detector="RED")
+
+
+def test_orders_that_are_not_on_the_detector_are_refused_by_name(tmp_path):
+    simple_orders(shape=None, pixel_range=(0, 49)).write(tmp_path / "far.ecsv")
+    with pytest.raises(ValueError, match=r"far\.ecsv: no order centre lies on a detector"):
+        read(tmp_path / "far.ecsv", shape=(10, 50))

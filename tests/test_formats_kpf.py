@@ -139,3 +139,12 @@ def test_malformed_files(old, new, message, tmp_path):
 def test_files_without_traces(text, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         read(green(tmp_path / "a.csv", text))
+
+
+def test_a_hostile_number_of_coefficients_is_a_missing_column(tmp_path):
+    path = tmp_path / "hostile.csv"
+    path.write_text(
+        ",Coeff0,Coeff1,Coeff99999999999,BottomEdge,TopEdge,X1,X2\n0,20.0,0.05,0.0,6.0,6.5,0,99\n"
+    )
+    with pytest.raises(ValueError, match="(?i)coeff2"):
+        EchelleOrderTable.read(path, format="kpf")

@@ -216,4 +216,9 @@ def _agreeing(orders, path, shape, axis) -> EchelleOrderTable:
     ):
         if None not in (given, found) and given != found:
             raise ValueError(f"{path} is for {name} {found}, but {name}={given} was given")
-    return orders if shape is None else orders.on_detector(shape)
+    if shape is None:
+        return orders
+    try:
+        return orders.on_detector(shape)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

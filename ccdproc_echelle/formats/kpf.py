@@ -117,8 +117,8 @@ def _traces(path: Path, detector: str | None) -> list[dict]:
 
 def _coefficients(row: dict) -> list[str]:
     """Names of the coefficient columns, from power 0 on without a gap."""
-    degree = max((int(name[5:]) for name in row if _is_coefficient(name)), default=0)
-    return [f"coeff{power}" for power in range(degree + 1)]
+    number = sum(_is_coefficient(name) for name in row)
+    return [f"coeff{power}" for power in range(max(number, 1))]
 
 
 def _is_coefficient(name: str) -> bool:
