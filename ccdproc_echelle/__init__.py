@@ -12,8 +12,9 @@ from ccdproc_echelle.edges import (
 from ccdproc_echelle.flags import FlatFlag
 from ccdproc_echelle.flexure import frame_shift, measure_shift, recentre
 from ccdproc_echelle.levels import inner_order_scale, measure_exposure_levels, one_level_test
-from ccdproc_echelle.master import MasterFlat, make_master_flat
+from ccdproc_echelle.master import make_master_flat
 from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.product import MasterFlat
 from ccdproc_echelle.quality import flat_quality, order_quality, with_limits
 from ccdproc_echelle.response import (
     NormalizedFlat,

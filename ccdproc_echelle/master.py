@@ -36,7 +36,7 @@ from ccdproc_echelle.response import find_bad_response
 from ccdproc_echelle.tracing import trace_orders
 from ccdproc_echelle.vetting import accepted_frames, vet_frames, vet_setup
 
-__all__ = ["MasterFlat", "make_master_flat"]
+__all__ = ["make_master_flat"]
 
 _log = logging.getLogger(__name__)
 

@@ -386,7 +386,7 @@ class EchelleOrderTable:
 
         Returns
         -------
-        list of `specreduce.tracing.ArrayTrace`
+        list of ``specreduce.tracing.ArrayTrace``
             One for each order, in the order of the table; masked outside the valid range and off
             the detector. The mask, unit and uncertainty of the image go along.
 

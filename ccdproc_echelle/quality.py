@@ -141,7 +141,7 @@ def flat_quality(
     Returns
     -------
     `~astropy.table.QTable`
-        One row per quantity of `METRICS`, with the columns ``name``, ``keyword`` (for a FITS
+        One row per quantity of ``METRICS``, with the columns ``name``, ``keyword`` (for a FITS
         header), ``value``, ``unit``, ``lower``, ``upper`` (NaN without a limit), ``verdict``
         ("pass", "fail", or "" without a limit) and ``comment``. What cannot be known is NaN, which
         a default limit lets pass without a verdict.
