@@ -29,7 +29,7 @@ from ccdproc_echelle.frames import (
     uncertainty_array,
     variance_array,
 )
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import EchelleOrderTable, _checked_orders
 from ccdproc_echelle.product import MasterFlat
 from ccdproc_echelle.quality import checked_limits, flat_quality, quality_cards
 from ccdproc_echelle.response import find_bad_response
@@ -62,6 +62,7 @@ def make_master_flat(
     edge_keywords: Mapping[str, Any] | None = None,
     sensitivity_keywords: Mapping[str, Any] | None = None,
     mask_flags: FlatFlag = UNUSABLE,
+    progress_bar: bool = False,
     sigma_clip: bool = True,
     sigma_clip_low_thresh: float = 5,
     sigma_clip_high_thresh: float = 5,
@@ -113,6 +114,8 @@ def make_master_flat(
     mask_flags : `FlatFlag`, optional
         Pixels with one of these flags are masked. The inter-order area is 1 with no uncertainty;
         unless it is masked, science frames keep their background there.
+    progress_bar : bool, optional
+        Show the progress of the combination with tqdm.
     sigma_clip, sigma_clip_low_thresh, sigma_clip_high_thresh
         As `ccdproc.combine`, but on by default.
     **keywords
@@ -150,7 +153,7 @@ def make_master_flat(
         sigma_clip_high_thresh=sigma_clip_high_thresh,
     )
     settings, reading = CombineSettings.from_keywords(keywords | clipping)
-    limits = checked_limits(limits)
+    checked_limits(limits)  # asked for its errors, before any frame is read
     raw, setup = _of_one_setup(list_frames(img_list, **reading), reject)
     _check_options(raw, orders, settings, window, scattered_light)
     _log.info("%d frames of shape %s", len(raw), raw[0].shape)
@@ -176,6 +179,7 @@ def make_master_flat(
         window=window,
         n_passes=n_passes,
         per_order=per_order,
+        progress_bar=progress_bar,
         diagnostics=True,
     )
     _log.info("levels %s", levels["level"].round(3))
@@ -249,7 +253,7 @@ def _check_options(frames, orders, settings, window, scattered_light) -> None:
         )
     settings.weights_of(frames)
     if orders is not None:
-        orders.on_detector(frames[0].shape).inner_mask(window)
+        _checked_orders(orders).on_detector(frames[0].shape).inner_mask(window)
 
 
 def _in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:

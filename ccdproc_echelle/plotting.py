@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Figures: orders on the image, exposure levels, cross-dispersion cut, and one page with all of them.
+Figures: where the orders lie, what the flat is worth, and one page about a master flat.
 
 Nothing else in the package imports matplotlib, and no figure goes through pyplot: each function
 draws on the given axes, or on a new figure that belongs to the caller (``ax.figure.savefig``).
@@ -13,18 +13,33 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from astropy import units as u
-from astropy.nddata import CCDData, NDData
+from astropy.nddata import CCDData, NDData, StdDevUncertainty
 from astropy.table import QTable
+from scipy.special import ndtr
 
+from ccdproc_echelle.combine import CombineDiagnostics
+from ccdproc_echelle.flags import FlatFlag
 from ccdproc_echelle.orders import EchelleOrderTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ccdproc_echelle.master import MasterFlat
+    from ccdproc_echelle.product import MasterFlat
 
-__all__ = ["plot_cross_section", "plot_levels", "plot_orders", "plot_summary"]
+__all__ = [
+    "plot_blaze",
+    "plot_cross_section",
+    "plot_edge_residuals",
+    "plot_flags",
+    "plot_levels",
+    "plot_orders",
+    "plot_pixel_response",
+    "plot_quality",
+    "plot_rejections",
+    "plot_signal_to_noise",
+    "plot_summary",
+]
 
 __doctest_requires__ = {"plot_*": ["matplotlib"]}
 
@@ -41,10 +56,29 @@ _AXIS_NAMES = ("row", "column")
 _BLANK = "#d7ebf5"  # pale blue, which no value has
 
 _LABEL_SIZE = 7  # points
+_TABLE_SIZE = 6
 _CUT_HALF_WIDTH = 2  # a cut is the median of five dispersion pixels
 _CENTER_WIDTH = 5  # pixel; what counts as an order where its edges are not known
 _MAX_NAMED_FRAMES = 12  # more names than this cannot be read below an axis
 _MAX_NAME_LENGTH = 24
+_BLOCK = 16  # pixel; a block of the rejection map, and a bin along an order
+_N_BINS = 120  # of a histogram
+
+# Flags of single pixels, which a page does not resolve, get markers; the others fill areas.
+_MARKED_FLAGS = {
+    FlatFlag.SATURATED: ("s", "#56B4E9"),
+    FlatFlag.LOW_SENSITIVITY: ("o", _ORANGE),
+    FlatFlag.DEAD: ("x", "black"),
+    FlatFlag.HOT: ("^", _VERMILLION),
+    FlatFlag.ALL_REJECTED: ("D", _GREEN),
+    FlatFlag.NO_DATA: ("+", _BLUE),
+}
+_AREA_FLAGS = {
+    FlatFlag.INTERORDER: "0.85",
+    FlatFlag.EXTRAPOLATED_EDGE: "#F5E98A",
+    FlatFlag.PARTLY_COVERED: "0.6",
+    FlatFlag.OVERLAP: "#CC79A7",
+}
 
 
 def plot_orders(
@@ -159,7 +193,7 @@ def plot_levels(levels: QTable, *, ax: "Axes | None" = None) -> "Axes":
     ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
     ax.set(xlim=(0.5, n_frames + 0.5), ylabel="level \N{MINUS SIGN} mean (%)")
     _name_frames(ax, names)
-    _draw_legend(ax)
+    _draw_legend(ax, ncols=1)  # side by side they are wider than a panel of the summary
     return ax
 
 
@@ -219,13 +253,420 @@ def plot_cross_section(
     return ax
 
 
+def plot_edge_residuals(
+    points: QTable, orders: EchelleOrderTable, *, ax: "Axes | None" = None
+) -> "Axes":
+    """
+    Show how far the measured points lie from the fitted order edges.
+
+    Points that were fitted are filled, rejected ones are grey crosses. The axis is symmetric and
+    six robust standard deviations of the fitted points wide on each side; points beyond it
+    are drawn at its ends. The legend has the rms of the fitted points.
+
+    Parameters
+    ----------
+    points : `~astropy.table.QTable`
+        As `~ccdproc_echelle.edges.measure_order_edges` returns it.
+    orders : `~ccdproc_echelle.EchelleOrderTable`
+        The orders with the edges fitted to these points.
+    ax : `~matplotlib.axes.Axes`, optional
+        Where to draw. Default: the axes of a new figure.
+
+    Returns
+    -------
+    `~matplotlib.axes.Axes`
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If the orders have no edges, the points are of other orders, or none was used.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.edges import fit_order_edges, measure_order_edges
+    >>> from ccdproc_echelle.plotting import plot_edge_residuals
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4)
+    >>> orders, flat = simulation.truth.orders, simulation.flats(1)[0]
+    >>> points = measure_order_edges(flat, orders)
+    >>> ax = plot_edge_residuals(points, fit_order_edges(points, orders))
+    >>> ax.get_ylabel()
+    'measured edge − fit (pixel)'
+    """
+    residuals = _edge_residuals(points, orders)
+    used = np.asarray(points["used"])
+    if not np.isfinite(residuals[used]).any():
+        raise ValueError("points have no used point, expected at least one")
+    ax = _new_axes((9, 4)) if ax is None else ax
+    limit = max(6 * 1.4826 * np.nanmedian(np.abs(residuals[used])), 0.01)
+    shown = np.clip(residuals, -0.97 * limit, 0.97 * limit)
+    pixels, edge = u.Quantity(points["pixel"], u.pix).value, np.asarray(points["edge"])
+    for name, marker in (("lower", "o"), ("upper", "^")):
+        here = used & (edge == name)
+        rms = np.sqrt(np.nanmean(residuals[here] ** 2)) if here.any() else np.nan
+        ax.plot(
+            pixels[here], shown[here], marker, color=_STYLES[name]["color"], markersize=2.5,
+            markeredgewidth=0, alpha=0.7, label=f"{_LABELS[name]} (rms {rms:.2g} pixel)",
+        )
+    rejected = ~used & np.isfinite(residuals)
+    ax.plot(
+        pixels[rejected], shown[rejected], "x", color="0.35", markersize=4,
+        label=f"rejected ({rejected.sum()} of {np.isfinite(residuals).sum()})",
+    )
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set(
+        xlim=(-0.5, orders.shape[orders.dispersion_axis] - 0.5), ylim=(-limit, limit),
+        xlabel=_axis_label(orders, orders.dispersion_axis),
+        ylabel="measured edge − fit (pixel)",
+    )
+    _draw_legend(ax)
+    return ax
+
+
+def plot_blaze(table: QTable, *, ax: "Axes | None" = None) -> "Axes":
+    """
+    Show the blaze of each order, on a logarithmic axis.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+        The ``table`` of a `~ccdproc_echelle.response.NormalizedFlat`: columns ``order`` and
+        ``blaze``. What is not positive is left out.
+    ax : `~matplotlib.axes.Axes`, optional
+        Where to draw. Default: the axes of a new figure.
+
+    Returns
+    -------
+    `~matplotlib.axes.Axes`
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If a column is missing, or no blaze is positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import QTable
+    >>> from ccdproc_echelle.plotting import plot_blaze
+    >>> ax = plot_blaze(QTable({"order": [5, 6], "blaze": np.ones((2, 100))}))
+    >>> ax.get_ylabel()
+    'blaze (relative)'
+    """
+    _check_columns("table", table, {"order", "blaze"})
+    blaze = u.Quantity(table["blaze"])
+    ax = _new_axes((9, 4.5)) if ax is None else ax
+    pixels = np.arange(blaze.shape[1])
+    _draw_order_curves(ax, np.asarray(table["order"]), pixels, blaze.value, "blaze")
+    ax.set(
+        xlim=(-0.5, len(pixels) - 0.5), xlabel="dispersion axis (pixel)",
+        ylabel=_signal_label(blaze.unit).replace("signal", "blaze"),
+    )
+    return ax
+
+
+def plot_signal_to_noise(
+    flat: CCDData, orders: EchelleOrderTable, *, window: float = 10, ax: "Axes | None" = None
+) -> "Axes":
+    """
+    Show the signal-to-noise ratio of a pixel along each order, on a logarithmic axis.
+
+    Each point is the median of the good inner-order pixels in 16 dispersion pixels.
+
+    Parameters
+    ----------
+    flat : `~astropy.nddata.CCDData`, shape (rows, columns)
+        The flat, with uncertainty. Masked pixels are left out.
+    orders : `~ccdproc_echelle.EchelleOrderTable`
+        The orders.
+    window : float, optional
+        Full width in pixel of the inner-order window.
+    ax : `~matplotlib.axes.Axes`, optional
+        Where to draw. Default: the axes of a new figure.
+
+    Returns
+    -------
+    `~matplotlib.axes.Axes`
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If the flat has no uncertainty, ``window`` is not positive, or no pixel has a positive
+        signal-to-noise ratio.
+
+    Examples
+    --------
+    >>> from astropy.nddata import StdDevUncertainty
+    >>> from ccdproc_echelle.plotting import plot_signal_to_noise
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4)
+    >>> ax = plot_signal_to_noise(simulation.flats(1)[0], simulation.truth.orders)
+    >>> ax.get_ylabel()
+    'signal-to-noise per pixel'
+    """
+    if window is None or not window > 0:
+        raise ValueError(f"window is {window!r}, expected a positive number of pixels")
+    if getattr(flat, "uncertainty", None) is None:
+        raise ValueError("flat has no uncertainty, expected one")
+    orders = orders.on_detector(flat.shape)
+    pixels, curves = _signal_to_noise(flat, orders, window)
+    ax = _new_axes((9, 4.5)) if ax is None else ax
+    _draw_order_curves(ax, orders.order_numbers, pixels, curves, "signal-to-noise ratio")
+    ax.set(
+        xlim=(-0.5, flat.shape[orders.dispersion_axis] - 0.5),
+        xlabel=_axis_label(orders, orders.dispersion_axis), ylabel="signal-to-noise per pixel",
+    )
+    return ax
+
+
+def plot_pixel_response(response: CCDData, *, ax: "Axes | None" = None) -> "Axes":
+    """
+    Show the histogram of the pixel responses, and what their noise alone lets expect.
+
+    What is expected is a response of 1 with the uncertainty of each pixel. What is wider is the
+    pixel response itself; what is far out are dead and hot pixels. The axis of numbers is
+    logarithmic; responses beyond the limits count in the first and last bin.
+
+    Parameters
+    ----------
+    response : `~astropy.nddata.CCDData`
+        The ``pixel_response`` of a `~ccdproc_echelle.response.NormalizedFlat`. Masked pixels are
+        left out. Without uncertainty the expectation is not drawn.
+    ax : `~matplotlib.axes.Axes`, optional
+        Where to draw. Default: the axes of a new figure.
+
+    Returns
+    -------
+    `~matplotlib.axes.Axes`
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If no pixel is good.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData, StdDevUncertainty
+    >>> from ccdproc_echelle.plotting import plot_pixel_response
+    >>> sigma = StdDevUncertainty(np.full((50, 50), 0.01))
+    >>> response = np.random.default_rng(1).normal(1, 0.01, (50, 50))
+    >>> ax = plot_pixel_response(CCDData(response, unit="", uncertainty=sigma))
+    >>> [line.get_label() for line in ax.lines]
+    ['expected of the noise (rms 1 %)']
+    """
+    values, sigma = _good_values(response)
+    if values.size == 0:
+        raise ValueError("response has no good pixel")
+    scatter = 1.4826 * np.median(np.abs(values - np.median(values)))
+    half = np.clip(12 * scatter, 0.02, 1)
+    bins = np.linspace(1 - half, 1 + half, _N_BINS + 1)
+    ax = _new_axes((7, 4.5)) if ax is None else ax
+    numbers, _, _ = ax.hist(
+        np.clip(values, bins[0], bins[-1]), bins, color="0.75",
+        label=f"measured (robust rms {100 * scatter:.2g} %)",
+    )
+    if sigma is not None:
+        rms = 100 * np.median(sigma)
+        ax.plot(
+            0.5 * (bins[1:] + bins[:-1]), _expected_numbers(bins, sigma), color=_BLUE,
+            label=f"expected of the noise (rms {rms:.2g} %)",
+        )
+    ax.set(
+        yscale="log", xlim=(bins[0], bins[-1]), ylim=(0.5, 2 * numbers.max()),
+        xlabel="pixel response (relative)",
+        ylabel=f"number of pixels per bin of {100 * (bins[1] - bins[0]):.2g} %",
+    )
+    _draw_legend(ax)
+    return ax
+
+
+def plot_rejections(diagnostics: CombineDiagnostics, *, ax: "Axes | None" = None) -> "Axes":
+    """
+    Show where values were rejected when the frames were combined.
+
+    A single pixel cannot be seen on a page, so each shade is the part of all values rejected in
+    a block of 16 by 16 pixels (fewer at the end), on a square-root scale.
+
+    Parameters
+    ----------
+    diagnostics : `~ccdproc_echelle.combine.CombineDiagnostics`
+        What became of the values of each pixel.
+    ax : `~matplotlib.axes.Axes`, optional
+        Where to draw. Default: the axes of a new figure.
+
+    Returns
+    -------
+    `~matplotlib.axes.Axes`
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle import combine_frames
+    >>> from ccdproc_echelle.plotting import plot_rejections
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> flats = EchelleSimulation(shape=(256, 256), n_orders=4).flats(3)
+    >>> _, diagnostics = combine_frames(flats, sigma_clip=True, diagnostics=True)
+    >>> ax = plot_rejections(diagnostics)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('column (pixel)', 'row (pixel)')
+    """
+    from matplotlib.colors import PowerNorm
+
+    percent = 100 * _block_means(diagnostics.rejected.mean(axis=0), _BLOCK)
+    n_rows, n_columns = diagnostics.rejected.shape[1:]
+    ax = _new_axes((7, 1 + 5.5 * np.clip(n_rows / n_columns, 0.4, 2))) if ax is None else ax
+    covered = _BLOCK * np.array(percent.shape) - 0.5
+    ax.imshow(
+        percent, norm=PowerNorm(0.5, 0, max(percent.max(), 0.1)), cmap="cividis_r",
+        origin="lower", aspect="auto", extent=(-0.5, covered[1], -0.5, covered[0]),
+        interpolation="nearest",
+    )
+    ax.set(
+        xlim=(-0.5, n_columns - 0.5), ylim=(-0.5, n_rows - 0.5),
+        xlabel="column (pixel)", ylabel="row (pixel)",
+    )
+    total = 100 * diagnostics.rejected.mean()
+    ax.set_title(f"{total:.2g} % of all values rejected", fontsize="medium", loc="left")
+    ax.figure.colorbar(ax.images[-1], ax=ax, label="rejected values in a block (%)")
+    return ax
+
+
+def plot_flags(flags: np.ndarray, *, ax: "Axes | None" = None) -> "Axes":
+    """
+    Show the flags of a master flat.
+
+    Areas (inter-order, partly covered, overlap, edge not measured) are shaded; single pixels
+    (dead, hot, low sensitivity, saturated, without data) have markers, larger than
+    they are. The legend counts the pixels of each flag.
+
+    Parameters
+    ----------
+    flags : int array, shape (rows, columns)
+        Bits of `~ccdproc_echelle.flags.FlatFlag`.
+    ax : `~matplotlib.axes.Axes`, optional
+        Where to draw. Default: the axes of a new figure.
+
+    Returns
+    -------
+    `~matplotlib.axes.Axes`
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If flags are not a two-dimensional integer array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle.flags import FlatFlag
+    >>> from ccdproc_echelle.plotting import plot_flags
+    >>> flags = np.zeros((50, 80), dtype=np.int16)
+    >>> flags[:20] |= FlatFlag.INTERORDER
+    >>> flags[30, 7] |= FlatFlag.DEAD
+    >>> [text.get_text() for text in plot_flags(flags).get_legend().get_texts()]
+    ['interorder (1600)', 'dead (1)']
+    """
+    flags = np.asarray(flags)
+    if flags.ndim != 2 or flags.dtype.kind not in "iu":
+        raise ValueError(
+            f"flags are of type {flags.dtype} with {flags.ndim} dimensions, "
+            "expected integers with 2"
+        )
+    n_rows, n_columns = flags.shape
+    ax = _new_axes((8, 1.6 + 6.5 * np.clip(n_rows / n_columns, 0.4, 2))) if ax is None else ax
+    _draw_flag_areas(ax, flags)
+    for flag, (marker, color) in _MARKED_FLAGS.items():
+        rows, columns = np.nonzero(flags & int(flag))
+        if len(rows):
+            # In a PDF, a million markers would be a million objects.
+            ax.plot(
+                columns, rows, marker, color=color, markersize=3.5, rasterized=True,
+                label=_flag_label(flag, len(rows)), markerfacecolor="none", markeredgewidth=0.8,
+            )
+    ax.set(
+        xlim=(-0.5, n_columns - 0.5), ylim=(-0.5, n_rows - 0.5),
+        xlabel="column (pixel)", ylabel="row (pixel)",
+    )
+    if ax.get_legend_handles_labels()[1]:
+        _draw_legend(ax, ncols=3)
+    return ax
+
+
+def plot_quality(quality: QTable, *, ax: "Axes | None" = None) -> "Axes":
+    """
+    Write the quality numbers as a table.
+
+    Numbers that are not known (NaN) are left out. A verdict "fail" is bold and vermillion.
+
+    Parameters
+    ----------
+    quality : `~astropy.table.QTable`
+        As `~ccdproc_echelle.quality.flat_quality` returns it.
+    ax : `~matplotlib.axes.Axes`, optional
+        Where to write. Default: the axes of a new figure.
+
+    Returns
+    -------
+    `~matplotlib.axes.Axes`
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If a column is missing.
+
+    Examples
+    --------
+    >>> from astropy.table import QTable
+    >>> from ccdproc_echelle.plotting import plot_quality
+    >>> ax = plot_quality(QTable({"name": ["order_width"], "value": [21.5], "unit": ["pix"],
+    ...                           "lower": [20.0], "upper": [float("nan")], "verdict": ["pass"]}))
+    >>> [text.get_text() for text in ax.texts][5:]
+    ['order width', '21.5', 'pix', '≥ 20', 'pass']
+    """
+    _check_columns("quality", quality, {"name", "value", "unit", "lower", "upper", "verdict"})
+    lines = [("quantity", "value", "unit", "limits", "verdict"), *_quality_lines(quality)]
+    ax = _new_axes((5, 0.4 + 0.17 * len(lines))) if ax is None else ax
+    ax.set_axis_off()
+    for i, line in enumerate(lines):
+        y = 1 - (i + 0.5 + 0.4 * (i > 0)) / (len(lines) + 0.4)
+        failed = line[-1] == "fail"
+        for (x, side), text in zip(_QUALITY_COLUMNS, line, strict=True):
+            ax.text(
+                x, y, text, transform=ax.transAxes, ha=side, va="center", fontsize=_TABLE_SIZE,
+                in_layout=False,
+                color=_VERMILLION if failed else "black",
+                fontweight="bold" if failed or i == 0 else "normal",
+            )
+    ax.axhline(1 - 1.1 / (len(lines) + 0.4), color="black", linewidth=0.6)
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    return ax
+
+
 def plot_summary(master: "MasterFlat") -> "Figure":
     """
     One page about a master flat.
 
     The flat with its orders; the brightest, a middle and the faintest order pixel by pixel around
-    the middle of the dispersion axis, each with its own linear grey scale; the exposure levels
-    of the frames; and the cut through the orders at the middle of the dispersion axis.
+    the middle of the dispersion axis, each with its own linear grey scale; the cut through the
+    orders there; the exposure levels of the frames; the signal-to-noise ratio along the orders,
+    if the flat has an uncertainty; and the quality numbers, if the master has them.
 
     Parameters
     ----------
@@ -245,22 +686,29 @@ def plot_summary(master: "MasterFlat") -> "Figure":
         As `plot_orders` and `plot_levels`.
     """
     picture = _picture(master.flat, master.orders)
+    quality = getattr(master, "quality", None)
+    has_noise = master.flat.uncertainty is not None
     figure = _new_figure((8.3, 11.7))
     figure.suptitle(_title(master.flat.header))
     axes = figure.subplot_mosaic(
-        [["orders"] * 3, ["zoom 0", "zoom 1", "zoom 2"], ["cut"] * 3, ["levels"] * 3],
-        height_ratios=(2.6, 1, 1, 0.8),
+        _summary_panels(has_noise, quality is not None), height_ratios=(2.4, 1, 1, 0.9, 0.9)
     )
     middle = picture.values.shape[picture.orders.dispersion_axis] // 2
     _draw_picture(axes["orders"], picture, window=None)
     _draw_cut(axes["cut"], picture, middle)
     plot_levels(master.levels, ax=axes["levels"])
+    if has_noise:
+        plot_signal_to_noise(master.flat, master.orders, ax=axes["noise"])
+    if quality is not None:
+        plot_quality(quality, ax=axes["quality"])
     chosen = _three_orders(picture, middle)
     for i in range(3):
         if i < len(chosen):
             _draw_zoom(axes[f"zoom {i}"], picture, middle, *chosen[i])
         else:
             axes[f"zoom {i}"].remove()
+    for ax in figure.axes:
+        _use_small_text(ax)
     return figure
 
 
@@ -276,15 +724,20 @@ class _Picture(NamedTuple):
 
 def _picture(image, orders: EchelleOrderTable) -> _Picture:
     """All that a figure needs of an image."""
+    values = _unmasked(image)
+    orders = orders.on_detector(values.shape)
+    inside = orders.order_map() > 0 if orders.has_edges else orders.inner_mask(_CENTER_WIDTH)
+    values[_filled(values, inside)] = np.nan
+    return _Picture(values, getattr(image, "unit", None), orders, _stretch(values, inside))
+
+
+def _unmasked(image) -> np.ndarray:
+    """The image as floats, NaN where masked."""
     data = image.data if isinstance(image, NDData) else np.ma.getdata(image)
     if data.ndim != 2:
         raise ValueError(f"image has {data.ndim} dimensions, expected 2")
-    orders = orders.on_detector(data.shape)
-    inside = orders.order_map() > 0 if orders.has_edges else orders.inner_mask(_CENTER_WIDTH)
     mask = getattr(image, "mask", None)
-    values = np.where(False if mask is None else mask, np.nan, np.asarray(data, dtype=float))
-    values[_filled(values, inside)] = np.nan
-    return _Picture(values, getattr(image, "unit", None), orders, _stretch(values, inside))
+    return np.where(False if mask is None else mask, np.nan, np.asarray(data, dtype=float))
 
 
 def _filled(values, inside) -> np.ndarray:
@@ -349,15 +802,90 @@ def _three_orders(picture: _Picture, pixel: int) -> list[tuple[str, np.ndarray]]
 
 def _levels_in_percent(levels: QTable) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Frame names; deviations from the mean final level and their errors, (n_frames, n_passes)."""
-    missing = {"frame", "pass_level", "pass_uncertainty"} - set(levels.colnames)
-    if missing:
-        raise ValueError(f"levels have no column {sorted(missing)}; found {levels.colnames}")
+    _check_columns("levels", levels, {"frame", "pass_level", "pass_uncertainty"})
     if len(levels) == 0:
         raise ValueError("levels have no row, expected one for each frame")
     level, uncertainty = u.Quantity(levels["pass_level"]), u.Quantity(levels["pass_uncertainty"])
     mean = np.nanmean(level[:, -1])
     names = [PurePath(str(name)).name.split(".fits")[0] for name in levels["frame"]]
     return names, (level / mean - 1).to_value(u.percent), (uncertainty / mean).to_value(u.percent)
+
+
+def _check_columns(name: str, table: QTable, needed: set[str]) -> None:
+    missing = needed - set(table.colnames)
+    if missing:
+        raise ValueError(f"{name} has no column {sorted(missing)}; found {table.colnames}")
+
+
+def _edge_residuals(points: QTable, orders: EchelleOrderTable) -> np.ndarray:
+    """Measured position less that of the fitted edge, in pixel."""
+    _check_columns("points", points, {"order", "edge", "pixel", "position", "used"})
+    if not orders.has_edges:
+        raise ValueError("the order table has no edges, expected those fitted to the points")
+    unknown = set(np.asarray(points["order"]).tolist()) - set(orders.order_numbers.tolist())
+    if unknown:
+        raise ValueError(f"points are of orders {sorted(unknown)}, not in the order table")
+    pixels, columns = np.unique(u.Quantity(points["pixel"], u.pix).value, return_inverse=True)
+    rows = (np.asarray(points["order"])[:, None] == orders.order_numbers).argmax(axis=1)
+    fits = np.where(
+        np.asarray(points["edge"]) == "lower",
+        orders.lower(pixels)[rows, columns], orders.upper(pixels)[rows, columns],
+    )
+    return u.Quantity(points["position"], u.pix).value - fits
+
+
+def _signal_to_noise(flat, orders, window) -> tuple[np.ndarray, np.ndarray]:
+    """Bin centres and median signal-to-noise ratio of each order there, (n_orders, n_bins)."""
+    sigma = flat.uncertainty.represent_as(StdDevUncertainty).array
+    ratio = np.divide(_unmasked(flat), sigma, out=np.full(flat.shape, np.nan), where=sigma > 0)
+    ratio = ratio if orders.dispersion_axis == 1 else ratio.T
+    n_rows, n_pixels = ratio.shape
+    offsets = np.arange(-np.floor(window / 2), np.floor(window / 2) + 1)
+    centers = orders.center()
+    rows = np.rint(np.where(np.isfinite(centers), centers, -n_rows))[..., None] + offsets
+    inside = (rows >= 0) & (rows < n_rows)
+    rows = np.where(inside, rows, 0).astype(int)
+    values = np.where(inside, ratio[rows, np.arange(n_pixels)[:, None]], np.nan)
+    starts = np.arange(0, n_pixels, _BLOCK)
+    curves = np.full((len(orders), len(starts)), np.nan)
+    for i, start in enumerate(starts):
+        few = values[:, start : start + _BLOCK].reshape(len(orders), -1)
+        seen = np.isfinite(few).any(axis=1)
+        curves[seen, i] = np.nanmedian(few[seen], axis=1)
+    return starts + 0.5 * (np.minimum(_BLOCK, n_pixels - starts) - 1), curves
+
+
+def _good_values(response: CCDData) -> tuple[np.ndarray, np.ndarray | None]:
+    """Values and standard deviations of the pixels that are good."""
+    values = _unmasked(response)
+    good = np.isfinite(values)
+    if response.uncertainty is None:
+        return values[good], None
+    sigma = response.uncertainty.represent_as(StdDevUncertainty).array
+    good &= np.isfinite(sigma) & (sigma > 0)
+    return values[good], sigma[good]
+
+
+def _expected_numbers(bins: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """How many of the normal deviates around 1 with these sigmas fall in each bin."""
+    # 500 quantiles of sigma stand for millions of pixels.
+    typical = np.quantile(sigma, (np.arange(500) + 0.5) / 500)
+    below = ndtr((bins - 1) / typical[:, None])
+    below[:, 0], below[:, -1] = 0, 1
+    return len(sigma) * np.diff(below, axis=1).mean(axis=0)
+
+
+def _block_means(values: np.ndarray, size: int) -> np.ndarray:
+    """Means of the finite values in blocks; fewer values at the ends; NaN without any."""
+    good = np.isfinite(values)
+    sums = [
+        np.add.reduceat(
+            np.add.reduceat(image, np.arange(0, image.shape[0], size), axis=0),
+            np.arange(0, image.shape[1], size), axis=1,
+        )
+        for image in (np.where(good, values, 0.0), good.astype(float))
+    ]
+    return np.divide(sums[0], sums[1], out=np.full(sums[0].shape, np.nan), where=sums[1] > 0)
 
 
 # ---------------------------------------------------------------------- words
@@ -386,6 +914,42 @@ def _title(header) -> str:
     n = header.get("NCOMBINE")
     parts.append("master flat" if n is None else f"master flat of {n} frames")
     return ", ".join(parts)
+
+
+_QUALITY_COLUMNS = [(0, "left"), (0.59, "right"), (0.62, "left"), (0.72, "left"), (1, "right")]
+
+
+def _quality_lines(quality: QTable) -> list[tuple[str, ...]]:
+    """What the table of quality numbers says, a line for each number that is known."""
+    return [
+        (
+            str(row["name"]).replace("_", " "), f"{row['value']:.4g}", str(row["unit"]),
+            _limits_text(row["lower"], row["upper"]), str(row["verdict"]),
+        )
+        for row in quality if np.isfinite(row["value"])
+    ]
+
+
+def _limits_text(lower: float, upper: float) -> str:
+    if np.isfinite(lower) and np.isfinite(upper):
+        return f"{lower:g} to {upper:g}"
+    if np.isfinite(lower):
+        return f"\N{GREATER-THAN OR EQUAL TO} {lower:g}"
+    return f"\N{LESS-THAN OR EQUAL TO} {upper:g}" if np.isfinite(upper) else ""
+
+
+def _flag_label(flag: FlatFlag, n: int) -> str:
+    return f"{flag.name.lower().replace('_', ' ')} ({n})"
+
+
+def _summary_panels(has_noise: bool, has_quality: bool) -> list[list[str]]:
+    """The panels of the page, six columns wide; the levels fill what is left."""
+    noise = "noise" if has_noise else "levels"
+    zooms = [f"zoom {i // 2}" for i in range(6)]
+    return [
+        ["orders"] * 6, zooms, ["cut"] * 6,
+        *([name] * 3 + ["quality" if has_quality else name] * 3 for name in ("levels", noise)),
+    ]
 
 
 # ---------------------------------------------------------------------- drawing
@@ -531,13 +1095,13 @@ def _label_step(ax, numbers, positions: np.ndarray) -> int:
     return max(1, len(points))
 
 
-def _draw_legend(ax, *, raised: bool = False) -> None:
+def _draw_legend(ax, *, raised: bool = False, ncols: int = 5) -> None:
     """A legend above the axes, where it hides nothing; raised above order numbers."""
     from matplotlib.transforms import offset_copy
 
     up = 1.5 * _LABEL_SIZE if raised else 0
     ax.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize="small", ncols=5,
+        loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize="small", ncols=ncols,
         bbox_transform=offset_copy(ax.transAxes, ax.figure, y=up, units="points"),
         borderaxespad=0.1, columnspacing=1.5,
     )
@@ -592,6 +1156,63 @@ def _mark_orders(ax, orders: EchelleOrderTable, pixel: int) -> None:
         ax.axvspan(low, high, color="0.92", zorder=0)
     tops = np.column_stack([middles[here], np.full(here.sum(), ax.get_ylim()[1])])
     _draw_order_numbers(ax, orders.order_numbers[here], tops, right=False, above=True)
+
+
+def _draw_order_curves(ax, numbers, pixels, curves, what: str) -> None:
+    """Positive curves of the orders on a logarithmic axis, coloured by order number."""
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    positive = np.where(curves > 0, curves, np.nan)
+    if not np.isfinite(positive).any():
+        raise ValueError(f"no order has a positive {what}")
+    # The light end of the map would not be seen on white paper.
+    colors = colormaps["viridis"].resampled(256)
+    norm = Normalize(numbers.min(), numbers.max() + 0.2 * max(np.ptp(numbers), 1))
+    for number, curve in zip(numbers, positive, strict=True):
+        ax.plot(pixels, curve, color=colors(norm(number)), linewidth=0.8, label=f"{number}")
+    low, high = np.nanpercentile(positive, 0.5), np.nanmax(positive)
+    ax.set(yscale="log", ylim=(0.7 * low, 1.3 * high))
+    _set_log_ticks(ax.yaxis, decades=np.log10(high / low))
+    bar = ax.figure.colorbar(ScalarMappable(norm, colors), ax=ax, label="order number", pad=0.01)
+    bar.ax.set_ylim(numbers.min(), numbers.max() if len(numbers) > 1 else norm.vmax)
+    bar.ax.locator_params(axis="y", integer=True, nbins=6)
+
+
+def _set_log_ticks(axis, *, decades: float) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1,) if decades > 2 else (1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _use_small_text(ax) -> None:
+    """Text of a size that fits the panels of a page; colour bars are children of their axes."""
+    ax.tick_params(which="both", labelsize=_LABEL_SIZE)
+    for text in (ax.xaxis.label, ax.yaxis.label, ax.title):
+        text.set_fontsize(_LABEL_SIZE + 1)
+    for text in ax.get_legend().get_texts() if ax.get_legend() else ():
+        text.set_fontsize(_LABEL_SIZE)
+    for child in ax.child_axes:
+        _use_small_text(child)
+
+
+def _draw_flag_areas(ax, flags: np.ndarray) -> None:
+    from matplotlib.colors import ListedColormap
+
+    area = np.zeros(flags.shape, dtype=np.uint8)
+    for i, (flag, color) in enumerate(_AREA_FLAGS.items(), start=1):
+        here = flags & int(flag) != 0
+        area[here] = i
+        if here.any():
+            label = _flag_label(flag, here.sum())
+            ax.plot([], [], "s", color=color, markeredgecolor="0.4", label=label)
+    ax.imshow(
+        area, cmap=ListedColormap(["white", *_AREA_FLAGS.values()]), vmin=-0.5,
+        vmax=len(_AREA_FLAGS) + 0.5, origin="lower", aspect="auto", interpolation="nearest",
+    )
 
 
 def _draw_zoom(ax, picture: _Picture, pixel: int, title: str, span: np.ndarray) -> None:

@@ -80,7 +80,7 @@ class MasterFlat:
         hdus.append(fits.ImageHDU(self.flags, fits.Header(flag_cards()), name="FLAGS"))
         hdus.append(_orders_hdu(self.orders))
         for name in ("levels", "quality", "vetting"):
-            hdu = fits.table_to_hdu(getattr(self, name))
+            hdu = fits.table_to_hdu(_with_ascii(getattr(self, name)))
             hdu.name = name.upper()
             hdus.append(hdu)
         with replacing(path, overwrite=overwrite) as temporary:
@@ -104,12 +104,12 @@ class MasterFlat:
         ------
         FileNotFoundError
             If there is no such file.
-        OSError, ValueError
+        ValueError
             If it is no FITS file, lacks one of the extensions of a master flat or is damaged.
         """
         try:
             return cls._read(path)
-        except (OSError, MemoryError):
+        except (FileNotFoundError, MemoryError):
             raise
         except Exception as error:  # a damaged file makes its reader raise anything
             raise ValueError(f"cannot read {path} as a master flat: {error}") from error
@@ -175,6 +175,16 @@ def _orders_hdu(orders: EchelleOrderTable) -> fits.BinTableHDU:
     hdu.header["DETCOLS"] = (orders.shape[1], "columns of the detector")
     hdu.header["DISPAXIS"] = (orders.dispersion_axis, "NumPy axis along which the orders run")
     return hdu
+
+
+def _with_ascii(table: QTable) -> QTable:
+    """The table with other characters, as in names of files, escaped: FITS holds only ASCII."""
+    table = table.copy(copy_data=False)
+    for name in table.colnames:
+        if table[name].dtype.kind == "U":
+            escaped = [str(text).encode("ascii", "backslashreplace") for text in table[name]]
+            table[name] = np.array(escaped, dtype=bytes).astype(str)
+    return table
 
 
 def _read_orders(hdu: fits.BinTableHDU) -> EchelleOrderTable:

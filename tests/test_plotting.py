@@ -9,15 +9,29 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
 from astropy.table import QTable
 
 pytest.importorskip("matplotlib", reason="figures need matplotlib")
 
 from matplotlib.figure import Figure
 
+from ccdproc_echelle.combine import CombineDiagnostics
+from ccdproc_echelle.flags import FlatFlag
 from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.plotting import plot_cross_section, plot_levels, plot_orders, plot_summary
+from ccdproc_echelle.plotting import (
+    plot_blaze,
+    plot_cross_section,
+    plot_edge_residuals,
+    plot_flags,
+    plot_levels,
+    plot_orders,
+    plot_pixel_response,
+    plot_quality,
+    plot_rejections,
+    plot_signal_to_noise,
+    plot_summary,
+)
 from ccdproc_echelle.simulation import EchelleSimulation
 
 N_ORDERS = 5
@@ -614,6 +628,217 @@ def test_summary_can_be_saved(format, start):
     plot_summary(some_master(ALONG_ROWS)).savefig(file, format=format)
 
     assert file.getvalue().startswith(start)
+
+
+# ------------------------------------------------------------------ edges, blaze, response, flags
+
+
+def edge_points(orders, offset, used):
+    """Points at two dispersion pixels, ``offset`` from the edges; order by order, lower first."""
+    pixels = [50, 150]
+    rows = [
+        (number, edge, pixel, getattr(orders, edge)([pixel])[i, 0])
+        for i, number in enumerate(orders.order_numbers)
+        for edge in ("lower", "upper") for pixel in pixels
+    ]
+    number, edge, pixel, position = (np.array(column) for column in zip(*rows, strict=True))
+    return QTable({
+        "order": number, "edge": edge, "pixel": pixel * u.pix,
+        "position": (position + offset) * u.pix, "used": used,
+    })
+
+
+@both_axes
+def test_edge_residuals_are_measured_less_fit(simulation):
+    orders = simulation.truth.orders
+    offset = np.linspace(-0.2, 0.3, 4 * N_ORDERS)
+    used = np.ones(len(offset), bool)
+    used[[3, 8]] = False
+    points = edge_points(orders, offset, used)
+
+    ax = plot_edge_residuals(points, orders)
+
+    for i, name in enumerate(("lower", "upper")):
+        here = used & (points["edge"] == name)
+        np.testing.assert_allclose(ax.lines[i].get_ydata(), offset[here])
+        np.testing.assert_array_equal(ax.lines[i].get_xdata(), points["pixel"][here].value)
+        rms = np.sqrt(np.mean(offset[here] ** 2))
+        assert ax.lines[i].get_label() == f"{name} edge (rms {rms:.2g} pixel)"
+    np.testing.assert_allclose(ax.lines[2].get_ydata(), offset[[3, 8]])
+    assert ax.lines[2].get_label() == "rejected (2 of 20)"
+    assert ax.get_ylabel().endswith("(pixel)")
+
+
+def test_outlying_edge_point_is_drawn_at_the_end_of_the_axis():
+    offset, used = np.tile([0.1, -0.1], 2 * N_ORDERS), np.ones(4 * N_ORDERS, bool)
+    offset[5], used[5] = 50, False
+
+    ax = plot_edge_residuals(edge_points(ALONG_ROWS.truth.orders, offset, used),
+                             ALONG_ROWS.truth.orders)
+
+    (drawn,) = ax.lines[2].get_ydata()
+    assert 0.9 * ax.get_ylim()[1] < drawn < ax.get_ylim()[1] < 2
+
+
+def test_edge_residuals_need_points_of_these_orders():
+    orders = ALONG_ROWS.truth.orders
+    points = edge_points(orders, 0.0, np.ones(4 * N_ORDERS, bool))
+
+    with pytest.raises(ValueError, match=r"points are of orders \[15\]"):
+        plot_edge_residuals(points, orders.select(orders.order_numbers[:-1]))
+    with pytest.raises(ValueError, match="no edges"):
+        plot_edge_residuals(points, without_edges(orders))
+    points["used"] = False
+    with pytest.raises(ValueError, match="no used point"):
+        plot_edge_residuals(points, orders)
+
+
+def test_blaze_of_each_order_is_on_a_logarithmic_axis():
+    blaze = np.array([[1.0, 2, 3, 4], [0.01, np.nan, 0.02, -1]])
+
+    ax = plot_blaze(QTable({"order": [7, 9], "blaze": blaze * u.adu}))
+
+    assert [line.get_label() for line in ax.lines] == ["7", "9"]
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), blaze[0])
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), [0.01, np.nan, 0.02, np.nan])
+    assert ax.get_yscale() == "log" and ax.get_ylabel() == "blaze (adu)"
+    assert ax.lines[0].get_color() != ax.lines[1].get_color()
+    with pytest.raises(ValueError, match="no order has a positive blaze"):
+        plot_blaze(QTable({"order": [7], "blaze": -np.ones((1, 5))}))
+
+
+@both_axes
+@pytest.mark.parametrize("kind, power", [(StdDevUncertainty, 1), (VarianceUncertainty, 2)])
+def test_signal_to_noise_is_that_of_the_inner_order_pixels(simulation, kind, power):
+    orders = simulation.truth.orders
+    order_map = orders.order_map()
+    data = np.where(order_map > 0, 10.0 * order_map, 1e6)
+    flat = CCDData(data, unit="", uncertainty=kind(np.full(data.shape, 2.0**power)))
+    flat.mask = np.random.default_rng(1).random(data.shape) < 0.1
+    flat.data[flat.mask] = 1e9
+
+    ax = plot_signal_to_noise(flat, orders)
+
+    assert len(ax.lines) == N_ORDERS
+    for line, number in zip(ax.lines, orders.order_numbers, strict=True):
+        np.testing.assert_allclose(line.get_ydata(), 5.0 * number)
+        np.testing.assert_allclose(line.get_xdata()[:2], [7.5, 23.5])
+    assert ax.get_xlim() == (-0.5, 399.5)
+
+
+def test_signal_to_noise_needs_an_uncertainty_and_a_window():
+    flat, orders = flat_and_orders(ALONG_ROWS)
+
+    with pytest.raises(ValueError, match="window is 0"):
+        plot_signal_to_noise(flat, orders, window=0)
+    flat.uncertainty = None
+    with pytest.raises(ValueError, match="no uncertainty"):
+        plot_signal_to_noise(flat, orders)
+
+
+def test_pixel_responses_of_noise_alone_are_as_expected():
+    rng = np.random.default_rng(3)
+    sigma = rng.uniform(0.005, 0.03, (300, 300))
+    response = CCDData(rng.normal(1, sigma), unit="", uncertainty=StdDevUncertainty(sigma))
+    response.mask = np.zeros(sigma.shape, bool)
+    response.mask[:100], response.data[:100] = True, 0.5
+
+    ax = plot_pixel_response(response)
+
+    measured = np.array([patch.get_height() for patch in ax.patches])
+    expected = ax.lines[0].get_ydata()
+    assert measured.sum() == 200 * 300
+    np.testing.assert_allclose(expected.sum(), 200 * 300)
+    assert (np.abs(measured - expected) < 5 * np.sqrt(expected) + 2).all()
+    assert ax.get_xlabel() == "pixel response (relative)" and ax.get_yscale() == "log"
+
+
+def test_pixel_response_without_uncertainty_or_pixels():
+    response = CCDData(1 + 0.01 * np.arange(-8, 8).reshape(4, 4), unit="")
+
+    assert len(plot_pixel_response(response).lines) == 0
+    response.mask = np.ones((4, 4), bool)
+    with pytest.raises(ValueError, match="no good pixel"):
+        plot_pixel_response(response)
+
+
+def test_rejections_are_counted_in_blocks():
+    rejected = np.zeros((2, 40, 50), bool)
+    rejected[0, :16, 16:32] = True
+    rejected[:, 32:, 48:] = True
+
+    ax = plot_rejections(CombineDiagnostics(2 - rejected.sum(axis=0), rejected))
+
+    np.testing.assert_allclose(shown_image(ax), [[0, 50, 0, 0], [0, 0, 0, 0], [0, 0, 0, 100]])
+    assert ax.get_xlim() == (-0.5, 49.5) and ax.get_ylim() == (-0.5, 39.5)
+    assert ax.images[0].get_extent() == [-0.5, 63.5, -0.5, 47.5]
+    assert ax.get_title(loc="left") == "7.2 % of all values rejected"
+
+
+def test_flags_are_areas_or_markers():
+    flags = np.zeros((30, 40), dtype=np.int16)
+    flags[:10] |= FlatFlag.INTERORDER
+    flags[20, 5] |= FlatFlag.DEAD
+    flags[21, 6] |= FlatFlag.HOT | FlatFlag.SATURATED
+
+    ax = plot_flags(flags)
+
+    assert sorted(labels_of(ax)) == ["dead (1)", "hot (1)", "interorder (400)", "saturated (1)"]
+    np.testing.assert_array_equal(shown_image(ax) > 0, flags & 1 > 0)
+    marks = {line.get_label(): line for line in ax.lines}
+    assert marks["dead (1)"].get_xydata().tolist() == [[5, 20]]
+    assert marks["hot (1)"].get_xydata().tolist() == [[6, 21]]
+    assert marks["hot (1)"].get_marker() != marks["saturated (1)"].get_marker()
+
+
+@pytest.mark.parametrize("flag", FlatFlag)
+def test_every_flag_is_shown(flag):
+    assert labels_of(plot_flags(np.full((4, 5), int(flag))))[0].endswith(" (20)")
+
+
+@pytest.mark.parametrize("flags", [np.zeros((3, 3)), np.zeros(3, int)])
+def test_flags_are_integers_in_two_dimensions(flags):
+    with pytest.raises(ValueError, match="expected integers with 2"):
+        plot_flags(flags)
+
+
+def some_quality():
+    return QTable({
+        "name": ["edge_rms_max", "level_trend", "inner_mean", "frames_used"],
+        "value": [0.5, np.nan, 1.2, 3], "unit": ["pix", "1 / h", "", ""],
+        "lower": [np.nan, np.nan, 0.99, 2], "upper": [np.nan, np.nan, 1.01, np.nan],
+        "verdict": ["", "", "fail", "pass"],
+    })
+
+
+def test_quality_is_a_table_of_what_is_known():
+    ax = plot_quality(some_quality())
+
+    words = np.reshape([text.get_text() for text in ax.texts], (-1, 5)).tolist()
+    assert words == [
+        ["quantity", "value", "unit", "limits", "verdict"],
+        ["edge rms max", "0.5", "pix", "", ""],
+        ["inner mean", "1.2", "", "0.99 to 1.01", "fail"],
+        ["frames used", "3", "", "\N{GREATER-THAN OR EQUAL TO} 2", "pass"],
+    ]
+    bold = [text.get_text() for text in ax.texts[5:] if text.get_fontweight() == "bold"]
+    assert bold == words[2]
+
+
+@both_axes
+def test_summary_with_noise_and_quality(simulation):
+    master = some_master(simulation, NCOMBINE=7)
+    master.flat.uncertainty = StdDevUncertainty(np.full(master.flat.shape, 0.01))
+    master.quality = some_quality()
+
+    figure = plot_summary(master)
+    figure.draw_without_rendering()
+
+    assert any(ax.get_ylabel() == "signal-to-noise per pixel" for ax in figure.axes)
+    assert any(text.get_text() == "edge rms max" for ax in figure.axes for text in ax.texts)
+    boxes = np.array([ax.get_tightbbox().extents for ax in figure.axes])
+    assert (boxes >= -1).all() and (boxes[:, 2:] <= np.array(figure.bbox.size) + 1).all()
+    assert not overlapping(boxes).any()
 
 
 # ------------------------------------------------------------------ axes, pyplot, matplotlib
