@@ -19,6 +19,9 @@ __all__ = ["fit_scattered_light", "has_interorder_pixels", "subtract_scattered_l
 # Fewer pixels than this between the orders say nothing about a surface.
 _LEAST_PIXELS = 100
 
+# Whose fourth power is still a number.
+_LARGEST_VALUE = 1e75
+
 # So many pixels, drawn at random, determine a smooth surface far better than the noise of a pixel.
 _MOST_PIXELS = 30_000
 
@@ -143,6 +146,9 @@ def fit_scattered_light(
     usable = np.isfinite(frame.data)
     if frame.mask is not None:
         usable &= ~np.asarray(frame.mask, bool)
+    largest = float(np.abs(frame.data[usable]).max(initial=0))
+    if largest > _LARGEST_VALUE:
+        raise ValueError(f"frame has values of {largest:.3g}, expected at most {_LARGEST_VALUE:g}")
     if orders.dispersion_axis == 1:
         surface, error = _scattered_light(frame.data, sigma, usable, orders, margin)
     else:

@@ -21,6 +21,7 @@ from ccdproc_echelle.clipping import SigmaClipping, StackCombiner
 from ccdproc_echelle.files import check_output, replacing
 from ccdproc_echelle.frames import (
     READING_KEYWORDS,
+    FileFrame,
     Frame,
     check_keywords,
     open_frames,
@@ -28,7 +29,7 @@ from ccdproc_echelle.frames import (
     uncompressed,
 )
 from ccdproc_echelle.levels import InnerOrderScale, measure_levels, one_level_test
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import EchelleOrderTable, _checked_orders
 from ccdproc_echelle.scales import OrderScales, order_places
 from ccdproc_echelle.streaming import CombinedImages, stream
 
@@ -467,7 +468,7 @@ def combine_with_levels(
             AstropyUserWarning,
             stacklevel=3,
         )
-    orders = orders.on_detector(frames[0].shape)
+    orders = _checked_orders(orders).on_detector(frames[0].shape)
     with uncompressed(frames) as frames:
         levels = measure_levels(
             frames,
@@ -663,3 +664,5 @@ def _write(ccd: CCDData, output_file: Any, settings: CombineSettings) -> None:
     if output_file is not None:
         with replacing(output_file, overwrite=settings.overwrite_output) as temporary:
             ccd.write(temporary, format="fits")
+            # NumPy does not notice if a disk gets full in the last kilobytes of an array.
+            FileFrame(temporary, {"unit": ccd.unit})

@@ -11,7 +11,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from numpy.polynomial.chebyshev import chebvander, chebvander2d
 
 from ccdproc_echelle.crossings import blur_variance, crossing_errors, measured_slices
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import EchelleOrderTable, _checked_orders
 from ccdproc_echelle.slices import as_rasters, row_medians, slice_columns, slice_lengths
 from ccdproc_echelle.slits import fit_slits, is_blended
 
@@ -236,7 +236,7 @@ def measure_order_edges(
     """
     levels = _checked_levels(threshold)
     _check_options(slice_length, slice_width, degree, 0, sigma, maxiters)
-    raster, noise = as_rasters(flat, orders.dispersion_axis)
+    raster, noise = as_rasters(flat, _checked_orders(orders).dispersion_axis)
     shape = raster.shape if orders.dispersion_axis == 0 else raster.shape[::-1]
     orders = orders.on_detector(shape)
     centers = _checked_centers(orders)

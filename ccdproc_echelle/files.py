@@ -82,5 +82,10 @@ def replacing(path: str | os.PathLike, *, overwrite: bool = False) -> Iterator[P
     path = check_output(path, overwrite=overwrite)
     with TemporaryDirectory(dir=path.parent, prefix=".writing_") as folder:
         temporary = Path(folder) / path.name
-        yield temporary
-        os.replace(temporary, path)
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        except OSError as error:
+            if type(error) is not OSError or error.filename or "cannot write" in str(error):
+                raise
+            raise OSError(f"cannot write {path}: {error}") from error  # a full disk has no name

@@ -314,6 +314,7 @@ def _slices(orders: EchelleOrderTable) -> _Slices:
     nothing = np.full((1, n_slices), np.nan)
     steps = np.vstack([nothing, np.diff(origin, axis=0), nothing])
     spacing = np.fmin(steps[:-1], steps[1:])
+    spacing[~(spacing > 0)] = np.nan  # orders that touch or cross tell nothing there
     if len(orders) == 1:
         if not orders.has_edges:
             raise ValueError("the order table has a single order and no edges, expected more")

@@ -364,7 +364,11 @@ class FileFrame(Frame):
         with _naming(self.name), warnings.catch_warnings():
             # The celestial WCS of a flat is of no interest, still less what was mended in it.
             warnings.simplefilter("ignore", FITSFixedWarning)
-            return CCDData.read(self.path, **{"format": "fits"} | unit | self.reading | hdu)
+            ccd = CCDData.read(self.path, **{"format": "fits"} | unit | self.reading | hdu)
+        if ccd.uncertainty is not None and type(ccd.uncertainty) is not self.uncertainty_type:
+            # CCDData knows the names of the classes, but not "var" or "ivar".
+            ccd.uncertainty = self.uncertainty_type(ccd.uncertainty.array)
+        return ccd
 
     def _open(self) -> fits.HDUList:
         # Scaled integers (BZERO) cannot be memory-mapped, and sections need no map.
@@ -703,16 +707,23 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
     header = hdus[hdu].header
     mask = reading.get("hdu_mask", "MASK")
     uncertainty = reading.get("hdu_uncertainty", "UNCERT")
+    mask = mask if mask is not None and mask in hdus else None
     uncertainty = uncertainty if uncertainty is not None and uncertainty in hdus else None
+    for name in (mask, uncertainty):
+        if name is not None and getattr(hdus[name], "shape", ()) != hdus[hdu].shape:
+            found = getattr(hdus[name], "shape", "of a table")
+            raise ValueError(
+                f"{path} has {name} of shape {found}, expected that of the image, {hdus[hdu].shape}"
+            )
     return _Layout(
         hdu=hdu,
-        mask=mask if mask is not None and mask in hdus else None,
+        mask=mask,
         uncertainty=uncertainty,
         shape=hdus[hdu].shape,
         unit=_unit(header, path, reading.get("unit")),
         dtype=_stored_float_type(header),
         uncertainty_type=uncertainty and _stored_uncertainty_type(
-            hdus[uncertainty].header, reading.get("key_uncertainty_type", "UTYPE")
+            hdus[uncertainty].header, path, reading.get("key_uncertainty_type", "UTYPE")
         ),
         unit_as_stated="unit" in reading or _is_unit(header.get("BUNIT")),
         tile_compressed=isinstance(hdus[hdu], fits.CompImageHDU),
@@ -744,10 +755,13 @@ def _stored_float_type(header: fits.Header) -> np.dtype:
     return _float_type(stored)
 
 
-def _stored_uncertainty_type(header: fits.Header, keyword: str) -> type:
-    known = {kind.uncertainty_type: kind for kind in _UNCERTAINTIES}
+def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> type:
+    known = dict(zip(("std", "var", "ivar"), _UNCERTAINTIES, strict=True))
     known |= {kind.__name__: kind for kind in _UNCERTAINTIES}
-    return known.get(header.get(keyword), StdDevUncertainty)
+    kind = header.get(keyword, "std")  # as CCDData.read takes it where it is not said
+    if kind not in known:
+        raise ValueError(f"{path} has {keyword} = {kind!r}, expected one of {sorted(known)}")
+    return known[kind]
 
 
 def _is_compressed(path: Path) -> bool:

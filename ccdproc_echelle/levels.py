@@ -24,7 +24,7 @@ from ccdproc_echelle.frames import (
     open_frames,
     uncompressed,
 )
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import EchelleOrderTable, _checked_orders
 
 __all__ = [
     "InnerOrderScale",
@@ -269,7 +269,7 @@ def measure_exposure_levels(
     <Quantity [ 90., 110.] adu>
     """
     frames = open_frames(frames, **reading)
-    orders = orders.on_detector(frames[0].shape)
+    orders = _checked_orders(orders).on_detector(frames[0].shape)
     with uncompressed(frames) as frames:
         return measure_levels(
             frames,

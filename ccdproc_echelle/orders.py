@@ -83,7 +83,8 @@ class EchelleOrderTable:
         self._check()
 
     def _check(self) -> None:
-        numbers = self.order_numbers
+        with np.errstate(invalid="ignore"):  # what is no integer is refused below
+            numbers = self.order_numbers
         if len(numbers) == 0:
             raise ValueError("order table is empty; expected at least one order")
         given = np.asarray(self._table["order"])
@@ -1013,12 +1014,20 @@ def _checked_axis(axis) -> int:
     return int(axis)
 
 
+def _checked_orders(orders) -> EchelleOrderTable:
+    if not isinstance(orders, EchelleOrderTable):
+        raise TypeError(f"orders is a {type(orders).__name__}, expected an EchelleOrderTable")
+    return orders
+
+
 def _one_row_per_order(name: str, values: ArrayLike, numbers: np.ndarray) -> np.ndarray:
     values = np.ma.asanyarray(values).astype(float)
     if values.ndim != 2 or len(values) != len(numbers):
         raise ValueError(
             f"{name} has shape {values.shape}, expected one row for each of {len(numbers)} orders"
         )
+    if len(numbers) == 0:
+        raise ValueError("order_numbers is empty; expected at least one order")
     return values
 
 

@@ -127,7 +127,9 @@ def _improved(slices, states, neighbours, frame):
     frame = np.clip(frame + np.clip(step, -0.3, 0.3), [1 / 24, -0.5], [np.inf, 0.5])
     noisy = slopes[..., :6] * (noise * weights[:, None])[..., None]
     covariances = inverse @ (noisy.swapaxes(1, 2) @ noisy) @ inverse
-    errors = np.sqrt(np.einsum("sii->si", covariances)[:, :2])
+    variances = np.einsum("sii->si", covariances)[:, :2]
+    failed |= (variances < 0).any(axis=1)  # by rounding, where the slit is hardly determined
+    errors = np.sqrt(np.maximum(variances, 0))
     return states * units, frame, errors, failed
 
 

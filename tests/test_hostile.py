@@ -1,0 +1,559 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Hostile input: a right answer or one clear error, and never a file that is half written.
+
+A clear error is a ValueError, TypeError or OSError whose message names the culprit.
+"""
+
+import contextlib
+import gzip
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import (
+    CCDData,
+    StdDevUncertainty,
+    UnknownUncertainty,
+    VarianceUncertainty,
+)
+
+import ccdproc_echelle
+from ccdproc_echelle import (
+    EchelleOrderTable,
+    MasterFlat,
+    combine_frames,
+    detect_order_edges,
+    fit_scattered_light,
+    make_master_flat,
+    measure_exposure_levels,
+    two_pass_flat_combine,
+)
+from ccdproc_echelle.cli import main
+from ccdproc_echelle.frames import open_frames
+from ccdproc_echelle.simulation import EchelleSimulation
+
+ROOT = Path(ccdproc_echelle.__file__).parents[1]
+SHAPE = (96, 128)
+SIMULATION = EchelleSimulation(shape=SHAPE, n_orders=3, seed=5)
+ORDERS = SIMULATION.truth.orders
+NUMBERS, CENTERS = ORDERS.order_numbers, np.array(ORDERS.center())
+FLATS = SIMULATION.flats(3)
+DATA = FLATS[1].data
+CLEAR = (ValueError, TypeError, OSError)
+
+# What astropy has to say of a damaged file besides is of no interest here.
+of_damaged_files = pytest.mark.filterwarnings("ignore")
+
+
+def header(**cards):
+    return fits.Header({"BUNIT": "adu"} | cards)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working directory: two good flats without uncertainty and an order table."""
+    monkeypatch.chdir(tmp_path)
+    for i in (0, 2):
+        fits.writeto(f"good_{i}.fits", FLATS[i].data, header())
+    ORDERS.write("orders.ecsv")
+    return tmp_path
+
+
+def contents(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def run(*arguments):
+    """Exit status and standard error of the command line."""
+    with contextlib.redirect_stderr(io.StringIO()) as stderr:
+        with contextlib.redirect_stdout(io.StringIO()):
+            status = main(list(arguments))
+    return status, stderr.getvalue()
+
+
+def assert_clear(call, culprit):
+    with pytest.raises(CLEAR) as caught:
+        call()
+    assert re.search(culprit, str(caught.value)), str(caught.value)
+
+
+# ---------------------------------------------------------------------- damaged and odd files
+
+
+def image_bytes():
+    file = io.BytesIO()
+    fits.PrimaryHDU(DATA, header()).writeto(file)
+    return file.getvalue()
+
+
+def with_card(keyword, value):
+    return re.sub(rf"{keyword:8}= +-?\d+".encode(), f"{keyword:8}= {value:>20}".encode(),
+                  image_bytes())
+
+
+def hdus_bytes(*hdus):
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(file)
+    return file.getvalue()
+
+
+def companion_bytes(hdu):
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(DATA, header()), hdu]).writeto(file)
+    return file.getvalue()
+
+
+def table_hdu(**keywords):
+    return fits.BinTableHDU.from_columns([fits.Column("a", "D", array=[1.0])], **keywords)
+
+
+BAD_FILES = {
+    "empty file": lambda: b"",
+    "text": lambda: b"no image at all\n" * 300,
+    "any bytes": lambda: bytes(range(256)) * 30,
+    "half a card": lambda: image_bytes()[:100],
+    "header alone": lambda: image_bytes()[:2880],
+    "half an image": lambda: image_bytes()[:20000],
+    "last bytes lost": lambda: image_bytes()[:-3],
+    "negative axis": lambda: with_card("NAXIS1", "-128"),
+    "axis is no number": lambda: with_card("NAXIS1", "xyz"),
+    "enormous axis": lambda: with_card("NAXIS1", "9999999999999"),
+    "shorter axis": lambda: with_card("NAXIS1", "12"),
+    "unknown BITPIX": lambda: with_card("BITPIX", "17"),
+    "no END": lambda: image_bytes().replace(b"END     ", b"ENT     "),
+    "damaged gzip": lambda: b"\x1f\x8b" + bytes(range(256)) * 30,
+    "truncated gzip": lambda: gzip.compress(image_bytes())[:3000],
+    "no image": lambda: hdus_bytes(),
+    "empty extension": lambda: hdus_bytes(fits.ImageHDU()),
+    "a table": lambda: hdus_bytes(table_hdu()),
+    "a cube": lambda: hdus_bytes(fits.ImageHDU(np.zeros((2, *SHAPE)), header())),
+    "a line": lambda: hdus_bytes(fits.ImageHDU(np.zeros(128), header())),
+    "one pixel": lambda: hdus_bytes(fits.ImageHDU(np.ones((1, 1)), header())),
+    "one row": lambda: hdus_bytes(fits.ImageHDU(np.ones((1, 128)), header())),
+    "no unit": lambda: hdus_bytes(fits.ImageHDU(DATA)),
+    "unknown unit": lambda: hdus_bytes(fits.ImageHDU(DATA, header(BUNIT="parrots"))),
+    "a number as unit": lambda: hdus_bytes(fits.ImageHDU(DATA, header(BUNIT=3))),
+    "another unit": lambda: hdus_bytes(fits.ImageHDU(DATA, header(BUNIT="electron"))),
+    "small mask": lambda: companion_bytes(fits.ImageHDU(np.zeros((5, 5), "u1"), name="MASK")),
+    "mask is a table": lambda: companion_bytes(table_hdu(name="MASK")),
+    "small uncertainty": lambda: companion_bytes(fits.ImageHDU(np.ones((5, 5)), name="UNCERT")),
+    "empty uncertainty": lambda: companion_bytes(fits.ImageHDU(name="UNCERT")),
+    "negative uncertainty": lambda: companion_bytes(fits.ImageHDU(-DATA * 0 - 1, name="UNCERT")),
+    "unknown uncertainty": lambda: companion_bytes(
+        fits.ImageHDU(DATA, fits.Header({"UTYPE": "FWHM"}), name="UNCERT")
+    ),
+}
+
+
+@of_damaged_files
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_is_named(folder, name):
+    Path("bad.fits").write_bytes(BAD_FILES[name]())
+    before = contents(folder)
+    # Of frames of which only some have uncertainties, these are not looked at.
+    files = ["bad.fits"] if "uncertainty" in name else ["good_0.fits", "bad.fits", "good_2.fits"]
+    calls = [
+        lambda: combine_frames(files, "out.fits"),
+        lambda: two_pass_flat_combine(files, ORDERS, "out.fits"),
+        lambda: make_master_flat(files, ORDERS, scattered_light=None),
+        lambda: MasterFlat.read("bad.fits"),
+        lambda: EchelleOrderTable.read("bad.fits"),
+        lambda: EchelleOrderTable.read("bad.fits", format="soxspipe"),
+    ]
+    if name in ("one pixel", "one row", "another unit"):  # which is not wrong in itself
+        calls = calls[:3]
+    for call in calls:
+        # Values are looked at after the frames were loaded, in which they go by their number.
+        assert_clear(call, "bad.fits|frame 0 has a negative uncertainty")
+    status, message = run("flat", *files, "--orders", "orders.ecsv", "--scattered-light", "none",
+                          "-o", "out.fits")
+    assert status == 1 and "error: " in message
+    assert "bad.fits" in message or "frame 0 has a negative uncertainty" in message
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("make", [
+    lambda path: None,
+    lambda path: path.mkdir(),
+    lambda path: path.symlink_to("nowhere"),
+    lambda path: path.symlink_to(path.name),
+    lambda path: path.symlink_to(os.devnull),
+], ids=["missing", "folder", "link to nowhere", "link to itself", "device"])
+def test_what_is_no_file_is_named(folder, make):
+    make(Path("bad.fits"))
+    before = contents(folder)
+    assert_clear(lambda: combine_frames(["good_0.fits", "bad.fits"], "out.fits"), "bad.fits")
+    assert_clear(lambda: make_master_flat(["good_0.fits"], ORDERS, dark="bad.fits"), "bad.fits")
+    assert_clear(lambda: EchelleOrderTable.read("bad.fits"), "bad.fits")
+    assert_clear(lambda: MasterFlat.read("bad.fits"), "bad.fits")
+    for command in (["trace", "bad.fits"], ["edges", "bad.fits", "--orders", "orders.ecsv"],
+                    ["convert", "bad.fits"]):
+        status, message = run(*command, "-o", "out.ecsv")
+        assert status == 1 and "bad.fits" in message
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("name", ["with blanks.fits", "with, comma.fits", "Flüsse 平场.fits",
+                                  "'quotes'.fits", "-dash.fits", "no_suffix", "link", "packed"])
+def test_any_name_will_do(folder, name):
+    path = Path(name)
+    if name == "link":
+        path.symlink_to("good_0.fits")
+    elif name == "packed":
+        path.write_bytes(gzip.compress(Path("good_0.fits").read_bytes()))
+    else:
+        path.write_bytes(Path("good_0.fits").read_bytes())
+    expected = combine_frames(["good_0.fits", "good_2.fits"])
+    combined = combine_frames([path, "good_2.fits"], folder / f"out {name}")
+    np.testing.assert_array_equal(combined.data, expected.data)
+    np.testing.assert_array_equal(CCDData.read(folder / f"out {name}").data, expected.data)
+
+
+def test_a_master_of_files_with_any_name(folder):
+    names = ["with blanks.fits", "Flüsse 平场.fits", "a\\b.fits"]
+    for name, flat in zip(names, FLATS, strict=True):
+        flat.write(name)
+    master = make_master_flat([Path(name) for name in names], ORDERS, scattered_light=None)
+    master.write("Ströme.fits")
+    found = MasterFlat.read("Ströme.fits")
+    np.testing.assert_array_equal(found.flat.data, master.flat.data)
+    assert found.levels["frame"].tolist() == [
+        "with blanks.fits", r"Fl\xfcsse \u5e73\u573a.fits", r"a\b.fits"
+    ]
+    assert master.levels["frame"].tolist() == names
+
+
+@pytest.mark.parametrize(("kind", "variance"), [
+    ("std", DATA**2), ("var", DATA), ("VarianceUncertainty", DATA), (None, DATA**2),
+])
+def test_every_name_of_an_uncertainty(folder, kind, variance):
+    cards = fits.Header({} if kind is None else {"UTYPE": kind})
+    Path("frame.fits").write_bytes(companion_bytes(fits.ImageHDU(DATA, cards, name="UNCERT")))
+    expected = CCDData(DATA, unit="adu", uncertainty=VarianceUncertainty(variance))
+    levels = measure_exposure_levels(["frame.fits"] * 2, ORDERS)
+    np.testing.assert_allclose(
+        levels["level_uncertainty"], measure_exposure_levels([expected] * 2, ORDERS)[
+            "level_uncertainty"]
+    )
+    whole = open_frames(["frame.fits"])[0].ccddata().uncertainty
+    np.testing.assert_allclose(whole.represent_as(VarianceUncertainty).array, variance)
+
+
+# ---------------------------------------------------------------------- number types and values
+
+
+def changed(change, i=1):
+    """The flats, the data of one of them changed."""
+    flats = [flat.copy() for flat in FLATS]
+    flats[i] = CCDData(change(DATA), unit="adu", uncertainty=flats[i].uncertainty)
+    return flats
+
+
+@pytest.mark.parametrize("dtype", ["i2", "i4", "i8", "u2", ">u2", ">f4", ">i4", "f2", "f8", "g"])
+def test_every_number_type_is_combined_exactly(dtype):
+    whole = np.clip(np.round(DATA), 0, 30000)
+    stored = whole.astype(dtype)
+    expected = combine_frames(changed(lambda data: stored.astype("f8")), dtype="f8")
+    combined = combine_frames(changed(lambda data: stored), dtype="f8")
+    np.testing.assert_allclose(combined.data, expected.data, rtol=1e-6)
+    flat = two_pass_flat_combine(changed(lambda data: stored), ORDERS)
+    assert np.mean(flat.data[ORDERS.inner_mask(10)]) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("change", [
+    lambda data: data.astype(complex),
+    lambda data: data.astype(str),
+    lambda data: data.astype("i8").astype("M8[s]"),
+    lambda data: data[0],
+    lambda data: data[None],
+    lambda data: data[:0],
+    lambda data: data[:1],
+    lambda data: data[:1, :1],
+    lambda data: data * 0,
+    lambda data: -data,
+    lambda data: data * np.nan,
+    lambda data: np.full(SHAPE, np.inf),
+    lambda data: np.full(SHAPE, -np.inf),
+], ids=["complex", "text", "dates", "1-D", "3-D", "nothing", "one row", "one pixel", "zero",
+        "negative", "NaN", "infinity", "minus infinity"])
+def test_a_frame_that_is_no_flat_is_named(change):
+    flats = [flat.copy() for flat in FLATS]
+    flats[1] = CCDData(change(DATA), unit="adu")
+    for flat in flats:
+        flat.uncertainty = None
+    assert_clear(lambda: two_pass_flat_combine(flats, ORDERS), "frame 1")
+    assert_clear(
+        lambda: make_master_flat(flats, ORDERS, scattered_light=None, reject="error"), "frame 1"
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_bad_value_is_left_out(bad):
+    flats = changed(lambda data: np.where(np.arange(data.size).reshape(SHAPE) == 5000, bad, data))
+    masked = changed(np.array)
+    masked[1].mask = np.arange(DATA.size).reshape(SHAPE) == 5000
+    np.testing.assert_array_equal(
+        two_pass_flat_combine(flats, ORDERS).data, two_pass_flat_combine(masked, ORDERS).data
+    )
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e30])
+def test_huge_and_tiny_values(factor):
+    flats = [CCDData(flat.data.astype("f8") * factor, unit="adu") for flat in FLATS]
+    expected = two_pass_flat_combine([CCDData(f.data, unit="adu") for f in FLATS], ORDERS)
+    found = two_pass_flat_combine(flats, ORDERS)
+    np.testing.assert_allclose(found.data, expected.data, rtol=1e-4, atol=1e-4)
+
+
+def test_values_whose_squares_are_no_numbers():
+    frame = CCDData(DATA.astype("f8") * 1e300, unit="adu")
+    assert_clear(lambda: fit_scattered_light(frame, ORDERS), r"values of .*e\+30\d, expected")
+
+
+def test_a_frame_all_masked():
+    flats = [flat.copy() for flat in FLATS]
+    flats[1].mask = np.ones(SHAPE, dtype=bool)
+    expected = combine_frames([flats[0], flats[2]])
+    np.testing.assert_allclose(combine_frames(flats).data, expected.data, rtol=1e-6)
+    assert_clear(lambda: two_pass_flat_combine(flats, ORDERS), "frame 1")
+
+
+def test_all_frames_masked():
+    flats = [flat.copy() for flat in FLATS]
+    for flat in flats:
+        flat.mask = np.ones(SHAPE, dtype=bool)
+    combined = combine_frames(flats)
+    assert combined.mask.all() and np.isnan(combined.data).all()
+    assert_clear(lambda: two_pass_flat_combine(flats, ORDERS), "frame 0, frame 1, frame 2")
+
+
+def test_object_arrays_are_refused_by_ccddata():
+    assert_clear(lambda: CCDData(DATA.astype(object), unit="adu"), "array")
+    assert_clear(lambda: combine_frames([DATA.astype(object)]), "img_list holds a ndarray")
+
+
+@pytest.mark.parametrize("unit", ["electron", "", "m"])
+def test_another_unit(unit):
+    flats = [*FLATS[:2], CCDData(DATA, unit=unit)]
+    assert_clear(lambda: combine_frames(flats), "frame 2 has unit|have no uncertainty")
+
+
+# ---------------------------------------------------------------------- uncertainties
+
+
+@pytest.mark.parametrize(("array", "culprit"), [
+    (-np.ones(SHAPE), "frame 1 has a negative uncertainty"),
+    (np.full(SHAPE, np.nan), "frame 1"),
+    (np.full(SHAPE, np.inf), "frame 1"),
+    (np.ones((3, 3)), "uncertainty of frame 1 has shape"),
+], ids=["negative", "NaN", "infinite", "wrong shape"])
+def test_bad_uncertainties(array, culprit):
+    flats = [flat.copy() for flat in FLATS]
+    flats[1].uncertainty = StdDevUncertainty(array)
+    assert_clear(lambda: two_pass_flat_combine(flats, ORDERS), culprit)
+
+
+def test_uncertainties_of_zero():
+    flats = [CCDData(f.data, unit="adu", uncertainty=StdDevUncertainty(0 * f.data)) for f in FLATS]
+    bare = [CCDData(flat.data, unit="adu") for flat in FLATS]
+    combined = combine_frames(flats)
+    np.testing.assert_array_equal(combined.data, combine_frames(bare).data)
+    np.testing.assert_array_equal(combined.uncertainty.array, 0)
+    assert_clear(lambda: combine_frames(flats, weights="inverse_variance"), "frame 0")
+
+
+def test_uncertainties_of_unknown_type():
+    flats = [flat.copy() for flat in FLATS]
+    flats[1].uncertainty = UnknownUncertainty(DATA)
+    assert_clear(lambda: combine_frames(flats), "frame 1 has uncertainties of type Unknown")
+
+
+# ---------------------------------------------------------------------- order tables
+
+
+def traces(numbers=NUMBERS, centers=CENTERS, **keywords):
+    options = {"shape": SHAPE, "dispersion_axis": 1} | keywords
+    return EchelleOrderTable.from_traces(numbers, centers, **options)
+
+
+@pytest.mark.parametrize(("make", "culprit"), [
+    (lambda: traces(centers=np.where(np.arange(3)[:, None] == 1, np.nan, CENTERS)), "order 12"),
+    (lambda: traces([1, 1, 2]), "unique"),
+    (lambda: traces([0, 1, 2]), "order number 0"),
+    (lambda: traces([1.5, 2, 3]), "integers"),
+    (lambda: traces([np.nan, 2, 3]), "integers"),
+    (lambda: traces([1, 2]), "2 orders"),
+    (lambda: traces([], np.zeros((0, 128))), "order_numbers is empty"),
+    (lambda: traces(lower=ORDERS.upper(), upper=ORDERS.lower()), "upper edge not above"),
+    (lambda: traces(lower=CENTERS - 3), "one edge"),
+    (lambda: traces(dispersion_axis=0), "128 pixels"),
+    (lambda: traces(dispersion_axis=2), "dispersion_axis is 2"),
+    (lambda: traces(shape=(0, 128)), "shape"),
+    (lambda: traces(shape=(3, *SHAPE)), "shape"),
+    (lambda: traces(shape=(200, 128)), r"\(200, 128\), the frame has \(96, 128\)"),
+    (lambda: traces(centers=CENTERS + 1e4), "no order centre"),
+    (lambda: traces(centers=CENTERS - 1e4), "no order centre"),
+    (lambda: traces(centers=CENTERS * 1e100), "no order centre"),
+    (lambda: traces(degree=500), "degree 500"),
+    (lambda: EchelleOrderTable.from_polynomials(
+        [7], [[np.nan, 1]], shape=SHAPE, dispersion_axis=1), r"orders \[7\]"),
+    (lambda: ORDERS.transposed(), r"the frame has \(96, 128\)"),
+    (lambda: "orders.ecsv", "orders is a str"),
+    (lambda: 5, "orders is a int"),
+])
+def test_an_order_table_that_cannot_be(make, culprit):
+    assert_clear(lambda: two_pass_flat_combine(FLATS, make()), culprit)
+    assert_clear(lambda: make_master_flat(FLATS, make()), culprit)
+    assert_clear(lambda: measure_exposure_levels(FLATS, make()), culprit)
+    assert_clear(lambda: detect_order_edges(FLATS[0], make()), culprit)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: traces(NUMBERS[::-1], CENTERS[::-1]),
+    lambda: traces(centers=np.where(np.arange(128) % 2, CENTERS, np.nan)),
+    lambda: traces(centers=np.where(np.arange(128) == 3, np.inf, CENTERS)),
+    lambda: traces(centers=np.ma.array(CENTERS, mask=np.arange(128) + 0 * CENTERS < 9)),
+], ids=["other sequence", "every other pixel", "one infinite", "masked"])
+def test_an_order_table_with_gaps_gives_the_same_flat(make):
+    expected = two_pass_flat_combine(FLATS, ORDERS)
+    found = two_pass_flat_combine(FLATS, make())
+    ratio = found.data / expected.data
+    assert ratio.std() < 3e-3 and ratio.mean() == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.filterwarnings("ignore:whether the order centres are in place")
+@pytest.mark.parametrize("centers", [
+    CENTERS[[0, 0, 1]],
+    np.vstack([np.linspace(CENTERS[0, 0], CENTERS[2, -1], 128), CENTERS[1:]]),
+], ids=["the same twice", "crossing"])
+def test_orders_that_overlap_are_warned_of(centers):
+    orders = traces(centers=centers)
+    with pytest.warns(UserWarning, match=r"edges of orders \[11, 12\] could be measured in less"):
+        master = make_master_flat(FLATS, orders, scattered_light=None)
+    assert np.isfinite(master.flat.data[~master.flat.mask]).all()
+
+
+# ---------------------------------------------------------------------- text of each format
+
+
+@pytest.mark.parametrize(("format", "text"), [
+    ("ecsv", "# %ECSV 1.0\n"),
+    ("ecsv", "# %ECSV 1.0\n# ---\n# datatype: 3\norder\n1\n"),
+    ("iraf", "begin\taperture\n"),
+    ("iraf", "begin\taperture x 1 a b\n\tcurve\t3\n"),
+    ("kpf", ",Coeff0,Coeff1\n0,1\n"),
+    ("kpf", ",Coeff0,Coeff1,BottomEdge,TopEdge,X1,X2\n0,nan,1,6,6,0,99\n"),
+    ("samples", "1 2\n3\n"),
+    ("samples", "1 2 x\n"),
+    ("samples", "nan nan\n" * 128),
+    ("samples", "1 2\n" * 7),
+    ("soxspipe", "order,degy,CENT_c0\n1,x,y\n"),
+    ("soxspipe", "order,degy,CENT_c0\n1,0,nan\n"),
+    ("pyreduce", "PK\x03\x04"),
+    ("pypeit", "SIMPLE  = T"),
+    ("cr2res", "SIMPLE  = T"),
+    ("ds9", "circle(1,1,1)"),
+])
+@of_damaged_files
+def test_malformed_text_is_named(folder, format, text):
+    Path("bad.txt").write_text(text)
+    before = contents(folder)
+    for name in (format, None):
+        assert_clear(
+            lambda name=name: EchelleOrderTable.read("bad.txt", format=name, shape=SHAPE),
+            "bad.txt|format is 'ds9'",
+        )
+    status, message = run("convert", "bad.txt", "--shape", "96", "128", "-o", "out.ecsv")
+    assert status == 1 and "bad.txt" in message
+    status, message = run("flat", "good_0.fits", "--orders", "bad.txt", "-o", "out.fits")
+    assert status == 1 and "bad.txt" in message
+    assert contents(folder) == before
+
+
+# ---------------------------------------------------------------------- outputs and resources
+
+
+@pytest.mark.parametrize(("output", "error"), [
+    ("missing/out.fits", FileNotFoundError),
+    (".", IsADirectoryError),
+    ("good_0.fits", FileExistsError),
+    ("good_0.fits/out.fits", FileNotFoundError),
+])
+def test_where_nothing_can_be_written(folder, output, error):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for call in (
+        lambda: combine_frames(FLATS, output),
+        lambda: two_pass_flat_combine(FLATS, ORDERS, output),
+        lambda: ORDERS.write(output),
+    ):
+        with pytest.raises(error, match=re.escape(output)):
+            call()
+    status, message = run("convert", "orders.ecsv", "-o", output)
+    assert status == 1 and output in message
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root may do everything")
+def test_files_and_folders_without_permission(folder):
+    Path("good_0.fits").chmod(0)
+    assert_clear(lambda: combine_frames("good_0.fits"), "good_0.fits")
+    folder.chmod(0o500)
+    try:
+        assert_clear(lambda: combine_frames(FLATS, "out.fits"), r"Permission denied")
+    finally:
+        folder.chmod(0o700)
+
+
+def limited(folder, limit, code):
+    """Run code under a limit of the system in a process of its own."""
+    pytest.importorskip("resource", reason="no limits on this system")
+    start = (
+        f"import resource; from ccdproc_echelle import *\n"
+        f"resource.setrlimit(resource.{limit[0]}, ({limit[1]}, {limit[1]}))\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", start + code], cwd=folder, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}, check=False,
+    )
+
+
+@pytest.mark.parametrize("code", [
+    "two_pass_flat_combine(names, orders, 'out.fits', overwrite_output=True)",
+    "orders.write('out.fits', overwrite=True)",
+    "make_master_flat(names, orders, scattered_light=None).write('out.fits', overwrite=True)",
+])
+def test_a_full_disk_leaves_the_old_file(folder, code):
+    Path("out.fits").write_bytes(b"old")
+    before = contents(folder)
+    names = "names = ['good_0.fits', 'good_2.fits']; orders = EchelleOrderTable.read('orders.ecsv')"
+    result = limited(folder, ("RLIMIT_FSIZE", 1000), f"{names}\n{code}")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("OSError"), result.stderr
+    assert "out.fits" in result.stderr.splitlines()[-1]
+    assert contents(folder) == before
+    assert Path("out.fits").read_bytes() == b"old"
+
+
+def test_a_thousand_frames_and_few_open_files(folder):
+    orders = EchelleOrderTable.from_polynomials([1], [[8.0]], shape=(16, 20), dispersion_axis=1)
+    orders.write("small.ecsv")
+    fits.writeto("many.fits", np.ones((16, 20), dtype="f4"), header())
+    head, rest = Path("many.fits").read_bytes()[:2880], bytes(2880 - 16 * 20 * 4)
+    for i in range(1000):
+        data = np.full((16, 20), 1 + i, dtype=">f4").tobytes()
+        Path(f"many_{i:04d}.fits").write_bytes(head + data + rest)
+    result = limited(folder, ("RLIMIT_NOFILE", 40), (
+        "names = [f'many_{i:04d}.fits' for i in range(1000)]\n"
+        "orders = EchelleOrderTable.read('small.ecsv')\n"
+        "print(combine_frames(names).data.mean(), two_pass_flat_combine(names, orders).data.std())"
+    ))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[0] == "500.5"
+    assert float(result.stdout.split()[1]) < 1e-6
