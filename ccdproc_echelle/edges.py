@@ -515,7 +515,7 @@ def _with_fitted_edges(orders, pixels, edges, degrees, clip) -> EchelleOrderTabl
         residuals = offsets[side] - np.einsum("osk,ok->os", bases, coefficients)
         table[name] = _sum_of_series(given, coefficients) * u.pix
         table[f"{name}_rms"] = _rms(residuals) * u.pix
-        first, last = _measured_range(measured[side], pixels)
+        first, last = _measured_range(measured[side], pixels, orders.shape[orders.dispersion_axis])
         table[f"{name}_measured_min"] = first * u.pix
         table[f"{name}_measured_max"] = last * u.pix
     fractions = _measured_fractions(EchelleOrderTable(table), pixels, n_cross, measured)
@@ -623,11 +623,12 @@ def _rms(residuals: np.ndarray) -> np.ndarray:
     return np.where(count > 0, np.sqrt(total / np.maximum(count, 1)), np.nan)
 
 
-def _measured_range(measured: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and last pixel with a measurement in each row; NaN where there are none."""
+def _measured_range(measured, pixels, n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Start of the first and end of the last slice with a measurement; NaN where there are none."""
     seen = measured.any(axis=1)
     first, last = measured.argmax(axis=1), len(pixels) - 1 - measured[:, ::-1].argmax(axis=1)
-    return tuple(np.where(seen, pixels[place], np.nan) for place in (first, last))
+    ends = np.concatenate([[-0.5], 0.5 * (pixels[1:] + pixels[:-1]), [n_pixels - 0.5]])
+    return np.where(seen, ends[first], np.nan), np.where(seen, ends[last + 1], np.nan)
 
 
 def _measured_fractions(orders, pixels, n_cross, measured) -> np.ndarray:
