@@ -691,7 +691,7 @@ def plot_summary(master: "MasterFlat") -> "Figure":
     figure = _new_figure((8.3, 11.7))
     figure.suptitle(_title(master.flat.header))
     axes = figure.subplot_mosaic(
-        _summary_panels(has_noise, quality is not None), height_ratios=(2.4, 1, 1, 0.9, 0.9)
+        _summary_panels(has_noise, quality is not None), height_ratios=(2.0, 0.9, 0.9, 2.7)
     )
     middle = picture.values.shape[picture.orders.dispersion_axis] // 2
     _draw_picture(axes["orders"], picture, window=None)
@@ -942,14 +942,11 @@ def _flag_label(flag: FlatFlag, n: int) -> str:
     return f"{flag.name.lower().replace('_', ' ')} ({n})"
 
 
-def _summary_panels(has_noise: bool, has_quality: bool) -> list[list[str]]:
-    """The panels of the page, six columns wide; the levels fill what is left."""
+def _summary_panels(has_noise: bool, has_quality: bool) -> list[list]:
+    """The panels of the page, row by row; rows within a row are divided on their own."""
     noise = "noise" if has_noise else "levels"
-    zooms = [f"zoom {i // 2}" for i in range(6)]
-    return [
-        ["orders"] * 6, zooms, ["cut"] * 6,
-        *([name] * 3 + ["quality" if has_quality else name] * 3 for name in ("levels", noise)),
-    ]
+    below = [[name, "quality" if has_quality else name] for name in ("levels", noise)]
+    return [["orders"], [[["zoom 0", "zoom 1", "zoom 2"]]], ["cut"], [below]]
 
 
 # ---------------------------------------------------------------------- drawing

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.utils.exceptions import AstropyUserWarning
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.polynomial.chebyshev import chebval
 from numpy.polynomial.legendre import legval
@@ -262,6 +262,8 @@ def test_round_trip(orders):
 @few
 @given(st.integers(0, 10**6).map(spectrograph).filter(lambda orders: orders.has_edges))
 def test_varying_edges_become_their_mean(orders):
+    widths = orders.upper() - orders.lower()
+    assume((np.nanmax(widths, axis=1) - np.nanmin(widths, axis=1)).max() > 2.5)
     with pytest.warns(AstropyUserWarning, match="the mean is written for orders"):
         found = again(orders)
     assert_allclose(found.center(), orders.center(), rtol=0, atol=1e-6)
