@@ -169,9 +169,10 @@ def make_master_flat(
     orders = trace_orders(typical) if orders is None else _in_place(orders, typical)
     _log.info("%d orders", len(orders))
     detrended, vetting = _vetted(detrended, orders, window, reject)
+    edge_keywords = edge_keywords or {}
     flats, scattered = detrended.flats, 0.0
     if scattered_light == "frames":
-        flats, scattered = _without_scattered_light(flats, orders, typical, window)
+        flats, scattered = _without_scattered_light(flats, orders, typical, window, edge_keywords)
     flat, levels, diagnostics = combine_with_levels(
         flats,
         orders,
@@ -184,7 +185,7 @@ def make_master_flat(
     )
     _log.info("levels %s", levels["level"].round(3))
     flat = _with_shared_noise(flat, detrended.shared, levels, settings.weights)
-    orders = detect_order_edges(flat, orders, **(edge_keywords or {}))
+    orders = detect_order_edges(flat, orders, **edge_keywords)
     if scattered_light == "master":
         flat, scattered = _master_without_scattered_light(flat, orders, window)
     bad = find_bad_response(flat, orders, **(sensitivity_keywords or {}))
@@ -270,11 +271,13 @@ def _in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
     return orders.shifted(shift)
 
 
-def _without_scattered_light(flats, orders, typical, window) -> tuple[list[Frame], float]:
+def _without_scattered_light(
+    flats, orders, typical, window, edge_keywords
+) -> tuple[list[Frame], float]:
     """Each flat less its scattered light, where there is room to measure it, and its fraction."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyUserWarning)  # the master will say the same
-        orders = detect_order_edges(typical, orders)
+        orders = detect_order_edges(typical, orders, **edge_keywords)
     if not has_interorder_pixels(orders):
         _warn("no room between the orders: the scattered light is not subtracted")
         return flats, np.nan

@@ -294,6 +294,14 @@ def test_keywords_reach_edges_and_sensitivity():
     assert not master.flat.mask.any()
 
 
+def test_a_single_order_whose_slices_are_given_a_length():
+    simulation = EchelleSimulation(shape=(100, 200), n_orders=1, seed=4)
+    orders = centers_only(simulation.truth.orders)
+    with pytest.warns(AstropyUserWarning, match="single order"):  # nothing to compare its place to
+        master = make_master_flat(simulation.flats(3), orders, edge_keywords={"slice_length": 80})
+    np.testing.assert_allclose(master.orders.lower(), simulation.truth.orders.lower(), atol=0.1)
+
+
 def test_orders_whose_table_does_not_know_the_detector(tmp_path, small_master):
     path = tmp_path / "orders.fits"
     SMALL.truth.orders.write(path, format="soxspipe")
