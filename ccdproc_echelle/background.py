@@ -12,6 +12,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import nnls
 from scipy.special import ndtr
 
+from ccdproc_echelle.frames import standard_deviation
 from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["fit_scattered_light", "has_interorder_pixels", "subtract_scattered_light"]
@@ -142,7 +143,7 @@ def fit_scattered_light(
     if not 0 <= margin < np.inf:
         raise ValueError(f"margin is {margin!r}, expected a number of pixels from 0 on")
     orders = orders.on_detector(frame.shape)
-    sigma = _standard_deviation(frame)
+    sigma = standard_deviation(frame, "frame")
     usable = np.isfinite(frame.data)
     if frame.mask is not None:
         usable &= ~np.asarray(frame.mask, bool)
@@ -235,18 +236,6 @@ def has_interorder_pixels(orders: EchelleOrderTable, *, margin: float = 1.0) -> 
     return sum(
         len(rows) for rows, _ in _gaps(lower, upper, orders.shape[0], margin)
     ) >= _LEAST_PIXELS
-
-
-def _standard_deviation(frame: CCDData) -> np.ndarray | None:
-    if frame.uncertainty is None:
-        return None
-    try:
-        return frame.uncertainty.represent_as(StdDevUncertainty).array
-    except TypeError as error:
-        raise TypeError(
-            f"the uncertainty of frame is of type {type(frame.uncertainty).__name__}, "
-            "expected one that converts to a standard deviation"
-        ) from error
 
 
 # ---------------------------------------------------------------------- orders along the rows

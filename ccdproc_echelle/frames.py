@@ -38,6 +38,7 @@ __all__ = [
     "inverse_variance_weights",
     "list_frames",
     "open_frames",
+    "standard_deviation",
     "uncertainty_array",
     "uncompressed",
     "variance_array",
@@ -383,8 +384,8 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
     Parameters
     ----------
     img_list : list, str, `numpy.ndarray` or `ccdproc.ImageFileCollection`
-        File names, `~astropy.nddata.CCDData` objects or both; a string may hold several file
-        names separated by commas.
+        File names, `~astropy.nddata.CCDData` objects or frames that are opened already; a
+        string may hold several file names separated by commas.
     **reading
         Keywords of ``CCDData.read``.
 
@@ -426,6 +427,7 @@ def list_frames(img_list: Any, **reading: Any) -> list[Frame]:
     """
     check_keywords(reading, READING_KEYWORDS)
     frames = [
+        item if isinstance(item, Frame) else
         MemoryFrame(item, f"frame {i}") if isinstance(item, CCDData) else
         FileFrame(_as_path(item), reading)
         for i, item in enumerate(_listed(img_list))
@@ -547,6 +549,38 @@ def variance_array(array: np.ndarray, uncertainty_type: type) -> np.ndarray:
         with np.errstate(divide="ignore", over="ignore"):
             return 1 / array
     return array
+
+
+def standard_deviation(ccd: CCDData, name: str) -> np.ndarray | None:
+    """
+    The uncertainty of a frame as a standard deviation.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`
+        The frame.
+    name : str
+        What messages call it.
+
+    Returns
+    -------
+    array, shape (rows, columns), or None
+        `None` where the frame has no uncertainty.
+
+    Raises
+    ------
+    TypeError
+        If the uncertainty is of an unknown type.
+    """
+    if ccd.uncertainty is None:
+        return None
+    try:
+        return ccd.uncertainty.represent_as(StdDevUncertainty).array
+    except TypeError as error:
+        raise TypeError(
+            f"the uncertainty of {name} is of type {type(ccd.uncertainty).__name__}, "
+            "expected one that converts to a standard deviation"
+        ) from error
 
 
 def uncertainty_array(variance: np.ndarray, uncertainty_type: type) -> np.ndarray:

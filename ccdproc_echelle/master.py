@@ -165,7 +165,7 @@ def make_master_flat(
         read_noise=read_noise,
         saturation=saturation,
     )
-    typical = combine_frames([frame.ccddata() for frame in detrended.flats], method="median")
+    typical = combine_frames(detrended.flats, method="median")
     orders = trace_orders(typical) if orders is None else _in_place(orders, typical)
     _log.info("%d orders", len(orders))
     detrended, vetting = _vetted(detrended, orders, window, reject)

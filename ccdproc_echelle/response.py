@@ -10,6 +10,7 @@ import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.table import QTable
 
+from ccdproc_echelle.frames import standard_deviation
 from ccdproc_echelle.orderfit import OrderFit, fit_order
 from ccdproc_echelle.orders import EchelleOrderTable
 
@@ -128,7 +129,7 @@ def normalize_flat(
     True
     """
     orders = _checked(flat, orders, length)
-    sigma = _standard_deviation(flat)
+    sigma = _noise(flat)
     shape = flat.shape if orders.dispersion_axis == 1 else flat.shape[::-1]
     curves = np.full((2, len(orders), shape[1]), np.nan)
     values, variances = np.ones((3, *shape)), np.zeros((3, *shape))
@@ -234,7 +235,7 @@ def find_bad_response(
     orders = _checked(flat, orders, length)
     data, sigma, good = (
         _along_rows(image, orders)
-        for image in (flat.data, _standard_deviation(flat), _good(flat))
+        for image in (flat.data, _noise(flat), _good(flat))
     )
     found = np.zeros((3, *data.shape), bool)
     for _, cut, fit in _fits(flat, orders, length):
@@ -352,17 +353,10 @@ def _checked(flat, orders, length) -> EchelleOrderTable:
     return orders.on_detector(flat.shape)
 
 
-def _standard_deviation(flat: CCDData) -> np.ndarray:
-    """The uncertainty as standard deviation; 0 where there is none."""
-    if flat.uncertainty is None:
-        return np.zeros(flat.shape)
-    try:
-        return flat.uncertainty.represent_as(StdDevUncertainty).array
-    except TypeError as error:
-        raise TypeError(
-            f"the uncertainty of flat is of type {type(flat.uncertainty).__name__}, "
-            "expected one that converts to a standard deviation"
-        ) from error
+def _noise(flat: CCDData) -> np.ndarray:
+    """The standard deviation; 0 where there is none."""
+    sigma = standard_deviation(flat, "flat")
+    return np.zeros(flat.shape) if sigma is None else sigma
 
 
 def _masked(flat: CCDData) -> np.ndarray:

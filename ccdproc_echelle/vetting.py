@@ -20,7 +20,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle.clipping import StackCombiner
 from ccdproc_echelle.flexure import frame_shift
-from ccdproc_echelle.frames import FileFrame, Frame
+from ccdproc_echelle.frames import FileFrame, Frame, check_alike
 from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["SETUP_KEYWORDS", "accepted_frames", "vet_frames", "vet_setup"]
@@ -327,11 +327,7 @@ class _InnerPixels(NamedTuple):
 def _check(frames: Sequence[Frame], options: dict[str, float]) -> None:
     if not frames:
         raise ValueError("there is no frame to vet")
-    for frame in frames[1:]:
-        if frame.shape != frames[0].shape:
-            raise ValueError(
-                f"{frame.name} has shape {frame.shape}, but {frames[0].name} has {frames[0].shape}"
-            )
+    check_alike(frames)
     for name, value in options.items():
         if not 0 < value < np.inf:
             raise ValueError(f"{name} is {value!r}, expected a positive number")
