@@ -1,12 +1,14 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Scattered light: the smooth light that the inter-order area shows and the orders hide."""
 
+import itertools
 import warnings
 from typing import NamedTuple
 
 import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.utils.exceptions import AstropyUserWarning
+from numpy.polynomial.chebyshev import chebvander
 from scipy.interpolate import BSpline, RegularGridInterpolator
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import nnls
@@ -39,9 +41,15 @@ _SIGNIFICANT = 25.0
 _STRENGTHS = 10.0 ** np.arange(-6, 3.1, 0.75)
 _START = 1e-3
 
-# The wings of the orders are known to this fraction of themselves: the edges to some hundredths of
-# a pixel, the brightness of an order to some percent, the blur varies over the detector.
+# The wings of the orders are known to this fraction of themselves: the brightness of an order to
+# some percent, the blur varies over the detector.
 _WING_ERROR = 0.1
+
+# The edges may be off: each by a polynomial of this degree along the order, whose coefficients have
+# this standard deviation, in pixel. Most are off by far less, those of orders cut by the border by
+# more, as are those of narrow orders.
+_EDGE_DEGREE = 4
+_EDGE_ERROR = 0.1
 
 # Fits, each with the weights from the one before.
 _ITERATIONS = 6
@@ -71,7 +79,8 @@ def fit_scattered_light(
     The surface is a bicubic spline whose roughness is penalised; how much is chosen by generalised
     cross-validation [1]_. What the orders next to a gap blur into it is fitted at the same time:
     their brightness times a function of the distance from the edge which is the same everywhere,
-    a sum of blurred steps. So no pixel is free of the wings by decree, but the nearer to an
+    a sum of blurred steps; and the edges themselves may be off by some tenth of a pixel, each along
+    its order by another amount. So no pixel is free of the wings by decree, but the nearer to an
     order the less it counts, and where the gaps are wide only their middles matter.
     Pixels that cosmic rays hit and hot ones are rejected.
 
@@ -138,29 +147,7 @@ def fit_scattered_light(
     >>> bool(np.allclose(scattered.data, expected, rtol=0.05))
     True
     """
-    if not isinstance(frame, CCDData):
-        raise TypeError(f"frame is a {type(frame).__name__}, expected a CCDData")
-    if not 0 <= margin < np.inf:
-        raise ValueError(f"margin is {margin!r}, expected a number of pixels from 0 on")
-    orders = orders.on_detector(frame.shape)
-    sigma = standard_deviation(frame, "frame")
-    usable = np.isfinite(frame.data)
-    if frame.mask is not None:
-        usable &= ~np.asarray(frame.mask, bool)
-    largest = float(np.abs(frame.data[usable]).max(initial=0))
-    if largest > _LARGEST_VALUE:
-        raise ValueError(f"frame has values of {largest:.3g}, expected at most {_LARGEST_VALUE:g}")
-    if orders.dispersion_axis == 1:
-        surface, error = _scattered_light(frame.data, sigma, usable, orders, margin)
-    else:
-        sigma = None if sigma is None else sigma.T
-        surface, error = (image.T for image in _scattered_light(
-            frame.data.T, sigma, usable.T, orders.transposed(), margin
-        ))
-    error = StdDevUncertainty(np.ascontiguousarray(error))
-    if frame.uncertainty is not None:
-        error = error.represent_as(type(frame.uncertainty))
-    return CCDData(np.ascontiguousarray(surface), unit=frame.unit, uncertainty=error)
+    return _measured(frame, orders, margin)[0]
 
 
 def subtract_scattered_light(
@@ -190,14 +177,33 @@ def subtract_scattered_light(
     `~astropy.utils.exceptions.AstropyUserWarning`
         As `fit_scattered_light`.
     """
-    scattered = fit_scattered_light(frame, orders, margin=margin)
+    return less_scattered_light(frame, orders, margin=margin)[0]
+
+
+def less_scattered_light(
+    frame: CCDData, orders: EchelleOrderTable, *, margin: float = 1.0
+) -> tuple[CCDData, "SurfaceError"]:
+    """
+    `subtract_scattered_light`, and the error that the pixels of the result have in common.
+
+    Parameters
+    ----------
+    frame, orders, margin
+        As for `fit_scattered_light`.
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData`, `SurfaceError`
+        The flat without its scattered light, and the error of the surface.
+    """
+    scattered, error = _measured(frame, orders, margin)
     difference = frame.subtract(scattered)
     result = frame.copy()
     dtype = frame.data.dtype if frame.data.dtype.kind == "f" else float
     result.data = difference.data.astype(dtype)
     if frame.uncertainty is not None:
         result.uncertainty = type(frame.uncertainty)(difference.uncertainty.array.astype(dtype))
-    return result
+    return result, error
 
 
 def has_interorder_pixels(orders: EchelleOrderTable, *, margin: float = 1.0) -> bool:
@@ -238,11 +244,41 @@ def has_interorder_pixels(orders: EchelleOrderTable, *, margin: float = 1.0) -> 
     ) >= _LEAST_PIXELS
 
 
+# ---------------------------------------------------------------------- the door
+
+
+def _measured(frame, orders, margin) -> tuple[CCDData, "SurfaceError"]:
+    """The scattered light as the public functions give it, and the error of its surface."""
+    if not isinstance(frame, CCDData):
+        raise TypeError(f"frame is a {type(frame).__name__}, expected a CCDData")
+    if not 0 <= margin < np.inf:
+        raise ValueError(f"margin is {margin!r}, expected a number of pixels from 0 on")
+    orders = orders.on_detector(frame.shape)
+    sigma = standard_deviation(frame, "frame")
+    usable = np.isfinite(frame.data)
+    if frame.mask is not None:
+        usable &= ~np.asarray(frame.mask, bool)
+    largest = float(np.abs(frame.data[usable]).max(initial=0))
+    if largest > _LARGEST_VALUE:
+        raise ValueError(f"frame has values of {largest:.3g}, expected at most {_LARGEST_VALUE:g}")
+    turned = (lambda image: image) if orders.dispersion_axis == 1 else np.transpose
+    surface, error, of_surface = _scattered_light(
+        turned(frame.data), None if sigma is None else turned(sigma), turned(usable),
+        orders if orders.dispersion_axis == 1 else orders.transposed(), margin,
+    )
+    surface, error = (np.ascontiguousarray(turned(image)) for image in (surface, error))
+    uncertainty = StdDevUncertainty(error)
+    if frame.uncertainty is not None:
+        uncertainty = uncertainty.represent_as(type(frame.uncertainty))
+    scattered = CCDData(surface, unit=frame.unit, uncertainty=uncertainty)
+    return scattered, of_surface._replace(dispersion_axis=orders.dispersion_axis)
+
+
 # ---------------------------------------------------------------------- orders along the rows
 
 
-def _scattered_light(data, sigma, usable, orders, margin) -> tuple[np.ndarray, np.ndarray]:
-    """The surface and its standard deviation."""
+def _scattered_light(data, sigma, usable, orders, margin):
+    """The surface, its standard deviation, and of the latter what pixels have in common."""
     lower, upper = _edges(orders)
     sample = _sampled(usable, lower, upper, margin)
     values = data[sample.rows, sample.columns].astype(float)
@@ -254,7 +290,7 @@ def _scattered_light(data, sigma, usable, orders, margin) -> tuple[np.ndarray, n
     if sigma is not None:
         response = _response_scatter(fit, sigma[sample.rows, sample.columns])
         error = np.hypot(error, response * surface)
-    return surface, error
+    return surface, error, SurfaceError(basis, fit.covariance, 1)
 
 
 def _edges(orders) -> tuple[np.ndarray, np.ndarray]:
@@ -278,6 +314,7 @@ class _Sample(NamedTuple):
 
     rows: np.ndarray
     columns: np.ndarray
+    gap: np.ndarray  # ascending
     order: np.ndarray  # (2, n): of the order below and above; any where the distance is infinite
     distance: np.ndarray  # (2, n)
 
@@ -318,7 +355,7 @@ def _sampled(usable, lower, upper, margin) -> _Sample:
         np.where(gaps > 0, rows - floor[below, columns], np.inf),
         np.where(gaps < len(lower), lower[above, columns] - rows, np.inf),
     ])
-    return _Sample(rows, columns, np.stack([below, above]), distance)
+    return _Sample(rows, columns, gaps, np.stack([below, above]), distance)
 
 
 class _Brightness(NamedTuple):
@@ -382,6 +419,11 @@ class _SurfaceBasis:
         across, along = (self._one_axis(axis, np.arange(n)) for axis, n in enumerate(self._shape))
         return across @ coefficients.reshape(across.shape[1], -1) @ along.T
 
+    def sums(self, weights) -> np.ndarray:
+        """Weighted sum of each function over the pixels."""
+        across, along = (self._one_axis(axis, np.arange(n)) for axis, n in enumerate(self._shape))
+        return (across.T @ weights @ along).ravel()
+
     def error_image(self, covariance) -> np.ndarray:
         """Standard deviation, interpolated between the nodes of a grid."""
         nodes = [np.linspace(0, size - 1, _ERROR_STEPS + 1) for size in self._shape]
@@ -399,6 +441,42 @@ def _standard_errors(design, covariance) -> np.ndarray:
     return np.sqrt(np.maximum(np.einsum("ij,ij->i", design @ covariance, design), 0))
 
 
+class SurfaceError(NamedTuple):
+    """
+    The error of a fitted surface, which neighbouring pixels share.
+
+    Attributes
+    ----------
+    basis : object
+        The functions that the surface is made of.
+    covariance : array, shape (n, n)
+        Of their coefficients.
+    dispersion_axis : int
+        0 if rows and columns were exchanged for the fit.
+    """
+
+    basis: _SurfaceBasis
+    covariance: np.ndarray
+    dispersion_axis: int
+
+    def of_sum(self, weights: np.ndarray) -> float:
+        """
+        Standard deviation of a weighted sum over the pixels of the surface.
+
+        Parameters
+        ----------
+        weights : array, shape (rows, columns)
+            The weight of each pixel.
+
+        Returns
+        -------
+        float
+            In the unit of the frame times that of the weights.
+        """
+        sums = self.basis.sums(weights if self.dispersion_axis == 1 else weights.T)
+        return float(np.sqrt(max(sums @ self.covariance @ sums, 0)))
+
+
 class _Fit(NamedTuple):
     surface: np.ndarray  # coefficients
     covariance: np.ndarray  # of these
@@ -413,25 +491,31 @@ def _robust_fit(values, sample, brightness, basis, n_columns) -> _Fit:
     at_orders = basis.at(
         brightness.rows, np.broadcast_to(brightness.columns, brightness.rows.shape)
     )
-    n_smooth = len(basis.penalty)
-    design = np.empty((len(values), n_smooth + 2 * len(_BLURS)))
+    n, n_smooth = len(values), len(basis.penalty)
+    design = np.empty((n, n_smooth + 2 * len(_BLURS)))
     smooth = design[:, :n_smooth]
     smooth[:] = basis.at(sample.rows, sample.columns)
-    shapes = _wing_shapes(sample.distance)
+    shapes, slopes = _wing_shapes(sample.distance)
+    along = chebvander(2 * sample.columns / max(n_columns - 1, 1) - 1, _EDGE_DEGREE).T
+    shifts = np.zeros((n, 0))
     light = _light_of_neighbours(brightness, 0, sample, n_columns)
     wings = (light * ndtr(-sample.distance)).sum(axis=0)
     variance, outlying = _first_variance(values), 0
     for _ in range(_ITERATIONS):
         weights = 1 / ((variance + (_WING_ERROR * wings) ** 2) * (1 + outlying**2) ** 2)
         # One column for each blur and side: the two ends of a slit may differ in brightness.
-        design[:, n_smooth:] = (shapes * light).reshape(-1, len(values)).T
-        surface, covariance, wings = _penalised(values, design, weights, basis.penalty)
+        design[:, n_smooth:] = (shapes * light).reshape(-1, n).T
+        surface, covariance, blurs, wings = _penalised(
+            values, design, shifts, sample.gap, weights, basis.penalty
+        )
         scattered = smooth @ surface
         residuals = values - scattered - wings
         variance = _noise_variance(residuals, scattered, wings)
         outlying = residuals / np.sqrt(variance + (_WING_ERROR * wings) ** 2) / _OUTLIER
         in_orders = (at_orders @ surface).reshape(brightness.values.shape)
         light = _light_of_neighbours(brightness, in_orders, sample, n_columns)
+        slope = (blurs[..., None] * slopes).sum(axis=0)
+        shifts = _EDGE_ERROR * (light * slope * along[:, None]).reshape(-1, n).T
     return _Fit(surface, covariance, residuals, scattered, wings, np.abs(outlying) < 1)
 
 
@@ -442,10 +526,15 @@ def _first_variance(values) -> np.ndarray:
     return np.full(len(values), scatter**2)
 
 
-def _wing_shapes(distance) -> np.ndarray:
-    """Steps blurred by each of the Gaussians and integrated over pixels: (n_blurs, 2, n)."""
+def _wing_shapes(distance) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Steps blurred by each of the Gaussians and integrated over pixels: (n_blurs, 2, n).
+
+    And how they grow when the edge moves outwards.
+    """
     blurs = _BLURS[:, None, None]
-    return blurs * (_ramp((0.5 - distance) / blurs) - _ramp((-0.5 - distance) / blurs))
+    near, far = (0.5 - distance) / blurs, (-0.5 - distance) / blurs
+    return blurs * (_ramp(near) - _ramp(far)), ndtr(near) - ndtr(far)
 
 
 def _ramp(x) -> np.ndarray:
@@ -462,18 +551,38 @@ def _light_of_neighbours(brightness, scattered, sample, n_columns) -> np.ndarray
     return light[sample.order, sample.columns]
 
 
-def _penalised(values, design, weights, penalty):
-    """Coefficients of the surface, their covariance, and the light of the wings."""
+def _penalised(values, design, shifts, gaps, weights, penalty):
+    """
+    Coefficients of the surface, their covariance, light of each blur and side, light of the wings.
+
+    The shifts of the edges are those of their own gap: they are eliminated gap by gap.
+    """
     n_smooth = len(penalty)
     weighted = design * weights[:, None]
     normal, right = weighted.T @ design, weighted.T @ values
     total = weights @ values**2
+    eliminated = []
+    starts = np.flatnonzero(np.diff(gaps, prepend=-1))
+    for first, last in itertools.pairwise([*starts, len(gaps)]):
+        shift, here = shifts[first:last], slice(first, last)
+        own = (shift.T * weights[here]) @ shift + np.eye(shift.shape[1])
+        mixed, wanted = shift.T @ weighted[here], (shift.T * weights[here]) @ values[here]
+        by_others, alone = np.split(
+            np.linalg.solve(own, np.column_stack([mixed, wanted])), [len(normal)], axis=1
+        )
+        normal -= mixed.T @ by_others
+        right -= mixed.T @ alone[:, 0]
+        total -= wanted @ alone[:, 0]
+        eliminated.append((shift, by_others, alone[:, 0]))
     columns = _chosen_columns(normal, right, penalty)
-    solution, covariance = _cross_validated(
+    solution = np.zeros(len(normal))
+    solution[columns], covariance = _cross_validated(
         normal[np.ix_(columns, columns)], right[columns], penalty, total, len(values)
     )
-    light = design[:, columns[n_smooth:]] @ solution[n_smooth:]
-    return solution[:n_smooth], covariance[:n_smooth, :n_smooth], light
+    moved = [shift @ (alone - by_others @ solution) for shift, by_others, alone in eliminated]
+    surface, blurs = np.split(solution, [n_smooth])
+    wings = design[:, n_smooth:] @ blurs + np.concatenate(moved)
+    return surface, covariance[:n_smooth, :n_smooth], blurs.reshape(-1, 2), wings
 
 
 def _chosen_columns(normal, right, penalty) -> np.ndarray:
@@ -568,7 +677,7 @@ def _without_negatives(surface, error, fit, basis, sample) -> np.ndarray:
         warnings.warn(
             f"{below.mean():.0%} of the inter-order area is negative by more than its noise, down "
             f"to {fit.scattered.min():.3g}; too much bias or dark may have been subtracted",
-            AstropyUserWarning, stacklevel=4,
+            AstropyUserWarning, stacklevel=5,
         )
         return surface
     cut = surface < -_NEGATIVE * error
@@ -576,6 +685,6 @@ def _without_negatives(surface, error, fit, basis, sample) -> np.ndarray:
         warnings.warn(
             f"the scattered light was negative, down to {surface.min():.3g}, in {cut.mean():.1%} "
             "of the detector, where it had to be extrapolated; it was set to 0 there",
-            AstropyUserWarning, stacklevel=4,
+            AstropyUserWarning, stacklevel=5,
         )
     return np.maximum(surface, 0)

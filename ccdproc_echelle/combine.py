@@ -27,6 +27,7 @@ from ccdproc_echelle.frames import (
     open_frames,
     uncertainty_array,
     uncompressed,
+    warn_of_bare,
 )
 from ccdproc_echelle.levels import InnerOrderScale, measure_levels, one_level_test
 from ccdproc_echelle.orders import EchelleOrderTable, _checked_orders
@@ -562,13 +563,7 @@ def _add_noise_of_levels(
 
 def _opened(img_list: Any, reading: dict) -> list[Frame]:
     frames = open_frames(img_list, **reading)
-    bare = [frame.name for frame in frames if frame.uncertainty_type is None]
-    if 0 < len(bare) < len(frames):
-        warnings.warn(
-            f"{', '.join(bare)} have no uncertainty: those of the other frames are not used",
-            AstropyUserWarning,
-            stacklevel=3,
-        )
+    warn_of_bare(frames, "frames")
     return frames
 
 

@@ -26,6 +26,7 @@ from ccdproc_echelle.slices import (
     row_medians,
     take,
     widened,
+    with_response_noise,
 )
 
 __all__ = ["RISING", "Crossings", "blur_variance", "crossing_errors", "measured_slices"]
@@ -58,7 +59,8 @@ def measured_slices(raster, noise, centers, columns, lengths, levels):
     Slices, and where the light falls through one of the levels.
 
     Where a slice shows no edges, mostly for lack of light, a wider one about the same pixel is
-    tried.
+    tried. Whether there is light enough is judged by the noise of the frame; the noise of the
+    returned slices holds the pixel response as well.
     """
     pixels = columns.mean(axis=1)
     reach = int(np.ceil(lengths.max() / 2))
@@ -82,7 +84,7 @@ def measured_slices(raster, noise, centers, columns, lengths, levels):
             ours[row, place] = theirs[better]
         for ours, theirs in zip(crossings, crossed, strict=True):
             ours[:, row, place] = theirs[:, better]
-    return slices, crossings
+    return with_response_noise(slices), crossings
 
 
 def _is_beyond(lengths, reach, n_slices) -> np.ndarray:

@@ -136,7 +136,9 @@ def detrend(
         Electrons per unit of the data.
     read_noise : float or `~astropy.units.Quantity`, optional
         Read noise in electrons. With ``gain`` it makes the uncertainty of each flat from its
-        photon and read noise, replacing any it had.
+        photon and read noise, replacing any it had. The photon noise is that of what is above
+        the bias, dark current and all; without a bias frame only that of the light, as nobody
+        knows how much of the dark is charge.
     saturation : float or `~astropy.units.Quantity`, optional
         Raw values of this and above are masked.
 
@@ -166,13 +168,11 @@ def detrend(
     for frame, too_bright in zip(flats, saturated, strict=True):
         raw = frame.ccddata()
         too_bright[:] = raw.data >= limit
-        flat, coefficients = masters.subtracted_from(raw, frame.name, frame.dtype)
+        flat, charge, coefficients = masters.subtracted_from(raw, frame.name, frame.dtype)
         if too_bright.any():
             flat.mask = too_bright if flat.mask is None else flat.mask | too_bright
         if noise is not None:
-            flat = ccdproc.create_deviation(
-                flat, gain=noise.gain, readnoise=noise.read_noise, disregard_nan=True
-            )
+            flat.uncertainty = noise.uncertainty(charge, flat.data.dtype)
         detrended.append(MemoryFrame(flat, frame.name))
         subtracted.append(coefficients)
     if all(frame.uncertainty_type is None for frame in detrended):
@@ -189,10 +189,11 @@ class _Noise(NamedTuple):
     gain: u.Quantity
     read_noise: u.Quantity
 
-    def variance(self, signal: np.ndarray) -> np.ndarray:
-        """Variance of a signal in the unit of the data."""
+    def uncertainty(self, charge: np.ndarray, dtype: np.dtype) -> StdDevUncertainty:
+        """Photon and read noise of a frame with that charge, in the unit of the data."""
         gain, read_noise = self.gain.value, self.read_noise.value
-        return np.maximum(signal, 0) / gain + (read_noise / gain) ** 2
+        variance = np.fmax(charge, 0) / gain + (read_noise / gain) ** 2
+        return StdDevUncertainty(np.sqrt(variance).astype(dtype))
 
 
 def _checked_noise(gain, read_noise, unit: u.UnitBase) -> _Noise | None:
@@ -259,8 +260,13 @@ class _Masters:
 
     def subtracted_from(
         self, raw: CCDData, name: str, dtype: np.dtype
-    ) -> tuple[CCDData, dict[_Key, float]]:
-        """A flat without bias and dark, and how often each calibration was subtracted."""
+    ) -> tuple[CCDData, np.ndarray, dict[_Key, float]]:
+        """
+        A flat without bias and dark, its charge, and how often each calibration was subtracted.
+
+        The charge is that of light and dark current: both make noise. Without a bias, nobody knows
+        how much of the dark is charge.
+        """
         flat = raw.copy()
         flat.data = raw.data.astype(dtype)
         coefficients = {}
@@ -268,6 +274,7 @@ class _Masters:
         if bias:
             flat = ccdproc.subtract_bias(flat, _exact(self._made[bias]))
             coefficients[bias] = 1.0
+        charge = flat.data if bias else None
         if dark:
             master = _exact(self._made[dark])
             ratio = _exposure_ratio(name, raw, master, scale=bool(bias))
@@ -280,7 +287,7 @@ class _Masters:
                 flat, master, data_exposure=ratio * u.s, dark_exposure=1 * u.s, scale=True
             )
         flat.data = flat.data.astype(dtype)
-        return flat, coefficients
+        return flat, flat.data if charge is None else charge, coefficients
 
     def shared_noise(self, subtracted: Sequence[dict[_Key, float]]) -> SharedNoise | None:
         """The noise of all calibration frames that were subtracted."""
@@ -331,13 +338,12 @@ class _Masters:
 
     def _with_noise(self, kind: str, frame: CCDData) -> CCDData:
         """A bias has read noise only; a dark also that of its charge, which the bias reveals."""
-        signal = np.zeros(frame.shape)
+        charge = np.zeros(frame.shape)
         bias = self._nearest("bias", frame.header) if kind == "dark" else None
         if bias:
-            signal = frame.data - self._made[bias].data
-        sigma = np.sqrt(self._noise.variance(signal))
+            charge = frame.data - self._made[bias].data
         noisy = frame.copy()
-        noisy.uncertainty = StdDevUncertainty(sigma.astype(np.float32))
+        noisy.uncertainty = self._noise.uncertainty(charge, np.float32)
         return noisy
 
 

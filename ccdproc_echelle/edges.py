@@ -207,8 +207,8 @@ def measure_order_edges(
         One row for each slice and edge, with the columns ``order`` (the order number), ``edge``
         ("lower" or "upper"), ``pixel`` (along the dispersion axis), ``position`` (across it; NaN
         where no edge was found), ``uncertainty`` (standard deviation from the noise of the slice
-        alone) and ``used`` (False where no edge was found or the point is an outlier). The shape
-        of the frame is in the ``meta``.
+        and the scatter of the pixel response) and ``used`` (False where no edge was found or the
+        point is an outlier). The shape of the frame is in the ``meta``.
 
     Raises
     ------

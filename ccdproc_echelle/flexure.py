@@ -19,7 +19,7 @@ from scipy.special import ndtr
 
 from ccdproc_echelle.orders import EchelleOrderTable
 
-__all__ = ["OrderShift", "measure_shift", "recentre", "frame_shift"]
+__all__ = ["OrderShift", "WrongOrderTableError", "measure_shift", "recentre", "frame_shift"]
 
 _N_SLICES = 40
 
@@ -52,6 +52,10 @@ _NO_ORDERS = (
     "the order table does not belong to this frame: the profiles at its order centres are not "
     "those of orders, and the fit of a shift to them finds none"
 )
+
+
+class WrongOrderTableError(ValueError):
+    """The orders of a frame are not where an order table has them, nor near."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +109,12 @@ def measure_shift(
     Raises
     ------
     ValueError
-        If the flat is not 2-D or the table is for another detector; if the table does not belong
-        to the flat, as the orders do not coincide whatever the shift, or only with one larger than
-        ``max_shift``; if ``max_shift`` is not positive; or if the table has a single order and no
-        edges, so that it is unknown how far to look.
+        If the flat is not 2-D or the table is for another detector; if ``max_shift`` is not
+        positive; or if the table has a single order and no edges, so that it is unknown how far to
+        look.
+    WrongOrderTableError
+        A `ValueError`: if the table does not belong to the flat, as the orders do not coincide
+        whatever the shift, or only with one larger than ``max_shift``.
 
     See Also
     --------
@@ -257,7 +263,7 @@ def _checked_max_shift(max_shift: float | None, slices: "_Slices") -> float:
 
 def _checked_shift(shift, uncertainty, match, max_shift) -> OrderShift:
     if abs(shift) > max_shift:
-        raise ValueError(_too_far(shift, max_shift))
+        raise WrongOrderTableError(_too_far(shift, max_shift))
     return OrderShift(float(shift), float(uncertainty), float(match))
 
 
@@ -364,7 +370,7 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     near = np.abs(trials) <= max_shift
     best = np.argmax(np.where(near, scores, -np.inf))
     if scores.max() > max(scores[best] + _CLEARLY_BETTER, _LEAST_MATCH):
-        raise ValueError(_too_far(trials[np.argmax(scores)], max_shift))
+        raise WrongOrderTableError(_too_far(trials[np.argmax(scores)], max_shift))
     shift = trials[best]
     trials = np.linspace(-0.25, 0.25, 101) * smallest
     for _ in range(2):  # recentred, the profiles are symmetric about the order and not cut by it
@@ -372,7 +378,7 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
         scores = _score(phases, slices, trials)
         shift += trials[np.argmax(scores)]
     if not scores.max() > _LEAST_MATCH:
-        raise ValueError(
+        raise WrongOrderTableError(
             f"the order table does not belong to this frame: with a shift of {shift:+.1f} pixel, "
             f"the best, the orders match to {scores.max():.2f} (1 for all, 0 for none), expected "
             f"at least {_LEAST_MATCH}"

@@ -24,6 +24,7 @@ from astropy.nddata import (
     VarianceUncertainty,
 )
 from astropy.utils.data import get_readable_fileobj
+from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import FITSFixedWarning
 from ccdproc import ImageFileCollection
 
@@ -42,6 +43,7 @@ __all__ = [
     "uncertainty_array",
     "uncompressed",
     "variance_array",
+    "warn_of_bare",
 ]
 
 # Keywords of CCDData.read that it does not pass on to astropy.io.fits.open.
@@ -549,6 +551,26 @@ def variance_array(array: np.ndarray, uncertainty_type: type) -> np.ndarray:
         with np.errstate(divide="ignore", over="ignore"):
             return 1 / array
     return array
+
+
+def warn_of_bare(frames: Sequence[Frame], kind: str) -> None:
+    """
+    Warn if some frames have an uncertainty and others do not, so that none can be used.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        The frames.
+    kind : str
+        What messages call them, in the plural.
+    """
+    bare = [frame.name for frame in frames if frame.uncertainty_type is None]
+    if 0 < len(bare) < len(frames):
+        warnings.warn(
+            f"no uncertainty in {', '.join(bare)}: those of the other {kind} are not used",
+            AstropyUserWarning,
+            stacklevel=4,
+        )
 
 
 def standard_deviation(ccd: CCDData, name: str) -> np.ndarray | None:

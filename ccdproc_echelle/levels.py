@@ -2,7 +2,7 @@
 """Exposure levels: how bright a flat is on its order centres."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +33,7 @@ __all__ = [
     "measure_exposure_levels",
     "measure_levels",
     "one_level_test",
+    "with_common_errors",
 ]
 
 # Cosmic rays and dead pixels; the brightness of the orders themselves spans less than this. About
@@ -58,6 +59,10 @@ _RELEVANT = 1e-3
 # illumination may drift.
 _TOLERATED = 5
 _ENOUGH_PIXELS = 10_000
+
+# Where uncertainties are far too small, no value agrees with the others: none is left in more than
+# this fraction of the pixels.
+_MOST_CLIPPED = 0.05
 
 # Of the absolute value of a Gaussian with standard deviation 1.
 _MEDIAN_OF_PULLS = 0.6745
@@ -358,6 +363,58 @@ def measure_levels(
     return table
 
 
+def with_common_errors(
+    levels: QTable,
+    errors: Sequence[Callable[[np.ndarray], float]],
+    flat: CCDData,
+    orders: EchelleOrderTable,
+    *,
+    window: float,
+) -> QTable:
+    """
+    Levels whose uncertainties hold errors that the pixels of a frame have in common.
+
+    The uncertainty of a level is that of so many independent pixels. A smooth surface that was
+    subtracted from a frame is wrong in neighbouring pixels alike.
+
+    Parameters
+    ----------
+    levels : `~astropy.table.QTable`
+        From `measure_levels`, with the statistic ``"mean"``.
+    errors : sequence of callables
+        For each frame, from weights, shape (rows, columns), to the standard deviation of the sum of
+        the surface with these weights, ``SurfaceError.of_sum``. Empty if there was none.
+    flat : `~astropy.nddata.CCDData`
+        The master flat.
+    orders : `EchelleOrderTable`
+        The order centres, on the detector of the flat.
+    window : float
+        Width of the window of the inner-order pixels.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        A copy with other ``level_uncertainty`` and, if there is one, ``order_level_uncertainty``.
+        ``pass_uncertainty`` remains that of the noise.
+    """
+    order = _order_index(orders, window).reshape(flat.shape)
+    used = (order >= 0) & ~flat.mask & (flat.data > _FAINTEST)
+    master = np.where(used, flat.data, 1).astype(float)
+    of_frame = used / master / used.sum()
+    of_orders = []
+    if "order_level" in levels.colnames:
+        chosen = [used & (order == i) for i in range(len(orders))]
+        of_orders = [here / max(master[here].sum(), 1) for here in chosen]
+    levels = levels.copy()
+    for row, error in zip(levels, errors, strict=False):
+        unit = levels["level"].unit
+        row["level_uncertainty"] = np.hypot(row["level_uncertainty"], error(of_frame) * unit)
+        if of_orders:
+            added = [error(weights) for weights in of_orders] * unit
+            row["order_level_uncertainty"] = np.hypot(row["order_level_uncertainty"], added)
+    return levels
+
+
 class OneLevelTest(NamedTuple):
     """
     Whether one level per frame suffices. Made by `one_level_test`.
@@ -643,18 +700,23 @@ def _check_noise(frames, pixels: _Pixels, common, levels: np.ndarray, master: np
     scales = 1 / (levels[:, chosen] if levels.shape[1] > 1 else levels)
     # A frame is part of the master, which takes 1/n of its deviation along.
     expected = pixels.variance * scales**2 * (1 - 1 / len(frames))
-    known = expected > 0
+    clipped = ~np.isfinite(master)
+    known = (expected > 0) & ~clipped
     pulls = np.abs(pixels.data * scales - master)[known] / np.sqrt(expected[known])
     ratio = np.median(pulls) / _MEDIAN_OF_PULLS if known.any() else 0
-    if ratio > _TOLERATED:
-        warnings.warn(
-            f"the frames differ by {ratio:.2g} times what their uncertainties let expect; do these "
-            "hold the noise of the flats? A flat without uncertainty takes over that of the dark "
-            "that is subtracted from it: make it with ccdproc.create_deviation, or give gain and "
-            "read_noise to make_master_flat",
-            AstropyUserWarning,
-            stacklevel=4,
-        )
+    if clipped.mean() > _MOST_CLIPPED:
+        found = f"clipping leaves no frame in {clipped.mean():.0%} of the inner-order pixels"
+    elif ratio > _TOLERATED:
+        found = f"the frames differ by {ratio:.2g} times what their uncertainties let expect"
+    else:
+        return
+    warnings.warn(
+        f"{found}; do the uncertainties hold the noise of the flats? A flat without uncertainty "
+        "takes over that of the dark that is subtracted from it: make it with "
+        "ccdproc.create_deviation, or give gain and read_noise to make_master_flat",
+        AstropyUserWarning,
+        stacklevel=4,
+    )
 
 
 def _as_table(frames, passes, n_used, n_clipped) -> QTable:

@@ -14,12 +14,17 @@ from astropy.nddata import CCDData
 from astropy.table import QTable, vstack
 from astropy.utils.exceptions import AstropyUserWarning
 
-from ccdproc_echelle.background import has_interorder_pixels, subtract_scattered_light
+from ccdproc_echelle.background import (
+    SurfaceError,
+    has_interorder_pixels,
+    less_scattered_light,
+    subtract_scattered_light,
+)
 from ccdproc_echelle.combine import CombineSettings, combine_frames, combine_with_levels
 from ccdproc_echelle.detrending import Detrended, detrend, observation_time
 from ccdproc_echelle.edges import detect_order_edges, mask_interorder, poorly_measured
 from ccdproc_echelle.flags import UNUSABLE, FlatFlag
-from ccdproc_echelle.flexure import measure_shift
+from ccdproc_echelle.flexure import WrongOrderTableError, measure_shift
 from ccdproc_echelle.frames import (
     Frame,
     MemoryFrame,
@@ -29,6 +34,7 @@ from ccdproc_echelle.frames import (
     uncertainty_array,
     variance_array,
 )
+from ccdproc_echelle.levels import with_common_errors
 from ccdproc_echelle.orders import EchelleOrderTable, _checked_orders
 from ccdproc_echelle.product import MasterFlat
 from ccdproc_echelle.quality import checked_limits, flat_quality, quality_cards
@@ -131,7 +137,7 @@ def make_master_flat(
     ------
     TypeError, ValueError, OSError
         As `two_pass_flat_combine`, `~ccdproc_echelle.detrending.detrend`, `trace_orders` and
-        `detect_order_edges`.
+        `detect_order_edges`; if ``orders`` is not the table of these flats.
 
     References
     ----------
@@ -170,9 +176,11 @@ def make_master_flat(
     _log.info("%d orders", len(orders))
     detrended, vetting = _vetted(detrended, orders, window, reject)
     edge_keywords = edge_keywords or {}
-    flats, scattered = detrended.flats, 0.0
+    flats, scattered, surface_errors = detrended.flats, 0.0, []
     if scattered_light == "frames":
-        flats, scattered = _without_scattered_light(flats, orders, typical, window, edge_keywords)
+        flats, scattered, surface_errors = _without_scattered_light(
+            flats, orders, typical, window, edge_keywords
+        )
     flat, levels, diagnostics = combine_with_levels(
         flats,
         orders,
@@ -182,6 +190,9 @@ def make_master_flat(
         per_order=per_order,
         progress_bar=progress_bar,
         diagnostics=True,
+    )
+    levels = with_common_errors(
+        levels, [error.of_sum for error in surface_errors], flat, orders, window=window
     )
     _log.info("levels %s", levels["level"].round(3))
     flat = _with_shared_noise(flat, detrended.shared, levels, settings.weights)
@@ -262,6 +273,8 @@ def _in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
     orders = orders.on_detector(flat.shape)
     try:
         shift = measure_shift(flat, orders).shift
+    except WrongOrderTableError:
+        raise
     except ValueError as error:
         _warn(f"whether the order centres are in place could not be found: {error}")
         return orders
@@ -273,27 +286,32 @@ def _in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
 
 def _without_scattered_light(
     flats, orders, typical, window, edge_keywords
-) -> tuple[list[Frame], float]:
-    """Each flat less its scattered light, where there is room to measure it, and its fraction."""
+) -> tuple[list[Frame], float, list[SurfaceError]]:
+    """
+    Each flat less its scattered light, where there is room to measure it.
+
+    Also the fraction of the light that this was, and the error of each surface.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyUserWarning)  # the master will say the same
         orders = detect_order_edges(typical, orders, **edge_keywords)
     if not has_interorder_pixels(orders):
         _warn("no room between the orders: the scattered light is not subtracted")
-        return flats, np.nan
-    darker = [_less_scattered_light(frame, orders) for frame in flats]
+        return flats, np.nan, []
+    darker, errors = zip(*(_less_scattered_light(frame, orders) for frame in flats), strict=True)
     inner = orders.inner_mask(window)
     fraction = np.mean([
         _lost_fraction(before.ccddata(), after.ccddata(), inner)
         for before, after in zip(flats, darker, strict=True)
     ])
     _log.info("scattered light %.2f %% of the light on the order centres", 100 * fraction)
-    return darker, float(fraction)
+    return list(darker), float(fraction), list(errors)
 
 
-def _less_scattered_light(frame: Frame, orders: EchelleOrderTable) -> Frame:
+def _less_scattered_light(frame: Frame, orders) -> tuple[Frame, SurfaceError]:
     try:
-        return MemoryFrame(subtract_scattered_light(frame.ccddata(), orders), frame.name)
+        darker, error = less_scattered_light(frame.ccddata(), orders)
+        return MemoryFrame(darker, frame.name), error
     except ValueError as error:
         raise ValueError(f"scattered light of {frame.name}: {error}") from error
 

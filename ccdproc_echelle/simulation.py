@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.time import Time
 from scipy.special import ndtr
 
 from ccdproc_echelle.files import check_output, replacing
@@ -737,6 +738,7 @@ cosmic_rays, bias, dark_current
             ("IMAGETYP", kind.upper(), "type of exposure"),
             ("FRAMENO", index + 1, "frame number, from 1"),
             ("DATE-OBS", start.isoformat(timespec="milliseconds"), "start of exposure"),
+            ("MJD-OBS", Time(start).mjd, "[d] the same"),
             ("EXPTIME", exposure_time, "[s] exposure time"),
             ("GAIN", self.noise.gain, "[electron/adu] gain"),
             ("RDNOISE", self.noise.read_noise, "[electron] read noise"),

@@ -28,7 +28,12 @@ __all__ = [
     "slice_lengths",
     "take",
     "widened",
+    "with_response_noise",
 ]
+
+
+# Samples with more light than this, in units of their noise, show how evenly pixels respond.
+_BRIGHT = 30.0
 
 
 class Slices(NamedTuple):
@@ -36,6 +41,7 @@ class Slices(NamedTuple):
 
     profiles: np.ndarray  # light, (n_orders, n_slices, n_samples), NaN where there is none
     noise: np.ndarray  # its standard deviation, likewise
+    scatter: np.ndarray  # the same, as neighbouring pixels differ
     smear: np.ndarray  # variance that the resampling added to the blur, (n_orders, n_slices)
     origins: np.ndarray  # cross-dispersion position of the first sample, (n_orders, n_slices)
 
@@ -106,14 +112,34 @@ def extract_slices(raster, noise, centers, pixels, columns, reach) -> Slices:
         origin = np.rint(middle) - reach
         traces = np.where(columns >= 0, center[columns], np.nan)
         starts = origin[:, None] + np.round(traces - middle[:, None], 3)
-        profile, sigma = _median_and_noise(_resample(raster, columns, starts, n_samples))
+        values = _resample(raster, columns, starts, n_samples)
+        profile, sigma = _median_and_noise(values)
+        scatter = sigma
         if variance is not None:
+            scatter = _scatter_of_median(values)
             sigma = _noise_of_median(_resample(variance, columns, starts, n_samples))
         used = np.isfinite(starts)
         fraction = np.where(used, starts - np.floor(starts), 0)
         smear = (fraction * (1 - fraction)).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
-        slices.append((profile, sigma, smear, origin))
+        slices.append((profile, sigma, scatter, smear, origin))
     return Slices(*(np.array(parts) for parts in zip(*slices, strict=True)))
+
+
+def with_response_noise(slices: Slices) -> Slices:
+    """
+    Slices whose noise holds that of the pixel response, which no uncertainty of a frame does.
+
+    It is what the pixels of bright slices scatter beyond their noise: the same fraction of the
+    light everywhere.
+    """
+    bright = slices.profiles > _BRIGHT * slices.noise
+    if not bright.any():
+        return slices
+    scatter, noise, light = (
+        part[bright] for part in (slices.scatter, slices.noise, slices.profiles)
+    )
+    fraction = np.sqrt(max(np.nanmedian((scatter**2 - noise**2) / light**2), 0))
+    return slices._replace(noise=np.hypot(slices.noise, fraction * slices.profiles))
 
 
 def _resample(raster, columns, starts, n_samples: int) -> np.ndarray:
@@ -142,6 +168,15 @@ def _median_and_noise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     expected = -2 * ndtri((last // 4 + 0.625) / (last + 1.25))  # of normal values, by rank
     spread = spread / np.maximum(expected, 0.1)
     return median, spread * _noise_reduction(count)
+
+
+def _scatter_of_median(values: np.ndarray) -> np.ndarray:
+    """Standard deviation of the median along the last axis, from neighbours; NaN without any."""
+    squares = np.diff(values, axis=-1) ** 2 / 2
+    known = np.isfinite(squares)
+    count = known.sum(axis=-1)
+    mean = np.where(known, squares, 0).sum(axis=-1) / np.where(count > 0, count, np.nan)
+    return _noise_reduction(count + 1) * np.sqrt(mean)
 
 
 def _noise_of_median(variances: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@
 import copy
 import os
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -15,9 +14,14 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.stats import mad_std
-from astropy.utils.exceptions import AstropyUserWarning
 
-from ccdproc_echelle.frames import MemoryFrame, Section, open_frames, uncertainty_array
+from ccdproc_echelle.frames import (
+    MemoryFrame,
+    Section,
+    open_frames,
+    uncertainty_array,
+    warn_of_bare,
+)
 from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["stitch_flats"]
@@ -297,13 +301,7 @@ def _opened(flats: Any) -> list[MemoryFrame]:
         frames = [replace(f, name=str(name)) for f, name in zip(frames, flats, strict=True)]
     if len(frames) < 2:
         raise ValueError(f"flats has {len(frames)} flat, expected at least two")
-    bare = [frame.name for frame in frames if frame.uncertainty_type is None]
-    if 0 < len(bare) < len(frames):
-        warnings.warn(
-            f"{', '.join(bare)} have no uncertainty: those of the other flats are not used",
-            AstropyUserWarning,
-            stacklevel=3,
-        )
+    warn_of_bare(frames, "flats")
     return frames
 
 

@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Scattered light."""
 
+import warnings
+
 import numpy as np
 import pytest
 from astropy.nddata import CCDData, VarianceUncertainty
@@ -49,6 +51,20 @@ def test_scattered_light_is_recovered_in_the_orders(sim, flat, detected):
 def test_random_spectrographs(seed):
     sim = EchelleSimulation.random(seed).with_scattered_light(0.03).with_cosmic_rays(1000)
     assert relative_rms(fit_scattered_light(sim.flats(1)[0], sim.truth.orders), sim) < 0.02
+
+
+@pytest.mark.parametrize("seed", [200, 141])
+def test_edges_that_are_off(seed):
+    """Narrow gaps, in one beside an order that the border cuts: wings are no scattered light."""
+    sim = EchelleSimulation.random(seed)
+    flat = sim.flats(1)[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyUserWarning)  # of the order that is cut
+        orders = detect_order_edges(flat, sim.truth.orders)
+    upper = sim.truth.orders.upper()
+    off = np.abs(orders.upper() - upper)[upper < sim.shape[1 - sim.dispersion_axis] - 1]
+    assert np.nanmax(off) > 0.1
+    assert relative_rms(fit_scattered_light(flat, orders), sim) < 0.2
 
 
 def test_no_bias_at_the_border(sim, flat):

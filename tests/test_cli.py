@@ -99,7 +99,8 @@ def test_documentation_names_every_option(capsys, pytestconfig, command):
     with pytest.raises(SystemExit):
         main([command, "--help"])
     options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
-    page = (pytestconfig.rootpath / "docs" / "command_line.rst").read_text(encoding="utf-8")
+    page = pytestconfig.rootpath / "docs" / "guide" / "command_line.rst"
+    page = page.read_text(encoding="utf-8")
     common, *sections = re.split(r"^``([a-z]+)``\n=+\n", page, flags=re.M)
     section = dict(zip(sections[::2], sections[1::2], strict=True))[command]
     assert options <= set(re.findall(r"--[a-z-]+", common + section))

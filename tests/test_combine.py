@@ -564,7 +564,7 @@ def test_combine_uncertainty_function(uncertainty):
 def test_some_uncertainties_only():
     frames = random_frames(4, uncertainty=StdDevUncertainty)
     frames[2].uncertainty = None
-    with pytest.warns(AstropyUserWarning, match="frame 2 have no uncertainty: those of the other"):
+    with pytest.warns(AstropyUserWarning, match="no uncertainty in frame 2: those of the other"):
         combined = combine_frames(frames)
     for frame in frames:
         frame.uncertainty = None

@@ -223,6 +223,19 @@ def test_photon_noise_is_that_of_the_light_without_the_bias():
     np.testing.assert_allclose(flat.uncertainty.array, 10)
 
 
+def test_photon_noise_is_also_that_of_the_dark_current():
+    (flat,), _ = detrended(
+        [frame(2600)], bias=[frame(1000)], dark=[frame(1700)], gain=1, read_noise=0
+    )
+    assert (flat.data == 900).all()
+    np.testing.assert_allclose(flat.uncertainty.array, 40)
+
+
+def test_without_a_bias_the_charge_of_the_dark_is_unknown():
+    (flat,), _ = detrended([frame(2600)], dark=[frame(1700)], gain=1, read_noise=0)
+    np.testing.assert_allclose(flat.uncertainty.array, 30)
+
+
 def test_negative_signal_has_read_noise():
     (flat,), _ = detrended([frame(90)], dark=[frame(100)], gain=2, read_noise=6)
     assert (flat.data == -10).all()

@@ -492,6 +492,14 @@ def test_uncertainty_of_the_points_is_their_scatter(options):
     assert abs(np.nanmean(pulls)) < 0.15
 
 
+def test_uncertainty_of_the_points_holds_the_pixel_response():
+    """So bright that the noise is nothing: what is left is that pixels respond by 1 %."""
+    sim = EchelleSimulation(shape=(640, 800), n_orders=8, pixel_response=0.01)
+    _, position, uncertainty, truth = points_and_truth(sim.with_noise(gain=1e3))
+    pulls = (position - truth) / uncertainty
+    assert abs(1.4826 * np.nanmedian(np.abs(pulls)) - 1) < 0.15
+
+
 def test_uncertainty_from_the_scatter_alone():
     sim = EchelleSimulation(shape=(640, 800), n_orders=8, pixel_response=0)
     orders = sim.truth.orders

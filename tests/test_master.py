@@ -20,6 +20,7 @@ from ccdproc_echelle import (
     normalize_flat,
 )
 from ccdproc_echelle.flags import UNUSABLE
+from ccdproc_echelle.flexure import WrongOrderTableError
 from ccdproc_echelle.simulation import EchelleSimulation
 
 GAIN, READ_NOISE = 1.5, 4.0
@@ -282,6 +283,41 @@ def test_pixel_without_any_weight_is_rejected_in_all_frames():
     master = reduced(weights=weights)
     assert master.flags[row, column] == FlatFlag.ALL_REJECTED
     assert master.flat.mask[row, column]
+
+
+def test_strong_dark_current_is_in_the_uncertainty():
+    simulation = EchelleSimulation(shape=(200, 240), n_orders=4, seed=8).with_bias(300)
+    simulation = simulation.with_dark_current(100.0)
+    master = reduced(
+        simulation, 4, dark=simulation.darks(20, raw=True), bias=simulation.biases(20, raw=True),
+        scattered_light=None,
+    )
+    inside = (simulation.truth.orders.order_map() > 0) & (master.orders.order_map() > 0)
+    inside &= ~master.flat.mask
+    errors = (master.flat.data - simulation.truth.flat)[inside]
+    assert (errors / master.flat.uncertainty.array[inside]).std() == pytest.approx(1, abs=0.03)
+
+
+def test_the_table_of_another_spectrograph_is_refused():
+    flats = SMALL.flats(2)
+    other = EchelleSimulation(shape=SMALL.shape, n_orders=5, seed=1).truth.orders
+    with pytest.raises(WrongOrderTableError, match="does not belong|more than the"):
+        make_master_flat(flats, centers_only(other))
+
+
+def test_the_level_uncertainty_holds_the_error_of_the_scattered_light():
+    # narrow gaps: the scattered light is known to some percent of itself
+    simulation = EchelleSimulation.random(89)
+    orders, truth = centers_only(simulation.truth.orders), simulation.truth.levels(4)
+    flats = simulation.flats(4)
+    found = [
+        make_master_flat(flats, orders, scattered_light=where).levels
+        for where in ("frames", "master")
+    ]
+    ratio, noise = (levels["level_uncertainty"] / levels["level"] for levels in found)
+    assert (ratio > 2 * noise).all()
+    ratios = found[0]["level"].value / truth
+    assert np.std(ratios / ratios.mean()) < 3 * ratio.mean()
 
 
 def test_keywords_reach_edges_and_sensitivity():

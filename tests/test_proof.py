@@ -18,8 +18,9 @@ def proof(pytestconfig):
     del sys.modules["proof"]
 
 
-# Orders that nearly touch, 16:1 in brightness and wide, 27:1 and cut by the border.
-@pytest.fixture(scope="module", params=[18, 22, 24])
+# Orders that nearly touch, 16:1 in brightness and wide, 27:1 and cut by the border, and narrow with
+# the brightest cut.
+@pytest.fixture(scope="module", params=[18, 22, 24, 200])
 def results(proof, request):
     return proof.measure(proof.Setup.random(request.param))
 
@@ -37,12 +38,12 @@ def test_master_keeps_to_its_uncertainties(results, kind):
 
 @pytest.mark.parametrize("kind", ["given", "traced"])
 def test_edges_agree_with_truth(results, kind):
-    assert results[kind]["edge error (px)"] < 0.02
+    assert results[kind]["edge error (px)"] < 0.05
     assert abs(results[kind]["edge bias (px)"]) < 0.005
 
 
-def test_edge_points_scatter_as_they_claim_on_an_even_detector(results):
-    assert 0.8 < results["given"]["edge pulls, even response"] < 2.2
+def test_edge_points_scatter_as_they_claim(results):
+    assert 0.6 < results["given"]["edge pulls"] < 1.6
 
 
 @pytest.mark.parametrize("kind", ["given", "traced"])

@@ -121,7 +121,9 @@ def executors():
             "distributed", reason="no test on a dask cluster: distributed is not installed"
         )
         cluster = distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+            n_workers=2, threads_per_worker=1, processes=True,
+            host="127.0.0.1", dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
         )
         client = distributed.Client(cluster)
         clusters.extend([client, cluster])
