@@ -18,6 +18,7 @@ from astropy.nddata import CCDData
 from scipy.special import ndtr
 
 from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.slices import as_rasters
 
 __all__ = ["OrderShift", "WrongOrderTableError", "measure_shift", "recentre", "frame_shift"]
 
@@ -130,7 +131,7 @@ def measure_shift(
     >>> print(f"{shift.shift:.1f} pixel")
     3.2 pixel
     """
-    raster = _raster("flat", flat, orders.dispersion_axis)
+    raster = as_rasters(flat, 1 - orders.dispersion_axis)[0]
     orders = orders.on_detector(np.shape(flat))
     slices = _slices(orders)
     max_shift = _checked_max_shift(max_shift, slices)
@@ -221,7 +222,7 @@ def frame_shift(
     2.0 pixel
     """
     rasters = [
-        _raster(name, image, orders.dispersion_axis)
+        as_rasters(image, 1 - orders.dispersion_axis, name)[0]
         for name, image in (("frame", frame), ("reference", reference))
     ]
     if rasters[0].shape != rasters[1].shape:
@@ -238,19 +239,6 @@ def frame_shift(
 
 
 # ---------------------------------------------------------------------- checks at the door
-
-
-def _raster(name: str, frame: CCDData, dispersion_axis: int) -> np.ndarray:
-    """Data with rows along the cross-dispersion axis, NaN where not usable."""
-    masked = np.ma.MaskedArray(
-        getattr(frame, "data", frame) if isinstance(frame, CCDData) else frame,
-        mask=frame.mask if isinstance(frame, CCDData) and frame.mask is not None else np.ma.nomask,
-    )
-    if masked.ndim != 2:
-        raise ValueError(f"{name} has {masked.ndim} dimensions, expected an image with 2")
-    data = masked.astype(float).filled(np.nan)
-    data[~np.isfinite(data)] = np.nan
-    return data if dispersion_axis == 1 else data.T
 
 
 def _checked_max_shift(max_shift: float | None, slices: "_Slices") -> float:

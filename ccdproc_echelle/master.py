@@ -380,14 +380,11 @@ def _beyond_measured_edges(orders: EchelleOrderTable) -> np.ndarray:
     first = np.fmax(table["lower_measured_min"], table["upper_measured_min"]).value
     last = np.fmin(table["lower_measured_max"], table["upper_measured_max"]).value
     first[poorly_measured(orders)] = np.inf
-    order_map = orders.order_map()
+    index = orders.order_index()
     pixels = np.arange(orders.shape[orders.dispersion_axis])
     if orders.dispersion_axis == 0:
         pixels = pixels[:, None]
-    beyond = np.zeros(orders.shape, dtype=bool)
-    for number, low, high in zip(orders.order_numbers, first, last, strict=True):
-        beyond |= (order_map == number) & ~((pixels >= low) & (pixels <= high))
-    return beyond
+    return (index >= 0) & ~((pixels >= first[index]) & (pixels <= last[index]))
 
 
 def _warn(message: str) -> None:

@@ -294,6 +294,9 @@ class EchelleOrderTable:
                 name, self.order_numbers, trace, self._pixel_range(), degree
             )
             table[name], table[f"{name}_rms"] = coefficients * u.pix, rms * u.pix
+        # Nobody knows how these edges were measured.
+        measured = [name for name in table.colnames if "_measured" in name]
+        table.remove_columns(measured)
         return type(self)(table)
 
     # ------------------------------------------------------------------ input and output
@@ -602,6 +605,30 @@ class EchelleOrderTable:
         return self._to_image(rasters.nearest_order(
             self.order_numbers, lower, upper, self.center(), self._n_cross()
         ))
+
+    def order_index(self, margin: float = 0) -> np.ndarray:
+        """
+        To which row of the table each pixel belongs, as `order_map` says by order number.
+
+        Parameters
+        ----------
+        margin : float, optional
+            Pixels by which both edges are moved outwards; negative moves them inwards.
+
+        Returns
+        -------
+        int array, shape of the detector
+            Row of the table, from 0 on; -1 between the orders.
+
+        Raises
+        ------
+        ValueError
+            If the edges or the detector shape are not known.
+        """
+        numbers, order_map = self.order_numbers, self.order_map(margin)
+        ascending = np.argsort(numbers)
+        index = np.searchsorted(numbers, order_map, sorter=ascending).clip(0, len(numbers) - 1)
+        return np.where(order_map == 0, -1, ascending[index])
 
     def interorder_mask(self, margin: float = 0) -> np.ndarray:
         """

@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike
 from ccdproc_echelle.combine import CombineDiagnostics
 from ccdproc_echelle.flags import UNUSABLE, FlatFlag
 from ccdproc_echelle.frames import Frame, variance_array
-from ccdproc_echelle.orders import EchelleOrderTable
 
 if TYPE_CHECKING:
     from ccdproc_echelle.master import MasterFlat
@@ -249,7 +248,7 @@ def order_quality(master: "MasterFlat", *, window: float = 10) -> QTable:
     <Quantity [15000.,  7000.,  3000.,  2000.] adu>
     """
     orders, flags = master.orders, master.flags.ravel()
-    order_of = _order_index(orders).ravel()
+    order_of = orders.order_index().ravel()
     inner = _inner_places(master, window)
     order, data = order_of[inner], master.flat.data.ravel()[inner]
     snr = 1 / _relative_uncertainty(master.flat).ravel()[inner]
@@ -400,14 +399,6 @@ def _inner_places(master, window: float) -> np.ndarray:
     return np.flatnonzero(usable)
 
 
-def _order_index(orders: EchelleOrderTable) -> np.ndarray:
-    """To which row of the order table each pixel belongs; -1 between the orders."""
-    numbers, order_map = orders.order_numbers, orders.order_map()
-    ascending = np.argsort(numbers)
-    index = np.searchsorted(numbers, order_map, sorter=ascending).clip(0, len(numbers) - 1)
-    return np.where(order_map == 0, -1, ascending[index])
-
-
 def _relative_uncertainty(flat: CCDData) -> np.ndarray:
     """Standard deviation over value; NaN where it is not known."""
     if flat.uncertainty is None:
@@ -528,7 +519,7 @@ def _levels_at(where, master) -> np.ndarray:
     """By which level each frame was divided: its own, or those of the orders."""
     if not master.flat.header.get("PERORDER", False):
         return master.levels["level"].value[:, None]
-    return master.levels["order_level"].value[:, _order_index(master.orders)[where]]
+    return master.levels["order_level"].value[:, master.orders.order_index()[where]]
 
 
 def _number_of(flags: np.ndarray, wanted: FlatFlag) -> int:

@@ -46,14 +46,16 @@ class Slices(NamedTuple):
     origins: np.ndarray  # cross-dispersion position of the first sample, (n_orders, n_slices)
 
 
-def as_rasters(flat, dispersion_axis: int) -> tuple[np.ndarray, np.ndarray | None]:
+def as_rasters(
+    flat, dispersion_axis: int, name: str = "flat"
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Data and noise with the cross-dispersion along the last axis, NaN where not usable."""
     if isinstance(flat, np.ma.MaskedArray):
         flat = flat.filled(np.nan) if flat.dtype.kind == "f" else flat.astype(float).filled(np.nan)
     bare = isinstance(flat, np.ndarray) or not hasattr(flat, "data")
     data = np.array(flat if bare else flat.data, dtype=float)
     if data.ndim != 2:
-        raise ValueError(f"flat has {data.ndim} dimensions, expected an image with 2")
+        raise ValueError(f"{name} has {data.ndim} dimensions, expected an image with 2")
     mask = None if bare else getattr(flat, "mask", None)
     uncertainty = None if bare else getattr(flat, "uncertainty", None)
     data[~np.isfinite(data) | (False if mask is None else np.asarray(mask, dtype=bool))] = np.nan
@@ -212,11 +214,11 @@ def row_medians(values: np.ndarray) -> np.ndarray:
 def bridged(values: np.ndarray) -> np.ndarray:
     """NaN replaced, along the last axis, by linear interpolation; rows of NaN stay."""
     values = values.copy()
-    places = np.arange(values.shape[-1])
-    for row in values.reshape(-1, len(places)):
-        known = np.isfinite(row)
+    rows, places = values.reshape(-1, values.shape[-1]), np.arange(values.shape[-1])
+    for k in np.flatnonzero(np.isnan(rows).any(axis=1)):
+        known = np.isfinite(rows[k])
         if known.any():
-            row[~known] = np.interp(places[~known], places[known], row[known])
+            rows[k, ~known] = np.interp(places[~known], places[known], rows[k, known])
     return values
 
 

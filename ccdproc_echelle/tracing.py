@@ -18,7 +18,7 @@ from scipy.signal import find_peaks
 
 from ccdproc_echelle.clipping import _median
 from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.slices import as_rasters
+from ccdproc_echelle.slices import as_rasters, bridged
 
 __all__ = ["trace_orders"]
 
@@ -204,7 +204,7 @@ def _slices(raster: np.ndarray, width: int | None) -> tuple[np.ndarray, np.ndarr
 
 def _without_hot_columns(slices: np.ndarray) -> np.ndarray:
     """NaN where one or two cross-dispersion pixels stick out in slice after slice."""
-    filled = _filled(slices)
+    filled = np.nan_to_num(bridged(slices))
     usual = median_filter(filled, size=(1, 5), mode="nearest")
     excess = filled - usual
     noise = 1.48 * np.median(np.abs(excess - np.median(excess)))
@@ -215,22 +215,12 @@ def _without_hot_columns(slices: np.ndarray) -> np.ndarray:
     return np.where(maximum_filter1d(often, reach, axis=0) & (hot > 0), np.nan, slices)
 
 
-def _filled(profiles: np.ndarray) -> np.ndarray:
-    """Gaps along the last axis bridged by straight lines; 0 where there is nothing."""
-    filled = profiles.copy()
-    places = np.arange(profiles.shape[1])
-    for k in np.flatnonzero(np.isnan(profiles).any(axis=1)):
-        known = np.isfinite(profiles[k])
-        filled[k] = np.interp(places, places[known], profiles[k, known]) if known.any() else 0
-    return filled
-
-
 # ---------------------------------------------------------------------- paths
 
 
 def _slopes_of_flanks(pixels: np.ndarray, slices: np.ndarray) -> np.ndarray:
     """Samples (position, pixel, slope) of the clear flanks of orders, shape (3, n_samples)."""
-    gradient = gaussian_filter1d(_filled(slices), 1.0, axis=1, order=1)
+    gradient = gaussian_filter1d(np.nan_to_num(bridged(slices)), 1.0, axis=1, order=1)
     gradient[np.isnan(slices)] = 0
     window = max(40, slices.shape[1] // 8)
     strong = 0.25 * maximum_filter1d(np.abs(gradient), window, axis=1)
@@ -424,7 +414,7 @@ def _find_orders(pixels, slices, min_signal_to_noise):
 
 def _background(profiles: np.ndarray, window: int) -> np.ndarray:
     """Lower envelope of profiles; NaN where they are."""
-    smooth = uniform_filter1d(_filled(profiles), 3, axis=1)
+    smooth = uniform_filter1d(np.nan_to_num(bridged(profiles)), 3, axis=1)
     smooth = np.where(np.isfinite(profiles), smooth, np.inf)
     lowest = minimum_filter1d(smooth, window, axis=1, mode="nearest")
     finite = np.isfinite(lowest)
