@@ -21,18 +21,32 @@ html_last_updated_fmt = None  # the same sources give the same pages
 # -- Extensions ---------------------------------------------------------------
 
 extensions += ["sphinx_gallery.gen_gallery"]
-exclude_patterns += ["recipes", "generated/recipes/*.ipynb", "generated/recipes/*.py"]
+exclude_patterns += ["recipes", "scripts", "generated/recipes/*.ipynb", "generated/recipes/*.py"]
 
 # What tools write goes to one folder, docs/generated.
 automodapi_toctreedirnm = "generated/api"
 automodapi_inheritance_diagram = False
 autodoc_typehints = "none"  # numpydoc's sections give the types, in words
 
+# The order of the gallery: from a first look to the night's work.
+_RECIPES = [
+    "drop_in", "soxs_recipe", "twilight", "tracing", "order_tables", "bad_pixels",
+    "science_frame", "two_lamps", "pulls", "night_on_dask", "lab_echelle",
+]
+
+
+suppress_warnings = ["config.cache"]  # a function cannot be cached, so recipes always run anew
+
+
+def recipe_order(filename):
+    return _RECIPES.index(filename.removeprefix("plot_").removesuffix(".py"))
+
+
 sphinx_gallery_conf = {
     "examples_dirs": "recipes",
     "gallery_dirs": "generated/recipes",
     "filename_pattern": r"[\\/]plot_",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": recipe_order,
     "image_scrapers": ("matplotlib",),
     "abort_on_example_error": True,
     "remove_config_comments": True,

@@ -9,7 +9,6 @@ two lines. Here both versions run on the same simulated files, and their master 
 with the flat that the simulation used.
 """
 
-import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +17,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from astropy import units as u
 from astropy.stats import mad_std
-from astropy.wcs import FITSFixedWarning
 from scipy.stats import norm
 
 from ccdproc_echelle import (
@@ -39,8 +37,6 @@ from ccdproc_echelle.simulation import EchelleSimulation
 # is little light, so the median of a whole frame says little about the lamp.
 
 GAIN, READ_NOISE = 1.5 * u.electron / u.adu, 4 * u.electron
-
-warnings.simplefilter("ignore", FITSFixedWarning)  # the headers have DATE-OBS without MJD-OBS
 
 simulation = (
     EchelleSimulation(shape=(1024, 1024), n_orders=12, seed=1)
