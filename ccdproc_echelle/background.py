@@ -557,23 +557,22 @@ def _penalised(values, design, shifts, gaps, weights, penalty):
 
     The shifts of the edges are those of their own gap: they are eliminated gap by gap.
     """
-    n_smooth = len(penalty)
-    weighted = design * weights[:, None]
-    normal, right = weighted.T @ design, weighted.T @ values
-    total = weights @ values**2
+    n_smooth, root = len(penalty), np.sqrt(weights)[:, None]
+    weighted, shifted, target = design * root, shifts * root, values * root[:, 0]
+    normal, right, total = weighted.T @ weighted, weighted.T @ target, target @ target
     eliminated = []
     starts = np.flatnonzero(np.diff(gaps, prepend=-1))
     for first, last in itertools.pairwise([*starts, len(gaps)]):
-        shift, here = shifts[first:last], slice(first, last)
-        own = (shift.T * weights[here]) @ shift + np.eye(shift.shape[1])
-        mixed, wanted = shift.T @ weighted[here], (shift.T * weights[here]) @ values[here]
+        here, shift = slice(first, last), shifted[first:last]
+        own = shift.T @ shift + np.eye(shift.shape[1])
+        mixed, wanted = shift.T @ weighted[here], shift.T @ target[here]
         by_others, alone = np.split(
             np.linalg.solve(own, np.column_stack([mixed, wanted])), [len(normal)], axis=1
         )
         normal -= mixed.T @ by_others
         right -= mixed.T @ alone[:, 0]
         total -= wanted @ alone[:, 0]
-        eliminated.append((shift, by_others, alone[:, 0]))
+        eliminated.append((shifts[here], by_others, alone[:, 0]))
     columns = _chosen_columns(normal, right, penalty)
     solution = np.zeros(len(normal))
     solution[columns], covariance = _cross_validated(
