@@ -205,18 +205,15 @@ def make_master_flat(
     flat = mask_interorder(flat, orders, mask=False)
     flat.mask = (flags & mask_flags) > 0
     master = MasterFlat(flat, orders, levels, flags, QTable(), _all_vetted(setup, vetting))
-    quality = flat_quality(
+    return _judged(
         master,
+        flats,
         window=window,
-        frames=flats,
         diagnostics=diagnostics,
-        times=[observation_time(frame.ccddata().header) for frame in flats],
         n_refused=len(setup) - len(flats),
         scattered_light=scattered,
         limits=limits,
     )
-    flat.header.update({key: (value, note) for key, value, note in quality_cards(quality)})
-    return replace(master, quality=quality)
 
 
 # ---------------------------------------------------------------------- frames that do not belong
@@ -351,6 +348,14 @@ def _with_shared_noise(flat, shared, levels, weights) -> CCDData:
     result = flat.copy()
     result.uncertainty = kind(uncertainty_array(variance, kind))
     return result
+
+
+def _judged(master: MasterFlat, flats: list[Frame], **measured) -> MasterFlat:
+    """The master with its quality, also in the header."""
+    times = [observation_time(frame.ccddata().header) for frame in flats]
+    quality = flat_quality(master, frames=flats, times=times, **measured)
+    master.flat.header.update({key: (value, note) for key, value, note in quality_cards(quality)})
+    return replace(master, quality=quality)
 
 
 def _flags(flats, flat, orders, bad, saturated) -> np.ndarray:

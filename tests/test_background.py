@@ -149,6 +149,30 @@ def test_negative_interorder_area_is_reported(sim):
     assert scattered.data.max() < 0
 
 
+def test_negative_extrapolation_is_cut_and_reported():
+    """Rows that see scattered light, ever less of it, and rows that are masked."""
+    shape = (300, 300)
+    orders = EchelleOrderTable.from_polynomials(
+        [1, 2], [[60], [110]], lower=[[45], [95]], upper=[[75], [125]], shape=shape,
+        dispersion_axis=1)
+    rows = np.mgrid[:300, :300][0]
+    data = 200.0 - rows + np.random.default_rng(1).normal(0, 2, shape)
+    data[orders.order_map() > 0] += 3000
+    frame = CCDData(data, unit="adu", mask=rows > 150)
+    with pytest.warns(AstropyUserWarning, match="was negative, down to -.* in 3.* extrapolated"):
+        scattered = fit_scattered_light(frame, orders)
+    np.testing.assert_allclose(scattered.data[:150], (200.0 - rows)[:150], atol=1)
+    assert scattered.data.min() == 0 and (scattered.data[220:] == 0).all()
+
+
+def test_a_frame_of_zeros_has_no_scattered_light(sim):
+    frame = CCDData(np.zeros(sim.shape), unit="adu")
+    frame.uncertainty = VarianceUncertainty(np.full(sim.shape, 4.0))
+    scattered = fit_scattered_light(frame, sim.truth.orders)
+    assert (scattered.data == 0).all()
+    assert (scattered.uncertainty.array > 0).all() and scattered.uncertainty.array.max() < 4
+
+
 def test_too_few_pixels():
     orders = EchelleOrderTable.from_polynomials(
         [1], [[20]], lower=[[0.5]], upper=[[39]], shape=(40, 200), dispersion_axis=1)

@@ -630,3 +630,29 @@ def test_range_beyond_which_an_edge_is_extrapolated():
     # the lower edge of the cut order comes onto the detector only under the mask
     assert (truth.lower()[0, :400] < 0).all()
     assert np.isnan(table["lower_measured_min"][0]) and np.isnan(table["lower_measured_max"][0])
+
+
+def test_points_are_not_fitted_without_a_detector():
+    flat = np.zeros((60, 400))
+    flat[20:41] = 1
+    known, unknown = (
+        EchelleOrderTable.from_polynomials(
+            [1], [[30]], shape=shape, dispersion_axis=1, pixel_range=(0, 399)
+        )
+        for shape in (flat.shape, None)
+    )
+    points = measure_order_edges(flat, known, slice_length=40)
+    assert np.isfinite(fit_order_edges(points, known).lower()).all()
+    with pytest.raises(ValueError, match=r"no detector shape; bind it with on_detector\(\)"):
+        fit_order_edges(points, unknown)
+
+
+def test_an_order_beyond_the_end_of_the_detector_is_named():
+    flat = np.zeros((120, 400))
+    flat[20:41], flat[70:91] = 1, 1
+    orders = EchelleOrderTable.from_polynomials(
+        [7, 8], [[30], [80]], shape=flat.shape, dispersion_axis=1,
+        pixel_range=[[0, 399], [450, 500]],
+    )
+    with pytest.raises(ValueError, match=r"orders \[8\] have no pixel on the detector"):
+        detect_order_edges(flat, orders)

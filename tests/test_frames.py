@@ -295,6 +295,13 @@ def test_uncertainty_in_another_unit(kind, unit):
     )
 
 
+def test_uncertainty_without_a_unit_is_in_that_of_the_frame():
+    ccd = CCDData(image(), unit=u.electron, uncertainty=VarianceUncertainty(variances()))
+    ccd.uncertainty.unit = None
+    (frame,) = open_frames(ccd)
+    np.testing.assert_array_equal(frame.section(slice(None)).variance, variances())
+
+
 # ------------------------------------------------------------------------------ in memory
 
 

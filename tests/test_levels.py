@@ -17,6 +17,7 @@ from ccdproc_echelle.levels import (
     inner_order_scale,
     measure_exposure_levels,
     one_level_test,
+    with_common_errors,
 )
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.simulation import EchelleSimulation
@@ -563,6 +564,25 @@ def test_masked_pixels_do_not_enter_the_levels_of_orders(small_frames):
     found = measure_exposure_levels(frames, SMALL.truth.orders, per_order=True)
     ratio = (found["order_level"] / expected["order_level"]).value
     np.testing.assert_allclose(ratio / ratio.mean(), 1, atol=2e-3)
+
+
+def test_errors_that_the_pixels_of_a_frame_have_in_common(small_frames):
+    """A surface that may be wrong by 3 adu everywhere, the other way for another frame."""
+    orders = SMALL.truth.orders
+    levels = measure_exposure_levels(small_frames, orders, per_order=True)
+    flat = CCDData(SMALL.truth.flat, unit="", mask=np.zeros(SMALL.shape, dtype=bool))
+    flat.mask[:, :60] = True
+    errors = [lambda weights, sigma=sigma: sigma * weights.sum() for sigma in (3, 0, 0, 0, 6)]
+    found = with_common_errors(levels, errors, flat, orders, window=10)
+    inner = [one.inner_mask(10) & ~flat.mask for one in orders]
+    of_orders = np.array([1 / flat.data[where].mean() for where in inner])
+    of_frame = (1 / flat.data[np.any(inner, axis=0)]).mean()
+    for name, added in (("level", of_frame), ("order_level", of_orders)):
+        before, after = (table[f"{name}_uncertainty"].value for table in (levels, found))
+        np.testing.assert_array_equal(after[1:4], before[1:4])
+        np.testing.assert_allclose(after[0], np.hypot(before[0], 3 * added), rtol=1e-9)
+        np.testing.assert_allclose(after[4], np.hypot(before[4], 6 * added), rtol=1e-9)
+        np.testing.assert_array_equal(found[name], levels[name])
 
 
 @pytest.mark.parametrize("how", ["masked", "faint"])

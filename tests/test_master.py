@@ -8,7 +8,7 @@ import ccdproc
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.nddata import CCDData, InverseVariance, VarianceUncertainty
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import FITSFixedWarning
 
@@ -705,3 +705,60 @@ def scatter(values):
 def expected_noise(master, where):
     relative = master.flat.uncertainty.array[where] / master.flat.data[where]
     return np.sqrt(np.mean(relative**2))
+
+
+def test_a_file_whose_images_are_of_different_shapes_is_refused(small_master, tmp_path):
+    path = tmp_path / "master.fits"
+    small_master.write(path)
+    with fits.open(path, mode="update") as hdus:
+        hdus["FLAGS"].data = hdus["FLAGS"].data[:100]
+    message = r"master\.fits as a master flat: flat, flags and orders are for shapes .*\(100, 160\)"
+    with pytest.raises(ValueError, match=message):
+        MasterFlat.read(path)
+
+
+@pytest.mark.parametrize("where", ["master ", True])
+def test_unknown_ways_to_scattered_light_are_refused_before_any_frame_is_read(
+    tmp_path, no_reading, where
+):
+    flats, _ = SMALL.write(tmp_path, 3)
+    with pytest.raises(ValueError, match=f"scattered_light is {where!r}, expected 'frames'"):
+        make_master_flat(flats, SMALL.truth.orders, scattered_light=where)
+
+
+@pytest.mark.parametrize("where", ["frames", "master"])
+def test_without_room_between_the_orders_no_scattered_light_is_subtracted(where):
+    """Orders of 32 rows with 2 rows between them and 1 at the ends, none of which is apart."""
+    light = np.zeros((102, 400))
+    for row in (1, 35, 69):
+        light[row : row + 32] = 1000
+    noise = np.random.default_rng(1).normal(0, 3, (3, *light.shape))
+    flats = [
+        CCDData(level * light + error, unit="adu", uncertainty=StdDevUncertainty(0 * light + 3))
+        for level, error in zip((1, 1.2, 0.9), noise, strict=True)
+    ]
+    orders = EchelleOrderTable.from_polynomials(
+        [1, 2, 3], [[16.5], [50.5], [84.5]], shape=light.shape, dispersion_axis=1)
+    with pytest.warns(AstropyUserWarning, match="no room between the orders"):
+        found = make_master_flat(flats, orders, scattered_light=where)
+    plain = make_master_flat(flats, orders, scattered_light=None)
+    np.testing.assert_array_equal(found.flat.data, plain.flat.data)
+    value = {row["name"]: row["value"] for row in found.quality}["scattered_light_fraction"]
+    assert np.isnan(value)
+
+
+def test_noise_of_a_single_dark_with_weights_by_variance():
+    simulation = (
+        EchelleSimulation(shape=(256, 300), n_orders=3, peak=4000, brightness_ratio=2, seed=1)
+        .with_noise(gain=1, read_noise=40).with_bias(1000)
+    )
+    flats = simulation.flats(7, raw=True)
+    for flat in flats:
+        flat.uncertainty = StdDevUncertainty(np.sqrt(np.maximum(flat.data - 1000.0, 0) + 40**2))
+    master = make_master_flat(
+        flats, centers_only(simulation.truth.orders), dark=simulation.darks(1, raw=True), gain=1,
+        read_noise=40, weights="inverse_variance",
+    )
+    inside = (master.orders.order_map() > 0) & ~master.flat.mask
+    difference = (master.flat.data - simulation.truth.flat)[inside]
+    assert np.std(difference / master.flat.uncertainty.array[inside]) == pytest.approx(1, abs=0.03)

@@ -823,3 +823,16 @@ def test_html_shows_the_table():
         [10, 11], [[20, 0.1], [60, 0.1]], shape=(100, 120), dispersion_axis=1)
     html = orders._repr_html_()
     assert "2 orders (10 to 11)" in html and "<table" in html and "pixel_min" in html
+
+
+def test_an_order_beyond_the_end_of_the_detector_covers_nothing():
+    lower, center, upper = [[12], [52], [72]], [[20], [60], [80]], [[28], [68], [88]]
+    orders = EchelleOrderTable.from_polynomials(
+        [1, 2, 3], center, lower=lower, upper=upper, shape=(92, 200), dispersion_axis=1,
+        pixel_range=[[0, 199], [0, 199], [250, 300]],
+    )
+    others = orders.select([1, 2])
+    assert np.isnan(orders.center()[2]).all()
+    assert_array_equal(orders.order_map(), others.order_map())
+    assert_array_equal(orders.overlap_mask(), others.overlap_mask())
+    assert_allclose(orders.coverage(), others.coverage(), atol=1e-12)

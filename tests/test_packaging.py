@@ -5,6 +5,8 @@ import ast
 import configparser
 import itertools
 import re
+import runpy
+import sys
 import tomllib
 from pathlib import Path
 
@@ -121,6 +123,13 @@ def test_the_next_version_is_everywhere_the_same():
     assert re.search(r"^(\d[\d.]*) ", in_root("CHANGES.rst"), re.MULTILINE)[1] == cited
     scm = tomllib.loads(in_root("pyproject.toml"))["tool"]["setuptools_scm"]
     assert scm["fallback_version"] == f"{cited}.dev0"
+
+
+def test_version_of_a_source_tree_that_was_never_built(monkeypatch):
+    path = str(ROOT / "ccdproc_echelle" / "__init__.py")
+    assert runpy.run_path(path)["__version__"] != "unknown"
+    monkeypatch.setitem(sys.modules, "ccdproc_echelle._version", None)
+    assert runpy.run_path(path)["__version__"] == "unknown"
 
 
 def imported_at_once(path) -> set:

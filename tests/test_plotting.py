@@ -579,6 +579,15 @@ def test_summary_zooms_on_the_brightest_a_middle_and_the_faintest_order(simulati
         assert len(lines_with_style_of(ax, "lower edge")) == N_ORDERS
 
 
+def test_summary_does_not_zoom_on_an_order_without_a_good_pixel():
+    master = some_master(ALONG_ROWS)
+    master.flat.mask = master.orders.order_map() == 11
+
+    figure = plot_summary(master)
+
+    assert zoom_titles(figure) == ["order 12: brightest", "order 14: middle", "order 15: faintest"]
+
+
 @pytest.mark.parametrize("numbers, titles", [
     ([12], ["order 12: brightest"]),
     ([14, 12], ["order 12: brightest", "order 14: faintest"]),
@@ -794,6 +803,13 @@ def test_flags_are_areas_or_markers():
 @pytest.mark.parametrize("flag", FlatFlag)
 def test_every_flag_is_shown(flag):
     assert labels_of(plot_flags(np.full((4, 5), int(flag))))[0].endswith(" (20)")
+
+
+def test_no_flag_at_all_needs_no_legend():
+    ax = plot_flags(np.zeros((30, 40), dtype=np.int16))
+
+    assert labels_of(ax) == [] and ax.get_legend() is None
+    assert ax.get_xlim() == (-0.5, 39.5) and ax.get_ylim() == (-0.5, 29.5)
 
 
 @pytest.mark.parametrize("flags", [np.zeros((3, 3)), np.zeros(3, int)])

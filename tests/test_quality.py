@@ -518,3 +518,20 @@ def test_master_flat_of_the_recipe_has_a_quality():
     quality = flat_quality(master, frames=open_frames(flats))
     assert "fail" not in quality["verdict"]
     assert values_of(quality)["reduced_chi_square"] == pytest.approx(1, abs=0.03)
+
+
+def test_a_flat_without_a_mask_has_no_masked_pixel(master):
+    bare, clean = master.flat.copy(), master.flat.copy()
+    bare.mask, clean.mask = None, np.zeros(bare.shape, dtype=bool)
+    found, expected = (order_quality(changed(master, flat=flat)) for flat in (bare, clean))
+    for name in expected.colnames:
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_edges_of_which_is_not_known_how_much_was_measured(master):
+    values = values_of(flat_quality(changed(master, orders=SIMULATION.truth.orders)))
+    truth = SIMULATION.truth.orders
+    widths = np.nanmedian(truth.upper() - truth.lower(), axis=1)
+    assert values["order_width"] == pytest.approx(np.median(widths))
+    assert values["edge_rms_max"] < 1e-9  # those of the truth
+    assert np.isnan(values["edge_measured_min"])

@@ -323,6 +323,21 @@ def test_dead_pixels_put_into_a_real_flat(data_dir):
     assert found[~dead & (order_map > 0)].mean() < 1e-5
 
 
+def test_orders_without_a_pixel_on_the_detector_change_nothing():
+    # one beyond the last column, one above the last row
+    orders = EchelleOrderTable.from_polynomials(
+        [1, 2, 3], [[20], [60], [200]], lower=[[12], [52], [192]], upper=[[28], [68], [208]],
+        shape=(92, 200), dispersion_axis=1, pixel_range=[[0, 199], [250, 300], [0, 199]],
+    )
+    flat = CCDData(np.ones(orders.shape), unit="")
+    flat.data[20, 60] = 0.1
+    parts, alone = normalize_flat(flat, orders), normalize_flat(flat, orders.select([1]))
+    np.testing.assert_array_equal(parts.pixel_response.data, alone.pixel_response.data)
+    np.testing.assert_array_equal(parts.pixel_response.mask, alone.pixel_response.mask)
+    assert np.isfinite(parts.table["blaze"][0]).all() and np.isnan(parts.table["blaze"][1:]).all()
+    assert np.argwhere(find_bad_response(flat, orders).dead).tolist() == [[20, 60]]
+
+
 # ------------------------------------------------------------------ errors
 
 

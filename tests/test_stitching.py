@@ -170,6 +170,14 @@ def test_three_lamps(flats):
         assert factors[1] / factors[0] == pytest.approx(exact, rel=2e-3)
 
 
+def test_a_lamp_between_two_seams_in_the_same_order_is_refused(flats):
+    """It is noisier than both, so that neither leaves it their common order."""
+    middle = np.sqrt(RED.truth.flat * BLUE.truth.flat) * 3
+    middle = CCDData(middle, unit="", uncertainty=StdDevUncertainty(0.1 * np.ones(middle.shape)))
+    with pytest.raises(ValueError, match="middle would serve no order; give other overlap orders"):
+        stitch_flats(flats | {"middle": middle}, ORDERS, overlap=[14, 14])
+
+
 def test_masks_follow_and_bad_pixels_do_not_enter(flats):
     damaged = {name: flat.copy() for name, flat in flats.items()}
     here = ORDERS.select(14).inner_mask(WINDOW)

@@ -253,3 +253,25 @@ def test_orders_of_a_real_flat(data_dir, dark_subtracted):
     rms = found.table["center_rms"].to_value("pix")
     assert rms[:20].max() < 0.15
     assert rms.max() < 1.5
+
+
+@pytest.mark.parametrize("n_columns", [24, 240])
+def test_one_order_alone(n_columns):
+    simulation = EchelleSimulation(shape=(60, n_columns), n_orders=1, seed=1)
+    found = trace_orders(simulation.flats(1)[0], dispersion_axis=1)
+    assert rms_of_orders(found, simulation.truth.orders).max() < 0.05
+
+
+def test_half_an_order_alone_is_refused():
+    """Cut by the detector, it does not tell how wide orders are."""
+    simulation = EchelleSimulation(shape=(60, 240), n_orders=1, seed=1)
+    flat, middle = simulation.flats(1)[0], int(simulation.truth.orders.center().mean())
+    with pytest.raises(ValueError, match="no orders found"):
+        trace_orders(flat.data[middle:], dispersion_axis=1)
+
+
+def test_slice_width_hardly_matters():
+    simulation = EchelleSimulation(shape=(300, 700), n_orders=6, seed=2)
+    flat, truth = simulation.flats(1)[0], simulation.truth.orders
+    for width in (3, 12):
+        assert rms_of_orders(trace_orders(flat, slice_width=width), truth).max() < 0.1

@@ -175,6 +175,26 @@ def test_real_flats_raise_no_alarm(data_dir):
     assert reasons(vet_frames(dark + frames, orders)) == ["lamp off or failing", "", "", ""]
 
 
+def test_evenly_lit_frames_have_no_shift():
+    """Nothing in them tells where the orders are: neither rows nor columns differ."""
+    orders = EchelleOrderTable.from_polynomials(
+        [1, 2], [[20], [60]], shape=(90, 300), dispersion_axis=1)
+    frames = [CCDData(np.full(orders.shape, value), unit="adu") for value in (100.0, 120.0, 90.0)]
+    table = vet_frames(open_frames(frames), orders)
+    assert np.isnan(table["shift"]).all() and np.isnan(table["shift_uncertainty"]).all()
+    np.testing.assert_allclose(table["level"].value, [100, 120, 90])
+    assert reasons(table) == ["", "", ""]
+
+
+def test_orders_in_none_of_the_columns_that_are_looked_at():
+    """Of 1000 columns every fifth is, from the third on; there the centre has left the detector."""
+    orders = EchelleOrderTable.from_polynomials(
+        [1], [[39.3, 0.3]], lower=[[30]], upper=[[50, 0.3]], shape=(40, 1000), dispersion_axis=1)
+    frames = [CCDData(np.ones(orders.shape), unit="adu") for _ in range(3)]
+    with pytest.raises(ValueError, match="no order centre of the order table is on the detector"):
+        vet_frames(open_frames(frames), orders, window=1)
+
+
 def test_bad_arguments_of_vet_frames():
     sim = simulation(shape=(256, 300), n_orders=4)
     orders = sim.truth.orders
