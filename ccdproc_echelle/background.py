@@ -38,7 +38,7 @@ _BLURS = np.append(np.geomspace(0.3, 3, 26), [4, 6, 9])
 _SIGNIFICANT = 25.0
 
 # Strengths of the penalty that are tried, relative to the weight of the pixels, and the first.
-_STRENGTHS = 10.0 ** np.arange(-6, 3.1, 0.75)
+_STRENGTHS = 10.0 ** np.arange(-2.25, 3.1, 0.75)
 _START = 1e-3
 
 # The wings of the orders are known to this fraction of themselves: the brightness of an order to

@@ -161,7 +161,7 @@ def make_master_flat(
     settings, reading = CombineSettings.from_keywords(keywords | clipping)
     checked_limits(limits)  # asked for its errors, before any frame is read
     raw, setup = _of_one_setup(list_frames(img_list, **reading), reject)
-    _check_options(raw, orders, settings, window, scattered_light)
+    _check_options(raw, orders, settings, window, scattered_light, noise_is_known=gain is not None)
     _log.info("%d frames of shape %s", len(raw), raw[0].shape)
     detrended = detrend(
         raw,
@@ -254,13 +254,14 @@ def _unknown(column, n: int):
 # ---------------------------------------------------------------------- steps
 
 
-def _check_options(frames, orders, settings, window, scattered_light) -> None:
+def _check_options(frames, orders, settings, window, scattered_light, *, noise_is_known) -> None:
     """Refuse what cannot be done before any frame is read."""
     if scattered_light not in ("frames", "master", None):
         raise ValueError(
             f"scattered_light is {scattered_light!r}, expected 'frames', 'master' or None"
         )
-    settings.weights_of(frames)
+    if not (noise_is_known and isinstance(settings.weights, str)):
+        settings.weights_of(frames)
     if orders is not None:
         _checked_orders(orders).on_detector(frames[0].shape).inner_mask(window)
 

@@ -287,9 +287,10 @@ class EchelleOrderTable:
         pixels = self._all_pixels()
         valid = np.isfinite(self.center())
         for name, trace in (("lower", lower), ("upper", upper)):
-            trace = np.where(valid, _one_row_per_order(name, trace, self.order_numbers), np.nan)
+            trace = _one_row_per_order(name, trace, self.order_numbers)
             if trace.shape[1] != len(pixels):
                 raise ValueError(f"{name} has {trace.shape[1]} pixels, expected {len(pixels)}")
+            trace = np.where(valid, trace, np.nan)
             coefficients, rms = _fit_traces(
                 name, self.order_numbers, trace, self._pixel_range(), degree
             )

@@ -293,9 +293,9 @@ def _paths(pixels: np.ndarray, slices: np.ndarray):
     """
     position, pixel, slope = _slopes_of_flanks(pixels, slices)
     n_cross, length = slices.shape[1], pixels[-1] + pixels[0] + 1
-    degrees = _SLOPE_DEGREES if len(slope) > 200 else (1, 2)
-    if len(slope) < 10:
+    if len(slope) == 0:
         return None
+    degrees = _SLOPE_DEGREES if len(slope) > 200 else (1, 2) if len(slope) >= 10 else (0, 0)
     basis = chebvander2d(_unit(position, n_cross), _unit(pixel, length), degrees)
     coefficients = _robust_fit(basis, slope)
 

@@ -285,6 +285,15 @@ def test_pixel_without_any_weight_is_rejected_in_all_frames():
     assert master.flat.mask[row, column]
 
 
+def test_inverse_variance_weights_of_raw_frames_whose_noise_is_known():
+    plain, weighted = reduced(), reduced(weights="inverse_variance")
+    inner = SMALL.truth.orders.inner_mask(10)
+    difference = (weighted.flat.data - plain.flat.data)[inner]
+    assert 0 < np.abs(difference).max() < 5 * plain.flat.uncertainty.array[inner].max()
+    with pytest.raises(ValueError, match="'inverse_variance', but frame 0 has no uncertainty"):
+        reduced(weights="inverse_variance", gain=None, read_noise=None)
+
+
 def test_strong_dark_current_is_in_the_uncertainty():
     simulation = EchelleSimulation(shape=(200, 240), n_orders=4, seed=8).with_bias(300)
     simulation = simulation.with_dark_current(100.0)

@@ -540,6 +540,14 @@ def test_select_and_iteration(truth):
         assert_array_equal(order.upper(), orders.upper()[k : k + 1])
 
 
+@pytest.mark.parametrize("n_pixels", [1, 150])
+def test_with_edges_needs_a_position_at_every_pixel(n_pixels):
+    orders = EchelleOrderTable.from_polynomials([1], [[20]], shape=(40, 200), dispersion_axis=1)
+    edges = np.full((1, n_pixels), 10.0)
+    with pytest.raises(ValueError, match=f"lower has {n_pixels} pixels, expected 200"):
+        orders.with_edges(edges, edges + 20)
+
+
 def test_with_edges_fits_the_positions_within_the_range():
     truth = random_curves(11)
     full = truth.table()

@@ -255,7 +255,7 @@ def test_orders_of_a_real_flat(data_dir, dark_subtracted):
     assert rms.max() < 1.5
 
 
-@pytest.mark.parametrize("n_columns", [24, 240])
+@pytest.mark.parametrize("n_columns", [24, 64, 110, 240])
 def test_one_order_alone(n_columns):
     simulation = EchelleSimulation(shape=(60, n_columns), n_orders=1, seed=1)
     found = trace_orders(simulation.flats(1)[0], dispersion_axis=1)
