@@ -257,7 +257,7 @@ parts = normalize_flat(plain, orders)
 expected = parts.blaze.data * parts.slit_profile.data
 judged = inside & ~parts.blaze.mask & (plain.data > 0)
 good = judged & ~bad
-figure, axes = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.6), layout="constrained")
 some = np.flatnonzero(good)[::20]
 axes[0].plot(
     expected.flat[some], plain.data.flat[some], ".", color="0.6", markersize=1.5,
@@ -272,7 +272,7 @@ ends = np.array([0.003, 8])
 axes[0].plot(ends, ends / 2, color=BLUE, label="half of what is expected")
 axes[0].axhline(0.1, color="black", linestyle="--", linewidth=1, label="threshold 0.1")
 axes[0].set(
-    xscale="log", yscale="log", xlim=ends, ylim=(1e-4, 20), xlabel="expected: blaze × slit profile",
+    xscale="log", yscale="log", xlim=ends, ylim=(1e-5, 20), xlabel="expected: blaze × slit profile",
     ylabel="value in the combined flat",
 )
 axes[0].legend(frameon=False, markerscale=1.5, fontsize="small", loc="lower right")

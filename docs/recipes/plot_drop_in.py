@@ -27,6 +27,8 @@ from ccdproc_echelle import (
 )
 from ccdproc_echelle.simulation import EchelleSimulation
 
+# sphinx_gallery_thumbnail_number = 2
+
 # %%
 # A night's flats
 # ---------------
@@ -169,7 +171,7 @@ for name, (error, pull) in results.items():
     print(name)
     print(f"  rms error inside the orders       {100 * error[inside].std():.2f} %")
     print(f"  median error where a ray hit      {100 * np.median(error[hit]):+.2f} %")
-    print(f"  of {hit.sum()} hits, left above 5 %     {(error[hit] > 0.05).sum()}")
+    print(f"  of {hit.sum()} hits, left above 5 %       {(error[hit] > 0.05).sum()}")
     print(f"  error / uncertainty: rms, largest {pull[inside].std():.2f}, {pull[inside].max():.1f}")
 
 # %%
@@ -181,7 +183,7 @@ for name, (error, pull) in results.items():
 # the Gaussian, as those of the second version do. In the first version the uncertainty comes from
 # the scatter of seven values; that is itself uncertain and often too small, hence the wide wings.
 
-figure, axes = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(10, 3.9), layout="constrained")
 for ax, (name, (error, _)) in zip(axes, results.items(), strict=False):
     shown = np.where(inside, 100 * error, np.nan)
     image = ax.imshow(shown, vmin=-5, vmax=5, cmap="RdBu_r", origin="lower")
@@ -194,8 +196,8 @@ bins = np.linspace(-10, 10, 81)
 for (name, (_, pull)), color in zip(results.items(), (VERMILLION, BLUE), strict=True):
     axes[2].hist(pull[inside], bins, histtype="step", color=color, label=name.split(":")[0])
 axes[2].plot(bins, inside.sum() * np.diff(bins)[0] * norm.pdf(bins), "k--", label="Gaussian")
-axes[2].set(yscale="log", ylim=(0.5, None), xlabel="error / uncertainty", ylabel="pixels")
-axes[2].legend(frameon=False)
+axes[2].set(yscale="log", ylim=(0.5, 1e7), xlabel="error / uncertainty", ylabel="pixels")
+axes[2].legend(frameon=False, loc="upper left")
 plt.show()
 
 # %%

@@ -29,6 +29,8 @@ from ccdproc_echelle.simulation import EchelleSimulation
 COLORS = ("#0072B2", "#E69F00", "#D55E00", "#009E73")
 GAIN, READ_NOISE, BIAS = 1.5 * u.electron / u.adu, 4 * u.electron, 300
 
+# sphinx_gallery_thumbnail_number = 2
+
 # %%
 # The night
 # ---------

@@ -117,7 +117,7 @@ STYLES = {
     "apflat": (VERMILLION, "--", "IRAF"),
     "pyreduce.npz": (ORANGE, ":", "PyReduce"),
 }
-figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained", width_ratios=(1.2, 1))
+figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.3), layout="constrained", width_ratios=(1.2, 1))
 for ax in axes:
     image = ax.imshow(
         flat.data, vmin=0, vmax=16000, cmap="gray_r", origin="lower", aspect="auto",
@@ -164,7 +164,7 @@ for name, table in tables.items():
 # The constant edges of IRAF are off by a third of a pixel at the ends: measure edges again on the
 # flat, with `detect_order_edges`, before they are used.
 
-figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
 panels = (
     ("centres", [("soxspipe.fits", "center"), ("apflat", "center")]),
     ("centres", [("pyreduce.npz", "center")]),

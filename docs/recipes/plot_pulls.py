@@ -107,7 +107,7 @@ for method in ("average", "median"):
 colors = {"noise model": BLUE, "no uncertainties": ORANGE, "ccdproc.combine": VERMILLION}
 bins = np.linspace(-12, 12, 97)
 numbers = (3, 5, 10, 20)
-figure, axes = plt.subplots(2, 4, figsize=(12, 5.6), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(2, 4, figsize=(10, 5.4), sharex=True, sharey=True, layout="constrained")
 for row, method in zip(axes, ("average", "median"), strict=True):
     for ax, n in zip(row, numbers, strict=True):
         for name, color in colors.items():
@@ -220,7 +220,7 @@ for name, flats in nights.items():
 # zero point for light.
 
 figure, axes = plt.subplots(
-    1, 3, figsize=(13, 4), width_ratios=(1.4, 1, 1), layout="constrained"
+    1, 3, figsize=(10.5, 3.8), width_ratios=(1.4, 1, 1), layout="constrained"
 )
 styles = zip(curves.items(), ("black", VERMILLION, ORANGE, BLUE, GREEN), "osd^v", strict=True)
 for (name, (signal, chi_square, n)), color, marker in styles:

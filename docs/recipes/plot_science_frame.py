@@ -132,7 +132,7 @@ expected = dict(zip(frames, (light, light, LEVEL * ratio * seeing), strict=True)
 # star is faint.
 
 near = (slice(20, 41), slice(760, 840))
-figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(9.5, 3.4), sharey=True, layout="constrained")
 for ax, (name, frame) in zip(axes, frames.items(), strict=True):
     error = np.where(seeing > 0.1, 100 * (frame.data / np.fmax(expected[name], 1e-9) - 1), np.nan)
     image = ax.imshow(

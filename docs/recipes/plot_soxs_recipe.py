@@ -29,6 +29,8 @@ from ccdproc_echelle.simulation import EchelleSimulation
 
 ORANGE, BLUE, VERMILLION = "#E69F00", "#0072B2", "#D55E00"
 
+# sphinx_gallery_thumbnail_number = 2
+
 # %%
 # The frames
 # ----------
@@ -56,11 +58,11 @@ frames = simulation.flats(7)
 # The median of a whole frame lies between the orders: it is the same in all three, although the
 # lamp is nearly twice as bright in the last as in the first.
 
-figure, axes = plt.subplots(1, 3, figsize=(11, 4), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(9, 3.5), sharey=True, layout="constrained")
 for ax, i in zip(axes, (2, 0, 4), strict=True):
     image = ax.imshow(frames[i].data, vmin=0, vmax=25000, cmap="gray_r", origin="lower")
-    ax.set(title=f"frame {i}, median {np.median(frames[i].data):.0f} adu", xlabel="column")
-axes[0].set_ylabel("row")
+    ax.set(title=f"frame {i}, median {np.median(frames[i].data):.0f} adu", xlabel="column (pixel)")
+axes[0].set_ylabel("row (pixel)")
 figure.colorbar(image, ax=axes, label="signal (adu)", shrink=0.8)
 plt.show()
 
@@ -101,7 +103,7 @@ first_levels = np.array([1 / scale(frame) for frame in frames])
 # Look at the lines, one for each frame: divided by their levels, the frames agree but for some per
 # cent, the tilt of their illumination and their noise.
 
-figure, axes = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
 for i, frame in enumerate(frames):
     cut = np.median(frame.data[60:345, 400:405], axis=1)
     shade = str(0.8 * i / len(frames))
@@ -155,14 +157,14 @@ ratios = [
 
 shown_frames = (3, 6)
 inside = truth.orders.order_map() > 0
-figure, axes = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(10, 3.9), layout="constrained")
 for ax, i in zip(axes, shown_frames, strict=False):
     image = ax.imshow(
         np.where(inside, 100 * (ratios[i] - 1), np.nan),
         vmin=-4, vmax=4, cmap="RdBu_r", origin="lower", interpolation="nearest",
     )
-    ax.set(title=f"frame {i} / first master", xlabel="column", facecolor="0.75")
-axes[0].set_ylabel("row")
+    ax.set(title=f"frame {i} / first master", xlabel="column (pixel)", facecolor="0.75")
+axes[0].set_ylabel("row (pixel)")
 figure.colorbar(image, ax=axes[:2], label="ratio \N{MINUS SIGN} 1 (%)", extend="both")
 i = shown_frames[0]
 bins = np.geomspace(0.05, 5, 200)
@@ -175,7 +177,7 @@ axes[2].hist(
 )
 axes[2].set(
     xscale="log", yscale="log", ylim=(0.5, 3e6),
-    xlabel="signal of the inner-order pixels, relative", ylabel="pixels",
+    xlabel="inner-order signal, relative", ylabel="pixels",
 )
 axes[2].legend(frameon=False, loc="upper left")
 plt.show()
@@ -205,7 +207,7 @@ for i, error in enumerate(np.abs(errors).max(axis=0), start=1):
 # Look at the right panel: the second pass removes nearly all of the error of the first. More
 # passes change nothing that matters, so two are the default.
 
-figure, axes = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.9), layout="constrained")
 plot_levels(measure_exposure_levels(frames, centers), ax=axes[0])
 axes[1].plot(range(1, 5), 100 * np.abs(errors).T, "-o", color="0.7", markersize=3)
 axes[1].plot(range(1, 5), 100 * np.abs(errors).max(axis=0), "-o", color=BLUE, label="largest")
@@ -237,7 +239,7 @@ pairs = {
     f"frame {i} / its level": (frames[i].data / levels["level"][i].value, noiseless[i]),
     "master": (master.data, noiseless.mean(axis=0)),
 }
-figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
 shown = inner & ~truth.dead_pixels
 bins = np.geomspace(0.01, 200, 100)
 for ax, (name, (data, true)), color in zip(axes, pairs.items(), (ORANGE, BLUE), strict=False):
@@ -245,9 +247,9 @@ for ax, (name, (data, true)), color in zip(axes, pairs.items(), (ORANGE, BLUE), 
     relative = data[inside] / data[inner].mean() * true[inner].mean()
     error[inside] = 100 * (relative / true[inside] - 1)
     image = ax.imshow(error, vmin=-5, vmax=5, cmap="RdBu_r", origin="lower")
-    ax.set(title=name, xlabel="column", xlim=(355, 445), ylim=(215, 270), facecolor="0.75")
+    ax.set(title=name, xlabel="column (pixel)", xlim=(355, 445), ylim=(215, 270), facecolor="0.75")
     axes[2].hist(error[shown], bins, histtype="step", color=color, label=name)
-axes[0].set_ylabel("row")
+axes[0].set_ylabel("row (pixel)")
 figure.colorbar(image, ax=axes[:2], label="error (%)", extend="both", shrink=0.8)
 axes[2].set(
     xscale="log", yscale="log", ylim=(0.5, 3e5), xlabel="positive error (%)",
@@ -270,7 +272,7 @@ orders = detect_order_edges(master, centers)
 # Look at the right panel: the edges lie within hundredths of a pixel of the truth, all along the
 # order.
 
-figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
 plot_orders(master, orders, ax=axes[0])
 axes[0].set(xlim=(300, 360), ylim=(74, 116))
 for name, color in (("lower", BLUE), ("upper", VERMILLION)):
@@ -298,7 +300,7 @@ filled = mask_interorder(master, orders, mask=False)
 # Look between the orders, which are shaded: divided by the master as it is, a frame has values
 # without meaning there; divided by the filled one it keeps its own, which are nearly zero.
 
-figure, axes = plt.subplots(2, 1, figsize=(10, 5.5), sharex=True, layout="constrained")
+figure, axes = plt.subplots(2, 1, figsize=(9, 5.5), sharex=True, layout="constrained")
 relative_frame = frames[0].data / levels["level"][0].value
 names = ("divided by the master", "divided by the master with inter-order area 1")
 for ax, flat, name in zip(axes, (master, filled), names, strict=True):
@@ -331,7 +333,7 @@ figure, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
 image = ax.imshow(master.data, vmin=0, vmax=3.2, cmap="gray_r", origin="lower")
 rows, columns = np.nonzero(checked.mask)
 ax.plot(columns, rows, "o", markersize=14, markerfacecolor="none", color=VERMILLION)
-ax.set(xlim=(155, 215), ylim=(76, 106), xlabel="column", ylabel="row")
+ax.set(xlim=(155, 215), ylim=(76, 106), xlabel="column (pixel)", ylabel="row (pixel)")
 figure.colorbar(image, ax=ax, label="master flat")
 plt.show()
 

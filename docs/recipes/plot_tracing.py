@@ -105,7 +105,7 @@ for number, light, scatter, value in zip(
 # curve through a hundred of them is better than that, as long as nothing else is wrong: the two
 # lowest orders, one of them cut, are off by 0.02 pixel, of which their scatter knows nothing.
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 norm, colors = LogNorm(peak.min(), peak.max()), plt.get_cmap("cividis_r")
 for values, light in zip(error, peak, strict=True):
     axes[0].plot(values, color=colors(norm(light)), linewidth=1.2)
@@ -202,7 +202,7 @@ print(f"after recentre: {remaining.shift:.3f} +- {remaining.uncertainty:.3f} pix
 # Look at the upper edges. Those of the old table run within the light, by three pixels; those of
 # the recentred one run where it ends.
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.9), sharey=True, layout="constrained")
 titles = ("table of the first night", "recentred")
 for ax, shown, title in zip(axes, (with_edges, moved), titles, strict=True):
     image = ax.imshow(
@@ -214,7 +214,8 @@ for ax, shown, title in zip(axes, (with_edges, moved), titles, strict=True):
         curves = getattr(shown, name)()
         ax.plot(curves.T, color=color, linestyle=style, linewidth=1.6)
         ax.plot([], [], color=color, linestyle=style, label=name)
-    ax.set(title=title, xlabel="column (pixel)", xlim=(440, 540), ylim=(88, 204), aspect="auto")
+    ax.set(title=title, xlabel="column (pixel)", aspect="auto")
+    ax.set(xticks=range(450, 540, 25), xlim=(440, 540), ylim=(88, 204))
 axes[0].set_ylabel("row (pixel)")
 axes[0].legend(loc="center", bbox_to_anchor=(0.5, 0.56), ncols=3, frameon=False)
 figure.colorbar(image, ax=axes, label="signal of the second night (adu)", extend="max")

@@ -26,6 +26,8 @@ from ccdproc_echelle.simulation import EchelleSimulation
 
 ORANGE, BLUE, VERMILLION = "#E69F00", "#0072B2", "#D55E00"
 
+# sphinx_gallery_thumbnail_number = 3
+
 # %%
 # The frames
 # ----------
@@ -136,7 +138,7 @@ for name, found in three_levels(two)[0].items():
 # level that is off by many of them says that something else is going on.
 
 styles = dict(zip(levels, zip((VERMILLION, ORANGE, BLUE), "sod", strict=True), strict=True))
-figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 for name, (color, marker) in styles.items():
     found = levels[name]
     axes[0].plot(minutes, found / found[0], marker, color=color, label=name)
@@ -174,7 +176,7 @@ row, column = np.unravel_index(np.argmax(np.where(inside, stars[3] * truth.flat,
 values = np.array([frame.data[row, column] for frame in frames])
 noise = np.array([frame.uncertainty.array[row, column] for frame in frames])
 
-figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(10, 3.8), layout="constrained")
 scales = {
     "as it is": np.ones(N),
     "scaled by whole-frame median": 1 / relative(levels["whole-frame median"]),
@@ -191,7 +193,7 @@ for i, (ax, (name, scale)) in enumerate(zip(axes, scales.items(), strict=True)):
     ax.fill_between(
         number, middle - limit, middle + limit, step="mid", color="0.88", label=label, zorder=0
     )
-    ax.set(title=name, xlabel="frame", xticks=number, ylim=(0, 80) if i == 0 else (18.8, 24.5))
+    ax.set(title=name, xlabel="frame", xticks=number, ylim=(0, 80) if i == 0 else (18.8, 26))
     ax.legend(frameon=False, loc="upper right")
 axes[0].set_ylabel("value (1000 adu)")
 plt.show()
@@ -245,7 +247,7 @@ for name, ratio in ratios.items():
 # wrongly scaled, each pixel is then the mean of other levels and the master scatters nearly twice
 # as much. On the right is noise only.
 
-figure, axes = plt.subplots(1, 3, figsize=(12, 4.1), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(10, 3.8), sharey=True, layout="constrained")
 for ax, (name, ratio) in zip(axes, ratios.items(), strict=True):
     image = ax.imshow(
         np.where(inside, 100 * (ratio - 1), np.nan), vmin=-3, vmax=3, cmap="RdBu_r", origin="lower",
@@ -253,7 +255,10 @@ for ax, (name, ratio) in zip(axes, ratios.items(), strict=True):
     )
     scatter = 100 * mad_std(ratio[clean])
     title = name.replace(", ", "\n") + ("\n" if "," not in name else "")
-    ax.set(title=title, xlabel="column (pixel)", xlim=(200, 320), ylim=(150, 270), facecolor="0.75")
+    ax.set(
+        title=title, xlabel="column (pixel)", xticks=(200, 250, 300), xlim=(200, 320),
+        ylim=(150, 270), facecolor="0.75",
+    )
     print(f"scatter of master / truth, {name:38s} {scatter:.2f} %")
 axes[0].set_ylabel("row (pixel)")
 figure.colorbar(image, ax=axes, label="master / truth \N{MINUS SIGN} 1 (%)", extend="both")
