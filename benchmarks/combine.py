@@ -258,7 +258,7 @@ def as_table(times: dict[Run, list], peaks: dict[Run, float]) -> Table:
         "repeats": [len(values) for values in times.values()],
         "/ floor": [f"{value / best[0]:.1f}" for value in best],
         "/ two-pass": [f"{value / best[1]:.2f}" for value in best],
-        "peak (MB)": [f"{peaks[run] / _MB:.0f}" if run in peaks else "-" for run in times],
+        "peak (MB)": [f"{peaks[run] / _MB:.0f}" if run in peaks else r"\-" for run in times],
     })
 
 

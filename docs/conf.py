@@ -16,6 +16,7 @@ copyright = f"2026, {author}"
 release = metadata(project)["Version"]
 version = release
 html_title = f"{project} {version}"
+html_theme_options = {"goatcounter_analytics_url": ""}  # nobody is counted
 html_static_path = ["_static"]
 html_css_files = ["code.css"]
 html_last_updated_fmt = None  # the same sources give the same pages
