@@ -64,12 +64,16 @@ def test_edges(name, tmp_path):
 def test_the_order_map_is_the_slit_image(tmp_path):
     """PypeIt's own rule: a pixel is in a slit when its index lies between the edges."""
     image = np.zeros((N_SPEC, N_SPAT), dtype=int)
+    on_an_edge = np.zeros(image.shape, dtype=bool)  # where rounding decides
     for number, center, half in zip([15, 14, 13], CENTERS, HALF_WIDTHS, strict=True):
         for row in range(N_SPEC):
             for spat in range(N_SPAT):
                 if center[row] - half[row] < spat < center[row] + half[row]:
                     image[row, spat] = number
-    assert_array_equal(read(slits_file(tmp_path / "a.fits")).order_map(), image)
+                on_an_edge[row, spat] |= abs(abs(spat - center[row]) - half[row]) < 1e-9
+    assert on_an_edge.sum() < 10
+    order_map = read(slits_file(tmp_path / "a.fits")).order_map()
+    assert_array_equal(order_map[~on_an_edge], image[~on_an_edge])
 
 
 def test_tweaked_edges_are_preferred(tmp_path):
