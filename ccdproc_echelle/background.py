@@ -176,6 +176,18 @@ def subtract_scattered_light(
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         As `fit_scattered_light`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle.background import subtract_scattered_light
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> sim = EchelleSimulation(shape=(256, 300), n_orders=4).with_scattered_light(0.05)
+    >>> flat, = sim.flats(1)
+    >>> corrected = subtract_scattered_light(flat, sim.truth.orders)
+    >>> between = sim.truth.orders.interorder_mask(margin=8)
+    >>> bool(abs(corrected.data[between].mean()) < 0.1 * flat.data[between].mean())
+    True
     """
     return less_scattered_light(frame, orders, margin=margin)[0]
 

@@ -288,6 +288,20 @@ def fit_order_edges(
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         As `detect_order_edges`.
+
+    Examples
+    --------
+    Points at the end of the detector are left out before the fit:
+
+    >>> import numpy as np
+    >>> from ccdproc_echelle.edges import fit_order_edges, measure_order_edges
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> sim = EchelleSimulation(shape=(200, 240), n_orders=3, seed=1)
+    >>> points = measure_order_edges(sim.flats(1)[0], sim.truth.orders)
+    >>> points["used"] &= points["pixel"].value < 220
+    >>> orders = fit_order_edges(points, sim.truth.orders)
+    >>> bool(np.allclose(orders.upper(), sim.truth.orders.upper(), atol=0.1))
+    True
     """
     _check_options(None, None, degree, order_degree, sigma, maxiters)
     if orders.shape is None:

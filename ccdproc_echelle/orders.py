@@ -158,6 +158,15 @@ class EchelleOrderTable:
         ValueError
             If numbers and coefficients do not match in length, neither ``shape`` nor
             ``pixel_range`` is given, or as for `EchelleOrderTable`.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle import EchelleOrderTable
+        >>> orders = EchelleOrderTable.from_polynomials(
+        ...     [11, 12], [[20, 0.01], [50, 0.02]], shape=(80, 200), dispersion_axis=1)
+        >>> print(orders.center([0, 100]))
+        [[20. 21.]
+         [50. 52.]]
         """
         numbers = np.atleast_1d(np.asarray(order_numbers))
         shape, axis = _checked_shape(shape), _checked_axis(dispersion_axis)
@@ -224,6 +233,19 @@ class EchelleOrderTable:
         ------
         ValueError
             If the shapes disagree, or an order has fewer than ``degree + 1`` finite positions.
+
+        Examples
+        --------
+        An order that was traced on the first half of the detector:
+
+        >>> import numpy as np
+        >>> from ccdproc_echelle import EchelleOrderTable
+        >>> pixels = np.arange(200)
+        >>> trace = np.where(pixels < 100, 20 + 0.01 * pixels, np.nan)
+        >>> orders = EchelleOrderTable.from_traces(
+        ...     [11], [trace], shape=(80, 200), dispersion_axis=1, degree=2)
+        >>> print(orders.center([50, 150]))
+        [[20.5  nan]]
         """
         numbers = np.atleast_1d(np.asarray(order_numbers))
         shape, axis = _checked_shape(shape), _checked_axis(dispersion_axis)

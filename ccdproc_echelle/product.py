@@ -47,6 +47,16 @@ class MasterFlat:
         What was found out about each frame before the combination, and which were left out:
         ``frame``, ``verdict`` (what is wrong with it, or nothing) and ``used``, and the numbers
         of `~ccdproc_echelle.vetting.vet_frames`.
+
+    See Also
+    --------
+    make_master_flat
+
+    Examples
+    --------
+    >>> from ccdproc_echelle import MasterFlat
+    >>> master = MasterFlat.read("master.fits")  # doctest: +SKIP
+    >>> science = ccdproc.flat_correct(science, master.flat, norm_value=1)  # doctest: +SKIP
     """
 
     flat: CCDData

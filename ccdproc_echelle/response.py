@@ -36,6 +36,10 @@ class NormalizedFlat:
     table : `~astropy.table.QTable`
         One row per order: ``order``, ``blaze`` and ``blaze_uncertainty``, of shape (n_pixels,),
         NaN where the order is not valid.
+
+    See Also
+    --------
+    normalize_flat : makes one, with an example.
     """
 
     blaze: CCDData
