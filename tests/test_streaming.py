@@ -99,7 +99,7 @@ def sources(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def executors():
+def executors(tmp_path_factory):
     """Executors by name, each started when it is asked for first."""
     started = {"serial": SerialExecutor()}
 
@@ -120,12 +120,15 @@ def executors():
         distributed = pytest.importorskip(
             "distributed", reason="no test on a dask cluster: distributed is not installed"
         )
-        cluster = distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True,
-            host="127.0.0.1", dashboard_address="127.0.0.1:0",
-            worker_dashboard_address="127.0.0.1:0",
-        )
-        client = distributed.Client(cluster)
+        with pytest.MonkeyPatch.context() as patch:
+            # not in the temporary folder of the test that happens to be the first
+            patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("dask")))
+            cluster = distributed.LocalCluster(
+                n_workers=2, threads_per_worker=1, processes=True,
+                host="127.0.0.1", dashboard_address="127.0.0.1:0",
+                worker_dashboard_address="127.0.0.1:0",
+            )
+            client = distributed.Client(cluster)
         clusters.extend([client, cluster])
         return client.get_executor()
 
