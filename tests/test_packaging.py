@@ -145,7 +145,10 @@ def imported_at_once(path) -> set:
 
 
 def test_imports_run_one_way():
-    rooms = re.findall(r"^   \* - ``(\w+)``$", in_root("docs/contributing.rst"), re.MULTILINE)
+    page = in_root("docs/contributing.rst")
+    _, house_list = page.split("\n.. the tests read this list", 1)
+    house_list, _ = house_list.split("\nWords and conventions\n", 1)
+    rooms = re.findall(r"^   \* - ``(\w+)``$", house_list, re.MULTILINE)
     house = ROOT / "ccdproc_echelle"
     modules = {path.stem for path in house.glob("[!_]*.py")} | {"formats"}
     assert sorted(rooms) == sorted(modules)
