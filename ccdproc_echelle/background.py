@@ -274,7 +274,7 @@ def _measured(frame, orders, margin) -> tuple[CCDData, "SurfaceError"]:
     if largest > _LARGEST_VALUE:
         raise ValueError(f"frame has values of {largest:.3g}, expected at most {_LARGEST_VALUE:g}")
     turned = (lambda image: image) if orders.dispersion_axis == 1 else np.transpose
-    surface, error, of_surface = _scattered_light(
+    surface, error, *fitted = _scattered_light(
         turned(frame.data), None if sigma is None else turned(sigma), turned(usable),
         orders if orders.dispersion_axis == 1 else orders.transposed(), margin,
     )
@@ -283,14 +283,14 @@ def _measured(frame, orders, margin) -> tuple[CCDData, "SurfaceError"]:
     if frame.uncertainty is not None:
         uncertainty = uncertainty.represent_as(type(frame.uncertainty))
     scattered = CCDData(surface, unit=frame.unit, uncertainty=uncertainty)
-    return scattered, of_surface._replace(dispersion_axis=orders.dispersion_axis)
+    return scattered, SurfaceError(*fitted, orders.dispersion_axis)
 
 
 # ---------------------------------------------------------------------- orders along the rows
 
 
 def _scattered_light(data, sigma, usable, orders, margin):
-    """The surface, its standard deviation, and of the latter what pixels have in common."""
+    """The surface, its standard deviation, its functions and the covariance of these."""
     lower, upper = _edges(orders)
     sample = _sampled(usable, lower, upper, margin)
     values = data[sample.rows, sample.columns].astype(float)
@@ -302,7 +302,7 @@ def _scattered_light(data, sigma, usable, orders, margin):
     if sigma is not None:
         response = _response_scatter(fit, sigma[sample.rows, sample.columns])
         error = np.hypot(error, response * surface)
-    return surface, error, SurfaceError(basis, fit.covariance, 1)
+    return surface, error, basis, fit.covariance
 
 
 def _edges(orders) -> tuple[np.ndarray, np.ndarray]:

@@ -117,6 +117,10 @@ class CombineSettings:
             raise ValueError(f"dtype is {self.dtype!r}, expected float32 or float64")
         if self.weights is not None and self.method == "median":
             raise ValueError("weights are of no use to a median; expected method='average'")
+        if isinstance(self.weights, str) and self.weights != "inverse_variance":
+            raise ValueError(
+                f"weights is {self.weights!r}, expected an array or 'inverse_variance'"
+            )
         for name in ("nlow", "nhigh"):
             number = getattr(self, name)
             if number is not None and not (isinstance(number, (int, np.integer)) and number >= 0):
@@ -202,7 +206,7 @@ class CombineSettings:
         if self.weights is None:
             return None
         if isinstance(self.weights, str):
-            _check_inverse_variance(self.weights, frames)
+            _check_inverse_variance(frames)
             return self.weights
         weights = np.asarray(self.weights, dtype=float)
         expected = ((len(frames),), (len(frames), *frames[0].shape))
@@ -582,9 +586,7 @@ def _check_frames(frames: Sequence[Frame], settings: CombineSettings) -> None:
         )
 
 
-def _check_inverse_variance(weights: str, frames: Sequence[Frame]) -> None:
-    if weights != "inverse_variance":
-        raise ValueError(f"weights is {weights!r}, expected an array or 'inverse_variance'")
+def _check_inverse_variance(frames: Sequence[Frame]) -> None:
     for frame in frames:
         if frame.uncertainty_type is None:
             raise ValueError(f"weights is 'inverse_variance', but {frame.name} has no uncertainty")

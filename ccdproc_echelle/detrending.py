@@ -274,7 +274,7 @@ class _Masters:
         if bias:
             flat = ccdproc.subtract_bias(flat, _exact(self._made[bias]))
             coefficients[bias] = 1.0
-        charge = flat.data if bias else None
+        charge = flat.data
         if dark:
             master = _exact(self._made[dark])
             ratio = _exposure_ratio(name, raw, master, scale=bool(bias))
@@ -287,7 +287,7 @@ class _Masters:
                 flat, master, data_exposure=ratio * u.s, dark_exposure=1 * u.s, scale=True
             )
         flat.data = flat.data.astype(dtype)
-        return flat, flat.data if charge is None else charge, coefficients
+        return flat, charge if bias else flat.data, coefficients
 
     def shared_noise(self, subtracted: Sequence[dict[_Key, float]]) -> SharedNoise | None:
         """The noise of all calibration frames that were subtracted."""

@@ -383,7 +383,7 @@ def with_common_errors(
         From `measure_levels`, with the statistic ``"mean"``.
     errors : sequence of callables
         For each frame, from weights, shape (rows, columns), to the standard deviation of the sum of
-        the surface with these weights, ``SurfaceError.of_sum``. Empty if there was none.
+        the surface with these weights, ``SurfaceError.of_sum``.
     flat : `~astropy.nddata.CCDData`
         The master flat.
     orders : `EchelleOrderTable`
@@ -406,7 +406,7 @@ def with_common_errors(
         chosen = [used & (order == i) for i in range(len(orders))]
         of_orders = [here / max(master[here].sum(), 1) for here in chosen]
     levels = levels.copy()
-    for row, error in zip(levels, errors, strict=False):
+    for row, error in zip(levels, errors, strict=True):
         unit = levels["level"].unit
         row["level_uncertainty"] = np.hypot(row["level_uncertainty"], error(of_frame) * unit)
         if of_orders:

@@ -191,9 +191,9 @@ def make_master_flat(
         progress_bar=progress_bar,
         diagnostics=True,
     )
-    levels = with_common_errors(
-        levels, [error.of_sum for error in surface_errors], flat, orders, window=window
-    )
+    if surface_errors:
+        of_sums = [error.of_sum for error in surface_errors]
+        levels = with_common_errors(levels, of_sums, flat, orders, window=window)
     _log.info("levels %s", levels["level"].round(3))
     flat = _with_shared_noise(flat, detrended.shared, levels, settings.weights)
     orders = detect_order_edges(flat, orders, **edge_keywords)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from astropy import units as u
-from astropy.nddata import CCDData, NDData, StdDevUncertainty
+from astropy.nddata import CCDData, NDData
 from astropy.table import QTable
 from scipy.special import ndtr
 
 from ccdproc_echelle.combine import CombineDiagnostics
 from ccdproc_echelle.flags import FlatFlag
+from ccdproc_echelle.frames import standard_deviation
 from ccdproc_echelle.orders import EchelleOrderTable
 
 if TYPE_CHECKING:
@@ -836,7 +837,7 @@ def _edge_residuals(points: QTable, orders: EchelleOrderTable) -> np.ndarray:
 
 def _signal_to_noise(flat, orders, window) -> tuple[np.ndarray, np.ndarray]:
     """Bin centres and median signal-to-noise ratio of each order there, (n_orders, n_bins)."""
-    sigma = flat.uncertainty.represent_as(StdDevUncertainty).array
+    sigma = standard_deviation(flat, "flat")
     ratio = np.divide(_unmasked(flat), sigma, out=np.full(flat.shape, np.nan), where=sigma > 0)
     ratio = ratio if orders.dispersion_axis == 1 else ratio.T
     n_rows, n_pixels = ratio.shape
@@ -859,9 +860,9 @@ def _good_values(response: CCDData) -> tuple[np.ndarray, np.ndarray | None]:
     """Values and standard deviations of the pixels that are good."""
     values = _unmasked(response)
     good = np.isfinite(values)
-    if response.uncertainty is None:
+    sigma = standard_deviation(response, "response")
+    if sigma is None:
         return values[good], None
-    sigma = response.uncertainty.represent_as(StdDevUncertainty).array
     good &= np.isfinite(sigma) & (sigma > 0)
     return values[good], sigma[good]
 

@@ -290,6 +290,8 @@ def test_inverse_variance_weights_of_raw_frames_whose_noise_is_known():
     inner = SMALL.truth.orders.inner_mask(10)
     difference = (weighted.flat.data - plain.flat.data)[inner]
     assert 0 < np.abs(difference).max() < 5 * plain.flat.uncertainty.array[inner].max()
+    with pytest.raises(ValueError, match="weights is 'variance', expected an array or"):
+        reduced(weights="variance")
     with pytest.raises(ValueError, match="'inverse_variance', but frame 0 has no uncertainty"):
         reduced(weights="inverse_variance", gain=None, read_noise=None)
 
