@@ -89,6 +89,12 @@ def outcome(inputs, **options):
         "flat sigma": flat.uncertainty.array,
         "edges": by_number(edges),
         "traced": by_number(traced),
+        **of_master(master),
+    }
+
+
+def of_master(master):
+    return {
         "master": master.flat.data,
         "master sigma": master.flat.uncertainty.array,
         "mask": master.flat.mask,
@@ -203,14 +209,7 @@ def test_a_frame_without_a_good_pixel_is_refused_or_dropped(seed, place, as_nan)
     with pytest.warns(match=f"frame {place}"):
         master = make_master_flat(raw, orders, dark=darks, gain=1, read_noise=4, reject="drop")
     assert master.vetting["used"].tolist() == [i != place for i in range(N_FRAMES + 1)]
-    found = {
-        "master": master.flat.data,
-        "master sigma": master.flat.uncertainty.array,
-        "mask": master.flat.mask,
-        "flags": master.flags,
-        "master levels": master.levels["level"].value,
-        "master edges": by_number(master.orders),
-    }
+    found = of_master(master)
     assert_same(found, {name: expected(seed)[name] for name in found})
     for refuse in (two_pass_flat_combine, measure_exposure_levels):
         with pytest.raises(ValueError, match=f"frame {place}"):
