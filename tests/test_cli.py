@@ -721,8 +721,12 @@ def test_exit_status_of_the_process(folder, arguments, status):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
 def test_interrupted_process(tmp_path):
+    code = (  # a job in the background of a shell ignores interrupts, and hands that on
+        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "runpy.run_module('ccdproc_echelle', run_name='__main__')"
+    )
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", "ccdproc_echelle", "demo", "--folder", str(tmp_path)],
+        [sys.executable, "-u", "-c", code, "demo", "--folder", str(tmp_path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
     ) as process:
         assert process.stdout.readline().startswith("simulating")
