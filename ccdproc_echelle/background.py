@@ -393,7 +393,7 @@ def _brightness(data, usable, lower, upper) -> _Brightness:
     light = np.pad(light, ((0, 0), (0, 0), (0, missing)), constant_values=np.nan)
     light = light.reshape(*light.shape[:2], len(starts), _STRETCH)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # stretches without any pixel
+        warnings.filterwarnings("ignore", "All-NaN slice")  # stretches without any pixel
         medians = np.nanmedian(light, axis=(1, 3))
     for row in medians:
         known = np.isfinite(row)

@@ -3,6 +3,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,6 +68,8 @@ _MOST_CLIPPED = 0.05
 # Of the absolute value of a Gaussian with standard deviation 1.
 _MEDIAN_OF_PULLS = 0.6745
 
+_NOTHING_LEFT = "sigma_clip leaves no inner-order pixel"
+
 # Inner-order pixels of all frames are held in memory. With many frames or a large detector an even
 # part of them will do: 100 000 pixels give a level to 0.3 % of the noise of a single one.
 _GATHERED_BYTES = 8_000_000
@@ -109,7 +112,7 @@ class InnerOrderScale:
         ------
         ValueError
             If the frame does not fit to the order table or the mask, no inner-order pixel is
-            good, or the level is not positive.
+            good or left by the clipping, or the level is not positive.
         """
         data = np.ma.asarray(frame.data if isinstance(frame, CCDData) else frame)
         inner = self.orders.on_detector(data.shape).inner_mask(self.window)
@@ -121,7 +124,10 @@ class InnerOrderScale:
         values = values[np.isfinite(values)]
         if len(values) == 0:
             raise ValueError(f"no good pixel within the window of {self.window} pixels")
-        level = float(self.sigma_clip(values, masked=False).mean())
+        values = _unshared(self.sigma_clip)(values, masked=False)
+        if len(values) == 0:
+            raise ValueError(_NOTHING_LEFT)
+        level = float(values.mean())
         if not level > 0:
             raise ValueError(f"the exposure level of the frame is {level}, expected > 0")
         return 1 / level
@@ -251,7 +257,7 @@ def measure_exposure_levels(
         If a keyword is unknown.
     ValueError
         If there is no frame, frames or order table do not fit together, no inner-order pixel is
-        good in all frames, or a level is not positive.
+        good in all frames or left by the clipping, or a level is not positive.
 
     Warns
     -----
@@ -340,6 +346,8 @@ def measure_levels(
     for number in range(n_passes):
         usable, ratios, clipped = _ratios(pixels, common, master, sigma_clip)
         used = np.flatnonzero(~clipped.any(axis=0))
+        if len(used) == 0:
+            raise ValueError(_NOTHING_LEFT)
         if number == 0:
             levels, sigmas = _mean(ratios.selected(used), None)
         else:
@@ -589,8 +597,14 @@ def _ratios(pixels: _Pixels, common, master: _Master, sigma_clip) -> tuple:
     """Indices of the pixels bright enough, their ratios to the master, and which are outliers."""
     usable = np.flatnonzero(common & (master.value > _FAINTEST))
     ratios = pixels.over(master.value, usable)
+    sigma_clip = _unshared(sigma_clip)
     clipped = np.array([np.ma.getmaskarray(sigma_clip(row)) for row in ratios.data])
     return usable, ratios, clipped
+
+
+def _unshared(sigma_clip: SigmaClip) -> SigmaClip:
+    """A copy: the original keeps the limits of its last call, and other threads may use it."""
+    return copy(sigma_clip)
 
 
 # ---------------------------------------------------------------------- orders

@@ -175,7 +175,6 @@ def make_master_flat(
     orders = trace_orders(typical) if orders is None else _in_place(orders, typical)
     _log.info("%d orders", len(orders))
     detrended, vetting = _vetted(detrended, orders, window, reject)
-    edge_keywords = edge_keywords or {}
     flats, scattered, surface_errors = detrended.flats, 0.0, []
     if scattered_light == "frames":
         flats, scattered, surface_errors = _without_scattered_light(
@@ -196,7 +195,7 @@ def make_master_flat(
         levels = with_common_errors(levels, of_sums, flat, orders, window=window)
     _log.info("levels %s", levels["level"].round(3))
     flat = _with_shared_noise(flat, detrended.shared, levels, settings.weights)
-    orders = detect_order_edges(flat, orders, **edge_keywords)
+    orders = _with_edges(flat, orders, edge_keywords)
     if scattered_light == "master":
         flat, scattered = _master_without_scattered_light(flat, orders, window)
     bad = find_bad_response(flat, orders, **(sensitivity_keywords or {}))
@@ -282,6 +281,11 @@ def _in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
     return orders.shifted(shift)
 
 
+def _with_edges(flat, orders, edge_keywords) -> EchelleOrderTable:
+    """One place for both detections: Python shows a warning that they share once."""
+    return detect_order_edges(flat, orders, **(edge_keywords or {}))
+
+
 def _without_scattered_light(
     flats, orders, typical, window, edge_keywords
 ) -> tuple[list[Frame], float, list[SurfaceError]]:
@@ -290,9 +294,7 @@ def _without_scattered_light(
 
     Also the fraction of the light that this was, and the error of each surface.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyUserWarning)  # the master will say the same
-        orders = detect_order_edges(typical, orders, **edge_keywords)
+    orders = _with_edges(typical, orders, edge_keywords)
     if not has_interorder_pixels(orders):
         _warn("no room between the orders: the scattered light is not subtracted")
         return flats, np.nan, []

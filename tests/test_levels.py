@@ -1,5 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import ccdproc
 import numpy as np
@@ -296,6 +298,34 @@ def test_sigma_clip_is_passed_on():
     assert (tight["n_clipped"] > 0).all()
 
 
+@pytest.mark.parametrize("measure", [
+    lambda flats, orders, **settings: measure_exposure_levels(flats, orders, **settings),
+    lambda flats, orders, **settings: inner_order_scale(orders, **settings)(flats[0]),
+])
+def test_the_given_sigma_clip_is_left_as_it_was(small_frames, measure):
+    sigma_clip = SigmaClip(4)
+    before = dict(vars(sigma_clip))
+    measure(small_frames, SMALL.truth.orders, sigma_clip=sigma_clip)
+    assert vars(sigma_clip) == before
+
+
+def test_sets_measured_at_once_by_threads():
+    def levels(simulation):
+        table = measure_exposure_levels(simulation.flats(4), simulation.truth.orders)
+        return table["level"].value.tolist()
+
+    simulations = [EchelleSimulation(shape=(200, 200), n_orders=4, seed=i) for i in range(4)]
+    one_by_one = [levels(simulation) for simulation in simulations]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            at_once = list(threads.map(levels, 5 * simulations))
+    finally:
+        sys.setswitchinterval(interval)
+    assert at_once == 5 * one_by_one
+
+
 def test_faint_pixels_are_left_out_of_the_ratio():
     frames = constant_frames([100.0, 200.0])
     for frame in frames:
@@ -368,6 +398,17 @@ def test_clipping_that_leaves_nothing():
     settings = {"minmax_clip": True, "minmax_clip_min": 50}
     with pytest.raises(ValueError, match="clipping leaves no inner-order pixel; its limits"):
         two_pass_flat_combine(frames, one_order(), **settings)
+
+
+def test_a_sigma_clip_that_leaves_nothing():
+    frames = constant_frames([100.0, 100.0, 100.0])
+    for i, frame in enumerate(frames):
+        frame.data[:, i::3] += 10
+    with pytest.raises(ValueError, match="sigma_clip leaves no inner-order pixel"):
+        measure_exposure_levels(frames, one_order(), sigma_clip=SigmaClip(1, cenfunc="mean"))
+    scale = inner_order_scale(one_order(), sigma_clip=SigmaClip(0.1, cenfunc="mean"))
+    with pytest.raises(ValueError, match="sigma_clip leaves no inner-order pixel"):
+        scale(frames[0])
 
 
 def test_uncertainties_of_zero():
