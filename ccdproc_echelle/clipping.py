@@ -704,7 +704,7 @@ def median_variance_factors(n_max: int) -> np.ndarray:
     Returns
     -------
     float array, shape (n_max + 1,)
-        Factor for each sample size; NaN for none.
+        Factor for each sample size; NaN for none. Read-only, since further calls share it.
 
     Examples
     --------
@@ -712,7 +712,9 @@ def median_variance_factors(n_max: int) -> np.ndarray:
     >>> median_variance_factors(5).round(3)
     array([  nan, 1.   , 1.   , 1.346, 1.193, 1.434])
     """
-    return np.array([np.nan] + [n * _median_variance(n) for n in range(1, n_max + 1)])
+    factors = np.array([np.nan] + [n * _median_variance(n) for n in range(1, n_max + 1)])
+    factors.setflags(write=False)
+    return factors
 
 
 def _median_variance(n: int) -> float:

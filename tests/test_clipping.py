@@ -575,6 +575,11 @@ def test_median_variance_factor(n):
     assert median_variance_factors(n)[n] == pytest.approx(n * medians.var(), rel=0.02)
 
 
+def test_factors_that_calls_share_are_read_only():
+    with pytest.raises(ValueError, match="read-only"):
+        median_variance_factors(3)[3] = 1
+
+
 def test_median_variance_factors_of_many_frames_approach_pi_over_two():
     factors = median_variance_factors(201)
     assert np.isnan(factors[0])
