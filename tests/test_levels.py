@@ -299,7 +299,7 @@ def test_sigma_clip_is_passed_on():
 
 
 @pytest.mark.parametrize("measure", [
-    lambda flats, orders, **settings: measure_exposure_levels(flats, orders, **settings),
+    measure_exposure_levels,
     lambda flats, orders, **settings: inner_order_scale(orders, **settings)(flats[0]),
 ])
 def test_the_given_sigma_clip_is_left_as_it_was(small_frames, measure):
