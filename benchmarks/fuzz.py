@@ -27,7 +27,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from ccdproc_echelle import EchelleOrderTable, MasterFlat, combine_frames, make_master_flat
-from ccdproc_echelle.formats import FORMATS
+from ccdproc_echelle.orders import FORMATS, able_formats
 from ccdproc_echelle.simulation import EchelleSimulation
 
 _LONGEST = 10  # seconds for one file
@@ -192,8 +192,9 @@ def _read(target: str, path: Path) -> None:
 
 
 def _identify(path: Path) -> None:
-    for module in FORMATS.values():
-        module.identify(path)
+    for known in FORMATS.values():
+        if known.identify is not None:
+            known.identify(path)
 
 
 def _too_long(*_) -> None:
@@ -244,8 +245,7 @@ def fuzz(target: str, seconds: float, seed: int, keep: Path) -> Counter:
 
 
 def main() -> None:
-    targets = [*(name for name, module in FORMATS.items() if hasattr(module, "read")),
-               "frame", "compressed frame", "master"]
+    targets = [*able_formats("read"), "frame", "compressed frame", "master"]
     parser = argparse.ArgumentParser(description="Fuzz the readers.")
     parser.add_argument("--seconds", type=float, default=10, help="for each target")
     parser.add_argument("--target", choices=targets, action="append")

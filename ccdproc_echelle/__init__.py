@@ -1,30 +1,44 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Master flats for echelle spectrographs: an extension of ccdproc."""
 
-from ccdproc_echelle.background import fit_scattered_light, subtract_scattered_light
-from ccdproc_echelle.combine import combine_frames, two_pass_flat_combine
-from ccdproc_echelle.edges import (
-    detect_order_edges,
-    fit_order_edges,
-    mask_interorder,
-    measure_order_edges,
+from ccdproc_echelle.combining import (
+    combine_frames,
+    inner_order_scale,
+    measure_exposure_levels,
+    one_level_test,
+    two_pass_flat_combine,
 )
-from ccdproc_echelle.flags import FlatFlag
-from ccdproc_echelle.flexure import frame_shift, measure_shift, recentre
-from ccdproc_echelle.levels import inner_order_scale, measure_exposure_levels, one_level_test
-from ccdproc_echelle.master import make_master_flat
-from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.product import MasterFlat
-from ccdproc_echelle.quality import flat_quality, order_quality, with_limits
-from ccdproc_echelle.response import (
+from ccdproc_echelle.light import (
     NormalizedFlat,
     find_bad_response,
+    fit_scattered_light,
     mask_low_sensitivity,
     normalize_flat,
+    stitch_flats,
+    subtract_scattered_light,
 )
-from ccdproc_echelle.stitching import stitch_flats
-from ccdproc_echelle.tracing import trace_orders
-from ccdproc_echelle.vetting import accepted_frames, vet_frames, vet_setup
+from ccdproc_echelle.orders import (
+    EchelleOrderTable,
+    detect_order_edges,
+    fit_order_edges,
+    frame_shift,
+    mask_interorder,
+    measure_order_edges,
+    measure_shift,
+    recentre,
+    trace_orders,
+)
+from ccdproc_echelle.recipe import (
+    FlatFlag,
+    MasterFlat,
+    accepted_frames,
+    flat_quality,
+    make_master_flat,
+    order_quality,
+    vet_frames,
+    vet_setup,
+    with_limits,
+)
 
 try:
     from ccdproc_echelle._version import version as __version__

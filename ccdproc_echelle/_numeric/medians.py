@@ -1,0 +1,71 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Medians of values with gaps, and what they are worth."""
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.stats import norm
+
+from ccdproc_echelle._numeric.sorting import median_of_rows
+
+__all__ = ["column_median", "median_variance_factors"]
+
+
+def column_median(values: np.ndarray, good: np.ndarray | None) -> np.ndarray:
+    """
+    Median of the good values of each column, NaN where there is none; None: all are good.
+
+    Columns with the same number of good values are sorted together.
+    """
+    if good is None:
+        return median_of_rows(values)
+    result = np.full(values.shape[1], np.nan, dtype=values.dtype)
+    count = good.sum(axis=0)
+    for n in np.unique(count[count > 0]):
+        columns = np.flatnonzero(count == n)
+        frames = np.argsort(~good[:, columns], axis=0, kind="stable")[:n]
+        result[columns] = median_of_rows(values[frames, columns])
+    return result
+
+
+@lru_cache
+def median_variance_factors(n_max: int) -> np.ndarray:
+    """
+    Variance of the median of Gaussian values over that of their mean, by sample size.
+
+    Parameters
+    ----------
+    n_max : int
+        Largest sample size.
+
+    Returns
+    -------
+    float array, shape (n_max + 1,)
+        Factor for each sample size; NaN for none. Read-only, since further calls share it.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle._numeric.medians import median_variance_factors
+    >>> median_variance_factors(5).round(3)
+    array([  nan, 1.   , 1.   , 1.346, 1.193, 1.434])
+    """
+    factors = np.array([np.nan] + [n * _median_variance(n) for n in range(1, n_max + 1)])
+    factors.setflags(write=False)
+    return factors
+
+
+def _median_variance(n: int) -> float:
+    """Variance of the median of n standard normal values, from the density of its order."""
+    x = np.linspace(-8, 8, 801)
+    k = (n - 1) // 2  # values below the (lower) middle one
+    log_cdf, log_sf, log_pdf = norm.logcdf(x), norm.logsf(x), norm.logpdf(x)
+    if n % 2:
+        density = k * (log_cdf + log_sf) + log_pdf
+        density = np.exp(density - density.max())
+        return float((density * x**2).sum() / density.sum())
+    density = (k * log_cdf + log_pdf)[:, None] + (k * log_sf + log_pdf)[None, :]
+    density = np.exp(density - density.max())
+    density[np.tril_indices(len(x), -1)] = 0
+    density[np.diag_indices(len(x))] *= 0.5
+    middle = 0.5 * (x[:, None] + x[None, :])
+    return float((density * middle**2).sum() / density.sum())

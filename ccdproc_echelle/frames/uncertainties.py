@@ -1,0 +1,107 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What an uncertainty is worth: standard deviations, variances, inverse variances."""
+
+import numpy as np
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
+
+__all__ = ["UNCERTAINTIES", "standard_deviation", "uncertainty_array", "variance_array"]
+
+UNCERTAINTIES = (StdDevUncertainty, VarianceUncertainty, InverseVariance)
+
+
+def variance_array(array: np.ndarray, uncertainty_type: type) -> np.ndarray:
+    """
+    The variances that an uncertainty of this type means by its array.
+
+    Parameters
+    ----------
+    array : array
+        Standard deviations, variances or inverse variances.
+    uncertainty_type : type
+        `~astropy.nddata.StdDevUncertainty`, `~astropy.nddata.VarianceUncertainty` or
+        `~astropy.nddata.InverseVariance`.
+
+    Returns
+    -------
+    array
+        Variances.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import InverseVariance
+    >>> from ccdproc_echelle.frames import variance_array
+    >>> variance_array(np.array([0.25]), InverseVariance)
+    array([4.])
+    """
+    if issubclass(uncertainty_type, StdDevUncertainty):
+        return array**2
+    if issubclass(uncertainty_type, InverseVariance):
+        with np.errstate(divide="ignore", over="ignore"):
+            return 1 / array
+    return array
+
+
+def uncertainty_array(variance: np.ndarray, uncertainty_type: type) -> np.ndarray:
+    """
+    The array that an uncertainty of this type holds for these variances.
+
+    Parameters
+    ----------
+    variance : array
+        Variances.
+    uncertainty_type : type
+        `~astropy.nddata.StdDevUncertainty`, `~astropy.nddata.VarianceUncertainty` or
+        `~astropy.nddata.InverseVariance`.
+
+    Returns
+    -------
+    array
+        Standard deviations, variances or inverse variances.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import InverseVariance
+    >>> from ccdproc_echelle.frames import uncertainty_array
+    >>> uncertainty_array(np.array([4.0]), InverseVariance)
+    array([0.25])
+    """
+    if issubclass(uncertainty_type, StdDevUncertainty):
+        return np.sqrt(variance)
+    if issubclass(uncertainty_type, InverseVariance):
+        with np.errstate(divide="ignore"):
+            return 1 / variance
+    return variance
+
+
+def standard_deviation(ccd: CCDData, name: str) -> np.ndarray | None:
+    """
+    The uncertainty of a frame as a standard deviation.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`
+        The frame.
+    name : str
+        What messages call it.
+
+    Returns
+    -------
+    array, shape (rows, columns), or None
+        `None` where the frame has no uncertainty.
+
+    Raises
+    ------
+    TypeError
+        If the uncertainty is of an unknown type.
+    """
+    if ccd.uncertainty is None:
+        return None
+    try:
+        return ccd.uncertainty.represent_as(StdDevUncertainty).array
+    except TypeError as error:
+        raise TypeError(
+            f"the uncertainty of {name} is of type {type(ccd.uncertainty).__name__}, "
+            "expected one that converts to a standard deviation"
+        ) from error

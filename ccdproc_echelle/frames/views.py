@@ -1,0 +1,316 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""One view on frames wherever they are: rows of values, of variances, and which are good."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty
+
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES, variance_array
+
+__all__ = [
+    "Frame",
+    "MemoryFrame",
+    "Section",
+    "check_alike",
+    "float_type",
+    "inverse_variance_weights",
+    "warn_of_bare",
+]
+
+
+class Section(NamedTuple):
+    """
+    Some rows of a frame, or some of its pixels.
+
+    Attributes
+    ----------
+    data : float array
+        Pixel values in the frame's unit.
+    good : bool array
+        False where the pixel is masked or its value or variance is not finite.
+    variance : float array or None
+        Variances in the frame's squared unit; `None` for frames without uncertainty.
+    """
+
+    data: np.ndarray
+    good: np.ndarray
+    variance: np.ndarray | None
+
+
+class Frame(ABC):
+    """
+    A frame of which any rows can be had.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it: the file name, or its place in the list.
+    shape : tuple of int
+        Rows and columns.
+    unit : `~astropy.units.Unit`
+        Unit of the data.
+    dtype : `numpy.dtype`
+        Floating-point type that holds the data without loss: float32 or float64.
+    uncertainty_type : type or None
+        Class of its uncertainty.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    unit: u.UnitBase
+    dtype: np.dtype
+    uncertainty_type: type | None
+
+    @abstractmethod
+    def part(self, rows: slice) -> "Frame":
+        """
+        Some rows of the frame as a frame; nothing is read or copied.
+
+        Parameters
+        ----------
+        rows : slice
+            Which rows.
+
+        Returns
+        -------
+        `Frame`
+            Small when sent to another process.
+        """
+
+    @abstractmethod
+    def load(self) -> "MemoryFrame":
+        """
+        The frame in memory.
+
+        Returns
+        -------
+        `MemoryFrame`
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read to the end.
+        """
+
+    @abstractmethod
+    def ccddata(self) -> CCDData:
+        """
+        The whole frame.
+
+        Returns
+        -------
+        `~astropy.nddata.CCDData`
+        """
+
+    def _check(self) -> None:
+        if len(self.shape) != 2 or min(self.shape) < 1:
+            raise ValueError(f"{self.name} has shape {self.shape}, expected a 2-D image")
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryFrame(Frame):
+    """
+    A frame in memory, which is not copied.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`
+        The frame.
+    name : str
+        What messages call it.
+
+    Raises
+    ------
+    ValueError
+        If it is not a 2-D image of real numbers, mask or uncertainty do not fit to it, or the
+        uncertainty is of an unknown type.
+    """
+
+    ccd: CCDData
+    name: str
+
+    def __post_init__(self):
+        self._check()
+        if self.ccd.data.dtype.kind not in "fiub":
+            raise ValueError(f"{self.name} holds {self.ccd.data.dtype}, expected real numbers")
+        for part in ("mask", "uncertainty"):
+            value = getattr(self.ccd, part)
+            shape = np.shape(value.array if part == "uncertainty" and value is not None else value)
+            expected = (self.shape,) if part == "uncertainty" else ((), self.shape)
+            if value is not None and shape not in expected:
+                raise ValueError(f"{part} of {self.name} has shape {shape}, expected {self.shape}")
+        kind = self.uncertainty_type
+        if kind is not None and not issubclass(kind, UNCERTAINTIES):
+            raise ValueError(
+                f"{self.name} has uncertainties of type {kind.__name__}; expected one of "
+                f"{[known.__name__ for known in UNCERTAINTIES]}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.ccd.data.shape
+
+    @property
+    def unit(self) -> u.UnitBase:
+        return self.ccd.unit
+
+    @property
+    def dtype(self) -> np.dtype:
+        return float_type(self.ccd.data.dtype)
+
+    @property
+    def uncertainty_type(self) -> type | None:
+        return None if self.ccd.uncertainty is None else type(self.ccd.uncertainty)
+
+    def part(self, rows: slice) -> "MemoryFrame":
+        mask, uncertainty = self.ccd.mask, self.ccd.uncertainty
+        if mask is not None and np.ndim(mask):
+            mask = mask[rows]
+        if uncertainty is not None:
+            kind, unit = type(uncertainty), uncertainty.unit
+            uncertainty = kind(uncertainty.array[rows], unit=unit, copy=False)
+        part = CCDData(self.ccd.data[rows], unit=self.unit, mask=mask, uncertainty=uncertainty)
+        return MemoryFrame(part, self.name)
+
+    def load(self) -> "MemoryFrame":
+        return self
+
+    def section(self, where: slice | tuple[np.ndarray, np.ndarray]) -> Section:
+        """
+        The values of some pixels and what they are worth.
+
+        Parameters
+        ----------
+        where : slice or tuple of array
+            Rows, or the indices of single pixels.
+
+        Returns
+        -------
+        `Section`
+
+        Raises
+        ------
+        ValueError
+            If an uncertainty is negative.
+        """
+        ccd = self.ccd
+        data = np.asarray(ccd.data[where], dtype=self.dtype)
+        good = np.isfinite(data)
+        if ccd.mask is not None:
+            good &= ~np.asarray(ccd.mask[where] if np.ndim(ccd.mask) else ccd.mask, dtype=bool)
+        if ccd.uncertainty is None:
+            return Section(data, good, None)
+        variance = self._variance(np.asarray(ccd.uncertainty.array[where], dtype=self.dtype))
+        good &= np.isfinite(variance)
+        return Section(data, good, variance)
+
+    def _variance(self, uncertainty: np.ndarray) -> np.ndarray:
+        if uncertainty.size and np.fmin.reduce(uncertainty, axis=None) < 0:
+            found = np.nanmin(uncertainty)
+            raise ValueError(f"{self.name} has a negative uncertainty, {found}; expected >= 0")
+        variance = variance_array(uncertainty, self.uncertainty_type)
+        return variance if self._unit_factor == 1 else variance * self._unit_factor
+
+    @cached_property
+    def _unit_factor(self) -> np.floating:
+        """From the unit of the variances to the squared unit of the frame."""
+        unit, kind = self.ccd.uncertainty.unit, self.uncertainty_type
+        if unit is None:
+            return self.dtype.type(1)
+        if issubclass(kind, StdDevUncertainty):
+            unit = unit**2
+        elif issubclass(kind, InverseVariance):
+            unit = 1 / unit
+        return self.dtype.type(unit.to(self.unit**2))
+
+    def ccddata(self) -> CCDData:
+        return self.ccd
+
+
+def check_alike(frames: Sequence[Frame]) -> None:
+    """
+    Raise unless frames are alike in shape and unit.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        The frames.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    first = frames[0]
+    for frame in frames[1:]:
+        for quality in ("shape", "unit"):
+            found, expected = getattr(frame, quality), getattr(first, quality)
+            if found != expected:
+                raise ValueError(
+                    f"{frame.name} has {quality} {found}, but {first.name} has {expected}"
+                )
+
+
+def warn_of_bare(frames: Sequence[Frame], kind: str) -> None:
+    """
+    Warn if some frames have an uncertainty and others do not, so that none can be used.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        The frames.
+    kind : str
+        What messages call them, in the plural.
+    """
+    bare = [frame.name for frame in frames if frame.uncertainty_type is None]
+    if 0 < len(bare) < len(frames):
+        warn(
+            f"no uncertainty in {', '.join(bare)}: those of the other {kind} are not used",
+        )
+
+
+def inverse_variance_weights(
+    frames: Sequence[Frame], variances: np.ndarray, good: np.ndarray
+) -> np.ndarray:
+    """
+    One over the variance of each good value, 0 for the others.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        Whose values these are.
+    variances : float array, shape (n_frames, n_pixels)
+        Variances of the values.
+    good : bool array, shape (n_frames, n_pixels)
+        The values that count.
+
+    Returns
+    -------
+    float array, shape (n_frames, n_pixels)
+
+    Raises
+    ------
+    ValueError
+        If a good value has no uncertainty at all, whose weight would be infinite.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = np.where(good, 1 / variances, 0)
+    for frame, infinite in zip(frames, np.isinf(weights).any(axis=1), strict=True):
+        if infinite:
+            raise ValueError(
+                f"weights is 'inverse_variance', but {frame.name} has a pixel of uncertainty 0 "
+                "that is not masked; expected > 0"
+            )
+    return weights
+
+
+def float_type(dtype: np.dtype) -> np.dtype:
+    """Single precision holds 16-bit integers exactly; whatever needs more gets double."""
+    return np.dtype("f4") if np.can_cast(dtype, np.float32) else np.dtype("f8")

@@ -1,0 +1,30 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What the light of a flat is made of: scattered light, blaze, slit profile, pixel response."""
+
+from ccdproc_echelle.light.response import (
+    NormalizedFlat,
+    find_bad_response,
+    mask_low_sensitivity,
+    normalize_flat,
+)
+from ccdproc_echelle.light.scattered_light import (
+    SurfaceError,
+    fit_scattered_light,
+    has_interorder_pixels,
+    less_scattered_light,
+    subtract_scattered_light,
+)
+from ccdproc_echelle.light.stitching import stitch_flats
+
+__all__ = [
+    "NormalizedFlat",
+    "SurfaceError",
+    "find_bad_response",
+    "fit_scattered_light",
+    "has_interorder_pixels",
+    "less_scattered_light",
+    "mask_low_sensitivity",
+    "normalize_flat",
+    "stitch_flats",
+    "subtract_scattered_light",
+]

@@ -1,0 +1,440 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Blaze, slit profile and pixel response of a master flat; dead, low and hot pixels."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.table import QTable
+
+from ccdproc_echelle.frames import standard_deviation
+from ccdproc_echelle.light.order_fit import OrderFit, fit_order
+from ccdproc_echelle.orders import EchelleOrderTable
+
+__all__ = [
+    "BadResponse", "NormalizedFlat", "find_bad_response", "mask_low_sensitivity", "normalize_flat",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class NormalizedFlat:
+    """
+    A flat as the product of blaze, slit profile and pixel response.
+
+    Attributes
+    ----------
+    blaze : `~astropy.nddata.CCDData`
+        Light along the order, that of the lamp included, in the unit of the flat. Constant across
+        the slit.
+    slit_profile : `~astropy.nddata.CCDData`
+        Light across the slit, dimensionless; its mean over the middle half of the slit is 1.
+    pixel_response : `~astropy.nddata.CCDData`
+        What is left of each pixel, dimensionless and around 1.
+    table : `~astropy.table.QTable`
+        One row per order: ``order``, ``blaze`` and ``blaze_uncertainty``, of shape (n_pixels,),
+        NaN where the order is not valid.
+
+    See Also
+    --------
+    normalize_flat : makes one, with an example.
+    """
+
+    blaze: CCDData
+    slit_profile: CCDData
+    pixel_response: CCDData
+    table: QTable
+
+
+class BadResponse(NamedTuple):
+    """
+    Bool images of the pixels of each kind; no pixel is of two kinds.
+
+    Attributes
+    ----------
+    dead, low, hot : bool array, shape of the detector
+    """
+
+    dead: np.ndarray
+    low: np.ndarray
+    hot: np.ndarray
+
+
+def normalize_flat(
+    flat: CCDData, orders: EchelleOrderTable, *, length: int = 51
+) -> NormalizedFlat:
+    """
+    Separate a flat into blaze, slit profile and pixel response.
+
+    In each order the flat is fitted by a smooth function of the dispersion pixel, the blaze, times
+    a function of the relative slit position that changes slowly along the order, the slit profile.
+    Both are penalised B-splines [1]_ whose smoothness the data determine by restricted maximum
+    likelihood [2]_. What differs from them by more than 5 times the scatter around it, such as
+    dead and hot pixels, dust and the remains of cosmic rays, does not enter the fit. The pixel
+    response is the flat divided by both.
+
+    Parameters
+    ----------
+    flat : `~astropy.nddata.CCDData`
+        Master flat, of any unit and normalisation.
+    orders : `EchelleOrderTable`
+        The orders, with their edges.
+    length : int, optional
+        Bad pixels may fill nearly half of this length along the order, in pixel. Longer than any
+        cluster of bad pixels or bad columns, shorter than the features of the blaze.
+
+    Returns
+    -------
+    `NormalizedFlat`
+        Inside the orders the product of its three images is the flat. Between them, and where
+        the fit finds no light, all three are 1 and masked. A masked pixel of the flat is
+        masked in the pixel response; it does not enter the fit, and the two others have a value
+        there. The uncertainty of the pixel response is that of the flat and of the fit, with
+        their covariance; it is there if the flat has one. That of blaze and slit profile is of the
+        fit, and contains what the scatter of the pixel responses does to it.
+
+    Raises
+    ------
+    TypeError
+        If ``flat`` is not a `~astropy.nddata.CCDData` or its uncertainty is of an unknown type.
+    ValueError
+        If ``length`` is not a positive integer, the orders have no edges or are for a detector of
+        another shape.
+
+    Notes
+    -----
+    The slit profile is fitted up to the order edges. Its knots are half a pixel apart near the
+    edges, which resolves the blurred edge of a slit; relative slit position is exact there, so
+    no partly lit pixel has to be extrapolated to.
+
+    A smooth change of the pixel response along an order cannot be told from blaze, nor
+    one across all orders' slits from the slit profile; both are in those.
+
+    References
+    ----------
+    .. [1] Eilers & Marx 1996, Statistical Science 11, 89, doi:10.1214/ss/1038425655
+    .. [2] Wood & Fasiolo 2017, Biometrics 73, 1071, doi:10.1111/biom.12666
+
+    Examples
+    --------
+    >>> from astropy.nddata import CCDData
+    >>> from ccdproc_echelle.light.response import normalize_flat
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> simulation = EchelleSimulation(shape=(128, 256), n_orders=2)
+    >>> flat = CCDData(simulation.truth.flat.copy(), unit="")
+    >>> parts = normalize_flat(flat, simulation.truth.orders)
+    >>> parts.table.colnames
+    ['order', 'blaze', 'blaze_uncertainty']
+    >>> good = ~parts.pixel_response.mask
+    >>> product = (parts.blaze.data * parts.slit_profile.data * parts.pixel_response.data)[good]
+    >>> bool(abs(product / flat.data[good] - 1).max() < 1e-12)
+    True
+    """
+    orders = _checked(flat, orders, length)
+    sigma = _noise(flat)
+    shape = flat.shape if orders.dispersion_axis == 1 else flat.shape[::-1]
+    curves = np.full((2, len(orders), shape[1]), np.nan)
+    values, variances = np.ones((3, *shape)), np.zeros((3, *shape))
+    outside = np.ones(shape, bool)
+    for i, cut, fit in _fits(flat, orders, length):
+        curves[:, i, cut.first : cut.first + len(fit.blaze)] = (
+            fit.blaze, np.abs(fit.blaze) * np.sqrt(fit.blaze_variance)
+        )
+        lit = cut.inside & (fit.blaze * fit.profile > 0)
+        where = cut.rows[lit], cut.columns[lit]
+        blaze, profile = np.broadcast_to(fit.blaze, lit.shape)[lit], fit.profile[lit]
+        data = _along_rows(flat.data, orders)[where]
+        values[:, *where] = blaze, profile, data / (blaze * profile)
+        variances[:, *where] = _variances(
+            fit, lit, blaze, profile, values[2][where], _along_rows(sigma, orders)[where]
+        )
+        outside[where] = False
+    outside = _along_rows(outside, orders)
+    values, deviations = (
+        [_along_rows(image, orders) for image in images] for images in (values, np.sqrt(variances))
+    )
+    images = [
+        CCDData(data, unit=unit, mask=mask, uncertainty=StdDevUncertainty(deviation))
+        for data, unit, mask, deviation in zip(
+            values, (flat.unit, "", ""), (outside, outside.copy(), outside | _masked(flat)),
+            deviations, strict=True,
+        )
+    ]
+    if flat.uncertainty is None:
+        images[2].uncertainty = None
+    table = QTable([orders.order_numbers], names=["order"])
+    table["blaze"], table["blaze_uncertainty"] = curves * flat.unit
+    return NormalizedFlat(*images, table)
+
+
+def find_bad_response(
+    flat: CCDData,
+    orders: EchelleOrderTable,
+    *,
+    dead: float = 0.2,
+    low: float = 0.5,
+    hot: float = 1.5,
+    n_sigma: float = 2.5,
+    length: int = 51,
+) -> BadResponse:
+    """
+    Find the in-order pixels that respond much less or more than their surroundings.
+
+    The response is that of `normalize_flat`. With its sigma, a pixel is
+
+    - low if ``max(response, 0) + n_sigma * sigma < low``, and dead instead if its response is
+      also below ``dead``;
+    - hot if ``response - n_sigma * sigma > hot`` and ``response - 2 * n_sigma * sigma > 1``.
+
+    So, with the defaults, a good pixel is found only when noise changes it by 5 sigma or more, and
+    one that dust dims by a quarter, which the flat corrects, by 3.75 sigma or more. In an order
+    too faint to tell a dead pixel from a good one, none is found.
+
+    Parameters
+    ----------
+    flat, orders, length
+        As for `normalize_flat`.
+    dead, low : float, optional
+        Response below which a pixel is dead or of low sensitivity; ``0 < dead <= low < 1``.
+    hot : float, optional
+        Response, above 1, above which a pixel is hot.
+    n_sigma : float, optional
+        By how many sigma a response has to be beyond the threshold.
+
+    Returns
+    -------
+    `BadResponse`
+        Pixels that are masked or not finite in the flat are of no kind.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `normalize_flat`; or if a threshold is out of range.
+
+    Notes
+    -----
+    Sigma, in units of the response, is the larger of the uncertainty of the pixel and the scatter
+    (from the median absolute deviation) of the responses around it. The scatter is needed beside
+    the uncertainty since a pixel that came out low by chance also has too low a photon noise, and
+    that of few frames is often too small; without uncertainty it stands alone. Where the fit finds
+    no light nothing can be judged.
+
+    A bad row of the detector that lies within one slit position for most of an order, which
+    takes an order as straight as that, looks like a dark line of the slit and is not found.
+
+    Examples
+    --------
+    >>> from astropy.nddata import CCDData
+    >>> from ccdproc_echelle.light.response import find_bad_response
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> simulation = EchelleSimulation(shape=(128, 256), n_orders=2).with_dead_pixels(9)
+    >>> flat = CCDData(simulation.truth.flat.copy(), unit="")
+    >>> dead, low, hot = find_bad_response(flat, simulation.truth.orders)
+    >>> int(dead.sum()), int(low.sum()), int(hot.sum())
+    (9, 0, 0)
+    """
+    _check_thresholds(dead, low, hot, n_sigma)
+    orders = _checked(flat, orders, length)
+    data, sigma, good = (
+        _along_rows(image, orders)
+        for image in (flat.data, _noise(flat), _good(flat))
+    )
+    found = np.zeros((3, *data.shape), bool)
+    for _, cut, fit in _fits(flat, orders, length):
+        expected = fit.blaze * fit.profile
+        judged = cut.inside & (expected > 0)
+        judged[judged] = good[cut.rows[judged], cut.columns[judged]]
+        where, expected = (cut.rows[judged], cut.columns[judged]), expected[judged]
+        response = data[where] / expected
+        noise = n_sigma * np.fmax(sigma[where], fit.scatter[judged]) / expected
+        is_low = np.maximum(response, 0) + noise < low
+        found[:, *where] = (
+            is_low & (response < dead),
+            is_low & (response >= dead),
+            (response - noise > hot) & (response - 2 * noise > 1),
+        )
+    return BadResponse(*(_along_rows(image, orders) for image in found))
+
+
+def mask_low_sensitivity(
+    flat: CCDData,
+    orders: EchelleOrderTable,
+    *,
+    threshold: float = 0.5,
+    n_sigma: float = 2.5,
+    length: int = 51,
+) -> CCDData:
+    """
+    Mask the in-order pixels that respond much less than their surroundings.
+
+    Those that `find_bad_response` calls low or dead. The response of a pixel is its value divided
+    by blaze and slit profile; so neither the curvature of an order nor its sub-pixel phase, on
+    which the light in a pixel at the edge depends, lowers a response.
+
+    Parameters
+    ----------
+    flat : `~astropy.nddata.CCDData`
+        Master flat, of any unit and normalisation.
+    orders : `EchelleOrderTable`
+        The orders, with their edges.
+    threshold : float, optional
+        Response, between 0 and 1, below which a pixel is of low sensitivity.
+    n_sigma : float, optional
+        By how many sigma a response has to be below the threshold.
+    length : int, optional
+        As for `normalize_flat`.
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData`
+        A copy of the flat whose mask has the low-sensitivity pixels added. The pixels found are
+        those masked here and not in ``flat``. Data and uncertainty are unchanged.
+
+    Raises
+    ------
+    TypeError
+        If ``flat`` is not a `~astropy.nddata.CCDData` or its uncertainty is of an unknown type.
+    ValueError
+        If ``threshold`` is not between 0 and 1, ``n_sigma`` is not positive, ``length`` is not
+        a positive integer, the orders have no edges or are for a detector of another shape.
+
+    Notes
+    -----
+    The SOXS pipeline clips low-sensitivity pixels too [1]_, but at some sigma below the median of
+    all orders at once, where the spread is that of the blaze and no dead pixel stands out.
+
+    References
+    ----------
+    .. [1] soxspipe documentation, recipe ``soxs_mflat``, parameter
+       ``low-sensitivity-clipping-sigma``, https://soxspipe.readthedocs.io
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> from ccdproc_echelle import EchelleOrderTable
+    >>> from ccdproc_echelle.light.response import mask_low_sensitivity
+    >>> orders = EchelleOrderTable.from_polynomials(
+    ...     [7], [[10]], lower=[[4.5]], upper=[[15.5]], shape=(20, 200), dispersion_axis=1)
+    >>> flat = CCDData(orders.coverage(), unit="")
+    >>> flat.data[12, 50:53] = [0.1, 0.2, 0.75]
+    >>> np.argwhere(mask_low_sensitivity(flat, orders).mask)
+    array([[12, 50],
+           [12, 51]])
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold is {threshold!r}, expected a number between 0 and 1")
+    bad = find_bad_response(
+        flat, orders, dead=threshold, low=threshold, n_sigma=n_sigma, length=length
+    )
+    result = flat.copy()
+    result.mask = _masked(flat) | bad.dead | bad.low
+    return result
+
+
+# ---------------------------------------------------------------------- checks
+
+
+def _check_thresholds(dead, low, hot, n_sigma) -> None:
+    if not 0 < low < 1:
+        raise ValueError(f"low is {low!r}, expected a number between 0 and 1")
+    if not 0 < dead <= low:
+        raise ValueError(f"dead is {dead!r}, expected a positive number, at most low, {low!r}")
+    if not 1 < hot < np.inf:
+        raise ValueError(f"hot is {hot!r}, expected a number above 1")
+    if not 0 < n_sigma < np.inf:
+        raise ValueError(f"n_sigma is {n_sigma!r}, expected a positive number")
+
+
+def _checked(flat, orders, length) -> EchelleOrderTable:
+    """The orders, bound to the detector of the flat."""
+    if not isinstance(length, Integral) or length < 1:
+        raise ValueError(f"length is {length!r}, expected a positive integer")
+    if not isinstance(flat, CCDData):
+        raise TypeError(f"flat is a {type(flat).__name__}, expected a CCDData")
+    return orders.on_detector(flat.shape)
+
+
+def _noise(flat: CCDData) -> np.ndarray:
+    """The standard deviation; 0 where there is none."""
+    sigma = standard_deviation(flat, "flat")
+    return np.zeros(flat.shape) if sigma is None else sigma
+
+
+def _masked(flat: CCDData) -> np.ndarray:
+    return np.zeros(flat.shape, bool) if flat.mask is None else np.array(flat.mask, bool)
+
+
+def _good(flat: CCDData) -> np.ndarray:
+    return np.isfinite(flat.data) & ~_masked(flat)
+
+
+# ---------------------------------------------------------------------- orders along the rows
+
+
+def _along_rows(image: np.ndarray, orders: EchelleOrderTable) -> np.ndarray:
+    """The image with the orders along its rows; also back from there."""
+    return image if orders.dispersion_axis == 1 else image.T
+
+
+class _Cut(NamedTuple):
+    """Where the pixels of an order are; arrays of shape (n_rows, n_pixels)."""
+
+    first: int  # dispersion pixel
+    rows: np.ndarray
+    columns: np.ndarray
+    inside: np.ndarray
+    place: np.ndarray  # relative slit position
+    width: float
+
+
+def _cut(number, lower, upper, order_map) -> _Cut | None:
+    """The pixels of one order, straightened; None if it has none."""
+    valid = np.flatnonzero(np.isfinite(lower))
+    if len(valid) == 0:
+        return None
+    first, last = valid[0], valid[-1] + 1
+    lower, upper = lower[first:last], upper[first:last]
+    rows = np.floor(lower).astype(int) + np.arange(int(np.ceil(np.max(upper - lower))) + 2)[:, None]
+    columns = np.broadcast_to(np.arange(first, last), rows.shape)
+    inside = (rows >= 0) & (rows < len(order_map))
+    inside[inside] = order_map[rows[inside], columns[inside]] == number
+    if not inside.any():
+        return None
+    place = (rows - lower) / (upper - lower)
+    return _Cut(first, rows, columns, inside, place, float(np.median(upper - lower)))
+
+
+def _fits(flat, orders, length) -> Iterator[tuple[int, _Cut, OrderFit]]:
+    """Row in the table, pixels and fit of each order that can be fitted."""
+    order_map, data, good = (
+        _along_rows(image, orders) for image in (orders.order_map(), flat.data, _good(flat))
+    )
+    curves = zip(orders.order_numbers, orders.lower(), orders.upper(), strict=True)
+    for i, (number, lower, upper) in enumerate(curves):
+        cut = _cut(number, lower, upper, order_map)
+        if cut is None:
+            continue
+        values, usable = np.zeros(cut.rows.shape), cut.inside.copy()
+        where = cut.rows[cut.inside], cut.columns[cut.inside]
+        values[cut.inside], usable[cut.inside] = data[where], good[where]
+        if usable.any():
+            yield i, cut, fit_order(values, usable, cut.place, cut.width, length)
+
+
+def _variances(fit, lit, blaze, profile, response, sigma) -> tuple[np.ndarray, ...]:
+    """
+    Of blaze, slit profile and pixel response at the lit pixels.
+
+    A pixel that was fitted pulls the fit towards itself: of its own noise the leverage is missing
+    in the response, while the fit has the noise and responses of all other pixels.
+    """
+    of_blaze = np.broadcast_to(fit.blaze_variance, lit.shape)[lit]
+    of_profile = fit.profile_variance[lit]
+    of_fit = of_blaze + of_profile
+    noise = (sigma / (blaze * profile)) ** 2
+    leverage = fit.used[lit] * of_fit * (blaze * profile / fit.scatter[lit]) ** 2
+    of_response = noise * np.maximum(1 - 2 * leverage, 0) + response**2 * of_fit
+    return of_blaze * blaze**2, of_profile * profile**2, of_response

@@ -1,0 +1,400 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Several lamps into one flat: each lamp serves the orders in which it is bright."""
+
+import copy
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.stats import mad_std
+
+from ccdproc_echelle.frames import (
+    MemoryFrame,
+    Section,
+    open_frames,
+    uncertainty_array,
+    warn_of_bare,
+)
+from ccdproc_echelle.orders import EchelleOrderTable
+
+__all__ = ["stitch_flats"]
+
+# Pixels off the ratio of two lamps by more than this many sigma do not enter it.
+_CLIP = 5
+_ITERATIONS = 10
+
+# A seam known no better than this would be a step in every spectrum.
+_LARGEST_ERROR = 0.05
+
+
+def stitch_flats(
+    flats: Mapping[str, CCDData] | Sequence[CCDData],
+    orders: EchelleOrderTable,
+    *,
+    overlap: int | Sequence[int] | None = None,
+    window: float = 10,
+    provenance: bool = False,
+) -> CCDData | tuple[CCDData, np.ndarray]:
+    """
+    Stitch the master flats of several lamps into one.
+
+    Between two lamps lies a seam, which runs midway between two orders and follows their curves.
+    It is next to the overlap order, in which both lamps have signal: this order brings one lamp
+    to the scale of the other, and is served by the lamp with the better signal-to-noise there.
+
+    Parameters
+    ----------
+    flats : dict of `~astropy.nddata.CCDData`, or sequence of them or of file names
+        The master flats, in any sequence. The keys of a dict are the names of the lamps. The
+        inter-order area should be as observed; `mask_interorder` comes afterwards.
+    orders : `EchelleOrderTable`
+        The orders. With edges, the seam is midway between them, else between order centres.
+    overlap : int or sequence of int, optional
+        Number of the overlap order; of several for more than two lamps, in any sequence. Default:
+        for lamps that are neighbours, the order in which their ratio is known best.
+    window : float, optional
+        Full width of the window on the order centre, in pixel along the cross-dispersion axis.
+    provenance : bool, optional
+        Whether to return as well which lamp each pixel is from.
+
+    Returns
+    -------
+    flat : `~astropy.nddata.CCDData`
+        Dimensionless and with mean 1 over the inner-order pixels. The mask is that of each
+        pixel's lamp. So is the uncertainty, of the type that the first flat has, with the error
+        of the scaling added: it is common to all pixels of a lamp. There is none unless all flats
+        have one. The header is that of the first flat with ``NCOMBINE`` summed, its ``LEVEL001``
+        and so on removed, and for each flat its name (``LAMP001``), the orders it serves
+        (``LAMPO001``, from low to high on the detector), the factor it was multiplied by
+        (``LAMPF001``) and the relative uncertainty
+        of that (``LAMPE001``).
+    provenance : int array, shape (rows, columns)
+        With ``provenance=True``: 1 for pixels of the first flat, 2 for those of the second one,
+        and so on; the numbers of the header cards ``LAMP001``, ``LAMP002``.
+
+    Raises
+    ------
+    TypeError
+        If an item is neither a `~astropy.nddata.CCDData` nor a file name.
+    ValueError
+        If there are fewer than two flats or fewer orders than flats, flats and order table do
+        not fit together, an overlap order is not in the table, a lamp is too faint, two
+        lamps have no order with signal in common, or a lamp would serve no order.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If only some flats have uncertainties; they are not used.
+
+    Notes
+    -----
+    Neighbours on the detector are found from the signal-to-noise in each order: the lamps
+    are arranged by the mean place of the orders, each weighted by the share that the lamp has
+    in the sum over all lamps.
+
+    The ratio of two lamps is that of their sums over the inner-order pixels of the overlap order
+    that are good in both. That is the mean ratio weighted by brightness, which is the best for
+    photon noise; weights from the noise of each pixel would bias it. Pixels are rejected whose
+    difference deviates by more than 5 sigma: the uncertainty, or the scatter where that is larger
+    as the spectra of the lamps differ. Where they differ, one ratio per order is all there is.
+
+    The SOXS pipeline does the same with the median in a square window of an order chosen by the
+    number of its edge positions, and a seam 5 pixels above that order [1]_.
+
+    References
+    ----------
+    .. [1] soxspipe documentation, recipe ``soxs_mflat``, UV master flat frame stitching,
+       https://soxspipe.readthedocs.io
+
+    Examples
+    --------
+    >>> from ccdproc_echelle import two_pass_flat_combine
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> from ccdproc_echelle.light.stitching import stitch_flats
+    >>> lamps = {"D2": 0.1, "QTH": 10}
+    >>> simulations = {name: EchelleSimulation(shape=(128, 128), n_orders=4, brightness_ratio=ratio)
+    ...                for name, ratio in lamps.items()}
+    >>> orders = simulations["D2"].truth.orders
+    >>> flats = {name: two_pass_flat_combine(simulation.flats(3), orders)
+    ...          for name, simulation in simulations.items()}
+    >>> flat, lamp = stitch_flats(flats, orders, provenance=True)
+    >>> flat.header["LAMP001"], flat.header["LAMPO001"]
+    ('D2', '12-14')
+    >>> lamp[[0, -1], 64].tolist()
+    [2, 1]
+    """
+    frames = _opened(flats)
+    orders = _by_position(orders.on_detector(frames[0].shape))
+    if len(orders) < len(frames):
+        raise ValueError(f"there are {len(frames)} flats for {len(orders)} orders")
+    overlap = _overlap_rows(overlap, orders, len(frames) - 1)
+    images = _sections(frames)
+    inner = [np.nonzero(one.inner_mask(window)) for one in orders]
+
+    noise = _signal_to_noise(images, inner)
+    _check_signal(frames, noise, orders)
+    lamps = _arranged(noise)
+    if overlap is None:
+        overlap = [_best_overlap(noise[pair]) for pair in _pairs(lamps)]
+    seams = _seams(noise[lamps], overlap)
+    names = [frames[lamp].name for lamp in lamps]
+    _check_seams(names, seams, len(orders))
+    ratios, errors = _ratios(names, [images[lamp] for lamp in lamps], orders, inner, overlap)
+
+    place = _places(orders, seams)
+    stitched, factors, errors = _stitched([images[i] for i in lamps], place, ratios, errors, inner)
+    cards = _cards(lamps, names, orders, seams, factors, errors)
+    flat = _as_ccddata(frames, stitched, cards)
+    return (flat, (np.array(lamps, dtype=np.uint8) + 1)[place]) if provenance else flat
+
+
+# ---------------------------------------------------------------------- which lamp serves what
+
+
+def _signal_to_noise(images: Sequence[Section], inner: Sequence[tuple]) -> np.ndarray:
+    """
+    Of the sum of the good inner-order pixels, shape (n_lamps, n_orders).
+
+    Without uncertainties up to a factor, from the photon noise.
+    """
+    noise = np.zeros((len(images), len(inner)))
+    for i, image in enumerate(images):
+        for k, where in enumerate(inner):
+            good = image.good[where]
+            signal = max(image.data[where][good].sum(dtype=float), 0)
+            variance = signal if image.variance is None else image.variance[where][good].sum()
+            if signal > 0:
+                noise[i, k] = signal / np.sqrt(variance) if variance > 0 else np.inf
+    return noise
+
+
+def _arranged(noise: np.ndarray) -> list[int]:
+    """The lamps from the one for the lowest orders to the one for the highest."""
+    largest = np.max(noise, where=np.isfinite(noise), initial=1)
+    finite = np.minimum(noise, largest)
+    share = finite / np.maximum(finite.sum(axis=0), np.finfo(float).tiny)
+    place = share @ np.arange(noise.shape[1]) / share.sum(axis=1)
+    return np.argsort(place, kind="stable").tolist()
+
+
+def _pairs(items: list) -> list[list]:
+    return [list(pair) for pair in pairwise(items)]
+
+
+def _best_overlap(noise: np.ndarray) -> int:
+    """The order in which the ratio of two lamps has the least relative error."""
+    with np.errstate(divide="ignore"):
+        return int(np.argmin((1 / noise**2).sum(axis=0)))
+
+
+def _seams(noise: np.ndarray, overlap: Sequence[int]) -> list[int]:
+    """
+    For each seam the first order above it.
+
+    The overlap order goes to the better lamp, but so that every lamp can have an order.
+    """
+    n_orders, n_seams = noise.shape[1], len(overlap)
+    seams = []
+    for j, k in enumerate(overlap):
+        seam = k if noise[j + 1, k] > noise[j, k] else k + 1
+        seams.append(min(max(seam, j + 1), n_orders - n_seams + j))
+    return seams
+
+
+def _places(orders: EchelleOrderTable, seams: Sequence[int]) -> np.ndarray:
+    """Image: how many seams lie below each pixel."""
+    centers = orders.center()
+    low, high = (orders.lower(), orders.upper()) if orders.has_edges else (centers, centers)
+    row = np.arange(orders.shape[1 - orders.dispersion_axis])[:, np.newaxis]
+    place = np.zeros((len(row), centers.shape[1]), dtype=np.intp)
+    for seam in seams:
+        # Where no order on one side is valid the other side takes the whole line of pixels.
+        below = np.nan_to_num(np.fmax.reduce(high[:seam]), nan=-np.inf)
+        above = np.nan_to_num(np.fmin.reduce(low[seam:]), nan=np.inf)
+        with np.errstate(invalid="ignore"):  # where there is no order on either side
+            place += row > 0.5 * (below + above)
+    return place if orders.dispersion_axis == 1 else np.ascontiguousarray(place.T)
+
+
+# ---------------------------------------------------------------------- scaling
+
+
+def _ratios(names, images, orders, inner, overlap) -> tuple[np.ndarray, np.ndarray]:
+    """Of each lamp to the next one, and their relative errors."""
+    ratios, errors = [], []
+    for pair, names_of_pair, k in zip(_pairs(images), _pairs(names), overlap, strict=True):
+        ratio, error = _ratio(*pair, inner[k])
+        if not error < _LARGEST_ERROR:
+            raise ValueError(
+                f"{' and '.join(names_of_pair)} have too little signal in common: the relative "
+                f"error of their ratio in order {orders.order_numbers[k]} is {error:.2g}, expected "
+                f"less than {_LARGEST_ERROR}"
+            )
+        ratios.append(ratio)
+        errors.append(error)
+    return np.array(ratios), np.array(errors)
+
+
+def _ratio(one: Section, other: Section, where: tuple) -> tuple[float, float]:
+    """Robust ratio of the sums of two images over some pixels, and its relative error."""
+    good = one.good[where] & other.good[where]
+    a, b = (image.data[where][good].astype(float) for image in (one, other))
+    if len(a) == 0 or not min(np.median(a), np.median(b)) > 0:
+        return np.nan, np.inf
+    known = one.variance is not None
+    va, vb = (
+        image.variance[where][good].astype(float) if known else np.zeros(len(a))
+        for image in (one, other)
+    )
+    ratio, kept = np.median(a) / np.median(b), None
+    for _ in range(_ITERATIONS):
+        difference = a - ratio * b
+        sigma = np.maximum(np.sqrt(va + ratio**2 * vb), mad_std(difference))
+        before, kept = kept, np.abs(difference - np.median(difference)) <= _CLIP * sigma
+        if before is not None and np.array_equal(before, kept):
+            break
+        ratio = a[kept].sum() / b[kept].sum()
+    squares = va + ratio**2 * vb if known else (a - ratio * b) ** 2
+    error = np.sqrt(squares[kept].sum()) / a[kept].sum()
+    return ratio, error if ratio > 0 else np.inf
+
+
+def _stitched(images, place, ratios, errors, inner) -> tuple[Section, np.ndarray, np.ndarray]:
+    """The lamps scaled and joined; the factor of each lamp and its relative error."""
+    factors = np.concatenate([[1], np.cumprod(ratios)])
+    data = np.choose(place, [image.data for image in images])
+    good = np.choose(place, [image.good for image in images])
+    used = np.zeros(data.shape, dtype=bool)
+    for where in inner:
+        used[where] = True
+    used &= good
+    light = np.bincount(place[used], data[used], minlength=len(factors)) * factors
+    factors *= used.sum() / light.sum()
+    # A seam moves all lamps above it; the normalisation moves everything back by their light.
+    above = np.tri(len(factors), len(errors), -1)
+    errors = np.sqrt((above - light @ above / light.sum()) ** 2 @ errors**2)
+    scale = factors.astype(data.dtype)[place]
+    data = data * scale
+    variance = None
+    if images[0].variance is not None:
+        variance = np.choose(place, [image.variance for image in images]) * scale**2
+        variance += (data * errors.astype(data.dtype)[place]) ** 2
+    return Section(data, good, variance), factors, errors
+
+
+# ---------------------------------------------------------------------- at the door
+
+
+def _opened(flats: Any) -> list[MemoryFrame]:
+    if isinstance(flats, CCDData):
+        raise ValueError("flats is a single flat, expected at least two")
+    named = isinstance(flats, Mapping)
+    frames = [frame.load() for frame in open_frames(list(flats.values()) if named else flats)]
+    if named:
+        frames = [replace(f, name=str(name)) for f, name in zip(frames, flats, strict=True)]
+    if len(frames) < 2:
+        raise ValueError(f"flats has {len(frames)} flat, expected at least two")
+    warn_of_bare(frames, "flats")
+    return frames
+
+
+def _sections(frames: Sequence[MemoryFrame]) -> list[Section]:
+    """All of each frame, without variances unless all frames have them."""
+    images = [frame.section(slice(None)) for frame in frames]
+    if any(image.variance is None for image in images):
+        images = [image._replace(variance=None) for image in images]
+    return images
+
+
+def _by_position(orders: EchelleOrderTable) -> EchelleOrderTable:
+    """The orders that are valid on the detector, from low to high."""
+    centers = orders.center()
+    rows = np.flatnonzero(np.isfinite(centers).any(axis=1))
+    rows = rows[np.argsort(np.nanmean(centers[rows], axis=1))]
+    return orders.select(orders.order_numbers[rows])
+
+
+def _overlap_rows(overlap, orders: EchelleOrderTable, n_seams: int) -> list[int] | None:
+    if overlap is None:
+        return None
+    numbers = orders.order_numbers.tolist()
+    overlap = np.atleast_1d(overlap).tolist()
+    if len(overlap) != n_seams:
+        raise ValueError(f"overlap is {overlap}, expected {n_seams} orders for {n_seams + 1} flats")
+    missing = [number for number in overlap if number not in numbers]
+    if missing:
+        raise ValueError(f"overlap orders {missing} are not in the table, which has {numbers}")
+    return sorted(numbers.index(number) for number in overlap)
+
+
+def _check_signal(frames, noise: np.ndarray, orders: EchelleOrderTable) -> None:
+    known = all(frame.uncertainty_type is not None for frame in frames)
+    for frame, row in zip(frames, noise, strict=True):
+        best = row.max()
+        if best == 0 or (known and best < 1 / _LARGEST_ERROR):
+            raise ValueError(
+                f"{frame.name} is too faint: its signal-to-noise in its best order, "
+                f"{orders.order_numbers[row.argmax()]}, is {best:.2g}, expected at least "
+                f"{1 / _LARGEST_ERROR:g}"
+            )
+
+
+def _check_seams(names: Sequence[str], seams: Sequence[int], n_orders: int) -> None:
+    ends = [0, *seams, n_orders]
+    for name, (first, last) in zip(names, pairwise(ends), strict=True):
+        if first >= last:
+            raise ValueError(f"{name} would serve no order; give other overlap orders or leave it")
+
+
+# ---------------------------------------------------------------------- result
+
+
+def _cards(lamps, names, orders, seams, factors, errors) -> list[tuple]:
+    """Header cards of each lamp, in the sequence of the flats."""
+    ends = [0, *seams, len(orders)]
+    numbers, cards = orders.order_numbers, []
+    for i in np.argsort(lamps):
+        n = lamps[i] + 1
+        name = os.path.basename(names[i]).encode("ascii", "replace").decode()
+        served = f"{numbers[ends[i]]}-{numbers[ends[i + 1] - 1]}"
+        cards += [
+            (f"LAMP{n:03d}", name, "name of the flat"),
+            (f"LAMPO{n:03d}", served, "orders it serves"),
+            (f"LAMPF{n:03d}", float(factors[i]), "factor it was multiplied by"),
+            (f"LAMPE{n:03d}", float(errors[i]), "relative uncertainty of that"),
+        ]
+    return cards
+
+
+def _as_ccddata(frames, stitched: Section, cards: list[tuple]) -> CCDData:
+    first = frames[0].ccddata()
+    header = copy.deepcopy(first.header)
+    for key in [key for key in header if re.fullmatch(r"LEV[EL]*\d+", key)]:
+        del header[key]
+    numbers = [frame.ccddata().header.get("NCOMBINE") for frame in frames]
+    if None not in numbers:
+        header["NCOMBINE"] = sum(numbers)
+    header["BUNIT"] = ""
+    for key, value, comment in cards:
+        header[key] = value
+        if isinstance(header, fits.Header):
+            header.comments[key] = comment
+    uncertainty = None
+    if stitched.variance is not None:
+        kind = frames[0].uncertainty_type
+        uncertainty = kind(uncertainty_array(stitched.variance, kind))
+    return CCDData(
+        stitched.data,
+        unit=u.dimensionless_unscaled,
+        uncertainty=uncertainty,
+        mask=~stitched.good,
+        header=header,
+        wcs=first.wcs,
+    )

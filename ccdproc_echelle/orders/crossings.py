@@ -1,0 +1,317 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Where the light of an order falls to its edges in cross-dispersion slices.
+
+On each side of a slice the levels of the plateau and of the background are measured, and the edge
+is where the light falls through a fraction of the step between them. A step that is blurred by a
+symmetric point-spread function keeps half its height where the step was.
+
+Pure arrays. While the crossings are found the two sides of a slice are one problem: the lower side
+is mirrored, so that an edge is always a fall of the light to the right. Arrays are then
+(2, n_slices, n_samples) or (2, n_slices), the slices of all orders in a row, lower side first.
+Positions are indices along the slice.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+from scipy.special import ndtri
+
+from ccdproc_echelle.orders.slices import (
+    Slices,
+    bridged,
+    extract_slices,
+    finite_median,
+    row_medians,
+    take,
+    widened,
+    with_response_noise,
+)
+
+__all__ = ["RISING", "Crossings", "blur_variance", "crossing_errors", "measured_slices"]
+
+# Light above the background, in units of the noise of one sample of a slice, for a measurement.
+_MIN_SIGNAL_TO_NOISE = 10.0
+
+# The plateau reaches this far from the middle of an order, in units of half its width. Further
+# out a blur of a sixth of the width would be felt.
+_PLATEAU = 0.6
+
+# The next order begins where the light beyond an edge rises to this fraction of the plateau: it
+# may be several times fainter.
+RISING = 0.2
+
+# Slices that show no edges are tried again at this many times their width.
+_WIDENINGS = (3, 9)
+
+
+class Crossings(NamedTuple):
+    """What was measured in the slices; all (2, n_orders, n_slices), the lower edges first."""
+
+    edges: np.ndarray  # index along the slice, NaN where not found
+    plateaus: np.ndarray  # light of the order at its edge
+    backgrounds: np.ndarray  # light beyond the edge
+
+
+def measured_slices(raster, noise, centers, columns, lengths, levels):
+    """
+    Slices, and where the light falls through one of the levels.
+
+    Where a slice shows no edges, mostly for lack of light, a wider one about the same pixel is
+    tried. Whether there is light enough is judged by the noise of the frame; the noise of the
+    returned slices holds the pixel response as well.
+    """
+    pixels = columns.mean(axis=1)
+    reach = int(np.ceil(lengths.max() / 2))
+
+    def measure(rows, places, columns):
+        slices = extract_slices(raster, noise, centers[rows], pixels[places], columns, reach)
+        slices.profiles[_is_beyond(lengths[rows], reach, len(places))] = np.nan
+        return slices, _find_crossings(slices, lengths[rows], levels)
+
+    slices, crossings = measure(np.arange(len(centers)), np.arange(len(columns)), columns)
+    for widening in _WIDENINGS:
+        missing = np.isnan(crossings.edges).any(axis=0)
+        rows, places = (np.flatnonzero(missing.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            break
+        wider, crossed = measure(rows, places, widened(columns[places], widening, len(raster)))
+        before = np.isfinite(crossings.edges).sum(axis=0)[np.ix_(rows, places)]
+        better = np.isfinite(crossed.edges).sum(axis=0) > before
+        row, place = (index[k] for index, k in zip((rows, places), better.nonzero(), strict=True))
+        for ours, theirs in zip(slices, wider, strict=True):
+            ours[row, place] = theirs[better]
+        for ours, theirs in zip(crossings, crossed, strict=True):
+            ours[:, row, place] = theirs[:, better]
+    return with_response_noise(slices), crossings
+
+
+def _is_beyond(lengths, reach, n_slices) -> np.ndarray:
+    """Which samples are too far from the order centre, (n_orders, n_slices, n_samples)."""
+    away = np.abs(np.arange(-reach, reach + 1))
+    beyond = away > lengths[:, None, None] / 2
+    return np.broadcast_to(beyond, (len(lengths), n_slices, len(away)))
+
+
+def _find_crossings(slices: Slices, lengths, levels) -> Crossings:
+    """Where the light falls through the first of the levels at which both edges are found."""
+    n_orders, n_slices, n_samples = slices.profiles.shape
+    reach = np.repeat(lengths / 2, n_slices)
+    profiles = slices.profiles.reshape(-1, n_samples)
+    sides = np.stack([profiles[:, ::-1], profiles])
+    smooth = _smoothed(sides, max(1, int(lengths.min() / 24)))
+    edges = _rough_edges(smooth, reach)
+    for _ in range(2):  # the levels depend, a little, on where the edges are
+        middle, half = _middle_and_half(edges, n_orders, n_samples)
+        plateau = _plateau_at_edge(sides, middle, half)
+        background = _background(sides, smooth, middle + half, plateau, reach)
+        step = plateau - background
+        relative = (sides - background[..., None]) / np.where(step > 0, step, np.nan)[..., None]
+        edges = np.full(middle.shape, np.nan)
+        for level in levels:
+            missing = np.isnan(edges).any(axis=0)
+            edges[:, missing] = _crossings(relative[:, missing], middle[:, missing], level)
+    noise = slices.noise.reshape(-1, n_samples)
+    noise = _median_between(noise, (middle - half)[1], (middle + half)[1])
+    edges[~(step > _MIN_SIGNAL_TO_NOISE * noise)] = np.nan
+    edges = _mirrored_back(edges, n_samples)
+    return Crossings(*(a.reshape(2, n_orders, n_slices) for a in (edges, plateau, background)))
+
+
+def _middle_and_half(rough: np.ndarray, n_orders: int, n_samples: int):
+    """
+    Middle of the order in each slice, and half its width, from rough edges.
+
+    The width is the median of the order, or of the nearest orders where it has none. It gives the
+    middle of a slice in which only one edge was seen.
+    """
+    lower, upper = _mirrored_back(rough, n_samples).reshape(2, n_orders, -1)
+    half = 0.5 * bridged(row_medians(upper - lower))[:, None]
+    middle = np.where(np.isnan(upper), lower + half, upper - half)
+    middle = np.where(np.isfinite(lower + upper), 0.5 * (lower + upper), middle).ravel()
+    return _mirrored_back(np.stack([middle, middle]), n_samples), np.repeat(half, len(lower[0]))
+
+
+def _mirrored_back(edges: np.ndarray, n_samples: int) -> np.ndarray:
+    return np.stack([n_samples - 1 - edges[0], edges[1]])
+
+
+# ---------------------------------------------------------------------- rough edges
+
+
+def _rough_edges(smooth: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """Half-way falls from the brightest sample near the order centre to the faintest outside."""
+    n_samples = smooth.shape[-1]
+    index = np.arange(n_samples)
+    near = np.abs(index - n_samples // 2) <= np.maximum(reach[:, None] / 3, 1)
+    top = np.where(near & np.isfinite(smooth), smooth, -np.inf)
+    start, peak = top.argmax(axis=-1), top.max(axis=-1)
+    outside = (index >= start[..., None]) & np.isfinite(smooth)
+    floor = np.where(outside, smooth, np.inf).min(axis=-1)
+    # on the side where the detector ends first, the faintest sample may be on the plateau
+    floor = np.where(_is_cut(smooth, reach), np.fmin(floor, floor[::-1]), floor)
+    usable = np.isfinite(peak) & np.isfinite(floor)
+    level = 0.5 * (np.where(usable, peak, np.nan) + np.where(usable, floor, np.nan))
+    return _first_fall(smooth, start, level)
+
+
+def _smoothed(profiles: np.ndarray, width: int) -> np.ndarray:
+    """Running mean over the finite samples."""
+    finite = np.isfinite(profiles)
+    weight = uniform_filter1d(finite.astype(float), width, mode="constant")
+    total = uniform_filter1d(np.where(finite, profiles, 0), width, mode="constant")
+    return np.where(weight > 0.5 / width, total / np.maximum(weight, 0.5 / width), np.nan)
+
+
+def _is_cut(profiles: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """Where the detector ends before the slice does."""
+    index = np.arange(profiles.shape[-1])
+    last = np.where(np.isfinite(profiles), index, -1).max(axis=-1)
+    return last < len(index) // 2 + np.floor(reach)
+
+
+def _first_fall(profiles: np.ndarray, start: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Position right of ``start`` where the profile first falls to the level; NaN if nowhere."""
+    index = np.arange(profiles.shape[-1])
+    fallen = (index > start[..., None]) & (profiles <= level[..., None])
+    first = fallen.argmax(axis=-1)
+    return np.where(fallen.any(axis=-1), _interpolated(profiles, first - 1, level), np.nan)
+
+
+def _interpolated(profiles: np.ndarray, before: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Where the line from sample ``before`` to the next one crosses the level."""
+    before = np.clip(before, 0, profiles.shape[-1] - 2)
+    left, right = (take(profiles, before + step) for step in (0, 1))
+    drop = np.where(left > right, left - right, np.nan)
+    return before + (left - level) / drop
+
+
+# ---------------------------------------------------------------------- levels and crossings
+
+
+def _plateau_at_edge(sides: np.ndarray, middle: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """Level of the plateau, extrapolated to the edge along the line through its two halves."""
+    narrow = half < 4
+    far = np.where(narrow, 0.5, 1) * _PLATEAU * half
+    near = np.where(narrow, -far, far / 3)
+    outer = _median_between(sides, middle + near, middle + far)
+    inner = _median_between(sides, middle - far, middle - near)
+    rise = np.where(narrow, 0, outer - inner)
+    extrapolated = 0.5 * (outer + inner) + rise / (2 * _PLATEAU * 2 / 3)
+    return np.where(np.isnan(extrapolated), np.where(np.isnan(outer), inner, outer), extrapolated)
+
+
+def _background(sides, smooth, edge, plateau, reach) -> np.ndarray:
+    """
+    Level between the orders: the median of the middle third of the gap beyond each edge.
+
+    The gap ends where the light rises again, or with the slice. Where the detector ends first, the
+    gap may be too short to show the background, and the darker of the two sides is taken.
+    """
+    index = np.arange(sides.shape[-1])
+    beyond = (index > edge[..., None]) & np.isfinite(smooth)
+    dark = np.where(beyond, smooth, np.inf)
+    darkest = dark.min(axis=-1)
+    level = (1 - RISING) * darkest + RISING * plateau
+    rising = beyond & (index > dark.argmin(axis=-1)[..., None]) & (smooth > level[..., None])
+    # the valley before the next order may be filled, and another one beyond it darker
+    climb = 0.5 * (plateau - np.where(np.isfinite(darkest), darkest, np.nan))
+    rising |= beyond & (smooth > np.minimum.accumulate(dark, axis=-1) + climb[..., None])
+    last = np.where(beyond, index, -1).max(axis=-1)
+    end = np.where(rising.any(axis=-1), rising.argmax(axis=-1), last)
+    end = np.where(beyond.any(axis=-1), end, np.nan)
+    third = (end - edge) / 3
+    background = _median_between(sides, edge + third, end - third)
+    cut = ~rising.any(axis=-1) & _is_cut(smooth, reach)
+    return np.where(cut, np.fmin(background, background[::-1]), background)
+
+
+def _median_between(profiles: np.ndarray, low: np.ndarray, high: np.ndarray, n: int = 15):
+    """Median of n samples spread evenly from low to high; NaN where there are none."""
+    usable = np.isfinite(low) & np.isfinite(high)
+    low, high = np.where(usable, low, 0), np.where(usable, high, 0)
+    places = np.rint(low[..., None] + (high - low)[..., None] * np.linspace(0, 1, n)).astype(int)
+    inside = (places >= 0) & (places < profiles.shape[-1]) & usable[..., None]
+    values = np.take_along_axis(profiles, np.where(inside, places, 0), axis=-1)
+    return finite_median(np.where(inside, values, np.nan))[0]
+
+
+def _crossings(relative: np.ndarray, middle: np.ndarray, level: float) -> np.ndarray:
+    """
+    Where the light, as a fraction of the step, falls through the level; NaN where it does not.
+
+    The fall goes from the last sample well above to the first sample well below the level. Noise
+    can cross the level several times in between: the mean of the first and the last crossing is
+    unbiased.
+    """
+    index = np.arange(relative.shape[-1])
+    below = (index > middle[..., None]) & (relative <= 0.5 * level)
+    end = below.argmax(axis=-1)
+    until_end = index < end[..., None]
+    above = until_end & (index >= np.floor(middle)[..., None]) & (relative >= 0.5 * (1 + level))
+    start = len(index) - 1 - above[..., ::-1].argmax(axis=-1)
+    fallen = (index > start[..., None]) & (relative <= level)
+    not_yet = until_end & (relative > level)
+    first = fallen.argmax(axis=-1) - 1
+    final = len(index) - 1 - not_yet[..., ::-1].argmax(axis=-1)
+    edges = 0.5 * (_blurred_crossing(relative, first, level)
+                   + _blurred_crossing(relative, final, level))
+    return np.where(below.any(axis=-1) & above.any(axis=-1), edges, np.nan)
+
+
+def _blurred_crossing(relative: np.ndarray, before: np.ndarray, level: float) -> np.ndarray:
+    """Where the light falls through the level between two samples, as a blurred step does."""
+    before = np.clip(before, 0, relative.shape[-1] - 2)
+    left, right = (
+        ndtri(np.clip(take(relative, before + step), 0.001, 0.999)) for step in (0, 1)
+    )
+    return before + (left - ndtri(level)) / np.where(left > right, left - right, np.nan)
+
+
+# ---------------------------------------------------------------------- blur and noise
+
+
+def blur_variance(slices, crossings) -> float:
+    """Variance of the blur of the frame, pixel included, from the steepness of the edges."""
+    before = np.floor(np.nan_to_num(crossings.edges))
+    step = crossings.plateaus - crossings.backgrounds
+    fall = np.abs(_at(slices.profiles, before + 1) - _at(slices.profiles, before)) / step
+    fall = np.clip(row_medians(fall[np.isfinite(crossings.edges)][None])[0], 0.02, 0.98)
+    # the steepest one-pixel fall of a step blurred by sigma is from -0.5 / sigma to 0.5 / sigma
+    variance = (0.5 / ndtri(0.5 + fall / 2)) ** 2 - np.mean(slices.smear)
+    return np.fmax(variance, 1 / 12)
+
+
+def crossing_errors(slices, crossings, blur, level) -> np.ndarray:
+    """
+    Standard deviation of the crossings: noise over slope.
+
+    The noise is that of the two samples about the crossing, both of two pixels by the resampling,
+    and of the levels of plateau and background.
+    """
+    edges, smear = crossings.edges, slices.smear
+    outwards = np.array([-1.0, 1.0])[:, None, None]
+    width = edges[1] - edges[0]
+    width = np.where(np.isnan(width), bridged(row_medians(width))[:, None], width)
+    below = np.floor(edges)
+    fraction = edges - below
+    between = fraction * (1 - fraction)
+    at_edge = ((1 - fraction) * _at(slices.noise, below) ** 2
+               + fraction * _at(slices.noise, below + 1) ** 2)
+    at_edge *= (1 - 2 * between) * (1 - 2 * smear) + 2 * between * smear
+    # 1.75 and -0.75 times the medians of two fifths of the half width, as in _plateau_at_edge
+    on_plateau = _at(slices.noise, edges - outwards * width / 4) ** 2
+    on_plateau *= (1.75**2 + 0.75**2) * np.pi / 2 / np.maximum(0.2 * width, 1)
+    # the median of two samples and more
+    beyond = _at(slices.noise, edges + outwards * 4 * np.sqrt(blur)) ** 2 * np.pi / 4
+    variance = at_edge + level**2 * on_plateau + (1 - level) ** 2 * beyond
+    step = crossings.plateaus - crossings.backgrounds
+    slope = step * np.exp(-0.5 * ndtri(level) ** 2) / np.sqrt(2 * np.pi * (blur + smear))
+    return np.sqrt(variance) / np.where(slope > 0, slope, np.nan)
+
+
+def _at(samples: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Samples of each slice at a place for either side, rounded; places are (2, ...)."""
+    index = np.clip(np.rint(np.nan_to_num(places)), 0, samples.shape[-1] - 1).astype(int)
+    return np.stack([take(samples, side) for side in index])

@@ -1,0 +1,664 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Where the orders end: order edges measured on a flat, and the inter-order area masked."""
+
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import CCDData, InverseVariance
+from astropy.table import QTable
+from numpy.polynomial.chebyshev import chebvander, chebvander2d
+
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
+from ccdproc_echelle.orders.slices import as_rasters, row_medians, slice_columns, slice_lengths
+from ccdproc_echelle.orders.slits import fit_slits, is_blended
+from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
+
+__all__ = [
+    "detect_order_edges",
+    "fit_order_edges",
+    "mask_interorder",
+    "measure_order_edges",
+    "poorly_measured",
+]
+
+# Where nothing was measured the model counts for a tenth of a measurement: enough to hold the
+# polynomial in a gap, too little to disturb it where there are measurements.
+_MODEL_WEIGHT = 0.1
+
+# What the smooth function of the place on the detector says of a width is uncertain by this much,
+# in pixel; noisier measurements of a width yield to it.
+_WIDTH_UNCERTAINTY = 0.25
+
+# An edge measured in a smaller fraction of the slices is worth a warning.
+_WELL_MEASURED = 0.75
+
+# Residuals below a thousandth of a pixel are no outliers, however well the others fit.
+_LEAST_SCATTER = 1e-3
+
+# A slit narrower than this, in units of the blur, cannot be told from the blur.
+_UNRESOLVED = 2.0
+
+_NOTHING_FOUND = (
+    "no order edges found: in no order does the light of enough slices rise from a darker "
+    "background to a plateau near the order centre, and fall again, on the detector"
+)
+
+
+def detect_order_edges(
+    flat: CCDData,
+    orders: EchelleOrderTable,
+    *,
+    threshold: float | tuple[float, float] = 0.5,
+    slice_length: float | None = None,
+    slice_width: int | None = None,
+    degree: int = 4,
+    order_degree: int = 2,
+    sigma: float = 5.0,
+    maxiters: int = 5,
+) -> EchelleOrderTable:
+    """
+    Measure the order edges on a flat.
+
+    Cross-dispersion slices are resampled along the curved order centres and combined by the
+    median of ``slice_width`` dispersion pixels; slices too faint to show edges are tried again
+    three and nine times as wide. On each side of each slice the edge is where the
+    light falls through ``threshold`` times the step from the inter-order background to the
+    plateau of the order, both measured locally. The edge positions relative to the order centre
+    are fitted with a Chebyshev series, outliers clipped. The order centres are kept as given.
+
+    A step blurred by a symmetric point-spread function and integrated over pixels keeps half its
+    height exactly where the step was, so the default threshold is unbiased as long as the order
+    has a plateau and the gap a background. A sloped plateau is extrapolated to either edge.
+
+    Orders narrower than 8 standard deviations of the blur, or 12 pixel, and orders whose neighbours
+    are nearer than 8 have neither. Unless another ``threshold`` is asked for, their edges are those
+    of a slit that is blurred and lies between blurred neighbours: a model with two edges, height
+    and background in each slice, and a single blur and slope of the slit illumination in the whole
+    frame, fitted by least squares. The edges are the half-maxima of the slit before its blur.
+    Where the slit is hardly wider than the blur, less than two standard deviations, the two cannot
+    be told apart, and the half-maxima of the light stand.
+
+    An edge that cannot be measured - outside the detector, masked, too faint - is placed at
+    the order's width from its opposite edge; where that one is missing as well, symmetrically
+    about the order centre, which is corrected by what was measured in the rest of the order. The
+    widths are a smooth function of the position on the detector, fitted to all measured orders. The
+    edges of noisy orders are drawn towards that width.
+
+    Parameters
+    ----------
+    flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
+        A flat frame, usually the master flat; any unit or level will do. Masked and non-finite
+        pixels are ignored. The uncertainty, where there is one, gives the noise from which it is
+        decided whether a slice is bright enough; else the scatter of the pixels within the slice.
+    orders : `EchelleOrderTable`
+        The order centres. They may be some pixels off, as long as they lie within the orders:
+        slices are re-centred. Edges already in the table are replaced.
+    threshold : float or tuple of float, optional
+        Where on the rise from the background (0) to the plateau (1) the edge is. For a pair,
+        eleven levels are tried from the first to the second, until both edges of a slice are found.
+    slice_length : float, optional
+        Cross-dispersion extent of a slice in pixel. It must reach into the inter-order area on
+        both sides. Default: 1.5 times the distance to the neighbouring orders.
+    slice_width : int, optional
+        Dispersion pixels combined to one slice. Default: a hundredth of the dispersion axis,
+        but from 5 to 25, and fewer on tiny frames.
+    degree : int, optional
+        Degree, along the dispersion axis, of the Chebyshev series fitted to the difference of edge
+        and order centre; at least that of the centres themselves.
+    order_degree : int, optional
+        Degree, across the orders, of the smooth function that describes their widths.
+    sigma : float, optional
+        Points further than this many standard deviations (from the median absolute deviation) off
+        a fit are clipped.
+    maxiters : int, optional
+        Largest number of clipping iterations.
+
+    Returns
+    -------
+    `EchelleOrderTable`
+        The same order centres with ``lower`` and ``upper`` edges. ``lower_rms`` and ``upper_rms``
+        are the residuals of the measured points that were not clipped; NaN where an edge was not
+        measured at all. ``lower_measured`` and ``upper_measured`` are the fractions of the slices,
+        of those in which the edge is on the detector, in which it was measured.
+        ``lower_measured_min``, ``lower_measured_max`` and likewise for ``upper`` are the first and
+        last dispersion pixels with a measurement; beyond them the edge is extrapolated.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range, the frame is not 2-D, the order table is for another
+        detector, the table has a single order and no ``slice_length`` is given, or no order has
+        edges that can be measured.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        Names the orders with an edge that lies on the detector but could be measured in less than
+        three quarters of the slices.
+
+    See Also
+    --------
+    measure_order_edges : the points alone, for plots and quality control.
+    fit_order_edges : the fit alone.
+    mask_interorder
+
+    Notes
+    -----
+    The method follows the edge detection of the SOXS pipeline (`soxspipe`_), whose ``soxs-mflat``
+    settings correspond to the parameters as follows: ``slice-length-for-edge-detection`` is
+    ``slice_length``, ``slice-width-for-edge-detection`` is ``slice_width``,
+    ``min-percentage-threshold-for-edge-detection`` and
+    ``max-percentage-threshold-for-edge-detection`` are the pair ``threshold`` (as fractions),
+    ``disp-axis-deg`` is ``degree``, ``order-deg`` is ``order_degree``,
+    ``poly-fitting-residual-clipping-sigma`` is ``sigma`` and ``poly-clipping-iteration-limit`` is
+    ``maxiters``. Unlike there, the edges of each order are fitted on their own, so that the order
+    degree only matters where an edge was not measured, or poorly. Both fits, that of each edge
+    along its order and that of the widths over (order, pixel), are made robust by clipping.
+
+    .. _soxspipe: https://soxspipe.readthedocs.io
+
+    Examples
+    --------
+    >>> from ccdproc_echelle import EchelleOrderTable
+    >>> from ccdproc_echelle.orders.edges import detect_order_edges
+    >>> import numpy as np
+    >>> flat = np.zeros((60, 200))
+    >>> flat[10:21], flat[35:46] = 1, 2
+    >>> orders = EchelleOrderTable.from_polynomials(
+    ...     [7, 8], [[14], [41]], shape=flat.shape, dispersion_axis=1)
+    >>> edges = detect_order_edges(flat, orders)
+    >>> print(edges.lower([100])[:, 0].round(3), edges.upper([100])[:, 0].round(3))
+    [ 9.5 34.5] [20.5 45.5]
+    """
+    points = measure_order_edges(
+        flat, orders, threshold=threshold, slice_length=slice_length, slice_width=slice_width,
+        degree=degree, sigma=sigma, maxiters=maxiters,
+    )
+    orders = orders.on_detector(points.meta["shape"])
+    return fit_order_edges(
+        points, orders, degree=degree, order_degree=order_degree, sigma=sigma, maxiters=maxiters
+    )
+
+
+def measure_order_edges(
+    flat: CCDData,
+    orders: EchelleOrderTable,
+    *,
+    threshold: float | tuple[float, float] = 0.5,
+    slice_length: float | None = None,
+    slice_width: int | None = None,
+    degree: int = 4,
+    sigma: float = 5.0,
+    maxiters: int = 5,
+) -> QTable:
+    """
+    Measure points on the order edges; the first half of `detect_order_edges`.
+
+    Parameters
+    ----------
+    flat, orders, threshold, slice_length, slice_width, degree, sigma, maxiters
+        As for `detect_order_edges`.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        One row for each slice and edge, with the columns ``order`` (the order number), ``edge``
+        ("lower" or "upper"), ``pixel`` (along the dispersion axis), ``position`` (across it; NaN
+        where no edge was found), ``uncertainty`` (standard deviation from the noise of the slice
+        and the scatter of the pixel response) and ``used`` (False where no edge was found or the
+        point is an outlier). The shape of the frame is in the ``meta``.
+
+    Raises
+    ------
+    ValueError
+        As for `detect_order_edges`.
+
+    See Also
+    --------
+    fit_order_edges : the second half.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle import EchelleOrderTable
+    >>> from ccdproc_echelle.orders.edges import fit_order_edges, measure_order_edges
+    >>> import numpy as np
+    >>> flat = np.zeros((60, 200))
+    >>> flat[10:21], flat[35:46] = 1, 2
+    >>> orders = EchelleOrderTable.from_polynomials(
+    ...     [7, 8], [[14], [41]], shape=flat.shape, dispersion_axis=1)
+    >>> points = measure_order_edges(flat, orders)
+    >>> points["position"][(points["order"] == 8) & (points["edge"] == "upper")].max()
+    <Quantity 45.5 pix>
+    >>> points["used"][:3] = False  # any point may be left out of the fit
+    >>> edges = fit_order_edges(points, orders)
+    """
+    levels = _checked_levels(threshold)
+    _check_options(slice_length, slice_width, degree, 0, sigma, maxiters)
+    raster, noise = as_rasters(flat, checked_orders(orders).dispersion_axis)
+    shape = raster.shape if orders.dispersion_axis == 0 else raster.shape[::-1]
+    orders = orders.on_detector(shape)
+    centers = _checked_centers(orders)
+    lengths = slice_lengths(centers, slice_length)
+    columns = slice_columns(centers.shape[1], slice_width, degree)
+    slices, crossings = measured_slices(raster, noise, centers, columns, lengths, levels)
+    if not np.isfinite(crossings.edges).all(axis=0).any():
+        raise ValueError(_NOTHING_FOUND)
+    edges, errors = _edges_and_errors(slices, crossings, levels)
+    pixels = columns.mean(axis=1)
+    bases = _bases(orders, pixels, degree)
+    used = _inliers(edges - orders.center(pixels), bases, (sigma, maxiters))
+    if not used.all(axis=0).any():
+        raise ValueError(_NOTHING_FOUND)
+    return _points(orders, pixels, edges, errors, used)
+
+
+def fit_order_edges(
+    points: QTable,
+    orders: EchelleOrderTable,
+    *,
+    degree: int = 4,
+    order_degree: int = 2,
+    sigma: float = 5.0,
+    maxiters: int = 5,
+) -> EchelleOrderTable:
+    """
+    Fit the order edges to measured points; the second half of `detect_order_edges`.
+
+    Parameters
+    ----------
+    points : `~astropy.table.QTable`
+        Points as from `measure_order_edges`. Only those with ``used`` are fitted.
+    orders, degree, order_degree, sigma, maxiters
+        As for `detect_order_edges`, whose points these are.
+
+    Returns
+    -------
+    `EchelleOrderTable`
+        As from `detect_order_edges`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range, the points are not those of these orders, the order table
+        has no detector shape, or there is no slice with both edges.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        As `detect_order_edges`.
+
+    Examples
+    --------
+    Points at the end of the detector are left out before the fit:
+
+    >>> import numpy as np
+    >>> from ccdproc_echelle.orders.edges import fit_order_edges, measure_order_edges
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> sim = EchelleSimulation(shape=(200, 240), n_orders=3, seed=1)
+    >>> points = measure_order_edges(sim.flats(1)[0], sim.truth.orders)
+    >>> points["used"] &= points["pixel"].value < 220
+    >>> orders = fit_order_edges(points, sim.truth.orders)
+    >>> bool(np.allclose(orders.upper(), sim.truth.orders.upper(), atol=0.1))
+    True
+    """
+    _check_options(None, None, degree, order_degree, sigma, maxiters)
+    if orders.shape is None:
+        raise ValueError("the order table has no detector shape; bind it with on_detector() first")
+    pixels, edges = _gridded(points, orders.order_numbers)
+    if not np.isfinite(edges).all(axis=0).any():
+        raise ValueError(_NOTHING_FOUND)
+    return _with_fitted_edges(orders, pixels, edges, (degree, order_degree), (sigma, maxiters))
+
+
+def poorly_measured(orders: EchelleOrderTable) -> np.ndarray:
+    """
+    The orders of which an edge rests on the order centres and other orders more than on the flat.
+
+    Parameters
+    ----------
+    orders : `EchelleOrderTable`
+        Orders as from `detect_order_edges`.
+
+    Returns
+    -------
+    bool array, shape (n_orders,)
+        True where less than three quarters of an edge that is on the detector was measured.
+
+    Raises
+    ------
+    ValueError
+        If the table does not say how much was measured.
+    """
+    table = orders.table
+    if "lower_measured" not in table.colnames:
+        raise ValueError("the order table does not say which edges were measured")
+    fractions = np.stack([table["lower_measured"], table["upper_measured"]])
+    return (fractions < _WELL_MEASURED).any(axis=0)
+
+
+def mask_interorder(
+    flat: CCDData,
+    orders: EchelleOrderTable,
+    *,
+    fill_value: float = 1.0,
+    margin: float = 0,
+    mask: bool = True,
+) -> CCDData:
+    """
+    Set the inter-order area of a flat to a constant, so that dividing by it does nothing there.
+
+    Parameters
+    ----------
+    flat : `~astropy.nddata.CCDData`, shape (rows, columns)
+        The flat; it is not changed.
+    orders : `EchelleOrderTable`
+        The orders, with edges.
+    fill_value : float, optional
+        The value between the orders, in the unit of the flat.
+    margin : float, optional
+        Pixels by which both edges of each order are moved outwards; negative moves them inwards.
+    mask : bool, optional
+        Whether the inter-order area is masked as well.
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData`
+        A copy with the same unit, header and WCS. Between the orders the uncertainty is that of an
+        exact value: 0, or infinity for an `~astropy.nddata.InverseVariance`. Integer data become
+        float.
+
+    Raises
+    ------
+    TypeError
+        If ``flat`` is not a `~astropy.nddata.CCDData`.
+    ValueError
+        If the order table has no edges or is for another detector, or ``fill_value`` is not finite.
+
+    See Also
+    --------
+    detect_order_edges
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> from ccdproc_echelle import EchelleOrderTable
+    >>> from ccdproc_echelle.orders.edges import mask_interorder
+    >>> orders = EchelleOrderTable.from_polynomials(
+    ...     [1], [[2]], lower=[[0.5]], upper=[[3.5]], shape=(5, 2), dispersion_axis=1)
+    >>> flat = mask_interorder(CCDData(np.full((5, 2), 0.9), unit=""), orders)
+    >>> flat.data[:, 0], flat.mask[:, 0]
+    (array([1. , 0.9, 0.9, 0.9, 1. ]), array([ True, False, False, False,  True]))
+    """
+    if not isinstance(flat, CCDData):
+        raise TypeError(f"flat is a {type(flat).__name__}, expected a CCDData")
+    if not np.isfinite(fill_value):
+        raise ValueError(f"fill_value is {fill_value!r}, expected a finite number")
+    outside = orders.on_detector(flat.shape).interorder_mask(margin)
+    result = flat.copy()
+    if result.data.dtype.kind != "f":
+        result.data = result.data.astype(float)
+    result.data[outside] = fill_value
+    if result.uncertainty is not None:
+        exact = np.inf if isinstance(result.uncertainty, InverseVariance) else 0
+        result.uncertainty.array[outside] = exact
+    if mask:
+        result.mask = outside if flat.mask is None else flat.mask | outside
+    return result
+
+
+# ---------------------------------------------------------------------- checks at the door
+
+
+def _checked_levels(threshold) -> np.ndarray:
+    """The levels to try, in order."""
+    ends = np.atleast_1d(np.asarray(threshold, dtype=float))
+    if ends.shape not in ((1,), (2,)) or not ((ends > 0) & (ends < 1)).all() or ends[0] > ends[-1]:
+        raise ValueError(
+            f"threshold is {threshold!r}, expected a number between 0 and 1 or a rising pair"
+        )
+    return ends if len(ends) == 1 else np.linspace(*ends, 11)
+
+
+def _check_options(slice_length, slice_width, degree, order_degree, sigma, maxiters) -> None:
+    for name, value, least in (
+        ("slice_width", slice_width, 1),
+        ("degree", degree, 0),
+        ("order_degree", order_degree, 0),
+        ("maxiters", maxiters, 0),
+    ):
+        if value is None and name == "slice_width":
+            continue
+        if not isinstance(value, (int, np.integer)) or value < least:
+            raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
+    if slice_length is not None and not 4 <= slice_length < np.inf:
+        raise ValueError(f"slice_length is {slice_length!r}, expected at least 4 pixels")
+    if not sigma > 0:
+        raise ValueError(f"sigma is {sigma!r}, expected a positive number")
+
+
+def _checked_centers(orders) -> np.ndarray:
+    centers = orders.center()
+    outside = ~np.isfinite(centers).any(axis=1)
+    if outside.any():
+        raise ValueError(
+            f"orders {orders.order_numbers[outside].tolist()} have no pixel on the detector"
+        )
+    return centers
+
+
+# ---------------------------------------------------------------------- measured points
+
+
+def _edges_and_errors(slices, crossings, levels) -> tuple[np.ndarray, np.ndarray]:
+    """Cross-dispersion position of the edges and its standard deviation, NaN where not found."""
+    blur = blur_variance(slices, crossings)
+    edges = crossings.edges + slices.origins
+    errors = crossing_errors(slices, crossings, blur, levels[0])
+    blended = is_blended(edges, np.sqrt(blur))
+    if blended.any() and (levels == 0.5).all():
+        fitted, fitted_errors, blur = fit_slits(slices, crossings, edges, blended, blur)
+        blended &= row_medians(fitted[1] - fitted[0]) > _UNRESOLVED * np.sqrt(blur)
+        edges[:, blended], errors[:, blended] = fitted[:, blended], fitted_errors[:, blended]
+    return edges, np.where(np.isfinite(edges), errors, np.nan)
+
+
+def _points(orders, pixels, edges, errors, used) -> QTable:
+    """One row for each element of the arrays, (2, n_orders, n_pixels)."""
+    side, order, place = (index.ravel() for index in np.indices(edges.shape))
+    return QTable(
+        {
+            "order": orders.order_numbers[order],
+            "edge": np.array(["lower", "upper"])[side],
+            "pixel": pixels[place] * u.pix,
+            "position": edges.ravel() * u.pix,
+            "uncertainty": errors.ravel() * u.pix,
+            "used": used.ravel(),
+        },
+        meta={"shape": orders.shape},
+    )
+
+
+def _gridded(points, order_numbers) -> tuple[np.ndarray, np.ndarray]:
+    """Dispersion pixels, and the used positions at them, (2, n_orders, n_pixels)."""
+    missing = {"order", "edge", "pixel", "position", "used"}.difference(points.colnames)
+    if missing:
+        raise ValueError(f"points has no column {sorted(missing)[0]!r}")
+    unknown = set(np.asarray(points["order"]).tolist()).difference(order_numbers.tolist())
+    if unknown:
+        raise ValueError(f"points has orders {sorted(unknown)}, which are not in the order table")
+    pixels, place = np.unique(u.Quantity(points["pixel"], u.pix).value, return_inverse=True)
+    rank = np.argsort(order_numbers)
+    order = rank[np.searchsorted(order_numbers, points["order"], sorter=rank)]
+    side = (np.asarray(points["edge"]) == "upper").astype(int)
+    edges = np.full((2, len(order_numbers), len(pixels)), np.nan)
+    position = u.Quantity(points["position"], u.pix).value
+    edges[side, order, place] = np.where(points["used"], position, np.nan)
+    return pixels, edges
+
+
+# ---------------------------------------------------------------------- fits
+
+
+def _bases(orders, pixels, degree) -> np.ndarray:
+    """Chebyshev series of each order at some pixels, (n_orders, n_pixels, n_terms)."""
+    table = orders.table
+    n_terms = np.atleast_2d(table["center"]).shape[1]
+    low, high = (u.Quantity(table[n], u.pix).value[:, None] for n in ("pixel_min", "pixel_max"))
+    degree = max(degree, n_terms - 1)  # to undo any wiggle of the given centres
+    return chebvander((2 * pixels - low - high) / (high - low), degree)
+
+
+def _with_fitted_edges(orders, pixels, edges, degrees, clip) -> EchelleOrderTable:
+    """The order table with edges fitted to the positions measured at the slices."""
+    degree, order_degree = degrees
+    n_cross = orders.shape[1 - orders.dispersion_axis]
+    table = orders.table
+    given = np.atleast_2d(u.Quantity(table["center"], u.pix).value)
+    bases = _bases(orders, pixels, degree)
+    centers = orders.center(pixels)
+    offsets = edges - centers
+    measured = np.isfinite(offsets)
+    filled, weights = _filled(offsets, centers, bases, pixels, n_cross, order_degree, clip)
+    for side, name in enumerate(("lower", "upper")):
+        coefficients = np.array([
+            _least_squares(*order) for order in zip(bases, filled[side], weights, strict=True)
+        ])
+        residuals = offsets[side] - np.einsum("osk,ok->os", bases, coefficients)
+        table[name] = _sum_of_series(given, coefficients) * u.pix
+        table[f"{name}_rms"] = _rms(residuals) * u.pix
+        first, last = _measured_range(measured[side], pixels, orders.shape[orders.dispersion_axis])
+        table[f"{name}_measured_min"] = first * u.pix
+        table[f"{name}_measured_max"] = last * u.pix
+    fractions = _measured_fractions(EchelleOrderTable(table), pixels, n_cross, measured)
+    table["lower_measured"], table["upper_measured"] = fractions
+    orders = EchelleOrderTable(table)
+    _warn_of_unmeasured(orders)
+    return orders
+
+
+def _least_squares(basis, values, weights) -> np.ndarray:
+    usable = weights > 0
+    root = np.sqrt(weights[usable])
+    return np.linalg.lstsq(basis[usable] * root[:, None], values[usable] * root, rcond=None)[0]
+
+
+def _robust_fit(basis, values, clip) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients of a least-squares fit without outliers, and which values were used."""
+    sigma, maxiters = clip
+    used = np.isfinite(values)
+    coefficients = _least_squares(basis, values, used.astype(float))
+    for _ in range(maxiters):
+        residuals = np.abs(values - basis @ coefficients)
+        scale = max(1.4826 * np.median(residuals[used]), _LEAST_SCATTER)
+        kept = residuals <= sigma * scale
+        if (kept == used).all():
+            break
+        used = kept
+        coefficients = _least_squares(basis, values, used.astype(float))
+    return coefficients, used
+
+
+def _inliers(offsets, bases, clip) -> np.ndarray:
+    """Where offsets are no outliers, nor of edges with too few points to tell them."""
+    used = np.zeros(offsets.shape, dtype=bool)
+    n_slices, n_terms = bases.shape[1:]
+    for edge in np.argwhere(np.isfinite(offsets).sum(axis=2) > max(n_terms, n_slices // 10)):
+        side, order = edge
+        used[side, order] = _robust_fit(bases[order], offsets[side, order], clip)[1]
+    return used
+
+
+def _filled(offsets, centers, bases, pixels, n_cross, order_degree, clip):
+    """
+    Offsets of both edges in all slices, and their weights in the fit of the edges.
+
+    A missing edge is placed at the width of the order from the other one; where both are missing,
+    at half that width from the middle of the order. In a noisy order the measured edges are drawn
+    towards this model, as far as it is the more precise of the two.
+    """
+    along = np.broadcast_to(2 * pixels / max(pixels[-1], 1) - 1, centers.shape)
+    place = 2 * centers / n_cross - 1, along
+    lower, upper = offsets
+    widths = _smooth_surface(upper - lower, place, order_degree, clip)
+    lower, upper = (np.where(np.isnan(lower), upper - widths, lower),
+                    np.where(np.isnan(upper), lower + widths, upper))
+    seen = np.isfinite(lower)
+    middles = 0.5 * (lower + upper)
+    default = _smooth_surface(middles, place, order_degree, clip)
+    trust = np.full(seen.shape, _MODEL_WEIGHT)
+    for order in np.flatnonzero(seen.any(axis=1)):
+        known = seen[order]
+        fit = bases[order] @ _least_squares(bases[order], middles[order], known.astype(float))
+        default[order] = np.interp(pixels, pixels[known], fit[known])
+        variance = 2 * np.mean((middles[order] - fit)[known] ** 2)
+        trust[order, known] = variance / _WIDTH_UNCERTAINTY**2
+    model = np.stack([default - widths / 2, default + widths / 2])
+    measured = np.where(seen, np.stack([lower, upper]), 0)
+    filled = (measured + trust * model) / (seen + trust)
+    usable = np.isfinite(filled).all(axis=0)
+    return np.nan_to_num(filled), (seen + trust) * usable
+
+
+def _smooth_surface(values, place, order_degree, clip) -> np.ndarray:
+    """
+    Smooth function of the place on the detector, with a constant of its own for each order.
+
+    Evaluated everywhere, but held within a tenth of the range of what it was fitted to: beyond that
+    an extrapolation is not to be believed.
+    """
+    known = np.isfinite(values)
+    degree = min(order_degree, known.any(axis=1).sum() - 1)
+    basis = chebvander2d(*place, (degree, 2))
+    coefficients, used = _robust_fit(basis[known], values[known], clip)
+    surface = basis @ coefficients
+    low, high = values[known][used].min(), values[known][used].max()
+    margin = 0.1 * (high - low)
+    for order in np.flatnonzero(known.any(axis=1)):
+        surface[order] += np.median((values - surface)[order, known[order]])
+    return np.clip(surface, low - margin, high + margin)
+
+
+def _sum_of_series(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Coefficients, one series per row, of the sum of two series of any degrees."""
+    total = np.zeros((len(first), max(first.shape[1], second.shape[1])))
+    total[:, : first.shape[1]] += first
+    total[:, : second.shape[1]] += second
+    return total
+
+
+def _rms(residuals: np.ndarray) -> np.ndarray:
+    """Root mean square of the finite values of each row; NaN where there are none."""
+    finite = np.isfinite(residuals)
+    total = np.where(finite, residuals**2, 0).sum(axis=1)
+    count = finite.sum(axis=1)
+    return np.where(count > 0, np.sqrt(total / np.maximum(count, 1)), np.nan)
+
+
+def _measured_range(measured, pixels, n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Start of the first and end of the last slice with a measurement; NaN where there are none."""
+    seen = measured.any(axis=1)
+    first, last = measured.argmax(axis=1), len(pixels) - 1 - measured[:, ::-1].argmax(axis=1)
+    ends = np.concatenate([[-0.5], 0.5 * (pixels[1:] + pixels[:-1]), [n_pixels - 0.5]])
+    return np.where(seen, ends[first], np.nan), np.where(seen, ends[last + 1], np.nan)
+
+
+def _measured_fractions(orders, pixels, n_cross, measured) -> np.ndarray:
+    """Which part of each edge that is on the detector was measured; NaN where none of it is."""
+    lower, upper = orders.lower(pixels), orders.upper(pixels)
+    room = 0.25 * (upper - lower)  # to fall to the background before the detector ends
+    positions = np.stack([lower, upper])
+    visible = (positions > room) & (positions < n_cross - 1 - room)
+    with np.errstate(invalid="ignore"):
+        return (measured & visible).sum(axis=2) / visible.sum(axis=2)
+
+
+def _warn_of_unmeasured(orders) -> None:
+    poor = poorly_measured(orders)
+    if poor.any():
+        warn(
+            f"edges of orders {orders.order_numbers[poor].tolist()} could be measured in less "
+            f"than {_WELL_MEASURED:.0%} of the slices; elsewhere they follow from the order "
+            "centres and the widths of the other orders, and are uncertain",
+        )

@@ -1,0 +1,540 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Flexure: by how much the orders have moved across the dispersion, on a flat or between two frames.
+
+The frame is straightened: in some forty slices along the dispersion axis the light is resampled at
+fixed offsets from each order centre. The profiles of all orders and slices are first laid over each
+other by the phase of their first harmonic, with the local distance of the orders as the period;
+then the profile of each order is fitted with a model in which the shift is a parameter. Each fit
+weighs by its own residuals, with a floor, so that bright orders count more than noisy ones but do
+not rule alone.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from astropy.nddata import CCDData
+from scipy.special import ndtr
+
+from ccdproc_echelle.orders.slices import as_rasters
+from ccdproc_echelle.orders.table import EchelleOrderTable
+
+__all__ = ["OrderShift", "WrongOrderTableError", "measure_shift", "recentre", "frame_shift"]
+
+_N_SLICES = 40
+
+# A profile is fitted to this far from its order centre, in units of the distance of the orders:
+# into the nearest half of both neighbours, whose light spills into narrow gaps.
+_REACH = 0.75
+
+# Below this mean cosine of the phases the orders of table and frame do not coincide. Orders that
+# lie anywhere give 0, a table that fits gives more than 0.9.
+_LEAST_MATCH = 0.85
+
+# How much better than a permitted shift a larger one must match to be believed.
+_CLEARLY_BETTER = 0.05
+
+# Standard deviation in pixel of the blur of the order edges from which the fit starts.
+_FIRST_BLUR = 0.9
+
+# A fit has converged when a step is smaller than this, in pixel.
+_TOLERANCE = 1e-3
+_MAX_ITERATIONS = 30
+
+# What the fits of simulated spectrographs are off by beyond their scatter, in pixel: an order is
+# no box blurred by a Gaussian once it has been resampled.
+_MODEL_ERROR = 4e-3
+
+# Fits further than this many standard deviations from the others are outliers.
+_SIGMA_CLIP = 5.0
+
+_NO_ORDERS = (
+    "the order table does not belong to this frame: the profiles at its order centres are not "
+    "those of orders, and the fit of a shift to them finds none"
+)
+
+
+class WrongOrderTableError(ValueError):
+    """The orders of a frame are not where an order table has them, nor near."""
+
+
+@dataclass(frozen=True)
+class OrderShift:
+    """
+    An offset of the orders along the cross-dispersion axis.
+
+    Attributes
+    ----------
+    shift : float
+        Pixels by which the orders lie higher on the frame than expected.
+    uncertainty : float
+        Its standard deviation, from how far the single orders agree.
+    match : float
+        Mean cosine of the distance of the single orders from the common shift, as a phase: 1 where
+        all agree, 0 where they lie anywhere.
+    """
+
+    shift: float
+    uncertainty: float
+    match: float
+
+
+def measure_shift(
+    flat: CCDData, orders: EchelleOrderTable, *, max_shift: float | None = None
+) -> OrderShift:
+    """
+    Measure by how much the orders of a flat are offset from an order table.
+
+    Each order is fitted as a box blurred by a Gaussian, with its two neighbours, on a background;
+    brightness, slope, width and blur are free, and the shift is that of the middle of the box
+    from the middle of the edges in the table. In a table without edges it is that from the
+    order centre, so the centre is taken to be the middle of the light.
+
+    Parameters
+    ----------
+    flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
+        A flat frame; any unit or level will do. Masked and non-finite pixels are ignored, and so
+        is the uncertainty: the noise is taken from the fits.
+    orders : `EchelleOrderTable`
+        Order centres, best with edges.
+    max_shift : float, optional
+        The largest shift to be believed, in pixel. Default: half the smallest distance of
+        neighbouring orders; beyond that an order may be mistaken for its neighbour.
+
+    Returns
+    -------
+    `OrderShift`
+        Add its ``shift`` to the order positions to have those on the flat.
+
+    Raises
+    ------
+    ValueError
+        If the flat is not 2-D or the table is for another detector; if ``max_shift`` is not
+        positive; or if the table has a single order and no edges, so that it is unknown how far to
+        look.
+    WrongOrderTableError
+        A `ValueError`: if the table does not belong to the flat, as the orders do not coincide
+        whatever the shift, or only with one larger than ``max_shift``.
+
+    See Also
+    --------
+    recentre, frame_shift
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.orders.flexure import measure_shift
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> simulation = EchelleSimulation(shape=(256, 300), n_orders=5)
+    >>> flat, = simulation.flats(1)
+    >>> shift = measure_shift(flat, simulation.truth.orders.shifted(-3.2))
+    >>> print(f"{shift.shift:.1f} pixel")
+    3.2 pixel
+    """
+    raster = as_rasters(flat, 1 - orders.dispersion_axis)[0]
+    orders = orders.on_detector(np.shape(flat))
+    slices = _slices(orders)
+    max_shift = _checked_max_shift(max_shift, slices)
+    coarse, match = _coarse_shift(raster, slices, max_shift)
+    fine, uncertainty = _fit_boxes(raster, slices, coarse)
+    return _checked_shift(fine, uncertainty, match, max_shift)
+
+
+def recentre(
+    flat: CCDData, orders: EchelleOrderTable, *, max_shift: float | None = None
+) -> EchelleOrderTable:
+    """
+    Move an order table to where the orders lie on a flat.
+
+    Parameters
+    ----------
+    flat, orders, max_shift
+        As for `measure_shift`.
+
+    Returns
+    -------
+    `EchelleOrderTable`
+        The table shifted along the cross-dispersion axis by what `measure_shift` finds.
+
+    Raises
+    ------
+    ValueError
+        As for `measure_shift`.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.orders.flexure import recentre
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> simulation = EchelleSimulation(shape=(256, 300), n_orders=5)
+    >>> flat, = simulation.flats(1)
+    >>> orders = recentre(flat, simulation.truth.orders.shifted(-3.2))
+    >>> error = orders.center() - simulation.truth.orders.center()
+    >>> bool(abs(error).max() < 0.02)
+    True
+    """
+    orders = orders.on_detector(np.shape(flat))
+    return orders.shifted(measure_shift(flat, orders, max_shift=max_shift).shift)
+
+
+def frame_shift(
+    frame: CCDData,
+    reference: CCDData,
+    orders: EchelleOrderTable,
+    *,
+    max_shift: float | None = None,
+) -> OrderShift:
+    """
+    Measure by how much the orders of one flat are offset from those of another.
+
+    The profile of each order on the frame is fitted with that on the reference, scaled, moved and
+    on a sloped background. This needs no edges, and works for profiles of any form.
+
+    Parameters
+    ----------
+    frame, reference : `~astropy.nddata.CCDData` or array, shape (rows, columns)
+        Two flats; any unit or level will do. Masked and non-finite pixels are ignored, and so are
+        the uncertainties.
+    orders : `EchelleOrderTable`
+        Order centres; where they are off by some pixels on both frames, that does not matter.
+    max_shift : float, optional
+        As for `measure_shift`.
+
+    Returns
+    -------
+    `OrderShift`
+        Its ``shift`` is positive where the orders of the frame lie at higher pixels than those of
+        the reference.
+
+    Raises
+    ------
+    ValueError
+        As for `measure_shift`, for either frame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle.orders.flexure import frame_shift
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> simulation = EchelleSimulation(shape=(256, 300), n_orders=5)
+    >>> one, two = simulation.flats(2)
+    >>> shift = frame_shift(np.roll(one.data, 2, axis=0), two, simulation.truth.orders)
+    >>> print(f"{shift.shift:.1f} pixel")
+    2.0 pixel
+    """
+    rasters = [
+        as_rasters(image, 1 - orders.dispersion_axis, name)[0]
+        for name, image in (("frame", frame), ("reference", reference))
+    ]
+    if rasters[0].shape != rasters[1].shape:
+        raise ValueError(
+            f"the frame has shape {np.shape(frame)}, the reference {np.shape(reference)}; "
+            "expected the same"
+        )
+    slices = _slices(orders.on_detector(np.shape(frame)))
+    max_shift = _checked_max_shift(max_shift, slices)
+    places = [_coarse_shift(raster, slices, max_shift) for raster in rasters]
+    (start, match), (place, reference_match) = places
+    fine, uncertainty = _fit_reference(*rasters, slices, place, start - place)
+    return _checked_shift(fine, uncertainty, min(match, reference_match), max_shift)
+
+
+# ---------------------------------------------------------------------- checks at the door
+
+
+def _checked_max_shift(max_shift: float | None, slices: "_Slices") -> float:
+    if max_shift is None:
+        return 0.5 * np.nanmin(slices.spacing)
+    if not 0 < max_shift < np.inf:
+        raise ValueError(f"max_shift is {max_shift!r}, expected a positive number of pixels")
+    return float(max_shift)
+
+
+def _checked_shift(shift, uncertainty, match, max_shift) -> OrderShift:
+    if abs(shift) > max_shift:
+        raise WrongOrderTableError(_too_far(shift, max_shift))
+    return OrderShift(float(shift), float(uncertainty), float(match))
+
+
+def _too_far(shift: float, max_shift: float) -> str:
+    return (
+        f"the orders lie {shift:+.1f} pixel from where the order table has them, more than the "
+        f"largest shift of {max_shift:.1f}: beyond half their distance, orders are mistaken for "
+        "each other"
+    )
+
+
+# ---------------------------------------------------------------------- straightening
+
+
+class _Slices(NamedTuple):
+    """
+    Where to look for the orders, sorted by position.
+
+    ``columns`` has shape (n_slices, width); ``center`` (n_orders, n_slices, width) is the origin
+    of the offsets; ``spacing``, the distance to the nearest order, (n_orders, n_slices); ``boxes``
+    (2, n_orders, 3, n_slices) is middle and width, as offsets, of the order below, the order itself
+    and the one above, NaN where there is none or the table has no edges.
+    """
+
+    columns: np.ndarray
+    center: np.ndarray
+    spacing: np.ndarray
+    boxes: np.ndarray
+
+    @property
+    def offsets(self) -> np.ndarray:
+        reach = int(np.ceil(_REACH * np.nanmax(self.spacing)))
+        return np.arange(-reach, reach + 1.0)
+
+
+def _slices(orders: EchelleOrderTable) -> _Slices:
+    centers = orders.center()
+    n_pixels = centers.shape[1]
+    width = min(n_pixels, int(np.clip(n_pixels // 100, 5, 11)))
+    n_slices = min(_N_SLICES, n_pixels // width)
+    middles = (np.arange(n_slices) + 0.5) * n_pixels / n_slices
+    columns = (middles[:, None] - width / 2).astype(int) + np.arange(width)
+
+    typical = [np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.inf
+               for row in centers]
+    rank = np.argsort(typical)
+    center = centers[rank][:, columns]
+    origin = center[..., width // 2]
+    middle, extent = origin, np.full(origin.shape, np.nan)
+    if orders.has_edges:
+        lower, upper = (edge[rank][:, columns[:, width // 2]]
+                        for edge in (orders.lower(), orders.upper()))
+        middle, extent = 0.5 * (lower + upper), upper - lower
+    nothing = np.full((1, n_slices), np.nan)
+    steps = np.vstack([nothing, np.diff(origin, axis=0), nothing])
+    spacing = np.fmin(steps[:-1], steps[1:])
+    spacing[~(spacing > 0)] = np.nan  # orders that touch or cross tell nothing there
+    if len(orders) == 1:
+        if not orders.has_edges:
+            raise ValueError("the order table has a single order and no edges, expected more")
+        spacing = 2 * extent
+    middles, extents = (_with_neighbours(values) for values in (middle, extent))
+    return _Slices(columns, center, spacing, np.stack([middles - origin[:, None], extents]))
+
+
+def _with_neighbours(values: np.ndarray) -> np.ndarray:
+    """(n_orders, n_slices) to (n_orders, 3, n_slices): the order below, itself, the one above."""
+    padded = np.pad(values, ((1, 1), (0, 0)), constant_values=np.nan)
+    return np.stack([padded[:-2], values, padded[2:]], axis=1)
+
+
+def _profiles(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
+    """
+    Light at the offsets from the shifted order centres, shape (n_orders, n_slices, n_offsets).
+
+    Linear between pixels; the median over the columns of a slice ignores cosmic rays.
+    """
+    position = slices.center[..., None] + shift + slices.offsets
+    position = np.where(np.isfinite(position), position, -9)
+    below = np.floor(position).astype(int)
+    fraction = position - below
+    outside = (below < 0) | (below >= len(raster) - 1)
+    below[outside] = 0
+    columns = slices.columns[..., None]
+    values = (1 - fraction) * raster[below, columns] + fraction * raster[below + 1, columns]
+    values[outside] = np.nan
+    values.sort(axis=2)
+    n_good = np.isfinite(values).sum(axis=2, keepdims=True)
+    middle = [np.take_along_axis(values, np.maximum(n - 1, 0) // 2, axis=2)
+              for n in (n_good, n_good + 1)]
+    return 0.5 * (middle[0] + middle[1])[:, :, 0]
+
+
+# ---------------------------------------------------------------------- which shift roughly
+
+
+def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
+    """Common shift of the table to the light, good to a fraction of a pixel, and its match."""
+    smallest = np.nanmin(slices.spacing)
+    reach = max(1.5 * smallest, max_shift)
+    trials = np.linspace(-reach, reach, 2 * int(np.ceil(4 * reach)) + 1)
+    phases = _phases(_profiles(raster, slices, 0.0), slices)
+    scores = _score(phases, slices, trials)
+    near = np.abs(trials) <= max_shift
+    best = np.argmax(np.where(near, scores, -np.inf))
+    if scores.max() > max(scores[best] + _CLEARLY_BETTER, _LEAST_MATCH):
+        raise WrongOrderTableError(_too_far(trials[np.argmax(scores)], max_shift))
+    shift = trials[best]
+    trials = np.linspace(-0.25, 0.25, 101) * smallest
+    for _ in range(2):  # recentred, the profiles are symmetric about the order and not cut by it
+        phases = _phases(_profiles(raster, slices, shift), slices)
+        scores = _score(phases, slices, trials)
+        shift += trials[np.argmax(scores)]
+    if not scores.max() > _LEAST_MATCH:
+        raise WrongOrderTableError(
+            f"the order table does not belong to this frame: with a shift of {shift:+.1f} pixel, "
+            f"the best, the orders match to {scores.max():.2f} (1 for all, 0 for none), expected "
+            f"at least {_LEAST_MATCH}"
+        )
+    return shift, scores.max()
+
+
+def _phases(profiles: np.ndarray, slices: _Slices) -> np.ndarray:
+    """
+    Phase of the first harmonic with the distance of the orders as the period, on the unit circle.
+
+    0 where the second harmonic rules: there are two orders in that distance. NaN where cut.
+    """
+    spacing = slices.spacing[..., None]
+    # The samples at both ends belong to the period in part.
+    inside = np.nan_to_num(np.clip(0.5 * spacing - np.abs(slices.offsets) + 0.5, 0, 1))
+    usable = (np.isfinite(profiles) | (inside == 0)).all(axis=-1) & (inside > 0).any(axis=-1)
+    light = np.where(inside > 0, profiles, 0)
+    total = inside.sum(axis=-1, keepdims=True)
+    light = light - (inside * light).sum(axis=-1, keepdims=True) / np.maximum(total, 1)
+    turns = np.exp(2j * np.pi * slices.offsets / np.where(spacing > 0, spacing, np.inf))
+    first, second = ((inside * light * turns**n).sum(axis=-1) for n in (1, 2))
+    single = np.abs(first) > 0.5 * np.abs(second)
+    phases = np.where(single, first / np.where(single, np.abs(first), 1), 0)
+    return np.where(usable, phases, np.nan)
+
+
+def _score(phases: np.ndarray, slices: _Slices, trials: np.ndarray) -> np.ndarray:
+    """Mean cosine of the phases left over after each trial shift."""
+    good = np.isfinite(phases)
+    if not good.any():
+        raise ValueError("no order has light that could be measured: all masked or cut")
+    phases, spacing = phases[good], slices.spacing[good]
+    return np.array([(phases * np.exp(-2j * np.pi * t / spacing)).real.mean() for t in trials])
+
+
+# ---------------------------------------------------------------------- the shift by fits
+
+
+def _fit_boxes(raster, slices, shift) -> tuple[float, float]:
+    """Shift of the light from the boxes, started with a good guess, and its uncertainty."""
+    profiles = _profiles(raster, slices, shift)
+    use = _fit_window(profiles, slices)
+    middle, extent = slices.boxes
+    free_width = not np.isfinite(extent).any()
+    if free_width:
+        extent = _equivalent_widths(profiles, slices)
+    blur, start = _FIRST_BLUR, shift
+    for _ in range(_MAX_ITERATIONS):
+        design = _box_design(slices.offsets, middle + (shift - start), extent, blur, profiles, use)
+        values, errors = _least_squares(design, profiles, use)
+        step, uncertainty = _common(values[..., -3], errors[..., -3])
+        shift += step
+        if abs(step) < _TOLERANCE:
+            brightness = values[..., 3]
+            if not np.nanmedian(brightness) > 0:
+                break
+            return shift, np.hypot(uncertainty, _MODEL_ERROR)
+        if free_width:
+            wider = _with_neighbours(np.clip(values[..., -2], -1, 1))
+            extent = np.maximum(extent + np.nan_to_num(wider), 1)
+        blur = np.clip(blur + np.nanmedian(np.clip(values[..., -1], -0.5, 0.5)), 0.3, 5)
+    raise ValueError(_NO_ORDERS)
+
+
+def _fit_reference(raster, reference, slices, place, shift) -> tuple[float, float]:
+    """Shift of one frame against another, started with a good guess, and its uncertainty."""
+    template = _profiles(reference, slices, place)
+    slope = np.gradient(template, axis=-1)
+    offsets = np.broadcast_to(slices.offsets, template.shape)
+    design = np.stack([np.ones_like(template), offsets, template, -slope], axis=-1)
+    for _ in range(_MAX_ITERATIONS):
+        # The frame is looked up anew: interpolated once, as the reference.
+        profiles = _profiles(raster, slices, place + shift)
+        use = _fit_window(profiles + slope, slices)
+        values, errors = _least_squares(design, profiles, use)
+        brightness = np.where(values[..., 2] > 0, values[..., 2], np.nan)
+        step, uncertainty = _common(values[..., 3] / brightness, errors[..., 3] / brightness)
+        shift += step
+        if abs(step) < _TOLERANCE:
+            return shift, uncertainty
+    raise ValueError(_NO_ORDERS)
+
+
+def _fit_window(profiles: np.ndarray, slices: _Slices) -> np.ndarray:
+    """Which samples of a profile are fitted; none where an order is cut."""
+    within = np.abs(slices.offsets) <= _REACH * slices.spacing[..., None]
+    core = np.abs(slices.offsets) <= 0.5 * slices.spacing[..., None]
+    complete = (np.isfinite(profiles) | ~core).all(axis=-1, keepdims=True)
+    return within & np.isfinite(profiles) & complete
+
+
+def _equivalent_widths(profiles: np.ndarray, slices: _Slices) -> np.ndarray:
+    """Width of a box of the same height and area, (n_orders, 3, n_slices), one for each order."""
+    core = np.abs(slices.offsets) <= 0.5 * slices.spacing[..., None]
+    light = np.where(core, profiles, np.nan)
+    usable = (np.isfinite(light) | ~core).all(axis=-1) & core.any(axis=-1)
+    light = np.where(core & usable[..., None], profiles, 0)
+    low = np.where(core, light, np.inf).min(axis=-1, keepdims=True, initial=np.inf)
+    high = np.where(core, light, -np.inf).max(axis=-1, keepdims=True, initial=-np.inf)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        widths = (np.where(core, light - low, 0) / (high - low)).sum(axis=-1)
+    widths[~usable] = np.nan
+    rows = [row[np.isfinite(row)] for row in widths]
+    typical = np.array([np.median(row) if len(row) else np.nan for row in rows])
+    typical = np.where(np.isfinite(typical), typical, np.nanmedian(typical))
+    return _with_neighbours(np.broadcast_to(typical[:, None], widths.shape))
+
+
+def _box_design(offsets, middle, extent, blur, profiles, use) -> np.ndarray:
+    """
+    Model of the profiles: background, slope, three boxes, and what changes with their common
+    tilt, shift, width and blur; shape (n_orders, n_slices, n_offsets, 9).
+    """
+    away = offsets - np.moveaxis(middle, 1, -1)[..., None]  # n_orders, n_slices, 3, n_offsets
+    half = 0.5 * np.moveaxis(extent, 1, -1)[..., None]
+    lower, upper = (away + half) / blur, (away - half) / blur
+    boxes, bells = ndtr(lower) - ndtr(upper), [_bell(lower) / blur, _bell(upper) / blur]
+    derivatives = [
+        boxes * away / half, bells[1] - bells[0], 0.5 * (bells[0] + bells[1]),
+        upper * bells[1] - lower * bells[0],
+    ]
+    boxes, *derivatives = (np.nan_to_num(a) for a in (boxes, *derivatives))
+    constant = np.ones_like(boxes[:, :, 0])
+    design = np.stack(
+        [constant, constant * offsets / offsets[-1], *np.moveaxis(boxes, 2, 0)], axis=-1
+    )
+    light = _least_squares(design, profiles, use)[0][..., -3:]
+    light = np.where(np.isfinite(light), light, 0)
+    moved = [np.einsum("osk,oskn->osn", light, d) for d in derivatives]
+    return np.concatenate([design, np.stack(moved, axis=-1)], axis=-1)
+
+
+def _bell(x: np.ndarray) -> np.ndarray:
+    return np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
+
+
+def _least_squares(design, profiles, use) -> tuple[np.ndarray, np.ndarray]:
+    """Parameters of each profile and their standard deviations from the residuals, or NaN."""
+    design = np.where(use[..., None], design, 0)
+    data = np.where(use, profiles, 0)
+    scale = np.sqrt((design**2).sum(axis=-2))
+    usable = use.sum(axis=-1) > design.shape[-1]
+    # A neighbour that is not there has no column: any value will do, and does nothing.
+    scale = np.where(scale > 0, scale, 1)
+    design = design / scale[..., None, :]
+    normal = np.swapaxes(design, -1, -2) @ design
+    inverse = np.linalg.pinv(normal, rcond=1e-9, hermitian=True)
+    values = (inverse @ (np.swapaxes(design, -1, -2) @ data[..., None]))[..., 0]
+    residual = data - (design @ values[..., None])[..., 0]
+    freedom = np.maximum(use.sum(axis=-1) - design.shape[-1], 1)
+    variance = (residual**2).sum(axis=-1) / freedom
+    errors = np.sqrt(variance[..., None] * np.diagonal(inverse, axis1=-2, axis2=-1))
+    values, errors = values / scale, errors / scale
+    return tuple(np.where(usable[..., None], a, np.nan) for a in (values, errors))
+
+
+def _common(shifts: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
+    """Mean of the shifts of all orders and slices without outliers, and its uncertainty."""
+    good = np.isfinite(shifts) & np.isfinite(errors)
+    if not good.any():
+        raise ValueError("no order could be fitted: all cut by the border or masked")
+    center = np.median(shifts[good])
+    spread = 1.4826 * np.median(np.abs(shifts[good] - center)) + 1e-9
+    good &= np.abs(shifts - center) <= _SIGMA_CLIP * np.hypot(spread, np.nan_to_num(errors))
+    weights = np.where(good, 1 / (np.nan_to_num(errors) ** 2 + spread**2), 0)
+    shifts = np.where(good, shifts, 0)
+    mean = (weights * shifts).sum() / weights.sum()
+    # The slices of an order share its errors: the orders are the independent measurements.
+    per_order = (weights * (shifts - mean)).sum(axis=1)
+    return mean, np.sqrt((per_order**2).sum()) / weights.sum()

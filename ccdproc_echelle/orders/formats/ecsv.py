@@ -1,0 +1,67 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+The native format: the order table itself as ECSV, astropy's text format for tables.
+
+Nothing is lost: coefficients and ranges are written with all their digits, and the header carries
+the detector shape, the dispersion axis and whatever else is in ``table.meta``.
+"""
+
+from pathlib import Path
+
+from astropy.table import QTable
+
+from ccdproc_echelle.orders.registry import register_format
+from ccdproc_echelle.orders.table import EchelleOrderTable
+
+__all__ = ["identify", "read", "write"]
+
+_SIGNATURE = b"# %ECSV"
+
+
+def identify(path: Path) -> bool:
+    """Whether the file starts as ECSV does."""
+    with open(path, "rb") as file:
+        return file.read(len(_SIGNATURE)) == _SIGNATURE
+
+
+def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None):
+    """
+    Read a native order table, which carries its own shape and dispersion axis.
+
+    Parameters
+    ----------
+    path : `pathlib.Path`
+        The file.
+    shape, dispersion_axis : None or as in the file
+        Not needed.
+
+    Returns
+    -------
+    `EchelleOrderTable`
+
+    Raises
+    ------
+    ValueError
+        If the file is not ECSV, or lacks what an order table needs.
+    """
+    return EchelleOrderTable(QTable.read(path, format="ascii.ecsv"))
+
+
+def write(orders: EchelleOrderTable, path: Path) -> None:
+    """
+    Write a native order table.
+
+    Parameters
+    ----------
+    orders : `EchelleOrderTable`
+        The orders.
+    path : `pathlib.Path`
+        The file.
+    """
+    table = orders.table
+    if orders.shape is not None:
+        table.meta["shape"] = list(orders.shape)  # YAML has no tuples
+    table.write(path, format="ascii.ecsv", overwrite=True)
+
+
+register_format("ecsv", identify=identify, read=read, write=write)

@@ -1,0 +1,147 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Order traces of the KPF pipeline, CSV.
+
+A row per trace, with columns found by their names::
+
+    Chip,Fiber,Order,Coeff0,Coeff1,Coeff2,Coeff3,BottomEdge,TopEdge,X1,X2,PolyfitRMS,Status
+
+Older files have no ``Chip``, ``PolyfitRMS`` and ``Status`` and begin with a column of row numbers;
+some have no ``Fiber`` and ``Order`` either. ``Coeff0``, ``Coeff1``... (lowest power first) give the
+row as a function of the column of the assembled image of a chip, both counted from 0; ``X1`` to
+``X2``, both inclusive, are the columns that were traced. The edges run parallel to the order
+centre, ``BottomEdge`` below and ``TopEdge`` above it. Orders run along rows
+(``dispersion_axis=1``). The detector shape is not in the file.
+
+- **An order table is for one detector.** Of a file with both chips, `read` asks for one.
+- KPF has five fibres: an order has the traces SKY, SCI1, SCI2, SCI3 and CAL. Each becomes an
+  order of its own.
+- Traces with the status "missing" are left out: they have no coefficients.
+
+References
+----------
+.. [1] https://github.com/Keck-DataReductionPipelines/KPF-Pipeline
+   (``kpfpipe/modules/masters/order_trace.py``; older: ``modules/order_trace/src/alg.py``)
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ccdproc_echelle.orders.formats._tables import one_detector, unique_numbers, with_columns
+from ccdproc_echelle.orders.formats.soxspipe import _csv_rows, _integer, _number
+from ccdproc_echelle.orders.registry import register_format
+from ccdproc_echelle.orders.table import EchelleOrderTable
+
+__all__ = ["identify", "read"]
+
+_COLUMNS = {"coeff0", "bottomedge", "topedge", "x1", "x2"}
+
+
+def identify(path: Path) -> bool:
+    """Whether the first line names the columns of an order trace."""
+    with open(path, "rb") as file:
+        start = file.readline(4096)
+    return set(start.decode("utf-8", errors="replace").lower().strip().split(",")) >= _COLUMNS
+
+
+def read(
+    path: Path,
+    shape: tuple[int, int] | None,
+    dispersion_axis: int | None,
+    *,
+    detector: str | None = None,
+):
+    """
+    Read the order traces of one chip.
+
+    Parameters
+    ----------
+    path : `pathlib.Path`
+        The file.
+    shape, dispersion_axis : None or as the frames have them
+        Not needed.
+    detector : str, optional
+        The chip, ``"GREEN"`` or ``"RED"``. Default: the only one in the file.
+
+    Returns
+    -------
+    `EchelleOrderTable`
+        With edges, and where the file names them with columns ``file_order`` and ``fiber``.
+        Traces are numbered from 1 as they are listed, unless the file gives each a number of
+        its own.
+
+    Raises
+    ------
+    ValueError
+        If there are several chips and none was chosen, or a column is missing or holds
+        something other than finite numbers.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If order numbers are replaced.
+    """
+    rows = _traces(path, detector)
+    center = np.array([[_number(row, name) for name in _coefficients(row)] for row in rows])
+    below, above = (_edge(rows, name) for name in ("bottomedge", "topedge"))
+    named = "order" in rows[0]
+    numbers = [_integer(row, "order") for row in rows] if named else np.arange(len(rows)) + 1
+    orders = EchelleOrderTable.from_polynomials(
+        unique_numbers(numbers),
+        center,
+        lower=_moved(center, -below),
+        upper=_moved(center, above),
+        shape=None,
+        dispersion_axis=1,
+        pixel_range=[[_number(row, name) for name in ("x1", "x2")] for row in rows],
+    )
+    if not named:
+        return orders
+    return with_columns(orders, file_order=numbers, fiber=[row.get("fiber", "") for row in rows])
+
+
+def _traces(path: Path, detector: str | None) -> list[dict]:
+    """The rows of one chip that were measured."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = _csv_rows(file)
+    if "chip" in rows[0]:
+        detector = one_detector(dict.fromkeys(row["chip"] for row in rows), detector)
+        rows = [row for row in rows if row["chip"] == detector]
+    elif detector is not None:
+        raise ValueError(f"detector is {detector!r}, but the file has no column Chip")
+    rows = [row for row in rows if row.get("status") != "missing"]
+    if not rows:
+        raise ValueError("all traces of the file have the status 'missing'")
+    return rows
+
+
+def _coefficients(row: dict) -> list[str]:
+    """Names of the coefficient columns, from power 0 on without a gap."""
+    number = sum(_is_coefficient(name) for name in row)
+    return [f"coeff{power}" for power in range(max(number, 1))]
+
+
+def _is_coefficient(name: str) -> bool:
+    return name.startswith("coeff") and name[5:].isdecimal()
+
+
+def _edge(rows: list[dict], name: str) -> np.ndarray:
+    offsets = np.array([_number(row, name) for row in rows])
+    if (offsets < 0).any():
+        row = rows[int(np.argmin(offsets))]
+        raise ValueError(
+            f"{row['where']}, column {name}: {offsets.min()}, expected a distance from the order "
+            "centre, 0 or more"
+        )
+    return offsets
+
+
+def _moved(powers: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The same curves, each moved along the cross-dispersion axis."""
+    moved = powers.copy()
+    moved[:, 0] += offsets
+    return moved
+
+
+register_format("kpf", identify=identify, read=read, several_detectors=True)

@@ -1,0 +1,275 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+The formats of order tables: each registers itself, and files find their format here.
+
+Paths, overwriting, and what the user says of shape and axis are dealt with here, so that a format
+only has to know its files.
+"""
+
+import difflib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccdproc_echelle.frames import replacing
+from ccdproc_echelle.orders.checks import checked_axis, checked_shape
+
+__all__ = ["FORMATS", "OrderTableFormat", "read_orders", "register_format", "write_orders"]
+
+
+@dataclass(frozen=True)
+class OrderTableFormat:
+    """
+    A format of order tables; made by `register_format`.
+
+    Attributes
+    ----------
+    name : str
+        What users call it.
+    identify, read, write : callable or None
+        As for `register_format`.
+    several_detectors : bool
+        Whether a file may hold the orders of several detectors.
+    """
+
+    name: str
+    identify: Callable | None
+    read: Callable | None
+    write: Callable | None
+    several_detectors: bool
+
+
+FORMATS: dict[str, OrderTableFormat] = {}
+
+
+def register_format(
+    name: str,
+    *,
+    identify: Callable | None = None,
+    read: Callable | None = None,
+    write: Callable | None = None,
+    several_detectors: bool = False,
+) -> None:
+    """
+    Make a format of order tables known to `EchelleOrderTable.read` and ``write``.
+
+    Any package may register its formats, best where it is imported itself. Formats are asked
+    whether a file is theirs from the one registered last to the first, so that a format of one's
+    own comes before those of this package.
+
+    Parameters
+    ----------
+    name : str
+        What users call it: the ``format`` of `EchelleOrderTable.read`.
+    identify : callable, optional
+        ``identify(path)`` says from the content of a file whether it is of this format. It reads
+        little and never raises. Without it, the format is used only where it is named.
+    read : callable, optional
+        ``read(path, shape, dispersion_axis)`` returns an `EchelleOrderTable`. Shape and axis are
+        what the user said, or `None`; they are needed only where the file does not tell, and are
+        compared with the file by the caller. What is wrong with a file is a `ValueError` that names
+        the line, column or keyword.
+    write : callable, optional
+        ``write(orders, path)`` writes a file that does not exist yet.
+    several_detectors : bool, optional
+        Whether a file may hold the orders of several detectors; ``read`` then takes the keyword
+        ``detector``, a name or `None`.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken, or the format can be neither read nor written.
+
+    Examples
+    --------
+    A format of one line per order, with the order number and the row:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ccdproc_echelle import EchelleOrderTable
+    >>> from ccdproc_echelle.orders import FORMATS, register_format
+    >>> def read(path, shape, dispersion_axis):
+    ...     lines = [line.split() for line in path.read_text().splitlines()]
+    ...     return EchelleOrderTable.from_polynomials(
+    ...         [int(number) for number, _ in lines], [[float(row)] for _, row in lines],
+    ...         shape=shape, dispersion_axis=1)
+    >>> register_format("rows", read=read)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "orders.txt"
+    ...     _ = path.write_text("81 20\\n82 30\\n")
+    ...     EchelleOrderTable.read(path, format="rows", shape=(40, 50))
+    <EchelleOrderTable: 2 orders (81 to 82), shape (40, 50), dispersion_axis 1, no edges>
+    >>> del FORMATS["rows"]
+    """
+    if name in FORMATS:
+        raise ValueError(f"an order-table format {name!r} is registered already")
+    if read is None and write is None:
+        raise ValueError(f"order-table format {name!r} has neither read nor write")
+    FORMATS[name] = OrderTableFormat(name, identify, read, write, several_detectors)
+
+
+def read_orders(
+    path: str | os.PathLike,
+    *,
+    format: str | None = None,
+    shape: tuple[int, int] | None = None,
+    dispersion_axis: int | None = None,
+    detector: str | None = None,
+):
+    """
+    Read an order table; the implementation of `EchelleOrderTable.read`, which see.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    format : str, optional
+        A key of ``FORMATS``. Default: found from the content of the file.
+    shape : tuple of int, optional
+        Rows and columns of the detector, for formats that do not carry them.
+    dispersion_axis : int, optional
+        1 when orders run along image rows, 0 when along columns, for formats that do not carry
+        it.
+    detector : str, optional
+        Which detector's orders, for files that hold those of several (cr2res, KPF).
+
+    Returns
+    -------
+    `EchelleOrderTable`
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the format is unknown or cannot be read, the content is malformed, it contradicts
+        ``shape`` or ``dispersion_axis``, or holds several detectors and none was named.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ccdproc_echelle import EchelleOrderTable
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "centres.txt"
+    ...     _ = path.write_text("10 30\\n" * 50)  # two orders at 50 dispersion pixels
+    ...     EchelleOrderTable.read(path, shape=(40, 50))
+    <EchelleOrderTable: 2 orders (1 to 2), shape (40, 50), dispersion_axis 1, no edges>
+    """
+    path = _checked_input(path)
+    shape = checked_shape(shape)
+    axis = None if dispersion_axis is None else checked_axis(dispersion_axis)
+    name = _identified(path) if format is None else format
+    chosen = {} if detector is None else {"detector": detector}
+    known = _format(name, "read")
+    if chosen and not known.several_detectors:
+        raise ValueError(f"detector is {detector!r}, but {name!r} files are for a single one")
+    try:
+        orders = known.read(path, shape, axis, **chosen)
+    except Exception as error:  # a damaged file makes its reader raise anything
+        raise ValueError(f"cannot read {path} as {name!r} order table: {error}") from error
+    return _agreeing(orders, path, shape, axis)
+
+
+def write_orders(
+    orders,
+    path: str | os.PathLike,
+    *,
+    format: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """
+    Write an order table; the implementation of `EchelleOrderTable.write`, which see.
+
+    Parameters
+    ----------
+    orders : `EchelleOrderTable`
+        The orders.
+    path : path-like
+        The file.
+    format : str, optional
+        A key of ``FORMATS``. Default: ``"ecsv"``, whatever the name of the file.
+    overwrite : bool, optional
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and ``overwrite`` is false.
+    ValueError
+        If the format is unknown or cannot be written, or cannot hold these orders.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ccdproc_echelle import EchelleOrderTable
+    >>> orders = EchelleOrderTable.from_polynomials(
+    ...     [10, 11], [[20, 0.1], [60, 0.1]], shape=(100, 120), dispersion_axis=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "orders.fits"
+    ...     orders.write(path, format="soxspipe")
+    ...     EchelleOrderTable.read(path)
+    <EchelleOrderTable: 2 orders (10 to 11), shape None, dispersion_axis 0, no edges>
+    """
+    known = _format("ecsv" if format is None else format, "write")
+    with replacing(path, overwrite=overwrite) as temporary:
+        known.write(orders, temporary)
+
+
+def _format(name: str, action: str) -> OrderTableFormat:
+    """The format of this name, which can be read or written, whichever is the action."""
+    able = able_formats(action)
+    if name in able:
+        return FORMATS[name]
+    near = difflib.get_close_matches(str(name).lower(), able, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"format is {name!r}, expected one that can be {_PARTICIPLES[action]}: {able}{hint}"
+    )
+
+
+def able_formats(action: str) -> list[str]:
+    """Names of the formats that can be read or written: ``"read"`` or ``"write"``."""
+    return [name for name, known in FORMATS.items() if getattr(known, action) is not None]
+
+
+_PARTICIPLES = {"read": "read", "write": "written"}
+
+
+def _checked_input(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"order table {path} does not exist")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, expected an order-table file")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty, expected an order table")
+    return path
+
+
+def _identified(path: Path) -> str:
+    for name, known in reversed(FORMATS.items()):
+        if known.identify is not None and known.identify(path):
+            return name
+    raise ValueError(
+        f"{path} is in none of the known order-table formats {able_formats('read')}; if it is, name the "
+        "format to learn what is wrong with it"
+    )
+
+
+def _agreeing(orders, path, shape, axis):
+    """The table, with the user's shape where the file has none; what both say must be equal."""
+    for name, given, found in (
+        ("dispersion_axis", axis, orders.dispersion_axis),
+        ("shape", shape, orders.shape),
+    ):
+        if None not in (given, found) and given != found:
+            raise ValueError(f"{path} is for {name} {found}, but {name}={given} was given")
+    if shape is None:
+        return orders
+    try:
+        return orders.on_detector(shape)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

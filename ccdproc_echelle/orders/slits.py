@@ -1,0 +1,221 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Narrow and touching orders: blurred slits fitted to cross-dispersion slices.
+
+Where an order has no plateau, or a gap no background, for the blur, the slice is fitted with what
+it is: a slit with a slope in its illumination, blurred, beside others. Pixel (variance 1/12) and
+resampling are parts of the blur. The state of a slit is its lower edge, upper edge, height,
+deviation of its slope from that of the frame, background and gradient of the background; blur
+(variance) and slope are those of the frame.
+
+Pure arrays; the last axis of states has these six.
+"""
+
+import numpy as np
+from scipy.special import ndtr
+
+from ccdproc_echelle.orders.crossings import RISING
+from ccdproc_echelle.orders.slices import Slices, bridged, row_medians
+
+__all__ = ["fit_slits", "is_blended"]
+
+# Orders narrower than this, and orders whose neighbours are nearer, in units of the standard
+# deviation of the blur, have no plateau or no background of their own.
+_RESOLVED = 8.0
+
+# An order narrower than this, in pixel, has too few samples to see a slope of its plateau.
+_NARROW = 12.0
+
+# How often the blurred slits, and with them what each gets of its neighbours' light, are improved.
+_SLIT_ITERATIONS = 10
+
+# What the model of a blurred slit may miss of the light, as a fraction of it; and by how much the
+# slope of the illumination may vary about that of the whole frame.
+_MODEL_ERROR = 0.003
+_SLOPE_SCATTER = 0.01
+
+# A model that leaves three times this fraction of the light, noise apart, or ends further than
+# this from the half-maximum, in pixel, has failed.
+_LARGEST_MISFIT = 0.03
+_LARGEST_SHIFT = 2.0
+
+
+def is_blended(edges: np.ndarray, blur: float) -> np.ndarray:
+    """Which orders are too narrow, or too near to a neighbour, for their half-maximum."""
+    lower, upper = (row_medians(side) for side in edges)
+    rank = np.argsort(lower + upper)
+    close = lower[rank][1:] - upper[rank][:-1] < _RESOLVED * blur
+    blended = upper - lower < max(_RESOLVED * blur, _NARROW)
+    blended[rank[1:]] |= close
+    blended[rank[:-1]] |= close
+    return blended
+
+
+def fit_slits(slices, crossings, edges, blended, blur):
+    """Edges of the blended orders, their standard deviations, and the variance of the blur."""
+    states = _first_states(crossings, edges)
+    chosen = blended[:, None] & np.isfinite(states).all(axis=-1) & (states[..., 2] > 0)
+    parts = Slices(*(a[chosen] for a in slices))
+    frame = np.array([blur, 0.0])
+    for _ in range(_SLIT_ITERATIONS):
+        neighbours = _neighbours(states, frame[1])[:, chosen]
+        states[chosen], frame, errors, failed = _improved(parts, states[chosen], neighbours, frame)
+    found, start = states[chosen][:, :2].T, edges[:, chosen]
+    failed |= (np.abs(found - start) > _LARGEST_SHIFT).any(axis=0)
+    results = np.full((2, *edges.shape), np.nan)
+    results[:, :, chosen] = np.where(failed | np.isnan(start), np.nan, (found, errors.T))
+    return *results, frame[0]
+
+
+def _first_states(crossings, edges) -> np.ndarray:
+    """States of the slits to start the fit from; a missing edge at the width of the order."""
+    lower, upper = edges
+    widths = bridged(row_medians(upper - lower))[:, None]
+    lower, upper = (np.where(np.isnan(lower), upper - widths, lower),
+                    np.where(np.isnan(upper), lower + widths, upper))
+    plateau, background = (
+        np.where(np.isnan(a), a[::-1], a).mean(axis=0)
+        for a in (crossings.plateaus, crossings.backgrounds)
+    )
+    zero = np.zeros_like(lower)
+    return np.stack([lower, upper, plateau - background, zero, background, zero], axis=-1)
+
+
+def _neighbours(states, slope) -> np.ndarray:
+    """
+    Upper edge of the neighbour below and its light there, lower edge of the one above and its.
+
+    Shape (4, n_orders, n_slices); without light, and far away, where there is none.
+    """
+    lower, upper, height, tilt = bridged(np.moveaxis(states, -1, 0)[:4])
+    result = np.zeros((4, *lower.shape))
+    result[0], result[2] = -np.inf, np.inf
+    known = np.flatnonzero(np.isfinite(lower + upper + height).all(axis=1))
+    rank = known[np.argsort(np.median(lower + upper, axis=1)[known])]
+    below, above = rank[:-1], rank[1:]
+    result[:2, above] = upper[below], (height * (1 + slope + tilt))[below]
+    result[2:, below] = lower[above], (height * (1 - slope - tilt))[above]
+    return result
+
+
+def _improved(slices, states, neighbours, frame):
+    """
+    One Gauss-Newton step; shapes (n_slits, ...).
+
+    Returns the states, blur and slope of the frame, the standard deviations of the edges, and which
+    slits are not what the slices show.
+    """
+    reach = 5 * np.sqrt(frame[0]) + 2
+    rows, light, noise = _fit_window(slices, states, reach)
+    usable = np.isfinite(light + noise) & _is_own(rows, light, states, neighbours, reach)
+    units, wings = np.ones_like(states), neighbours.copy()  # all light in units of the height
+    units[:, [2, 4, 5]] = states[:, 2:3]
+    wings[1::2] /= states[:, 2]
+    light, noise = (np.where(usable, a, 0) / states[:, 2:3] for a in (light, noise))
+    states = states / units
+    model, slopes = _blurred_slits(rows, states, frame, slices.smear, wings)
+    residuals, slopes = (light - model) * usable, slopes * usable[..., None]
+    misfit, variance = (
+        np.square(a).sum(axis=1) / np.maximum(usable.sum(axis=1), 1) for a in (residuals, noise)
+    )
+    failed = misfit > 9 * (variance + _LARGEST_MISFIT**2)
+    weights = 1 / (variance + _MODEL_ERROR**2)
+    change, step, inverse = _solved(slopes, residuals, weights, states[:, 3], ~failed)
+    change[:, :2] = np.clip(change[:, :2], -0.5, 0.5)
+    states = states + change
+    states[:, 1] = np.maximum(states[:, 1], states[:, 0] + 0.5)
+    frame = np.clip(frame + np.clip(step, -0.3, 0.3), [1 / 24, -0.5], [np.inf, 0.5])
+    noisy = slopes[..., :6] * (noise * weights[:, None])[..., None]
+    covariances = inverse @ (noisy.swapaxes(1, 2) @ noisy) @ inverse
+    variances = np.einsum("sii->si", covariances)[:, :2]
+    failed |= (variances < 0).any(axis=1)  # by rounding, where the slit is hardly determined
+    errors = np.sqrt(np.maximum(variances, 0))
+    return states * units, frame, errors, failed
+
+
+def _solved(slopes, residuals, weights, tilts, good):
+    """
+    Solution of the normal equations: change of the states and of the frame's two parameters.
+
+    The states are eliminated slit by slit, the sum over all good slits is solved for the two, and
+    these are put back. The inverse matrices of the slits are returned as well.
+    """
+    prior = np.diag([1e-9, 1e-9, 1e-9, _SLOPE_SCATTER**-2, 1e-9, 1e-9])
+    weighted = (slopes * weights[:, None, None]).swapaxes(1, 2)
+    normal, right = weighted @ slopes, weighted @ residuals[..., None]
+    right[:, 3, 0] -= prior[3, 3] * tilts
+    inverse, mixed = np.linalg.inv(normal[:, :6, :6] + prior), normal[:, :6, 6:]
+    carried = mixed.swapaxes(1, 2) @ inverse
+    matrix = (normal[:, 6:, 6:] - carried @ mixed)[good].sum(axis=0)
+    vector = (right[:, 6:] - carried @ right[:, :6])[good].sum(axis=0)
+    step = np.linalg.lstsq(matrix, vector, rcond=None)[0]
+    return (inverse @ (right[:, :6] - mixed @ step))[..., 0], step[:, 0], inverse
+
+
+def _fit_window(slices, states, reach):
+    """Cross-dispersion positions, light and noise of the samples from edge to edge and beyond."""
+    n_samples = slices.profiles.shape[1]
+    first = np.floor(states[:, :1] - slices.origins[:, None] - reach)
+    length = np.ceil((states[:, 1] - states[:, 0]).max() + 2 * reach) + 1
+    index = (first + np.arange(length)).astype(int)
+    inside = (index >= 0) & (index < n_samples)
+    light, noise = (
+        np.where(inside, np.take_along_axis(a, np.where(inside, index, 0), axis=1), np.nan)
+        for a in (slices.profiles, slices.noise)
+    )
+    return index + slices.origins[:, None], light, noise
+
+
+def _is_own(rows, light, states, neighbours, reach) -> np.ndarray:
+    """
+    Whether samples are near an edge of the slit, and not beyond those of its neighbours.
+
+    The light of an order that is not in the table is recognised by its rise.
+    """
+    near = (np.abs(rows[..., None] - states[:, None, :2]) < reach).any(axis=-1)
+    for side, edge, outwards in ((0, neighbours[0], -1), (1, neighbours[2], 1)):
+        distance = outwards * (rows - states[:, side, None])
+        beyond = (distance > 0) & np.isfinite(light)
+        dark = np.where(beyond, light, np.inf)
+        darkest = np.take_along_axis(distance, dark.argmin(axis=1)[:, None], axis=1)
+        level = dark.min(axis=1)[:, None] + RISING * states[:, 2, None]
+        risen = (beyond & (distance > darkest) & (light > level)).any(axis=1)
+        room = outwards * (edge - states[:, side])
+        end = np.where(risen & (room > reach), darkest[:, 0], room + 0.5)
+        near &= distance <= end[:, None]
+    return near
+
+
+def _blurred_slits(rows, states, frame, smear, neighbours):
+    """Light of the slits, and its derivatives by the state and by blur and slope of the frame."""
+    lower, upper, height, tilt, background, gradient = states.T[..., None]
+    sigma = np.sqrt(frame[0] + smear)[:, None]
+    rise, fall = (rows - lower) / sigma, (rows - upper) / sigma
+    slit, width, away = ndtr(rise) - ndtr(fall), upper - lower, rows - 0.5 * (lower + upper)
+    along = 2 * away / width
+    tilt = tilt + frame[1]
+    top = height * (1 + tilt * along)
+    light = background + gradient * away + top * slit
+    widening = top * (fall * _normal(fall) - rise * _normal(rise))
+    for edge, wing, outwards in ((*neighbours[:2], -1), (*neighbours[2:], 1)):
+        inside = np.clip(outwards * (rows - edge[:, None]) / sigma, -40, 40)
+        light += wing[:, None] * ndtr(inside)
+        widening -= wing[:, None] * inside * _normal(inside)
+    bend = slit * tilt * height / width
+    by_tilt = height * along * slit
+    slopes = [
+        bend * (along - 1) - top * _normal(rise) / sigma,
+        top * _normal(fall) / sigma - bend * (along + 1),
+        top / height * slit,
+        by_tilt,
+        np.ones_like(slit),
+        away,
+        widening / (2 * sigma**2),
+        by_tilt,
+    ]
+    return light, np.stack(slopes, axis=-1)
+
+
+def _normal(x: np.ndarray) -> np.ndarray:
+    """Density of the normal distribution."""
+    return np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)

@@ -1,0 +1,1130 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Where the orders lie: polynomial order centres and edges on the detector."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import NDData
+from astropy.table import QTable
+from numpy.polynomial import Chebyshev, Polynomial
+from numpy.polynomial.chebyshev import chebval
+from numpy.typing import ArrayLike
+
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.orders import rasters
+from ccdproc_echelle.orders.checks import checked_axis, checked_shape
+from ccdproc_echelle.orders.registry import read_orders, write_orders
+
+__all__ = ["EchelleOrderTable", "checked_orders"]
+
+_CURVES = ("center", "lower", "upper")
+
+# Ranges of dispersion pixels: each is a pair of columns, ``_min`` and ``_max``.
+_RANGES = ("pixel", "lower_measured", "upper_measured")
+
+# A range that ends on a pixel's border must still end there after binning and unbinning.
+_ROUNDING = 1e-6
+
+_OFF_DETECTOR = -1e6
+
+
+class EchelleOrderTable:
+    """
+    The order centres, and where known the order edges, of an echelle spectrograph.
+
+    Each order has one row: its order number, the range of dispersion pixels in which it is
+    valid, and Chebyshev coefficients that give the cross-dispersion position of the order centre
+    (and of the lower and upper edge) as a function of the dispersion pixel. The Chebyshev
+    variable runs from -1 to 1 over the valid range of the row, which keeps fits well conditioned
+    however high the degree.
+
+    Pixel centres are 0-based integers; pixel ``p`` covers ``p - 0.5`` to ``p + 0.5``. The table is
+    immutable: methods return new tables.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+        Columns ``order`` (integer, unique, not 0), ``pixel_min`` and ``pixel_max`` (valid range,
+        pixel), ``center`` (Chebyshev coefficients, pixel, shape ``(n_orders, degree + 1)``) and
+        optionally ``lower`` and ``upper`` (likewise), ``center_rms``, ``lower_rms``, ``upper_rms``
+        (fit residuals, pixel), ``lower_measured_min``, ``lower_measured_max`` and likewise for
+        ``upper`` (first and last dispersion pixel at which the edge was measured, NaN if nowhere)
+        and any other. ``table.meta`` holds ``shape`` (rows, columns of the
+        detector; `None` if unknown) and ``dispersion_axis`` (NumPy axis along which the orders
+        run: 1 along image rows, 0 along columns).
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, an order number is repeated or 0, a coefficient or range is not
+        finite, a range is empty, or an upper edge is not above its lower edge.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle import EchelleOrderTable
+    >>> orders = EchelleOrderTable.from_polynomials(
+    ...     [10, 11], [[20, 0.1], [60, 0.1]], shape=(100, 120), dispersion_axis=1)
+    >>> orders
+    <EchelleOrderTable: 2 orders (10 to 11), shape (100, 120), dispersion_axis 1, no edges>
+    >>> orders.center([0, 100])
+    array([[20., 30.],
+           [60., 70.]])
+    """
+
+    def __init__(self, table: QTable):
+        table = table.copy()
+        for name in ("order", "pixel_min", "pixel_max", "center"):
+            if name not in table.colnames:
+                raise ValueError(f"order table has no column {name!r}; found {table.colnames}")
+        table.meta["shape"] = checked_shape(table.meta.get("shape"))
+        table.meta["dispersion_axis"] = checked_axis(table.meta.get("dispersion_axis"))
+        self._table = table
+        self._check()
+
+    def _check(self) -> None:
+        with np.errstate(invalid="ignore"):  # what is no integer is refused below
+            numbers = self.order_numbers
+        if len(numbers) == 0:
+            raise ValueError("order table is empty; expected at least one order")
+        given = np.asarray(self._table["order"])
+        if (numbers != given).any():
+            raise ValueError(f"order numbers are {given.tolist()}, expected integers")
+        if len(set(numbers.tolist())) != len(numbers):
+            raise ValueError(f"order numbers must be unique; found {numbers.tolist()}")
+        if 0 in numbers:
+            raise ValueError("order number 0 is reserved for the inter-order area")
+        for name in self._curves():
+            if self._table[name].ndim != 2:
+                raise ValueError(
+                    f"column {name!r} has shape {self._table[name].shape}, expected one row of "
+                    "coefficients for each order"
+                )
+        if ("lower" in self._table.colnames) != ("upper" in self._table.colnames):
+            raise ValueError("order table has one edge; expected both lower and upper, or neither")
+        low, high = self._pixel_range().T
+        coefficients = np.hstack([self._coefficients(name) for name in self._curves()])
+        bad = ~(np.isfinite(coefficients).all(axis=1) & np.isfinite(low) & np.isfinite(high))
+        bad |= ~(low < high)
+        if self.has_edges and not bad.any():
+            pixels = 0.5 * (low + high)
+            bad |= ~(_evaluate(self._coefficients("lower"), low, high, pixels[:, None])
+                     < _evaluate(self._coefficients("upper"), low, high, pixels[:, None]))[:, 0]
+        if bad.any():
+            raise ValueError(
+                f"orders {numbers[bad].tolist()} have coefficients or a pixel range that are not "
+                "finite, an empty pixel range, or an upper edge not above the lower edge"
+            )
+
+    # ------------------------------------------------------------------ construction
+
+    @classmethod
+    def from_polynomials(
+        cls,
+        order_numbers: ArrayLike,
+        coefficients: ArrayLike,
+        *,
+        shape: tuple[int, int] | None,
+        dispersion_axis: int,
+        lower: ArrayLike | None = None,
+        upper: ArrayLike | None = None,
+        pixel_range: ArrayLike | None = None,
+    ) -> "EchelleOrderTable":
+        """
+        Order table from plain polynomials of the dispersion pixel.
+
+        Parameters
+        ----------
+        order_numbers : array of int, shape (n_orders,)
+            Order numbers.
+        coefficients : array, shape (n_orders, degree + 1)
+            Coefficients of the order centres in powers of the 0-based dispersion pixel, lowest
+            power first, in pixel.
+        shape : tuple of int or None
+            Rows and columns of the detector; `None` if unknown.
+        dispersion_axis : int
+            1 when orders run along image rows, 0 when along columns.
+        lower, upper : array, shape (n_orders, degree + 1), optional
+            Coefficients of the order edges.
+        pixel_range : array, shape (2,) or (n_orders, 2), optional
+            First and last dispersion pixel of each order, inclusive. Default: the whole detector.
+
+        Returns
+        -------
+        `EchelleOrderTable`
+
+        Raises
+        ------
+        ValueError
+            If numbers and coefficients do not match in length, neither ``shape`` nor
+            ``pixel_range`` is given, or as for `EchelleOrderTable`.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle import EchelleOrderTable
+        >>> orders = EchelleOrderTable.from_polynomials(
+        ...     [11, 12], [[20, 0.01], [50, 0.02]], shape=(80, 200), dispersion_axis=1)
+        >>> print(orders.center([0, 100]))
+        [[20. 21.]
+         [50. 52.]]
+        """
+        numbers = np.atleast_1d(np.asarray(order_numbers))
+        shape, axis = checked_shape(shape), checked_axis(dispersion_axis)
+        if pixel_range is None:
+            if shape is None:
+                raise ValueError("pixel_range is needed where the detector shape is unknown")
+            pixel_range = (0, shape[axis] - 1)
+        ranges = np.broadcast_to(np.asarray(pixel_range, dtype=float), (len(numbers), 2))
+        ranges = ranges + (-0.5, 0.5)
+        curves = {}
+        for name, powers in zip(_CURVES, (coefficients, lower, upper), strict=True):
+            if powers is not None:
+                powers = _one_row_per_order(name, powers, numbers)
+                usable = np.isfinite(powers).all(axis=1) & np.isfinite(ranges).all(axis=1)
+                usable &= ranges[:, 0] < ranges[:, 1]
+                if not usable.all():
+                    raise ValueError(
+                        f"orders {numbers[~usable].tolist()} have {name} coefficients or a pixel "
+                        "range that are not finite, or an empty pixel range"
+                    )
+                curves[name] = np.array([
+                    _padded(Polynomial(row).convert(kind=Chebyshev, domain=domain).coef, len(row))
+                    for row, domain in zip(powers, ranges, strict=True)
+                ])
+        return cls._build(numbers, ranges, curves, {}, shape, axis)
+
+    @classmethod
+    def from_traces(
+        cls,
+        order_numbers: ArrayLike,
+        centers: ArrayLike,
+        *,
+        shape: tuple[int, int] | None,
+        dispersion_axis: int,
+        degree: int = 4,
+        lower: ArrayLike | None = None,
+        upper: ArrayLike | None = None,
+    ) -> "EchelleOrderTable":
+        """
+        Order table from positions sampled at every dispersion pixel.
+
+        Parameters
+        ----------
+        order_numbers : array of int, shape (n_orders,)
+            Order numbers.
+        centers : array, shape (n_orders, n_pixels)
+            Cross-dispersion position of each order centre at each dispersion pixel; NaN (or
+            masked) where the order was not traced. The valid range of an order goes from its
+            first to its last finite position.
+        shape : tuple of int or None
+            Rows and columns of the detector; `None` if unknown.
+        dispersion_axis : int
+            1 when orders run along image rows, 0 when along columns.
+        degree : int, optional
+            Degree of the Chebyshev series fitted to each trace by least squares.
+        lower, upper : array, shape (n_orders, n_pixels), optional
+            Positions of the order edges.
+
+        Returns
+        -------
+        `EchelleOrderTable`
+
+        Raises
+        ------
+        ValueError
+            If the shapes disagree, or an order has fewer than ``degree + 1`` finite positions.
+
+        Examples
+        --------
+        An order that was traced on the first half of the detector:
+
+        >>> import numpy as np
+        >>> from ccdproc_echelle import EchelleOrderTable
+        >>> pixels = np.arange(200)
+        >>> trace = np.where(pixels < 100, 20 + 0.01 * pixels, np.nan)
+        >>> orders = EchelleOrderTable.from_traces(
+        ...     [11], [trace], shape=(80, 200), dispersion_axis=1, degree=2)
+        >>> print(orders.center([50, 150]))
+        [[20.5  nan]]
+        """
+        numbers = np.atleast_1d(np.asarray(order_numbers))
+        shape, axis = checked_shape(shape), checked_axis(dispersion_axis)
+        traces = {
+            name: np.ma.filled(np.ma.asarray(_one_row_per_order(name, value, numbers)), np.nan)
+            for name, value in zip(_CURVES, (centers, lower, upper), strict=True)
+            if value is not None
+        }
+        n_pixels = traces["center"].shape[1]
+        for name, trace in traces.items():
+            if trace.shape[1] != (shape[axis] if shape else n_pixels):
+                raise ValueError(
+                    f"{name} traces have {trace.shape[1]} pixels along the dispersion axis, "
+                    f"expected {shape[axis] if shape else n_pixels}"
+                )
+        ranges = np.array([
+            _finite_range(number, trace)
+            for number, trace in zip(numbers, traces["center"], strict=True)
+        ])
+        curves, residuals = {}, {}
+        for name, trace in traces.items():
+            curves[name], residuals[name] = _fit_traces(name, numbers, trace, ranges, degree)
+        return cls._build(numbers, ranges, curves, residuals, shape, axis)
+
+    @classmethod
+    def _build(cls, numbers, ranges, curves, residuals, shape, axis) -> "EchelleOrderTable":
+        table = QTable()
+        table["order"] = numbers
+        table["pixel_min"], table["pixel_max"] = ranges.T * u.pix
+        for name, coefficients in curves.items():
+            table[name] = coefficients * u.pix
+        for name, rms in residuals.items():
+            table[f"{name}_rms"] = rms * u.pix
+        table.meta["shape"], table.meta["dispersion_axis"] = shape, axis
+        return cls(table)
+
+    def with_edges(
+        self, lower: ArrayLike, upper: ArrayLike, *, degree: int = 4
+    ) -> "EchelleOrderTable":
+        """
+        The same order centres with edges fitted to sampled positions.
+
+        Parameters
+        ----------
+        lower, upper : array, shape (n_orders, n_pixels)
+            Edge positions at every dispersion pixel; positions that are NaN or outside the valid
+            range of the order are not used.
+        degree : int, optional
+            Degree of the Chebyshev series fitted to each edge by least squares.
+
+        Returns
+        -------
+        `EchelleOrderTable`
+
+        Raises
+        ------
+        ValueError
+            If the shapes disagree, or an order has fewer than ``degree + 1`` usable positions.
+        """
+        table = self.table
+        pixels = self._all_pixels()
+        valid = np.isfinite(self.center())
+        for name, trace in (("lower", lower), ("upper", upper)):
+            trace = _one_row_per_order(name, trace, self.order_numbers)
+            if trace.shape[1] != len(pixels):
+                raise ValueError(f"{name} has {trace.shape[1]} pixels, expected {len(pixels)}")
+            trace = np.where(valid, trace, np.nan)
+            coefficients, rms = _fit_traces(
+                name, self.order_numbers, trace, self._pixel_range(), degree
+            )
+            table[name], table[f"{name}_rms"] = coefficients * u.pix, rms * u.pix
+        # Nobody knows how these edges were measured.
+        measured = [name for name in table.colnames if "_measured" in name]
+        table.remove_columns(measured)
+        return type(self)(table)
+
+    # ------------------------------------------------------------------ input and output
+
+    @classmethod
+    def read(
+        cls,
+        path: str | os.PathLike,
+        *,
+        format: str | None = None,
+        shape: tuple[int, int] | None = None,
+        dispersion_axis: int | None = None,
+        detector: str | None = None,
+    ) -> "EchelleOrderTable":
+        """
+        Read an order table from a file.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        format : str, optional
+            One of the formats in `ccdproc_echelle.orders.formats`; found from the content of the file
+            when not given.
+        shape : tuple of int, optional
+            Rows and columns of the detector, for formats that do not carry them. If the file
+            carries another shape, that is an error.
+        dispersion_axis : int, optional
+            1 when orders run along image rows, 0 when along columns, for formats that do not
+            carry it.
+        detector : str, optional
+            Which detector's orders, for files that hold those of several (cr2res, KPF).
+
+        Returns
+        -------
+        `EchelleOrderTable`
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the format is unknown, the content is malformed, or it contradicts ``shape`` or
+            ``dispersion_axis``.
+        """
+        return read_orders(
+            path, format=format, shape=shape, dispersion_axis=dispersion_axis, detector=detector
+        )
+
+    def write(
+        self, path: str | os.PathLike, *, format: str | None = None, overwrite: bool = False
+    ) -> None:
+        """
+        Write the order table to a file.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        format : str, optional
+            One of the formats in `ccdproc_echelle.orders.formats` that can be written. Default:
+            ``"ecsv"``, the native format, which loses nothing.
+        overwrite : bool, optional
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists and ``overwrite`` is false.
+        ValueError
+            If the format is unknown or cannot be written.
+        """
+        write_orders(self, path, format=format, overwrite=overwrite)
+
+    def to_specreduce(self, image: ArrayLike) -> list:
+        """
+        The order centres as traces of specreduce, from which it extracts spectra.
+
+        specreduce has the dispersion along the columns (axis 1). Where the orders run along
+        columns (``dispersion_axis`` 0), the traces belong to the transposed image: give it
+        ``image.T`` in all that follows, or take ``trace.image``.
+
+        Parameters
+        ----------
+        image : `~astropy.nddata.NDData` or array, shape (rows, columns)
+            The frame the traces are for, not transposed.
+
+        Returns
+        -------
+        list of ``specreduce.tracing.ArrayTrace``
+            One for each order, in the order of the table; masked outside the valid range and off
+            the detector. The mask, unit and uncertainty of the image go along.
+
+        Raises
+        ------
+        ImportError
+            If specreduce is not installed.
+        ValueError
+            If the table is for a detector of another shape.
+        """
+        try:
+            from specreduce.tracing import ArrayTrace
+        except ImportError as error:
+            raise ImportError(
+                "to_specreduce needs the package specreduce: pip install specreduce"
+            ) from error
+        bound = self.on_detector(np.shape(image))
+        if self.dispersion_axis == 0:
+            image = _transposed_image(image)
+        centers = np.ma.masked_invalid(bound.center())
+        # specreduce forgets the mask where it shifts a trace, but masks what is off the detector.
+        centers.data[centers.mask] = _OFF_DETECTOR
+        return [ArrayTrace(image, center) for center in centers]
+
+    # ------------------------------------------------------------------ properties
+
+    @property
+    def table(self) -> QTable:
+        """A copy of the table: one row per order."""
+        return self._table.copy()
+
+    @property
+    def order_numbers(self) -> np.ndarray:
+        """Order numbers, shape (n_orders,)."""
+        return np.array(self._table["order"], dtype=int)
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Rows and columns of the detector; `None` if unknown."""
+        return self._table.meta["shape"]
+
+    @property
+    def dispersion_axis(self) -> int:
+        """The NumPy axis along which the orders run."""
+        return self._table.meta["dispersion_axis"]
+
+    @property
+    def has_edges(self) -> bool:
+        """Whether the order edges are known."""
+        return "lower" in self._table.colnames
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __iter__(self) -> Iterator["EchelleOrderTable"]:
+        """Iterate over the orders, each a table of one order."""
+        return (self._rows([row]) for row in range(len(self)))
+
+    def __repr__(self) -> str:
+        numbers = self.order_numbers
+        return (
+            f"<EchelleOrderTable: {len(self)} orders ({numbers[0]} to {numbers[-1]}), "
+            f"shape {self.shape}, dispersion_axis {self.dispersion_axis}, "
+            f"{'with' if self.has_edges else 'no'} edges>"
+        )
+
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        text = repr(self).strip("<>")
+        return f"<p>{text}</p>{self._table._repr_html_()}"
+
+    def _curves(self) -> list[str]:
+        return [name for name in _CURVES if name in self._table.colnames]
+
+    def _coefficients(self, name: str) -> np.ndarray:
+        return u.Quantity(self._table[name], u.pix).value
+
+    def _pixel_range(self) -> np.ndarray:
+        return self._range("pixel")
+
+    def _ranges(self) -> list[str]:
+        columns = self._table.colnames
+        return [name for name in _RANGES if {f"{name}_min", f"{name}_max"} <= set(columns)]
+
+    def _range(self, name: str) -> np.ndarray:
+        ends = (u.Quantity(self._table[f"{name}_{end}"], u.pix).value for end in ("min", "max"))
+        return np.stack(list(ends), axis=1)
+
+    def _known_shape(self) -> tuple[int, int]:
+        if self.shape is None:
+            raise ValueError(
+                "the detector shape of this order table is unknown: give shape= when it is read "
+                "or built, or use on_detector(shape)"
+            )
+        return self.shape
+
+    def _all_pixels(self) -> np.ndarray:
+        return np.arange(self._known_shape()[self.dispersion_axis], dtype=float)
+
+    # ------------------------------------------------------------------ evaluation
+
+    def center(self, pixels: ArrayLike | None = None) -> np.ndarray:
+        """
+        Cross-dispersion position of the order centres.
+
+        Parameters
+        ----------
+        pixels : array, shape (n_pixels,) or (n_orders, n_pixels), optional
+            Dispersion pixels, the same or other ones for each order. Default: every pixel of the
+            dispersion axis.
+
+        Returns
+        -------
+        array, shape (n_orders, n_pixels)
+            Position in pixel; NaN outside the valid range of an order.
+        """
+        return self._curve("center", pixels)
+
+    def lower(self, pixels: ArrayLike | None = None) -> np.ndarray:
+        """
+        Cross-dispersion position of the lower order edges.
+
+        Parameters and result as for `center`.
+
+        Raises
+        ------
+        ValueError
+            If the edges are not known.
+        """
+        return self._curve("lower", pixels)
+
+    def upper(self, pixels: ArrayLike | None = None) -> np.ndarray:
+        """
+        Cross-dispersion position of the upper order edges.
+
+        Parameters and result as for `center`.
+
+        Raises
+        ------
+        ValueError
+            If the edges are not known.
+        """
+        return self._curve("upper", pixels)
+
+    def _curve(self, name: str, pixels: ArrayLike | None) -> np.ndarray:
+        if name not in self._table.colnames:
+            raise ValueError("this order table has no edges; detect_order_edges finds them")
+        pixels = self._all_pixels() if pixels is None else np.atleast_1d(np.asarray(pixels, float))
+        low, high = self._pixel_range().T
+        return _evaluate(self._coefficients(name), low, high, np.atleast_2d(pixels))
+
+    def inner_mask(self, window: float) -> np.ndarray:
+        """
+        The inner-order pixels: those within ``window / 2`` of an order centre.
+
+        Parameters
+        ----------
+        window : float
+            Full width, in pixel along the cross-dispersion axis.
+
+        Returns
+        -------
+        bool array, shape of the detector
+            True on inner-order pixels.
+
+        Raises
+        ------
+        ValueError
+            If ``window`` is not positive or the detector shape is unknown.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle import EchelleOrderTable
+        >>> orders = EchelleOrderTable.from_polynomials(
+        ...     [1], [[2.2]], shape=(5, 3), dispersion_axis=1)
+        >>> orders.inner_mask(2).astype(int)
+        array([[0, 0, 0],
+               [0, 0, 0],
+               [1, 1, 1],
+               [1, 1, 1],
+               [0, 0, 0]])
+        """
+        if not window > 0:
+            raise ValueError(f"window is {window!r}, expected a positive number of pixels")
+        centers = self.center()
+        inner = rasters.between(centers - window / 2, centers + window / 2, self._n_cross())
+        return self._to_image(inner)
+
+    def order_map(self, margin: float = 0) -> np.ndarray:
+        """
+        Which order each pixel belongs to.
+
+        A pixel belongs to an order when its centre lies between the edges. Where orders overlap
+        it belongs to the one whose centre is nearest.
+
+        Parameters
+        ----------
+        margin : float, optional
+            Pixels by which both edges are moved outwards; negative moves them inwards.
+
+        Returns
+        -------
+        int array, shape of the detector
+            Order number; 0 between the orders.
+
+        Raises
+        ------
+        ValueError
+            If the edges or the detector shape are not known.
+        """
+        lower, upper = self.lower() - margin, self.upper() + margin
+        return self._to_image(rasters.nearest_order(
+            self.order_numbers, lower, upper, self.center(), self._n_cross()
+        ))
+
+    def order_index(self, margin: float = 0) -> np.ndarray:
+        """
+        To which row of the table each pixel belongs, as `order_map` says by order number.
+
+        Parameters
+        ----------
+        margin : float, optional
+            Pixels by which both edges are moved outwards; negative moves them inwards.
+
+        Returns
+        -------
+        int array, shape of the detector
+            Row of the table, from 0 on; -1 between the orders.
+
+        Raises
+        ------
+        ValueError
+            If the edges or the detector shape are not known.
+        """
+        numbers, order_map = self.order_numbers, self.order_map(margin)
+        ascending = np.argsort(numbers)
+        index = np.searchsorted(numbers, order_map, sorter=ascending).clip(0, len(numbers) - 1)
+        return np.where(order_map == 0, -1, ascending[index])
+
+    def interorder_mask(self, margin: float = 0) -> np.ndarray:
+        """
+        The inter-order area: the pixels that belong to no order.
+
+        A pixel is between the orders when its centre is, however much of its area an order
+        covers: these are the pixels where `order_map` is 0. Those with any light of an order
+        in them are left out by a ``margin`` of a pixel and the width of the blur, or by
+        ``coverage() == 0``.
+
+        Parameters
+        ----------
+        margin : float, optional
+            Pixels by which both edges are moved outwards; negative moves them inwards.
+
+        Returns
+        -------
+        bool array, shape of the detector
+            True between the orders.
+
+        Raises
+        ------
+        ValueError
+            If the edges or the detector shape are not known.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle import EchelleOrderTable
+        >>> orders = EchelleOrderTable.from_polynomials(
+        ...     [1], [[2]], lower=[[0.75]], upper=[[3.1]], shape=(5, 2), dispersion_axis=1)
+        >>> orders.interorder_mask()[:, 0]
+        array([ True, False, False, False,  True])
+        """
+        return self.order_map(margin) == 0
+
+    def overlap_mask(self, margin: float = 0) -> np.ndarray:
+        """
+        The pixels that more than one order covers.
+
+        `order_map` gives them to the order whose centre is nearest.
+
+        Parameters
+        ----------
+        margin : float, optional
+            Pixels by which both edges are moved outwards; negative moves them inwards.
+
+        Returns
+        -------
+        bool array, shape of the detector
+            True where the pixel centre lies between the edges of two orders or more.
+
+        Raises
+        ------
+        ValueError
+            If the edges or the detector shape are not known.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle import EchelleOrderTable
+        >>> orders = EchelleOrderTable.from_polynomials(
+        ...     [1, 2], [[1], [4]], lower=[[0], [2]], upper=[[2], [6]],
+        ...     shape=(7, 2), dispersion_axis=1)
+        >>> orders.overlap_mask()[:, 0]
+        array([False, False,  True, False, False, False, False])
+        """
+        lower, upper = self.lower() - margin, self.upper() + margin
+        return self._to_image(rasters.number_of_orders(lower, upper, self._n_cross()) > 1)
+
+    def coverage(self) -> np.ndarray:
+        """
+        The fraction of each pixel's area that lies inside an order.
+
+        Exact to a thousandth, however steep or bent the edges are. A pixel in which an order begins
+        or ends is covered from or to there; where orders overlap, areas add up to at most 1.
+
+        Returns
+        -------
+        float array, shape of the detector
+            From 0 (between orders) to 1 (inside).
+
+        Raises
+        ------
+        ValueError
+            If the edges or the detector shape are not known.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle import EchelleOrderTable
+        >>> orders = EchelleOrderTable.from_polynomials(
+        ...     [1], [[2]], lower=[[0.75]], upper=[[3.1]], shape=(5, 2), dispersion_axis=1)
+        >>> orders.coverage().round(3)
+        array([[0.  , 0.  ],
+               [0.75, 0.75],
+               [1.  , 1.  ],
+               [0.6 , 0.6 ],
+               [0.  , 0.  ]])
+        """
+        n_cross, n_pixels = self._raster_shape()
+        first, last = self._pixel_range().T
+        sides = np.arange(n_pixels + 1) - 0.5
+        n_strips = rasters.strips_needed(self.lower(sides), self.upper(sides))
+        sides = np.arange(n_pixels * n_strips + 1) / n_strips - 0.5
+        # A pixel in which an order begins or ends counts from or to there.
+        sides = np.clip(sides, first[:, None], last[:, None])
+        return self._to_image(
+            rasters.covered_area(sides, self.lower(sides), self.upper(sides), n_cross, n_strips)
+        )
+
+    def _raster_shape(self) -> tuple[int, int]:
+        """Cross-dispersion and dispersion length of the detector."""
+        shape = self._known_shape()
+        return shape[1 - self.dispersion_axis], shape[self.dispersion_axis]
+
+    def _n_cross(self) -> int:
+        return self._raster_shape()[0]
+
+    def _to_image(self, raster: np.ndarray) -> np.ndarray:
+        """A raster with rows along the cross-dispersion axis, as an image."""
+        return raster if self.dispersion_axis == 1 else np.ascontiguousarray(raster.T)
+
+    # ------------------------------------------------------------------ new tables
+
+    def on_detector(self, shape: tuple[int, int]) -> "EchelleOrderTable":
+        """
+        The table for frames of this shape.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Rows and columns of the frame.
+
+        Returns
+        -------
+        `EchelleOrderTable`
+            With that shape, where it was unknown.
+
+        Raises
+        ------
+        ValueError
+            If the table is for another shape, or no order centre lies on such a detector.
+
+        Warns
+        -----
+        `~astropy.utils.exceptions.AstropyUserWarning`
+            If the shape was unknown and the orders run past the end of the detector.
+        """
+        shape = checked_shape(shape)
+        if self.shape not in (None, shape):
+            raise ValueError(
+                f"the order table is for a detector of shape {self.shape}, the frame has {shape}"
+            )
+        table = self.table
+        table.meta["shape"] = shape
+        bound = type(self)(table)
+        centers = bound.center()
+        if not ((centers >= -0.5) & (centers <= bound._n_cross() - 0.5)).any():
+            raise ValueError(f"no order centre lies on a detector of shape {shape}")
+        last = bound._pixel_range().max() - 0.5
+        if self.shape is None and last > shape[self.dispersion_axis] - 1 + _ROUNDING:
+            warn(
+                f"orders run to dispersion pixel {last:.0f}, but a detector of shape {shape} ends "
+                f"at {shape[self.dispersion_axis] - 1}; for a binned frame use rebinned() first",
+            )
+        return bound
+
+    def select(self, numbers: Sequence[int] | int) -> "EchelleOrderTable":
+        """
+        Only the named orders, as they are listed.
+
+        Parameters
+        ----------
+        numbers : int or sequence of int
+            Order numbers.
+
+        Returns
+        -------
+        `EchelleOrderTable`
+
+        Raises
+        ------
+        ValueError
+            If an order is not in the table.
+        """
+        rows = {number: row for row, number in enumerate(self.order_numbers.tolist())}
+        numbers = np.atleast_1d(numbers).tolist()
+        missing = [number for number in numbers if number not in rows]
+        if missing:
+            raise ValueError(f"orders {missing} are not in the table, which has {list(rows)}")
+        return self._rows([rows[number] for number in numbers])
+
+    def shifted(self, delta: float) -> "EchelleOrderTable":
+        """
+        All orders moved along the cross-dispersion axis.
+
+        Parameters
+        ----------
+        delta : float
+            Pixels.
+
+        Returns
+        -------
+        `EchelleOrderTable`
+            Orders of which no part is left on the detector are dropped.
+
+        Raises
+        ------
+        ValueError
+            If no order is left.
+        """
+        return self._affine(cross=(1.0, delta), dispersion=(1.0, 0.0), shape=self.shape)
+
+    def rebinned(self, factors: float | tuple[float, float]) -> "EchelleOrderTable":
+        """
+        The table for frames with another binning.
+
+        Parameters
+        ----------
+        factors : float or tuple of float
+            How many pixels (rows, columns) become one; below 1 to undo a binning. Rows and
+            columns that do not fill a whole new pixel are lost, as in
+            `astropy.nddata.block_reduce`.
+
+        Returns
+        -------
+        `EchelleOrderTable`
+
+        Raises
+        ------
+        ValueError
+            If a factor is not positive, or larger than the detector.
+        """
+        factors = np.broadcast_to(np.asarray(factors, dtype=float), (2,))
+        if not (factors > 0).all():
+            raise ValueError(f"factors are {factors.tolist()}, expected positive numbers")
+        shape = self.shape
+        if shape is not None:
+            shape = tuple(
+                int(n / f + _ROUNDING) for n, f in zip(shape, factors.tolist(), strict=True)
+            )
+        along, across = factors[self.dispersion_axis], factors[1 - self.dispersion_axis]
+        return self._affine(
+            cross=(1 / across, 0.5 / across - 0.5),
+            dispersion=(1 / along, 0.5 / along - 0.5),
+            shape=shape,
+        )
+
+    def cropped(self, slices: tuple[slice, slice]) -> "EchelleOrderTable":
+        """
+        The table for a rectangular part of the detector.
+
+        Parameters
+        ----------
+        slices : tuple of slice
+            Slices of rows and columns, as they would be used to cut the image.
+
+        Returns
+        -------
+        `EchelleOrderTable`
+            Orders of which no part is left on the detector are dropped.
+
+        Raises
+        ------
+        ValueError
+            If a slice has a step or is empty, no order is left, or the detector shape is unknown.
+        """
+        bounds = [s.indices(n) for s, n in zip(slices, self._known_shape(), strict=True)]
+        if any(step != 1 or stop <= start for start, stop, step in bounds):
+            raise ValueError(f"slices are {slices}, expected two that are not empty, with step 1")
+        starts = [start for start, _, _ in bounds]
+        return self._affine(
+            cross=(1.0, -starts[1 - self.dispersion_axis]),
+            dispersion=(1.0, -starts[self.dispersion_axis]),
+            shape=tuple(stop - start for start, stop, _ in bounds),
+        )
+
+    def transposed(self) -> "EchelleOrderTable":
+        """
+        The table for the transposed image.
+
+        Returns
+        -------
+        `EchelleOrderTable`
+        """
+        table = self.table
+        table.meta["shape"] = self.shape and self.shape[::-1]
+        table.meta["dispersion_axis"] = 1 - self.dispersion_axis
+        return type(self)(table)
+
+    def flipped(self, axis: int) -> "EchelleOrderTable":
+        """
+        The table for the image flipped along one axis, as by `numpy.flip`.
+
+        Parameters
+        ----------
+        axis : int
+            0 where rows are reversed, 1 where columns are.
+
+        Returns
+        -------
+        `EchelleOrderTable`
+            Flipped across the dispersion, the lower edges become the upper ones.
+
+        Raises
+        ------
+        ValueError
+            If ``axis`` is neither 0 nor 1, or the detector shape is unknown.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle import EchelleOrderTable
+        >>> orders = EchelleOrderTable.from_polynomials(
+        ...     [1], [[2, 0.1]], shape=(10, 31), dispersion_axis=1)
+        >>> orders.flipped(0).center([0, 30])
+        array([[7., 4.]])
+        >>> orders.flipped(1).center([0, 30])
+        array([[5., 2.]])
+        """
+        if isinstance(axis, bool) or axis not in (0, 1):
+            raise ValueError(f"axis is {axis!r}, expected 0 (rows) or 1 (columns)")
+        last = self._known_shape()[axis] - 1
+        table = self.table
+        if axis == self.dispersion_axis:
+            for name in self._ranges():
+                _set_range(table, name, last - self._range(name)[:, ::-1])
+            for name in self._curves():
+                table[name][:, 1::2] *= -1  # odd Chebyshev polynomials are odd functions
+            return type(self)(table)
+        for name in self._curves():
+            table[name] *= -1
+            table[name][:, 0] += last * u.pix
+        return type(self)(_with_edges_swapped(table))
+
+    def _rows(self, rows: ArrayLike) -> "EchelleOrderTable":
+        return type(self)(self._table[rows])
+
+    def _affine(
+        self,
+        cross: tuple[float, float],
+        dispersion: tuple[float, float],
+        shape: tuple[int, int] | None,
+    ) -> "EchelleOrderTable":
+        """The table after ``position -> factor * position + offset`` along both axes."""
+        table = self.table
+        factor, offset = cross
+        for name in self._curves():
+            coefficients = self._coefficients(name) * factor
+            coefficients[:, 0] += offset
+            table[name] = coefficients * u.pix
+            if f"{name}_rms" in table.colnames:
+                table[f"{name}_rms"] = table[f"{name}_rms"] * factor
+        for name in self._ranges():
+            _set_range(table, name, dispersion[0] * self._range(name) + dispersion[1])
+        table.meta["shape"] = shape
+        return type(self)(table) if shape is None else type(self)(table)._trimmed()
+
+    def _trimmed(self) -> "EchelleOrderTable":
+        """All ranges cut to the detector; orders that do not touch it dropped."""
+        n_cross, n_pixels = self._raster_shape()
+        old = self._pixel_range()
+        new = np.clip(old, -0.5, n_pixels - 0.5)
+        keep = new[:, 0] < new[:, 1]
+        low, high = (self.lower(), self.upper()) if self.has_edges else (self.center(),) * 2
+        keep &= ((high > -0.5) & (low < n_cross - 0.5)).any(axis=1)
+        if not keep.any():
+            raise ValueError(f"no order is left on a detector of shape {self.shape}")
+        table = self.table
+        for name in self._curves():
+            table[name] = np.array([
+                row if np.array_equal(a, b) or not kept else _rescaled(row, a, b)
+                for row, a, b, kept in zip(self._coefficients(name), old, new, keep, strict=True)
+            ]) * u.pix
+        for name in self._ranges():
+            _set_range(table, name, _overlap(self._range(name), new))
+        return type(self)(table[keep])
+
+
+# ---------------------------------------------------------------------- images
+
+
+def _transposed_image(image):
+    if not isinstance(image, NDData):
+        return np.transpose(image)
+    uncertainty = image.uncertainty
+    return NDData(
+        image.data.T, unit=image.unit, meta=image.meta,
+        mask=None if image.mask is None else np.transpose(image.mask),
+        uncertainty=None if uncertainty is None else type(uncertainty)(uncertainty.array.T),
+    )
+
+
+# ---------------------------------------------------------------------- checks
+
+
+def checked_orders(orders) -> EchelleOrderTable:
+    if not isinstance(orders, EchelleOrderTable):
+        raise TypeError(f"orders is a {type(orders).__name__}, expected an EchelleOrderTable")
+    return orders
+
+
+def _one_row_per_order(name: str, values: ArrayLike, numbers: np.ndarray) -> np.ndarray:
+    values = np.ma.asanyarray(values).astype(float)
+    if values.ndim != 2 or len(values) != len(numbers):
+        raise ValueError(
+            f"{name} has shape {values.shape}, expected one row for each of {len(numbers)} orders"
+        )
+    if len(numbers) == 0:
+        raise ValueError("order_numbers is empty; expected at least one order")
+    return values
+
+
+def _with_edges_swapped(table: QTable) -> QTable:
+    """The table with all columns of the lower edge renamed to those of the upper, and back."""
+    other = {"lower": "upper", "upper": "lower"}
+    names = []
+    for name in table.colnames:
+        edge, underscore, rest = name.partition("_")
+        swapped = other.get(edge, edge) + underscore + rest
+        names.append(swapped if swapped in table.colnames else name)
+    return QTable([table[name] for name in names], names=table.colnames, meta=table.meta)
+
+
+# ---------------------------------------------------------------------- ranges
+
+
+def _set_range(table: QTable, name: str, ends: np.ndarray) -> None:
+    table[f"{name}_min"], table[f"{name}_max"] = ends.T * u.pix
+
+
+def _overlap(ranges: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """The part of each range, (n_orders, 2), within the limits of its row; NaN if there is none."""
+    low, high = limits[:, :1], limits[:, 1:]
+    apart = (ranges[:, 1:] < low) | (ranges[:, :1] > high)
+    return np.where(apart, np.nan, np.clip(ranges, low, high))
+
+
+# ---------------------------------------------------------------------- curves
+
+
+def _evaluate(coefficients, low, high, pixels) -> np.ndarray:
+    """Chebyshev series on [low, high], one per row; NaN outside. One row of pixels, or each."""
+    low, high = low[:, None], high[:, None]
+    x = (2 * pixels - low - high) / (high - low)
+    values = chebval(x, coefficients.T[:, :, None], tensor=False)
+    valid = (pixels >= low - _ROUNDING) & (pixels <= high + _ROUNDING)
+    return np.where(valid, values, np.nan)
+
+
+def _padded(coefficients: np.ndarray, length: int) -> np.ndarray:
+    """NumPy trims trailing zeros when it converts; a column needs equal lengths."""
+    return np.pad(coefficients, (0, length - len(coefficients)))
+
+
+def _rescaled(coefficients: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """The same curve on another range: exact, as it stays a polynomial."""
+    series = Chebyshev(coefficients, domain=old).convert(kind=Chebyshev, domain=new)
+    return _padded(series.coef, len(coefficients))
+
+
+def _finite_range(number: int, trace: np.ndarray) -> tuple[float, float]:
+    finite = np.flatnonzero(np.isfinite(trace))
+    if len(finite) == 0:
+        raise ValueError(f"order {number} has no finite center position")
+    return finite[0] - 0.5, finite[-1] + 0.5
+
+
+def _fit_traces(name, numbers, traces, ranges, degree) -> tuple[np.ndarray, np.ndarray]:
+    """Chebyshev coefficients and RMS residual of each sampled trace."""
+    coefficients, residuals = [], []
+    for number, trace, domain in zip(numbers, traces, ranges, strict=True):
+        pixels = np.flatnonzero(np.isfinite(trace))
+        if len(pixels) <= degree:
+            raise ValueError(
+                f"order {number} has {len(pixels)} finite {name} positions, expected at least "
+                f"{degree + 1} for degree {degree}"
+            )
+        series = Chebyshev.fit(pixels, trace[pixels], degree, domain=domain)
+        coefficients.append(series.coef)
+        residuals.append(np.sqrt(np.mean((trace[pixels] - series(pixels)) ** 2)))
+    return np.array(coefficients), np.array(residuals)

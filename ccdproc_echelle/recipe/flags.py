@@ -1,0 +1,87 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What the bits mean in the flags image of a master flat."""
+
+from enum import IntFlag
+
+__all__ = ["UNUSABLE", "FlatFlag", "flag_cards"]
+
+
+class FlatFlag(IntFlag):
+    """
+    What is special about a pixel of a master flat; a pixel without any of these has flags 0.
+
+    The members are integers, as `astropy.nddata.bitmask` takes them. NumPy promotes them to its
+    default integer, so an image of flags should be of a signed type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata.bitmask import bitfield_to_boolean_mask
+    >>> from ccdproc_echelle.recipe.flags import FlatFlag
+    >>> flags = np.zeros(4, dtype=np.int16)
+    >>> flags[0] |= FlatFlag.INTERORDER
+    >>> flags[2:] |= FlatFlag.LOW_SENSITIVITY
+    >>> flags[3] |= FlatFlag.NO_DATA
+    >>> flags
+    array([1, 0, 2, 6], dtype=int16)
+    >>> bitfield_to_boolean_mask(flags, ignore_flags=FlatFlag.INTERORDER)
+    array([False, False,  True,  True])
+    >>> FlatFlag(6)
+    <FlatFlag.LOW_SENSITIVITY|NO_DATA: 6>
+    """
+
+    INTERORDER = 1
+    LOW_SENSITIVITY = 2
+    NO_DATA = 4
+    EXTRAPOLATED_EDGE = 8
+    PARTLY_COVERED = 16
+    DEAD = 32
+    HOT = 64
+    ALL_REJECTED = 128
+    SATURATED = 256
+    OVERLAP = 512
+
+
+# By pixels with one of these nothing can be divided.
+UNUSABLE = (
+    FlatFlag.LOW_SENSITIVITY
+    | FlatFlag.NO_DATA
+    | FlatFlag.DEAD
+    | FlatFlag.HOT
+    | FlatFlag.ALL_REJECTED
+)
+
+_MEANINGS = {
+    FlatFlag.INTERORDER: "between the orders",
+    FlatFlag.LOW_SENSITIVITY: "responds less than its surroundings",
+    FlatFlag.NO_DATA: "bad in all input frames",
+    FlatFlag.EXTRAPOLATED_EDGE: "edge of the order not measured here",
+    FlatFlag.PARTLY_COVERED: "an edge of an order runs through it",
+    FlatFlag.DEAD: "hardly responds",
+    FlatFlag.HOT: "responds more than its surroundings",
+    FlatFlag.ALL_REJECTED: "clipped in all frames where it was good",
+    FlatFlag.SATURATED: "saturated in at least one input frame",
+    FlatFlag.OVERLAP: "in two orders at once",
+}
+
+
+def flag_cards() -> list[tuple[str, str, str]]:
+    """
+    FITS header cards that say what each bit means.
+
+    Returns
+    -------
+    list of (str, str, str)
+        Keyword ``BITn`` for the bit of value ``2**n``, name of the flag, comment.
+
+    Examples
+    --------
+    >>> from astropy.io import fits
+    >>> from ccdproc_echelle.recipe.flags import flag_cards
+    >>> header = fits.Header(flag_cards())
+    >>> header["BIT1"], header.comments["BIT1"]
+    ('LOW_SENSITIVITY', 'responds less than its surroundings')
+    """
+    return [
+        (f"BIT{flag.bit_length() - 1}", flag.name, meaning) for flag, meaning in _MEANINGS.items()
+    ]

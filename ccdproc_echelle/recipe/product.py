@@ -1,0 +1,212 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The product: a master flat with all that belongs to it, in memory, in a file and on a page."""
+
+import base64
+import os
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.table import QTable
+from astropy.wcs import FITSFixedWarning
+
+from ccdproc_echelle.frames import replacing
+from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.recipe.flags import flag_cards
+
+__all__ = ["MasterFlat"]
+
+_EXTENSIONS = ("FLAGS", "ORDERS", "LEVELS", "QUALITY", "VETTING")
+
+# Longest side of the picture on a page, in pixel.
+_THUMBNAIL = 320
+
+
+@dataclass(frozen=True, eq=False)
+class MasterFlat:
+    """
+    A master flat with all that belongs to it.
+
+    Attributes
+    ----------
+    flat : `~astropy.nddata.CCDData`
+        The dimensionless master flat with uncertainty and mask (True is bad).
+    orders : `EchelleOrderTable`
+        Order centres and edges.
+    levels : `~astropy.table.QTable`
+        Exposure level of each frame, as from `measure_exposure_levels`.
+    flags : int array, shape (rows, columns)
+        What is special about each pixel: bits of `~ccdproc_echelle.recipe.flags.FlatFlag`.
+    quality : `~astropy.table.QTable`
+        As from `flat_quality`.
+    vetting : `~astropy.table.QTable`
+        What was found out about each frame before the combination, and which were left out:
+        ``frame``, ``verdict`` (what is wrong with it, or nothing) and ``used``, and the numbers
+        of `~ccdproc_echelle.recipe.vetting.vet_frames`.
+
+    See Also
+    --------
+    make_master_flat
+
+    Examples
+    --------
+    >>> from ccdproc_echelle import MasterFlat
+    >>> master = MasterFlat.read("master.fits")  # doctest: +SKIP
+    >>> science = ccdproc.flat_correct(science, master.flat, norm_value=1)  # doctest: +SKIP
+    """
+
+    flat: CCDData
+    orders: EchelleOrderTable
+    levels: QTable
+    flags: np.ndarray
+    quality: QTable
+    vetting: QTable
+
+    def write(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """
+        Write everything to one FITS file.
+
+        ``CCDData.read`` opens it as the flat with mask and uncertainty; the extensions ``FLAGS``
+        (whose header names every bit), ``ORDERS``, ``LEVELS``, ``QUALITY`` and ``VETTING`` hold
+        the rest.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        overwrite : bool, optional
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists and ``overwrite`` is false.
+        """
+        hdus = self.flat.to_hdu()
+        hdus.append(fits.ImageHDU(self.flags, fits.Header(flag_cards()), name="FLAGS"))
+        hdus.append(_orders_hdu(self.orders))
+        for name in ("levels", "quality", "vetting"):
+            hdu = fits.table_to_hdu(_with_ascii(getattr(self, name)))
+            hdu.name = name.upper()
+            hdus.append(hdu)
+        with replacing(path, overwrite=overwrite) as temporary:
+            hdus.writeto(temporary)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> "MasterFlat":
+        """
+        Read what `write` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
+        Returns
+        -------
+        `MasterFlat`
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is no FITS file, lacks one of the extensions of a master flat or is damaged.
+        """
+        try:
+            return cls._read(path)
+        except (FileNotFoundError, MemoryError):
+            raise
+        except Exception as error:  # a damaged file makes its reader raise anything
+            raise ValueError(f"cannot read {path} as a master flat: {error}") from error
+
+    @classmethod
+    def _read(cls, path: str | os.PathLike) -> "MasterFlat":
+        with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
+            # The celestial WCS of a flat is of no interest, still less what was mended in it.
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            missing = [name for name in _EXTENSIONS if name not in hdus]
+            if missing:
+                raise ValueError(f"it has no extension {missing[0]}")
+            flags = hdus["FLAGS"].data.astype(np.int16)
+            orders = _read_orders(hdus["ORDERS"])
+            tables = [_read_table(hdus[name]) for name in _EXTENSIONS[2:]]
+            flat = CCDData.read(path, format="fits")
+        if not flat.shape == flags.shape == orders.shape:
+            raise ValueError(
+                f"flat, flags and orders are for shapes {flat.shape}, {flags.shape} and "
+                f"{orders.shape}"
+            )
+        return cls(flat, orders, tables[0], flags, *tables[1:])
+
+    def _repr_html_(self) -> str:
+        """A thumbnail and the quality, for notebooks."""
+        picture = base64.b64encode(_thumbnail(self.flat.data)).decode()
+        return (
+            f"<p>Master flat of {len(self.levels)} frames, {self.flat.shape[0]} x "
+            f"{self.flat.shape[1]} pixels, {len(self.orders)} orders</p>"
+            f'<img src="data:image/png;base64,{picture}" alt="master flat">'
+            f"{self.quality._repr_html_()}"
+        )
+
+
+# ---------------------------------------------------------------------- thumbnail
+
+
+def _thumbnail(image: np.ndarray) -> bytes:
+    """A small PNG, the first row at the bottom; the square root keeps faint orders visible."""
+    step = -(-max(image.shape) // _THUMBNAIL)
+    small = np.sqrt(np.maximum(np.nan_to_num(image[::step, ::step]), 0))[::-1]
+    gray = (255 * np.clip(small / max(np.quantile(small, 0.99), 1e-6), 0, 1)).astype(np.uint8)
+    rows, columns = gray.shape
+    lines = np.hstack([np.zeros((rows, 1), dtype=np.uint8), gray]).tobytes()
+    header = struct.pack(">2I5B", columns, rows, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+# ---------------------------------------------------------------------- FITS extensions
+
+
+def _orders_hdu(orders: EchelleOrderTable) -> fits.BinTableHDU:
+    """The order table; its meta become keywords, as FITS cannot hold a tuple."""
+    table = orders.table
+    table.meta.clear()
+    hdu = fits.table_to_hdu(table)
+    hdu.name = "ORDERS"
+    hdu.header["DETROWS"] = (orders.shape[0], "rows of the detector")
+    hdu.header["DETCOLS"] = (orders.shape[1], "columns of the detector")
+    hdu.header["DISPAXIS"] = (orders.dispersion_axis, "NumPy axis along which the orders run")
+    return hdu
+
+
+def _with_ascii(table: QTable) -> QTable:
+    """The table with other characters, as in names of files, escaped: FITS holds only ASCII."""
+    table = table.copy(copy_data=False)
+    for name in table.colnames:
+        if table[name].dtype.kind == "U":
+            escaped = [str(text).encode("ascii", "backslashreplace") for text in table[name]]
+            table[name] = np.array(escaped, dtype=bytes).astype(str)
+    return table
+
+
+def _read_orders(hdu: fits.BinTableHDU) -> EchelleOrderTable:
+    table = QTable.read(hdu)
+    header = hdu.header
+    table.meta.clear()
+    table.meta["shape"] = (header["DETROWS"], header["DETCOLS"])
+    table.meta["dispersion_axis"] = header["DISPAXIS"]
+    return EchelleOrderTable(table)
+
+
+def _read_table(hdu: fits.BinTableHDU) -> QTable:
+    table = QTable.read(hdu, mask_invalid=False)
+    table.meta.clear()
+    return table

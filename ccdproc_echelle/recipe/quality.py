@@ -1,0 +1,648 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Quality control: what a master flat is worth in numbers, and whether these are within limits."""
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import yaml
+from astropy import units as u
+from astropy.nddata import CCDData
+from astropy.table import QTable
+from numpy.typing import ArrayLike
+
+from ccdproc_echelle.combining import CombineDiagnostics
+from ccdproc_echelle.frames import Frame, variance_array
+from ccdproc_echelle.recipe.flags import UNUSABLE, FlatFlag
+
+if TYPE_CHECKING:
+    from ccdproc_echelle.recipe.master import MasterFlat
+
+__all__ = [
+    "checked_limits",
+    "METRICS",
+    "Metric",
+    "flat_quality",
+    "order_quality",
+    "quality_cards",
+    "reduced_chi_square",
+    "with_limits",
+]
+
+# Chi-square is that of pixels above this fraction of the mean: the uncertainty of fainter ones,
+# made from their own counts, goes along with their value.
+_FAINTEST = 0.1
+
+# This many pixels of each frame tell chi-square to half a percent, even of two frames.
+_ENOUGH_PIXELS = 100_000
+
+# A FITS card has 80 characters; keyword, number and separators take up to 33 of them.
+_LONGEST_COMMENT = 47
+
+
+class Metric(NamedTuple):
+    """
+    One quantity of the quality table.
+
+    Attributes
+    ----------
+    keyword : str
+        FITS keyword, at most 8 characters.
+    unit : str or None
+        Unit; `None` stands for that of the exposure levels.
+    comment : str
+        What it is.
+    lower, upper : float
+        Default limits; NaN for none.
+    """
+
+    keyword: str
+    unit: str | None
+    comment: str
+    lower: float = np.nan
+    upper: float = np.nan
+
+
+# Name of each quantity; the order is that of the rows of the table.
+METRICS = {
+    "frames_used": Metric("NFRAMES", "", "frames combined"),
+    "frames_refused": Metric("NREFUSED", "", "frames left out before combining"),
+    "level_median": Metric("LEVMED", None, "median exposure level"),
+    "level_spread": Metric("LEVSPRD", "", "range of the levels over their mean"),
+    "level_trend": Metric("LEVTREND", "1 / h", "relative change of the level with time"),
+    "order_flux_10": Metric("ORDEXP10", None, "10th percentile inner-order flux"),
+    "order_flux_50": Metric("ORDEXP50", None, "50th percentile inner-order flux"),
+    "order_flux_90": Metric("ORDEXP90", None, "90th percentile inner-order flux"),
+    "counts_min": Metric("CNTMIN", None, "median flux of the faintest order"),
+    "counts_median": Metric("CNTMED", None, "median flux of the median order"),
+    "counts_max": Metric("CNTMAX", None, "median flux of the brightest order"),
+    "signal_to_noise_min": Metric("SNRMIN", "", "signal-to-noise of the noisiest order"),
+    "signal_to_noise_median": Metric("SNRMED", "", "signal-to-noise of the median order"),
+    "signal_to_noise_max": Metric("SNRMAX", "", "signal-to-noise of the best order"),
+    "relative_uncertainty": Metric("RELUNC", "", "median relative uncertainty", upper=0.05),
+    "reduced_chi_square": Metric("CHI2RED", "", "reduced chi-square of frames", 0.5, 2.0),
+    "clipped_fraction": Metric("CLIPMAX", "", "clipped of the worst frame", upper=0.05),
+    "saturated_fraction": Metric("SATFRAC", "", "in-order pixels ever saturated", upper=0.01),
+    "unusable_fraction": Metric("BADFRAC", "", "in-order pixels of no use", upper=0.05),
+    "low_sensitivity_pixels": Metric("NLOWSENS", "", "pixels of low sensitivity"),
+    "dead_pixels": Metric("NDEAD", "", "dead pixels"),
+    "hot_pixels": Metric("NHOT", "", "hot pixels"),
+    "edge_rms_median": Metric("EDGERMS", "pix", "edge residual, median edge", upper=0.25),
+    "edge_rms_max": Metric("EDGEMAX", "pix", "edge residual, worst edge"),
+    "edge_measured_min": Metric("EDGEFRAC", "", "measured part of the worst edge"),
+    "order_width": Metric("ORDWIDTH", "pix", "median order width"),
+    "order_width_scatter": Metric("ORDWSTD", "pix", "standard deviation of order widths"),
+    "scattered_light_fraction": Metric("SCATFRAC", "", "scattered light in orders"),
+    "inner_mean": Metric("INNMEAN", "", "mean of inner-order pixels", 0.99, 1.01),
+    "inner_rms": Metric("INNRMS", "", "standard deviation of inner-order pixels"),
+}
+
+_COUNTS = {"frames_used", "frames_refused", "low_sensitivity_pixels", "dead_pixels", "hot_pixels"}
+
+
+def flat_quality(
+    master: "MasterFlat",
+    *,
+    window: float = 10,
+    frames: Sequence[Frame] | None = None,
+    diagnostics: CombineDiagnostics | None = None,
+    times: Sequence[float | None] | None = None,
+    n_refused: float = np.nan,
+    scattered_light: float = np.nan,
+    limits: Mapping[str, Any] | str | os.PathLike | None = None,
+) -> QTable:
+    """
+    Measure the quality of a master flat.
+
+    Parameters
+    ----------
+    master : `MasterFlat`
+        Flat, orders with edges, levels and flags.
+    window : float, optional
+        Full width of the window on the order centre, in pixel: that of the levels.
+    frames : list of `~ccdproc_echelle.frames.Frame`, optional
+        The frames that were combined, as they were combined, in the order of the levels. Chi-square
+        needs them, with their uncertainties.
+    diagnostics : `~ccdproc_echelle.combining.combine.CombineDiagnostics`, optional
+        What was clipped; without it, chi-square takes in cosmic rays.
+    times : list of float, optional
+        When each frame was taken, as MJD; `None` for one that is not known.
+    n_refused : int, optional
+        Number of frames left out before combining.
+    scattered_light : float, optional
+        Scattered light as a fraction of all light in the inner-order pixels.
+    limits : dict or path-like, optional
+        Limits that replace the default ones; see `with_limits`.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        One row per quantity of ``METRICS``, with the columns ``name``, ``keyword`` (for a FITS
+        header), ``value``, ``unit``, ``lower``, ``upper`` (NaN without a limit), ``verdict``
+        ("pass", "fail", or "" without a limit) and ``comment``. What cannot be known is NaN, which
+        a default limit lets pass without a verdict.
+
+    Raises
+    ------
+    ValueError
+        If limits are malformed, the orders have no edges, or frames, diagnostics or times do not
+        fit to the levels.
+    OSError
+        If the file of limits cannot be read.
+
+    See Also
+    --------
+    order_quality : the same order by order.
+
+    Notes
+    -----
+    Unless said otherwise, quantities are those of the usable inner-order pixels: those within
+    ``window / 2`` of an order centre and between the edges, without masked and flagged ones.
+
+    - ``order_flux_10``, ``_50`` and ``_90`` are percentiles of a frame of median level, the
+      ORDEXP10, ORDEXP50 and ORDEXP90 of the SOXS pipeline, in the unit of the levels.
+    - ``level_spread`` is the largest level less the smallest, over the mean; ``level_trend`` the
+      slope of a straight line through level over mean level.
+    - ``counts`` and ``signal_to_noise`` are those of the orders with the smallest, median and
+      largest median; counts are of a frame of median level, signal-to-noise that of the master.
+    - ``clipped_fraction`` counts the in-order pixels in which the worst frame was rejected.
+    - ``order_width`` is the median over the orders of their median widths,
+      ``order_width_scatter`` the standard deviation over the orders.
+    - ``reduced_chi_square`` is 1 where the frames, divided by their levels, differ as their
+      uncertainties say; see `reduced_chi_square`. Only pixels above a tenth of the mean count.
+
+    References
+    ----------
+    SOXS pipeline documentation, recipe ``soxs-mflat``, quality control.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle import make_master_flat
+    >>> from ccdproc_echelle.recipe.quality import flat_quality
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4).with_dead_pixels(9)
+    >>> master = make_master_flat(simulation.flats(3), simulation.truth.orders)
+    >>> quality = flat_quality(master, limits={"frames_used": (5, None)})
+    >>> print(quality["value", "lower", "verdict"][quality["name"] == "frames_used"])
+    value lower verdict
+    ----- ----- -------
+      3.0   5.0    fail
+    """
+    limits = checked_limits(limits)
+    _check_fit(len(master.levels), frames=frames, times=times, diagnostics=diagnostics)
+    by_order = order_quality(master, window=window)
+    inner = _inner_places(master, window)
+    rejected = None if diagnostics is None else diagnostics.rejected
+    values = {
+        "frames_used": len(master.levels),
+        "frames_refused": n_refused,
+        "scattered_light_fraction": scattered_light,
+        "reduced_chi_square": _chi_square_of(frames, master, inner, rejected),
+        "clipped_fraction": _largest_fraction(rejected, master.flags),
+        **_level_values(master.levels["level"].value, times),
+        **_flux_values(master, inner),
+        **_flag_values(master.flags),
+        **_order_values(by_order),
+        **_edge_values(master.orders.table),
+    }
+    return _limited(_as_table(values, master.levels["level"].unit), limits)
+
+
+def order_quality(master: "MasterFlat", *, window: float = 10) -> QTable:
+    """
+    Measure the quality of each order of a master flat.
+
+    Parameters
+    ----------
+    master : `MasterFlat`
+        Flat, orders with edges, levels and flags.
+    window : float, optional
+        Full width of the window on the order centre, in pixel.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        One row per order: ``order``; ``n_pixels``, the number of usable inner-order pixels, and of
+        these the median ``counts`` in a frame of median level and the median ``signal_to_noise``
+        of the master; ``width`` between the edges, its median along the order, and
+        ``width_scatter``, its standard deviation there; ``dead_pixels``,
+        ``low_sensitivity_pixels`` and ``hot_pixels``. NaN where an order has no pixel, or the
+        flat no uncertainty.
+
+    Raises
+    ------
+    ValueError
+        If the orders have no edges or ``window`` is not positive.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle import make_master_flat
+    >>> from ccdproc_echelle.recipe.quality import order_quality
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4).with_dead_pixels(9)
+    >>> master = make_master_flat(simulation.flats(3), simulation.truth.orders)
+    >>> order_quality(master)["counts"].round(-3)
+    <Quantity [15000.,  7000.,  3000.,  2000.] adu>
+    """
+    orders, flags = master.orders, master.flags.ravel()
+    order_of = orders.order_index().ravel()
+    inner = _inner_places(master, window)
+    order, data = order_of[inner], master.flat.data.ravel()[inner]
+    snr = 1 / _relative_uncertainty(master.flat).ravel()[inner]
+    level = np.median(master.levels["level"])
+    widths = orders.upper() - orders.lower()
+    table = QTable({"order": orders.order_numbers})
+    table["n_pixels"] = np.bincount(order, minlength=len(orders))
+    table["counts"] = _medians(data, order, len(orders)) * level
+    table["signal_to_noise"] = _medians(snr, order, len(orders))
+    table["width"] = np.nanmedian(widths, axis=1) * u.pix
+    table["width_scatter"] = np.nanstd(widths, axis=1) * u.pix
+    for name, flag in _FLAGGED.items():
+        places = np.flatnonzero((flags & int(flag) != 0) & (order_of >= 0))
+        table[name] = np.bincount(order_of[places], minlength=len(orders))
+    return table
+
+
+def with_limits(quality: QTable, limits: Mapping[str, Any] | str | os.PathLike | None) -> QTable:
+    """
+    Judge a quality table by other limits.
+
+    Parameters
+    ----------
+    quality : `~astropy.table.QTable`
+        As from `flat_quality`.
+    limits : dict or path-like, optional
+        For the name of a quantity the pair ``(lower, upper)``, where `None` stands for no limit,
+        in the unit of the table; or a YAML file of lines such as ``level_spread: [null, 0.5]``.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        A copy with the limits named, and the verdicts they lead to; other rows keep theirs. A
+        value on a limit passes. A value that is not known fails: nobody can say that it is
+        within the limits asked for.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, the message names the one that is most like it; or an entry is not
+        a pair of numbers in ascending order.
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.recipe.quality import with_limits
+    >>> with_limits([], {"levelspread": (0, 1)})
+    Traceback (most recent call last):
+    ...
+    ValueError: unknown quantity 'levelspread' in limits; did you mean 'level_spread'?
+    """
+    return _limited(quality, checked_limits(limits))
+
+
+def quality_cards(quality: QTable) -> list[tuple[str, float | int, str]]:
+    """
+    FITS header cards of a quality table.
+
+    Parameters
+    ----------
+    quality : `~astropy.table.QTable`
+        As from `flat_quality`.
+
+    Returns
+    -------
+    list of (str, float or int, str)
+        Keyword, value, and comment with the unit. What is not known has no card, as a FITS
+        header cannot hold NaN.
+
+    Examples
+    --------
+    >>> from astropy.table import QTable
+    >>> from ccdproc_echelle.recipe.quality import quality_cards
+    >>> quality = QTable({"name": ["order_width"], "keyword": ["ORDWIDTH"], "value": [21.5],
+    ...                   "unit": ["pix"], "comment": ["median order width"]})
+    >>> quality_cards(quality)
+    [('ORDWIDTH', 21.5, '[pix] median order width')]
+    """
+    cards = []
+    for row in quality:
+        if np.isfinite(row["value"]):
+            value = int(row["value"]) if row["name"] in _COUNTS else float(row["value"])
+            comment = f"[{row['unit']}] {row['comment']}" if row["unit"] else row["comment"]
+            cards.append((str(row["keyword"]), value, str(comment)[:_LONGEST_COMMENT]))
+    return cards
+
+
+def reduced_chi_square(values: ArrayLike, variances: ArrayLike, used: ArrayLike) -> float:
+    """
+    Whether values scatter about their mean in each pixel as their variances say.
+
+    Parameters
+    ----------
+    values, variances : float array, shape (n_frames, n_pixels)
+        Values, whose errors are independent, and their variances.
+    used : bool array, shape (n_frames, n_pixels)
+        Which of them count; at least two in a pixel.
+
+    Returns
+    -------
+    float
+        The sum of the squared differences from the mean of the pixel, each over its variance,
+        divided by what the variances let expect: 1 if these are right, 4 if the standard deviations
+        are half of what they should be. NaN if nothing can be compared.
+
+    Notes
+    -----
+    A mean of n values takes part in the error of each: the variance of the difference of value i
+    is ``(1 - 2 / n) * variances[i] + sum(variances) / n**2``. For equal variances, what is expected
+    is the number of degrees of freedom, n - 1 in each pixel.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.recipe.quality import reduced_chi_square
+    >>> reduced_chi_square([[9.0], [11.0]], [[2.0], [2.0]], [[True], [True]])
+    1.0
+    """
+    values, variances = np.asarray(values, dtype=float), np.asarray(variances, dtype=float)
+    used = used & (variances > 0)
+    used = used & (used.sum(axis=0) > 1)
+    n = np.maximum(used.sum(axis=0), 1)
+    weights = np.divide(1.0, variances, where=used, out=np.zeros(used.shape))
+    mean = np.where(used, values, 0).sum(axis=0) / n
+    squares = np.where(used, values - mean, 0) ** 2
+    of_mean = np.where(used, variances, 0).sum(axis=0) / n**2
+    expected = (used * (1 - 2 / n) + of_mean * weights).sum()
+    return float((squares * weights).sum() / expected) if expected > 0 else np.nan
+
+
+# ---------------------------------------------------------------------- pixels
+
+_FLAGGED = {
+    "low_sensitivity_pixels": FlatFlag.LOW_SENSITIVITY,
+    "dead_pixels": FlatFlag.DEAD,
+    "hot_pixels": FlatFlag.HOT,
+}
+
+_SIDES = ("lower", "upper")
+
+
+def _inner_places(master, window: float) -> np.ndarray:
+    """The usable inner-order pixels, as indices of the flattened image."""
+    unusable = master.flags & int(UNUSABLE | FlatFlag.INTERORDER) != 0
+    if master.flat.mask is not None:
+        unusable |= master.flat.mask
+    usable = master.orders.inner_mask(window) & np.isfinite(master.flat.data) & ~unusable
+    return np.flatnonzero(usable)
+
+
+def _relative_uncertainty(flat: CCDData) -> np.ndarray:
+    """Standard deviation over value; NaN where it is not known."""
+    if flat.uncertainty is None:
+        return np.full(flat.shape, np.nan)
+    variance = variance_array(flat.uncertainty.array, type(flat.uncertainty))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.sqrt(variance) / flat.data
+    relative[~(np.isfinite(relative) & (relative > 0))] = np.nan
+    return relative
+
+
+def _medians(values: np.ndarray, order: np.ndarray, n_orders: int) -> np.ndarray:
+    """Median of the finite values of each order."""
+    known = np.isfinite(values)
+    values, order = values[known], order[known]
+    values = values[np.argsort(order, kind="stable")]
+    parts = np.split(values, np.cumsum(np.bincount(order, minlength=n_orders))[:-1])
+    medians = [np.median(part) if len(part) else np.nan for part in parts]
+    return np.array(medians, dtype=float)
+
+
+# ---------------------------------------------------------------------- quantities
+
+
+def _level_values(levels: np.ndarray, times) -> dict[str, float]:
+    trend = np.nan
+    if times is not None and None not in times and np.ptp(times) > 0:
+        hours = 24 * (np.asarray(times, dtype=float) - np.mean(times))
+        trend = (hours * levels).sum() / (hours**2).sum() / levels.mean()
+    return {
+        "level_median": np.median(levels),
+        "level_spread": np.ptp(levels) / levels.mean(),
+        "level_trend": trend,
+    }
+
+
+def _flux_values(master, inner: np.ndarray) -> dict[str, float]:
+    data = master.flat.data.ravel()[inner].astype(float)
+    if len(data) == 0:
+        data = np.array([np.nan])
+    flux = np.percentile(data, (10, 50, 90)) * np.median(master.levels["level"].value)
+    return {
+        "order_flux_10": flux[0],
+        "order_flux_50": flux[1],
+        "order_flux_90": flux[2],
+        "inner_mean": data.mean(),
+        "inner_rms": data.std(),
+        "relative_uncertainty": _median(_relative_uncertainty(master.flat).ravel()[inner]),
+    }
+
+
+def _flag_values(flags: np.ndarray) -> dict[str, float]:
+    in_order = flags[flags & int(FlatFlag.INTERORDER) == 0]
+    n = max(1, len(in_order))
+    return {
+        "saturated_fraction": _number_of(in_order, FlatFlag.SATURATED) / n,
+        "unusable_fraction": _number_of(in_order, UNUSABLE) / n,
+        **{name: _number_of(in_order, flag) for name, flag in _FLAGGED.items()},
+    }
+
+
+def _order_values(by_order: QTable) -> dict[str, float]:
+    widths = by_order["width"].value
+    values = {"order_width": _median(widths), "order_width_scatter": np.nanstd(widths)}
+    for name in ("counts", "signal_to_noise"):
+        column = by_order[name].value
+        values |= {
+            f"{name}_min": np.fmin.reduce(column),
+            f"{name}_median": _median(column),
+            f"{name}_max": np.fmax.reduce(column),
+        }
+    return values
+
+
+def _edge_values(table: QTable) -> dict[str, float]:
+    """Only edges that were measured have residuals."""
+    values = dict.fromkeys(("edge_rms_median", "edge_rms_max", "edge_measured_min"), np.nan)
+    if "lower_rms" in table.colnames:
+        rms = np.concatenate([u.Quantity(table[f"{s}_rms"], u.pix).value for s in _SIDES])
+        values["edge_rms_median"] = _median(rms)
+        values["edge_rms_max"] = np.fmax.reduce(rms)
+    if "lower_measured" in table.colnames:
+        values["edge_measured_min"] = np.fmin.reduce(
+            np.concatenate([table[f"{side}_measured"] for side in _SIDES])
+        )
+    return values
+
+
+
+def _largest_fraction(rejected: np.ndarray | None, flags: np.ndarray) -> float:
+    """Of the in-order pixels, what the frame that lost most has lost."""
+    if rejected is None:
+        return np.nan
+    in_order = flags & int(FlatFlag.INTERORDER) == 0
+    return max(int((lost & in_order).sum()) for lost in rejected) / max(1, int(in_order.sum()))
+
+
+def _chi_square_of(frames, master, inner: np.ndarray, rejected: np.ndarray | None) -> float:
+    if frames is None or any(frame.uncertainty_type is None for frame in frames):
+        return np.nan
+    data = master.flat.data.ravel()[inner]
+    places = inner[data > _FAINTEST * data.mean()] if len(inner) else inner
+    places = places[:: len(places) // _ENOUGH_PIXELS + 1]
+    where = np.unravel_index(places, master.flat.shape)
+    scales = 1 / _levels_at(where, master)
+    sections = [frame.load().section(where) for frame in frames]
+    used = np.array([section.good for section in sections]) & np.isfinite(scales)
+    if rejected is not None:
+        used &= ~rejected[(slice(None), *where)]
+    return reduced_chi_square(
+        np.array([section.data for section in sections]) * scales,
+        np.array([section.variance for section in sections]) * scales**2,
+        used,
+    )
+
+
+def _levels_at(where, master) -> np.ndarray:
+    """By which level each frame was divided: its own, or those of the orders."""
+    if not master.flat.header.get("PERORDER", False):
+        return master.levels["level"].value[:, None]
+    return master.levels["order_level"].value[:, master.orders.order_index()[where]]
+
+
+def _number_of(flags: np.ndarray, wanted: FlatFlag) -> int:
+    return int(np.count_nonzero(flags & int(wanted)))
+
+
+def _median(values: np.ndarray) -> float:
+    """Median of the finite values."""
+    known = values[np.isfinite(values)]
+    return np.median(known) if len(known) else np.nan
+
+
+# ---------------------------------------------------------------------- table and limits
+
+
+def _check_fit(n_levels: int, *, frames, times, diagnostics) -> None:
+    rejected = None if diagnostics is None else diagnostics.rejected
+    for name, given in (("frames", frames), ("times", times), ("diagnostics", rejected)):
+        if given is not None and len(given) != n_levels:
+            raise ValueError(f"{name} are of {len(given)} frames, but there are {n_levels} levels")
+
+
+def _as_table(values: Mapping[str, float], unit_of_levels: u.UnitBase) -> QTable:
+    """Rows in their order, with the default limits."""
+    table = QTable()
+    table["name"] = list(METRICS)
+    table["keyword"] = [metric.keyword for metric in METRICS.values()]
+    table["value"] = [float(values[name]) for name in METRICS]
+    table["unit"] = [
+        unit_of_levels.to_string() if m.unit is None else m.unit for m in METRICS.values()
+    ]
+    table["lower"] = [metric.lower for metric in METRICS.values()]
+    table["upper"] = [metric.upper for metric in METRICS.values()]
+    table["verdict"] = [
+        _verdict(row["value"], row["lower"], row["upper"]) if np.isfinite(row["value"]) else ""
+        for row in table
+    ]
+    table["comment"] = [metric.comment for metric in METRICS.values()]
+    return table
+
+
+def _limited(quality: QTable, limits: Mapping[str, tuple[float, float]]) -> QTable:
+    result = quality.copy()
+    names = list(result["name"])
+    verdicts = [str(verdict) for verdict in result["verdict"]]
+    for name, (lower, upper) in limits.items():
+        row = names.index(name)
+        result["lower"][row], result["upper"][row] = lower, upper
+        verdicts[row] = _verdict(result["value"][row], lower, upper)
+    result["verdict"] = verdicts
+    return result
+
+
+def _verdict(value: float, lower: float, upper: float) -> str:
+    """NaN is no limit; a value of NaN is within none."""
+    if np.isnan(lower) and np.isnan(upper):
+        return ""
+    within = (np.isnan(lower) or value >= lower) and (np.isnan(upper) or value <= upper)
+    return "pass" if within else "fail"
+
+
+def checked_limits(limits) -> dict[str, tuple[float, float]]:
+    """
+    Limits as pairs of numbers, whatever they were given as.
+
+    Parameters
+    ----------
+    limits : dict, path-like or None
+        As for `with_limits`.
+
+    Returns
+    -------
+    dict
+        Lower and upper limit by name; NaN for none.
+
+    Raises
+    ------
+    ValueError
+        If a limit is malformed or for an unknown quantity.
+    OSError
+        If the file of limits cannot be read.
+    """
+    if limits is None:
+        return {}
+    source = "limits"
+    if isinstance(limits, (str, os.PathLike)):
+        source, limits = str(limits), _loaded(Path(limits))
+    if not isinstance(limits, Mapping):
+        raise ValueError(
+            f"{source} holds a {type(limits).__name__}, expected pairs (lower, upper) by name"
+        )
+    for name in limits:
+        if name not in METRICS:
+            near = difflib.get_close_matches(str(name), METRICS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"unknown quantity {name!r} in {source}{hint}")
+    return {name: _pair(pair, f"{name} in {source}") for name, pair in limits.items()}
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a YAML file: {error}") from error
+
+
+def _pair(pair: Any, name: str) -> tuple[float, float]:
+    if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+        raise ValueError(f"{name} is {pair!r}, expected a pair (lower, upper)")
+    lower, upper = (_limit(value, name) for value in pair)
+    if lower > upper:
+        raise ValueError(f"{name} is {pair!r}, expected lower <= upper")
+    return lower, upper
+
+
+def _limit(value: Any, name: str) -> float:
+    """YAML takes 1e-3 for a word."""
+    if value is None:
+        return np.nan
+    try:
+        number = np.nan if isinstance(value, (bool, np.bool_)) else float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if np.isnan(number):
+        raise ValueError(f"{name} has the limit {value!r}, expected a number or None")
+    return number

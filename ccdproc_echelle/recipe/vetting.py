@@ -1,0 +1,528 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Frame vetting: which frames do not belong to a set of flats, and why.
+
+Every frame is compared with what most frames agree on: the commonest setup, and the median of all
+frames that have light. So any single frame may be the bad one, the first as well.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.stats import mad_std
+from astropy.table import QTable
+
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.combining import StackCombiner
+from ccdproc_echelle.frames import FileFrame, Frame, check_alike
+from ccdproc_echelle.orders import EchelleOrderTable, frame_shift
+
+__all__ = ["SETUP_KEYWORDS", "accepted_frames", "vet_frames", "vet_setup"]
+
+#: Header keywords in which the flats of a set agree: instrument and arm, binning, slit, lamp,
+#: filter and disperser, read-out mode and gain.
+SETUP_KEYWORDS = (
+    "INSTRUME", "DETECTOR", "ESO SEQ ARM",
+    "CCDSUM", "CCDBIN1", "CCDBIN2", "XBINNING", "YBINNING", "BINNING",
+    "ESO DET WIN1 BINX", "ESO DET WIN1 BINY", "ESO DET BINX", "ESO DET BINY",
+    "SLIT", "SLITNAME", "DECKER", "DECKNAME",
+    "ESO INS OPTI3 NAME", "ESO INS OPTI4 NAME", "ESO INS OPTI5 NAME",
+    "LAMP", "LAMPNAME", "FILTER", "GRATING", "GRISM", "DISPERSR",
+    "READMODE", "RDMODE", "READSPD", "ESO DET READ MODE", "ESO DET READ SPEED",
+    "ESO DET READ CURNAME", "GAIN", "EGAIN", "ESO DET OUT1 CONAD",
+)
+
+# Measured numbers in headers, as a gain or a slit width, agree if they do to this many digits.
+_DIGITS = 3
+
+# Along the dispersion axis some pixels in even distances suffice; `frame_shift` looks at 200.
+_LEAST_COLUMNS = 200
+
+# Parts of an order in which a frame is compared with the others, and the least pixels of a part.
+_N_PARTS = 8
+_FEWEST_PIXELS = 25
+
+# Fainter than this fraction of the mean, a drift of the zero point passes for another shape.
+_FAINTEST = 0.1
+
+# By how many standard deviations a difference must exceed its limit.
+_SIGNIFICANT = 5
+
+# Of the typical inner-order pixel: flats have a hundred, frames without light about 0.
+_LEAST_SIGNAL_TO_NOISE = 1
+
+# The linear estimate of a shift is good to 0.02 pixel up to this one.
+_SMALL_SHIFT = 0.1
+
+_MEDIAN_NOISE = np.sqrt(np.pi / 2)  # of the median over that of the mean
+
+
+def vet_setup(frames: Sequence[Frame], *, keywords: Iterable[str] = SETUP_KEYWORDS) -> QTable:
+    """
+    Find frames that were taken with another setup, from shape, unit and headers alone.
+
+    Right is what most frames have. If no value is the most frequent, as with two frames that
+    differ, nobody knows which is right, and each frame gets a verdict.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        Raw flats; of files only headers are read.
+    keywords : iterable of str, optional
+        Header keywords that must agree, ``"ESO SEQ ARM"`` for ``HIERARCH`` ones. Frames without a
+        keyword are not asked for it. Fractional numbers that agree to three digits are equal.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        One row per frame: ``frame`` (name) and ``verdict``, empty or what is wrong.
+
+    See Also
+    --------
+    vet_frames, accepted_frames
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import open_frames
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> from ccdproc_echelle.recipe.vetting import vet_setup
+    >>> flats = EchelleSimulation(shape=(256, 300), n_orders=5).flats(3)
+    >>> flats[0].header["GAIN"] = 2.5
+    >>> vet_setup(open_frames(flats))["verdict"].tolist()
+    ['another setup: GAIN is 2.5, that of the others 1', '', '']
+    """
+    keywords = tuple(keywords)
+    setups = [_setup(frame, keywords) for frame in frames]
+    reasons = [[] for _ in frames]
+    for name in ("shape", "unit", *keywords):
+        having = [i for i, setup in enumerate(setups) if name in setup]
+        values = [setups[i][name] for i in having]
+        usual = _commonest(values)
+        for i, value in zip(having, values, strict=True):
+            if usual is None:
+                reasons[i].append(f"{name} is {value}, no value is that of most frames")
+            elif value != usual:
+                reasons[i].append(f"{name} is {value}, that of the others {usual}")
+    verdicts = ["another setup: " + "; ".join(found) if found else "" for found in reasons]
+    return QTable({"frame": [frame.name for frame in frames], "verdict": verdicts})
+
+
+def vet_frames(
+    frames: Sequence[Frame],
+    orders: EchelleOrderTable,
+    *,
+    window: float = 10,
+    max_masked: float = 0.5,
+    min_level: float = 0.2,
+    max_shift: float = 0.3,
+    max_residual: float = 0.1,
+) -> QTable:
+    """
+    Find frames that are saturated, without light, shifted, or of another shape.
+
+    The frames, divided by their levels, make a median; those with light and not saturated take
+    part. Each is compared with it: at the inner-order pixels for level and shape, at the flanks
+    of the orders for the shift. What is wrong with a minority of the frames is found. With two
+    frames there is none: each differs by half of what the two do.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        Flats without bias and dark, saturated pixels masked.
+    orders : `EchelleOrderTable`
+        The order centres.
+    window : float, optional
+        Full width of the window on the order centre, in pixel along the cross-dispersion axis.
+    max_masked : float, optional
+        The largest fraction of the inner-order pixels that may be masked or not finite.
+    min_level : float, optional
+        The smallest level, as a fraction of the median of all. The default lets exposure times
+        differ by a factor of five from the typical one.
+    max_shift : float, optional
+        The largest shift across the dispersion, in pixel; exceeded by five standard deviations.
+    max_residual : float, optional
+        The largest relative difference of a part of an order, an eighth of it, from the others.
+        The default is beyond the drift of an illumination: 3 percent of a frame add up to 6 percent
+        between two. Parts fainter than a tenth of the mean are not looked at.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        One row per frame: ``frame`` (name), ``level`` (unit of the frames; good to about a
+        percent), ``masked_fraction``, ``shift`` and ``shift_uncertainty`` (positive where the
+        orders lie at higher pixels), ``residual`` (the largest relative difference of a part of
+        an order, less five standard deviations) and ``verdict``, empty or what is wrong. NaN
+        where it cannot be measured.
+
+    Raises
+    ------
+    ValueError
+        If there is no frame, frames or order table do not fit together, no order centre is on
+        the detector, or a limit is not positive.
+
+    See Also
+    --------
+    vet_setup, accepted_frames, ccdproc_echelle.orders.flexure.frame_shift
+
+    References
+    ----------
+    Small shifts are found from the slope of the light: Lucas & Kanade 1981, Proc. IJCAI, 674.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import open_frames
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> from ccdproc_echelle.recipe.vetting import vet_frames
+    >>> simulation = EchelleSimulation(shape=(256, 300), n_orders=5)
+    >>> flats = simulation.flats(4)
+    >>> flats[0].data *= 0.01
+    >>> table = vet_frames(open_frames(flats), simulation.truth.orders)
+    >>> table["verdict"].tolist()
+    ['lamp off or failing: the level is 0.01 of the typical one', '', '', '']
+    """
+    limits = _Limits(max_masked, min_level, max_shift, max_residual)
+    _check(frames, dict(limits._asdict(), window=window))
+    orders = orders.on_detector(frames[0].shape)
+    stack = _thinned(frames, orders)
+    inner = _inner_order_pixels(stack.orders, window)
+    masked = 1 - stack.good[:, *inner.where].mean(axis=1)
+    usable = masked <= max_masked
+    levels, noise = _first_levels(stack, inner, usable)
+    darkness = _darkness(levels, noise, usable, min_level)
+    lit = usable & (darkness == "")
+    found = _Measured.nothing(masked, levels)
+    if lit.any():
+        found = _measure(stack, inner, masked, levels, lit, limits)
+    return QTable({
+        "frame": [frame.name for frame in frames],
+        "level": found.level * frames[0].unit,
+        "masked_fraction": masked,
+        "shift": found.shift * u.pix,
+        "shift_uncertainty": found.shift_uncertainty * u.pix,
+        "residual": found.residual,
+        "verdict": [
+            _verdict(_Measured(*values), dark, limits)
+            for dark, *values in zip(darkness, *found, strict=True)
+        ],
+    })
+
+
+def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
+    """
+    Act on the verdicts: which frames are to be used.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+        From `vet_setup` or `vet_frames`.
+    reject : {"warn", "drop", "error"}, optional
+        ``"warn"``: all frames are used, with a warning; ``"drop"``: those with a verdict are
+        left out, with a warning; ``"error"``: they are an error.
+
+    Returns
+    -------
+    bool array, shape (n_frames,)
+        True for frames to be used.
+
+    Raises
+    ------
+    ValueError
+        If ``reject`` is none of these, is ``"error"`` and a frame has a verdict, or is ``"drop"``
+        and more than half of the frames have one: then the set is to be doubted, not a frame.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        For each frame with a verdict.
+
+    Examples
+    --------
+    >>> from astropy.table import QTable
+    >>> from ccdproc_echelle.recipe.vetting import accepted_frames
+    >>> accepted_frames(QTable({"frame": ["a.fits", "b.fits"], "verdict": ["", ""]}), "drop")
+    array([ True,  True])
+    """
+    if reject not in ("warn", "drop", "error"):
+        raise ValueError(f"reject is {reject!r}, expected 'warn', 'drop' or 'error'")
+    good = np.array([not verdict for verdict in table["verdict"]], dtype=bool)
+    reasons = [f"{row['frame']} does not belong to the set: {row['verdict']}"
+               for row in table[~good]]
+    if reasons and reject == "error":
+        raise ValueError("; ".join(reasons))
+    if reject == "drop" and 2 * len(reasons) > len(table):
+        raise ValueError(
+            f"{len(reasons)} of {len(table)} frames would be left out, expected at most half: "
+            + "; ".join(reasons)
+        )
+    outcome = "left out" if reject == "drop" else "used all the same"
+    for reason in reasons:
+        warn(f"{reason}; it is {outcome}")
+    return good if reject == "drop" else np.ones(len(table), dtype=bool)
+
+
+# ---------------------------------------------------------------------- setup
+
+
+def _setup(frame: Frame, keywords: Sequence[str]) -> dict[str, Any]:
+    header = _header(frame)
+    found = {name: _comparable(header[name]) for name in keywords if name in header}
+    return {"shape": frame.shape, "unit": str(frame.unit)} | found
+
+
+def _header(frame: Frame) -> fits.Header:
+    """Of a file: the primary header, and that of the image where this is an extension."""
+    if not isinstance(frame, FileFrame):
+        return frame.ccddata().header
+    header = fits.getheader(frame.path, 0)
+    if frame.layout.hdu:
+        header.update(fits.getheader(frame.path, frame.layout.hdu))
+    return header
+
+
+def _comparable(value: Any) -> str:
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else f"{value:.{_DIGITS}g}"
+    return str(value).strip()
+
+
+def _commonest(values: Sequence[Any]) -> Any:
+    """The most frequent value; `None` if there are several."""
+    ranked = Counter(values).most_common(2)
+    tied = len(ranked) == 2 and ranked[0][1] == ranked[1][1]
+    return ranked[0][0] if ranked and not tied else None
+
+
+# ---------------------------------------------------------------------- pixels of all frames
+
+
+class _Limits(NamedTuple):
+    max_masked: float
+    min_level: float
+    max_shift: float
+    max_residual: float
+
+
+class _ThinnedStack(NamedTuple):
+    """Some columns of all frames, turned so that orders run along rows, and their order table."""
+
+    data: np.ndarray
+    good: np.ndarray
+    variance: list[np.ndarray | None]
+    orders: EchelleOrderTable
+
+
+class _InnerPixels(NamedTuple):
+    """Rows and columns of the inner-order pixels, and to which part of which order each belongs."""
+
+    where: tuple[np.ndarray, np.ndarray]
+    part: np.ndarray
+
+
+def _check(frames: Sequence[Frame], options: dict[str, float]) -> None:
+    if not frames:
+        raise ValueError("there is no frame to vet")
+    check_alike(frames)
+    for name, value in options.items():
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name} is {value!r}, expected a positive number")
+
+
+def _thinned(frames: Sequence[Frame], orders: EchelleOrderTable) -> _ThinnedStack:
+    """Every k-th column, k odd: the middle of each column of a detector binned by k."""
+    axis = orders.dispersion_axis
+    n_pixels = frames[0].shape[axis]
+    step = max(1, n_pixels // _LEAST_COLUMNS)
+    step -= 1 - step % 2
+    thinning = [slice(None), slice(None)]
+    thinning[axis] = slice(step // 2, step // 2 + n_pixels // step * step, step)
+    sections = [frame.load().section(tuple(thinning)) for frame in frames]
+    factors = [1, 1]
+    factors[axis] = step
+    orders = orders.rebinned(tuple(factors))
+
+    def turned(image):
+        return image if axis == 1 else image.T
+
+    return _ThinnedStack(
+        data=np.array([turned(section.data) for section in sections]),
+        good=np.array([turned(section.good) for section in sections]),
+        variance=[None if s.variance is None else turned(s.variance) for s in sections],
+        orders=orders if axis == 1 else orders.transposed(),
+    )
+
+
+def _inner_order_pixels(orders: EchelleOrderTable, window: float) -> _InnerPixels:
+    center = orders.center()
+    n_orders, n_columns = center.shape
+    offsets = np.arange(-np.floor(window / 2), np.floor(window / 2) + 1)
+    rows = np.rint(center[:, :, None] + offsets)
+    inside = (rows >= 0) & (rows < orders.shape[0])  # False for NaN
+    if not inside.any():
+        raise ValueError("no order centre of the order table is on the detector")
+    columns = np.arange(n_columns)[:, None]
+    part = np.arange(n_orders)[:, None, None] * _N_PARTS + columns * _N_PARTS // n_columns
+    columns, part = (np.broadcast_to(a, rows.shape)[inside] for a in (columns, part))
+    return _InnerPixels((rows[inside].astype(int), columns), part)
+
+
+def _first_levels(stack: _ThinnedStack, inner: _InnerPixels, usable) -> tuple:
+    """
+    Median of the inner-order pixels of each frame, and of their standard deviations, if known.
+
+    Those good in all usable frames are taken, where there are any: else, the levels of frames with
+    different masks do not compare.
+    """
+    good = stack.good[:, *inner.where]
+    common = good[usable].all(axis=0)
+    levels, noise = np.full(len(good), np.nan), np.zeros(len(good))
+    for i, (image, variance) in enumerate(zip(stack.data, stack.variance, strict=True)):
+        chosen = good[i] & common if (good[i] & common).any() else good[i]
+        if chosen.any():
+            levels[i] = np.median(image[inner.where][chosen])
+            if variance is not None:
+                noise[i] = np.sqrt(np.median(variance[inner.where][chosen]))
+    return levels, noise
+
+
+def _darkness(levels, noise, usable, min_level: float) -> np.ndarray:
+    """Why a frame has no light or too little; empty where it has enough."""
+    typical = np.median(levels[usable]) if usable.any() else np.nan
+    reasons = []
+    for level, sigma in zip(levels, noise, strict=True):
+        reason = ""
+        if level <= 0:
+            reason = f"the level is {level:.3g}, expected > 0"
+        elif level < min_level * typical:
+            reason = f"the level is {level / typical:.2g} of the typical one"
+        elif level < _LEAST_SIGNAL_TO_NOISE * sigma:
+            reason = f"the signal-to-noise ratio of a pixel is {level / sigma:.2g}"
+        reasons.append(f"lamp off or failing: {reason}" if reason else "")
+    return np.array(reasons, dtype=object)
+
+
+# ---------------------------------------------------------------------- comparison with the others
+
+
+class _Measured(NamedTuple):
+    """What was found of each frame, arrays; or of one."""
+
+    masked: np.ndarray
+    level: np.ndarray
+    shift: np.ndarray
+    shift_uncertainty: np.ndarray
+    residual: np.ndarray
+
+    @classmethod
+    def nothing(cls, masked: np.ndarray, levels: np.ndarray) -> "_Measured":
+        return cls(masked, levels, *np.full((3, len(levels)), np.nan))
+
+
+def _measure(stack, inner, masked, levels, lit, limits: _Limits) -> _Measured:
+    reference, known = _reference(stack, levels, lit)
+    norm = reference[inner.where][known[inner.where]].mean()
+    reference = reference / norm
+    found = _Measured.nothing(masked, levels * norm)
+    for i, (image, good) in enumerate(zip(stack.data, stack.good, strict=True)):
+        good = good & known
+        level, residual = _level_and_residual(image, good, reference, inner)
+        shift = np.nan, np.nan
+        if level > 0:
+            shift = _small_shift(image / level, good, reference)
+        alike = lit[i] and residual < limits.max_residual
+        if not (alike and abs(shift[0]) < _SMALL_SHIFT):
+            images = [np.ma.masked_array(*pair) for pair in ((image, ~good), (reference, ~known))]
+            # Of a frame that is not like the others, the estimate is worth nothing.
+            otherwise = shift if alike else (np.nan, np.nan)
+            shift = _any_shift(*images, stack.orders) or otherwise
+        found.level[i], found.residual[i] = level, residual
+        found.shift[i], found.shift_uncertainty[i] = shift
+    # A shifted frame has taken the reference along a little.
+    found.shift[:] -= np.nanmedian(found.shift[lit]) if np.isfinite(found.shift[lit]).any() else 0
+    return found
+
+
+def _reference(stack: _ThinnedStack, levels, lit) -> tuple[np.ndarray, np.ndarray]:
+    """Median of the frames with light, divided by their levels, and where there is one."""
+    scales = (1 / levels[lit]).astype(stack.data.dtype)
+    n_lit, shape = len(scales), stack.data.shape[1:]
+    values = stack.data[lit].reshape(n_lit, -1) * scales[:, None]
+    good = stack.good[lit].reshape(n_lit, -1)
+    median = StackCombiner(method="median").combine(values, good).value.reshape(shape)
+    known = np.isfinite(median)
+    return np.where(known, median, 0), known
+
+
+def _level_and_residual(image, good, reference, inner: _InnerPixels) -> tuple[float, float]:
+    """Level of a frame, and how much parts of orders differ from it beyond their noise."""
+    light = reference[inner.where]
+    chosen = good[inner.where] & (light > _FAINTEST)
+    if not chosen.any():
+        return np.nan, np.nan
+    ratios, part = image[inner.where][chosen] / light[chosen], inner.part[chosen]
+    level = float(np.median(ratios))
+    order = np.argsort(part, kind="stable")
+    parts = np.split(ratios[order], np.flatnonzero(np.diff(part[order])) + 1)
+    excess = [
+        abs(np.median(values) - level) - _SIGNIFICANT * _median_error(values)
+        for values in parts if len(values) >= _FEWEST_PIXELS
+    ]
+    if not (excess and level > 0):
+        return level, np.nan
+    return level, max(0.0, float(max(excess)) / level)
+
+
+def _median_error(values: np.ndarray) -> float:
+    return _MEDIAN_NOISE * mad_std(values) / np.sqrt(len(values))
+
+
+# ---------------------------------------------------------------------- shift
+
+
+def _small_shift(image, good, reference) -> tuple[float, float]:
+    """
+    Shift by what the light on the flanks has changed, and its uncertainty.
+
+    The median over the columns, as a cosmic ray spoils a whole one. To first order in the shift.
+    """
+    slope = np.where(good, np.gradient(reference, axis=0), 0)
+    change = np.where(good, image - reference, 0)
+    weights = (slope**2).sum(axis=0)
+    shifts = -(slope * change).sum(axis=0)[weights > 0] / weights[weights > 0]
+    if len(shifts) == 0:
+        return np.nan, np.nan
+    return float(np.median(shifts)), float(_median_error(shifts))
+
+
+def _any_shift(image, reference, orders) -> tuple[float, float] | None:
+    """Shift by `frame_shift`, slower and good for large ones; `None` if it finds no orders."""
+    try:
+        found = frame_shift(image, reference, orders)
+    except ValueError:
+        return None
+    return found.shift, found.uncertainty
+
+
+# ---------------------------------------------------------------------- verdict
+
+
+def _verdict(frame: _Measured, darkness: str, limits: _Limits) -> str:
+    """What is wrong with a frame: the cause where one fault brings another."""
+    if frame.masked > limits.max_masked:
+        return f"saturated: {100 * frame.masked:.0f} % of its inner-order pixels are masked"
+    if abs(frame.shift) > limits.max_shift + _SIGNIFICANT * frame.shift_uncertainty:
+        return (
+            f"shifted: its orders lie {frame.shift:+.2f} pixel from those of the others, "
+            f"expected at most {limits.max_shift:g}"
+        )
+    if darkness:
+        return darkness
+    if frame.residual > limits.max_residual:
+        return (
+            f"of another shape: parts of its orders differ by {100 * frame.residual:.0f} % from "
+            f"those of the others, expected at most {100 * limits.max_residual:g} %"
+        )
+    return ""

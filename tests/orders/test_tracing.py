@@ -1,0 +1,277 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Order tables traced from a flat alone, against the truth of simulated flats and on real ones."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+from ccdproc_echelle.orders.tracing import trace_orders
+from ccdproc_echelle.simulation import EchelleSimulation
+
+# Narrow and wide orders, both axes, cut or not, faint ones, small gaps, steep ones.
+SEEDS = (0, 1, 4, 8, 15, 29, 31, 44)
+
+
+def rms_of_orders(found, truth):
+    """RMS error of each order, by position: the n-th found one is the n-th true one."""
+    assert len(found) == len(truth)
+    return np.sqrt(np.nanmean((found.center() - truth.center()) ** 2, axis=1))
+
+
+def bands(places, *, shape=(300, 700), half_width=8.0, slope=0.05, light=1000.0, seed=0):
+    """Straight orders on a noisy background of 10."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    image = np.random.default_rng(seed).normal(10, 3, shape)
+    for place in places:
+        image += light * (np.abs(rows - place - slope * columns) < half_width)
+    return image
+
+
+@pytest.fixture(scope="module", params=SEEDS)
+def spectrograph(request):
+    simulation = EchelleSimulation.random(request.param)
+    return simulation, trace_orders(simulation.flats(1)[0])
+
+
+# ---------------------------------------------------------------------- against the truth
+
+
+def test_all_orders_and_no_others(spectrograph):
+    simulation, found = spectrograph
+    assert found.dispersion_axis == simulation.dispersion_axis
+    assert found.shape == simulation.shape
+    assert found.order_numbers.tolist() == list(range(1, simulation.n_orders + 1))
+    errors = rms_of_orders(found, simulation.truth.orders)
+    assert np.median(errors) < 0.1
+    assert errors.max() < 0.25
+
+
+def test_valid_where_the_center_is_on_the_detector(spectrograph):
+    simulation, found = spectrograph
+    n_cross = simulation.shape[1 - simulation.dispersion_axis]
+    truth = simulation.truth.orders.center()
+    # The border is crossed at a shallow angle.
+    inside = (truth > 0.5) & (truth < n_cross - 1.5)
+    outside = (truth < -1.5) | (truth > n_cross + 0.5)
+    valid = np.isfinite(found.center())
+    assert valid[inside].all()
+    assert not valid[outside].any()
+
+
+def test_median_error():
+    errors = []
+    for seed in (3, 6, 20, 25, 30, 32, 38):
+        simulation = EchelleSimulation.random(seed)
+        found = trace_orders(simulation.flats(1)[0])
+        errors.extend(rms_of_orders(found, simulation.truth.orders))
+    assert np.median(errors) < 0.05
+
+
+def test_uneven_slit_illumination_does_not_move_the_center():
+    simulation = EchelleSimulation(
+        shape=(300, 600), n_orders=5, order_width=20, slit_slope=0.3, seed=2
+    )
+    found = trace_orders(simulation.flats(1)[0])
+    # The centroid of the light is off by slope * width / 6 = 1 pixel.
+    assert rms_of_orders(found, simulation.truth.orders).max() < 0.1
+
+
+def test_residual_of_each_order():
+    simulation = EchelleSimulation.random(20)
+    table = trace_orders(simulation.flats(1)[0]).table
+    rms = table["center_rms"].to_value("pix")
+    assert rms.shape == (simulation.n_orders,)
+    assert ((rms > 0) & (rms < 0.1)).all()
+
+
+def test_an_order_that_is_on_the_detector_in_part_of_its_length():
+    found = trace_orders(bands([-12, 40, 90, 140, 190, 240], slope=0.06))
+    assert len(found) == 6
+    pixels = np.flatnonzero(np.isfinite(found.center()[0]))
+    # Its centre is on the detector from 0.06 x = 12 - 0.5 on.
+    assert pixels[0] == pytest.approx(11.5 / 0.06, abs=20)
+    assert pixels[-1] == 699
+    assert np.nanmax(np.abs(found.center()[0] - (-12 + 0.06 * np.arange(700)))) < 0.5
+
+
+# ---------------------------------------------------------------------- defects
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("seed", [0, 6, 14])
+def test_hot_columns(seed, axis):
+    simulation = EchelleSimulation.random(seed)
+    image = simulation.flats(1)[0].data.copy()
+    n = image.shape[axis]
+    np.moveaxis(image, axis, 0)[[7, 33, 34, n // 2, n - 20]] = 60_000
+    found = trace_orders(image)
+    assert found.dispersion_axis == simulation.dispersion_axis
+    errors = rms_of_orders(found, simulation.truth.orders)
+    assert np.median(errors) < 0.05
+    assert errors.max() < 0.2
+
+
+def test_hot_pixels():
+    simulation = EchelleSimulation.random(20)
+    image = simulation.flats(1)[0].data.copy()
+    image[np.random.default_rng(5).random(image.shape) < 0.005] = 60_000
+    assert rms_of_orders(trace_orders(image), simulation.truth.orders).max() < 0.1
+
+
+@pytest.mark.parametrize("as_nan", [True, False])
+def test_masked_bands(as_nan):
+    simulation = EchelleSimulation.random(20)
+    flat = simulation.flats(1)[0]
+    bad = np.zeros(flat.shape, dtype=bool)
+    bad[:, 200:220] = bad[130:136] = True
+    data = np.where(bad, np.nan if as_nan else 60_000, flat.data)
+    found = trace_orders(data if as_nan else CCDData(data, unit="adu", mask=bad))
+    assert rms_of_orders(found, simulation.truth.orders).max() < 0.1
+    assert np.isfinite(found.center()).all()
+
+
+def test_an_order_that_is_dark_in_the_middle_is_one_order():
+    image = bands([40, 100, 160, 220])
+    rows, columns = np.mgrid[:300, :700]
+    gap = (columns > 250) & (columns < 420) & (np.abs(rows - 100 - 0.05 * columns) < 9)
+    image[gap] -= 1000
+    found = trace_orders(image)
+    expected = np.array([40, 100, 160, 220])[:, None] + 0.05 * np.arange(700)
+    np.testing.assert_allclose(found.center(), expected, atol=0.6)
+
+
+@pytest.mark.parametrize("light, half_width, slope", [(150, 4, -0.3), (300, 3, 0.25)])
+def test_a_ghost_across_the_orders_is_rejected(light, half_width, slope):
+    image = bands([30, 75, 120, 165, 210, 255], slope=0.02)
+    rows, columns = np.mgrid[:300, :700]
+    start = 280 if slope < 0 else 60
+    image += light * (np.abs(rows - start - slope * columns) < half_width)
+    found = trace_orders(image)
+    expected = np.array([30, 75, 120, 165, 210, 255])[:, None] + 0.02 * np.arange(700)
+    np.testing.assert_allclose(found.center(), expected, atol=0.7)
+
+
+def test_a_narrow_ghost_along_the_orders_is_rejected():
+    image = bands([30, 75, 120, 165, 210])
+    image += bands([97], half_width=2, light=60) - 10
+    assert len(trace_orders(image)) == 5
+
+
+# ---------------------------------------------------------------------- the door
+
+
+def test_a_single_order():
+    found = trace_orders(bands([100]))
+    np.testing.assert_allclose(found.center()[0], 100 + 0.05 * np.arange(700), atol=0.6)
+
+
+def test_transposed_frame_gives_the_transposed_table():
+    flat = EchelleSimulation.random(3).flats(1)[0].data
+    found, turned = trace_orders(flat), trace_orders(flat.T)
+    assert found.dispersion_axis == 1 - turned.dispersion_axis
+    np.testing.assert_array_equal(found.center(), turned.center())
+
+
+def test_first_order_and_degree():
+    found = trace_orders(bands([100, 200]), first_order=71, degree=2, dispersion_axis=1)
+    assert found.order_numbers.tolist() == [71, 72]
+    assert found.table["center"].shape == (2, 3)
+
+
+def test_the_flat_is_left_alone():
+    flat = EchelleSimulation.random(3).flats(1)[0]
+    before = flat.copy()
+    trace_orders(flat)
+    np.testing.assert_array_equal(flat.data, before.data)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("hot", [False, True])
+def test_noise_has_no_orders(axis, hot):
+    image = np.random.default_rng(4).normal(100, 5, (400, 500))
+    if hot:
+        image[:, [50, 200, 201]] = 60_000
+    with pytest.raises(ValueError, match="no orders found"):
+        trace_orders(image, dispersion_axis=axis)
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, np.nan])
+def test_a_constant_has_no_orders(value):
+    with pytest.raises(ValueError, match="no orders found"):
+        trace_orders(np.full((200, 300), value))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"dispersion_axis": 2}, "dispersion_axis is 2"),
+        ({"first_order": 0}, "first_order is 0"),
+        ({"degree": 1.5}, "degree is 1.5"),
+        ({"slice_width": 0}, "slice_width is 0"),
+        ({"min_signal_to_noise": -1}, "min_signal_to_noise is -1"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        trace_orders(bands([100]), **options)
+
+
+def test_not_an_image():
+    with pytest.raises(ValueError, match="3 dimensions"):
+        trace_orders(np.zeros((2, 30, 30)))
+    with pytest.raises(ValueError, match="at least 20 pixels"):
+        trace_orders(np.zeros((10, 300)))
+
+
+# ---------------------------------------------------------------------- real frames
+
+
+def image(data_dir, name):
+    return fits.getdata(data_dir / "zyla" / f"zyla_{name}_01.fits.gz").astype(float)
+
+
+@pytest.mark.parametrize("dark_subtracted", [True, False])
+def test_orders_of_a_real_flat(data_dir, dark_subtracted):
+    flat = image(data_dir, "flat")
+    if dark_subtracted:
+        flat -= image(data_dir, "dark")
+    found = trace_orders(flat)
+    other = np.load(data_dir / "order_tables" / "pyreduce_zyla.npz")
+    pixels = np.arange(flat.shape[1])
+    theirs = np.array([
+        np.where((pixels >= first) & (pixels < last), np.polyval(row, pixels), np.nan)
+        for row, (first, last) in zip(other["orders"], other["column_range"], strict=True)
+    ])
+    assert found.dispersion_axis == 1
+    assert len(found) == len(theirs) == 30
+    off = np.nanmedian(np.abs(found.center() - theirs), axis=1)
+    # Theirs are centroids: of the part on the detector of the first order, and of a slit that is
+    # lit unevenly, in the last ones most.
+    assert off[1:21].max() < 0.8
+    assert off.max() < 2.5
+    rms = found.table["center_rms"].to_value("pix")
+    assert rms[:20].max() < 0.15
+    assert rms.max() < 1.5
+
+
+@pytest.mark.parametrize("n_columns", [24, 64, 110, 240])
+def test_one_order_alone(n_columns):
+    simulation = EchelleSimulation(shape=(60, n_columns), n_orders=1, seed=1)
+    found = trace_orders(simulation.flats(1)[0], dispersion_axis=1)
+    assert rms_of_orders(found, simulation.truth.orders).max() < 0.05
+
+
+def test_half_an_order_alone_is_refused():
+    """Cut by the detector, it does not tell how wide orders are."""
+    simulation = EchelleSimulation(shape=(60, 240), n_orders=1, seed=1)
+    flat, middle = simulation.flats(1)[0], int(simulation.truth.orders.center().mean())
+    with pytest.raises(ValueError, match="no orders found"):
+        trace_orders(flat.data[middle:], dispersion_axis=1)
+
+
+def test_slice_width_hardly_matters():
+    simulation = EchelleSimulation(shape=(300, 700), n_orders=6, seed=2)
+    flat, truth = simulation.flats(1)[0], simulation.truth.orders
+    for width in (3, 12):
+        assert rms_of_orders(trace_orders(flat, slice_width=width), truth).max() < 0.1

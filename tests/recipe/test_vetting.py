@@ -1,0 +1,303 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Frame vetting: each fault is found by its name, and good sets raise no alarm."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData, block_reduce
+from astropy.table import QTable
+from astropy.utils.exceptions import AstropyUserWarning
+from scipy.ndimage import shift as spline_shift
+
+from ccdproc_echelle.frames import MemoryFrame, open_frames
+from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.recipe.calibration import detrend
+from ccdproc_echelle.recipe.vetting import accepted_frames, vet_frames, vet_setup
+from ccdproc_echelle.simulation import EchelleSimulation
+
+SATURATION = 60_000
+
+
+def simulation(**kwargs) -> EchelleSimulation:
+    sim = EchelleSimulation(**({"shape": (512, 600), "n_orders": 6} | kwargs))
+    return sim.with_level_spread(0.35).with_drift(0.03).with_cosmic_rays(200).with_bias(300)
+
+
+def moved(image, sim, shift):
+    """The image with its orders at higher pixels, as the detector writes it."""
+    shifts = np.zeros(2)
+    shifts[1 - sim.dispersion_axis] = shift
+    moved = spline_shift(image.astype(float), shifts, mode="nearest")
+    return np.clip(np.rint(moved), 0, 65535).astype(np.uint16)
+
+
+def detrended(raw, sim):
+    frames = [MemoryFrame(ccd, f"flat {i}") for i, ccd in enumerate(raw)]
+    return detrend(frames, dark=open_frames(sim.darks(3, raw=True)), gain=1, read_noise=4,
+                   saturation=SATURATION).flats
+
+
+def reasons(table) -> list[str]:
+    return [verdict.split(":")[0] for verdict in table["verdict"]]
+
+
+# ---------------------------------------------------------------------- frames
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((512, 600), 1), ((600, 512), 0)])
+def test_each_fault_is_found_by_its_name(shape, axis):
+    sim = simulation(shape=shape, dispersion_axis=axis)
+    raw = sim.flats(8, raw=True)
+    raw[0] = sim.darks(1, raw=True)[0]
+    raw[3].data = moved(raw[3].data, sim, 0.7)
+    raw[5].data = np.clip(20.0 * raw[5].data, 0, 65535).astype(np.uint16)
+    raw[6] = CCDData(block_reduce(raw[6].data, 2), unit="adu", header=raw[6].header)
+
+    setup = vet_setup(open_frames(raw[:6]) + open_frames(raw[6:7]) + open_frames(raw[7:]))
+    assert reasons(setup) == [""] * 6 + ["another setup", ""]
+    assert "shape is (" in setup["verdict"][6]
+
+    del raw[6]
+    table = vet_frames(detrended(raw, sim), sim.truth.orders)
+    assert reasons(table) == ["lamp off or failing", "", "", "shifted", "", "saturated", ""]
+    good = [not verdict for verdict in table["verdict"]]
+    assert abs(table["shift"][3].value - 0.7) < 0.05
+    assert abs(table["shift"][good].value).max() < 0.02
+    assert table["masked_fraction"][5] > 0.5
+    assert table["residual"][good].max() < 0.06
+
+
+@pytest.mark.parametrize("seed", range(0, 50, 4))
+@pytest.mark.parametrize("n", [2, 3, 8])
+def test_good_sets_raise_no_alarm(seed, n):
+    sim = EchelleSimulation.random(seed).with_level_spread(0.35).with_drift(0.03)
+    sim = sim.with_cosmic_rays(200).with_bad_pixels(300)
+    table = vet_frames(open_frames(sim.flats(n, uncertainty=seed % 8 == 0)), sim.truth.orders)
+    assert reasons(table) == [""] * n
+    assert abs(table["shift"].value).max() < 0.02
+    inner = sim.truth.orders.inner_mask(10)
+    expected = [frame[inner].mean() for frame in sim.truth.noiseless_flats(n)]
+    relative = table["level"].value / expected
+    assert abs(relative / np.median(relative) - 1).max() < 0.03
+
+
+@pytest.mark.parametrize("shift", [-6.0, -0.45, 0.5, 2.3])
+@pytest.mark.parametrize(("n", "place"), [(3, 0), (5, 4)])
+def test_shifts_of_all_sizes_are_measured(shift, n, place):
+    sim = simulation()
+    raw = sim.flats(n, raw=True)
+    raw[place].data = moved(raw[place].data, sim, shift)
+    table = vet_frames(detrended(raw, sim), sim.truth.orders)
+    assert [i for i, reason in enumerate(reasons(table)) if reason == "shifted"] == [place]
+    assert abs(table["shift"][place].value - shift) < 0.05
+    assert sum(bool(reason) for reason in reasons(table)) == 1
+
+
+def test_a_tolerable_shift_is_measured_and_passes():
+    sim = simulation()
+    raw = sim.flats(4, raw=True)
+    raw[1].data = moved(raw[1].data, sim, 0.2)
+    frames = detrended(raw, sim)
+    table = vet_frames(frames, sim.truth.orders)
+    assert reasons(table) == [""] * 4
+    assert abs(table["shift"][1].value - 0.2) < 0.02
+    assert reasons(vet_frames(frames, sim.truth.orders, max_shift=0.1))[1] == "shifted"
+
+
+def test_a_frame_of_another_shape():
+    sim = simulation()
+    raw = sim.flats(3, raw=True)
+    raw[0].data[:, 400:] = 300 + 0.8 * (raw[0].data[:, 400:] - 300.0)
+    frames = detrended(raw, sim)
+    table = vet_frames(frames, sim.truth.orders)
+    assert reasons(table) == ["of another shape", "", ""]
+    assert 0.15 < table["residual"][0] < 0.3
+    assert reasons(vet_frames(frames, sim.truth.orders, max_residual=0.4)) == [""] * 3
+
+
+def test_saturation_that_is_not_masked_is_another_shape():
+    sim = simulation().with_level_spread(0)
+    flats = sim.flats(4, raw=True)
+    flats[2].data = np.minimum(5.0 * flats[2].data, 65535).astype(np.uint16)
+    frames = detrend(open_frames(flats), dark=open_frames(sim.darks(3, raw=True))).flats
+    assert reasons(vet_frames(frames, sim.truth.orders)) == ["", "", "of another shape", ""]
+
+
+@pytest.mark.parametrize(("uncertainty", "all_dark"), [(True, False), (False, False), (True, True)])
+def test_frames_without_light(uncertainty, all_dark):
+    sim = replace(simulation(), bias=0.0)
+    frames = sim.flats(3, uncertainty=uncertainty)
+    frames[0] = sim.darks(1, uncertainty=uncertainty)[0]
+    if all_dark:
+        frames = sim.darks(3)
+    table = vet_frames(open_frames(frames), sim.truth.orders)
+    dark = "lamp off or failing"
+    assert reasons(table) == ([dark] * 3 if all_dark else [dark, "", ""])
+
+
+def test_a_fully_masked_frame_and_masked_sets():
+    sim = simulation()
+    frames = sim.flats(4)
+    frames[1].mask = np.ones(sim.shape, dtype=bool)
+    table = vet_frames(open_frames(frames), sim.truth.orders)
+    assert reasons(table) == ["", "saturated", "", ""]
+    assert np.isnan(table["level"][1].value)
+    for frame in frames:
+        frame.mask = np.ones(sim.shape, dtype=bool)
+    assert reasons(vet_frames(open_frames(frames), sim.truth.orders)) == ["saturated"] * 4
+
+
+def test_two_frames_have_no_majority():
+    sim = simulation()
+    raw = sim.flats(2, raw=True)
+    raw[1].data = moved(raw[1].data, sim, 1.0)
+    table = vet_frames(detrended(raw, sim), sim.truth.orders)
+    assert reasons(table) == ["shifted", "shifted"]
+    np.testing.assert_allclose(table["shift"].value, [-0.5, 0.5], atol=0.05)
+
+
+def test_real_flats_raise_no_alarm(data_dir):
+    folder = data_dir / "zyla"
+    flats, darks = (
+        open_frames(sorted(folder.glob(f"zyla_{kind}_0?.fits.gz")), unit="adu")
+        for kind in ("flat", "dark")
+    )
+    orders = EchelleOrderTable.read(
+        folder / "order_centres.txt", format="samples", shape=flats[0].shape, dispersion_axis=1)
+    frames = detrend(flats, dark=darks, gain=0.462, read_noise=3.07).flats
+    assert reasons(vet_setup(flats + darks)) == [""] * 6
+    table = vet_frames(frames, orders)
+    assert reasons(table) == [""] * 3
+    assert abs(table["shift"].value).max() < 0.01
+    dark = detrend(darks[:1], dark=darks[1:], gain=0.462, read_noise=3.07).flats
+    assert reasons(vet_frames(dark + frames, orders)) == ["lamp off or failing", "", "", ""]
+
+
+def test_evenly_lit_frames_have_no_shift():
+    """Nothing in them tells where the orders are: neither rows nor columns differ."""
+    orders = EchelleOrderTable.from_polynomials(
+        [1, 2], [[20], [60]], shape=(90, 300), dispersion_axis=1)
+    frames = [CCDData(np.full(orders.shape, value), unit="adu") for value in (100.0, 120.0, 90.0)]
+    table = vet_frames(open_frames(frames), orders)
+    assert np.isnan(table["shift"]).all() and np.isnan(table["shift_uncertainty"]).all()
+    np.testing.assert_allclose(table["level"].value, [100, 120, 90])
+    assert reasons(table) == ["", "", ""]
+
+
+def test_orders_in_none_of_the_columns_that_are_looked_at():
+    """Of 1000 columns every fifth is, from the third on; there the centre has left the detector."""
+    orders = EchelleOrderTable.from_polynomials(
+        [1], [[39.3, 0.3]], lower=[[30]], upper=[[50, 0.3]], shape=(40, 1000), dispersion_axis=1)
+    frames = [CCDData(np.ones(orders.shape), unit="adu") for _ in range(3)]
+    with pytest.raises(ValueError, match="no order centre of the order table is on the detector"):
+        vet_frames(open_frames(frames), orders, window=1)
+
+
+def test_bad_arguments_of_vet_frames():
+    sim = simulation(shape=(256, 300), n_orders=4)
+    orders = sim.truth.orders
+    frames = open_frames(sim.flats(2))
+    with pytest.raises(ValueError, match="no frame"):
+        vet_frames([], orders)
+    with pytest.raises(ValueError, match=r"frame 0 has shape \(300, 256\), but frame 0 has"):
+        vet_frames(frames + open_frames([CCDData(np.ones((300, 256)), unit="adu")]), orders)
+    for option in ("window", "max_masked", "min_level", "max_shift", "max_residual"):
+        with pytest.raises(ValueError, match=f"{option} is 0, expected a positive number"):
+            vet_frames(frames, orders, **{option: 0})
+
+
+# ---------------------------------------------------------------------- setup
+
+
+def setup_verdicts(headers, **kwargs) -> list[str]:
+    frames = [CCDData(np.ones((4, 5)), unit="adu", header=dict(header)) for header in headers]
+    return vet_setup(open_frames(frames), **kwargs)["verdict"].tolist()
+
+
+def test_the_commonest_setup_is_right_wherever_it_is():
+    slits = [{"SLIT": "wide"}, {"SLIT": "narrow "}, {"SLIT": "narrow"}, {}]
+    assert setup_verdicts(slits) == [
+        "another setup: SLIT is wide, that of the others narrow", "", "", ""]
+    numbers = [{"GAIN": 1.5}, {"GAIN": 1.5001}, {"GAIN": 2.5, "LAMP": "Xe"}, {"LAMP": "QTH"},
+               {"LAMP": "QTH"}]
+    found = setup_verdicts(numbers)
+    assert found.pop(2) == (
+        "another setup: LAMP is Xe, that of the others QTH; GAIN is 2.5, that of the others 1.5")
+    assert found == [""] * 4
+
+
+def test_without_a_commonest_setup_each_frame_has_a_verdict():
+    found = setup_verdicts([{"CCDSUM": "1 1"}, {"CCDSUM": "2 2"}])
+    assert found == [f"another setup: CCDSUM is {n} {n}, no value is that of most frames"
+                     for n in (1, 2)]
+
+
+def test_numbers_in_headers():
+    same = [{"GAIN": value} for value in (2, 2.0, 2.0004)]
+    assert setup_verdicts(same) == [""] * 3
+    labels = [{"GRATING": value} for value in (1201, 1201, 1203)]
+    assert [bool(verdict) for verdict in setup_verdicts(labels)] == [False, False, True]
+
+
+def test_keywords_can_be_chosen():
+    headers = [{"SLIT": "wide", "HUMOUR": "dry"}, {"SLIT": "narrow", "HUMOUR": "dry"},
+               {"SLIT": "narrow", "HUMOUR": "wet"}]
+    found = setup_verdicts(headers, keywords=["HUMOUR"])
+    assert [bool(verdict) for verdict in found] == [False, False, True]
+    assert setup_verdicts(headers, keywords=[]) == [""] * 3
+
+
+def test_headers_of_files_and_their_extensions(tmp_path):
+    paths = []
+    for i, (arm, binning) in enumerate([("VIS", 1), ("NIR", 1), ("VIS", 1), ("VIS", 2)]):
+        primary, image = fits.PrimaryHDU(), fits.ImageHDU(np.ones((4, 5), dtype="f4"))
+        primary.header["HIERARCH ESO SEQ ARM"] = arm
+        image.header["XBINNING"] = binning
+        paths.append(tmp_path / f"flat_{i}.fits")
+        fits.HDUList([primary, image]).writeto(paths[-1])
+    found = vet_setup(open_frames(paths, unit="adu"))
+    assert found["frame"].tolist() == [str(path) for path in paths]
+    assert found["verdict"].tolist() == [
+        "", "another setup: ESO SEQ ARM is NIR, that of the others VIS", "",
+        "another setup: XBINNING is 2, that of the others 1"]
+
+
+# ---------------------------------------------------------------------- what is done about it
+
+
+def verdicts(*found) -> QTable:
+    return QTable({"frame": [f"flat_{i}" for i in range(len(found))], "verdict": list(found)})
+
+
+def test_warn_uses_all_frames():
+    with pytest.warns(AstropyUserWarning, match="flat_1 does not .*: too dark; it is used all"):
+        assert accepted_frames(verdicts("", "too dark", "")).tolist() == [True] * 3
+
+
+def test_drop_leaves_frames_out():
+    with pytest.warns(AstropyUserWarning, match="flat_1 does not .*: too dark; it is left out"):
+        found = accepted_frames(verdicts("", "too dark", ""), "drop")
+    assert found.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("found", [("a", "b", ""), ("a",)])
+def test_drop_refuses_to_leave_out_the_majority(found):
+    with pytest.raises(ValueError, match=f"of {len(found)} frames would be left out.*flat_0 .*: a"):
+        accepted_frames(verdicts(*found), "drop")
+
+
+def test_error_names_every_frame():
+    with pytest.raises(ValueError, match=r"flat_0 .* set: too dark; flat_2 .* set: shifted"):
+        accepted_frames(verdicts("too dark", "", "shifted"), "error")
+
+
+def test_good_sets_pass_in_silence():
+    for reject in ("warn", "drop", "error"):
+        assert accepted_frames(verdicts("", ""), reject).all()
+
+
+def test_unknown_reject():
+    with pytest.raises(ValueError, match="reject is 'maybe', expected 'warn', 'drop' or 'error'"):
+        accepted_frames(verdicts(""), "maybe")
