@@ -17,8 +17,9 @@ from astropy.table import QTable
 
 import ccdproc_echelle
 from ccdproc_echelle.frames import check_output, open_frames, replacing
-from ccdproc_echelle.orders import FORMATS, EchelleOrderTable, detect_order_edges, trace_orders
-from ccdproc_echelle.recipe import UNUSABLE, FlatFlag, MasterFlat, make_master_flat, with_limits
+from ccdproc_echelle.light import UNUSABLE, FlatFlag
+from ccdproc_echelle.orders import EchelleOrderTable, able_formats, detect_order_edges, trace_orders
+from ccdproc_echelle.recipe import MasterFlat, make_master_flat, with_limits
 from ccdproc_echelle.simulation import EchelleSimulation
 
 __all__ = ["main"]
@@ -32,10 +33,7 @@ _FLAT_EXAMPLE = """\
   ccdproc-echelle flat flat_*.fits --dark dark_*.fits --orders orders.ecsv \\
       --gain 1.2 --read-noise 4 --output master.fits --plot master.png"""
 
-_READABLE, _WRITABLE = (
-    [name for name, module in FORMATS.items() if hasattr(module, action)]
-    for action in ("read", "write")
-)
+_READABLE, _WRITABLE = able_formats("read"), able_formats("write")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """What the light of a flat is made of: scattered light, blaze, slit profile, pixel response."""
 
+from ccdproc_echelle.light.flags import UNUSABLE, FlatFlag, flag_cards
 from ccdproc_echelle.light.response import (
     NormalizedFlat,
     find_bad_response,
@@ -17,10 +18,13 @@ from ccdproc_echelle.light.scattered_light import (
 from ccdproc_echelle.light.stitching import stitch_flats
 
 __all__ = [
+    "UNUSABLE",
+    "FlatFlag",
     "NormalizedFlat",
     "SurfaceError",
     "find_bad_response",
     "fit_scattered_light",
+    "flag_cards",
     "has_interorder_pixels",
     "less_scattered_light",
     "mask_low_sensitivity",

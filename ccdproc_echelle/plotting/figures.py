@@ -19,14 +19,13 @@ from scipy.special import ndtr
 
 from ccdproc_echelle.combining import CombineDiagnostics
 from ccdproc_echelle.frames import standard_deviation
+from ccdproc_echelle.light import FlatFlag
 from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.recipe import FlatFlag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ccdproc_echelle.recipe import MasterFlat
 
 __all__ = [
     "plot_blaze",
@@ -556,7 +555,7 @@ def plot_flags(flags: np.ndarray, *, ax: "Axes | None" = None) -> "Axes":
     Parameters
     ----------
     flags : int array, shape (rows, columns)
-        Bits of `~ccdproc_echelle.recipe.flags.FlatFlag`.
+        Bits of `~ccdproc_echelle.light.flags.FlatFlag`.
     ax : `~matplotlib.axes.Axes`, optional
         Where to draw. Default: the axes of a new figure.
 
@@ -574,7 +573,7 @@ def plot_flags(flags: np.ndarray, *, ax: "Axes | None" = None) -> "Axes":
     Examples
     --------
     >>> import numpy as np
-    >>> from ccdproc_echelle.recipe.flags import FlatFlag
+    >>> from ccdproc_echelle.light.flags import FlatFlag
     >>> from ccdproc_echelle.plotting import plot_flags
     >>> flags = np.zeros((50, 80), dtype=np.int16)
     >>> flags[:20] |= FlatFlag.INTERORDER
@@ -660,7 +659,7 @@ def plot_quality(quality: QTable, *, ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-def plot_summary(master: "MasterFlat") -> "Figure":
+def plot_summary(master) -> "Figure":
     """
     One page about a master flat.
 

@@ -2,7 +2,6 @@
 """From raw frames to a master flat that is judged and kept: read ``master`` first."""
 
 from ccdproc_echelle.recipe.calibration import Detrended, detrend, observation_time
-from ccdproc_echelle.recipe.flags import UNUSABLE, FlatFlag, flag_cards
 from ccdproc_echelle.recipe.master import make_master_flat
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.quality import (
@@ -20,15 +19,12 @@ from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS, accepted_frames, vet_
 __all__ = [
     "METRICS",
     "SETUP_KEYWORDS",
-    "UNUSABLE",
     "Detrended",
-    "FlatFlag",
     "MasterFlat",
     "Metric",
     "accepted_frames",
     "checked_limits",
     "detrend",
-    "flag_cards",
     "flat_quality",
     "make_master_flat",
     "observation_time",

@@ -29,6 +29,8 @@ from ccdproc_echelle.frames import (
     variance_array,
 )
 from ccdproc_echelle.light import (
+    UNUSABLE,
+    FlatFlag,
     SurfaceError,
     find_bad_response,
     has_interorder_pixels,
@@ -46,7 +48,6 @@ from ccdproc_echelle.orders import (
     trace_orders,
 )
 from ccdproc_echelle.recipe.calibration import Detrended, detrend, observation_time
-from ccdproc_echelle.recipe.flags import UNUSABLE, FlatFlag
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.quality import checked_limits, flat_quality, quality_cards
 from ccdproc_echelle.recipe.vetting import accepted_frames, vet_frames, vet_setup

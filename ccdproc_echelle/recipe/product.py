@@ -15,8 +15,8 @@ from astropy.table import QTable
 from astropy.wcs import FITSFixedWarning
 
 from ccdproc_echelle.frames import replacing
+from ccdproc_echelle.light import flag_cards
 from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.recipe.flags import flag_cards
 
 __all__ = ["MasterFlat"]
 
@@ -40,7 +40,7 @@ class MasterFlat:
     levels : `~astropy.table.QTable`
         Exposure level of each frame, as from `measure_exposure_levels`.
     flags : int array, shape (rows, columns)
-        What is special about each pixel: bits of `~ccdproc_echelle.recipe.flags.FlatFlag`.
+        What is special about each pixel: bits of `~ccdproc_echelle.light.flags.FlatFlag`.
     quality : `~astropy.table.QTable`
         As from `flat_quality`.
     vetting : `~astropy.table.QTable`

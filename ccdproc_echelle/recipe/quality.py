@@ -5,7 +5,7 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -16,10 +16,8 @@ from numpy.typing import ArrayLike
 
 from ccdproc_echelle.combining import CombineDiagnostics
 from ccdproc_echelle.frames import Frame, variance_array
-from ccdproc_echelle.recipe.flags import UNUSABLE, FlatFlag
-
-if TYPE_CHECKING:
-    from ccdproc_echelle.recipe.master import MasterFlat
+from ccdproc_echelle.light import UNUSABLE, FlatFlag
+from ccdproc_echelle.recipe.product import MasterFlat
 
 __all__ = [
     "checked_limits",
@@ -104,7 +102,7 @@ _COUNTS = {"frames_used", "frames_refused", "low_sensitivity_pixels", "dead_pixe
 
 
 def flat_quality(
-    master: "MasterFlat",
+    master: MasterFlat,
     *,
     window: float = 10,
     frames: Sequence[Frame] | None = None,
@@ -211,7 +209,7 @@ def flat_quality(
     return _limited(_as_table(values, master.levels["level"].unit), limits)
 
 
-def order_quality(master: "MasterFlat", *, window: float = 10) -> QTable:
+def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
     """
     Measure the quality of each order of a master flat.
 

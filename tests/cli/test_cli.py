@@ -27,7 +27,7 @@ from ccdproc_echelle import (
     make_master_flat,
 )
 from ccdproc_echelle.cli import main
-from ccdproc_echelle.recipe.flags import UNUSABLE
+from ccdproc_echelle.light.flags import UNUSABLE
 from ccdproc_echelle.recipe.quality import METRICS
 from ccdproc_echelle.simulation import EchelleSimulation
 

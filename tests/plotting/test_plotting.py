@@ -17,6 +17,7 @@ pytest.importorskip("matplotlib", reason="figures need matplotlib")
 from matplotlib.figure import Figure
 
 from ccdproc_echelle.combining.combine import CombineDiagnostics
+from ccdproc_echelle.light.flags import FlatFlag
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.plotting import (
     plot_blaze,
@@ -31,7 +32,6 @@ from ccdproc_echelle.plotting import (
     plot_signal_to_noise,
     plot_summary,
 )
-from ccdproc_echelle.recipe.flags import FlatFlag
 from ccdproc_echelle.simulation import EchelleSimulation
 
 N_ORDERS = 5

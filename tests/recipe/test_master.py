@@ -19,8 +19,8 @@ from ccdproc_echelle import (
     make_master_flat,
     normalize_flat,
 )
+from ccdproc_echelle.light.flags import UNUSABLE
 from ccdproc_echelle.orders.flexure import WrongOrderTableError
-from ccdproc_echelle.recipe.flags import UNUSABLE
 from ccdproc_echelle.simulation import EchelleSimulation
 
 GAIN, READ_NOISE = 1.5, 4.0

@@ -13,9 +13,9 @@ from astropy.table import QTable
 from ccdproc_echelle import make_master_flat
 from ccdproc_echelle.combining.combine import CombineSettings, combine_with_levels
 from ccdproc_echelle.frames import open_frames
+from ccdproc_echelle.light.flags import FlatFlag
 from ccdproc_echelle.light.response import find_bad_response
 from ccdproc_echelle.orders.edges import detect_order_edges
-from ccdproc_echelle.recipe.flags import FlatFlag
 from ccdproc_echelle.recipe.quality import (
     METRICS,
     flat_quality,

@@ -14,7 +14,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle import FlatFlag, MasterFlat
 from ccdproc_echelle.cli import main
-from ccdproc_echelle.recipe.flags import UNUSABLE
+from ccdproc_echelle.light.flags import UNUSABLE
 
 GAIN, READ_NOISE = 0.462, 3.07  # electron/adu and electron, measured by photon transfer
 N_ORDERS = 29

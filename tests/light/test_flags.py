@@ -4,7 +4,7 @@ import pytest
 from astropy.io import fits
 from astropy.nddata.bitmask import bitfield_to_boolean_mask
 
-from ccdproc_echelle.recipe.flags import FlatFlag, flag_cards
+from ccdproc_echelle.light.flags import FlatFlag, flag_cards
 
 
 def test_bits_are_what_files_already_written_say():

@@ -17,7 +17,7 @@ class FlatFlag(IntFlag):
     --------
     >>> import numpy as np
     >>> from astropy.nddata.bitmask import bitfield_to_boolean_mask
-    >>> from ccdproc_echelle.recipe.flags import FlatFlag
+    >>> from ccdproc_echelle.light.flags import FlatFlag
     >>> flags = np.zeros(4, dtype=np.int16)
     >>> flags[0] |= FlatFlag.INTERORDER
     >>> flags[2:] |= FlatFlag.LOW_SENSITIVITY
@@ -77,7 +77,7 @@ def flag_cards() -> list[tuple[str, str, str]]:
     Examples
     --------
     >>> from astropy.io import fits
-    >>> from ccdproc_echelle.recipe.flags import flag_cards
+    >>> from ccdproc_echelle.light.flags import flag_cards
     >>> header = fits.Header(flag_cards())
     >>> header["BIT1"], header.comments["BIT1"]
     ('LOW_SENSITIVITY', 'responds less than its surroundings')
