@@ -9,6 +9,7 @@ from ccdproc_echelle.combining import (
     two_pass_flat_combine,
 )
 from ccdproc_echelle.light import (
+    FlatFlag,
     NormalizedFlat,
     find_bad_response,
     fit_scattered_light,
@@ -29,7 +30,6 @@ from ccdproc_echelle.orders import (
     trace_orders,
 )
 from ccdproc_echelle.recipe import (
-    FlatFlag,
     MasterFlat,
     accepted_frames,
     flat_quality,
