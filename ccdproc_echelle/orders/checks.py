@@ -1,7 +1,69 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What every order table must be: a detector shape and a dispersion axis that make sense."""
+"""What every order table must be: its shape, axis and columns make sense."""
 
-__all__ = ["checked_axis", "checked_shape"]
+import numpy as np
+from astropy.table import QTable
+from numpy.typing import ArrayLike
+
+from ccdproc_echelle.orders.columns import coefficients_of, curves_in, range_of
+from ccdproc_echelle.orders.curves import evaluate
+
+__all__ = ["check_columns", "check_orders", "checked_axis", "checked_shape", "one_row_per_order"]
+
+
+def check_columns(table: QTable) -> None:
+    """Refuse a table that lacks what every order table has."""
+    for name in ("order", "pixel_min", "pixel_max", "center"):
+        if name not in table.colnames:
+            raise ValueError(f"order table has no column {name!r}; found {table.colnames}")
+    if ("lower" in table.colnames) != ("upper" in table.colnames):
+        raise ValueError("order table has one edge; expected both lower and upper, or neither")
+
+
+def check_orders(table: QTable) -> None:
+    """Refuse order numbers, coefficients and ranges that make no sense."""
+    _check_numbers(table)
+    _check_coefficients(table)
+
+
+def _check_numbers(table: QTable) -> None:
+    with np.errstate(invalid="ignore"):  # what is no integer is refused below
+        numbers = np.array(table["order"], dtype=int)
+    if len(numbers) == 0:
+        raise ValueError("order table is empty; expected at least one order")
+    given = np.asarray(table["order"])
+    if (numbers != given).any():
+        raise ValueError(f"order numbers are {given.tolist()}, expected integers")
+    if len(set(numbers.tolist())) != len(numbers):
+        raise ValueError(f"order numbers must be unique; found {numbers.tolist()}")
+    if 0 in numbers:
+        raise ValueError("order number 0 is reserved for the inter-order area")
+
+
+def _check_coefficients(table: QTable) -> None:
+    for name in curves_in(table):
+        if table[name].ndim != 2:
+            raise ValueError(
+                f"column {name!r} has shape {table[name].shape}, expected one row of "
+                "coefficients for each order"
+            )
+    low, high = range_of(table).T
+    coefficients = np.hstack([coefficients_of(table, name) for name in curves_in(table)])
+    bad = ~(np.isfinite(coefficients).all(axis=1) & np.isfinite(low) & np.isfinite(high))
+    bad |= ~(low < high)
+    if "lower" in table.colnames and not bad.any():
+        middle = 0.5 * (low + high)[:, None]
+        lower, upper = (
+            evaluate(coefficients_of(table, name), low, high, middle)[:, 0]
+            for name in ("lower", "upper")
+        )
+        bad |= ~(lower < upper)
+    if bad.any():
+        numbers = np.asarray(table["order"])[bad].tolist()
+        raise ValueError(
+            f"orders {numbers} have coefficients or a pixel range that are not "
+            "finite, an empty pixel range, or an upper edge not above the lower edge"
+        )
 
 
 def checked_shape(shape) -> tuple[int, int] | None:
@@ -19,3 +81,14 @@ def checked_axis(axis) -> int:
             f"dispersion_axis is {axis!r}, expected 1 (orders along rows) or 0 (along columns)"
         )
     return int(axis)
+
+
+def one_row_per_order(name: str, values: ArrayLike, numbers: np.ndarray) -> np.ndarray:
+    values = np.ma.asanyarray(values).astype(float)
+    if values.ndim != 2 or len(values) != len(numbers):
+        raise ValueError(
+            f"{name} has shape {values.shape}, expected one row for each of {len(numbers)} orders"
+        )
+    if len(numbers) == 0:
+        raise ValueError("order_numbers is empty; expected at least one order")
+    return values

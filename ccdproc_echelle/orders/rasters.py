@@ -7,10 +7,12 @@ order is not valid; rasters have rows along the cross-dispersion axis. Pixel cen
 integers; a pixel whose centre lies exactly on a curve is between the curves.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["between", "covered_area", "nearest_order", "number_of_orders", "strips_needed"]
+__all__ = ["between", "coverage", "nearest_order", "number_of_orders"]
 
 # A curve is straight in a strip of a pixel; what that leaves out of the area may be this much.
 _AREA_TOLERANCE = 1e-4
@@ -45,7 +47,23 @@ def nearest_order(
     return found
 
 
-def strips_needed(*curves: np.ndarray) -> int:
+def coverage(
+    lower: Callable, upper: Callable, ranges: np.ndarray, n_rows: int, n_pixels: int
+) -> np.ndarray:
+    """
+    Fraction of the area of each pixel between two curves of any order.
+
+    The curves are functions of positions along the dispersion; an order exists within its range,
+    (n_orders, 2), and a pixel in which it begins or ends counts from or to there.
+    """
+    sides = np.arange(n_pixels + 1) - 0.5
+    n_strips = _strips_needed(lower(sides), upper(sides))
+    sides = np.arange(n_pixels * n_strips + 1) / n_strips - 0.5
+    sides = np.clip(sides, *ranges.T[:, :, None])
+    return _covered_area(sides, lower(sides), upper(sides), n_rows, n_strips)
+
+
+def _strips_needed(*curves: np.ndarray) -> int:
     """In how many strips each pixel must be cut so that curves given at its sides are straight."""
     bends = [np.abs(np.diff(curve, 2, axis=1)) for curve in curves]
     largest = max(np.max(bend, initial=0, where=np.isfinite(bend)) for bend in bends)
@@ -53,7 +71,7 @@ def strips_needed(*curves: np.ndarray) -> int:
     return max(1, int(np.ceil(np.sqrt(largest / 12 / _AREA_TOLERANCE))))
 
 
-def covered_area(
+def _covered_area(
     sides: np.ndarray, lower: np.ndarray, upper: np.ndarray, n_rows: int, n_strips: int
 ) -> np.ndarray:
     """

@@ -254,8 +254,8 @@ def _identified(path: Path) -> str:
         if known.identify is not None and known.identify(path):
             return name
     raise ValueError(
-        f"{path} is in none of the known order-table formats {able_formats('read')}; if it is, name "
-        "the format to learn what is wrong with it"
+        f"{path} is in none of the known order-table formats {able_formats('read')}; if it is, "
+        "name the format to learn what is wrong with it"
     )
 
 

@@ -5,29 +5,17 @@ import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from astropy import units as u
-from astropy.nddata import NDData
 from astropy.table import QTable
-from numpy.polynomial import Chebyshev, Polynomial
-from numpy.polynomial.chebyshev import chebval
 from numpy.typing import ArrayLike
 
-from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.orders import rasters
-from ccdproc_echelle.orders.checks import checked_axis, checked_shape
+from ccdproc_echelle.orders import building, rasters, transforms
+from ccdproc_echelle.orders.checks import check_columns, check_orders, checked_axis, checked_shape
+from ccdproc_echelle.orders.columns import coefficients_of, range_of
+from ccdproc_echelle.orders.curves import evaluate
 from ccdproc_echelle.orders.registry import read_orders, write_orders
+from ccdproc_echelle.orders.specreduce import specreduce_traces
 
 __all__ = ["EchelleOrderTable", "checked_orders"]
-
-_CURVES = ("center", "lower", "upper")
-
-# Ranges of dispersion pixels: each is a pair of columns, ``_min`` and ``_max``.
-_RANGES = ("pixel", "lower_measured", "upper_measured")
-
-# A range that ends on a pixel's border must still end there after binning and unbinning.
-_ROUNDING = 1e-6
-
-_OFF_DETECTOR = -1e6
 
 
 class EchelleOrderTable:
@@ -75,47 +63,11 @@ class EchelleOrderTable:
 
     def __init__(self, table: QTable):
         table = table.copy()
-        for name in ("order", "pixel_min", "pixel_max", "center"):
-            if name not in table.colnames:
-                raise ValueError(f"order table has no column {name!r}; found {table.colnames}")
+        check_columns(table)
         table.meta["shape"] = checked_shape(table.meta.get("shape"))
         table.meta["dispersion_axis"] = checked_axis(table.meta.get("dispersion_axis"))
+        check_orders(table)
         self._table = table
-        self._check()
-
-    def _check(self) -> None:
-        with np.errstate(invalid="ignore"):  # what is no integer is refused below
-            numbers = self.order_numbers
-        if len(numbers) == 0:
-            raise ValueError("order table is empty; expected at least one order")
-        given = np.asarray(self._table["order"])
-        if (numbers != given).any():
-            raise ValueError(f"order numbers are {given.tolist()}, expected integers")
-        if len(set(numbers.tolist())) != len(numbers):
-            raise ValueError(f"order numbers must be unique; found {numbers.tolist()}")
-        if 0 in numbers:
-            raise ValueError("order number 0 is reserved for the inter-order area")
-        for name in self._curves():
-            if self._table[name].ndim != 2:
-                raise ValueError(
-                    f"column {name!r} has shape {self._table[name].shape}, expected one row of "
-                    "coefficients for each order"
-                )
-        if ("lower" in self._table.colnames) != ("upper" in self._table.colnames):
-            raise ValueError("order table has one edge; expected both lower and upper, or neither")
-        low, high = self._pixel_range().T
-        coefficients = np.hstack([self._coefficients(name) for name in self._curves()])
-        bad = ~(np.isfinite(coefficients).all(axis=1) & np.isfinite(low) & np.isfinite(high))
-        bad |= ~(low < high)
-        if self.has_edges and not bad.any():
-            pixels = 0.5 * (low + high)
-            bad |= ~(_evaluate(self._coefficients("lower"), low, high, pixels[:, None])
-                     < _evaluate(self._coefficients("upper"), low, high, pixels[:, None]))[:, 0]
-        if bad.any():
-            raise ValueError(
-                f"orders {numbers[bad].tolist()} have coefficients or a pixel range that are not "
-                "finite, an empty pixel range, or an upper edge not above the lower edge"
-            )
 
     # ------------------------------------------------------------------ construction
 
@@ -169,30 +121,9 @@ class EchelleOrderTable:
         [[20. 21.]
          [50. 52.]]
         """
-        numbers = np.atleast_1d(np.asarray(order_numbers))
-        shape, axis = checked_shape(shape), checked_axis(dispersion_axis)
-        if pixel_range is None:
-            if shape is None:
-                raise ValueError("pixel_range is needed where the detector shape is unknown")
-            pixel_range = (0, shape[axis] - 1)
-        ranges = np.broadcast_to(np.asarray(pixel_range, dtype=float), (len(numbers), 2))
-        ranges = ranges + (-0.5, 0.5)
-        curves = {}
-        for name, powers in zip(_CURVES, (coefficients, lower, upper), strict=True):
-            if powers is not None:
-                powers = _one_row_per_order(name, powers, numbers)
-                usable = np.isfinite(powers).all(axis=1) & np.isfinite(ranges).all(axis=1)
-                usable &= ranges[:, 0] < ranges[:, 1]
-                if not usable.all():
-                    raise ValueError(
-                        f"orders {numbers[~usable].tolist()} have {name} coefficients or a pixel "
-                        "range that are not finite, or an empty pixel range"
-                    )
-                curves[name] = np.array([
-                    _padded(Polynomial(row).convert(kind=Chebyshev, domain=domain).coef, len(row))
-                    for row, domain in zip(powers, ranges, strict=True)
-                ])
-        return cls._build(numbers, ranges, curves, {}, shape, axis)
+        return cls(building.table_from_polynomials(
+            order_numbers, coefficients, lower, upper, pixel_range, shape, dispersion_axis
+        ))
 
     @classmethod
     def from_traces(
@@ -248,40 +179,9 @@ class EchelleOrderTable:
         >>> print(orders.center([50, 150]))
         [[20.5  nan]]
         """
-        numbers = np.atleast_1d(np.asarray(order_numbers))
-        shape, axis = checked_shape(shape), checked_axis(dispersion_axis)
-        traces = {
-            name: np.ma.filled(np.ma.asarray(_one_row_per_order(name, value, numbers)), np.nan)
-            for name, value in zip(_CURVES, (centers, lower, upper), strict=True)
-            if value is not None
-        }
-        n_pixels = traces["center"].shape[1]
-        for name, trace in traces.items():
-            if trace.shape[1] != (shape[axis] if shape else n_pixels):
-                raise ValueError(
-                    f"{name} traces have {trace.shape[1]} pixels along the dispersion axis, "
-                    f"expected {shape[axis] if shape else n_pixels}"
-                )
-        ranges = np.array([
-            _finite_range(number, trace)
-            for number, trace in zip(numbers, traces["center"], strict=True)
-        ])
-        curves, residuals = {}, {}
-        for name, trace in traces.items():
-            curves[name], residuals[name] = _fit_traces(name, numbers, trace, ranges, degree)
-        return cls._build(numbers, ranges, curves, residuals, shape, axis)
-
-    @classmethod
-    def _build(cls, numbers, ranges, curves, residuals, shape, axis) -> "EchelleOrderTable":
-        table = QTable()
-        table["order"] = numbers
-        table["pixel_min"], table["pixel_max"] = ranges.T * u.pix
-        for name, coefficients in curves.items():
-            table[name] = coefficients * u.pix
-        for name, rms in residuals.items():
-            table[f"{name}_rms"] = rms * u.pix
-        table.meta["shape"], table.meta["dispersion_axis"] = shape, axis
-        return cls(table)
+        return cls(building.table_from_traces(
+            order_numbers, centers, lower, upper, degree, shape, dispersion_axis
+        ))
 
     def with_edges(
         self, lower: ArrayLike, upper: ArrayLike, *, degree: int = 4
@@ -306,22 +206,9 @@ class EchelleOrderTable:
         ValueError
             If the shapes disagree, or an order has fewer than ``degree + 1`` usable positions.
         """
-        table = self.table
-        pixels = self._all_pixels()
         valid = np.isfinite(self.center())
-        for name, trace in (("lower", lower), ("upper", upper)):
-            trace = _one_row_per_order(name, trace, self.order_numbers)
-            if trace.shape[1] != len(pixels):
-                raise ValueError(f"{name} has {trace.shape[1]} pixels, expected {len(pixels)}")
-            trace = np.where(valid, trace, np.nan)
-            coefficients, rms = _fit_traces(
-                name, self.order_numbers, trace, self._pixel_range(), degree
-            )
-            table[name], table[f"{name}_rms"] = coefficients * u.pix, rms * u.pix
-        # Nobody knows how these edges were measured.
-        measured = [name for name in table.colnames if "_measured" in name]
-        table.remove_columns(measured)
-        return type(self)(table)
+        edges = {"lower": lower, "upper": upper}
+        return type(self)(building.fitted_edges(self.table, valid, edges, degree))
 
     # ------------------------------------------------------------------ input and output
 
@@ -343,8 +230,8 @@ class EchelleOrderTable:
         path : path-like
             The file.
         format : str, optional
-            One of the formats in `ccdproc_echelle.orders.formats`; found from the content of the file
-            when not given.
+            One of the formats in `ccdproc_echelle.orders.formats`; found from the content of the
+            file when not given.
         shape : tuple of int, optional
             Rows and columns of the detector, for formats that do not carry them. If the file
             carries another shape, that is an error.
@@ -421,19 +308,8 @@ class EchelleOrderTable:
         ValueError
             If the table is for a detector of another shape.
         """
-        try:
-            from specreduce.tracing import ArrayTrace
-        except ImportError as error:
-            raise ImportError(
-                "to_specreduce needs the package specreduce: pip install specreduce"
-            ) from error
         bound = self.on_detector(np.shape(image))
-        if self.dispersion_axis == 0:
-            image = _transposed_image(image)
-        centers = np.ma.masked_invalid(bound.center())
-        # specreduce forgets the mask where it shifts a trace, but masks what is off the detector.
-        centers.data[centers.mask] = _OFF_DETECTOR
-        return [ArrayTrace(image, center) for center in centers]
+        return specreduce_traces(bound.center(), self.dispersion_axis, image)
 
     # ------------------------------------------------------------------ properties
 
@@ -481,23 +357,6 @@ class EchelleOrderTable:
         """The table, for notebooks."""
         text = repr(self).strip("<>")
         return f"<p>{text}</p>{self._table._repr_html_()}"
-
-    def _curves(self) -> list[str]:
-        return [name for name in _CURVES if name in self._table.colnames]
-
-    def _coefficients(self, name: str) -> np.ndarray:
-        return u.Quantity(self._table[name], u.pix).value
-
-    def _pixel_range(self) -> np.ndarray:
-        return self._range("pixel")
-
-    def _ranges(self) -> list[str]:
-        columns = self._table.colnames
-        return [name for name in _RANGES if {f"{name}_min", f"{name}_max"} <= set(columns)]
-
-    def _range(self, name: str) -> np.ndarray:
-        ends = (u.Quantity(self._table[f"{name}_{end}"], u.pix).value for end in ("min", "max"))
-        return np.stack(list(ends), axis=1)
 
     def _known_shape(self) -> tuple[int, int]:
         if self.shape is None:
@@ -559,8 +418,8 @@ class EchelleOrderTable:
         if name not in self._table.colnames:
             raise ValueError("this order table has no edges; detect_order_edges finds them")
         pixels = self._all_pixels() if pixels is None else np.atleast_1d(np.asarray(pixels, float))
-        low, high = self._pixel_range().T
-        return _evaluate(self._coefficients(name), low, high, np.atleast_2d(pixels))
+        low, high = range_of(self._table).T
+        return evaluate(coefficients_of(self._table, name), low, high, np.atleast_2d(pixels))
 
     def inner_mask(self, window: float) -> np.ndarray:
         """
@@ -596,7 +455,7 @@ class EchelleOrderTable:
         if not window > 0:
             raise ValueError(f"window is {window!r}, expected a positive number of pixels")
         centers = self.center()
-        inner = rasters.between(centers - window / 2, centers + window / 2, self._n_cross())
+        inner = rasters.between(centers - window / 2, centers + window / 2, self._raster_shape()[0])
         return self._to_image(inner)
 
     def order_map(self, margin: float = 0) -> np.ndarray:
@@ -621,10 +480,15 @@ class EchelleOrderTable:
         ValueError
             If the edges or the detector shape are not known.
         """
+        return self._nearest(self.order_numbers, margin)
+
+    def _nearest(self, numbers: np.ndarray, margin: float) -> np.ndarray:
+        """The number of the order that each pixel belongs to; 0 between the orders."""
         lower, upper = self.lower() - margin, self.upper() + margin
-        return self._to_image(rasters.nearest_order(
-            self.order_numbers, lower, upper, self.center(), self._n_cross()
-        ))
+        n_cross, _ = self._raster_shape()
+        return self._to_image(
+            rasters.nearest_order(numbers, lower, upper, self.center(), n_cross)
+        )
 
     def order_index(self, margin: float = 0) -> np.ndarray:
         """
@@ -645,10 +509,7 @@ class EchelleOrderTable:
         ValueError
             If the edges or the detector shape are not known.
         """
-        numbers, order_map = self.order_numbers, self.order_map(margin)
-        ascending = np.argsort(numbers)
-        index = np.searchsorted(numbers, order_map, sorter=ascending).clip(0, len(numbers) - 1)
-        return np.where(order_map == 0, -1, ascending[index])
+        return self._nearest(np.arange(1, len(self) + 1), margin) - 1
 
     def interorder_mask(self, margin: float = 0) -> np.ndarray:
         """
@@ -715,7 +576,7 @@ class EchelleOrderTable:
         array([False, False,  True, False, False, False, False])
         """
         lower, upper = self.lower() - margin, self.upper() + margin
-        return self._to_image(rasters.number_of_orders(lower, upper, self._n_cross()) > 1)
+        return self._to_image(rasters.number_of_orders(lower, upper, self._raster_shape()[0]) > 1)
 
     def coverage(self) -> np.ndarray:
         """
@@ -747,23 +608,14 @@ class EchelleOrderTable:
                [0.  , 0.  ]])
         """
         n_cross, n_pixels = self._raster_shape()
-        first, last = self._pixel_range().T
-        sides = np.arange(n_pixels + 1) - 0.5
-        n_strips = rasters.strips_needed(self.lower(sides), self.upper(sides))
-        sides = np.arange(n_pixels * n_strips + 1) / n_strips - 0.5
-        # A pixel in which an order begins or ends counts from or to there.
-        sides = np.clip(sides, first[:, None], last[:, None])
         return self._to_image(
-            rasters.covered_area(sides, self.lower(sides), self.upper(sides), n_cross, n_strips)
+            rasters.coverage(self.lower, self.upper, range_of(self._table), n_cross, n_pixels)
         )
 
     def _raster_shape(self) -> tuple[int, int]:
         """Cross-dispersion and dispersion length of the detector."""
         shape = self._known_shape()
         return shape[1 - self.dispersion_axis], shape[self.dispersion_axis]
-
-    def _n_cross(self) -> int:
-        return self._raster_shape()[0]
 
     def _to_image(self, raster: np.ndarray) -> np.ndarray:
         """A raster with rows along the cross-dispersion axis, as an image."""
@@ -795,24 +647,7 @@ class EchelleOrderTable:
         `~astropy.utils.exceptions.AstropyUserWarning`
             If the shape was unknown and the orders run past the end of the detector.
         """
-        shape = checked_shape(shape)
-        if self.shape not in (None, shape):
-            raise ValueError(
-                f"the order table is for a detector of shape {self.shape}, the frame has {shape}"
-            )
-        table = self.table
-        table.meta["shape"] = shape
-        bound = type(self)(table)
-        centers = bound.center()
-        if not ((centers >= -0.5) & (centers <= bound._n_cross() - 0.5)).any():
-            raise ValueError(f"no order centre lies on a detector of shape {shape}")
-        last = bound._pixel_range().max() - 0.5
-        if self.shape is None and last > shape[self.dispersion_axis] - 1 + _ROUNDING:
-            warn(
-                f"orders run to dispersion pixel {last:.0f}, but a detector of shape {shape} ends "
-                f"at {shape[self.dispersion_axis] - 1}; for a binned frame use rebinned() first",
-            )
-        return bound
+        return type(self)(transforms.on_detector(self._table, checked_shape(shape)))
 
     def select(self, numbers: Sequence[int] | int) -> "EchelleOrderTable":
         """
@@ -858,7 +693,7 @@ class EchelleOrderTable:
         ValueError
             If no order is left.
         """
-        return self._affine(cross=(1.0, delta), dispersion=(1.0, 0.0), shape=self.shape)
+        return type(self)(transforms.affine(self._table, (1.0, delta), (1.0, 0.0), self.shape))
 
     def rebinned(self, factors: float | tuple[float, float]) -> "EchelleOrderTable":
         """
@@ -883,17 +718,7 @@ class EchelleOrderTable:
         factors = np.broadcast_to(np.asarray(factors, dtype=float), (2,))
         if not (factors > 0).all():
             raise ValueError(f"factors are {factors.tolist()}, expected positive numbers")
-        shape = self.shape
-        if shape is not None:
-            shape = tuple(
-                int(n / f + _ROUNDING) for n, f in zip(shape, factors.tolist(), strict=True)
-            )
-        along, across = factors[self.dispersion_axis], factors[1 - self.dispersion_axis]
-        return self._affine(
-            cross=(1 / across, 0.5 / across - 0.5),
-            dispersion=(1 / along, 0.5 / along - 0.5),
-            shape=shape,
-        )
+        return type(self)(transforms.rebinned(self._table, factors))
 
     def cropped(self, slices: tuple[slice, slice]) -> "EchelleOrderTable":
         """
@@ -914,15 +739,8 @@ class EchelleOrderTable:
         ValueError
             If a slice has a step or is empty, no order is left, or the detector shape is unknown.
         """
-        bounds = [s.indices(n) for s, n in zip(slices, self._known_shape(), strict=True)]
-        if any(step != 1 or stop <= start for start, stop, step in bounds):
-            raise ValueError(f"slices are {slices}, expected two that are not empty, with step 1")
-        starts = [start for start, _, _ in bounds]
-        return self._affine(
-            cross=(1.0, -starts[1 - self.dispersion_axis]),
-            dispersion=(1.0, -starts[self.dispersion_axis]),
-            shape=tuple(stop - start for start, stop, _ in bounds),
-        )
+        self._known_shape()
+        return type(self)(transforms.cropped(self._table, slices))
 
     def transposed(self) -> "EchelleOrderTable":
         """
@@ -932,10 +750,7 @@ class EchelleOrderTable:
         -------
         `EchelleOrderTable`
         """
-        table = self.table
-        table.meta["shape"] = self.shape and self.shape[::-1]
-        table.meta["dispersion_axis"] = 1 - self.dispersion_axis
-        return type(self)(table)
+        return type(self)(transforms.transposed(self._table))
 
     def flipped(self, axis: int) -> "EchelleOrderTable":
         """
@@ -968,163 +783,14 @@ class EchelleOrderTable:
         """
         if isinstance(axis, bool) or axis not in (0, 1):
             raise ValueError(f"axis is {axis!r}, expected 0 (rows) or 1 (columns)")
-        last = self._known_shape()[axis] - 1
-        table = self.table
-        if axis == self.dispersion_axis:
-            for name in self._ranges():
-                _set_range(table, name, last - self._range(name)[:, ::-1])
-            for name in self._curves():
-                table[name][:, 1::2] *= -1  # odd Chebyshev polynomials are odd functions
-            return type(self)(table)
-        for name in self._curves():
-            table[name] *= -1
-            table[name][:, 0] += last * u.pix
-        return type(self)(_with_edges_swapped(table))
+        self._known_shape()
+        return type(self)(transforms.flipped(self._table, axis))
 
     def _rows(self, rows: ArrayLike) -> "EchelleOrderTable":
         return type(self)(self._table[rows])
-
-    def _affine(
-        self,
-        cross: tuple[float, float],
-        dispersion: tuple[float, float],
-        shape: tuple[int, int] | None,
-    ) -> "EchelleOrderTable":
-        """The table after ``position -> factor * position + offset`` along both axes."""
-        table = self.table
-        factor, offset = cross
-        for name in self._curves():
-            coefficients = self._coefficients(name) * factor
-            coefficients[:, 0] += offset
-            table[name] = coefficients * u.pix
-            if f"{name}_rms" in table.colnames:
-                table[f"{name}_rms"] = table[f"{name}_rms"] * factor
-        for name in self._ranges():
-            _set_range(table, name, dispersion[0] * self._range(name) + dispersion[1])
-        table.meta["shape"] = shape
-        return type(self)(table) if shape is None else type(self)(table)._trimmed()
-
-    def _trimmed(self) -> "EchelleOrderTable":
-        """All ranges cut to the detector; orders that do not touch it dropped."""
-        n_cross, n_pixels = self._raster_shape()
-        old = self._pixel_range()
-        new = np.clip(old, -0.5, n_pixels - 0.5)
-        keep = new[:, 0] < new[:, 1]
-        low, high = (self.lower(), self.upper()) if self.has_edges else (self.center(),) * 2
-        keep &= ((high > -0.5) & (low < n_cross - 0.5)).any(axis=1)
-        if not keep.any():
-            raise ValueError(f"no order is left on a detector of shape {self.shape}")
-        table = self.table
-        for name in self._curves():
-            table[name] = np.array([
-                row if np.array_equal(a, b) or not kept else _rescaled(row, a, b)
-                for row, a, b, kept in zip(self._coefficients(name), old, new, keep, strict=True)
-            ]) * u.pix
-        for name in self._ranges():
-            _set_range(table, name, _overlap(self._range(name), new))
-        return type(self)(table[keep])
-
-
-# ---------------------------------------------------------------------- images
-
-
-def _transposed_image(image):
-    if not isinstance(image, NDData):
-        return np.transpose(image)
-    uncertainty = image.uncertainty
-    return NDData(
-        image.data.T, unit=image.unit, meta=image.meta,
-        mask=None if image.mask is None else np.transpose(image.mask),
-        uncertainty=None if uncertainty is None else type(uncertainty)(uncertainty.array.T),
-    )
-
-
-# ---------------------------------------------------------------------- checks
 
 
 def checked_orders(orders) -> EchelleOrderTable:
     if not isinstance(orders, EchelleOrderTable):
         raise TypeError(f"orders is a {type(orders).__name__}, expected an EchelleOrderTable")
     return orders
-
-
-def _one_row_per_order(name: str, values: ArrayLike, numbers: np.ndarray) -> np.ndarray:
-    values = np.ma.asanyarray(values).astype(float)
-    if values.ndim != 2 or len(values) != len(numbers):
-        raise ValueError(
-            f"{name} has shape {values.shape}, expected one row for each of {len(numbers)} orders"
-        )
-    if len(numbers) == 0:
-        raise ValueError("order_numbers is empty; expected at least one order")
-    return values
-
-
-def _with_edges_swapped(table: QTable) -> QTable:
-    """The table with all columns of the lower edge renamed to those of the upper, and back."""
-    other = {"lower": "upper", "upper": "lower"}
-    names = []
-    for name in table.colnames:
-        edge, underscore, rest = name.partition("_")
-        swapped = other.get(edge, edge) + underscore + rest
-        names.append(swapped if swapped in table.colnames else name)
-    return QTable([table[name] for name in names], names=table.colnames, meta=table.meta)
-
-
-# ---------------------------------------------------------------------- ranges
-
-
-def _set_range(table: QTable, name: str, ends: np.ndarray) -> None:
-    table[f"{name}_min"], table[f"{name}_max"] = ends.T * u.pix
-
-
-def _overlap(ranges: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """The part of each range, (n_orders, 2), within the limits of its row; NaN if there is none."""
-    low, high = limits[:, :1], limits[:, 1:]
-    apart = (ranges[:, 1:] < low) | (ranges[:, :1] > high)
-    return np.where(apart, np.nan, np.clip(ranges, low, high))
-
-
-# ---------------------------------------------------------------------- curves
-
-
-def _evaluate(coefficients, low, high, pixels) -> np.ndarray:
-    """Chebyshev series on [low, high], one per row; NaN outside. One row of pixels, or each."""
-    low, high = low[:, None], high[:, None]
-    x = (2 * pixels - low - high) / (high - low)
-    values = chebval(x, coefficients.T[:, :, None], tensor=False)
-    valid = (pixels >= low - _ROUNDING) & (pixels <= high + _ROUNDING)
-    return np.where(valid, values, np.nan)
-
-
-def _padded(coefficients: np.ndarray, length: int) -> np.ndarray:
-    """NumPy trims trailing zeros when it converts; a column needs equal lengths."""
-    return np.pad(coefficients, (0, length - len(coefficients)))
-
-
-def _rescaled(coefficients: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """The same curve on another range: exact, as it stays a polynomial."""
-    series = Chebyshev(coefficients, domain=old).convert(kind=Chebyshev, domain=new)
-    return _padded(series.coef, len(coefficients))
-
-
-def _finite_range(number: int, trace: np.ndarray) -> tuple[float, float]:
-    finite = np.flatnonzero(np.isfinite(trace))
-    if len(finite) == 0:
-        raise ValueError(f"order {number} has no finite center position")
-    return finite[0] - 0.5, finite[-1] + 0.5
-
-
-def _fit_traces(name, numbers, traces, ranges, degree) -> tuple[np.ndarray, np.ndarray]:
-    """Chebyshev coefficients and RMS residual of each sampled trace."""
-    coefficients, residuals = [], []
-    for number, trace, domain in zip(numbers, traces, ranges, strict=True):
-        pixels = np.flatnonzero(np.isfinite(trace))
-        if len(pixels) <= degree:
-            raise ValueError(
-                f"order {number} has {len(pixels)} finite {name} positions, expected at least "
-                f"{degree + 1} for degree {degree}"
-            )
-        series = Chebyshev.fit(pixels, trace[pixels], degree, domain=domain)
-        coefficients.append(series.coef)
-        residuals.append(np.sqrt(np.mean((trace[pixels] - series(pixels)) ** 2)))
-    return np.array(coefficients), np.array(residuals)

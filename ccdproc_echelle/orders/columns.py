@@ -1,0 +1,47 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The columns of an order table: which curves and ranges it has, as plain arrays in pixel."""
+
+import numpy as np
+from astropy import units as u
+from astropy.table import QTable
+
+__all__ = [
+    "CURVES",
+    "coefficients_of",
+    "curves_in",
+    "range_of",
+    "ranges_in",
+    "set_range",
+]
+
+CURVES = ("center", "lower", "upper")
+
+# Ranges of dispersion pixels: each is a pair of columns, ``_min`` and ``_max``.
+_RANGES = ("pixel", "lower_measured", "upper_measured")
+
+
+def curves_in(table: QTable) -> list[str]:
+    """Which of centre, lower and upper edge the table has."""
+    return [name for name in CURVES if name in table.colnames]
+
+
+def ranges_in(table: QTable) -> list[str]:
+    """Which ranges of dispersion pixels the table has."""
+    columns = set(table.colnames)
+    return [name for name in _RANGES if {f"{name}_min", f"{name}_max"} <= columns]
+
+
+def coefficients_of(table: QTable, name: str) -> np.ndarray:
+    """Chebyshev coefficients of a curve, (n_orders, degree + 1)."""
+    return u.Quantity(table[name], u.pix).value
+
+
+def range_of(table: QTable, name: str = "pixel") -> np.ndarray:
+    """First and last end of a range, (n_orders, 2)."""
+    ends = (u.Quantity(table[f"{name}_{end}"], u.pix).value for end in ("min", "max"))
+    return np.stack(list(ends), axis=1)
+
+
+def set_range(table: QTable, name: str, ends: np.ndarray) -> None:
+    """Write both ends of a range, (n_orders, 2)."""
+    table[f"{name}_min"], table[f"{name}_max"] = ends.T * u.pix

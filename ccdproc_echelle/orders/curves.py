@@ -1,0 +1,54 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Chebyshev series along the orders: evaluated, fitted, moved to another range. Plain arrays."""
+
+import numpy as np
+from numpy.polynomial import Chebyshev
+from numpy.polynomial.chebyshev import chebval
+
+__all__ = ["ROUNDING", "evaluate", "finite_range", "fit_traces", "padded", "rescaled"]
+
+# A range that ends on a pixel's border must still end there after binning and unbinning.
+ROUNDING = 1e-6
+
+
+def evaluate(coefficients, low, high, pixels) -> np.ndarray:
+    """Chebyshev series on [low, high], one per row; NaN outside. One row of pixels, or each."""
+    low, high = low[:, None], high[:, None]
+    x = (2 * pixels - low - high) / (high - low)
+    values = chebval(x, coefficients.T[:, :, None], tensor=False)
+    valid = (pixels >= low - ROUNDING) & (pixels <= high + ROUNDING)
+    return np.where(valid, values, np.nan)
+
+
+def padded(coefficients: np.ndarray, length: int) -> np.ndarray:
+    """NumPy trims trailing zeros when it converts; a column needs equal lengths."""
+    return np.pad(coefficients, (0, length - len(coefficients)))
+
+
+def rescaled(coefficients: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """The same curve on another range: exact, as it stays a polynomial."""
+    series = Chebyshev(coefficients, domain=old).convert(kind=Chebyshev, domain=new)
+    return padded(series.coef, len(coefficients))
+
+
+def finite_range(number: int, trace: np.ndarray) -> tuple[float, float]:
+    finite = np.flatnonzero(np.isfinite(trace))
+    if len(finite) == 0:
+        raise ValueError(f"order {number} has no finite center position")
+    return finite[0] - 0.5, finite[-1] + 0.5
+
+
+def fit_traces(name, numbers, traces, ranges, degree) -> tuple[np.ndarray, np.ndarray]:
+    """Chebyshev coefficients and RMS residual of each sampled trace."""
+    coefficients, residuals = [], []
+    for number, trace, domain in zip(numbers, traces, ranges, strict=True):
+        pixels = np.flatnonzero(np.isfinite(trace))
+        if len(pixels) <= degree:
+            raise ValueError(
+                f"order {number} has {len(pixels)} finite {name} positions, expected at least "
+                f"{degree + 1} for degree {degree}"
+            )
+        series = Chebyshev.fit(pixels, trace[pixels], degree, domain=domain)
+        coefficients.append(series.coef)
+        residuals.append(np.sqrt(np.mean((trace[pixels] - series(pixels)) ** 2)))
+    return np.array(coefficients), np.array(residuals)

@@ -1,0 +1,165 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Order tables for a frame that was shifted, binned, cropped, flipped or transposed."""
+
+import numpy as np
+from astropy import units as u
+from astropy.table import QTable
+
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.orders.checks import checked_shape
+from ccdproc_echelle.orders.columns import (
+    coefficients_of,
+    curves_in,
+    range_of,
+    ranges_in,
+    set_range,
+)
+from ccdproc_echelle.orders.curves import ROUNDING, evaluate, rescaled
+
+__all__ = ["affine", "cropped", "flipped", "on_detector", "rebinned", "transposed"]
+
+
+def on_detector(table: QTable, shape: tuple[int, int]) -> QTable:
+    """The table for frames of this shape, which it does not contradict."""
+    known, axis = table.meta["shape"], table.meta["dispersion_axis"]
+    if known not in (None, shape):
+        raise ValueError(
+            f"the order table is for a detector of shape {known}, the frame has {shape}"
+        )
+    pixels = np.arange(shape[axis], dtype=float)[None]
+    centers = evaluate(coefficients_of(table, "center"), *range_of(table).T, pixels)
+    if not ((centers >= -0.5) & (centers <= shape[1 - axis] - 0.5)).any():
+        raise ValueError(f"no order centre lies on a detector of shape {shape}")
+    last = range_of(table).max() - 0.5
+    if known is None and last > shape[axis] - 1 + ROUNDING:
+        warn(
+            f"orders run to dispersion pixel {last:.0f}, but a detector of shape {shape} ends "
+            f"at {shape[axis] - 1}; for a binned frame use rebinned() first"
+        )
+    table = table.copy()
+    table.meta["shape"] = shape
+    return table
+
+
+def affine(
+    table: QTable,
+    cross: tuple[float, float],
+    dispersion: tuple[float, float],
+    shape: tuple[int, int] | None,
+) -> QTable:
+    """The table after ``position -> factor * position + offset`` along both axes."""
+    table = table.copy()
+    factor, offset = cross
+    for name in curves_in(table):
+        coefficients = coefficients_of(table, name) * factor
+        coefficients[:, 0] += offset
+        table[name] = coefficients * u.pix
+        if f"{name}_rms" in table.colnames:
+            table[f"{name}_rms"] = table[f"{name}_rms"] * factor
+    for name in ranges_in(table):
+        set_range(table, name, dispersion[0] * range_of(table, name) + dispersion[1])
+    table.meta["shape"] = shape
+    return table if shape is None else _trimmed(table)
+
+
+def rebinned(table: QTable, factors: np.ndarray) -> QTable:
+    """The table where so many (rows, columns) become one."""
+    axis = table.meta["dispersion_axis"]
+    along, across = factors[axis], factors[1 - axis]
+    return affine(
+        table,
+        cross=(1 / across, 0.5 / across - 0.5),
+        dispersion=(1 / along, 0.5 / along - 0.5),
+        shape=_binned_shape(table.meta["shape"], factors),
+    )
+
+
+def _binned_shape(shape: tuple[int, int] | None, factors: np.ndarray) -> tuple[int, int] | None:
+    """How many whole pixels are left."""
+    if shape is None:
+        return None
+    return checked_shape(
+        int(n / f + ROUNDING) for n, f in zip(shape, factors.tolist(), strict=True)
+    )
+
+
+def cropped(table: QTable, slices: tuple[slice, slice]) -> QTable:
+    """The table for a part of the detector, whose shape is known."""
+    shape, axis = table.meta["shape"], table.meta["dispersion_axis"]
+    bounds = [s.indices(n) for s, n in zip(slices, shape, strict=True)]
+    if any(step != 1 or stop <= start for start, stop, step in bounds):
+        raise ValueError(f"slices are {slices}, expected two that are not empty, with step 1")
+    starts = [start for start, _, _ in bounds]
+    return affine(
+        table,
+        cross=(1.0, -starts[1 - axis]),
+        dispersion=(1.0, -starts[axis]),
+        shape=tuple(stop - start for start, stop, _ in bounds),
+    )
+
+
+def transposed(table: QTable) -> QTable:
+    """The table for the transposed image."""
+    table = table.copy()
+    table.meta["shape"] = table.meta["shape"] and table.meta["shape"][::-1]
+    table.meta["dispersion_axis"] = 1 - table.meta["dispersion_axis"]
+    return table
+
+
+def flipped(table: QTable, axis: int) -> QTable:
+    """The table for the image flipped along one axis of the detector, whose shape is known."""
+    last = table.meta["shape"][axis] - 1
+    table = table.copy()
+    if axis == table.meta["dispersion_axis"]:
+        for name in ranges_in(table):
+            set_range(table, name, last - range_of(table, name)[:, ::-1])
+        for name in curves_in(table):
+            table[name][:, 1::2] *= -1  # odd Chebyshev polynomials are odd functions
+        return table
+    for name in curves_in(table):
+        table[name] *= -1
+        table[name][:, 0] += last * u.pix
+    return _with_edges_swapped(table)
+
+
+def _with_edges_swapped(table: QTable) -> QTable:
+    """The table with all columns of the lower edge renamed to those of the upper, and back."""
+    other = {"lower": "upper", "upper": "lower"}
+    names = []
+    for name in table.colnames:
+        edge, underscore, rest = name.partition("_")
+        swapped = other.get(edge, edge) + underscore + rest
+        names.append(swapped if swapped in table.colnames else name)
+    return QTable([table[name] for name in names], names=table.colnames, meta=table.meta)
+
+
+def _trimmed(table: QTable) -> QTable:
+    """All ranges cut to the detector; orders that do not touch it dropped."""
+    shape, axis = table.meta["shape"], table.meta["dispersion_axis"]
+    n_cross, n_pixels = shape[1 - axis], shape[axis]
+    old = range_of(table)
+    new = np.clip(old, -0.5, n_pixels - 0.5)
+    keep = new[:, 0] < new[:, 1]
+    outer = ("lower", "upper") if "lower" in table.colnames else ("center", "center")
+    low, high = (
+        evaluate(coefficients_of(table, name), *old.T, np.arange(n_pixels, dtype=float)[None])
+        for name in outer
+    )
+    keep &= ((high > -0.5) & (low < n_cross - 0.5)).any(axis=1)
+    if not keep.any():
+        raise ValueError(f"no order is left on a detector of shape {shape}")
+    for name in curves_in(table):
+        table[name] = np.array([
+            row if np.array_equal(a, b) or not kept else rescaled(row, a, b)
+            for row, a, b, kept in zip(coefficients_of(table, name), old, new, keep, strict=True)
+        ]) * u.pix
+    for name in ranges_in(table):
+        set_range(table, name, _overlap(range_of(table, name), new))
+    return table[keep]
+
+
+def _overlap(ranges: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """The part of each range, (n_orders, 2), within the limits of its row; NaN if there is none."""
+    low, high = limits[:, :1], limits[:, 1:]
+    apart = (ranges[:, 1:] < low) | (ranges[:, :1] > high)
+    return np.where(apart, np.nan, np.clip(ranges, low, high))
