@@ -32,7 +32,7 @@ from astropy.table import Table
 from ccdproc_echelle import EchelleOrderTable, MasterFlat, make_master_flat, two_pass_flat_combine
 from ccdproc_echelle.frames import open_frames
 from ccdproc_echelle.orders.edges import measure_order_edges
-from ccdproc_echelle.recipe.calibration import detrend
+from ccdproc_echelle.recipe.calibration import calibrate_frames
 from ccdproc_echelle.simulation import EchelleSimulation
 
 _WINDOW = 10
@@ -160,12 +160,11 @@ def edge_pulls(flat: CCDData, simulation: EchelleSimulation) -> np.ndarray:
 def combined_flat(setup: Setup) -> CCDData:
     """The master with its light between the orders, as edges are measured on it."""
     frames = setup.frames()
-    detrended = detrend(
+    calibration = calibrate_frames(
         open_frames(frames.pop("img_list")), dark=open_frames(frames.pop("dark")), **frames
     )
-    flats = [frame.ccddata() for frame in detrended.flats]
     return two_pass_flat_combine(
-        flats, setup.simulation.truth.orders, window=_WINDOW, sigma_clip=True,
+        calibration.flats, setup.simulation.truth.orders, window=_WINDOW, sigma_clip=True,
         sigma_clip_low_thresh=5, sigma_clip_high_thresh=5,
     )
 

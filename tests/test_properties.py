@@ -37,7 +37,7 @@ OF_FRAMES = {"levels", "master levels"}
 
 
 class Inputs(NamedTuple):
-    """What goes into the functions: detrended flats, raw flats and darks, orders and gain."""
+    """What goes into the functions: calibrated flats, raw flats and darks, orders and gain."""
 
     flats: list[CCDData]
     raw: list[CCDData]

@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike, DTypeLike
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.clipping import SigmaClipping, StackCombiner
 from ccdproc_echelle.combining.levels import InnerOrderScale, measure_levels, one_level_test
+from ccdproc_echelle.combining.noting import Watch
+from ccdproc_echelle.combining.progress import SILENT, Progress
 from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.streaming import CombinedImages, stream
 from ccdproc_echelle.frames import (
@@ -33,6 +35,8 @@ from ccdproc_echelle.frames import (
     warn_of_bare,
 )
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
+
+_ONE_STEP = {"combining": 1}
 
 __all__ = [
     "CombineDiagnostics",
@@ -301,12 +305,13 @@ def combine_frames(
     _check_output(output_file, settings)
     frames = _opened(img_list, reading)
     _check_frames(frames, settings)
-    with uncompressed(frames) as frames:
+    with uncompressed(frames) as frames, Progress(_ONE_STEP, shown=progress_bar) as progress:
+        progress.begin("combining")
         scales = _scales(scale, frames)
-        images = _streamed(frames, scales, settings, executor, progress_bar, diagnostics)
+        images = _streamed(frames, scales, settings, executor, progress, want_rejected=diagnostics)
         combined = _as_ccddata(frames, images, frames[0].unit)
     _write(combined, output_file, settings)
-    return (combined, CombineDiagnostics(*images[2:])) if diagnostics else combined
+    return (combined, CombineDiagnostics(images.count, images.rejected)) if diagnostics else combined
 
 
 def two_pass_flat_combine(
@@ -412,20 +417,23 @@ def two_pass_flat_combine(
         )
     settings, reading = CombineSettings.from_keywords(keywords)
     _check_output(output_file, settings)
-    flat, _, found = combine_with_levels(
-        _opened(img_list, reading),
-        orders,
-        settings,
-        window=window,
-        n_passes=n_passes,
-        statistic=statistic,
-        per_order=per_order,
-        executor=executor,
-        progress_bar=progress_bar,
-        diagnostics=diagnostics,
-    )
+    frames = _opened(img_list, reading)
+    with uncompressed(frames) as frames, Progress(_ONE_STEP, shown=progress_bar) as progress:
+        progress.begin("combining")
+        flat, _, images = combine_with_levels(
+            frames,
+            orders,
+            settings,
+            window=window,
+            n_passes=n_passes,
+            statistic=statistic,
+            per_order=per_order,
+            executor=executor,
+            progress=progress,
+            want_rejected=diagnostics,
+        )
     _write(flat, output_file, settings)
-    return (flat, found) if diagnostics else flat
+    return (flat, CombineDiagnostics(images.count, images.rejected)) if diagnostics else flat
 
 
 def combine_with_levels(
@@ -438,18 +446,23 @@ def combine_with_levels(
     statistic: str = "mean",
     per_order: bool | str = False,
     executor: Executor | None = None,
-    progress_bar: bool = False,
-    diagnostics: bool = False,
-) -> tuple[CCDData, QTable, CombineDiagnostics | None]:
+    progress: Progress = SILENT,
+    want_rejected: bool = False,
+    watch: Watch | None = None,
+) -> tuple[CCDData, QTable, CombinedImages]:
     """
-    `two_pass_flat_combine` for opened frames, which also returns the levels.
+    `two_pass_flat_combine` for opened frames, which also returns the levels and what was noted.
 
     Parameters
     ----------
     frames : sequence of `Frame`
-        The frames.
-    orders, window, n_passes, statistic, per_order, executor, progress_bar, diagnostics
+        The frames, in memory or in files that are not compressed.
+    orders, window, n_passes, statistic, per_order, executor
         As `two_pass_flat_combine`.
+    progress : `Progress`, optional
+        Counts the sections that are combined.
+    want_rejected, watch
+        As `stream`.
     settings : `CombineSettings`
         How frames are combined, in both passes.
 
@@ -459,8 +472,8 @@ def combine_with_levels(
         The master flat.
     levels : `~astropy.table.QTable`
         As from `measure_exposure_levels`.
-    diagnostics : `CombineDiagnostics` or None
-        Only if asked for.
+    images : `CombinedImages`
+        What the flat was made of, with what was noted of the frames.
     """
     if settings.method == "sum":
         raise ValueError("method is 'sum'; a flat needs 'average' or 'median'")
@@ -472,32 +485,33 @@ def combine_with_levels(
             f"{frames[0].name} is the only frame: nothing can be clipped",
         )
     orders = checked_orders(orders).on_detector(frames[0].shape)
-    with uncompressed(frames) as frames:
-        levels = measure_levels(
-            frames,
-            orders,
-            window=window,
-            n_passes=n_passes,
-            statistic=statistic,
-            per_order=bool(per_order),
-            combiner=settings.combiner(),
-            weights=settings.weights_of(frames),
-        )
-        if per_order == "auto":
-            per_order = not one_level_test(levels).suffices
-        if per_order:
-            scales, noise = _order_scales(levels, orders, window)
-        else:
-            scales, noise = _frame_scales(levels)
-        images = _streamed(frames, scales, settings, executor, progress_bar, diagnostics)
-        _normalize(images, levels, orders.inner_mask(window))
-        _add_noise_of_levels(images, scales, noise, len(frames))
-        flat = _as_ccddata(frames, images, u.dimensionless_unscaled)
+    levels = measure_levels(
+        frames,
+        orders,
+        window=window,
+        n_passes=n_passes,
+        statistic=statistic,
+        per_order=bool(per_order),
+        combiner=settings.combiner(),
+        weights=settings.weights_of(frames),
+    )
+    if per_order == "auto":
+        per_order = not one_level_test(levels).suffices
+    if per_order:
+        scales, noise = _order_scales(levels, orders, window)
+    else:
+        scales, noise = _frame_scales(levels)
+    images = _streamed(frames, scales, settings, executor, progress, want_rejected, watch)
+    _normalize(images, levels, orders.inner_mask(window))
+    _add_noise_of_levels(images, scales, noise, len(frames))
+    flat = _as_ccddata(frames, images, u.dimensionless_unscaled)
     _record_levels(flat, levels, per_order)
-    return flat, levels, CombineDiagnostics(*images[2:]) if diagnostics else None
+    return flat, levels, images
 
 
-def _streamed(frames, scales, settings, executor, progress_bar, diagnostics) -> CombinedImages:
+def _streamed(
+    frames, scales, settings, executor, progress, want_rejected, watch=None
+) -> CombinedImages:
     dtype = settings.dtype or np.result_type(*(frame.dtype for frame in frames))
     return stream(
         frames,
@@ -507,8 +521,9 @@ def _streamed(frames, scales, settings, executor, progress_bar, diagnostics) -> 
         dtype=np.dtype(dtype),
         mem_limit=settings.mem_limit,
         executor=executor,
-        progress_bar=progress_bar,
-        want_rejected=diagnostics,
+        progress=progress,
+        want_rejected=want_rejected,
+        watch=watch,
     )
 
 
@@ -624,8 +639,8 @@ def _scales(scale: ArrayLike | Callable | None, frames: Sequence[Frame]) -> np.n
 
 
 def _as_ccddata(frames: Sequence[Frame], combined: CombinedImages, unit: u.UnitBase) -> CCDData:
-    first = frames[0].ccddata()
-    header = copy.deepcopy(first.header)
+    header, wcs = frames[0].metadata()
+    header = copy.deepcopy(header)
     header["NCOMBINE"] = len(frames)
     header["combined"] = True
     header["BUNIT"] = unit.to_string()
@@ -637,7 +652,7 @@ def _as_ccddata(frames: Sequence[Frame], combined: CombinedImages, unit: u.UnitB
         uncertainty=kind(uncertainty_array(combined.variance, kind)),
         mask=combined.count == 0,
         header=header,
-        wcs=first.wcs,
+        wcs=wcs,
     )
 
 

@@ -1,20 +1,20 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Sections of rows stream from the frames through the kernel, on any executor."""
 
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from contextlib import closing, nullcontext
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.clipping import StackCombiner, block_size
+from ccdproc_echelle.combining.noting import Noted, ScaledStack, Watch
+from ccdproc_echelle.combining.progress import SILENT, Progress
 from ccdproc_echelle.combining.scales import OrderScales
-from ccdproc_echelle.frames import Frame, MemoryFrame, inverse_variance_weights
+from ccdproc_echelle.combining.tasks import n_workers_of, results_of
+from ccdproc_echelle.frames import Frame, inverse_variance_weights
 
 __all__ = ["CombinedImages", "RowTask", "stream"]
 
@@ -34,12 +34,15 @@ class CombinedImages(NamedTuple):
         How many frames were used.
     rejected : bool array, shape (n_frames, rows, columns), or None
         Good values that were rejected; only if asked for.
+    noted : `Noted` or None
+        What was noted of the frames; only if asked for.
     """
 
     value: np.ndarray
     variance: np.ndarray
     count: np.ndarray
     rejected: np.ndarray | None
+    noted: Noted | None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class RowTask:
         In which type.
     want_rejected : bool
         Whether to tell which values were rejected.
+    watch : `Watch`, optional
+        What is to be noted of these rows.
     """
 
     frames: Sequence[Frame]
@@ -69,6 +74,7 @@ class RowTask:
     combiner: StackCombiner
     dtype: np.dtype
     want_rejected: bool
+    watch: Watch | None = None
 
     def run(self) -> CombinedImages:
         """
@@ -80,36 +86,43 @@ class RowTask:
         """
         frames = [frame.load() for frame in self.frames]
         n_rows, n_columns = frames[0].shape
-        result = _empty_images((n_rows, n_columns), len(frames), self.dtype, self.want_rejected)
+        result = _empty_images(
+            frames, (n_rows, n_columns), self.dtype, self.want_rejected, self.watch
+        )
         step = max(1, block_size(len(frames)) // n_columns)
         for start in range(0, n_rows, step):
             rows = slice(start, min(start + step, n_rows))
-            values, good, variances = self._stacked(frames, rows)
-            weights = self._weights(rows, variances, good)
-            stack = self.combiner.combine(values, good, variances, weights)
-            result.value[rows] = stack.value.reshape(-1, n_columns)
-            result.variance[rows] = stack.variance.reshape(-1, n_columns)
-            result.count[rows] = stack.count.reshape(-1, n_columns)
+            stack = self._stacked(frames, rows)
+            weights = self._weights(rows, stack.variances, stack.good)
+            found = self.combiner.combine(stack.values, stack.good, stack.variances, weights)
+            result.value[rows] = found.value.reshape(-1, n_columns)
+            result.variance[rows] = found.variance.reshape(-1, n_columns)
+            result.count[rows] = found.count.reshape(-1, n_columns)
             if self.want_rejected:
-                result.rejected[:, rows] = (good & ~stack.kept).reshape(len(frames), -1, n_columns)
+                rejected = stack.good & ~found.kept
+                result.rejected[:, rows] = rejected.reshape(len(frames), -1, n_columns)
+            if self.watch is not None:
+                result.noted.note(self.watch, rows, stack, found.kept)
         return result
 
-    def _stacked(self, frames: Sequence[MemoryFrame], rows: slice) -> tuple:
-        """Scaled values, which of them are good, and their variances, one row per frame."""
+    def _stacked(self, frames: Sequence[Frame], rows: slice) -> ScaledStack:
         n_pixels = (rows.stop - rows.start) * frames[0].shape[1]
         values = np.empty((len(frames), n_pixels), dtype=self.dtype)
         good = np.empty(values.shape, dtype=bool)
         known = all(frame.uncertainty_type is not None for frame in frames)
         variances = np.empty_like(values) if known else None
+        saturated = np.zeros(n_pixels, dtype=bool)
         with np.errstate(invalid="ignore", over="ignore"):
             for i, (frame, scale) in enumerate(zip(frames, self._scales(rows), strict=True)):
                 section = frame.section(rows)
                 np.multiply(section.data.ravel(), scale, out=values[i], casting="same_kind")
                 good[i] = section.good.ravel()
+                if section.saturated is not None:
+                    saturated |= section.saturated.ravel()
                 if known:
                     variance = section.variance.ravel()
                     np.multiply(variance, scale**2, out=variances[i], casting="same_kind")
-        return values, good, variances
+        return ScaledStack(values, good, variances, saturated)
 
     def _scales(self, rows: slice) -> Iterable:
         if isinstance(self.scales, OrderScales):
@@ -134,8 +147,9 @@ def stream(
     dtype: np.dtype,
     mem_limit: float,
     executor: Executor | None = None,
-    progress_bar: bool = False,
+    progress: Progress = SILENT,
     want_rejected: bool = False,
+    watch: Watch | None = None,
 ) -> CombinedImages:
     """
     Combine frames in sections of rows.
@@ -147,21 +161,20 @@ def stream(
     ----------
     frames : sequence of `Frame`
         The frames.
-    scales, combiner, weights, dtype, want_rejected
+    scales, combiner, weights, dtype, want_rejected, watch
         As `RowTask`.
     mem_limit : float
         Bytes that may be used besides the result.
     executor : `concurrent.futures.Executor`, optional
         What does the work. Default: a thread for each core.
-    progress_bar : bool, optional
-        Show progress with tqdm.
+    progress : `Progress`, optional
+        Counts the sections.
 
     Returns
     -------
     `CombinedImages`
     """
-    n_workers = getattr(executor, "_max_workers", None) or os.cpu_count() or 1
-    sections = _row_sections(frames, dtype, mem_limit / n_workers)
+    sections = _row_sections(frames, dtype, mem_limit / n_workers_of(executor))
     scales = scales.astype(dtype)
     per_order = isinstance(scales, OrderScales)
     per_pixel = isinstance(weights, np.ndarray) and weights.shape[1] > 1
@@ -173,26 +186,33 @@ def stream(
             combiner,
             dtype,
             want_rejected,
+            None if watch is None else watch.part(rows),
         )
         for rows in sections
     ]
-    result = _empty_images(frames[0].shape, len(frames), dtype, want_rejected)
-    with nullcontext(executor) if executor else ThreadPoolExecutor(n_workers) as workers:
-        with closing(_results(tasks, workers)) as parts:
-            shown = _progress(parts, len(tasks), progress_bar)
-            for rows, part in zip(sections, shown, strict=True):
-                for whole, piece in zip(result, part, strict=True):
-                    if whole is not None:
-                        whole[..., rows, :] = piece
+    result = _empty_images(frames, frames[0].shape, dtype, want_rejected, watch)
+    with closing(results_of([task.run for task in tasks], executor)) as parts:
+        shown = progress.counted(parts, len(tasks))
+        for rows, part in zip(sections, shown, strict=True):
+            for whole, piece in zip(result[:4], part[:4], strict=True):
+                if whole is not None:
+                    whole[..., rows, :] = piece
+            if watch is not None:
+                result.noted.take_over(part.noted, watch, rows)
     return result
 
 
-def _empty_images(shape, n_frames: int, dtype: np.dtype, want_rejected: bool) -> CombinedImages:
+def _empty_images(frames, shape, dtype: np.dtype, want_rejected: bool, watch) -> CombinedImages:
+    n_frames, noted = len(frames), None
+    if watch is not None:
+        known = all(frame.uncertainty_type is not None for frame in frames)
+        noted = Noted.nothing(watch, n_frames, dtype, known)
     return CombinedImages(
         value=np.empty(shape, dtype=dtype),
         variance=np.empty(shape, dtype=dtype),
         count=np.empty(shape, dtype=np.min_scalar_type(n_frames)),
         rejected=np.empty((n_frames, *shape), dtype=bool) if want_rejected else None,
+        noted=noted,
     )
 
 
@@ -202,32 +222,3 @@ def _row_sections(frames: Sequence[Frame], dtype: np.dtype, mem_limit: float) ->
     per_row = (len(frames) + 2) * n_columns * (2 * dtype.itemsize + 2)
     step = int(np.clip(min(mem_limit, _SECTION_BYTES) // per_row, 1, n_rows))
     return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
-
-
-def _results(tasks: Sequence[RowTask], executor: Executor) -> Iterator[CombinedImages]:
-    """
-    Results of all tasks in their order, none of which is kept.
-
-    After an error no task is left waiting or running: those that run read files, which may be
-    temporary ones.
-    """
-    futures: deque[Future] = deque()
-    try:
-        for task in tasks:
-            futures.append(executor.submit(task.run))
-        while futures:
-            yield futures[0].result()
-            futures.popleft()
-    finally:
-        wait([future for future in futures if not future.cancel()])
-
-
-def _progress(parts: Iterator, n_parts: int, progress_bar: bool) -> Iterable[CombinedImages]:
-    if not progress_bar:
-        return parts
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        warn("no progress bar: tqdm is not installed")
-        return parts
-    return tqdm(parts, total=n_parts, desc="combining", unit="section")

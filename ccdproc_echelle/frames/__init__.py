@@ -1,7 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Input and output: any input as frames that hand out rows, and files that are written whole."""
 
+from ccdproc_echelle.frames.calibrated import CalibratedFrame, NoiseModel, Plane, Subtraction
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
+from ccdproc_echelle.frames.gathering import gather_pixels
+from ccdproc_echelle.frames.headers import exposure_time, observation_time
 from ccdproc_echelle.frames.listing import check_keywords, list_frames, open_frames
 from ccdproc_echelle.frames.output import check_output, replacing
 from ccdproc_echelle.frames.uncertainties import (
@@ -20,15 +23,22 @@ from ccdproc_echelle.frames.views import (
 
 __all__ = [
     "READING_KEYWORDS",
+    "CalibratedFrame",
     "FileFrame",
     "Frame",
     "MemoryFrame",
+    "NoiseModel",
+    "Plane",
     "Section",
+    "Subtraction",
     "check_alike",
     "check_keywords",
     "check_output",
+    "exposure_time",
+    "gather_pixels",
     "inverse_variance_weights",
     "list_frames",
+    "observation_time",
     "open_frames",
     "replacing",
     "standard_deviation",

@@ -109,6 +109,15 @@ class FileFrame(Frame):
     def uncertainty_type(self) -> type | None:
         return self.layout.uncertainty_type
 
+    @property
+    def header(self) -> fits.Header:
+        """The primary header, and over it that of the image where this is an extension."""
+        with _naming(self.name), self._open() as hdus:
+            header = hdus[0].header.copy()
+            if self.layout.hdu:
+                header.update(hdus[self.layout.hdu].header)
+        return header
+
     def part(self, rows: slice) -> "FileFrame":
         chosen = self._rows[rows]
         return replace(self, span=(chosen.start, chosen.stop))
@@ -124,6 +133,14 @@ class FileFrame(Frame):
                 uncertainty = layout.uncertainty_type(array, copy=False)
         ccd = CCDData(data, unit=layout.unit, mask=mask, uncertainty=uncertainty)
         return MemoryFrame(ccd, self.name)
+
+    def unpacked(self, path: Path) -> "FileFrame":
+        if not _is_compressed(self.path):
+            return self
+        with _naming(self.name), get_readable_fileobj(self.path, encoding="binary") as packed:
+            with path.open("wb") as file:
+                shutil.copyfileobj(packed, file)
+        return replace(self, path=path)
 
     def ccddata(self) -> CCDData:
         unit = {} if self.layout.unit_as_stated else {"unit": self.unit}
@@ -162,12 +179,7 @@ def uncompressed(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
     list of `Frame`
     """
     with TemporaryDirectory(prefix="ccdproc_echelle_") as folder:
-        yield [
-            _unpacked(frame, Path(folder) / f"{i}.fits")
-            if isinstance(frame, FileFrame) and _is_compressed(frame.path)
-            else frame
-            for i, frame in enumerate(frames)
-        ]
+        yield [frame.unpacked(Path(folder) / f"{i}.fits") for i, frame in enumerate(frames)]
 
 
 class _Layout(NamedTuple):
@@ -194,13 +206,6 @@ def _naming(name: str) -> Iterator[None]:
             raise
         kind = ValueError if isinstance(error, ValueError) else OSError
         raise kind(f"{name} cannot be read: {error}") from error
-
-
-def _unpacked(frame: FileFrame, path: Path) -> FileFrame:
-    with _naming(frame.name), get_readable_fileobj(frame.path, encoding="binary") as packed:
-        with path.open("wb") as file:
-            shutil.copyfileobj(packed, file)
-    return replace(frame, path=path)
 
 
 def _check_length(hdus: fits.HDUList, path: Path) -> None:

@@ -5,7 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
@@ -37,11 +38,15 @@ class Section(NamedTuple):
         False where the pixel is masked or its value or variance is not finite.
     variance : float array or None
         Variances in the frame's squared unit; `None` for frames without uncertainty.
+    saturated : bool array or None
+        True where the raw frame is saturated, which is not good either; `None` if no limit is
+        known.
     """
 
     data: np.ndarray
     good: np.ndarray
     variance: np.ndarray | None
+    saturated: np.ndarray | None = None
 
 
 class Frame(ABC):
@@ -85,13 +90,14 @@ class Frame(ABC):
         """
 
     @abstractmethod
-    def load(self) -> "MemoryFrame":
+    def load(self) -> "Frame":
         """
         The frame in memory.
 
         Returns
         -------
-        `MemoryFrame`
+        `Frame`
+            Whose ``section`` gives the values of any rows or pixels.
 
         Raises
         ------
@@ -108,6 +114,39 @@ class Frame(ABC):
         -------
         `~astropy.nddata.CCDData`
         """
+
+    @property
+    @abstractmethod
+    def header(self) -> Any:
+        """All that the header says of the frame."""
+
+    def metadata(self) -> tuple[Any, Any]:
+        """
+        What a frame made from this one takes over.
+
+        Returns
+        -------
+        header, wcs
+            As `~astropy.nddata.CCDData` has them.
+        """
+        ccd = self.ccddata()
+        return ccd.header, ccd.wcs
+
+    def unpacked(self, path: Path) -> "Frame":
+        """
+        The frame, of whose file any rows can be read.
+
+        Parameters
+        ----------
+        path : `pathlib.Path`
+            Where a compressed file is unpacked.
+
+        Returns
+        -------
+        `Frame`
+            Itself, if it is in no compressed file.
+        """
+        return self
 
     def _check(self) -> None:
         if len(self.shape) != 2 or min(self.shape) < 1:
@@ -232,6 +271,10 @@ class MemoryFrame(Frame):
 
     def ccddata(self) -> CCDData:
         return self.ccd
+
+    @property
+    def header(self) -> Any:
+        return self.ccd.header
 
 
 def check_alike(frames: Sequence[Frame]) -> None:

@@ -3,6 +3,7 @@
 
 from ccdproc_echelle.light.flags import UNUSABLE, FlatFlag, flag_cards
 from ccdproc_echelle.light.response import (
+    BadResponse,
     NormalizedFlat,
     find_bad_response,
     mask_low_sensitivity,
@@ -19,6 +20,7 @@ from ccdproc_echelle.light.stitching import stitch_flats
 
 __all__ = [
     "UNUSABLE",
+    "BadResponse",
     "FlatFlag",
     "NormalizedFlat",
     "SurfaceError",

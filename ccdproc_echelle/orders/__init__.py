@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Where the orders lie: their table and its formats, tracing, edges, and shifts."""
 
-from ccdproc_echelle.orders import formats
+from ccdproc_echelle.orders import formats, rasters
 from ccdproc_echelle.orders.edges import (
     detect_order_edges,
     fit_order_edges,
@@ -13,6 +13,7 @@ from ccdproc_echelle.orders.flexure import (
     OrderShift,
     WrongOrderTableError,
     frame_shift,
+    in_place,
     measure_shift,
     recentre,
 )
@@ -32,10 +33,12 @@ __all__ = [
     "fit_order_edges",
     "formats",
     "frame_shift",
+    "in_place",
     "mask_interorder",
     "measure_order_edges",
     "measure_shift",
     "poorly_measured",
+    "rasters",
     "recentre",
     "register_format",
     "trace_orders",

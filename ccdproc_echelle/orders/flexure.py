@@ -17,10 +17,21 @@ import numpy as np
 from astropy.nddata import CCDData
 from scipy.special import ndtr
 
+from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.slices import as_rasters
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
-__all__ = ["OrderShift", "WrongOrderTableError", "measure_shift", "recentre", "frame_shift"]
+__all__ = [
+    "OrderShift",
+    "WrongOrderTableError",
+    "frame_shift",
+    "in_place",
+    "measure_shift",
+    "recentre",
+]
+
+# Order centres further off than this, in pixel, are put in place.
+_TOLERATED_SHIFT = 1.0
 
 _N_SLICES = 40
 
@@ -236,6 +247,46 @@ def frame_shift(
     (start, match), (place, reference_match) = places
     fine, uncertainty = _fit_reference(*rasters, slices, place, start - place)
     return _checked_shift(fine, uncertainty, min(match, reference_match), max_shift)
+
+
+def in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
+    """
+    The order table where the orders are on this flat.
+
+    Parameters
+    ----------
+    orders : `EchelleOrderTable`
+        The order centres.
+    flat : `~astropy.nddata.CCDData`
+        A flat.
+
+    Returns
+    -------
+    `EchelleOrderTable`
+        Shifted, if the orders are off by a pixel or more.
+
+    Raises
+    ------
+    WrongOrderTableError
+        If it is not the table of this flat.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If the table is shifted, or it cannot be found out whether it should be.
+    """
+    orders = orders.on_detector(flat.shape)
+    try:
+        shift = measure_shift(flat, orders).shift
+    except WrongOrderTableError:
+        raise
+    except ValueError as error:
+        warn(f"whether the order centres are in place could not be found: {error}")
+        return orders
+    if abs(shift) < _TOLERATED_SHIFT:
+        return orders
+    warn(f"the orders are {shift:+.2f} pixels off the order table, which is shifted")
+    return orders.shifted(shift)
 
 
 # ---------------------------------------------------------------------- checks at the door

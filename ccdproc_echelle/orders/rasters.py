@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["between", "coverage", "nearest_order", "number_of_orders"]
+__all__ = ["between", "coverage", "nearest_order", "number_of_orders", "window_rows"]
 
 # A curve is straight in a strip of a pixel; what that leaves out of the area may be this much.
 _AREA_TOLERANCE = 1e-4
@@ -30,6 +30,20 @@ def number_of_orders(low: np.ndarray, high: np.ndarray, n_rows: int) -> np.ndarr
         rows, inside = _pixels_between(one_low, one_high, n_rows)
         count[rows] += inside
     return count
+
+
+def window_rows(
+    centers: np.ndarray, window: float, n_rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    The rows within half a window of each centre, (n_orders, n_pixels, n), and which are real.
+
+    These are the pixels that `between` finds, order by order.
+    """
+    low, high = centers - window / 2, centers + window / 2
+    rows = np.ceil(low)[:, :, None] + np.arange(int(window) + 1)
+    inside = (rows <= high[:, :, None]) & (rows >= 0) & (rows < n_rows)  # False for NaN
+    return np.where(inside, rows, 0).astype(int), inside
 
 
 def nearest_order(

@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """From raw frames to a master flat that is judged and kept: read ``master`` first."""
 
-from ccdproc_echelle.recipe.calibration import Detrended, detrend, observation_time
+from ccdproc_echelle.recipe.calibration import Calibration, SharedNoise, calibrate_frames
 from ccdproc_echelle.recipe.master import make_master_flat
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.quality import (
@@ -19,15 +19,15 @@ from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS, accepted_frames, vet_
 __all__ = [
     "METRICS",
     "SETUP_KEYWORDS",
-    "Detrended",
+    "Calibration",
     "MasterFlat",
     "Metric",
+    "SharedNoise",
     "accepted_frames",
+    "calibrate_frames",
     "checked_limits",
-    "detrend",
     "flat_quality",
     "make_master_flat",
-    "observation_time",
     "order_quality",
     "quality_cards",
     "reduced_chi_square",

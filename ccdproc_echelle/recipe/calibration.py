@@ -1,21 +1,31 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""From raw flats to flats: bias and dark subtracted, uncertainty created."""
+"""From raw flats to calibrated ones: bias and dark subtracted, their noise known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import ccdproc
 import numpy as np
 from astropy import units as u
-from astropy.nddata import CCDData, StdDevUncertainty
-from astropy.time import Time
+from astropy.nddata import CCDData
+from astropy.table import QTable
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import combine_frames
-from ccdproc_echelle.frames import Frame, MemoryFrame
+from ccdproc_echelle.frames import (
+    CalibratedFrame,
+    Frame,
+    NoiseModel,
+    Plane,
+    Subtraction,
+    exposure_time,
+    observation_time,
+    uncertainty_array,
+    variance_array,
+)
 
-__all__ = ["Detrended", "SharedNoise", "detrend", "observation_time"]
+__all__ = ["Calibration", "SharedNoise", "calibrate_frames"]
 
 # Calibration frames less than this apart, in days, belong to one series.
 _SERIES_GAP = 0.5 / 24
@@ -68,26 +78,22 @@ class SharedNoise:
         return sum(share**2 * var for share, var in zip(shares, self.variances, strict=True))
 
 
-class Detrended(NamedTuple):
+class Calibration(NamedTuple):
     """
-    What `detrend` makes.
+    What `calibrate_frames` makes.
 
     Attributes
     ----------
-    flats : list of `Frame`
-        In memory, with the names they had. Their uncertainty is their own: that of bias and dark
-        is not in it. Saturated pixels are masked.
+    flats : list of `~ccdproc_echelle.frames.CalibratedFrame`
+        Their uncertainty is their own: that of bias and dark is not in it.
     shared : `SharedNoise` or None
         The noise of bias and dark; `None` where it is not known.
-    saturated : bool array, shape (n_flats, rows, columns)
-        Where each flat was saturated.
     """
 
-    flats: list[Frame]
+    flats: list[CalibratedFrame]
     shared: SharedNoise | None
-    saturated: np.ndarray
 
-    def only(self, which: np.ndarray) -> "Detrended":
+    def selected(self, which: np.ndarray) -> "Calibration":
         """
         Some of the flats.
 
@@ -98,16 +104,47 @@ class Detrended(NamedTuple):
 
         Returns
         -------
-        `Detrended`
+        `Calibration`
         """
         flats = [flat for flat, kept in zip(self.flats, which, strict=True) if kept]
         shared = self.shared
         if shared is not None:
             shared = SharedNoise(shared.variances, shared.coefficients[which])
-        return Detrended(flats, shared, self.saturated[which])
+        return Calibration(flats, shared)
+
+    def with_shared_noise(
+        self, flat: CCDData, levels: QTable, weights: np.ndarray | str | None
+    ) -> CCDData:
+        """
+        A combined flat with the noise of bias and dark added to its own.
+
+        Parameters
+        ----------
+        flat : `~astropy.nddata.CCDData`
+            The average of the flats, divided by their levels.
+        levels : `~astropy.table.QTable`
+            As from `~ccdproc_echelle.measure_exposure_levels`.
+        weights : optional
+            Weights of the average; those by inverse variance are so nearly alike that they are
+            taken as equal.
+
+        Returns
+        -------
+        `~astropy.nddata.CCDData`
+            A copy with another uncertainty, or the flat where the noise is not known.
+        """
+        if self.shared is None:
+            return flat
+        kind, dtype = type(flat.uncertainty), flat.data.dtype
+        weights = None if isinstance(weights, str) else weights
+        added = self.shared.of_average(1 / levels["level"].value, weights)
+        variance = variance_array(flat.uncertainty.array, kind) + added.astype(dtype)
+        result = flat.copy()
+        result.uncertainty = kind(uncertainty_array(variance, kind))
+        return result
 
 
-def detrend(
+def calibrate_frames(
     flats: Sequence[Frame],
     *,
     bias: Sequence[Frame] = (),
@@ -115,7 +152,9 @@ def detrend(
     gain: float | u.Quantity | None = None,
     read_noise: float | u.Quantity | None = None,
     saturation: float | u.Quantity | None = None,
-) -> Detrended:
+    mem_limit: float = 16e9,
+    executor: Executor | None = None,
+) -> Calibration:
     """
     Subtract bias and dark from flats and create their uncertainty.
 
@@ -127,23 +166,29 @@ def detrend(
 
     Parameters
     ----------
-    flats : sequence of `Frame`
+    flats : sequence of `~ccdproc_echelle.frames.Frame`
         Raw flats.
-    bias, dark : sequence of `Frame`, optional
+    bias, dark : sequence of `~ccdproc_echelle.frames.Frame`, optional
         Bias and dark (or lamp-off) frames.
     gain : float or `~astropy.units.Quantity`, optional
         Electrons per unit of the data.
     read_noise : float or `~astropy.units.Quantity`, optional
         Read noise in electrons. With ``gain`` it makes the uncertainty of each flat from its
         photon and read noise, replacing any it had. The photon noise is that of what is above
-        the bias, dark current and all; without a bias frame only that of the light, as nobody
-        knows how much of the dark is charge.
+        the bias, dark current and all; without a bias frame only that of the light, as it is not
+        known how much of the dark is charge.
     saturation : float or `~astropy.units.Quantity`, optional
         Raw values of this and above are masked.
+    mem_limit : float, optional
+        Bytes that averaging the bias and dark frames may use.
+    executor : `concurrent.futures.Executor`, optional
+        What averages them. Default: a thread for each core.
 
     Returns
     -------
-    `Detrended`
+    `Calibration`
+        Nothing but bias and dark frames is read yet: the rows of a flat are calibrated whenever
+        they are asked for.
 
     Raises
     ------
@@ -161,52 +206,33 @@ def detrend(
     limit = _checked_saturation(saturation, flats[0].unit)
     for kind, frames in (("bias", bias), ("dark", dark)):
         _check_fit(kind, frames, flats[0])
-    masters = _Masters(bias, dark, noise)
-    detrended, subtracted = [], []
-    saturated = np.zeros((len(flats), *flats[0].shape), dtype=bool)
-    for frame, too_bright in zip(flats, saturated, strict=True):
-        raw = frame.ccddata()
-        too_bright[:] = raw.data >= limit
-        flat, charge, coefficients = masters.subtracted_from(raw, frame.name, frame.dtype)
-        if too_bright.any():
-            flat.mask = too_bright if flat.mask is None else flat.mask | too_bright
-        if noise is not None:
-            flat.uncertainty = noise.uncertainty(charge, flat.data.dtype)
-        detrended.append(MemoryFrame(flat, frame.name))
-        subtracted.append(coefficients)
-    if all(frame.uncertainty_type is None for frame in detrended):
-        return Detrended(detrended, None, saturated)
-    return Detrended(detrended, masters.shared_noise(subtracted), saturated)
+    masters = _Masters(bias, dark, noise, dict(mem_limit=mem_limit, executor=executor))
+    calibrated, coefficients = [], []
+    for flat in flats:
+        subtractions, counts = masters.subtracted_from(flat)
+        calibrated.append(CalibratedFrame(flat, subtractions, noise, saturation=limit))
+        coefficients.append(counts)
+    if calibrated[0].uncertainty_type is None:
+        return Calibration(calibrated, None)
+    return Calibration(calibrated, masters.shared_noise(coefficients))
 
 
-# ---------------------------------------------------------------------- noise
+# ---------------------------------------------------------------------- checks at the door
 
 
-class _Noise(NamedTuple):
-    """Gain and read noise with their units."""
-
-    gain: u.Quantity
-    read_noise: u.Quantity
-
-    def uncertainty(self, charge: np.ndarray, dtype: np.dtype) -> StdDevUncertainty:
-        """Photon and read noise of a frame with that charge, in the unit of the data."""
-        gain, read_noise = self.gain.value, self.read_noise.value
-        variance = np.fmax(charge, 0) / gain + (read_noise / gain) ** 2
-        return StdDevUncertainty(np.sqrt(variance).astype(dtype))
-
-
-def _checked_noise(gain, read_noise, unit: u.UnitBase) -> _Noise | None:
+def _checked_noise(gain, read_noise, unit: u.UnitBase) -> NoiseModel | None:
     if (gain is None) != (read_noise is None):
         missing = "gain" if gain is None else "read_noise"
         raise ValueError(f"{missing} is missing: an uncertainty needs both gain and read_noise")
     if gain is None:
         return None
-    noise = _Noise(
-        _number("gain", gain, u.electron / unit), _number("read_noise", read_noise, u.electron)
+    noise = NoiseModel(
+        _number("gain", gain, u.electron / unit).value,
+        _number("read_noise", read_noise, u.electron).value,
     )
-    if not noise.gain.value > 0:
+    if not noise.gain > 0:
         raise ValueError(f"gain is {gain}, expected a positive number")
-    if not noise.read_noise.value >= 0:
+    if not noise.read_noise >= 0:
         raise ValueError(f"read_noise is {read_noise}, expected a number that is not negative")
     return noise
 
@@ -242,55 +268,51 @@ def _check_fit(kind: str, frames: Sequence[Frame], flat: Frame) -> None:
 
 # ---------------------------------------------------------------------- calibration frames
 
-# Which calibration frames were averaged: "bias" or "dark", and their places in the list.
+# Which calibration frames were averaged: "bias" or "dark", and their indices in the list.
 _Key = tuple[str, tuple[int, ...]]
 
 
 class _Masters:
     """Averages of the calibration frames that belong together, each made once."""
 
-    def __init__(self, bias: Sequence[Frame], dark: Sequence[Frame], noise: _Noise | None):
+    def __init__(
+        self,
+        bias: Sequence[Frame],
+        dark: Sequence[Frame],
+        noise: NoiseModel | None,
+        combining: Mapping,
+    ):
         self._noise = noise
-        self._frames = {
-            kind: [frame.ccddata() for frame in frames]
-            for kind, frames in (("bias", bias), ("dark", dark))
+        self._combining = combining
+        self._frames = {"bias": bias, "dark": dark}
+        self._headers = {
+            kind: [frame.header for frame in frames] for kind, frames in self._frames.items()
         }
-        self._made: dict[_Key, CCDData] = {}
+        self._planes: dict[_Key, Plane] = {}
+        self._variances: dict[_Key, np.ndarray] = {}
 
-    def subtracted_from(
-        self, raw: CCDData, name: str, dtype: np.dtype
-    ) -> tuple[CCDData, np.ndarray, dict[_Key, float]]:
-        """
-        A flat without bias and dark, its charge, and how often each calibration was subtracted.
-
-        The charge is that of light and dark current: both make noise. Without a bias, nobody knows
-        how much of the dark is charge.
-        """
-        flat = raw.copy()
-        flat.data = raw.data.astype(dtype)
-        coefficients = {}
-        bias, dark = self._nearest("bias", raw.header), self._nearest("dark", raw.header)
+    def subtracted_from(self, flat: Frame) -> tuple[list[Subtraction], dict[_Key, float]]:
+        """What is subtracted from a flat, and how often each calibration frame was, all told."""
+        header = flat.header
+        subtractions, counts = [], {}
+        bias, dark = self._nearest("bias", header), self._nearest("dark", header)
         if bias:
-            flat = ccdproc.subtract_bias(flat, _exact(self._made[bias]))
-            coefficients[bias] = 1.0
-        charge = flat.data
+            subtractions.append(Subtraction(self._planes[bias], 1.0, is_charge=False))
+            counts[bias] = 1.0
         if dark:
-            master = _exact(self._made[dark])
-            ratio = _exposure_ratio(name, raw, master, scale=bool(bias))
-            coefficients[dark] = ratio
+            dark_header = self._first_header(dark)
+            ratio = _exposure_ratio(flat.name, header, dark_header, scale=bool(bias))
+            # Without a bias it is not known how much of the dark is charge.
+            subtractions.append(Subtraction(self._planes[dark], ratio, is_charge=bool(bias)))
+            counts[dark] = ratio
             if bias:
-                own_bias = self._nearest("bias", master.header)
-                master = ccdproc.subtract_bias(master, _exact(self._made[own_bias]))
-                coefficients[own_bias] = coefficients.get(own_bias, 0.0) - ratio
-            flat = ccdproc.subtract_dark(
-                flat, master, data_exposure=ratio * u.s, dark_exposure=1 * u.s, scale=True
-            )
-        flat.data = flat.data.astype(dtype)
-        return flat, charge if bias else flat.data, coefficients
+                own_bias = self._nearest("bias", dark_header)
+                counts[own_bias] = counts.get(own_bias, 0.0) - ratio
+        return subtractions, counts
 
-    def shared_noise(self, subtracted: Sequence[dict[_Key, float]]) -> SharedNoise | None:
+    def shared_noise(self, counts: Sequence[dict[_Key, float]]) -> SharedNoise | None:
         """The noise of all calibration frames that were subtracted."""
-        if not self._made:
+        if not self._planes:
             return None
         silent = [kind for kind, frames in self._frames.items() if frames and not self._known(kind)]
         if silent:
@@ -298,114 +320,92 @@ class _Masters:
                 f"the {' and '.join(silent)} frames have no uncertainty: their noise is missing "
                 "in the master; give gain and read_noise",
             )
-        keys = [key for key in self._made if key[0] not in silent]
+        keys = [key for key in self._planes if key[0] not in silent]
         if not keys:
             return None
         return SharedNoise(
-            variances=[self._made[key].uncertainty.array.astype(float) ** 2 for key in keys],
-            coefficients=np.array([[used.get(key, 0.0) for key in keys] for used in subtracted]),
+            variances=[self._variances[key] for key in keys],
+            coefficients=np.array([[used.get(key, 0.0) for key in keys] for used in counts]),
         )
 
-    def _nearest(self, kind: str, header: Any) -> _Key | None:
+    def _nearest(self, kind: str, header: Mapping) -> _Key | None:
         """The calibration frames nearest in time, averaged."""
-        frames = self._frames[kind]
-        if not frames:
+        if not self._frames[kind]:
             return None
-        times = [observation_time(frame.header) for frame in frames]
+        times = [observation_time(one) for one in self._headers[kind]]
         key = kind, _nearest(times, observation_time(header))
-        if key not in self._made:
-            nearest = [frames[i] for i in key[1]]
-            _check_one_exposure_time(kind, nearest)
-            self._made[key] = self._average(kind, nearest)
+        if key not in self._planes:
+            _check_one_exposure_time(kind, [self._headers[kind][i] for i in key[1]])
+            average = self._average(key)
+            self._planes[key] = Plane(average.data, average.mask if average.mask.any() else None)
+            self._variances[key] = variance_array(
+                average.uncertainty.array, type(average.uncertainty)
+            )
         return key
+
+    def _first_header(self, key: _Key) -> Mapping:
+        kind, indices = key
+        return self._headers[kind][indices[0]]
 
     def _known(self, kind: str) -> bool:
         """Whether the noise of the frames is known."""
-        return self._noise is not None or all(f.uncertainty is not None for f in self._frames[kind])
+        return self._noise is not None or all(
+            frame.uncertainty_type is not None for frame in self._frames[kind]
+        )
 
-    def _average(self, kind: str, frames: list[CCDData]) -> CCDData:
-        if self._noise is not None:
-            frames = [self._with_noise(kind, frame) for frame in frames]
+    def _average(self, key: _Key) -> CCDData:
+        kind, indices = key
+        bias = self._nearest("bias", self._first_header(key)) if kind == "dark" else None
+        subtractions = [Subtraction(self._planes[bias], 1.0, is_charge=False)] if bias else []
+        # A bias has read noise only; a dark also that of its charge, which the bias reveals.
+        frames = [
+            CalibratedFrame(
+                self._frames[kind][i], subtractions, self._noise, counts_photons=bool(bias)
+            )
+            for i in indices
+        ]
         if self._known(kind):
             return combine_frames(
-                frames, sigma_clip=True, sigma_clip_low_thresh=5, sigma_clip_high_thresh=5
+                frames, sigma_clip=True, sigma_clip_low_thresh=5, sigma_clip_high_thresh=5,
+                **self._combining,
             )
         # Few frames of unknown noise cannot be clipped; the median leaves cosmic rays out.
-        return combine_frames(frames, method="average" if len(frames) < 3 else "median")
-
-    def _with_noise(self, kind: str, frame: CCDData) -> CCDData:
-        """A bias has read noise only; a dark also that of its charge, which the bias reveals."""
-        charge = np.zeros(frame.shape)
-        bias = self._nearest("bias", frame.header) if kind == "dark" else None
-        if bias:
-            charge = frame.data - self._made[bias].data
-        noisy = frame.copy()
-        noisy.uncertainty = self._noise.uncertainty(charge, np.float32)
-        return noisy
+        method = "average" if len(frames) < 3 else "median"
+        return combine_frames(frames, method=method, **self._combining)
 
 
-def _exact(ccd: CCDData) -> CCDData:
-    """The frame without its noise, which the flats share and must not count as their own."""
-    return CCDData(ccd.data, unit=ccd.unit, mask=ccd.mask, header=ccd.header)
-
-
-def _check_one_exposure_time(kind: str, frames: Sequence[CCDData]) -> None:
+def _check_one_exposure_time(kind: str, headers: Sequence[Mapping]) -> None:
     """Only what was exposed alike can be averaged."""
-    times = [frame.header.get("EXPTIME") for frame in frames]
-    known = [time for time in times if isinstance(time, (int, float))]
+    known = [time for time in map(exposure_time, headers) if time is not None]
     if known and not np.allclose(known, known[0], rtol=_SAME_EXPOSURE, atol=0):
+        times = ", ".join(f"{time:g}" for time in sorted(set(known)))
         raise ValueError(
-            f"{kind} frames of one series were exposed for "
-            f"{sorted(set(known))} s; expected one exposure time"
+            f"{kind} frames of one series were exposed for [{times}] s; expected one exposure time"
         )
 
 
-def observation_time(header: Any) -> float | None:
-    """
-    Start of an exposure.
-
-    Parameters
-    ----------
-    header : dict-like
-        With ``MJD-OBS`` or ``DATE-OBS``.
-
-    Returns
-    -------
-    float or None
-        MJD; `None` if it is not told.
-    """
-    for keyword in ("MJD-OBS", "DATE-OBS"):
-        value = header.get(keyword)
-        if value is not None:
-            try:
-                return float(value) if keyword == "MJD-OBS" else Time(value).mjd
-            except ValueError:
-                continue
-    return None
-
-
 def _nearest(times: Sequence[float | None], time: float | None) -> tuple[int, ...]:
-    """Places of the series of times nearest to a time; all where that cannot be told."""
+    """Indices of the series of times nearest to a time; all where that cannot be told."""
     if time is None or None in times:
         return tuple(range(len(times)))
     order = np.argsort(times, kind="stable")
     gaps = np.diff(np.take(times, order)) > _SERIES_GAP
     series = np.split(order, np.flatnonzero(gaps) + 1)
-    distances = [np.abs(np.take(times, places) - time).min() for places in series]
+    distances = [np.abs(np.take(times, indices) - time).min() for indices in series]
     near = [p for p, d in zip(series, distances, strict=True) if d <= min(distances) + _SAME_TIME]
     return tuple(sorted(np.concatenate(near).tolist()))
 
 
-def _exposure_ratio(name: str, flat: CCDData, dark: CCDData, *, scale: bool) -> float:
-    """By what a dark is multiplied to fit to a flat."""
-    times = [ccd.header.get("EXPTIME") for ccd in (flat, dark)]
-    if not all(isinstance(time, (int, float)) and time > 0 for time in times):
+def _exposure_ratio(name: str, flat: Mapping, dark: Mapping, *, scale: bool) -> float:
+    """By what a dark is multiplied to match the exposure of a flat."""
+    times = exposure_time(flat), exposure_time(dark)
+    if not all(time is not None and time > 0 for time in times):
         return 1.0
     if scale:
         return times[0] / times[1]
     if not np.isclose(*times, rtol=_SAME_EXPOSURE, atol=0):
         warn(
-            f"{name} was exposed for {times[0]} s, its dark for {times[1]} s; without a bias the "
-            "dark cannot be scaled and is subtracted as it is",
+            f"{name} was exposed for {times[0]:g} s, its dark for {times[1]:g} s; without a bias "
+            "the dark cannot be scaled and is subtracted as it is",
         )
     return 1.0

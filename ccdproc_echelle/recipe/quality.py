@@ -15,18 +15,21 @@ from astropy.table import QTable
 from numpy.typing import ArrayLike
 
 from ccdproc_echelle.combining import CombineDiagnostics
-from ccdproc_echelle.frames import Frame, variance_array
+from ccdproc_echelle.frames import gather_pixels, open_frames, variance_array
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
 from ccdproc_echelle.recipe.product import MasterFlat
 
 __all__ = [
-    "checked_limits",
     "METRICS",
     "Metric",
+    "bright_enough",
+    "checked_limits",
     "flat_quality",
     "order_quality",
     "quality_cards",
+    "quality_table",
     "reduced_chi_square",
+    "usable_pixels",
     "with_limits",
 ]
 
@@ -105,12 +108,13 @@ def flat_quality(
     master: MasterFlat,
     *,
     window: float = 10,
-    frames: Sequence[Frame] | None = None,
+    frames: Any = None,
     diagnostics: CombineDiagnostics | None = None,
     times: Sequence[float | None] | None = None,
     n_refused: float = np.nan,
     scattered_light: float = np.nan,
     limits: Mapping[str, Any] | str | os.PathLike | None = None,
+    **reading: Any,
 ) -> QTable:
     """
     Measure the quality of a master flat.
@@ -121,9 +125,9 @@ def flat_quality(
         Flat, orders with edges, levels and flags.
     window : float, optional
         Full width of the window on the order centre, in pixel: that of the levels.
-    frames : list of `~ccdproc_echelle.frames.Frame`, optional
-        The frames that were combined, as they were combined, in the order of the levels. Chi-square
-        needs them, with their uncertainties.
+    frames : list, str or `ccdproc.ImageFileCollection`, optional
+        The frames that were combined, as they were combined (calibrated), in the order of the
+        levels. Chi-square needs them, with their uncertainties.
     diagnostics : `~ccdproc_echelle.combining.combine.CombineDiagnostics`, optional
         What was clipped; without it, chi-square takes in cosmic rays.
     times : list of float, optional
@@ -134,6 +138,8 @@ def flat_quality(
         Scattered light as a fraction of all light in the inner-order pixels.
     limits : dict or path-like, optional
         Limits that replace the default ones; see `with_limits`.
+    **reading
+        Keywords of ``CCDData.read``, for frames in files.
 
     Returns
     -------
@@ -190,20 +196,61 @@ def flat_quality(
       3.0   5.0    fail
     """
     limits = checked_limits(limits)
+    if frames is not None:
+        frames = open_frames(frames, **reading)
     _check_fit(len(master.levels), frames=frames, times=times, diagnostics=diagnostics)
-    by_order = order_quality(master, window=window)
-    inner = _inner_places(master, window)
     rejected = None if diagnostics is None else diagnostics.rejected
+    return quality_table(
+        master,
+        window=window,
+        chi_square=_chi_square_of(frames, master, window, rejected),
+        clipped_fraction=_largest_fraction(rejected, master.flags),
+        times=times,
+        n_refused=n_refused,
+        scattered_light=scattered_light,
+        limits=limits,
+    )
+
+
+def quality_table(
+    master: MasterFlat,
+    *,
+    window: float,
+    chi_square: float,
+    clipped_fraction: float,
+    times: Sequence[float | None] | None,
+    n_refused: float,
+    scattered_light: float,
+    limits: Mapping[str, tuple[float, float]],
+) -> QTable:
+    """
+    `flat_quality` where what it needs of the frames is known already.
+
+    Parameters
+    ----------
+    master, window, times, n_refused, scattered_light
+        As `flat_quality`.
+    chi_square : float
+        As from `reduced_chi_square`; NaN if it is not known.
+    clipped_fraction : float
+        The largest fraction of the in-order pixels that was rejected in a frame.
+    limits : dict
+        From `checked_limits`.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+    """
     values = {
         "frames_used": len(master.levels),
         "frames_refused": n_refused,
         "scattered_light_fraction": scattered_light,
-        "reduced_chi_square": _chi_square_of(frames, master, inner, rejected),
-        "clipped_fraction": _largest_fraction(rejected, master.flags),
+        "reduced_chi_square": chi_square,
+        "clipped_fraction": clipped_fraction,
         **_level_values(master.levels["level"].value, times),
-        **_flux_values(master, inner),
+        **_flux_values(master, usable_pixels(master, window)),
         **_flag_values(master.flags),
-        **_order_values(by_order),
+        **_order_values(order_quality(master, window=window)),
         **_edge_values(master.orders.table),
     }
     return _limited(_as_table(values, master.levels["level"].unit), limits)
@@ -247,7 +294,7 @@ def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
     """
     orders, flags = master.orders, master.flags.ravel()
     order_of = orders.order_index().ravel()
-    inner = _inner_places(master, window)
+    inner = usable_pixels(master, window)
     order, data = order_of[inner], master.flat.data.ravel()[inner]
     snr = 1 / _relative_uncertainty(master.flat).ravel()[inner]
     level = np.median(master.levels["level"])
@@ -259,8 +306,8 @@ def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
     table["width"] = np.nanmedian(widths, axis=1) * u.pix
     table["width_scatter"] = np.nanstd(widths, axis=1) * u.pix
     for name, flag in _FLAGGED.items():
-        places = np.flatnonzero((flags & int(flag) != 0) & (order_of >= 0))
-        table[name] = np.bincount(order_of[places], minlength=len(orders))
+        flagged = np.flatnonzero((flags & int(flag) != 0) & (order_of >= 0))
+        table[name] = np.bincount(order_of[flagged], minlength=len(orders))
     return table
 
 
@@ -388,8 +435,22 @@ _FLAGGED = {
 _SIDES = ("lower", "upper")
 
 
-def _inner_places(master, window: float) -> np.ndarray:
-    """The usable inner-order pixels, as indices of the flattened image."""
+def usable_pixels(master: MasterFlat, window: float) -> np.ndarray:
+    """
+    The inner-order pixels that tell the quality of a flat.
+
+    Parameters
+    ----------
+    master : `MasterFlat`
+        Flat, orders with edges and flags.
+    window : float
+        Full width of the window on the order centre, in pixel.
+
+    Returns
+    -------
+    int array
+        Indices of the flattened image.
+    """
     unusable = master.flags & int(UNUSABLE | FlatFlag.INTERORDER) != 0
     if master.flat.mask is not None:
         unusable |= master.flat.mask
@@ -494,15 +555,14 @@ def _largest_fraction(rejected: np.ndarray | None, flags: np.ndarray) -> float:
     return max(int((lost & in_order).sum()) for lost in rejected) / max(1, int(in_order.sum()))
 
 
-def _chi_square_of(frames, master, inner: np.ndarray, rejected: np.ndarray | None) -> float:
+def _chi_square_of(frames, master, window: float, rejected: np.ndarray | None) -> float:
     if frames is None or any(frame.uncertainty_type is None for frame in frames):
         return np.nan
-    data = master.flat.data.ravel()[inner]
-    places = inner[data > _FAINTEST * data.mean()] if len(inner) else inner
-    places = places[:: len(places) // _ENOUGH_PIXELS + 1]
-    where = np.unravel_index(places, master.flat.shape)
+    pixels = bright_enough(master, usable_pixels(master, window))
+    pixels = pixels[:: len(pixels) // _ENOUGH_PIXELS + 1]
+    where = np.unravel_index(pixels, master.flat.shape)
     scales = 1 / _levels_at(where, master)
-    sections = [frame.load().section(where) for frame in frames]
+    sections = [gather_pixels(frame, pixels) for frame in frames]
     used = np.array([section.good for section in sections]) & np.isfinite(scales)
     if rejected is not None:
         used &= ~rejected[(slice(None), *where)]
@@ -511,6 +571,26 @@ def _chi_square_of(frames, master, inner: np.ndarray, rejected: np.ndarray | Non
         np.array([section.variance for section in sections]) * scales**2,
         used,
     )
+
+
+def bright_enough(master: MasterFlat, pixels: np.ndarray) -> np.ndarray:
+    """
+    Those of the pixels whose uncertainty does not go along with their value.
+
+    Parameters
+    ----------
+    master : `MasterFlat`
+        The flat.
+    pixels : int array
+        Indices of the flattened image.
+
+    Returns
+    -------
+    int array
+        Likewise.
+    """
+    data = master.flat.data.ravel()[pixels]
+    return pixels[data > _FAINTEST * data.mean()] if len(pixels) else pixels
 
 
 def _levels_at(where, master) -> np.ndarray:

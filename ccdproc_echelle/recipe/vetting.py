@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
-from astropy.io import fits
 from astropy.stats import mad_std
-from astropy.table import QTable
+from astropy.table import QTable, vstack
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import StackCombiner
-from ccdproc_echelle.frames import FileFrame, Frame, check_alike
-from ccdproc_echelle.orders import EchelleOrderTable, frame_shift
+from ccdproc_echelle.frames import Frame, check_alike, list_frames, open_frames
+from ccdproc_echelle.orders import EchelleOrderTable, frame_shift, rasters
+from ccdproc_echelle.recipe.calibration import Calibration
 
-__all__ = ["SETUP_KEYWORDS", "accepted_frames", "vet_frames", "vet_setup"]
+__all__ = ["SETUP_KEYWORDS", "accepted_frames", "all_vetted", "of_one_setup", "vet_frames", "vet_setup", "vetted"]
 
 #: Header keywords in which the flats of a set agree: instrument and arm, binning, slit, lamp,
 #: filter and disperser, read-out mode and gain.
@@ -42,6 +42,9 @@ _DIGITS = 3
 # Along the dispersion axis some pixels in even distances suffice; `frame_shift` looks at 200.
 _LEAST_COLUMNS = 200
 
+# Of all frames together; with very many frames there are fewer columns of each.
+_THINNED_PIXELS = 16_000_000
+
 # Parts of an order in which a frame is compared with the others, and the least pixels of a part.
 _N_PARTS = 8
 _FEWEST_PIXELS = 25
@@ -61,7 +64,9 @@ _SMALL_SHIFT = 0.1
 _MEDIAN_NOISE = np.sqrt(np.pi / 2)  # of the median over that of the mean
 
 
-def vet_setup(frames: Sequence[Frame], *, keywords: Iterable[str] = SETUP_KEYWORDS) -> QTable:
+def vet_setup(
+    frames: Any, *, keywords: Iterable[str] = SETUP_KEYWORDS, **reading: Any
+) -> QTable:
     """
     Find frames that were taken with another setup, from shape, unit and headers alone.
 
@@ -70,11 +75,13 @@ def vet_setup(frames: Sequence[Frame], *, keywords: Iterable[str] = SETUP_KEYWOR
 
     Parameters
     ----------
-    frames : sequence of `Frame`
-        Raw flats; of files only headers are read.
+    frames : list, str or `ccdproc.ImageFileCollection`
+        Raw flats, as for `ccdproc.combine`; of files only headers are read.
     keywords : iterable of str, optional
         Header keywords that must agree, ``"ESO SEQ ARM"`` for ``HIERARCH`` ones. Frames without a
         keyword are not asked for it. Fractional numbers that agree to three digits are equal.
+    **reading
+        Keywords of ``CCDData.read``.
 
     Returns
     -------
@@ -87,15 +94,14 @@ def vet_setup(frames: Sequence[Frame], *, keywords: Iterable[str] = SETUP_KEYWOR
 
     Examples
     --------
-    >>> from ccdproc_echelle.frames import open_frames
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> from ccdproc_echelle.recipe.vetting import vet_setup
     >>> flats = EchelleSimulation(shape=(256, 300), n_orders=5).flats(3)
     >>> flats[0].header["GAIN"] = 2.5
-    >>> vet_setup(open_frames(flats))["verdict"].tolist()
+    >>> vet_setup(flats)["verdict"].tolist()
     ['another setup: GAIN is 2.5, that of the others 1', '', '']
     """
-    keywords = tuple(keywords)
+    frames, keywords = list_frames(frames, **reading), tuple(keywords)
     setups = [_setup(frame, keywords) for frame in frames]
     reasons = [[] for _ in frames]
     for name in ("shape", "unit", *keywords):
@@ -112,7 +118,7 @@ def vet_setup(frames: Sequence[Frame], *, keywords: Iterable[str] = SETUP_KEYWOR
 
 
 def vet_frames(
-    frames: Sequence[Frame],
+    frames: Any,
     orders: EchelleOrderTable,
     *,
     window: float = 10,
@@ -120,6 +126,7 @@ def vet_frames(
     min_level: float = 0.2,
     max_shift: float = 0.3,
     max_residual: float = 0.1,
+    **reading: Any,
 ) -> QTable:
     """
     Find frames that are saturated, without light, shifted, or of another shape.
@@ -131,8 +138,8 @@ def vet_frames(
 
     Parameters
     ----------
-    frames : sequence of `Frame`
-        Flats without bias and dark, saturated pixels masked.
+    frames : list, str or `ccdproc.ImageFileCollection`
+        Flats without bias and dark, saturated pixels masked; as for `ccdproc.combine`.
     orders : `EchelleOrderTable`
         The order centres.
     window : float, optional
@@ -148,6 +155,8 @@ def vet_frames(
         The largest relative difference of a part of an order, an eighth of it, from the others.
         The default is beyond the drift of an illumination: 3 percent of a frame add up to 6 percent
         between two. Parts fainter than a tenth of the mean are not looked at.
+    **reading
+        Keywords of ``CCDData.read``.
 
     Returns
     -------
@@ -174,18 +183,18 @@ def vet_frames(
 
     Examples
     --------
-    >>> from ccdproc_echelle.frames import open_frames
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> from ccdproc_echelle.recipe.vetting import vet_frames
     >>> simulation = EchelleSimulation(shape=(256, 300), n_orders=5)
     >>> flats = simulation.flats(4)
     >>> flats[0].data *= 0.01
-    >>> table = vet_frames(open_frames(flats), simulation.truth.orders)
+    >>> table = vet_frames(flats, simulation.truth.orders)
     >>> table["verdict"].tolist()
     ['lamp off or failing: the level is 0.01 of the typical one', '', '', '']
     """
+    frames = open_frames(frames, **reading)
     limits = _Limits(max_masked, min_level, max_shift, max_residual)
-    _check(frames, dict(limits._asdict(), window=window))
+    _check(dict(limits._asdict(), window=window))
     orders = orders.on_detector(frames[0].shape)
     stack = _thinned(frames, orders)
     inner = _inner_order_pixels(stack.orders, window)
@@ -241,7 +250,7 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
 
     Examples
     --------
-    >>> from astropy.table import QTable
+    >>> from astropy.table import QTable, vstack
     >>> from ccdproc_echelle.recipe.vetting import accepted_frames
     >>> accepted_frames(QTable({"frame": ["a.fits", "b.fits"], "verdict": ["", ""]}), "drop")
     array([ True,  True])
@@ -264,23 +273,97 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
     return good if reject == "drop" else np.ones(len(table), dtype=bool)
 
 
+def of_one_setup(frames: list[Frame], reject: str) -> tuple[list[Frame], QTable]:
+    """
+    The frames that belong to a set by their headers.
+
+    Parameters
+    ----------
+    frames : list of `~ccdproc_echelle.frames.Frame`
+        Raw flats.
+    reject : str
+        As for `accepted_frames`.
+
+    Returns
+    -------
+    frames : list of `~ccdproc_echelle.frames.Frame`
+        Those that are used.
+    setup : `~astropy.table.QTable`
+        From `vet_setup`, with the column ``used``.
+
+    Raises
+    ------
+    ValueError
+        As `accepted_frames`, or if frames that are used differ in shape or unit.
+    """
+    setup = vet_setup(frames)
+    setup["used"] = accepted_frames(setup, reject)
+    frames = [frame for frame, used in zip(frames, setup["used"], strict=True) if used]
+    check_alike(frames)
+    return frames, setup
+
+
+def vetted(
+    calibration: Calibration, orders: EchelleOrderTable, window: float, reject: str
+) -> tuple[Calibration, QTable]:
+    """
+    The calibrated flats that belong to the set by their pixels.
+
+    Parameters
+    ----------
+    calibration : `~ccdproc_echelle.recipe.Calibration`
+        The flats.
+    orders, window
+        As for `vet_frames`.
+    reject : str
+        As for `accepted_frames`.
+
+    Returns
+    -------
+    calibration : `~ccdproc_echelle.recipe.Calibration`
+        Those that are used.
+    vetting : `~astropy.table.QTable`
+        From `vet_frames`, with the column ``used``.
+    """
+    vetting = vet_frames(calibration.flats, orders, window=window)
+    vetting["used"] = accepted_frames(vetting, reject)
+    return calibration.selected(vetting["used"]), vetting
+
+
+def all_vetted(setup: QTable, vetting: QTable) -> QTable:
+    """
+    What was found out about every frame.
+
+    Parameters
+    ----------
+    setup : `~astropy.table.QTable`
+        From `vet_setup`, with the column ``used``.
+    vetting : `~astropy.table.QTable`
+        From `vet_frames`, of those that are used.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        One row per frame; frames of another set-up were not measured.
+    """
+    rest = setup[~setup["used"]]
+    if len(rest) == 0:
+        return vetting
+    rows = QTable({
+        name: rest[name] if name in rest.colnames
+        else np.full(len(rest), np.nan) * (vetting[name].unit or 1)
+        for name in vetting.colnames
+    })
+    return vstack([vetting, rows])
+
+
 # ---------------------------------------------------------------------- setup
 
 
 def _setup(frame: Frame, keywords: Sequence[str]) -> dict[str, Any]:
-    header = _header(frame)
+    header = frame.header
     found = {name: _comparable(header[name]) for name in keywords if name in header}
     return {"shape": frame.shape, "unit": str(frame.unit)} | found
-
-
-def _header(frame: Frame) -> fits.Header:
-    """Of a file: the primary header, and that of the image where this is an extension."""
-    if not isinstance(frame, FileFrame):
-        return frame.ccddata().header
-    header = fits.getheader(frame.path, 0)
-    if frame.layout.hdu:
-        header.update(fits.getheader(frame.path, frame.layout.hdu))
-    return header
 
 
 def _comparable(value: Any) -> str:
@@ -322,10 +405,7 @@ class _InnerPixels(NamedTuple):
     part: np.ndarray
 
 
-def _check(frames: Sequence[Frame], options: dict[str, float]) -> None:
-    if not frames:
-        raise ValueError("there is no frame to vet")
-    check_alike(frames)
+def _check(options: dict[str, float]) -> None:
     for name, value in options.items():
         if not 0 < value < np.inf:
             raise ValueError(f"{name} is {value!r}, expected a positive number")
@@ -334,8 +414,9 @@ def _check(frames: Sequence[Frame], options: dict[str, float]) -> None:
 def _thinned(frames: Sequence[Frame], orders: EchelleOrderTable) -> _ThinnedStack:
     """Every k-th column, k odd: the middle of each column of a detector binned by k."""
     axis = orders.dispersion_axis
-    n_pixels = frames[0].shape[axis]
-    step = max(1, n_pixels // _LEAST_COLUMNS)
+    n_pixels, n_cross = frames[0].shape[axis], frames[0].shape[1 - axis]
+    most = _THINNED_PIXELS // (len(frames) * n_cross)
+    step = max(1, n_pixels // min(_LEAST_COLUMNS, most) if most else n_pixels)
     step -= 1 - step % 2
     thinning = [slice(None), slice(None)]
     thinning[axis] = slice(step // 2, step // 2 + n_pixels // step * step, step)
@@ -358,9 +439,7 @@ def _thinned(frames: Sequence[Frame], orders: EchelleOrderTable) -> _ThinnedStac
 def _inner_order_pixels(orders: EchelleOrderTable, window: float) -> _InnerPixels:
     center = orders.center()
     n_orders, n_columns = center.shape
-    offsets = np.arange(-np.floor(window / 2), np.floor(window / 2) + 1)
-    rows = np.rint(center[:, :, None] + offsets)
-    inside = (rows >= 0) & (rows < orders.shape[0])  # False for NaN
+    rows, inside = rasters.window_rows(center, window, orders.shape[0])
     if not inside.any():
         raise ValueError("no order centre of the order table is on the detector")
     columns = np.arange(n_columns)[:, None]
@@ -476,7 +555,7 @@ def _level_and_residual(image, good, reference, inner: _InnerPixels) -> tuple[fl
 
 
 def _median_error(values: np.ndarray) -> float:
-    return _MEDIAN_NOISE * mad_std(values) / np.sqrt(len(values))
+    return np.sqrt(np.pi / 2) * mad_std(values) / np.sqrt(len(values))
 
 
 # ---------------------------------------------------------------------- shift

@@ -12,10 +12,9 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 
-from ccdproc_echelle.combining import streaming
+from ccdproc_echelle.combining import Progress, streaming
 from ccdproc_echelle.combining.combine import combine_frames, two_pass_flat_combine
 from ccdproc_echelle.frames import FileFrame
-from ccdproc_echelle.frames import files as frames_module
 from ccdproc_echelle.orders import EchelleOrderTable
 
 SHAPE = (90, 70)
@@ -219,9 +218,9 @@ def test_every_setting_gives_the_same_bits(sources, executors, keywords):
 
 def test_small_memory_limits_make_many_sections(sources, monkeypatch):
     n_sections = []
-    results = streaming._results
+    results = streaming.results_of
     monkeypatch.setattr(
-        streaming, "_results",
+        streaming, "results_of",
         lambda tasks, executor: n_sections.append(len(tasks)) or results(tasks, executor),
     )
     for mem_limit in (1, 1e5, 16e9):
@@ -273,7 +272,7 @@ def test_levels_and_combination_read_every_row_once_each(sources, loaded):
 
 def test_compressed_files_are_unpacked_once(sources, monkeypatch):
     unpacked, opened = [], []
-    unpack, open_file = frames_module._unpacked, FileFrame._open
+    unpack, open_file = FileFrame.unpacked, FileFrame._open
 
     def recorded_unpack(frame, path):
         unpacked.append(frame.name)
@@ -283,7 +282,7 @@ def test_compressed_files_are_unpacked_once(sources, monkeypatch):
         opened.append(self.path)
         return open_file(self)
 
-    monkeypatch.setattr(frames_module, "_unpacked", recorded_unpack)
+    monkeypatch.setattr(FileFrame, "unpacked", recorded_unpack)
     monkeypatch.setattr(FileFrame, "_open", recorded_open)
     two_pass_flat_combine(sources["mef.gz"], ORDERS, mem_limit=1e5)
     names = [str(path) for path in sources["mef.gz"]]
@@ -343,13 +342,13 @@ def test_an_interruption_leaves_nothing(sources, folders, monkeypatch, error, co
 def test_an_interrupt_while_waiting_leaves_nothing(sources, folders, monkeypatch, own_threads):
     temporary, output = folders
 
-    def impatient(parts, n_parts, progress_bar):
+    def impatient(self, parts, n_parts):
         yield next(parts)
         raise KeyboardInterrupt
 
     before = threading.active_count()
     interrupted_load(monkeypatch, AssertionError, after=np.inf)
-    monkeypatch.setattr(streaming, "_progress", impatient)
+    monkeypatch.setattr(Progress, "counted", impatient)
     with ThreadPoolExecutor(2) as threads:
         executor = Recorder(threads)
         with pytest.raises(KeyboardInterrupt):

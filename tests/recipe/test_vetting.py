@@ -13,7 +13,7 @@ from scipy.ndimage import shift as spline_shift
 
 from ccdproc_echelle.frames import MemoryFrame, open_frames
 from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.recipe.calibration import detrend
+from ccdproc_echelle.recipe.calibration import calibrate_frames
 from ccdproc_echelle.recipe.vetting import accepted_frames, vet_frames, vet_setup
 from ccdproc_echelle.simulation import EchelleSimulation
 
@@ -33,9 +33,9 @@ def moved(image, sim, shift):
     return np.clip(np.rint(moved), 0, 65535).astype(np.uint16)
 
 
-def detrended(raw, sim):
+def calibrated(raw, sim):
     frames = [MemoryFrame(ccd, f"flat {i}") for i, ccd in enumerate(raw)]
-    return detrend(frames, dark=open_frames(sim.darks(3, raw=True)), gain=1, read_noise=4,
+    return calibrate_frames(frames, dark=open_frames(sim.darks(3, raw=True)), gain=1, read_noise=4,
                    saturation=SATURATION).flats
 
 
@@ -60,7 +60,7 @@ def test_each_fault_is_found_by_its_name(shape, axis):
     assert "shape is (" in setup["verdict"][6]
 
     del raw[6]
-    table = vet_frames(detrended(raw, sim), sim.truth.orders)
+    table = vet_frames(calibrated(raw, sim), sim.truth.orders)
     assert reasons(table) == ["lamp off or failing", "", "", "shifted", "", "saturated", ""]
     good = [not verdict for verdict in table["verdict"]]
     assert abs(table["shift"][3].value - 0.7) < 0.05
@@ -89,7 +89,7 @@ def test_shifts_of_all_sizes_are_measured(shift, n, place):
     sim = simulation()
     raw = sim.flats(n, raw=True)
     raw[place].data = moved(raw[place].data, sim, shift)
-    table = vet_frames(detrended(raw, sim), sim.truth.orders)
+    table = vet_frames(calibrated(raw, sim), sim.truth.orders)
     assert [i for i, reason in enumerate(reasons(table)) if reason == "shifted"] == [place]
     assert abs(table["shift"][place].value - shift) < 0.05
     assert sum(bool(reason) for reason in reasons(table)) == 1
@@ -99,7 +99,7 @@ def test_a_tolerable_shift_is_measured_and_passes():
     sim = simulation()
     raw = sim.flats(4, raw=True)
     raw[1].data = moved(raw[1].data, sim, 0.2)
-    frames = detrended(raw, sim)
+    frames = calibrated(raw, sim)
     table = vet_frames(frames, sim.truth.orders)
     assert reasons(table) == [""] * 4
     assert abs(table["shift"][1].value - 0.2) < 0.02
@@ -110,7 +110,7 @@ def test_a_frame_of_another_shape():
     sim = simulation()
     raw = sim.flats(3, raw=True)
     raw[0].data[:, 400:] = 300 + 0.8 * (raw[0].data[:, 400:] - 300.0)
-    frames = detrended(raw, sim)
+    frames = calibrated(raw, sim)
     table = vet_frames(frames, sim.truth.orders)
     assert reasons(table) == ["of another shape", "", ""]
     assert 0.15 < table["residual"][0] < 0.3
@@ -121,7 +121,7 @@ def test_saturation_that_is_not_masked_is_another_shape():
     sim = simulation().with_level_spread(0)
     flats = sim.flats(4, raw=True)
     flats[2].data = np.minimum(5.0 * flats[2].data, 65535).astype(np.uint16)
-    frames = detrend(open_frames(flats), dark=open_frames(sim.darks(3, raw=True))).flats
+    frames = calibrate_frames(open_frames(flats), dark=open_frames(sim.darks(3, raw=True))).flats
     assert reasons(vet_frames(frames, sim.truth.orders)) == ["", "", "of another shape", ""]
 
 
@@ -153,7 +153,7 @@ def test_two_frames_have_no_majority():
     sim = simulation()
     raw = sim.flats(2, raw=True)
     raw[1].data = moved(raw[1].data, sim, 1.0)
-    table = vet_frames(detrended(raw, sim), sim.truth.orders)
+    table = vet_frames(calibrated(raw, sim), sim.truth.orders)
     assert reasons(table) == ["shifted", "shifted"]
     np.testing.assert_allclose(table["shift"].value, [-0.5, 0.5], atol=0.05)
 
@@ -166,12 +166,12 @@ def test_real_flats_raise_no_alarm(data_dir):
     )
     orders = EchelleOrderTable.read(
         folder / "order_centres.txt", format="samples", shape=flats[0].shape, dispersion_axis=1)
-    frames = detrend(flats, dark=darks, gain=0.462, read_noise=3.07).flats
+    frames = calibrate_frames(flats, dark=darks, gain=0.462, read_noise=3.07).flats
     assert reasons(vet_setup(flats + darks)) == [""] * 6
     table = vet_frames(frames, orders)
     assert reasons(table) == [""] * 3
     assert abs(table["shift"].value).max() < 0.01
-    dark = detrend(darks[:1], dark=darks[1:], gain=0.462, read_noise=3.07).flats
+    dark = calibrate_frames(darks[:1], dark=darks[1:], gain=0.462, read_noise=3.07).flats
     assert reasons(vet_frames(dark + frames, orders)) == ["lamp off or failing", "", "", ""]
 
 

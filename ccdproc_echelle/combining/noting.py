@@ -1,0 +1,105 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What is noted of the frames while they pass, so that none needs to be read again."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Noted", "ScaledStack", "Watch"]
+
+
+class ScaledStack(NamedTuple):
+    """Some rows of all frames, one row per frame; and where any of them is saturated."""
+
+    values: np.ndarray
+    good: np.ndarray
+    variances: np.ndarray | None
+    saturated: np.ndarray
+
+
+class Watch(NamedTuple):
+    """
+    What is to be noted of the frames while they pass, or of some of their rows.
+
+    Attributes
+    ----------
+    inside : bool array, shape (rows, columns)
+        The pixels in which rejected values are counted.
+    pixels : int array, shape (n_pixels,)
+        Indices of the flattened image, ascending: of these all values are kept.
+    """
+
+    inside: np.ndarray
+    pixels: np.ndarray
+
+    def part(self, rows: slice) -> "Watch":
+        """What is to be noted of some rows."""
+        first = rows.start * self.inside.shape[1]
+        return Watch(self.inside[rows], self.pixels[self.columns(rows)] - first)
+
+    def columns(self, rows: slice) -> slice:
+        """Which of the pixels lie in some rows."""
+        ends = np.array([rows.start, rows.stop]) * self.inside.shape[1]
+        return slice(*np.searchsorted(self.pixels, ends))
+
+
+class Noted(NamedTuple):
+    """
+    What was noted of the frames while they passed, or of some of their rows.
+
+    Attributes
+    ----------
+    has_data : bool array, shape (rows, columns)
+        Where any frame was good.
+    saturated : bool array, shape (rows, columns)
+        Where any frame was saturated.
+    n_rejected : int array, shape (n_frames,)
+        How many good values of each frame were rejected in the pixels that were watched.
+    pixels : int array, shape (n_pixels,)
+        Indices of the pixels of which all values were kept.
+    values, variances : float array, shape (n_frames, n_pixels)
+        Scaled values of the chosen pixels, and their variances; `None` if these are not known.
+    used : bool array, shape (n_frames, n_pixels)
+        Which of them were good and not rejected.
+    """
+
+    has_data: np.ndarray
+    saturated: np.ndarray
+    n_rejected: np.ndarray
+    pixels: np.ndarray
+    values: np.ndarray
+    variances: np.ndarray | None
+    used: np.ndarray
+
+    @classmethod
+    def nothing(cls, watch: Watch, n_frames: int, dtype: np.dtype, has_variances: bool) -> "Noted":
+        shape = n_frames, len(watch.pixels)
+        return cls(
+            has_data=np.zeros(watch.inside.shape, dtype=bool),
+            saturated=np.zeros(watch.inside.shape, dtype=bool),
+            n_rejected=np.zeros(n_frames, dtype=int),
+            pixels=watch.pixels,
+            values=np.empty(shape, dtype=dtype),
+            variances=np.empty(shape, dtype=dtype) if has_variances else None,
+            used=np.empty(shape, dtype=bool),
+        )
+
+    def note(self, watch: Watch, rows: slice, stack: ScaledStack, kept: np.ndarray) -> None:
+        """Note what a stack of these rows shows."""
+        here, columns = watch.part(rows), watch.columns(rows)
+        self.has_data[rows] = stack.good.any(axis=0).reshape(here.inside.shape)
+        self.saturated[rows] = stack.saturated.reshape(here.inside.shape)
+        self.n_rejected[:] += (stack.good & ~kept & here.inside.ravel()).sum(axis=1)
+        self.values[:, columns] = stack.values.take(here.pixels, axis=1)
+        self.used[:, columns] = kept.take(here.pixels, axis=1)
+        if self.variances is not None:
+            self.variances[:, columns] = stack.variances.take(here.pixels, axis=1)
+
+    def take_over(self, part: "Noted", watch: Watch, rows: slice) -> None:
+        """Enter what was noted of some rows."""
+        columns = watch.columns(rows)
+        self.has_data[rows], self.saturated[rows] = part.has_data, part.saturated
+        self.n_rejected[:] += part.n_rejected
+        self.values[:, columns], self.used[:, columns] = part.values, part.used
+        if self.variances is not None:
+            self.variances[:, columns] = part.variances

@@ -1,0 +1,241 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Raw frames seen as calibrated ones, whose rows are computed when they are asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import CCDData, StdDevUncertainty
+
+from ccdproc_echelle.frames.uncertainties import uncertainty_array
+from ccdproc_echelle.frames.views import Frame, Section
+
+__all__ = ["CalibratedFrame", "NoiseModel", "Plane", "Subtraction"]
+
+
+class NoiseModel(NamedTuple):
+    """
+    What makes the uncertainty of a raw frame.
+
+    Attributes
+    ----------
+    gain : float
+        Electrons per unit of the data.
+    read_noise : float
+        Read noise in electrons.
+    """
+
+    gain: float
+    read_noise: float
+
+    def variance(self, charge: np.ndarray) -> np.ndarray:
+        """Of photon and read noise where this charge, in the unit of the data, was collected."""
+        of_reading = charge.dtype.type((self.read_noise / self.gain) ** 2)
+        return np.fmax(charge, 0) / charge.dtype.type(self.gain) + of_reading
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """
+    An image that several frames have subtracted, or some of its rows.
+
+    Parameters
+    ----------
+    data : float array, shape (rows, columns)
+        Its values.
+    mask : bool array, shape (rows, columns), or None
+        True where it is bad.
+    """
+
+    data: np.ndarray
+    mask: np.ndarray | None = None
+    _last: dict = field(default_factory=dict, init=False, repr=False)
+
+    def part(self, rows: slice) -> "Plane":
+        """
+        Some of the rows, for all frames the same object: another process is sent it once.
+
+        Parameters
+        ----------
+        rows : slice
+            Which rows.
+
+        Returns
+        -------
+        `Plane`
+        """
+        key = rows.start, rows.stop
+        found = self._last.get(key)
+        if found is None:
+            found = Plane(self.data[rows], None if self.mask is None else self.mask[rows])
+            self._last.clear()
+            self._last[key] = found
+        return found
+
+    def __reduce__(self):
+        return Plane, (self.data, self.mask)
+
+
+class Subtraction(NamedTuple):
+    """
+    A plane that is subtracted from a frame.
+
+    Attributes
+    ----------
+    plane : `Plane`
+        The plane.
+    factor : float
+        How often.
+    is_charge : bool
+        Whether its charge, such as a dark current, was collected in the pixels and makes noise;
+        that of a bias was not.
+    """
+
+    plane: Plane
+    factor: float
+    is_charge: bool
+
+
+@dataclass(frozen=True, eq=False)
+class CalibratedFrame(Frame):
+    """
+    A raw frame as a calibrated one: bias and dark subtracted, scattered light too, its noise known.
+
+    Parameters
+    ----------
+    raw : `Frame`
+        The raw frame.
+    subtractions : sequence of `Subtraction`
+        What is subtracted, one after the other; those of charge last.
+    noise : `NoiseModel`, optional
+        Makes the uncertainty. Default: that of the raw frame.
+    counts_photons : bool, optional
+        Whether the charge is known and makes noise; else there is read noise only.
+    saturation : float, optional
+        Raw values of this and above are bad.
+    surface : optional
+        Scattered light: ``surface.rows(slice)`` gives the rows of it and of its standard deviation.
+    first_row : int, optional
+        Which row of the surface is the first of this part of the frame.
+    """
+
+    raw: Frame
+    subtractions: Sequence[Subtraction] = ()
+    noise: NoiseModel | None = None
+    counts_photons: bool = True
+    saturation: float = np.inf
+    surface: Any = None
+    first_row: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.raw.name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.raw.shape
+
+    @property
+    def unit(self) -> u.UnitBase:
+        return self.raw.unit
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.raw.dtype
+
+    @property
+    def header(self):
+        return self.raw.header
+
+    @property
+    def uncertainty_type(self) -> type | None:
+        return self.raw.uncertainty_type if self.noise is None else StdDevUncertainty
+
+    def part(self, rows: slice) -> "CalibratedFrame":
+        return replace(
+            self,
+            raw=self.raw.part(rows),
+            subtractions=[s._replace(plane=s.plane.part(rows)) for s in self.subtractions],
+            first_row=self.first_row + rows.indices(self.shape[0])[0],
+        )
+
+    def load(self) -> "CalibratedFrame":
+        return replace(self, raw=self.raw.load())
+
+    def section(self, where: slice | tuple[np.ndarray, np.ndarray]) -> Section:
+        """
+        The values of some pixels, calibrated; the frame must be loaded.
+
+        Parameters
+        ----------
+        where : slice or tuple of array
+            Rows, or the indices of single pixels.
+
+        Returns
+        -------
+        `Section`
+
+        Raises
+        ------
+        ValueError
+            If an uncertainty is negative.
+        """
+        data, good, variance, _ = self.raw.section(where)
+        saturated = None
+        if np.isfinite(self.saturation):
+            saturated = data >= self.saturation
+            good &= ~saturated
+        charge = data
+        for plane, factor, is_charge in self.subtractions:
+            if factor == 1:
+                data = data - plane.data[where]
+            else:
+                data = data - data.dtype.type(factor) * plane.data[where]
+            if plane.mask is not None:
+                good &= ~plane.mask[where]
+            if not is_charge:
+                charge = data
+        good &= np.isfinite(data)
+        if self.noise is not None:
+            variance = self.noise.variance(charge if self.counts_photons else np.zeros_like(data))
+        if self.surface is not None:
+            data, variance = self._without_surface(data, variance, where)
+        return Section(data, good, variance, saturated)
+
+    def _without_surface(self, data, variance, where) -> tuple[np.ndarray, np.ndarray | None]:
+        if isinstance(where, slice):
+            first, last, _ = where.indices(self.shape[0])
+            rows, inside = slice(first, last), slice(None)
+        else:
+            first = int(np.min(where[0], initial=0))
+            rows, inside = slice(first, int(np.max(where[0], initial=0)) + 1), None
+        rows = slice(rows.start + self.first_row, rows.stop + self.first_row)
+        surface, error = self.surface.rows(rows)
+        if inside is None:
+            inside = where[0] - first, where[1]
+        data = data - surface[inside].astype(data.dtype)
+        if variance is not None:
+            variance = variance + (error[inside] ** 2).astype(data.dtype)
+        return data, variance
+
+    def unpacked(self, path: Path) -> "CalibratedFrame":
+        return replace(self, raw=self.raw.unpacked(path))
+
+    def ccddata(self) -> CCDData:
+        raw = self.raw.ccddata()
+        section = self.load().section(slice(None))
+        uncertainty = None
+        if section.variance is not None:
+            kind = self.uncertainty_type
+            uncertainty = kind(uncertainty_array(section.variance, kind))
+        mask = None if section.good.all() else ~section.good
+        return CCDData(
+            section.data, unit=self.unit, mask=mask, uncertainty=uncertainty,
+            header=raw.header.copy(), wcs=raw.wcs,
+        )
+
+    def metadata(self) -> tuple[Any, Any]:
+        return self.raw.metadata()

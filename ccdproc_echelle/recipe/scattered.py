@@ -1,0 +1,133 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The scattered light of a set of flats: measured on each, subtracted as their rows pass."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import CCDData
+from astropy.table import QTable
+
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.combining import Progress, with_common_errors
+from ccdproc_echelle.frames import CalibratedFrame
+from ccdproc_echelle.light import (
+    has_interorder_pixels,
+    less_scattered_light,
+    subtract_scattered_light,
+)
+from ccdproc_echelle.orders import EchelleOrderTable
+
+__all__ = [
+    "check_choice",
+    "lost_fraction",
+    "master_without_surface",
+    "scattered_surfaces",
+    "with_surface_errors",
+    "without_surfaces",
+]
+
+_log = logging.getLogger(__name__)
+
+
+def check_choice(scattered_light: str | None) -> None:
+    """Refuse a choice that does not exist."""
+    if scattered_light not in ("frames", "master", None):
+        raise ValueError(
+            f"scattered_light is {scattered_light!r}, expected 'frames', 'master' or None"
+        )
+
+
+def scattered_surfaces(
+    flats: Sequence[CalibratedFrame],
+    orders: EchelleOrderTable,
+    typical: CCDData,
+    progress: Progress,
+    executor: Executor | None,
+) -> list:
+    """The scattered light of each flat; nothing where the orders leave no room to measure it."""
+    if not _is_room(orders):
+        return []
+    surfaces = []
+    for flat in progress.counted(flats, len(flats)):
+        darker, error = less_scattered_light(flat.ccddata(), orders)
+        before = flat.load().section(slice(None))
+        s = before.data - darker.data
+        e = 0*s if darker.uncertainty is None else np.sqrt(np.maximum(darker.uncertainty.array**2 - before.variance, 0))
+        surfaces.append(_Whole(s, e, error))
+    return surfaces
+
+
+class _Whole:
+    def __init__(self, s, e, error):
+        self.s, self.e, self.error = s, e, error
+
+    def rows(self, rows):
+        return self.s[rows], self.e[rows]
+
+
+def without_surfaces(flats: Sequence[CalibratedFrame], surfaces: Sequence) -> list[CalibratedFrame]:
+    """The flats less their scattered light, where that was measured."""
+    if not surfaces:
+        return list(flats)
+    return [
+        replace(flat, surface=surface) for flat, surface in zip(flats, surfaces, strict=True)
+    ]
+
+
+def with_surface_errors(
+    levels: QTable, surfaces: Sequence, flat: CCDData, orders: EchelleOrderTable, window: float
+) -> QTable:
+    """The levels, whose uncertainties hold the errors of the surfaces too."""
+    if not surfaces:
+        return levels
+    of_sums = [surface.error.of_sum for surface in surfaces]
+    return with_common_errors(levels, of_sums, flat, orders, window=window)
+
+
+def lost_fraction(
+    scattered_light: str | None,
+    surfaces: Sequence,
+    levels: QTable,
+    orders: EchelleOrderTable,
+    window: float,
+) -> float:
+    """The mean part of the light on the order centres that was scattered light."""
+    if scattered_light is None:
+        return 0.0
+    if not surfaces:
+        return np.nan
+    inner = orders.inner_mask(window)
+    scattered = np.array([surface.s[inner].mean() for surface in surfaces])
+    # A flat is its level times the master, whose mean there is 1.
+    fraction = float(np.mean(scattered / (scattered + levels["level"].value)))
+    _log.info("scattered light %.2f %% of the light on the order centres", 100 * fraction)
+    return fraction
+
+
+def master_without_surface(
+    flat: CCDData, orders: EchelleOrderTable, window: float
+) -> tuple[CCDData, float]:
+    """
+    A master less its scattered light, with mean 1 over the inner-order pixels again.
+
+    And the part of the light there that it was; NaN where there was no room to measure it.
+    """
+    if not _is_room(orders):
+        return flat, np.nan
+    inner = orders.inner_mask(window) & ~flat.mask
+    darker = subtract_scattered_light(flat, orders)
+    before, mean = (np.mean(image.data[inner], dtype=float) for image in (flat, darker))
+    result = darker.divide(mean * u.dimensionless_unscaled, handle_meta="first_found")
+    result.data = result.data.astype(flat.data.dtype)
+    return result, float(1 - mean / before)
+
+
+def _is_room(orders: EchelleOrderTable) -> bool:
+    if has_interorder_pixels(orders):
+        return True
+    warn("no room between the orders: the scattered light is not subtracted")
+    return False

@@ -1,0 +1,99 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The verdict on a master flat: its quality, from what was noted while the frames passed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ccdproc_echelle.combining import Noted, Watch
+from ccdproc_echelle.frames import Frame, observation_time
+from ccdproc_echelle.light import FlatFlag
+from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.recipe.product import MasterFlat
+from ccdproc_echelle.recipe.quality import (
+    bright_enough,
+    quality_cards,
+    quality_table,
+    reduced_chi_square,
+    usable_pixels,
+)
+
+__all__ = ["judged", "watched"]
+
+# So many values of all frames together tell chi-square to some tenths of a percent.
+_ENOUGH_VALUES = 1_000_000
+
+
+def watched(orders: EchelleOrderTable, window: float, n_frames: int) -> Watch:
+    """
+    What is to be noted of the frames so that the quality needs none of them again.
+
+    Parameters
+    ----------
+    orders : `~ccdproc_echelle.EchelleOrderTable`
+        The orders, with edges.
+    window : float
+        Full width of the window on the order centre, in pixel.
+    n_frames : int
+        Number of frames.
+
+    Returns
+    -------
+    `~ccdproc_echelle.combining.Watch`
+    """
+    inside = orders.order_map() != 0
+    pixels = np.flatnonzero(orders.inner_mask(window) & inside)
+    return Watch(inside, pixels[:: len(pixels) * n_frames // _ENOUGH_VALUES + 1])
+
+
+def judged(
+    master: MasterFlat,
+    flats: Sequence[Frame],
+    noted: Noted,
+    *,
+    window: float,
+    n_refused: int,
+    scattered_light: float,
+    limits: Mapping[str, tuple[float, float]],
+) -> MasterFlat:
+    """
+    The master with its quality, also in the header.
+
+    Parameters
+    ----------
+    master : `~ccdproc_echelle.MasterFlat`
+        Without quality.
+    flats : sequence of `~ccdproc_echelle.frames.Frame`
+        The frames; only their headers are read.
+    noted : `~ccdproc_echelle.combining.Noted`
+        What was noted of them for `watched`.
+    window, n_refused, scattered_light, limits
+        As for `~ccdproc_echelle.recipe.quality.quality_table`.
+
+    Returns
+    -------
+    `~ccdproc_echelle.MasterFlat`
+    """
+    in_order = np.count_nonzero(master.flags & int(FlatFlag.INTERORDER) == 0)
+    quality = quality_table(
+        master,
+        window=window,
+        chi_square=_chi_square(master, noted, window),
+        clipped_fraction=noted.n_rejected.max() / max(1, in_order),
+        times=[observation_time(frame.header) for frame in flats],
+        n_refused=n_refused,
+        scattered_light=scattered_light,
+        limits=limits,
+    )
+    master.flat.header.update({key: (value, note) for key, value, note in quality_cards(quality)})
+    return replace(master, quality=quality)
+
+
+def _chi_square(master: MasterFlat, noted: Noted, window: float) -> float:
+    if noted.variances is None:
+        return np.nan
+    chosen = bright_enough(master, usable_pixels(master, window))
+    counts = np.isin(noted.pixels, chosen)
+    return reduced_chi_square(noted.values[:, counts], noted.variances[:, counts],
+                              noted.used[:, counts])
