@@ -11,7 +11,7 @@ from astropy.nddata import InverseVariance, StdDevUncertainty
 from astropy.table import QTable
 
 from ccdproc_echelle import make_master_flat
-from ccdproc_echelle.combining.combine import CombineSettings, combine_with_levels
+from ccdproc_echelle.combining import CombineDiagnostics, CombineSettings, combine_with_levels
 from ccdproc_echelle.frames import open_frames
 from ccdproc_echelle.light.flags import FlatFlag
 from ccdproc_echelle.light.response import find_bad_response
@@ -47,9 +47,9 @@ def reduced(simulation=SIMULATION, *, scale_of_sigma=1.0, per_order=False):
         sigma_clip=True, sigma_clip_low_thresh=5 / scale_of_sigma,
         sigma_clip_high_thresh=5 / scale_of_sigma,
     )
-    flat, levels, diagnostics = combine_with_levels(
+    flat, levels, images = combine_with_levels(
         frames, simulation.truth.orders, settings, window=10, n_passes=2, per_order=per_order,
-        diagnostics=True,
+        want_rejected=True,
     )
     orders = detect_order_edges(flat, simulation.truth.orders)
     flags = np.zeros(flat.shape, dtype=np.int16)
@@ -58,7 +58,7 @@ def reduced(simulation=SIMULATION, *, scale_of_sigma=1.0, per_order=False):
     for bad, flag in zip(find_bad_response(flat, orders), kinds, strict=True):
         flags[bad] |= flag
     master = SimpleNamespace(flat=flat, orders=orders, levels=levels, flags=flags)
-    return master, frames, diagnostics
+    return master, frames, CombineDiagnostics(images.count, images.rejected)
 
 
 def changed(master, **parts):
