@@ -26,8 +26,11 @@ from ccdproc_echelle.orders import (
     mask_interorder,
     measure_order_edges,
     measure_shift,
-    recentre,
+    recenter,
     trace_orders,
+)
+from ccdproc_echelle.orders import (
+    recentre as recentre,  # the other spelling
 )
 from ccdproc_echelle.recipe import (
     MasterFlat,
@@ -68,7 +71,7 @@ __all__ = [
     "normalize_flat",
     "one_level_test",
     "order_quality",
-    "recentre",
+    "recenter",
     "stitch_flats",
     "subtract_scattered_light",
     "trace_orders",

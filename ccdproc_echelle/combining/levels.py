@@ -611,11 +611,8 @@ def _unshared(sigma_clip: SigmaClip) -> SigmaClip:
 def _order_index(orders: EchelleOrderTable, window: float) -> np.ndarray:
     """To which row of the order table each pixel of the flattened image is nearest; else -1."""
     center, n_cross = orders.center(), orders.shape[1 - orders.dispersion_axis]
-    places = np.arange(1, len(orders) + 1)
-    raster = rasters.nearest_order(
-        places, center - window / 2, center + window / 2, center, n_cross
-    )
-    return (raster if orders.dispersion_axis == 1 else raster.T).ravel() - 1
+    raster = rasters.nearest_order(center - window / 2, center + window / 2, center, n_cross)
+    return (raster if orders.dispersion_axis == 1 else raster.T).ravel()
 
 
 def _order_levels(

@@ -15,6 +15,7 @@ from ccdproc_echelle.orders.flexure import (
     frame_shift,
     in_place,
     measure_shift,
+    recenter,
     recentre,
 )
 from ccdproc_echelle.orders.registry import FORMATS, OrderTableFormat, able_formats, register_format
@@ -39,6 +40,7 @@ __all__ = [
     "measure_shift",
     "poorly_measured",
     "rasters",
+    "recenter",
     "recentre",
     "register_format",
     "trace_orders",

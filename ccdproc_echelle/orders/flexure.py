@@ -27,11 +27,14 @@ __all__ = [
     "frame_shift",
     "in_place",
     "measure_shift",
+    "recenter",
     "recentre",
 ]
 
-# Order centres further off than this, in pixel, are put in place.
+# Order centres further off than this, in pixel, are put in place; the coarse shift, good to a few
+# tenths, tells most tables that are not without a fit.
 _TOLERATED_SHIFT = 1.0
+_CLEARLY_IN_PLACE = 0.5
 
 _N_SLICES = 40
 
@@ -130,7 +133,7 @@ def measure_shift(
 
     See Also
     --------
-    recentre, frame_shift
+    recenter, frame_shift
 
     Examples
     --------
@@ -151,7 +154,7 @@ def measure_shift(
     return _checked_shift(fine, uncertainty, match, max_shift)
 
 
-def recentre(
+def recenter(
     flat: CCDData, orders: EchelleOrderTable, *, max_shift: float | None = None
 ) -> EchelleOrderTable:
     """
@@ -174,17 +177,20 @@ def recentre(
 
     Examples
     --------
-    >>> from ccdproc_echelle.orders.flexure import recentre
+    >>> from ccdproc_echelle.orders.flexure import recenter
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> simulation = EchelleSimulation(shape=(256, 300), n_orders=5)
     >>> flat, = simulation.flats(1)
-    >>> orders = recentre(flat, simulation.truth.orders.shifted(-3.2))
+    >>> orders = recenter(flat, simulation.truth.orders.shifted(-3.2))
     >>> error = orders.center() - simulation.truth.orders.center()
     >>> bool(abs(error).max() < 0.02)
     True
     """
     orders = orders.on_detector(np.shape(flat))
     return orders.shifted(measure_shift(flat, orders, max_shift=max_shift).shift)
+
+
+recentre = recenter
 
 
 def frame_shift(
@@ -277,6 +283,8 @@ def in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
     """
     orders = orders.on_detector(flat.shape)
     try:
+        if abs(_roughly(flat, orders)) < _CLEARLY_IN_PLACE:
+            return orders
         shift = measure_shift(flat, orders).shift
     except WrongOrderTableError:
         raise
@@ -287,6 +295,13 @@ def in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
         return orders
     warn(f"the orders are {shift:+.2f} pixels off the order table, which is shifted")
     return orders.shifted(shift)
+
+
+def _roughly(flat: CCDData, orders: EchelleOrderTable) -> float:
+    """The shift that `measure_shift` starts from."""
+    raster = as_rasters(flat, 1 - orders.dispersion_axis)[0]
+    slices = _slices(orders)
+    return _coarse_shift(raster, slices, _checked_max_shift(None, slices))[0]
 
 
 # ---------------------------------------------------------------------- checks at the door
@@ -412,7 +427,7 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
         raise WrongOrderTableError(_too_far(trials[np.argmax(scores)], max_shift))
     shift = trials[best]
     trials = np.linspace(-0.25, 0.25, 101) * smallest
-    for _ in range(2):  # recentred, the profiles are symmetric about the order and not cut by it
+    for _ in range(2):  # recenterd, the profiles are symmetric about the order and not cut by it
         phases = _phases(_profiles(raster, slices, shift), slices)
         scores = _score(phases, slices, trials)
         shift += trials[np.argmax(scores)]

@@ -10,7 +10,6 @@ integers; a pixel whose centre lies exactly on a curve is between the curves.
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 __all__ = ["between", "coverage", "nearest_order", "number_of_orders", "window_rows"]
 
@@ -47,16 +46,16 @@ def window_rows(
 
 
 def nearest_order(
-    numbers: ArrayLike, low: np.ndarray, high: np.ndarray, centers: np.ndarray, n_rows: int
+    low: np.ndarray, high: np.ndarray, centers: np.ndarray, n_rows: int
 ) -> np.ndarray:
-    """Number of the order between whose curves a pixel lies, of several the nearest; else 0."""
-    found = np.zeros((n_rows, low.shape[1]), dtype=int)
-    distance = np.full(found.shape, np.inf)
-    for number, one_low, one_high, center in zip(numbers, low, high, centers, strict=True):
+    """Index of the order between whose curves a pixel lies, of several the nearest; else -1."""
+    found = np.full((n_rows, low.shape[1]), -1, dtype=np.int16)
+    distance = np.full(found.shape, np.inf, dtype=np.float32)
+    for index, (one_low, one_high, center) in enumerate(zip(low, high, centers, strict=True)):
         rows, inside = _pixels_between(one_low, one_high, n_rows)
         away = np.abs(np.arange(n_rows)[rows, None] - center)
         inside &= away < distance[rows]
-        found[rows][inside] = number
+        found[rows][inside] = index
         distance[rows][inside] = away[inside]
     return found
 

@@ -68,6 +68,7 @@ class EchelleOrderTable:
         table.meta["dispersion_axis"] = checked_axis(table.meta.get("dispersion_axis"))
         check_orders(table)
         self._table = table
+        self._index = None  # `order_index`, once it was asked for: tables do not change
 
     # ------------------------------------------------------------------ construction
 
@@ -480,15 +481,8 @@ class EchelleOrderTable:
         ValueError
             If the edges or the detector shape are not known.
         """
-        return self._nearest(self.order_numbers, margin)
-
-    def _nearest(self, numbers: np.ndarray, margin: float) -> np.ndarray:
-        """The number of the order that each pixel belongs to; 0 between the orders."""
-        lower, upper = self.lower() - margin, self.upper() + margin
-        n_cross, _ = self._raster_shape()
-        return self._to_image(
-            rasters.nearest_order(numbers, lower, upper, self.center(), n_cross)
-        )
+        index = self.order_index(margin)
+        return np.append(self.order_numbers, 0)[index]
 
     def order_index(self, margin: float = 0) -> np.ndarray:
         """
@@ -501,7 +495,7 @@ class EchelleOrderTable:
 
         Returns
         -------
-        int array, shape of the detector
+        int16 array, shape of the detector
             Row of the table, from 0 on; -1 between the orders.
 
         Raises
@@ -509,7 +503,15 @@ class EchelleOrderTable:
         ValueError
             If the edges or the detector shape are not known.
         """
-        return self._nearest(np.arange(1, len(self) + 1), margin) - 1
+        if margin == 0 and self._index is not None:
+            return self._index.copy()
+        lower, upper = self.lower() - margin, self.upper() + margin
+        index = self._to_image(
+            rasters.nearest_order(lower, upper, self.center(), self._raster_shape()[0])
+        )
+        if margin == 0:
+            self._index = index.copy()
+        return index
 
     def interorder_mask(self, margin: float = 0) -> np.ndarray:
         """

@@ -21,8 +21,8 @@ from ccdproc_echelle.recipe.quality import (
 
 __all__ = ["judged", "watched"]
 
-# So many values of all frames together tell chi-square to some tenths of a percent.
-_ENOUGH_VALUES = 1_000_000
+# So many values of all frames together tell chi-square to half a percent.
+_ENOUGH_VALUES = 200_000
 
 
 def watched(orders: EchelleOrderTable, window: float, n_frames: int) -> Watch:
@@ -93,7 +93,8 @@ def judged(
 def _chi_square(master: MasterFlat, noted: Noted, window: float) -> float:
     if noted.variances is None:
         return np.nan
-    chosen = bright_enough(master, usable_pixels(master, window))
-    counts = np.isin(noted.pixels, chosen)
+    chosen = np.zeros(master.flat.shape, dtype=bool)
+    chosen.ravel()[bright_enough(master, usable_pixels(master, window))] = True
+    counts = chosen.ravel()[noted.pixels]
     return reduced_chi_square(noted.values[:, counts], noted.variances[:, counts],
                               noted.used[:, counts])

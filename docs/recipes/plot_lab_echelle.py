@@ -30,7 +30,7 @@ from astropy.wcs import FITSFixedWarning
 from scipy import ndimage
 from scipy.stats import norm
 
-from ccdproc_echelle import EchelleOrderTable, FlatFlag, make_master_flat, recentre
+from ccdproc_echelle import EchelleOrderTable, FlatFlag, make_master_flat, recenter
 from ccdproc_echelle.plotting import plot_cross_section, plot_levels, plot_orders
 from ccdproc_echelle.simulation import EchelleSimulation
 
@@ -80,7 +80,7 @@ else:
 # The master flat
 # ---------------
 #
-# `recentre` moves the marked orders to where they are on a flat. Then one call does the rest. The
+# `recenter` moves the marked orders to where they are on a flat. Then one call does the rest. The
 # darks have the exposure time of the flats, so they carry the bias as well and are subtracted as
 # they are.
 #
@@ -95,7 +95,7 @@ warnings.filterwarnings("ignore", "edges of orders")  # the warning just mention
 
 first = CCDData.read(flats[0])
 marked = EchelleOrderTable.read(centers, format="samples", shape=first.shape, dispersion_axis=1)
-orders = recentre(first, marked)
+orders = recenter(first, marked)
 print(f"the orders are moved by {np.nanmedian(orders.center() - marked.center()):+.1f} pixels")
 master = make_master_flat(
     flats, orders, dark=darks, gain=GAIN, read_noise=READ_NOISE, scattered_light="master"

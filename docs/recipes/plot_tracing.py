@@ -22,7 +22,7 @@ from ccdproc_echelle import (
     EchelleOrderTable,
     detect_order_edges,
     measure_shift,
-    recentre,
+    recenter,
     trace_orders,
 )
 from ccdproc_echelle.plotting import plot_orders
@@ -188,15 +188,15 @@ print("the same centres:", np.array_equal(again.center(), with_edges.center(), e
 # On the second night the spectrograph has moved: in its flat all orders lie three rows higher.
 # (It is another exposure, and its rows are cut off three rows further down.) `measure_shift` says
 # by how much a flat is offset from a table; ``match`` is 1 where all orders agree on that.
-# `recentre` shifts the table by it. `make_master_flat` does the same, with a warning, if the
+# `recenter` shifts the table by it. `make_master_flat` does the same, with a warning, if the
 # offset exceeds a pixel.
 
 later = second_night[23:1047, :]
 measured = measure_shift(later, with_edges)
 print(f"shift {measured.shift:.3f} +- {measured.uncertainty:.3f} pixel, match {measured.match:.3f}")
-moved = recentre(later, with_edges)
+moved = recenter(later, with_edges)
 remaining = measure_shift(later, moved)
-print(f"after recentre: {remaining.shift:.3f} +- {remaining.uncertainty:.3f} pixel")
+print(f"after recenter: {remaining.shift:.3f} +- {remaining.uncertainty:.3f} pixel")
 
 # %%
 # Look at the upper edges. Those of the old table run within the light, by three pixels; those of

@@ -8,7 +8,13 @@ from numpy.testing import assert_allclose
 from scipy.ndimage import shift as spline_shift
 
 from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.orders.flexure import OrderShift, frame_shift, measure_shift, recentre
+from ccdproc_echelle.orders.flexure import (
+    OrderShift,
+    frame_shift,
+    measure_shift,
+    recenter,
+    recentre,
+)
 from ccdproc_echelle.simulation import EchelleSimulation
 
 # 5 to 52 orders, gaps from 3 pixels, both axes, cut orders, brightness ratios up to 80.
@@ -58,10 +64,10 @@ def test_a_shifted_table_is_found_back(seed, fraction):
         assert 0.99 < found.match <= 1
 
 
-def test_recentre_moves_centres_and_edges():
+def test_recenter_moves_centres_and_edges():
     sim = simulation()
     truth, flat = sim.truth.orders, sim.flats(1)[0]
-    found = recentre(flat, truth.shifted(4.3))
+    found = recenter(flat, truth.shifted(4.3))
     for name in ("center", "lower", "upper"):
         assert_allclose(getattr(found, name)(), getattr(truth, name)(), atol=0.02)
     assert found.order_numbers.tolist() == truth.order_numbers.tolist()
@@ -134,7 +140,7 @@ def test_the_table_is_not_changed():
     sim = simulation()
     orders, flat = sim.truth.orders, sim.flats(1)[0]
     before, data = orders.center(), flat.data.copy()
-    recentre(flat, orders)
+    recenter(flat, orders)
     assert (orders.center() == before).all() and (flat.data == data).all()
 
 
@@ -232,7 +238,7 @@ def test_max_shift():
     sim = simulation()
     flat, orders = sim.flats(1)[0], sim.truth.orders.shifted(-6)
     assert abs(measure_shift(flat, orders, max_shift=7).shift - 6) < 0.02
-    for call in (measure_shift, recentre):
+    for call in (measure_shift, recenter):
         with pytest.raises(ValueError, match=r"orders lie \+6.*largest shift of 4.0"):
             call(flat, orders, max_shift=4)
     far = sim.truth.orders.shifted(-0.8 * smallest_distance(sim.truth.orders))
@@ -253,7 +259,7 @@ def test_frames_of_other_shapes():
     with pytest.raises(ValueError, match="flat has 1 dimensions"):
         measure_shift(np.ones(30), orders)
     with pytest.raises(ValueError, match=r"detector of shape \(256, 300\)"):
-        recentre(flat.data[:200], orders)
+        recenter(flat.data[:200], orders)
     with pytest.raises(ValueError, match=r"reference \(200, 300\)"):
         frame_shift(flat, flat.data[:200], orders)
 
@@ -272,3 +278,7 @@ def test_orders_too_close_for_the_fit_of_a_box():
     with pytest.raises(ValueError, match="no order could be fitted"):
         measure_shift(flat, orders)
     assert abs(frame_shift(flat, flat, orders).shift) < 1e-3
+
+
+def test_british_spelling_is_the_same_function():
+    assert recentre is recenter
