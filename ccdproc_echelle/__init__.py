@@ -80,3 +80,7 @@ __all__ = [
     "vet_setup",
     "with_limits",
 ]
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """What is said twice about the package is said alike: tox.ini, the workflow, pyproject.toml."""
 
-import ast
 import configparser
 import itertools
 import re
@@ -130,29 +129,3 @@ def test_version_of_a_source_tree_that_was_never_built(monkeypatch):
     assert runpy.run_path(path)["__version__"] != "unknown"
     monkeypatch.setitem(sys.modules, "ccdproc_echelle._version", None)
     assert runpy.run_path(path)["__version__"] == "unknown"
-
-
-def imported_at_once(path) -> set:
-    """Modules of the package that a module imports while it is imported itself."""
-    statements = ast.parse(path.read_text(encoding="utf-8")).body
-    imports = [node for node in statements if isinstance(node, ast.ImportFrom)]
-    names = set()
-    for node in imports:
-        package, _, module = node.module.partition(".")
-        if package == "ccdproc_echelle":
-            names |= {module.split(".")[0]} if module else {alias.name for alias in node.names}
-    return names
-
-
-def test_imports_run_one_way():
-    page = in_root("docs/contributing.rst")
-    _, house_list = page.split("\n.. the tests read this list", 1)
-    house_list, _ = house_list.split("\nWords and conventions\n", 1)
-    rooms = re.findall(r"^   \* - ``(\w+)``$", house_list, re.MULTILINE)
-    house = ROOT / "ccdproc_echelle"
-    modules = {path.stem for path in house.glob("[!_]*.py")} | {"formats"}
-    assert sorted(rooms) == sorted(modules)
-    for place, room in enumerate(rooms):
-        files = [house / f"{room}.py"] if room != "formats" else (house / room).glob("*.py")
-        for path in files:
-            assert imported_at_once(path) <= {*rooms[:place], *({room} & {"formats"})}, path

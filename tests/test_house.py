@@ -1,0 +1,123 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The house: which wing may import which, and what crosses between them."""
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+import ccdproc_echelle
+
+HOUSE = Path(ccdproc_echelle.__file__).parent
+
+# Each wing imports from those before it. The simulation knows frames and orders only, so that it
+# can judge what the others do.
+WINGS = [
+    "_numeric", "_warnings", "frames", "orders", "combining", "light", "plotting", "recipe",
+    "simulation", "cli",
+]
+MAY_IMPORT = {wing: set(WINGS[:i]) for i, wing in enumerate(WINGS)} | {
+    "light": {"_numeric", "_warnings", "frames", "orders"},
+    "plotting": {"_numeric", "_warnings", "frames", "orders", "combining", "light"},
+    "recipe": {"_numeric", "_warnings", "frames", "orders", "combining", "light", "plotting"},
+    "simulation": {"_numeric", "_warnings", "frames", "orders"},
+}
+MODULES = sorted(HOUSE.rglob("*.py"))
+LONGEST = 800
+
+
+def wing_of(path) -> str:
+    return path.relative_to(HOUSE).parts[0].removesuffix(".py")
+
+
+def imports_of(path) -> list:
+    """(wing, module, name) of all that a module imports, late and for type checking included."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == HOUSE.name:
+            names = [(node.module, alias.name) for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [(a.name, None) for a in node.names if a.name.split(".")[0] == HOUSE.name]
+        for module, name in names:
+            parts = module.split(".")[1:]
+            wing = parts[0] if parts else name if name in WINGS else None
+            found.append((wing, module, name))
+    return found
+
+
+def test_there_are_no_other_doors():
+    doors = {path.name.removesuffix(".py") for path in HOUSE.iterdir()} - {"__pycache__", "_version"}
+    assert doors == {*WINGS, "__init__", "__main__"}
+
+
+@pytest.mark.parametrize("wing", WINGS)
+def test_imports_run_one_way(wing):
+    for path in MODULES:
+        if wing_of(path) == wing:
+            others = {found for found, _, _ in imports_of(path)} - {wing, None}
+            assert others <= MAY_IMPORT[wing], path
+
+
+def test_modules_of_a_wing_import_each_other_one_way():
+    modules = {
+        ".".join(["ccdproc_echelle", *path.relative_to(HOUSE).with_suffix("").parts]): path
+        for path in MODULES
+    }
+    uses = {}
+    for module, path in modules.items():
+        named = {(m, f"{m}.{name}") for _, m, name in imports_of(path)}
+        uses[module] = {n for pair in named for n in pair if n in modules} - {module}
+
+    def check(module, path_to_it):
+        assert module not in path_to_it, f"a circle: {[*path_to_it, module]}"
+        if module not in checked:
+            for used in uses[module]:
+                check(used, [*path_to_it, module])
+            checked.add(module)
+
+    checked = set()
+    for module in modules:
+        check(module, [])
+
+
+def test_no_private_name_crosses_a_wing():
+    for path in MODULES:
+        for wing, module, name in imports_of(path):
+            if wing != wing_of(path) and wing in WINGS and name is not None:
+                inner = module.split(".")[2:] if wing != "_numeric" else []
+                assert not name.startswith("_"), (path, module, name)
+                assert not any(part.startswith("_") for part in inner), (path, module)
+
+
+@pytest.mark.parametrize("wing", [w for w in WINGS if not w.startswith("_")])
+def test_other_wings_are_entered_by_their_door(wing):
+    """What a wing hands on is listed; nothing else of it is imported elsewhere."""
+    door = importlib.import_module(f"ccdproc_echelle.{wing}")
+    assert sorted(set(door.__all__)) == sorted(door.__all__)
+    for path in MODULES:
+        if wing_of(path) in (wing, "__init__"):
+            continue
+        for found, module, name in imports_of(path):
+            if found == wing:
+                assert module == f"ccdproc_echelle.{wing}", (path, module)
+                assert name in door.__all__, (path, name)
+
+
+def test_the_package_shows_its_public_names_only():
+    assert dir(ccdproc_echelle) == sorted(ccdproc_echelle.__all__)
+    for name in ccdproc_echelle.__all__:
+        assert getattr(ccdproc_echelle, name) is not None
+
+
+def test_only_one_place_warns():
+    for path in MODULES:
+        if path.name != "_warnings.py":
+            text = path.read_text(encoding="utf-8")
+            assert "warnings.warn(" not in text and "stacklevel" not in text, path
+
+
+def test_rooms_are_small():
+    for path in MODULES:
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST, path
