@@ -23,7 +23,7 @@ from ccdproc_echelle.frames import (
     open_frames,
     uncompressed,
 )
-from ccdproc_echelle.orders import EchelleOrderTable, checked_orders, rasters
+from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
 __all__ = [
     "InnerOrderScale",
@@ -359,7 +359,7 @@ def measure_levels(
     table = _as_table(frames, passes, len(used), clipped.sum(axis=1))
     levels = passes[-1][0][:, None]
     if per_order:
-        order = _order_index(orders, window).take(places)
+        order = orders.inner_index(window).take(places)
         found = _order_levels(pixels, common, master, sigma_clip, order, len(orders))
         # The master has the mean colour of the frames, whichever were clipped in it.
         found /= (found[0] / levels).mean(axis=0)
@@ -403,7 +403,7 @@ def with_common_errors(
         A copy with other ``level_uncertainty`` and, if there is one, ``order_level_uncertainty``.
         ``pass_uncertainty`` remains that of the noise.
     """
-    order = _order_index(orders, window).reshape(flat.shape)
+    order = orders.inner_index(window)
     used = (order >= 0) & ~flat.mask & (flat.data > _FAINTEST)
     master = np.where(used, flat.data, 1).astype(float)
     of_frame = used / master / used.sum()
@@ -606,13 +606,6 @@ def _unshared(sigma_clip: SigmaClip) -> SigmaClip:
 
 
 # ---------------------------------------------------------------------- orders
-
-
-def _order_index(orders: EchelleOrderTable, window: float) -> np.ndarray:
-    """To which row of the order table each pixel of the flattened image is nearest; else -1."""
-    center, n_cross = orders.center(), orders.shape[1 - orders.dispersion_axis]
-    raster = rasters.nearest_order(center - window / 2, center + window / 2, center, n_cross)
-    return (raster if orders.dispersion_axis == 1 else raster.T).ravel()
 
 
 def _order_levels(

@@ -8,17 +8,18 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import ArrayLike
 
-from ccdproc_echelle.orders import building, rasters, transforms
+from ccdproc_echelle.orders import building, transforms
 from ccdproc_echelle.orders.checks import check_columns, check_orders, checked_axis, checked_shape
 from ccdproc_echelle.orders.columns import coefficients_of, range_of
 from ccdproc_echelle.orders.curves import evaluate
+from ccdproc_echelle.orders.detector import OrdersOnDetector
 from ccdproc_echelle.orders.registry import read_orders, write_orders
 from ccdproc_echelle.orders.specreduce import specreduce_traces
 
 __all__ = ["EchelleOrderTable", "checked_orders"]
 
 
-class EchelleOrderTable:
+class EchelleOrderTable(OrdersOnDetector):
     """
     The order centres, and where known the order edges, of an echelle spectrograph.
 
@@ -68,7 +69,7 @@ class EchelleOrderTable:
         table.meta["dispersion_axis"] = checked_axis(table.meta.get("dispersion_axis"))
         check_orders(table)
         self._table = table
-        self._index = None  # `order_index`, once it was asked for: tables do not change
+        super().__init__()
 
     # ------------------------------------------------------------------ construction
 
@@ -359,13 +360,8 @@ class EchelleOrderTable:
         text = repr(self).strip("<>")
         return f"<p>{text}</p>{self._table._repr_html_()}"
 
-    def _known_shape(self) -> tuple[int, int]:
-        if self.shape is None:
-            raise ValueError(
-                "the detector shape of this order table is unknown: give shape= when it is read "
-                "or built, or use on_detector(shape)"
-            )
-        return self.shape
+    def _pixel_range(self) -> np.ndarray:
+        return range_of(self._table)
 
     def _all_pixels(self) -> np.ndarray:
         return np.arange(self._known_shape()[self.dispersion_axis], dtype=float)
@@ -421,207 +417,6 @@ class EchelleOrderTable:
         pixels = self._all_pixels() if pixels is None else np.atleast_1d(np.asarray(pixels, float))
         low, high = range_of(self._table).T
         return evaluate(coefficients_of(self._table, name), low, high, np.atleast_2d(pixels))
-
-    def inner_mask(self, window: float) -> np.ndarray:
-        """
-        The inner-order pixels: those within ``window / 2`` of an order centre.
-
-        Parameters
-        ----------
-        window : float
-            Full width, in pixel along the cross-dispersion axis.
-
-        Returns
-        -------
-        bool array, shape of the detector
-            True on inner-order pixels.
-
-        Raises
-        ------
-        ValueError
-            If ``window`` is not positive or the detector shape is unknown.
-
-        Examples
-        --------
-        >>> from ccdproc_echelle import EchelleOrderTable
-        >>> orders = EchelleOrderTable.from_polynomials(
-        ...     [1], [[2.2]], shape=(5, 3), dispersion_axis=1)
-        >>> orders.inner_mask(2).astype(int)
-        array([[0, 0, 0],
-               [0, 0, 0],
-               [1, 1, 1],
-               [1, 1, 1],
-               [0, 0, 0]])
-        """
-        if not window > 0:
-            raise ValueError(f"window is {window!r}, expected a positive number of pixels")
-        centers = self.center()
-        inner = rasters.between(centers - window / 2, centers + window / 2, self._raster_shape()[0])
-        return self._to_image(inner)
-
-    def order_map(self, margin: float = 0) -> np.ndarray:
-        """
-        Which order each pixel belongs to.
-
-        A pixel belongs to an order when its centre lies between the edges. Where orders overlap
-        it belongs to the one whose centre is nearest.
-
-        Parameters
-        ----------
-        margin : float, optional
-            Pixels by which both edges are moved outwards; negative moves them inwards.
-
-        Returns
-        -------
-        int array, shape of the detector
-            Order number; 0 between the orders.
-
-        Raises
-        ------
-        ValueError
-            If the edges or the detector shape are not known.
-        """
-        index = self.order_index(margin)
-        return np.append(self.order_numbers, 0)[index]
-
-    def order_index(self, margin: float = 0) -> np.ndarray:
-        """
-        To which row of the table each pixel belongs, as `order_map` says by order number.
-
-        Parameters
-        ----------
-        margin : float, optional
-            Pixels by which both edges are moved outwards; negative moves them inwards.
-
-        Returns
-        -------
-        int16 array, shape of the detector
-            Row of the table, from 0 on; -1 between the orders.
-
-        Raises
-        ------
-        ValueError
-            If the edges or the detector shape are not known.
-        """
-        if margin == 0 and self._index is not None:
-            return self._index.copy()
-        lower, upper = self.lower() - margin, self.upper() + margin
-        index = self._to_image(
-            rasters.nearest_order(lower, upper, self.center(), self._raster_shape()[0])
-        )
-        if margin == 0:
-            self._index = index.copy()
-        return index
-
-    def interorder_mask(self, margin: float = 0) -> np.ndarray:
-        """
-        The inter-order area: the pixels that belong to no order.
-
-        A pixel is between the orders when its centre is, however much of its area an order
-        covers: these are the pixels where `order_map` is 0. Those with any light of an order
-        in them are left out by a ``margin`` of a pixel and the width of the blur, or by
-        ``coverage() == 0``.
-
-        Parameters
-        ----------
-        margin : float, optional
-            Pixels by which both edges are moved outwards; negative moves them inwards.
-
-        Returns
-        -------
-        bool array, shape of the detector
-            True between the orders.
-
-        Raises
-        ------
-        ValueError
-            If the edges or the detector shape are not known.
-
-        Examples
-        --------
-        >>> from ccdproc_echelle import EchelleOrderTable
-        >>> orders = EchelleOrderTable.from_polynomials(
-        ...     [1], [[2]], lower=[[0.75]], upper=[[3.1]], shape=(5, 2), dispersion_axis=1)
-        >>> orders.interorder_mask()[:, 0]
-        array([ True, False, False, False,  True])
-        """
-        return self.order_map(margin) == 0
-
-    def overlap_mask(self, margin: float = 0) -> np.ndarray:
-        """
-        The pixels that more than one order covers.
-
-        `order_map` gives them to the order whose centre is nearest.
-
-        Parameters
-        ----------
-        margin : float, optional
-            Pixels by which both edges are moved outwards; negative moves them inwards.
-
-        Returns
-        -------
-        bool array, shape of the detector
-            True where the pixel centre lies between the edges of two orders or more.
-
-        Raises
-        ------
-        ValueError
-            If the edges or the detector shape are not known.
-
-        Examples
-        --------
-        >>> from ccdproc_echelle import EchelleOrderTable
-        >>> orders = EchelleOrderTable.from_polynomials(
-        ...     [1, 2], [[1], [4]], lower=[[0], [2]], upper=[[2], [6]],
-        ...     shape=(7, 2), dispersion_axis=1)
-        >>> orders.overlap_mask()[:, 0]
-        array([False, False,  True, False, False, False, False])
-        """
-        lower, upper = self.lower() - margin, self.upper() + margin
-        return self._to_image(rasters.number_of_orders(lower, upper, self._raster_shape()[0]) > 1)
-
-    def coverage(self) -> np.ndarray:
-        """
-        The fraction of each pixel's area that lies inside an order.
-
-        Exact to a thousandth, however steep or bent the edges are. A pixel in which an order begins
-        or ends is covered from or to there; where orders overlap, areas add up to at most 1.
-
-        Returns
-        -------
-        float array, shape of the detector
-            From 0 (between orders) to 1 (inside).
-
-        Raises
-        ------
-        ValueError
-            If the edges or the detector shape are not known.
-
-        Examples
-        --------
-        >>> from ccdproc_echelle import EchelleOrderTable
-        >>> orders = EchelleOrderTable.from_polynomials(
-        ...     [1], [[2]], lower=[[0.75]], upper=[[3.1]], shape=(5, 2), dispersion_axis=1)
-        >>> orders.coverage().round(3)
-        array([[0.  , 0.  ],
-               [0.75, 0.75],
-               [1.  , 1.  ],
-               [0.6 , 0.6 ],
-               [0.  , 0.  ]])
-        """
-        n_cross, n_pixels = self._raster_shape()
-        return self._to_image(
-            rasters.coverage(self.lower, self.upper, range_of(self._table), n_cross, n_pixels)
-        )
-
-    def _raster_shape(self) -> tuple[int, int]:
-        """Cross-dispersion and dispersion length of the detector."""
-        shape = self._known_shape()
-        return shape[1 - self.dispersion_axis], shape[self.dispersion_axis]
-
-    def _to_image(self, raster: np.ndarray) -> np.ndarray:
-        """A raster with rows along the cross-dispersion axis, as an image."""
-        return raster if self.dispersion_axis == 1 else np.ascontiguousarray(raster.T)
 
     # ------------------------------------------------------------------ new tables
 

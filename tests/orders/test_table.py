@@ -160,6 +160,18 @@ def test_inner_mask(truth, window):
 
 
 @few
+@given(curves, st.floats(0.3, 30))
+def test_inner_index_is_the_nearest_order_of_each_inner_order_pixel(truth, window):
+    orders = truth.table()
+    index = orders.inner_index(window)
+    assert_array_equal(index >= 0, orders.inner_mask(window))
+    for place in np.argwhere(index >= 0):
+        pixel, row = place[truth.axis], place[1 - truth.axis]
+        distance = np.abs(orders.center([pixel])[:, 0] - row)
+        assert distance[index[tuple(place)]] == np.nanmin(distance)
+
+
+@few
 @given(curves, st.sampled_from([0, 1.5, -0.7]))
 def test_order_map(truth, margin):
     assert_array_equal(truth.table().order_map(margin), truth.order_map(margin))
@@ -798,8 +810,9 @@ def test_without_edges(method):
 
 @pytest.mark.parametrize("window", [0, -3, np.nan])
 def test_bad_window(window):
-    with pytest.raises(ValueError, match="window is"):
-        flat_orders().inner_mask(window)
+    for method in (flat_orders().inner_mask, flat_orders().inner_index):
+        with pytest.raises(ValueError, match="window is"):
+            method(window)
 
 
 def test_bad_selection():
