@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData
-from astropy.table import QTable
+from astropy.table import QTable, Table
 from astropy.wcs import FITSFixedWarning
 
 from ccdproc_echelle.frames import replacing
 from ccdproc_echelle.light import flag_cards
 from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.plotting import plot_summary
+from ccdproc_echelle.plotting.quality import quality_lines
 
 __all__ = ["MasterFlat"]
 
@@ -143,15 +145,68 @@ class MasterFlat:
             )
         return cls(flat, orders, tables[0], flags, *tables[1:])
 
+    def plot(self):
+        """
+        Draw the summary page: the flat with its orders, its levels, noise and quality.
+
+        Returns
+        -------
+        `~matplotlib.figure.Figure`
+            A page of A4 size; ``savefig`` writes it.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        See Also
+        --------
+        ccdproc_echelle.plotting.plot_summary : what is on the page.
+        """
+        return plot_summary(self)
+
+    def __repr__(self) -> str:
+        rows, columns = self.flat.shape
+        return (
+            f"<MasterFlat: {_counted(len(self.levels), 'frame')}, {rows} x {columns} pixels, "
+            f"{_counted(len(self.orders), 'order')}, quality {_verdict(self.quality)}>"
+        )
+
     def _repr_html_(self) -> str:
         """A thumbnail and the quality, for notebooks."""
         picture = base64.b64encode(_thumbnail(self.flat.data)).decode()
         return (
-            f"<p>Master flat of {len(self.levels)} frames, {self.flat.shape[0]} x "
-            f"{self.flat.shape[1]} pixels, {len(self.orders)} orders</p>"
+            f"<p>{repr(self).strip('<>')}</p>"
             f'<img src="data:image/png;base64,{picture}" alt="master flat">'
-            f"{self.quality._repr_html_()}"
+            f"{_quality_html(self.quality)}"
         )
+
+
+# ---------------------------------------------------------------------- words
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _verdict(quality: QTable) -> str:
+    """That of all limits together; a master under construction has no quality yet."""
+    verdicts = quality["verdict"].tolist() if len(quality) else []
+    failed = verdicts.count("fail")
+    if failed:
+        return f"fail ({_counted(failed, 'limit')})"
+    return "pass" if "pass" in verdicts else "not judged"
+
+
+def _quality_html(quality: QTable) -> str:
+    """All rows, in the digits that matter; astropy would leave out the middle of a long table."""
+    if len(quality) == 0:
+        return ""
+    shown = Table(
+        rows=quality_lines(quality), names=("name", "value", "unit", "limits", "verdict")
+    )
+    shown["comment"] = quality["comment"]
+    return "\n".join(shown.pformat(max_lines=-1, max_width=-1, show_unit=False, html=True))
 
 
 # ---------------------------------------------------------------------- thumbnail
