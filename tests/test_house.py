@@ -48,8 +48,8 @@ def imports_of(path) -> list:
 
 
 def test_there_are_no_other_doors():
-    doors = {path.name.removesuffix(".py") for path in HOUSE.iterdir()} - {"__pycache__", "_version"}
-    assert doors == {*WINGS, "__init__", "__main__"}
+    doors = {path.name.removesuffix(".py") for path in HOUSE.iterdir()} - {"__pycache__"}
+    assert doors - {"_version"} == {*WINGS, "__init__", "__main__"}
 
 
 @pytest.mark.parametrize("wing", WINGS)

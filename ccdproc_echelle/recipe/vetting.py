@@ -21,7 +21,15 @@ from ccdproc_echelle.frames import Frame, check_alike, list_frames, open_frames
 from ccdproc_echelle.orders import EchelleOrderTable, frame_shift, rasters
 from ccdproc_echelle.recipe.calibration import Calibration
 
-__all__ = ["SETUP_KEYWORDS", "accepted_frames", "all_vetted", "of_one_setup", "vet_frames", "vet_setup", "vetted"]
+__all__ = [
+    "SETUP_KEYWORDS",
+    "accepted_frames",
+    "all_vetted",
+    "of_one_setup",
+    "vet_frames",
+    "vet_setup",
+    "vetted",
+]
 
 #: Header keywords in which the flats of a set agree: instrument and arm, binning, slit, lamp,
 #: filter and disperser, read-out mode and gain.
