@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """How far a job of several steps has come, shown as one bar."""
 
+import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -9,9 +11,14 @@ from ccdproc_echelle._warnings import warn
 __all__ = ["SILENT", "Progress"]
 
 
+_log = logging.getLogger(__name__)
+
+
 class Progress:
     """
     A bar for a whole job; a context manager, after which the bar is closed.
+
+    How long each step took goes to the log.
 
     Parameters
     ----------
@@ -38,11 +45,13 @@ class Progress:
             done = self._ends[name][1]
         self._bar = _bar() if shown else None
         self._range = (0.0, 100.0)
+        self._step, self._since = None, 0.0
 
     def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *error) -> None:
+        self._log_step()
         if self._bar is not None:
             if error[0] is None:
                 self._move(100.0)
@@ -57,6 +66,8 @@ class Progress:
         name : str
             One of the steps.
         """
+        self._log_step()
+        self._step, self._since = name, time.monotonic()
         self._range = self._ends[name]
         if self._bar is not None:
             self._bar.set_description(name, refresh=False)
@@ -85,6 +96,10 @@ class Progress:
                 self._bar.set_postfix_str(f"{i} of {n}", refresh=False)
                 self._move(start + (end - start) * i / n)
             yield item
+
+    def _log_step(self) -> None:
+        if self._step is not None:
+            _log.info("%s: %.1f s", self._step, time.monotonic() - self._since)
 
     def _move(self, to: float) -> None:
         self._bar.n = to

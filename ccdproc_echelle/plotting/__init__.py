@@ -12,7 +12,7 @@ from ccdproc_echelle.plotting.edges import plot_edge_residuals
 from ccdproc_echelle.plotting.levels import plot_levels
 from ccdproc_echelle.plotting.orders import plot_orders
 from ccdproc_echelle.plotting.pixel_maps import plot_flags, plot_rejections
-from ccdproc_echelle.plotting.quality import plot_quality
+from ccdproc_echelle.plotting.quality import plot_quality, quality_lines
 from ccdproc_echelle.plotting.response import plot_blaze, plot_pixel_response
 from ccdproc_echelle.plotting.signal_to_noise import plot_signal_to_noise
 from ccdproc_echelle.plotting.summary import plot_summary
@@ -29,4 +29,5 @@ __all__ = [
     "plot_rejections",
     "plot_signal_to_noise",
     "plot_summary",
+    "quality_lines",
 ]

@@ -17,8 +17,7 @@ from astropy.wcs import FITSFixedWarning
 from ccdproc_echelle.frames import replacing
 from ccdproc_echelle.light import flag_cards
 from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.plotting import plot_summary
-from ccdproc_echelle.plotting.quality import quality_lines
+from ccdproc_echelle.plotting import plot_summary, quality_lines
 
 __all__ = ["MasterFlat"]
 

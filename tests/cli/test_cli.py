@@ -237,7 +237,7 @@ def test_options_of_flat_are_those_of_the_recipe(folder, monkeypatch, arguments,
         raise ValueError("enough")
 
     Path("limits.yaml").write_text("frames_used: [5, null]")
-    monkeypatch.setattr("ccdproc_echelle.cli.commands.make_master_flat", record)
+    monkeypatch.setattr("ccdproc_echelle.cli.flat.make_master_flat", record)
     assert main(["flat", *flats(), *USUAL]) == 1
     usual = dict(given)
     assert main(["flat", *flats(), *USUAL, *arguments]) == 1
@@ -426,21 +426,21 @@ def interrupted(*args, **kwargs):
 @pytest.mark.parametrize(
     ("where", "arguments"),
     [
-        ("ccdproc_echelle.cli.commands.make_master_flat", ["flat", *flats(), *USUAL]),
-        ("ccdproc_echelle.cli.commands.trace_orders", ["trace", "flat_01.fits", "-o", "traced.ecsv"]),
-        ("ccdproc_echelle.cli.commands.detect_order_edges",
+        ("ccdproc_echelle.cli.flat.make_master_flat", ["flat", *flats(), *USUAL]),
+        ("ccdproc_echelle.cli.trace.trace_orders", ["trace", "flat_01.fits", "-o", "traced.ecsv"]),
+        ("ccdproc_echelle.cli.edges.detect_order_edges",
          ["edges", "flat_01.fits", "--orders", "orders.ecsv", "-o", "edges.ecsv"]),
-        ("ccdproc_echelle.cli.commands.EchelleOrderTable.read",
+        ("ccdproc_echelle.cli.options.EchelleOrderTable.read",
          ["convert", "orders.ecsv", "-o", "orders.reg", "--to", "ds9"]),
-        ("ccdproc_echelle.cli.commands.MasterFlat.read", ["inspect", "master.fits"]),
-        ("ccdproc_echelle.cli.commands.EchelleSimulation.write", ["demo", "--folder", "."]),
+        ("ccdproc_echelle.cli.inspect.MasterFlat.read", ["inspect", "master.fits"]),
+        ("ccdproc_echelle.cli.demo.EchelleSimulation.write", ["demo", "--folder", "."]),
     ],
 )
-def test_interrupt_is_quiet_and_leaves_nothing(folder, capsys, monkeypatch, where, arguments):
+def test_interrupt_says_so_and_leaves_nothing(folder, capsys, monkeypatch, where, arguments):
     monkeypatch.setattr(where, interrupted)
     before = contents(folder)
     assert main(arguments) == 130
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "ccdproc-echelle: interrupted\n"
     assert contents(folder) == before
 
 
@@ -455,7 +455,7 @@ def test_interrupt_while_writing_leaves_nothing(folder, capsys, monkeypatch, plo
     monkeypatch.setattr(fits.HDUList, "writeto", half)
     before = contents(folder)
     assert main(["flat", *flats(), "--dark", "dark_01.fits", *USUAL, *plot]) == 130
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "ccdproc-echelle: interrupted\n"
     assert contents(folder) == before
 
 
@@ -463,7 +463,7 @@ def test_error_of_several_lines_is_joined(folder, capsys, monkeypatch):
     def fail(*args, **kwargs):
         raise ValueError("first\n  second")
 
-    monkeypatch.setattr("ccdproc_echelle.cli.commands.make_master_flat", fail)
+    monkeypatch.setattr("ccdproc_echelle.cli.flat.make_master_flat", fail)
     assert main(["flat", *flats(), *USUAL]) == 1
     assert capsys.readouterr().err == "ccdproc-echelle: error: first second\n"
 
@@ -472,7 +472,7 @@ def test_mistake_in_the_program_is_not_hidden(folder, monkeypatch):
     def fail(*args, **kwargs):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("ccdproc_echelle.cli.commands.make_master_flat", fail)
+    monkeypatch.setattr("ccdproc_echelle.cli.flat.make_master_flat", fail)
     with pytest.raises(ZeroDivisionError):
         main(["flat", *flats(), *USUAL])
 
@@ -732,7 +732,7 @@ def test_interrupted_process(tmp_path):
         assert process.stdout.readline().startswith("simulating")
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
-    assert (process.returncode, error) == (130, "")
+    assert (process.returncode, error) == (130, "ccdproc-echelle: interrupted\n")
     assert not (tmp_path / "master.fits").exists()
 
 

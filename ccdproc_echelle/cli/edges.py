@@ -1,0 +1,45 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The command ``ccdproc-echelle edges``: find the order edges in a flat."""
+
+import argparse
+
+from ccdproc_echelle.cli.options import (
+    add_command,
+    add_order_format,
+    add_output,
+    add_reading,
+    add_written_format,
+    read_flat,
+    read_orders,
+    write_orders,
+)
+from ccdproc_echelle.frames import check_output
+from ccdproc_echelle.orders import detect_order_edges
+
+__all__ = ["add", "run"]
+
+
+def add(commands) -> None:
+    edges = add_command(
+        commands, "edges", run,
+        help="find the order edges in a flat",
+        description="Find the lower and upper edges of orders whose centres are known, in a flat "
+        "free of bias and dark or in a master flat.",
+        example="  ccdproc-echelle edges flat.fits --orders orders.ecsv --output edges.ecsv",
+    )
+    option = edges.add_argument
+    option("flat", metavar="FLAT", help="a flat (FITS)")
+    option("--orders", metavar="FILE", required=True, help="order table")
+    add_order_format(edges, "--orders-format")
+    option("--threshold", type=float, default=0.5, metavar="FRACTION",
+        help="an edge is where the flat falls to this fraction of the order (default: 0.5)")
+    add_reading(edges)
+    add_output(edges, "order table with edges to be written")
+    add_written_format(edges, "--format")
+
+
+def run(options: argparse.Namespace) -> None:
+    check_output(options.output, overwrite=options.overwrite)
+    flat = read_flat(options)
+    orders = read_orders(options, flat.shape)
+    write_orders(detect_order_edges(flat, orders, threshold=options.threshold), options)

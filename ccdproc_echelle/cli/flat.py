@@ -1,0 +1,153 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The command ``ccdproc-echelle flat``: make a master flat from raw flats."""
+
+import argparse
+import importlib.util
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from ccdproc_echelle.cli.options import (
+    add_command,
+    add_order_format,
+    add_output,
+    add_reading,
+    read_orders,
+    reading_keywords,
+)
+from ccdproc_echelle.cli.products import broken_limits, write_product
+from ccdproc_echelle.frames import check_output, open_frames
+from ccdproc_echelle.light import UNUSABLE, FlatFlag
+from ccdproc_echelle.recipe import MasterFlat, make_master_flat
+
+__all__ = ["add", "run"]
+
+_EXAMPLE = """\
+  ccdproc-echelle flat flat_*.fits --dark dark_*.fits --orders orders.ecsv \\
+      --gain 1.2 --read-noise 4 --output master.fits --plot master.png"""
+
+
+def add(commands) -> None:
+    flat = add_command(
+        commands, "flat", run,
+        help="make a master flat from raw flats",
+        description="Make a master flat from raw flats: look at each frame, subtract bias, dark "
+        "and scattered light, combine in two passes, find the order edges, set the inter-order "
+        "area to 1, mask pixels that cannot be used, and measure the quality.",
+        example=_EXAMPLE,
+    )
+    option = flat.add_argument
+    option("flats", nargs="+", metavar="FLAT", help="raw flats (FITS)")
+    option("--orders", metavar="FILE", help="order table (default: the orders are traced)")
+    add_order_format(flat, "--orders-format")
+    option("--bias", nargs="+", default=None, metavar="FILE", help="bias frames")
+    option("--dark", nargs="+", default=None, metavar="FILE", help="dark or lamp-off frames")
+    option("--gain", type=float, metavar="G", help="electrons per unit of the data")
+    option("--read-noise", type=float, metavar="E", help="read noise in electrons")
+    option("--saturation", type=float, metavar="VALUE",
+        help="raw values from this one on are saturated, in the unit of the data")
+    add_reading(flat)
+    option("--window", type=float, default=10, metavar="PIXELS",
+        help="width of the window on the order centres (default: 10)")
+    option("--scattered-light", choices=("frames", "master", "none"), default="frames",
+        help="what the scattered light is subtracted from (default: %(default)s)")
+    option("--per-order", action="store_true", help="an exposure level for each order of a frame")
+    option("--reject", choices=("warn", "drop", "error"), default="warn",
+        help="what becomes of frames that do not fit to the others (default: %(default)s)")
+    option("--mask-interorder", action="store_true", help="mask the inter-order area as well")
+    option("--limits", metavar="FILE", help="limits of the quality (YAML, see inspect)")
+    option("--jobs", type=_number_of_jobs, metavar="N",
+        help="work in N processes (default: a thread for each core)")
+    option("--quiet", action="store_true",
+        help="no progress bar, which is shown on a terminal where tqdm is installed")
+    add_output(flat, "master flat to be written (FITS)")
+    option("--plot", metavar="FILE", help="summary figure to be written (PNG or PDF)")
+
+
+def run(options: argparse.Namespace) -> None:
+    if options.orders is None:
+        for name in ("orders_format", "dispersion_axis"):
+            if getattr(options, name) is not None:
+                options.wrong_usage(f"argument --{name.replace('_', '-')}: only with --orders")
+    outputs = [Path(path) for path in (options.output, options.plot) if path is not None]
+    for path in outputs:
+        check_output(path, overwrite=options.overwrite)
+    if options.plot is not None:
+        _check_plot(options.plot, options.output)
+    reading = reading_keywords(options)
+    orders = None
+    if options.orders is not None:
+        orders = read_orders(options, open_frames(options.flats[:1], **reading)[0].shape)
+    with _executor(options.jobs) as executor:
+        master = make_master_flat(
+            options.flats,
+            orders,
+            bias=options.bias,
+            dark=options.dark,
+            gain=options.gain,
+            read_noise=options.read_noise,
+            saturation=options.saturation,
+            scattered_light=None if options.scattered_light == "none" else options.scattered_light,
+            per_order=options.per_order,
+            executor=executor,
+            progress_bar=_is_watched(options),
+            reject=options.reject,
+            limits=options.limits,
+            window=options.window,
+            mask_flags=UNUSABLE | FlatFlag.INTERORDER if options.mask_interorder else UNUSABLE,
+            **reading,
+        )
+    write_product(master, options.output, options.plot, overwrite=options.overwrite)
+    print_levels(master)
+    print(f"{len(master.orders)} orders, {master.flat.mask.sum()} pixels masked")
+    for broken in broken_limits(master.quality):
+        print(f"beyond its limits: {broken}")
+    for path in outputs:
+        print(f"wrote {path}")
+
+
+def _number_of_jobs(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _executor(n_jobs: int | None) -> AbstractContextManager:
+    """Processes that start afresh: a fork would copy the threads of its parent half way."""
+    if n_jobs is None:
+        return nullcontext()
+    return ProcessPoolExecutor(n_jobs, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _is_watched(options: argparse.Namespace) -> bool:
+    """Whether somebody sees a bar."""
+    has_tqdm = importlib.util.find_spec("tqdm") is not None
+    return has_tqdm and sys.stderr.isatty() and not options.quiet
+
+
+def _check_plot(plot: str, output: str) -> None:
+    """Whether there can be a figure in this file."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError(
+            "--plot needs matplotlib: python -m pip install 'ccdproc_echelle[plot]'"
+        )
+    from matplotlib.figure import Figure  # optional
+
+    known = sorted(Figure().canvas.get_supported_filetypes())
+    if Path(plot).suffix.lower().removeprefix(".") not in known:
+        raise ValueError(f"--plot is {plot}, expected a file name that ends in one of {known}")
+    if Path(plot).resolve() == Path(output).resolve():
+        raise ValueError(f"--plot and --output are the same file, {plot}")
+
+
+def print_levels(master: MasterFlat) -> None:
+    levels = master.levels
+    mean = levels["level"].mean()
+    print(f"exposure levels, mean {mean:.6g}:")
+    for row in levels:
+        relative = float(row["level"] / mean)
+        sigma = float(row["level_uncertainty"] / mean)
+        print(f"  {Path(row['frame']).name}  {relative:.5f} +- {sigma:.5f}")

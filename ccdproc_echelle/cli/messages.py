@@ -1,0 +1,37 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What a command says on standard error: warnings, errors, and the log where it is wanted."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["log_on_stderr", "print_message", "show_warning"]
+
+
+@contextmanager
+def log_on_stderr(wanted: bool) -> Iterator[None]:
+    """The package's log, and no other; the logger is left as it was."""
+    if not wanted:
+        yield
+        return
+    logger = logging.getLogger("ccdproc_echelle")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("ccdproc-echelle: %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+def show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    print_message("warning", message)
+
+
+def print_message(kind: str, message: Warning | Exception | str) -> None:
+    """One line, whatever the message is made of."""
+    print(f"ccdproc-echelle: {kind}: {' '.join(str(message).split())}", file=sys.stderr)

@@ -1,0 +1,102 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Options that several commands have, and what they mean."""
+
+import argparse
+import textwrap
+from collections.abc import Callable
+
+from astropy.nddata import CCDData
+
+from ccdproc_echelle.frames import open_frames
+from ccdproc_echelle.orders import EchelleOrderTable, able_formats
+
+__all__ = [
+    "EXIT_STATUS",
+    "add_command",
+    "add_dispersion_axis",
+    "add_order_format",
+    "add_output",
+    "add_reading",
+    "add_written_format",
+    "read_flat",
+    "read_orders",
+    "reading_keywords",
+    "write_orders",
+]
+
+EXIT_STATUS = """\
+exit status:
+  0 done; 1 data, files or limits do not allow it, one line on standard error says why;
+  2 the command was not understood; 130 interrupted"""
+
+_READABLE, _WRITABLE = able_formats("read"), able_formats("write")
+
+
+def add_command(
+    commands, name: str, run: Callable, *, help: str, description: str, example: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=help,
+        description=textwrap.fill(description, 79, break_on_hyphens=False),
+        epilog=f"example:\n{example}\n\n{EXIT_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--verbose", action="store_true", help="tell each step on standard error")
+    parser.set_defaults(run=run, wrong_usage=parser.error)
+    return parser
+
+
+def add_reading(parser) -> None:
+    parser.add_argument("--unit", help="unit of the frames, if they have no BUNIT keyword")
+    parser.add_argument("--hdu", type=int, default=0,
+        help="HDU of the image in the FITS files (default: 0)")
+
+
+def add_order_format(parser, flag: str) -> None:
+    parser.add_argument(flag, dest="orders_format", choices=_READABLE, metavar="NAME",
+        help=f"its format: {', '.join(_READABLE)} (default: found from its content)")
+    add_dispersion_axis(parser, "if the order table does not tell")
+
+
+def add_dispersion_axis(parser, when: str) -> None:
+    parser.add_argument("--dispersion-axis", type=int, choices=(0, 1),
+        help=f"1 when orders run along rows, 0 along columns; {when}")
+
+
+def add_written_format(parser, flag: str) -> None:
+    parser.add_argument(flag, dest="output_format", choices=_WRITABLE, default="ecsv",
+        metavar="NAME", help=f"its format: {', '.join(_WRITABLE)} (default: ecsv)")
+
+
+def add_output(parser, what: str) -> None:
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help=what)
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
+def reading_keywords(options: argparse.Namespace) -> dict:
+    return {"hdu": options.hdu} | ({} if options.unit is None else {"unit": options.unit})
+
+
+def read_flat(options: argparse.Namespace) -> CCDData:
+    return open_frames([options.flat], **reading_keywords(options))[0].ccddata()
+
+
+def read_orders(options: argparse.Namespace, shape, **chosen) -> EchelleOrderTable:
+    return EchelleOrderTable.read(
+        options.orders,
+        format=options.orders_format,
+        shape=shape,
+        dispersion_axis=options.dispersion_axis,
+        **chosen,
+    )
+
+
+def write_orders(orders: EchelleOrderTable, options: argparse.Namespace) -> None:
+    orders.write(options.output, format=options.output_format, overwrite=options.overwrite)
+    numbers = orders.order_numbers
+    print(
+        f"{len(orders)} orders ({numbers[0]} to {numbers[-1]}), "
+        f"dispersion axis {orders.dispersion_axis}, {'with' if orders.has_edges else 'no'} edges"
+    )
+    print(f"wrote {options.output}")

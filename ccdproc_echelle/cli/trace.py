@@ -1,0 +1,45 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The command ``ccdproc-echelle trace``: find the orders in a flat."""
+
+import argparse
+
+from ccdproc_echelle.cli.options import (
+    add_command,
+    add_dispersion_axis,
+    add_output,
+    add_reading,
+    add_written_format,
+    read_flat,
+    write_orders,
+)
+from ccdproc_echelle.frames import check_output
+from ccdproc_echelle.orders import trace_orders
+
+__all__ = ["add", "run"]
+
+
+def add(commands) -> None:
+    trace = add_command(
+        commands, "trace", run,
+        help="find the orders in a flat",
+        description="Find the orders in a flat, free of bias and dark, and write their centres "
+        "as an order table.",
+        example="  ccdproc-echelle trace flat.fits --first-order 84 --output orders.ecsv",
+    )
+    trace.add_argument("flat", metavar="FLAT", help="a flat, the brighter the better (FITS)")
+    add_dispersion_axis(trace, "default: found from the flat")
+    trace.add_argument("--first-order", type=int, default=1, metavar="M",
+        help="number of the lowest order on the detector; the others count from it (default: 1)")
+    add_reading(trace)
+    add_output(trace, "order table to be written")
+    add_written_format(trace, "--format")
+
+
+def run(options: argparse.Namespace) -> None:
+    check_output(options.output, overwrite=options.overwrite)
+    orders = trace_orders(
+        read_flat(options),
+        dispersion_axis=options.dispersion_axis,
+        first_order=options.first_order,
+    )
+    write_orders(orders, options)
