@@ -389,7 +389,7 @@ def with_common_errors(
         From `measure_levels`, with the statistic ``"mean"``.
     errors : sequence of callables
         For each frame, from weights, shape (rows, columns), to the standard deviation of the sum of
-        the surface with these weights, ``SurfaceError.of_sum``.
+        the surface with these weights, ``ScatteredLight.of_sum``.
     flat : `~astropy.nddata.CCDData`
         The master flat.
     orders : `EchelleOrderTable`

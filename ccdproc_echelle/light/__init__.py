@@ -10,20 +10,23 @@ from ccdproc_echelle.light.response import (
     normalize_flat,
 )
 from ccdproc_echelle.light.scattered_light import (
-    SurfaceError,
     fit_scattered_light,
     has_interorder_pixels,
     less_scattered_light,
+    scattered_light_model,
     subtract_scattered_light,
 )
+from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel
 from ccdproc_echelle.light.stitching import stitch_flats
+from ccdproc_echelle.light.surface import ScatteredLight
 
 __all__ = [
     "UNUSABLE",
     "BadResponse",
     "FlatFlag",
     "NormalizedFlat",
-    "SurfaceError",
+    "ScatteredLight",
+    "ScatteredLightModel",
     "find_bad_response",
     "fit_scattered_light",
     "flag_cards",
@@ -31,6 +34,7 @@ __all__ = [
     "less_scattered_light",
     "mask_low_sensitivity",
     "normalize_flat",
+    "scattered_light_model",
     "stitch_flats",
     "subtract_scattered_light",
 ]

@@ -1,0 +1,155 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Where scattered light is measured: pixels between the orders, and those that show their light."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from ccdproc_echelle.orders import EchelleOrderTable
+
+__all__ = ["LEAST_PIXELS", "OrderPixels", "Sample", "gaps", "known_edges"]
+
+# Fewer pixels than this between the orders say nothing about a surface.
+LEAST_PIXELS = 100
+
+# So many pixels, drawn at random, determine a smooth surface far better than the noise of a pixel.
+_MOST_PIXELS = 30_000
+
+# Columns that are taken together to measure the brightness of an order.
+_STRETCH = 16
+
+# Where across an order its brightness is measured, in units of its width.
+_SLIT_PLACES = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
+
+
+def known_edges(orders: EchelleOrderTable) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Edges from the lowest order up; beyond its valid range an order is continued straight.
+
+    What light there is beyond the range is not known: better not to use these pixels.
+    """
+    edges = np.stack([orders.lower(), orders.upper()])
+    columns = np.arange(edges.shape[2])
+    known = np.isfinite(edges).all(axis=0)
+    edges, known = edges[:, known.any(axis=1)], known[known.any(axis=1)]
+    for one_order, valid in zip(edges.swapaxes(0, 1), known, strict=True):
+        for edge in one_order:
+            edge[:] = np.interp(columns, columns[valid], edge[valid])
+    return tuple(edges[:, np.argsort(edges.mean(axis=(0, 2)))])
+
+
+def gaps(
+    lower: np.ndarray, upper: np.ndarray, n_rows: int, margin: float
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each gap between orders, from below the first on, the rows and columns of its pixels."""
+    floor = np.maximum.accumulate(upper, axis=0)  # where orders overlap, the highest counts
+    bottom = np.vstack([np.full((1, lower.shape[1]), -1.0), floor + margin])
+    top = np.vstack([lower - margin, np.full((1, lower.shape[1]), float(n_rows))])
+    for low, high in zip(bottom, top, strict=True):
+        first = int(np.clip(np.floor(low.min()), 0, n_rows))
+        last = int(np.clip(np.ceil(high.max()) + 1, first, n_rows))
+        positions = np.arange(first, last)[:, None]
+        rows, columns = np.nonzero((positions > low) & (positions < high))
+        yield rows + first, columns
+
+
+class Sample(NamedTuple):
+    """Inter-order pixels, and for each side the order next to them and how far its edge is."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+    gap: np.ndarray  # ascending
+    order: np.ndarray  # (2, n): of the order below and above; any where the distance is infinite
+    distance: np.ndarray  # (2, n)
+
+    @classmethod
+    def drawn(cls, usable: np.ndarray, lower, upper, margin: float) -> "Sample":
+        """Usable pixels of all gaps, some of them if they are many."""
+        rows, columns, gap = [], [], []
+        for i, (gap_rows, gap_columns) in enumerate(gaps(lower, upper, len(usable), margin)):
+            good = usable[gap_rows, gap_columns]
+            rows.append(gap_rows[good])
+            columns.append(gap_columns[good])
+            gap.append(np.full(len(rows[-1]), i))
+        rows, columns, gap = (np.concatenate(parts) for parts in (rows, columns, gap))
+        if len(rows) < LEAST_PIXELS:
+            raise ValueError(
+                f"{len(rows)} usable pixels lie further than {margin} pixels from all orders, "
+                f"expected at least {LEAST_PIXELS} to measure scattered light"
+            )
+        if len(rows) > _MOST_PIXELS:
+            rng = np.random.default_rng(0)
+            chosen = np.sort(rng.choice(len(rows), _MOST_PIXELS, replace=False, shuffle=False))
+            rows, columns, gap = rows[chosen], columns[chosen], gap[chosen]
+        below, above = np.maximum(gap - 1, 0), np.minimum(gap, len(lower) - 1)
+        floor = np.maximum.accumulate(upper, axis=0)
+        distance = np.stack([
+            np.where(gap > 0, rows - floor[below, columns], np.inf),
+            np.where(gap < len(lower), lower[above, columns] - rows, np.inf),
+        ])
+        return cls(rows, columns, gap, np.stack([below, above]), distance)
+
+    def take(self, index: np.ndarray) -> "Sample":
+        """These of the pixels."""
+        return Sample(*(part[..., index] for part in self))
+
+
+class OrderPixels:
+    """
+    Pixels from which the brightness of the orders is measured, stretch by stretch.
+
+    Attributes
+    ----------
+    rows, columns : int arrays, shape (n_orders, n_stretches, n_pixels)
+        The pixels of each stretch.
+    exist : bool array, of the same shape
+        False where a stretch is narrower than the others or leaves the detector.
+    middle_rows : array, shape (n_orders, n_stretches)
+        The row of the order in each stretch,
+    middle_columns : array, shape (n_stretches,)
+        and the column.
+    """
+
+    def __init__(self, lower: np.ndarray, upper: np.ndarray, n_rows: int):
+        n_columns = lower.shape[1]
+        starts = np.arange(0, n_columns, _STRETCH)
+        self.n_columns = n_columns
+        self.middle_columns = np.minimum(starts + _STRETCH // 2, n_columns - 1)
+        middle, width = 0.5 * (lower + upper), upper - lower
+        self.middle_rows = np.clip(middle[:, self.middle_columns], 0, n_rows - 1)
+        columns = starts[:, None] + np.arange(_STRETCH)
+        inside = np.minimum(columns, n_columns - 1)
+        places = _SLIT_PLACES[:, None, None]
+        rows = np.rint(middle[:, None, inside] + width[:, None, inside] * places).astype(int)
+        exist = (rows >= 0) & (rows < n_rows) & (columns < n_columns)
+        self.rows, self.columns, self.exist = (
+            np.moveaxis(part, 1, 2).reshape(len(lower), len(starts), -1)
+            for part in (np.clip(rows, 0, n_rows - 1), np.broadcast_to(inside, rows.shape), exist)
+        )
+
+    def brightness(self, light: np.ndarray) -> np.ndarray:
+        """
+        Median of each stretch, (n_orders, n_stretches).
+
+        ``light`` is that of the pixels, NaN where it is not known. Stretches without any light
+        lie between their neighbours; orders without any are dark.
+        """
+        light = np.sort(light, axis=-1)  # NaN come last
+        count = np.count_nonzero(light == light, axis=-1)[..., None]
+        middle = [
+            np.take_along_axis(light, np.maximum(i, 0) // 2, axis=-1) for i in (count - 1, count)
+        ]
+        medians = 0.5 * (middle[0] + middle[1])[..., 0]  # NaN where there is no light at all
+        for i in np.flatnonzero(np.isnan(medians).any(axis=1)):
+            row, known = medians[i], np.isfinite(medians[i])
+            row[:] = (
+                np.interp(self.middle_columns, self.middle_columns[known], row[known])
+                if known.any() else 0
+            )
+        return medians
+
+    def along_orders(self, brightness: np.ndarray) -> np.ndarray:
+        """The brightness in each column, (n_orders, n_columns)."""
+        everywhere = np.arange(self.n_columns)
+        return np.array([np.interp(everywhere, self.middle_columns, row) for row in brightness])

@@ -1,0 +1,681 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Scattered light of a set of flats: what its frames share is made once, then each is measured."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.polynomial.chebyshev import chebvander
+from scipy.linalg import cho_factor, cho_solve, cholesky, eigh, solve_triangular
+from scipy.optimize import nnls
+from scipy.sparse import csr_array
+from scipy.special import ndtr
+
+from ccdproc_echelle.light.interorder import LEAST_PIXELS, OrderPixels, Sample, known_edges
+from ccdproc_echelle.light.surface import ScatteredLight, SurfaceBasis, SurfaceError
+from ccdproc_echelle.light.wings import BLURS, WingShapes, chosen_columns
+from ccdproc_echelle.orders import EchelleOrderTable
+
+__all__ = ["ScatteredLightModel", "check_values"]
+
+# Whose fourth power is still a number.
+_LARGEST_VALUE = 1e75
+
+# Strengths of the penalty that are tried, relative to the weight of the pixels.
+_STRENGTHS = 10.0 ** np.arange(-2.25, 3.1, 0.75)
+
+# The wings of the orders are known to this fraction of themselves: the brightness of an order to
+# some percent, the blur varies over the detector.
+_WING_ERROR = 0.1
+
+# The edges may be off: each by a polynomial of this degree along the order, whose coefficients have
+# this standard deviation, in pixel. Most are off by far less, those of orders cut by the border by
+# more, as are those of narrow orders.
+_EDGE_DEGREE = 4
+_EDGE_ERROR = 0.1
+
+# Fits of the typical frame, each with the weights from the one before.
+_ITERATIONS = 6
+
+# Steps of a frame towards its fit. Before outliers are ignored they are only held back, as long as
+# the frame may still differ from the typical one.
+_MOST_STEPS = 12
+_CAUTIOUS_STEPS = 2
+
+# The fit has arrived when a step is so long, in standard deviations of the fit.
+_ARRIVED = 0.1
+
+# A frame in which a function of the surface has lost this fraction of its weight, as its pixels are
+# masked or do not fit, is not like the typical one: it gets normal equations of its own.
+_MOST_LOST = 0.2
+
+# The level of a frame, relative to the typical one, is taken for at least this.
+_FAINTEST = 0.01
+
+# Residuals further out than this, in units of the noise, are cosmic rays or hot pixels.
+_OUTLIER = 5.0
+
+# From so many standard deviations below zero on a surface is negative.
+_NEGATIVE = 5.0
+
+
+class ScatteredLightModel:
+    """
+    What the frames of a set share when their scattered light is measured.
+
+    The model is made once, from a typical frame: which pixels are needed, how the wings of the
+    orders fall off, how smooth the surface is, the weights of the pixels and the factor of the
+    normal matrix. Each frame then costs a few products with the columns of a sparse matrix.
+
+    Parameters
+    ----------
+    data : array, shape (rows, columns)
+        The typical frame, such as the median of the set, bias and dark subtracted.
+    usable : bool array, of the same shape
+        False where ``data`` is bad.
+    orders : `EchelleOrderTable`
+        The orders, with edges, on this detector.
+    margin : float, optional
+        Pixels nearer to an order edge than this are not used.
+
+    Attributes
+    ----------
+    pixels : int array
+        The pixels of a frame that `measure` wants, as ascending indices into the flattened frame.
+
+    Raises
+    ------
+    ValueError
+        If fewer than 100 usable pixels lie between the orders, or values are too large to be
+        squared.
+
+    See Also
+    --------
+    ccdproc_echelle.light.scattered_light.fit_scattered_light : for a single frame
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle.light import ScatteredLightModel
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> sim = EchelleSimulation(shape=(256, 300), n_orders=4).with_scattered_light(0.05)
+    >>> flats = sim.flats(3)
+    >>> typical = np.median([flat.data for flat in flats], axis=0)
+    >>> model = ScatteredLightModel(typical, np.isfinite(typical), sim.truth.orders)
+    >>> values = flats[0].data.ravel()[model.pixels]
+    >>> scattered = model.measure(values, np.isfinite(values))
+    >>> surface, error = scattered.rows(slice(100, 120))
+    >>> expected = sim.truth.scattered_light * sim.truth.levels(3)[0]
+    >>> bool(np.allclose(surface, expected[100:120], rtol=0.05))
+    True
+    """
+
+    def __init__(
+        self,
+        data: np.ndarray,
+        usable: np.ndarray,
+        orders: EchelleOrderTable,
+        margin: float = 1.0,
+    ):
+        self._dispersion_axis = orders.dispersion_axis
+        if orders.dispersion_axis == 0:
+            data, usable, orders = data.T, usable.T, orders.transposed()
+        scene = self._scene = _Scene(usable, orders, margin)
+        self.pixels, self._of_sample, self._of_orders = _wanted(scene, self._dispersion_axis)
+        values, good = (
+            (image if self._dispersion_axis == 1 else image.T).ravel()[self.pixels]
+            for image in (data, usable)
+        )
+        frame = self._seen(values, good)
+        self._brightness = frame.brightness
+        shapes = WingShapes(scene.sample.distance)
+        typical = _typical_fit(scene, frame, shapes)
+        self._strength, self._start = typical.strength, typical.state
+        self._shapes = np.array([
+            shapes.shape(*divmod(column, 2)) for column in typical.chosen
+        ]).reshape(-1, len(frame.values))
+        self._side = typical.chosen % 2
+        self._slopes, self._precision = typical.slopes, typical.precision
+        self._factor = _Factor(typical.normal, self._strength * scene.penalty)
+        self._error = self._error_of(self._factor)
+
+    def measure(
+        self, values: np.ndarray, good: np.ndarray, sigma: np.ndarray | None = None
+    ) -> ScatteredLight:
+        """
+        The scattered light of a frame.
+
+        Parameters
+        ----------
+        values : array
+            The frame at `pixels`.
+        good : bool array
+            Which of the values are good.
+        sigma : array, optional
+            Standard deviations of the values.
+
+        Returns
+        -------
+        `ScatteredLight`
+            The surface and its error.
+
+        Raises
+        ------
+        ValueError
+            If fewer than 100 of the pixels between the orders are good, or values are too large
+            to be squared.
+        """
+        frame = self._seen(values, good)
+        level = self._level(frame)
+        frame = frame.divided_by(level)
+        fit = self._fit(frame, own=False) or self._fit(frame, own=True)
+        error = self._error if fit.factor is self._factor else self._error_of(fit.factor)
+        sigma = None if sigma is None else sigma[self._of_sample] / level
+        return self._described(fit, error, level, sigma)
+
+    # ------------------------------------------------------------------ the frame
+
+    def _seen(self, values, good) -> "_Frame":
+        check_values(values, good)
+        light = np.append(np.where(good, values, np.nan).astype(float), np.nan)
+        brightness = self._scene.order_pixels.brightness(light[self._of_orders])
+        good = good[self._of_sample]
+        if np.count_nonzero(good) < LEAST_PIXELS:
+            raise ValueError(
+                f"{np.count_nonzero(good)} pixels between the orders are good, expected at least "
+                f"{LEAST_PIXELS} to measure scattered light"
+            )
+        return _Frame(np.where(good, light[self._of_sample], 0), good, brightness)
+
+    def _level(self, frame) -> float:
+        """Brightness of the orders, relative to the typical frame."""
+        bright = (self._brightness >= np.median(self._brightness)) & (self._brightness > 0)
+        if not bright.any():
+            return 1.0
+        return max(float(np.median(frame.brightness[bright] / self._brightness[bright])), _FAINTEST)
+
+    # ------------------------------------------------------------------ the fit
+
+    def _fit(self, frame, *, own: bool) -> "_Fit | None":
+        """
+        The fit of a frame, reached step by step; None if the shared factor does not lead there.
+
+        Each step is that of Newton for the weights the pixels have just now, but for the factor,
+        which is the shared one: what the frame has lost only makes the steps shorter.
+        """
+        state, factor = self._start, self._factor
+        for step in range(_ITERATIONS if own else _MOST_STEPS):
+            view = self._viewed(frame, state)
+            cautious = not own and step < _CAUTIOUS_STEPS
+            trust = frame.good / (
+                np.maximum(view.outlying, 1) if cautious else (1 + view.outlying**2) ** 2
+            )
+            weights = self._precision * (frame.good if own and step == 0 else trust)
+            if own:
+                factor = self._own_factor(frame, view, weights)
+            gradient = self._gradient(state, view, weights)
+            change = factor.solve(gradient)
+            state = state.moved(change)
+            kept = frame.good & (view.outlying < 1)
+            noise = self._noise(view, kept)
+            if not own and self._lost(~kept) > _MOST_LOST and not cautious:
+                return None
+            if not cautious and change.dot(gradient) < (_ARRIVED * noise) ** 2:
+                return _Fit(state, factor, view, kept, noise)
+        return _Fit(state, factor, view, kept, noise) if own else None
+
+    def _viewed(self, frame, state) -> "_View":
+        """What the fit so far makes of a frame."""
+        scene = self._scene
+        light = scene.light(frame.brightness, state.surface)
+        shapes = [state.blurs[self._side == i] @ self._shapes[self._side == i] for i in (0, 1)]
+        slopes = _EDGE_ERROR * light * self._slopes
+        wings = (light * shapes).sum(axis=0) + (slopes * scene.shifts(state.shifts)).sum(axis=0)
+        scattered = scene.smooth @ state.surface
+        residuals = np.where(frame.good, frame.values - scattered - wings, 0)
+        variance = _noise_variance(residuals, scattered, wings, frame.good)
+        variance += (_WING_ERROR * wings) ** 2
+        outlying = np.abs(residuals) / np.sqrt(variance) / _OUTLIER
+        return _View(light, slopes, scattered, wings, residuals, variance, outlying)
+
+    def _gradient(self, state, view, weights) -> "_State":
+        scene = self._scene
+        pull = weights * view.residuals
+        lit = view.light * pull
+        return _State(
+            scene.smooth_turned @ pull - self._strength * (scene.penalty @ state.surface),
+            np.einsum("kn,kn->k", self._shapes, lit[self._side]),
+            scene.pull_on_shifts(view.slopes * pull) - state.shifts,
+        )
+
+    def _own_factor(self, frame, view, weights) -> "_Factor":
+        columns = self._shapes * view.light[self._side]
+        normal = self._scene.normal(columns, view.slopes, frame.values, weights)
+        return _Factor(normal, self._strength * self._scene.penalty)
+
+    def _noise(self, view, kept) -> float:
+        """How much noisier the pixels are than those of the typical frame."""
+        precision = self._precision * kept
+        return float(np.sqrt(precision**2 @ view.variance / precision.sum()))
+
+    def _lost(self, lost) -> float:
+        """The largest fraction of its weight that a function of the surface has lost."""
+        weight = self._scene.smooth_squared @ (self._precision * lost)
+        return float((weight / self._factor.diagonal).max())
+
+    # ------------------------------------------------------------------ the result
+
+    def _error_of(self, factor) -> SurfaceError:
+        return SurfaceError(self._scene.basis, factor.covariance(self._scene.basis.size))
+
+    def _described(self, fit, error, level, sigma) -> ScatteredLight:
+        response = 0.0 if sigma is None else _response_scatter(fit, sigma)
+        negative, remark = self._judged(fit, error, level)
+        return ScatteredLight(
+            level * fit.state.surface, error, level * fit.noise, response, negative, remark,
+            self._dispersion_axis,
+        )
+
+    def _judged(self, fit, error, level) -> tuple[bool, str]:
+        """Scattered light is not negative, unless the pixels themselves are."""
+        rows, columns, deviation = error.nodes()
+        surface = error.basis.on_grid(fit.state.surface, rows, columns)
+        if not (surface < 0).any():
+            return False, ""
+        sample, scattered = self._scene.sample, fit.view.scattered
+        below = scattered < -_NEGATIVE * fit.noise * error.at(sample.rows, sample.columns)
+        if below.mean() > 0.01:
+            return True, (
+                f"{below.mean():.0%} of the inter-order area is negative by more than its noise, "
+                f"down to {level * scattered.min():.3g}; too much bias or dark may have been "
+                "subtracted"
+            )
+        cut = surface < -_NEGATIVE * fit.noise * deviation
+        if cut.any():
+            return False, (
+                f"the scattered light was negative, down to {level * surface.min():.3g}, in "
+                f"{cut.mean():.1%} of the detector, where it had to be extrapolated; it was set to "
+                "0 there"
+            )
+        return False, ""
+
+
+def check_values(values: np.ndarray, good: np.ndarray) -> None:
+    """Refuse values whose powers are no numbers."""
+    largest = max(np.max(values, where=good, initial=0), -np.min(values, where=good, initial=0))
+    if largest > _LARGEST_VALUE:
+        raise ValueError(f"frame has values of {largest:.3g}, expected at most {_LARGEST_VALUE:g}")
+
+
+class _Frame(NamedTuple):
+    values: np.ndarray  # of the sample, 0 where not good
+    good: np.ndarray
+    brightness: np.ndarray  # of each order in each stretch
+
+    def divided_by(self, level: float) -> "_Frame":
+        return _Frame(self.values / level, self.good, self.brightness / level)
+
+
+class _State(NamedTuple):
+    """Unknowns of the fit, or what is added to them, or a gradient."""
+
+    surface: np.ndarray  # coefficients
+    blurs: np.ndarray  # amplitudes of the chosen ones
+    shifts: np.ndarray  # of the edges: (n_gaps, 2, n_polynomials)
+
+    def moved(self, change: "_State") -> "_State":
+        return _State(*(a + b for a, b in zip(self, change, strict=True)))
+
+    def dot(self, other: "_State") -> float:
+        return sum(float(np.vdot(a, b)) for a, b in zip(self, other, strict=True))
+
+
+class _View(NamedTuple):
+    """A frame beside its fit, in each pixel of the sample."""
+
+    light: np.ndarray  # (2, n): of the orders below and above
+    slopes: np.ndarray  # (2, n): light that an edge that is off brings
+    scattered: np.ndarray  # the surface
+    wings: np.ndarray  # the light of the orders
+    residuals: np.ndarray  # 0 where the frame is bad
+    variance: np.ndarray  # noise, and what is not known of the wings
+    outlying: np.ndarray  # size of the residuals, 1 for the smallest outlier
+
+
+class _Fit(NamedTuple):
+    state: _State
+    factor: "_Factor"
+    view: _View
+    kept: np.ndarray  # good, and no outlier
+    noise: float
+
+
+# ---------------------------------------------------------------------- where the pixels lie
+
+
+class _Scene:
+    """The pixels between the orders, and the columns of the fit there that are always the same."""
+
+    def __init__(self, usable, orders, margin):
+        lower, upper = known_edges(orders)
+        n_rows, n_columns = usable.shape
+        self.shape = usable.shape
+        self.order_pixels = OrderPixels(lower, upper, n_rows)
+        self.basis = SurfaceBasis(usable.shape)
+        self.penalty = self.basis.penalty
+        sample = Sample.drawn(usable, lower, upper, margin)
+        self._local, which = self.basis.local(sample.rows, sample.columns)
+        # Neighbours in a gap have the same 16 functions; they are kept together.
+        arranged = np.lexsort((which[:, 0], sample.gap))
+        self._local, which = self._local[arranged], which[arranged]
+        self.sample = sample.take(arranged)
+        self._groups = _Groups(self.sample.gap, which, self.basis.size)
+        self.smooth = self.basis.at(self.sample.rows, self.sample.columns)
+        self.smooth_turned = self.smooth.T.tocsr()
+        self.smooth_squared = self.smooth_turned.power(2)
+        middle = self.order_pixels.middle_rows
+        self._at_orders = self.basis.at(
+            middle, np.broadcast_to(self.order_pixels.middle_columns, middle.shape)
+        )
+        self._along = chebvander(np.linspace(-1, 1, n_columns), _EDGE_DEGREE).T
+        self._gap_and_column = self._groups.gap * n_columns + self.sample.columns
+
+    @property
+    def n_gaps(self) -> int:
+        return self._groups.n_gaps
+
+    def light(self, brightness, surface) -> np.ndarray:
+        """Brightness of the orders below and above each pixel of the sample, (2, n)."""
+        scattered = (self._at_orders @ surface).reshape(brightness.shape)
+        light = self.order_pixels.along_orders(np.maximum(brightness - scattered, 0))
+        return light[self.sample.order, self.sample.columns]
+
+    def shifts(self, coefficients) -> np.ndarray:
+        """Polynomials along the orders in each pixel of the sample, (2, n)."""
+        curves = np.moveaxis(coefficients @ self._along, 1, 0).reshape(2, -1)
+        return curves[:, self._gap_and_column]
+
+    def pull_on_shifts(self, pulls) -> np.ndarray:
+        """Their gradient, from that of each pixel."""
+        n_columns = self.shape[1]
+        sums = np.array([
+            np.bincount(self._gap_and_column, pull, self.n_gaps * n_columns) for pull in pulls
+        ]).reshape(2, self.n_gaps, n_columns)
+        return np.moveaxis(sums @ self._along.T, 0, 1)
+
+    def normal(self, columns, slopes, values, weights) -> "_Normal":
+        """Normal equations for the surface, these columns and the shifts of the edges."""
+        along = self._along[:, self.sample.columns]
+        shifts = (slopes[:, None] * along).reshape(-1, len(values))
+        root = np.sqrt(weights)
+        design = np.concatenate(
+            [self._local, columns.T, values[:, None], shifts.T], axis=1
+        ) * root[:, None]
+        return self._groups.normal(design, len(shifts))
+
+
+def _wanted(scene, dispersion_axis) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels of a frame that are needed; where in these the sample is, and those of the orders."""
+
+    def flattened(rows, columns):
+        if dispersion_axis == 1:
+            return rows * scene.shape[1] + columns
+        return columns * scene.shape[0] + rows
+
+    of_sample = flattened(scene.sample.rows, scene.sample.columns)
+    orders = scene.order_pixels
+    of_orders = flattened(orders.rows, orders.columns)
+    pixels = np.unique(np.concatenate([of_sample, of_orders[orders.exist]]))
+    nowhere = len(pixels)
+    return (
+        pixels,
+        np.searchsorted(pixels, of_sample),
+        np.where(orders.exist, np.searchsorted(pixels, of_orders), nowhere),
+    )
+
+
+# ---------------------------------------------------------------------- normal equations
+
+
+class _Normal(NamedTuple):
+    """
+    Normal equations, those for the shifts of the edges apart.
+
+    The last of the columns is that of the values, so that matrix, right side and the sum of squares
+    are one.
+    """
+
+    matrix: np.ndarray  # of the surface, further columns and the values: (m, m)
+    mixed: np.ndarray  # between these and the shifts of each gap: (n_gaps, m, n_shifts)
+    own: np.ndarray  # of the shifts of each gap: (n_gaps, n_shifts, n_shifts)
+
+    def transformed(self, mixture: np.ndarray) -> "_Normal":
+        """For other columns, mixtures of these."""
+        return _Normal(mixture.T @ self.matrix @ mixture, mixture.T @ self.mixed, self.own)
+
+    def without_shifts(self) -> tuple[np.ndarray, np.ndarray]:
+        """The matrix when the shifts are eliminated, and by what they follow from the rest."""
+        following = np.linalg.solve(self.own, self.mixed.swapaxes(1, 2))
+        mixed = self.mixed.transpose(0, 2, 1).reshape(-1, len(self.matrix))
+        return self.matrix - mixed.T @ following.reshape(mixed.shape), following
+
+
+class _Groups:
+    """
+    Pixels of one gap and one cell of the knots: their products are summed as a small dense matrix.
+
+    Parameters
+    ----------
+    gap : array, shape (n,)
+        The gap of each pixel, ascending.
+    which : array, shape (n, 16)
+        Its functions, alike within a group.
+    size : int
+        Number of all functions.
+    """
+
+    def __init__(self, gap, which, size):
+        self._size, n_local = size, which.shape[1]
+        changes = (np.diff(gap, prepend=-1) != 0) | (np.diff(which[:, 0], prepend=-1) != 0)
+        starts = np.flatnonzero(changes)
+        self._sections = [
+            slice(*ends) for ends in zip(starts, np.append(starts[1:], len(gap)), strict=True)
+        ]
+        _, self._first, of_group = np.unique(gap[starts], return_index=True, return_inverse=True)
+        self.n_gaps = len(self._first)
+        self.gap = np.repeat(of_group, np.diff(starts, append=len(gap)))
+        which = which[starts]
+        # What is summed over the groups: into the functions, and into those of each gap.
+        n_terms = which.size
+        ones, terms = np.ones(n_terms), np.arange(n_terms)
+        self._into = csr_array((ones, (which.ravel(), terms)), shape=(size, n_terms))
+        of_gap = (of_group[:, None] * size + which).ravel()
+        self._into_gaps = csr_array((ones, (of_gap, terms)), shape=(self.n_gaps * size, n_terms))
+        self._pairs = (which[:, :, None] * size + which[:, None, :]).ravel()
+        self._n_local = n_local
+
+    def normal(self, design: np.ndarray, n_shifts: int) -> _Normal:
+        """
+        Of a weighted design.
+
+        Its columns are the local functions, further ones, and those that each gap has for itself.
+        """
+        n, last, size = self._n_local, design.shape[1] - n_shifts, self._size
+        products = np.array([design[section].T @ design[section] for section in self._sections])
+        matrix = np.empty((size + last - n,) * 2)
+        local = products[:, :n, :n].ravel()
+        matrix[:size, :size] = np.bincount(self._pairs, local, size**2).reshape(size, size)
+        matrix[:size, size:] = self._into @ products[:, :n, n:last].reshape(-1, last - n)
+        matrix[size:, :size] = matrix[:size, size:].T
+        matrix[size:, size:] = products[:, n:last, n:last].sum(axis=0)
+        shifts = self._into_gaps @ products[:, :n, last:].reshape(-1, n_shifts)
+        others = np.add.reduceat(products[:, n:last, last:], self._first)
+        mixed = np.concatenate([shifts.reshape(self.n_gaps, size, n_shifts), others], axis=1)
+        own = np.add.reduceat(products[:, last:, last:], self._first) + np.eye(n_shifts)
+        return _Normal(matrix, mixed, own)
+
+
+class _Factor:
+    """The factor of a normal matrix, whose last column, the values, is left out."""
+
+    def __init__(self, normal: _Normal, penalty: np.ndarray):
+        matrix, following = normal.without_shifts()
+        matrix, self._following = matrix[:-1, :-1], following[:, :, :-1]
+        self._own = normal.own
+        matrix = matrix + _padded(penalty, len(matrix)) + _ridge(matrix)
+        self.diagonal = np.diag(matrix)[: len(penalty)].copy()
+        self._factor = cho_factor(matrix)
+
+    def solve(self, gradient: _State) -> _State:
+        """The unknowns for which the normal equations give this."""
+        n_gaps, n_shifts = len(self._own), self._own.shape[1]
+        apart = gradient.shifts.reshape(n_gaps, n_shifts)
+        others = np.concatenate([gradient.surface, gradient.blurs])
+        others = others - np.tensordot(apart, self._following, 2)
+        others = cho_solve(self._factor, others)
+        shifts = np.linalg.solve(self._own, apart[..., None])[..., 0] - self._following @ others
+        surface, blurs = np.split(others, [len(gradient.surface)])
+        return _State(surface, blurs, shifts.reshape(gradient.shifts.shape))
+
+    def covariance(self, n_smooth: int) -> np.ndarray:
+        """Of the coefficients of the surface."""
+        return cho_solve(self._factor, np.eye(len(self._factor[0]))[:, :n_smooth])[:n_smooth]
+
+
+def _padded(penalty, size) -> np.ndarray:
+    return np.pad(penalty, (0, size - len(penalty)))
+
+
+def _ridge(normal) -> np.ndarray:
+    """So little that it matters only where nothing is known."""
+    return np.diag(np.maximum(1e-9 * np.diag(normal), np.finfo(float).tiny))
+
+
+# ---------------------------------------------------------------------- the typical frame
+
+
+class _Typical(NamedTuple):
+    state: _State
+    chosen: np.ndarray  # blurs: twice the index, and 1 more on the upper side
+    slopes: np.ndarray  # (2, n): growth of the wings when an edge moves outwards
+    strength: float  # of the penalty
+    precision: np.ndarray  # inverse variance of each pixel, 0 for outliers
+    normal: _Normal
+
+
+def _typical_fit(scene, frame, shapes) -> _Typical:
+    """Surface and wings, reweighted: noise, what is not known of the wings, and outliers."""
+    values, n_smooth = frame.values, scene.basis.size
+    common = shapes.common()
+    mixture = _mixture(n_smooth, shapes.mixture)
+    light = scene.light(frame.brightness, np.zeros(n_smooth))
+    wings = (light * ndtr(-scene.sample.distance)).sum(axis=0)
+    variance, outlying, slopes = _first_variance(values), 0, np.zeros_like(light)
+    for _ in range(_ITERATIONS):
+        weights = 1 / ((variance + (_WING_ERROR * wings) ** 2) * (1 + outlying**2) ** 2)
+        moving = _EDGE_ERROR * light * slopes
+        columns = (common * light).reshape(-1, len(values))
+        normal = scene.normal(columns, moving, values, weights).transformed(mixture)
+        solution, chosen, strength, shifts = _solved(normal, scene.penalty, len(values))
+        surface, amplitudes = np.split(solution, [n_smooth])
+        scattered = scene.smooth @ surface
+        wings = ((amplitudes.reshape(-1, 2).T @ shapes.mixture).T[..., None] * common * light).sum(
+            axis=(0, 1))
+        wings += (moving * scene.shifts(shifts)).sum(axis=0)
+        residuals = values - scattered - wings
+        variance = _noise_variance(residuals, scattered, wings, frame.good)
+        outlying = residuals / np.sqrt(variance + (_WING_ERROR * wings) ** 2) / _OUTLIER
+        light = scene.light(frame.brightness, surface)
+        slopes = shapes.slopes(amplitudes.reshape(-1, 2))
+    precision = (np.abs(outlying) < 1) / (variance + (_WING_ERROR * wings) ** 2)
+    columns = np.concatenate([np.arange(n_smooth), n_smooth + chosen, [len(solution)]])
+    return _Typical(
+        _State(surface, amplitudes[chosen], shifts), chosen, slopes, strength, precision,
+        normal.transformed(np.eye(len(solution) + 1)[:, columns]),
+    )
+
+
+def _mixture(n_smooth, of_blurs) -> np.ndarray:
+    """From the surface, common functions of both sides and values to surface, blurs and values."""
+    n_blurs, n_common = of_blurs.shape
+    mixture = np.eye(n_smooth + 2 * n_common + 1, n_smooth + 2 * n_blurs + 1)
+    mixture[n_smooth:, n_smooth:] = 0
+    mixture[n_smooth:-1, n_smooth:-1] = np.kron(of_blurs.T, np.eye(2))
+    mixture[-1, -1] = 1
+    return mixture
+
+
+def _solved(normal, penalty, n) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
+    """Coefficients, which blurs were chosen, strength of the penalty, shifts of the edges."""
+    n_smooth = len(penalty)
+    matrix, following = normal.without_shifts()
+    matrix, right, total = matrix[:-1, :-1], matrix[:-1, -1], matrix[-1, -1]
+    columns = chosen_columns(matrix, right, penalty)
+    solution = np.zeros(len(matrix))
+    solution[columns], strength = _cross_validated(
+        matrix[np.ix_(columns, columns)], right[columns], penalty, total, n
+    )
+    shifts = following[:, :, -1] - following[:, :, :-1] @ solution
+    return solution, columns[n_smooth:] - n_smooth, strength, shifts.reshape(len(shifts), 2, -1)
+
+
+def _cross_validated(normal, right, penalty, total, n) -> tuple[np.ndarray, float]:
+    """
+    Solution, as smooth as generalised cross-validation finds best, and the strength of the penalty.
+
+    In the coordinates in which both the normal matrix with the weakest penalty and the penalty are
+    diagonal, any strength is solved by divisions.
+    """
+    n_smooth = len(penalty)
+    strengths = _STRENGTHS * np.trace(normal[:n_smooth, :n_smooth]) / np.trace(penalty)
+    penalty, weakest = _padded(penalty, len(normal)), strengths[0]
+    root = cholesky(normal + weakest * penalty + _ridge(normal), lower=True)
+    half = solve_triangular(root, penalty, lower=True)
+    roughness, axes = eigh(solve_triangular(root, half.T, lower=True))
+    wanted = axes.T @ solve_triangular(root, right, lower=True)
+    known = 1 - weakest * roughness  # the normal matrix itself
+    shrunk = 1 / (1 + (strengths - weakest)[:, None] * roughness)
+    solutions = wanted * shrunk
+    squares = total - 2 * solutions @ wanted + solutions**2 @ known
+    best = np.argmin(np.maximum(squares, 0) / (n - shrunk @ known) ** 2)
+    solution = solve_triangular(root, axes @ solutions[best], lower=True, trans="T")
+    return solution, strengths[best]
+
+
+# ---------------------------------------------------------------------- noise
+
+
+def _first_variance(values) -> np.ndarray:
+    """From the darker half of the pixels, which the wings do not reach."""
+    below = np.median(values) - values
+    scatter = _scatter(below[below >= 0]) or np.abs(values).max() or 1.0
+    return np.full(len(values), scatter**2)
+
+
+def _noise_variance(residuals, scattered, wings, good) -> np.ndarray:
+    """Variance of the pixels as they scatter: a constant plus a multiple of the light."""
+    light = np.maximum(scattered + wings, 0)
+    apart = (wings < _WING_ERROR * np.abs(scattered)) & good
+    if np.count_nonzero(apart) < LEAST_PIXELS:
+        apart = (wings <= np.quantile(wings[good], 0.2)) & good
+    limit = (_OUTLIER * _scatter(residuals[good])) ** 2
+    clipped, of_apart = np.minimum(residuals[apart] ** 2, limit), light[apart]
+    scale = max(of_apart.mean(), np.finfo(float).tiny)
+    constant, slope = nnls(np.stack([np.ones(len(clipped)), of_apart / scale], axis=1), clipped)[0]
+    variance = constant + slope * light / scale
+    # Without any noise, as in a frame of zeros, all pixels weigh alike.
+    least = 1e-12 * np.mean((residuals + scattered + wings) ** 2)
+    return np.maximum(variance, least or 1.0)
+
+
+def _scatter(residuals) -> float:
+    return 1.4826 * float(np.median(np.abs(residuals)))
+
+
+def _response_scatter(fit, sigma) -> float:
+    """Standard deviation of the pixel response: what pixels scatter beyond their uncertainty."""
+    view = fit.view
+    apart = fit.kept & np.isfinite(sigma) & (view.wings < _WING_ERROR * np.abs(view.scattered))
+    if not apart.any():
+        return 0.0
+    excess = np.sum(view.residuals[apart] ** 2 - sigma[apart].astype(float) ** 2)
+    return float(np.sqrt(max(excess, 0) / np.sum(view.scattered[apart] ** 2)))

@@ -1,0 +1,251 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""A smooth surface over the detector and its error, of which any rows can be had."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.interpolate import BSpline
+from scipy.sparse import csr_array
+
+__all__ = ["ScatteredLight", "SurfaceBasis", "SurfaceError"]
+
+# Intervals between the knots of the surface along each axis; the penalty makes it smoother.
+_INTERVALS = 8
+
+# Cubic splines: so many of them differ from zero at any place.
+_SUPPORT = 4
+
+# Steps of the grid on which the error of the surface, itself smooth, is computed.
+_ERROR_STEPS = 32
+
+_EVERYWHERE = slice(None)
+
+
+@dataclass(frozen=True)
+class SurfaceBasis:
+    """
+    Bicubic B-splines over a detector.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    """
+
+    shape: tuple[int, int]
+
+    n_along_axis = _INTERVALS + _SUPPORT - 1
+
+    @property
+    def size(self) -> int:
+        """Number of functions."""
+        return self.n_along_axis**2
+
+    @property
+    def penalty(self) -> np.ndarray:
+        """Matrix of the squared second differences of the coefficients along both axes."""
+        one = np.eye(self.n_along_axis)
+        differences = np.diff(one, 2, axis=0)
+        along_one_axis = differences.T @ differences
+        return np.kron(along_one_axis, one) + np.kron(one, along_one_axis)
+
+    def _one_axis(self, axis: int, positions) -> csr_array:
+        size = self.shape[axis]
+        knots = np.arange(-3, _INTERVALS + _SUPPORT) * (size / _INTERVALS) - 0.5
+        return BSpline.design_matrix(np.ravel(positions).astype(float), knots, _SUPPORT - 1)
+
+    def local(self, rows, columns) -> tuple[np.ndarray, np.ndarray]:
+        """The 16 functions that differ from zero at each place: values and which they are."""
+        values, first = [], []
+        for axis, positions in enumerate((rows, columns)):
+            design = self._one_axis(axis, positions)
+            values.append(design.data.reshape(-1, _SUPPORT))
+            first.append(design.indices[::_SUPPORT].astype(int))
+        near = np.arange(_SUPPORT)
+        steps = (near[:, None] * self.n_along_axis + near).ravel()
+        which = (first[0] * self.n_along_axis + first[1])[:, None] + steps
+        return (values[0][:, :, None] * values[1][:, None, :]).reshape(which.shape), which
+
+    def at(self, rows, columns) -> csr_array:
+        """Design matrix for scattered places, whose rows have 16 elements each."""
+        values, which = self.local(rows, columns)
+        starts = np.arange(len(which) + 1) * which.shape[1]
+        return csr_array((values.ravel(), which.ravel(), starts), shape=(len(which), self.size))
+
+    def on_grid(self, coefficients: np.ndarray, rows, columns) -> np.ndarray:
+        """The surface where these rows and columns cross."""
+        across, along = (
+            self._one_axis(axis, positions).toarray()
+            for axis, positions in enumerate((rows, columns))
+        )
+        return across @ coefficients.reshape(across.shape[1], -1) @ along.T
+
+    def image(self, coefficients: np.ndarray, rows=_EVERYWHERE, columns=_EVERYWHERE) -> np.ndarray:
+        """The surface in a section of the detector."""
+        pixels = (
+            np.arange(size)[section]
+            for size, section in zip(self.shape, (rows, columns), strict=True)
+        )
+        return self.on_grid(coefficients, *pixels)
+
+    def sums(self, weights: np.ndarray) -> np.ndarray:
+        """Weighted sum of each function over the pixels."""
+        across, along = (self._one_axis(axis, np.arange(n)) for axis, n in enumerate(self.shape))
+        return (along.T @ (across.T @ weights).T).T.ravel()
+
+
+@dataclass(frozen=True)
+class SurfaceError:
+    """
+    The error of a fitted surface, which neighbouring pixels share.
+
+    Attributes
+    ----------
+    basis : `SurfaceBasis`
+        The functions that the surface is made of.
+    covariance : array, shape (n, n)
+        Of their coefficients.
+    """
+
+    basis: SurfaceBasis
+    covariance: np.ndarray
+
+    @cached_property
+    def _at_nodes(self) -> np.ndarray:
+        """Standard deviation on a grid, between whose nodes it is interpolated."""
+        n = self.basis.n_along_axis
+        rows, columns = (
+            self.basis._one_axis(axis, _nodes(size)).toarray()
+            for axis, size in enumerate(self.basis.shape)
+        )
+        # One axis after the other: products of functions along the columns, then along the rows.
+        covariance = self.covariance.reshape(n, n, n, n).transpose(0, 2, 1, 3).reshape(n * n, -1)
+        along = (columns[:, :, None] * columns[:, None, :]).reshape(len(columns), -1)
+        across = (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
+        return np.sqrt(np.maximum(across @ covariance @ along.T, 0))
+
+    def nodes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows and columns of the grid, and the standard deviation there."""
+        return *(_nodes(size) for size in self.basis.shape), self._at_nodes
+
+    def image(self, rows=_EVERYWHERE, columns=_EVERYWHERE) -> np.ndarray:
+        """Standard deviation of the surface in a section of the detector."""
+        across, along = (
+            _between_nodes(np.arange(size)[section], size)
+            for size, section in zip(self.basis.shape, (rows, columns), strict=True)
+        )
+        return across @ self._at_nodes @ along.T
+
+    def at(self, rows, columns) -> np.ndarray:
+        """Standard deviation of the surface at scattered places."""
+        across = _between_nodes(rows, self.basis.shape[0])
+        along = _between_nodes(columns, self.basis.shape[1])
+        return np.einsum("ij,ij->i", across @ self._at_nodes, along)
+
+    def of_sum(self, weights: np.ndarray) -> float:
+        """Standard deviation of a weighted sum over the pixels."""
+        sums = self.basis.sums(weights)
+        return float(np.sqrt(max(sums @ self.covariance @ sums, 0)))
+
+
+def _nodes(size: int) -> np.ndarray:
+    return np.linspace(0, size - 1, _ERROR_STEPS + 1)
+
+
+def _between_nodes(positions, size: int) -> np.ndarray:
+    """Weights of the nodes at each position, for linear interpolation."""
+    steps = np.asarray(positions) * (_ERROR_STEPS / max(size - 1, 1))
+    return np.maximum(1 - np.abs(steps[:, None] - np.arange(_ERROR_STEPS + 1)), 0)
+
+
+@dataclass(frozen=True)
+class ScatteredLight:
+    """
+    The scattered light of a frame: small, and any rows of it are two small matrix products.
+
+    Made by `ScatteredLightModel.measure`.
+
+    Attributes
+    ----------
+    coefficients : array
+        Of the surface, in the unit of the frame.
+    shape_error : `SurfaceError`
+        The error of the surface but for its size, which frames of a set share.
+    noise : float
+        Its size: standard deviations are so many times those of ``shape_error``.
+    response_scatter : float
+        Standard deviation of the pixel response: what inter-order pixels scatter beyond their
+        uncertainty, as a fraction of the surface; 0 where the frame has no uncertainty.
+    negative : bool
+        Whether the surface may be negative. If not, it is cut off at zero.
+    remark : str
+        What the user should be warned of, or nothing.
+    dispersion_axis : int
+        0 if the surface is that of the transposed frame.
+    """
+
+    coefficients: np.ndarray
+    shape_error: SurfaceError
+    noise: float
+    response_scatter: float
+    negative: bool
+    remark: str
+    dispersion_axis: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the frame."""
+        shape = self.shape_error.basis.shape
+        return shape if self.dispersion_axis == 1 else shape[::-1]
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Of the coefficients."""
+        return self.noise**2 * self.shape_error.covariance
+
+    def rows(self, section: slice = _EVERYWHERE) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Some rows of the surface and of its standard deviation.
+
+        Parameters
+        ----------
+        section : slice, optional
+            Which rows of the frame; default: all.
+
+        Returns
+        -------
+        surface, error : arrays, shape (rows, columns)
+            In the unit of the frame. The error is that of the fit, which neighbouring pixels share,
+            and the scatter of the pixel response, which they do not.
+        """
+        turned = self.dispersion_axis == 0
+        place = (_EVERYWHERE, section) if turned else (section, _EVERYWHERE)
+        surface = self.shape_error.basis.image(self.coefficients, *place)
+        if not self.negative:
+            np.maximum(surface, 0, out=surface)
+        error = self.shape_error.image(*place)
+        error *= self.noise
+        if self.response_scatter > 0:
+            np.hypot(error, self.response_scatter * surface, out=error)
+        return (np.ascontiguousarray(image.T) for image in (surface, error)) if turned else (
+            surface, error)
+
+    def of_sum(self, weights: np.ndarray) -> float:
+        """
+        Standard deviation of a weighted sum over the pixels of the surface.
+
+        Parameters
+        ----------
+        weights : array, shape (rows, columns)
+            The weight of each pixel.
+
+        Returns
+        -------
+        float
+            In the unit of the frame times that of the weights. The scatter of the pixel response,
+            which hardly matters to a sum, is left out.
+        """
+        return self.noise * self.shape_error.of_sum(
+            weights if self.dispersion_axis == 1 else weights.T
+        )

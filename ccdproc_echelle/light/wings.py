@@ -1,0 +1,118 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The wings of the orders: what a blurred edge lets fall into the gap beside it."""
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.special import ndtr
+
+__all__ = ["BLURS", "WingShapes", "chosen_columns"]
+
+# The blur is a sum of Gaussians of these standard deviations, in pixel.
+BLURS = np.append(np.geomspace(0.3, 3, 26), [4, 6, 9])
+
+# Another blur has to improve the sum of squares, in units of the noise, by this much.
+_SIGNIFICANT = 25.0
+
+# Strength of the penalty, relative to the weight of the pixels, when blurs are compared.
+_STRENGTH = 1e-3
+
+# The shapes are tabulated from the edge of an order as far as they reach, and so finely, in pixel.
+_REACH = 6 * BLURS[-1]
+_STEP = 1 / 128
+
+# The shapes are so alike that a few functions make them all, to this fraction of the largest.
+_ALIKE = 1e-7
+
+
+class WingShapes:
+    """
+    Steps blurred by each of the Gaussians and integrated over pixels, at some distances.
+
+    Parameters
+    ----------
+    distance : array, shape (2, n)
+        From the edges of the orders below and above outwards, not negative, perhaps infinite.
+
+    Attributes
+    ----------
+    mixture : array, shape (n_blurs, n_common)
+        How the shapes are made of common functions.
+    """
+
+    def __init__(self, distance: np.ndarray):
+        places = np.minimum(distance, _REACH) / _STEP
+        self._left = places.astype(np.intp)
+        self._part = places - self._left
+        grid = np.arange(int(_REACH / _STEP) + 2) * _STEP
+        blurs = BLURS[:, None]
+        near, far = (0.5 - grid) / blurs, (-0.5 - grid) / blurs
+        self._shapes = blurs * (_ramp(near) - _ramp(far))
+        self._slopes = ndtr(near) - ndtr(far)
+        mixture, size, common = np.linalg.svd(self._shapes, full_matrices=False)
+        n_common = np.count_nonzero(size > _ALIKE * size[0])
+        self.mixture = mixture[:, :n_common] * size[:n_common]
+        self._common = common[:n_common]
+
+    def common(self) -> np.ndarray:
+        """The common functions: (n_common, 2, n)."""
+        return np.array([[self._at(side, table) for side in (0, 1)] for table in self._common])
+
+    def shape(self, blur: int, side: int) -> np.ndarray:
+        """One of the shapes on one of the sides."""
+        return self._at(side, self._shapes[blur])
+
+    def slopes(self, amplitudes: np.ndarray) -> np.ndarray:
+        """
+        How the sum of all shapes grows when the edge moves outwards, (2, n).
+
+        ``amplitudes``, shape (n_blurs, 2), are those of the shapes on both sides.
+        """
+        return np.array([self._at(side, amplitudes[:, side] @ self._slopes) for side in (0, 1)])
+
+    def _at(self, side: int, table: np.ndarray) -> np.ndarray:
+        below = table[self._left[side]]
+        return below + self._part[side] * (table[self._left[side] + 1] - below)
+
+
+def _ramp(x) -> np.ndarray:
+    """Integral of the normal distribution function."""
+    x = np.maximum(x, -40)
+    return np.maximum(x * ndtr(x) + np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), 0)
+
+
+def chosen_columns(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) -> np.ndarray:
+    """
+    Those of the surface, and of as many blurs as the pixels call for: each the best one to add.
+
+    Wide blurs and the surface are alike; all at once they would share the scattered light.
+
+    Parameters
+    ----------
+    normal, right
+        Matrix and right side of the normal equations, first those of the surface, then two for
+        each blur, of the lower and of the upper side.
+    penalty
+        Matrix for the surface.
+    """
+    n_smooth = len(penalty)
+    surface, wings = normal[:n_smooth, :n_smooth], normal[n_smooth:, n_smooth:]
+    strength = _STRENGTH * np.trace(surface) / np.trace(penalty)
+    factor = cho_factor(surface + strength * penalty + np.diag(1e-9 * np.diag(surface)))
+    # What is left of the normal equations for the wings when the surface is eliminated.
+    mixed = normal[n_smooth:, :n_smooth]
+    left = wings - mixed @ cho_solve(factor, mixed.T) + np.diag(1e-9 * np.diag(wings))
+    wanted = right[n_smooth:] - mixed @ cho_solve(factor, right[:n_smooth])
+    n_blurs, lit = len(wings) // 2, np.diag(wings) > 0
+    chosen, gain = np.array([], int), 0.0
+    while True:
+        best = gain + _SIGNIFICANT, None
+        for pair in np.arange(2 * n_blurs).reshape(-1, 2):
+            new = pair[lit[pair] & ~np.isin(pair, chosen)]
+            if len(new):
+                columns = np.append(chosen, new)
+                light = np.linalg.solve(left[np.ix_(columns, columns)], wanted[columns])
+                if (light >= 0).all() and light @ wanted[columns] > best[0]:
+                    best = light @ wanted[columns], columns
+        if best[1] is None:
+            return np.append(np.arange(n_smooth), n_smooth + chosen)
+        gain, chosen = best
