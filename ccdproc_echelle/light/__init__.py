@@ -13,7 +13,7 @@ from ccdproc_echelle.light.scattered_light import (
     fit_scattered_light,
     has_interorder_pixels,
     less_scattered_light,
-    scattered_light_model,
+    model_scattered_light,
     subtract_scattered_light,
 )
 from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel
@@ -34,7 +34,7 @@ __all__ = [
     "less_scattered_light",
     "mask_low_sensitivity",
     "normalize_flat",
-    "scattered_light_model",
+    "model_scattered_light",
     "stitch_flats",
     "subtract_scattered_light",
 ]

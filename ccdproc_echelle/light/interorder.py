@@ -117,6 +117,8 @@ class OrderPixels:
         self.n_columns = n_columns
         self.middle_columns = np.minimum(starts + _STRETCH // 2, n_columns - 1)
         middle, width = 0.5 * (lower + upper), upper - lower
+        between = np.interp(np.arange(n_columns), self.middle_columns, np.arange(len(starts)))
+        self._between = between.astype(np.intp), between % 1
         self.middle_rows = np.clip(middle[:, self.middle_columns], 0, n_rows - 1)
         columns = starts[:, None] + np.arange(_STRETCH)
         inside = np.minimum(columns, n_columns - 1)
@@ -151,5 +153,6 @@ class OrderPixels:
 
     def along_orders(self, brightness: np.ndarray) -> np.ndarray:
         """The brightness in each column, (n_orders, n_columns)."""
-        everywhere = np.arange(self.n_columns)
-        return np.array([np.interp(everywhere, self.middle_columns, row) for row in brightness])
+        left, part = self._between
+        below = brightness[:, left]
+        return below + part * (brightness[:, np.minimum(left + 1, brightness.shape[1] - 1)] - below)

@@ -209,7 +209,7 @@ def has_interorder_pixels(orders: EchelleOrderTable, *, margin: float = 1.0) -> 
 # ---------------------------------------------------------------------- frames and arrays
 
 
-def scattered_light_model(
+def model_scattered_light(
     frame: CCDData, orders: EchelleOrderTable, *, margin: float = 1.0
 ) -> ScatteredLightModel:
     """
@@ -248,7 +248,7 @@ def _usable(frame) -> np.ndarray:
 
 def _measured(frame, orders, margin, model=None) -> ScatteredLight:
     if model is None:
-        model = scattered_light_model(frame, orders, margin=margin)
+        model = model_scattered_light(frame, orders, margin=margin)
     sigma = standard_deviation(frame, "frame")
     values, good, sigma = (
         None if image is None else image.ravel()[model.pixels]

@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander
-from scipy.linalg import cho_factor, cho_solve, cholesky, eigh, solve_triangular
-from scipy.optimize import nnls
 from scipy.sparse import csr_array
 from scipy.special import ndtr
 
+from ccdproc_echelle._numeric.roots import inverse_root
+from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.light.interorder import LEAST_PIXELS, OrderPixels, Sample, known_edges
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceBasis, SurfaceError
-from ccdproc_echelle.light.wings import BLURS, WingShapes, chosen_columns
+from ccdproc_echelle.light.wings import BLURS, WingShapes, chosen_blurs
 from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["ScatteredLightModel", "check_values"]
@@ -33,8 +33,11 @@ _WING_ERROR = 0.1
 _EDGE_DEGREE = 4
 _EDGE_ERROR = 0.1
 
-# Fits of the typical frame, each with the weights from the one before.
+# Fits of the typical frame, each with the weights from the one before, and how many of them choose
+# blurs anew: the choice could go to and fro for ever between few blurs, which leave light that
+# looks like noise, and more. Then the larger one is kept.
 _ITERATIONS = 6
+_CHOICES = 4
 
 # Steps of a frame towards its fit. Before outliers are ignored they are only held back, as long as
 # the frame may still differ from the typical one.
@@ -227,9 +230,10 @@ class ScatteredLightModel:
         """What the fit so far makes of a frame."""
         scene = self._scene
         light = scene.light(frame.brightness, state.surface)
-        shapes = [state.blurs[self._side == i] @ self._shapes[self._side == i] for i in (0, 1)]
         slopes = _EDGE_ERROR * light * self._slopes
-        wings = (light * shapes).sum(axis=0) + (slopes * scene.shifts(state.shifts)).sum(axis=0)
+        wings = (slopes * scene.shifts(state.shifts)).sum(axis=0)
+        for amplitude, shape, side in zip(state.blurs, self._shapes, self._side, strict=True):
+            wings += amplitude * shape * light[side]
         scattered = scene.smooth @ state.surface
         residuals = np.where(frame.good, frame.values - scattered - wings, 0)
         variance = _noise_variance(residuals, scattered, wings, frame.good)
@@ -255,7 +259,7 @@ class ScatteredLightModel:
     def _noise(self, view, kept) -> float:
         """How much noisier the pixels are than those of the typical frame."""
         precision = self._precision * kept
-        return float(np.sqrt(precision**2 @ view.variance / precision.sum()))
+        return float(np.sqrt((precision**2 * view.variance).sum() / precision.sum()))
 
     def _lost(self, lost) -> float:
         """The largest fraction of its weight that a function of the surface has lost."""
@@ -301,7 +305,8 @@ class ScatteredLightModel:
 
 def check_values(values: np.ndarray, good: np.ndarray) -> None:
     """Refuse values whose powers are no numbers."""
-    largest = max(np.max(values, where=good, initial=0), -np.min(values, where=good, initial=0))
+    ends = (end(values, where=good, initial=0) for end in (np.max, np.min))
+    largest = max(abs(float(value)) for value in ends)
     if largest > _LARGEST_VALUE:
         raise ValueError(f"frame has values of {largest:.3g}, expected at most {_LARGEST_VALUE:g}")
 
@@ -424,13 +429,11 @@ def _wanted(scene, dispersion_axis) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     of_sample = flattened(scene.sample.rows, scene.sample.columns)
     orders = scene.order_pixels
     of_orders = flattened(orders.rows, orders.columns)
-    pixels = np.unique(np.concatenate([of_sample, of_orders[orders.exist]]))
-    nowhere = len(pixels)
-    return (
-        pixels,
-        np.searchsorted(pixels, of_sample),
-        np.where(orders.exist, np.searchsorted(pixels, of_orders), nowhere),
-    )
+    place = np.zeros(scene.shape[0] * scene.shape[1], np.int32)
+    place[of_sample] = place[of_orders[orders.exist]] = 1
+    pixels = np.flatnonzero(place)
+    place[pixels] = np.arange(len(pixels))
+    return pixels, place[of_sample], np.where(orders.exist, place[of_orders], len(pixels))
 
 
 # ---------------------------------------------------------------------- normal equations
@@ -448,15 +451,21 @@ class _Normal(NamedTuple):
     mixed: np.ndarray  # between these and the shifts of each gap: (n_gaps, m, n_shifts)
     own: np.ndarray  # of the shifts of each gap: (n_gaps, n_shifts, n_shifts)
 
-    def transformed(self, mixture: np.ndarray) -> "_Normal":
-        """For other columns, mixtures of these."""
-        return _Normal(mixture.T @ self.matrix @ mixture, mixture.T @ self.mixed, self.own)
+    def transformed(self, n_same: int, mixture: np.ndarray) -> "_Normal":
+        """For the first columns and mixtures of the others."""
+        same, others = slice(n_same), slice(n_same, None)
+        mixed = self.matrix[same, others] @ mixture
+        matrix = np.block([
+            [self.matrix[same, same], mixed],
+            [mixed.T, mixture.T @ self.matrix[others, others] @ mixture],
+        ])
+        shifts = np.concatenate([self.mixed[:, same], mixture.T @ self.mixed[:, others]], axis=1)
+        return _Normal(matrix, shifts, self.own)
 
     def without_shifts(self) -> tuple[np.ndarray, np.ndarray]:
         """The matrix when the shifts are eliminated, and by what they follow from the rest."""
-        following = np.linalg.solve(self.own, self.mixed.swapaxes(1, 2))
-        mixed = self.mixed.transpose(0, 2, 1).reshape(-1, len(self.matrix))
-        return self.matrix - mixed.T @ following.reshape(mixed.shape), following
+        following = np.linalg.inv(self.own) @ self.mixed.swapaxes(1, 2)
+        return self.matrix - (self.mixed @ following).sum(axis=0), following
 
 
 class _Groups:
@@ -523,7 +532,7 @@ class _Factor:
         self._own = normal.own
         matrix = matrix + _padded(penalty, len(matrix)) + _ridge(matrix)
         self.diagonal = np.diag(matrix)[: len(penalty)].copy()
-        self._factor = cho_factor(matrix)
+        self._root = inverse_root(matrix)
 
     def solve(self, gradient: _State) -> _State:
         """The unknowns for which the normal equations give this."""
@@ -531,14 +540,15 @@ class _Factor:
         apart = gradient.shifts.reshape(n_gaps, n_shifts)
         others = np.concatenate([gradient.surface, gradient.blurs])
         others = others - np.tensordot(apart, self._following, 2)
-        others = cho_solve(self._factor, others)
+        others = self._root.T @ (self._root @ others)
         shifts = np.linalg.solve(self._own, apart[..., None])[..., 0] - self._following @ others
         surface, blurs = np.split(others, [len(gradient.surface)])
         return _State(surface, blurs, shifts.reshape(gradient.shifts.shape))
 
     def covariance(self, n_smooth: int) -> np.ndarray:
         """Of the coefficients of the surface."""
-        return cho_solve(self._factor, np.eye(len(self._factor[0]))[:, :n_smooth])[:n_smooth]
+        root = self._root[:, :n_smooth]
+        return root.T @ root
 
 
 def _padded(penalty, size) -> np.ndarray:
@@ -566,79 +576,78 @@ def _typical_fit(scene, frame, shapes) -> _Typical:
     """Surface and wings, reweighted: noise, what is not known of the wings, and outliers."""
     values, n_smooth = frame.values, scene.basis.size
     common = shapes.common()
-    mixture = _mixture(n_smooth, shapes.mixture)
+    mixture = _mixture(shapes.mixture)
     light = scene.light(frame.brightness, np.zeros(n_smooth))
     wings = (light * ndtr(-scene.sample.distance)).sum(axis=0)
     variance, outlying, slopes = _first_variance(values), 0, np.zeros_like(light)
-    for _ in range(_ITERATIONS):
+    choices = []
+    for step in range(_ITERATIONS):
         weights = 1 / ((variance + (_WING_ERROR * wings) ** 2) * (1 + outlying**2) ** 2)
         moving = _EDGE_ERROR * light * slopes
         columns = (common * light).reshape(-1, len(values))
-        normal = scene.normal(columns, moving, values, weights).transformed(mixture)
-        solution, chosen, strength, shifts = _solved(normal, scene.penalty, len(values))
+        normal = scene.normal(columns, moving, values, weights).transformed(n_smooth, mixture)
+        solution, chosen, strength, shifts = _solved(
+            normal, scene.penalty, len(values),
+            None if step < _CHOICES else max(choices[_CHOICES - 2 : _CHOICES], key=len),
+        )
+        choices.append(chosen)
         surface, amplitudes = np.split(solution, [n_smooth])
         scattered = scene.smooth @ surface
-        wings = ((amplitudes.reshape(-1, 2).T @ shapes.mixture).T[..., None] * common * light).sum(
-            axis=(0, 1))
-        wings += (moving * scene.shifts(shifts)).sum(axis=0)
+        of_common = mixture[:-1, :-1] @ amplitudes
+        wings = np.einsum("k,kn->n", of_common, columns) + (moving * scene.shifts(shifts)).sum(0)
         residuals = values - scattered - wings
         variance = _noise_variance(residuals, scattered, wings, frame.good)
         outlying = residuals / np.sqrt(variance + (_WING_ERROR * wings) ** 2) / _OUTLIER
         light = scene.light(frame.brightness, surface)
         slopes = shapes.slopes(amplitudes.reshape(-1, 2))
     precision = (np.abs(outlying) < 1) / (variance + (_WING_ERROR * wings) ** 2)
-    columns = np.concatenate([np.arange(n_smooth), n_smooth + chosen, [len(solution)]])
+    kept = np.eye(len(amplitudes) + 1)[:, np.append(chosen, len(amplitudes))]
     return _Typical(
         _State(surface, amplitudes[chosen], shifts), chosen, slopes, strength, precision,
-        normal.transformed(np.eye(len(solution) + 1)[:, columns]),
+        normal.transformed(n_smooth, kept),
     )
 
 
-def _mixture(n_smooth, of_blurs) -> np.ndarray:
-    """From the surface, common functions of both sides and values to surface, blurs and values."""
+def _mixture(of_blurs) -> np.ndarray:
+    """From the common functions on both sides, and the values, to the blurs and the values."""
     n_blurs, n_common = of_blurs.shape
-    mixture = np.eye(n_smooth + 2 * n_common + 1, n_smooth + 2 * n_blurs + 1)
-    mixture[n_smooth:, n_smooth:] = 0
-    mixture[n_smooth:-1, n_smooth:-1] = np.kron(of_blurs.T, np.eye(2))
+    mixture = np.zeros((2 * n_common + 1, 2 * n_blurs + 1))
+    mixture[:-1, :-1] = np.kron(of_blurs.T, np.eye(2))
     mixture[-1, -1] = 1
     return mixture
 
 
-def _solved(normal, penalty, n) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
+def _solved(normal, penalty, n, chosen) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
     """Coefficients, which blurs were chosen, strength of the penalty, shifts of the edges."""
     n_smooth = len(penalty)
     matrix, following = normal.without_shifts()
     matrix, right, total = matrix[:-1, :-1], matrix[:-1, -1], matrix[-1, -1]
-    columns = chosen_columns(matrix, right, penalty)
+    if chosen is None:
+        chosen = chosen_blurs(matrix, right, penalty)
+    columns = np.append(np.arange(n_smooth), n_smooth + chosen)
     solution = np.zeros(len(matrix))
     solution[columns], strength = _cross_validated(
         matrix[np.ix_(columns, columns)], right[columns], penalty, total, n
     )
     shifts = following[:, :, -1] - following[:, :, :-1] @ solution
-    return solution, columns[n_smooth:] - n_smooth, strength, shifts.reshape(len(shifts), 2, -1)
+    return solution, chosen, strength, shifts.reshape(len(shifts), 2, -1)
 
 
 def _cross_validated(normal, right, penalty, total, n) -> tuple[np.ndarray, float]:
-    """
-    Solution, as smooth as generalised cross-validation finds best, and the strength of the penalty.
-
-    In the coordinates in which both the normal matrix with the weakest penalty and the penalty are
-    diagonal, any strength is solved by divisions.
-    """
+    """Solution, as smooth as generalised cross-validation finds best, and how strong that was."""
     n_smooth = len(penalty)
-    strengths = _STRENGTHS * np.trace(normal[:n_smooth, :n_smooth]) / np.trace(penalty)
-    penalty, weakest = _padded(penalty, len(normal)), strengths[0]
-    root = cholesky(normal + weakest * penalty + _ridge(normal), lower=True)
-    half = solve_triangular(root, penalty, lower=True)
-    roughness, axes = eigh(solve_triangular(root, half.T, lower=True))
-    wanted = axes.T @ solve_triangular(root, right, lower=True)
-    known = 1 - weakest * roughness  # the normal matrix itself
-    shrunk = 1 / (1 + (strengths - weakest)[:, None] * roughness)
-    solutions = wanted * shrunk
-    squares = total - 2 * solutions @ wanted + solutions**2 @ known
-    best = np.argmin(np.maximum(squares, 0) / (n - shrunk @ known) ** 2)
-    solution = solve_triangular(root, axes @ solutions[best], lower=True, trans="T")
-    return solution, strengths[best]
+    scale = np.trace(normal[:n_smooth, :n_smooth]) / np.trace(penalty)
+    penalty, ridge = _padded(penalty, len(normal)), _ridge(normal)
+    best = None
+    for strength in scale * _STRENGTHS:
+        root = inverse_root(normal + strength * penalty + ridge)
+        solution = root.T @ (root @ right)
+        squares = total - 2 * solution @ right + solution @ normal @ solution
+        trace = len(normal) - strength * ((root.T @ root) * penalty).sum()
+        score = max(squares, 0) / (n - trace) ** 2
+        if best is None or score < best[0]:
+            best = score, solution, strength
+    return best[1], best[2]
 
 
 # ---------------------------------------------------------------------- noise
@@ -659,16 +668,29 @@ def _noise_variance(residuals, scattered, wings, good) -> np.ndarray:
         apart = (wings <= np.quantile(wings[good], 0.2)) & good
     limit = (_OUTLIER * _scatter(residuals[good])) ** 2
     clipped, of_apart = np.minimum(residuals[apart] ** 2, limit), light[apart]
-    scale = max(of_apart.mean(), np.finfo(float).tiny)
-    constant, slope = nnls(np.stack([np.ones(len(clipped)), of_apart / scale], axis=1), clipped)[0]
-    variance = constant + slope * light / scale
+    constant, slope = _line_from_zero_on(of_apart, clipped)
+    variance = constant + slope * light
     # Without any noise, as in a frame of zeros, all pixels weigh alike.
     least = 1e-12 * np.mean((residuals + scattered + wings) ** 2)
     return np.maximum(variance, least or 1.0)
 
 
+def _line_from_zero_on(x, y) -> tuple[float, float]:
+    """Constant and slope of the best line through positive values, neither of them negative."""
+    mean, scale = y.mean(), max(float(x.max()), np.finfo(float).tiny)
+    x = x / scale
+    spread = x - x.mean()
+    slope = (spread * y).sum() / max((spread**2).sum(), np.finfo(float).tiny)
+    if slope <= 0:
+        return mean, 0.0
+    constant = mean - slope * x.mean()
+    if constant < 0:
+        constant, slope = 0.0, (x * y).sum() / (x**2).sum()
+    return constant, slope / scale
+
+
 def _scatter(residuals) -> float:
-    return 1.4826 * float(np.median(np.abs(residuals)))
+    return MAD_TO_SIGMA * float(np.median(np.abs(residuals)))
 
 
 def _response_scatter(fit, sigma) -> float:

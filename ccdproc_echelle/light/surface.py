@@ -1,5 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""A smooth surface over the detector and its error, of which any rows can be had."""
+"""
+A smooth surface over the detector and its error, of which any rows can be had.
+
+Matrices with a row per pixel have a few elements in each row and are kept sparse: BLAS would put
+its threads on products so thin that these mostly wait for each other.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,10 +81,10 @@ class SurfaceBasis:
     def on_grid(self, coefficients: np.ndarray, rows, columns) -> np.ndarray:
         """The surface where these rows and columns cross."""
         across, along = (
-            self._one_axis(axis, positions).toarray()
-            for axis, positions in enumerate((rows, columns))
+            self._one_axis(axis, positions) for axis, positions in enumerate((rows, columns))
         )
-        return across @ coefficients.reshape(across.shape[1], -1) @ along.T
+        square = coefficients.reshape(self.n_along_axis, -1)
+        return across @ np.ascontiguousarray((along @ square.T).T)
 
     def image(self, coefficients: np.ndarray, rows=_EVERYWHERE, columns=_EVERYWHERE) -> np.ndarray:
         """The surface in a section of the detector."""
@@ -132,10 +137,10 @@ class SurfaceError:
     def image(self, rows=_EVERYWHERE, columns=_EVERYWHERE) -> np.ndarray:
         """Standard deviation of the surface in a section of the detector."""
         across, along = (
-            _between_nodes(np.arange(size)[section], size)
+            csr_array(_between_nodes(np.arange(size)[section], size))
             for size, section in zip(self.basis.shape, (rows, columns), strict=True)
         )
-        return across @ self._at_nodes @ along.T
+        return across @ np.ascontiguousarray((along @ self._at_nodes.T).T)
 
     def at(self, rows, columns) -> np.ndarray:
         """Standard deviation of the surface at scattered places."""
@@ -227,7 +232,9 @@ class ScatteredLight:
         error = self.shape_error.image(*place)
         error *= self.noise
         if self.response_scatter > 0:
-            np.hypot(error, self.response_scatter * surface, out=error)
+            error **= 2
+            error += (self.response_scatter * surface) ** 2
+            np.sqrt(error, out=error)
         return (np.ascontiguousarray(image.T) for image in (surface, error)) if turned else (
             surface, error)
 

@@ -2,10 +2,11 @@
 """The wings of the orders: what a blurred edge lets fall into the gap beside it."""
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtr
 
-__all__ = ["BLURS", "WingShapes", "chosen_columns"]
+from ccdproc_echelle._numeric.roots import inverse_root
+
+__all__ = ["BLURS", "WingShapes", "chosen_blurs"]
 
 # The blur is a sum of Gaussians of these standard deviations, in pixel.
 BLURS = np.append(np.geomspace(0.3, 3, 26), [4, 6, 9])
@@ -20,8 +21,10 @@ _STRENGTH = 1e-3
 _REACH = 6 * BLURS[-1]
 _STEP = 1 / 128
 
-# The shapes are so alike that a few functions make them all, to this fraction of the largest.
+# The shapes are so alike that a few functions make them all, to this fraction of the largest; every
+# so many values of the table suffice to find them.
 _ALIKE = 1e-7
+_COARSE = 16
 
 
 class WingShapes:
@@ -48,10 +51,9 @@ class WingShapes:
         near, far = (0.5 - grid) / blurs, (-0.5 - grid) / blurs
         self._shapes = blurs * (_ramp(near) - _ramp(far))
         self._slopes = ndtr(near) - ndtr(far)
-        mixture, size, common = np.linalg.svd(self._shapes, full_matrices=False)
-        n_common = np.count_nonzero(size > _ALIKE * size[0])
-        self.mixture = mixture[:, :n_common] * size[:n_common]
-        self._common = common[:n_common]
+        mixture, size, _ = np.linalg.svd(self._shapes[:, ::_COARSE], full_matrices=False)
+        self.mixture = mixture[:, size > _ALIKE * size[0]]
+        self._common = np.einsum("bc,bn->cn", self.mixture, self._shapes)
 
     def common(self) -> np.ndarray:
         """The common functions: (n_common, 2, n)."""
@@ -67,7 +69,8 @@ class WingShapes:
 
         ``amplitudes``, shape (n_blurs, 2), are those of the shapes on both sides.
         """
-        return np.array([self._at(side, amplitudes[:, side] @ self._slopes) for side in (0, 1)])
+        tables = np.einsum("bs,bn->sn", amplitudes, self._slopes)
+        return np.array([self._at(side, table) for side, table in enumerate(tables)])
 
     def _at(self, side: int, table: np.ndarray) -> np.ndarray:
         below = table[self._left[side]]
@@ -80,9 +83,9 @@ def _ramp(x) -> np.ndarray:
     return np.maximum(x * ndtr(x) + np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), 0)
 
 
-def chosen_columns(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) -> np.ndarray:
+def chosen_blurs(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) -> np.ndarray:
     """
-    Those of the surface, and of as many blurs as the pixels call for: each the best one to add.
+    As many blurs as the pixels call for, each the best one to add.
 
     Wide blurs and the surface are alike; all at once they would share the scattered light.
 
@@ -93,15 +96,20 @@ def chosen_columns(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) -
         each blur, of the lower and of the upper side.
     penalty
         Matrix for the surface.
+
+    Returns
+    -------
+    int array
+        For each chosen column twice the index of its blur, and 1 more on the upper side.
     """
     n_smooth = len(penalty)
     surface, wings = normal[:n_smooth, :n_smooth], normal[n_smooth:, n_smooth:]
     strength = _STRENGTH * np.trace(surface) / np.trace(penalty)
-    factor = cho_factor(surface + strength * penalty + np.diag(1e-9 * np.diag(surface)))
+    root = inverse_root(surface + strength * penalty + np.diag(1e-9 * np.diag(surface)))
     # What is left of the normal equations for the wings when the surface is eliminated.
-    mixed = normal[n_smooth:, :n_smooth]
-    left = wings - mixed @ cho_solve(factor, mixed.T) + np.diag(1e-9 * np.diag(wings))
-    wanted = right[n_smooth:] - mixed @ cho_solve(factor, right[:n_smooth])
+    mixed = root @ normal[:n_smooth, n_smooth:]
+    left = wings - mixed.T @ mixed + np.diag(1e-9 * np.diag(wings))
+    wanted = right[n_smooth:] - mixed.T @ (root @ right[:n_smooth])
     n_blurs, lit = len(wings) // 2, np.diag(wings) > 0
     chosen, gain = np.array([], int), 0.0
     while True:
@@ -114,5 +122,5 @@ def chosen_columns(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) -
                 if (light >= 0).all() and light @ wanted[columns] > best[0]:
                     best = light @ wanted[columns], columns
         if best[1] is None:
-            return np.append(np.arange(n_smooth), n_smooth + chosen)
+            return chosen
         gain, chosen = best
