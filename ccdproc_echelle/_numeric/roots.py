@@ -1,19 +1,27 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Roots of positive definite matrices."""
+"""
+Roots and products of matrices of some hundred rows, without BLAS threads.
+
+On such matrices the threads mostly wait for each other, which costs more than the work.
+"""
 
 import numpy as np
-from scipy.linalg import LinAlgError
-from scipy.linalg.lapack import dpotrf, dtrtri
+from scipy.linalg.lapack import dtrtri
 
-__all__ = ["inverse_root"]
+__all__ = ["inverse_root", "slab_product"]
+
+# Products of fewer multiplications than this BLAS leaves to one thread.
+_ALONE = 2**18
+
+# Matrices up to this size are factorised at once.
+_SMALL = 64
 
 
 def inverse_root(matrix: np.ndarray) -> np.ndarray:
     """
     The lower triangular matrix whose product, its transpose first, is the inverse of a matrix.
 
-    For matrices of some hundred rows: LAPACK's solvers for many right sides, and its inverse, put
-    threads on them that mostly wait for each other; triangles and products of them it leaves alone.
+    The matrix is halved until LAPACK leaves it to one thread.
 
     Raises
     ------
@@ -29,9 +37,29 @@ def inverse_root(matrix: np.ndarray) -> np.ndarray:
     array([[ 0.375, -0.25 ],
            [-0.25 ,  0.5  ]])
     """
-    factor, failure = dpotrf(matrix, lower=True, clean=True)
-    if failure == 0:
-        factor, failure = dtrtri(factor, lower=True)
-    if failure:
-        raise LinAlgError("the matrix is not positive definite")
-    return factor
+    if len(matrix) <= _SMALL:
+        return dtrtri(np.linalg.cholesky(matrix), lower=True)[0]
+    half = len(matrix) // 2
+    first = inverse_root(matrix[:half, :half])
+    below = matrix[half:, :half] @ first.T
+    last = inverse_root(matrix[half:, half:] - below @ below.T)
+    root = np.zeros_like(matrix)
+    root[:half, :half], root[half:, half:] = first, last
+    root[half:, :half] = -last @ (below @ first)
+    return root
+
+
+def slab_product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """
+    Product of two matrices, so many rows at a time that BLAS leaves them to one thread.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle._numeric.roots import slab_product
+    >>> matrix = np.ones((200, 150))
+    >>> bool((slab_product(matrix, matrix.T) == 150).all())
+    True
+    """
+    n = max(_ALONE // max(second.size, 1), 1)
+    return np.concatenate([first[i : i + n] @ second for i in range(0, len(first), n)])

@@ -8,7 +8,7 @@ from numpy.polynomial.chebyshev import chebvander
 from scipy.sparse import csr_array
 from scipy.special import ndtr
 
-from ccdproc_echelle._numeric.roots import inverse_root
+from ccdproc_echelle._numeric.roots import inverse_root, slab_product
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.light.interorder import LEAST_PIXELS, OrderPixels, Sample, known_edges
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceBasis, SurfaceError
@@ -548,7 +548,7 @@ class _Factor:
     def covariance(self, n_smooth: int) -> np.ndarray:
         """Of the coefficients of the surface."""
         root = self._root[:, :n_smooth]
-        return root.T @ root
+        return slab_product(root.T, root)
 
 
 def _padded(penalty, size) -> np.ndarray:
@@ -637,13 +637,13 @@ def _cross_validated(normal, right, penalty, total, n) -> tuple[np.ndarray, floa
     """Solution, as smooth as generalised cross-validation finds best, and how strong that was."""
     n_smooth = len(penalty)
     scale = np.trace(normal[:n_smooth, :n_smooth]) / np.trace(penalty)
-    penalty, ridge = _padded(penalty, len(normal)), _ridge(normal)
+    padded, ridge = csr_array(_padded(penalty, len(normal))), _ridge(normal)
     best = None
     for strength in scale * _STRENGTHS:
-        root = inverse_root(normal + strength * penalty + ridge)
+        root = inverse_root(normal + strength * padded + ridge)
         solution = root.T @ (root @ right)
         squares = total - 2 * solution @ right + solution @ normal @ solution
-        trace = len(normal) - strength * ((root.T @ root) * penalty).sum()
+        trace = len(normal) - strength * ((padded @ root.T) * root.T).sum()
         score = max(squares, 0) / (n - trace) ** 2
         if best is None or score < best[0]:
             best = score, solution, strength

@@ -4,7 +4,7 @@
 import numpy as np
 from scipy.special import ndtr
 
-from ccdproc_echelle._numeric.roots import inverse_root
+from ccdproc_echelle._numeric.roots import inverse_root, slab_product
 
 __all__ = ["BLURS", "WingShapes", "chosen_blurs"]
 
@@ -107,8 +107,8 @@ def chosen_blurs(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) -> 
     strength = _STRENGTH * np.trace(surface) / np.trace(penalty)
     root = inverse_root(surface + strength * penalty + np.diag(1e-9 * np.diag(surface)))
     # What is left of the normal equations for the wings when the surface is eliminated.
-    mixed = root @ normal[:n_smooth, n_smooth:]
-    left = wings - mixed.T @ mixed + np.diag(1e-9 * np.diag(wings))
+    mixed = slab_product(root, normal[:n_smooth, n_smooth:])
+    left = wings - slab_product(mixed.T, mixed) + np.diag(1e-9 * np.diag(wings))
     wanted = right[n_smooth:] - mixed.T @ (root @ right[:n_smooth])
     n_blurs, lit = len(wings) // 2, np.diag(wings) > 0
     chosen, gain = np.array([], int), 0.0
