@@ -371,7 +371,7 @@ def measure_levels(
 
 def with_common_errors(
     levels: QTable,
-    errors: Sequence[Callable[[np.ndarray], float]],
+    errors_of: Callable[[np.ndarray], np.ndarray],
     flat: CCDData,
     orders: EchelleOrderTable,
     *,
@@ -387,9 +387,9 @@ def with_common_errors(
     ----------
     levels : `~astropy.table.QTable`
         From `measure_levels`, with the statistic ``"mean"``.
-    errors : sequence of callables
-        For each frame, from weights, shape (rows, columns), to the standard deviation of the sum of
-        the surface with these weights, ``ScatteredLight.of_sum``.
+    errors_of : callable
+        From weights, shape (rows, columns), to the standard deviations of the sums over the surface
+        of each frame with these weights, shape (n_frames,).
     flat : `~astropy.nddata.CCDData`
         The master flat.
     orders : `EchelleOrderTable`
@@ -403,21 +403,18 @@ def with_common_errors(
         A copy with other ``level_uncertainty`` and, if there is one, ``order_level_uncertainty``.
         ``pass_uncertainty`` remains that of the noise.
     """
+    levels, unit = levels.copy(), levels["level"].unit
     order = orders.inner_index(window)
     used = (order >= 0) & ~flat.mask & (flat.data > _FAINTEST)
-    master = np.where(used, flat.data, 1).astype(float)
-    of_frame = used / master / used.sum()
-    of_orders = []
+    master = np.where(used, flat.data, 1)
+    errors = errors_of(used / master / np.count_nonzero(used))
+    levels["level_uncertainty"] = np.hypot(levels["level_uncertainty"], errors * unit)
     if "order_level" in levels.colnames:
         chosen = [used & (order == i) for i in range(len(orders))]
-        of_orders = [here / max(master[here].sum(), 1) for here in chosen]
-    levels = levels.copy()
-    for row, error in zip(levels, errors, strict=True):
-        unit = levels["level"].unit
-        row["level_uncertainty"] = np.hypot(row["level_uncertainty"], error(of_frame) * unit)
-        if of_orders:
-            added = [error(weights) for weights in of_orders] * unit
-            row["order_level_uncertainty"] = np.hypot(row["order_level_uncertainty"], added)
+        errors = [errors_of(here / max(master[here].sum(dtype=float), 1)) for here in chosen]
+        levels["order_level_uncertainty"] = np.hypot(
+            levels["order_level_uncertainty"], np.transpose(errors) * unit
+        )
     return levels
 
 

@@ -12,13 +12,12 @@ from ccdproc_echelle.light.response import (
 from ccdproc_echelle.light.scattered_light import (
     fit_scattered_light,
     has_interorder_pixels,
-    less_scattered_light,
     model_scattered_light,
     subtract_scattered_light,
 )
 from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel
 from ccdproc_echelle.light.stitching import stitch_flats
-from ccdproc_echelle.light.surface import ScatteredLight
+from ccdproc_echelle.light.surface import ScatteredLight, sums_of
 
 __all__ = [
     "UNUSABLE",
@@ -31,10 +30,10 @@ __all__ = [
     "fit_scattered_light",
     "flag_cards",
     "has_interorder_pixels",
-    "less_scattered_light",
     "mask_low_sensitivity",
-    "normalize_flat",
     "model_scattered_light",
+    "normalize_flat",
     "stitch_flats",
     "subtract_scattered_light",
+    "sums_of",
 ]

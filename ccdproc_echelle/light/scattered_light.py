@@ -133,39 +133,13 @@ def subtract_scattered_light(
     >>> bool(abs(corrected.data[between].mean()) < 0.1 * flat.data[between].mean())
     True
     """
-    return less_scattered_light(frame, orders, margin=margin)[0]
-
-
-def less_scattered_light(
-    frame: CCDData,
-    orders: EchelleOrderTable,
-    *,
-    margin: float = 1.0,
-    model: ScatteredLightModel | None = None,
-) -> tuple[CCDData, ScatteredLight]:
-    """
-    `subtract_scattered_light`, and what was subtracted, whose error the pixels have in common.
-
-    Parameters
-    ----------
-    frame, orders, margin
-        As for `fit_scattered_light`.
-    model : `ScatteredLightModel`, optional
-        That of the set to which the frame belongs. Default: the frame's own.
-
-    Returns
-    -------
-    `~astropy.nddata.CCDData`, `ScatteredLight`
-        The flat without its scattered light, and this.
-    """
-    scattered = _measured(frame, orders, margin, model)
-    difference = frame.subtract(_image(scattered, frame))
+    difference = frame.subtract(fit_scattered_light(frame, orders, margin=margin))
     result = frame.copy()
     dtype = frame.data.dtype if frame.data.dtype.kind == "f" else float
     result.data = difference.data.astype(dtype)
     if frame.uncertainty is not None:
         result.uncertainty = type(frame.uncertainty)(difference.uncertainty.array.astype(dtype))
-    return result, scattered
+    return result
 
 
 def has_interorder_pixels(orders: EchelleOrderTable, *, margin: float = 1.0) -> bool:
@@ -246,9 +220,8 @@ def _usable(frame) -> np.ndarray:
     return usable
 
 
-def _measured(frame, orders, margin, model=None) -> ScatteredLight:
-    if model is None:
-        model = model_scattered_light(frame, orders, margin=margin)
+def _measured(frame, orders, margin) -> ScatteredLight:
+    model = model_scattered_light(frame, orders, margin=margin)
     sigma = standard_deviation(frame, "frame")
     values, good, sigma = (
         None if image is None else image.ravel()[model.pixels]

@@ -12,7 +12,7 @@ from ccdproc_echelle._numeric.roots import inverse_root, slab_product
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.light.interorder import LEAST_PIXELS, OrderPixels, Sample, known_edges
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceBasis, SurfaceError
-from ccdproc_echelle.light.wings import BLURS, WingShapes, chosen_blurs
+from ccdproc_echelle.light.wings import WingShapes, chosen_blurs
 from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["ScatteredLightModel", "check_values"]

@@ -6,6 +6,7 @@ Matrices with a row per pixel have a few elements in each row and are kept spars
 its threads on products so thin that these mostly wait for each other.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +14,7 @@ import numpy as np
 from scipy.interpolate import BSpline
 from scipy.sparse import csr_array
 
-__all__ = ["ScatteredLight", "SurfaceBasis", "SurfaceError"]
+__all__ = ["ScatteredLight", "SurfaceBasis", "SurfaceError", "sums_of"]
 
 # Intervals between the knots of the surface along each axis; the penalty makes it smoother.
 _INTERVALS = 8
@@ -148,11 +149,6 @@ class SurfaceError:
         along = _between_nodes(columns, self.basis.shape[1])
         return np.einsum("ij,ij->i", across @ self._at_nodes, along)
 
-    def of_sum(self, weights: np.ndarray) -> float:
-        """Standard deviation of a weighted sum over the pixels."""
-        sums = self.basis.sums(weights)
-        return float(np.sqrt(max(sums @ self.covariance @ sums, 0)))
-
 
 def _nodes(size: int) -> np.ndarray:
     return np.linspace(0, size - 1, _ERROR_STEPS + 1)
@@ -238,21 +234,30 @@ class ScatteredLight:
         return (np.ascontiguousarray(image.T) for image in (surface, error)) if turned else (
             surface, error)
 
-    def of_sum(self, weights: np.ndarray) -> float:
-        """
-        Standard deviation of a weighted sum over the pixels of the surface.
 
-        Parameters
-        ----------
-        weights : array, shape (rows, columns)
-            The weight of each pixel.
+def sums_of(
+    surfaces: Sequence[ScatteredLight], weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Weighted sums over the pixels of the surfaces of a set of frames.
 
-        Returns
-        -------
-        float
-            In the unit of the frame times that of the weights. The scatter of the pixel response,
-            which hardly matters to a sum, is left out.
-        """
-        return self.noise * self.shape_error.of_sum(
-            weights if self.dispersion_axis == 1 else weights.T
-        )
+    Parameters
+    ----------
+    surfaces : sequence of `ScatteredLight`
+        Measured with one model.
+    weights : array, shape (rows, columns)
+        The weight of each pixel.
+
+    Returns
+    -------
+    sums, errors : arrays, shape (n_frames,)
+        In the unit of the frames times that of the weights. The scatter of the pixel response,
+        which hardly matters to a sum, is left out of the standard deviations.
+    """
+    first = surfaces[0]
+    of_basis = first.shape_error.basis.sums(
+        weights if first.dispersion_axis == 1 else weights.T
+    )
+    sums = np.array([surface.coefficients @ of_basis for surface in surfaces])
+    variances = np.array([of_basis @ surface.covariance @ of_basis for surface in surfaces])
+    return sums, np.sqrt(np.maximum(variances, 0))

@@ -4,7 +4,9 @@
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from astropy import units as u
@@ -12,12 +14,15 @@ from astropy.nddata import CCDData
 from astropy.table import QTable
 
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.combining import Progress, with_common_errors
-from ccdproc_echelle.frames import CalibratedFrame
+from ccdproc_echelle.combining import Progress, results_of, with_common_errors
+from ccdproc_echelle.frames import CalibratedFrame, gather_pixels
 from ccdproc_echelle.light import (
+    ScatteredLight,
+    ScatteredLightModel,
     has_interorder_pixels,
-    less_scattered_light,
+    model_scattered_light,
     subtract_scattered_light,
+    sums_of,
 )
 from ccdproc_echelle.orders import EchelleOrderTable
 
@@ -47,26 +52,26 @@ def scattered_surfaces(
     typical: CCDData,
     progress: Progress,
     executor: Executor | None,
-) -> list:
+) -> list[ScatteredLight]:
     """The scattered light of each flat; nothing where the orders leave no room to measure it."""
     if not _is_room(orders):
         return []
-    surfaces = []
-    for flat in progress.counted(flats, len(flats)):
-        darker, error = less_scattered_light(flat.ccddata(), orders)
-        before = flat.load().section(slice(None))
-        s = before.data - darker.data
-        e = 0*s if darker.uncertainty is None else np.sqrt(np.maximum(darker.uncertainty.array**2 - before.variance, 0))
-        surfaces.append(_Whole(s, e, error))
+    model = model_scattered_light(typical, orders)
+    tasks = [partial(_measured, flat, model) for flat in flats]
+    with closing(results_of(tasks, executor)) as results:
+        surfaces = list(progress.counted(results, len(flats)))
+    for remark in dict.fromkeys(surface.remark for surface in surfaces if surface.remark):
+        warn(remark)
     return surfaces
 
 
-class _Whole:
-    def __init__(self, s, e, error):
-        self.s, self.e, self.error = s, e, error
-
-    def rows(self, rows):
-        return self.s[rows], self.e[rows]
+def _measured(flat: CalibratedFrame, model: ScatteredLightModel) -> ScatteredLight:
+    pixels = gather_pixels(flat, model.pixels)
+    sigma = None if pixels.variance is None else np.sqrt(pixels.variance)
+    try:
+        return model.measure(pixels.data, pixels.good, sigma)
+    except ValueError as error:
+        raise ValueError(f"scattered light of {flat.name}: {error}") from error
 
 
 def without_surfaces(flats: Sequence[CalibratedFrame], surfaces: Sequence) -> list[CalibratedFrame]:
@@ -84,8 +89,11 @@ def with_surface_errors(
     """The levels, whose uncertainties hold the errors of the surfaces too."""
     if not surfaces:
         return levels
-    of_sums = [surface.error.of_sum for surface in surfaces]
-    return with_common_errors(levels, of_sums, flat, orders, window=window)
+
+    def errors_of(weights: np.ndarray) -> np.ndarray:
+        return sums_of(surfaces, weights)[1]
+
+    return with_common_errors(levels, errors_of, flat, orders, window=window)
 
 
 def lost_fraction(
@@ -101,7 +109,7 @@ def lost_fraction(
     if not surfaces:
         return np.nan
     inner = orders.inner_mask(window)
-    scattered = np.array([surface.s[inner].mean() for surface in surfaces])
+    scattered = sums_of(surfaces, inner / np.count_nonzero(inner))[0]
     # A flat is its level times the master, whose mean there is 1.
     fraction = float(np.mean(scattered / (scattered + levels["level"].value)))
     _log.info("scattered light %.2f %% of the light on the order centres", 100 * fraction)

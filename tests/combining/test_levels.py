@@ -618,8 +618,10 @@ def test_errors_that_the_pixels_of_a_frame_have_in_common(small_frames):
     levels = measure_exposure_levels(small_frames, orders, per_order=True)
     flat = CCDData(SMALL.truth.flat, unit="", mask=np.zeros(SMALL.shape, dtype=bool))
     flat.mask[:, :60] = True
-    errors = [lambda weights, sigma=sigma: sigma * weights.sum() for sigma in (3, 0, 0, 0, 6)]
-    found = with_common_errors(levels, errors, flat, orders, window=10)
+    sigmas = np.array([3, 0, 0, 0, 6])
+    found = with_common_errors(
+        levels, lambda weights: sigmas * weights.sum(), flat, orders, window=10
+    )
     inner = [one.inner_mask(10) & ~flat.mask for one in orders]
     of_orders = np.array([1 / flat.data[where].mean() for where in inner])
     of_frame = (1 / flat.data[np.any(inner, axis=0)]).mean()
