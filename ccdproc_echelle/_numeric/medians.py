@@ -8,7 +8,9 @@ from scipy.stats import norm
 
 from ccdproc_echelle._numeric.sorting import median_of_rows
 
-__all__ = ["column_median", "median_variance_factors"]
+__all__ = [
+    "column_median", "finite_median", "label_medians", "median_variance_factors", "ranked_median",
+]
 
 
 def column_median(values: np.ndarray, good: np.ndarray | None) -> np.ndarray:
@@ -26,6 +28,44 @@ def column_median(values: np.ndarray, good: np.ndarray | None) -> np.ndarray:
         frames = np.argsort(~good[:, columns], axis=0, kind="stable")[:n]
         result[columns] = median_of_rows(values[frames, columns])
     return result
+
+
+def ranked_median(
+    values: np.ndarray, good: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Median of the good values along the last axis, these in ascending order, and their number.
+
+    The median is NaN where there is none; what is not good comes last, as NaN.
+    """
+    ranked = np.sort(np.where(good, values, np.nan), axis=-1)
+    count = good.sum(axis=-1)
+    if values.shape[-1] == 0:
+        return np.full(count.shape, np.nan)[()], ranked, count
+    low, high = (
+        np.take_along_axis(ranked, index[..., None], axis=-1)[..., 0]
+        for index in (np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[-1] - 1))
+    )
+    return np.where(count > 0, 0.5 * (low + high), np.nan)[()], ranked, count
+
+
+def finite_median(values: np.ndarray) -> np.ndarray:
+    """Median of the finite values along the last axis; NaN where there is none."""
+    return ranked_median(values, np.isfinite(values))[0]
+
+
+def label_medians(values: np.ndarray, labels: np.ndarray, n_labels: int) -> np.ndarray:
+    """Median of the finite values of each label from 0 on; NaN where there is none."""
+    known = np.isfinite(values)
+    values, labels = values[known], labels[known].astype(np.min_scalar_type(n_labels))
+    count = np.bincount(labels, minlength=n_labels)
+    rank = np.argsort(labels, kind="stable")
+    # One row for each label; a stable sort of short integers is a radix sort.
+    labels = labels[rank]
+    row = np.arange(len(labels)) - (np.cumsum(count) - count)[labels]
+    table = np.full((n_labels, max(1, count.max(initial=0))), np.nan, dtype=values.dtype)
+    table[labels, row] = values[rank]
+    return finite_median(table).astype(float)
 
 
 @lru_cache

@@ -6,32 +6,52 @@ Pure arrays: an order is cut out of the image with one column per dispersion pix
 rows as it is wide, counted from its lower edge, so that it lies straight.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.interpolate import BSpline
 from scipy.ndimage import median_filter
 
-__all__ = ["OrderFit", "fit_order"]
+from ccdproc_echelle._numeric.medians import label_medians, ranked_median
+from ccdproc_echelle._numeric.penalised import Penalty, block_band, restricted_likelihood_fit
+from ccdproc_echelle._numeric.splines import CubicSplines
+from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 
-# Of a Gaussian: 1 / norm.ppf(0.75), in the digits of astropy.stats.mad_std.
-_MAD_TO_SIGMA = 1.482602218505602
+__all__ = ["OrderFit", "OrderSketch", "fit_order", "sketch_order"]
 
-_DEGREE = 3
-_N_ROUNDS = 3
 _CLIP = 5  # sigma
 _LEAST_SCATTER = 1e-4  # relative; of a flat without noise
+
+# A sketch takes every third dispersion pixel; not every second, as amplifiers may alternate. In
+# each length it needs so many of them, and so many values, to tell the scatter.
+_EVERY, _LEAST_COLUMNS, _LEAST_VALUES = 3, 12, 250
+
+# Two rounds are enough, and another one while the scatter falls below this part of what it was.
+_MAX_ROUNDS, _STILL_FALLING = 4, 0.6
 
 # In pixel. A blurred slit edge rises over two pixels and more; half a pixel resolves it.
 _BLAZE_STEP = 25
 _PROFILE_STEP = 1024
 _EDGE_STEP, _EDGE_LENGTH, _SLIT_STEP = 0.5, 3, 1.0
 
-# The slit profile is taken as constant along a section in the normal equations.
-_SECTION = 32
+# In each step along the order. The slit profile is taken as constant along a section in the normal
+# equations.
+_SECTIONS = 16
+
+# Of the penalties, where the search for them begins: about those of a flat of 1 % noise.
+_BLAZE_STRENGTH = (1e5,)
+_PROFILE_STRENGTH = (300.0, 1e5)  # across the slit, along the order
 
 # The scatter at one place of the slit is that of a stretch of so many lengths.
 _LENGTHS_PER_STRETCH = 10
+
+
+class OrderSketch(NamedTuple):
+    """The light of one order, well enough known to tell which pixels are bad."""
+
+    blaze: np.ndarray  # (n_pixels,)
+    profile: np.ndarray  # (n_rows, n_pixels)
+    scatter: np.ndarray  # (n_rows, n_pixels), of the data about the sketch
 
 
 class OrderFit(NamedTuple):
@@ -45,6 +65,16 @@ class OrderFit(NamedTuple):
     used: np.ndarray  # bool (n_rows, n_pixels)
 
 
+def sketch_order(
+    values: np.ndarray, good: np.ndarray, place: np.ndarray, width: float, length: int
+) -> OrderSketch:
+    """Fit some of the pixels of an order; the arguments are those of `fit_order`."""
+    order = _Order(values, good, place, width, length)
+    blaze, profile = order.sketch()
+    scatter = order.scatter.at(order.pixels.columns, blaze * profile)
+    return OrderSketch(blaze * order.scale, profile, scatter * order.scale)
+
+
 def fit_order(
     values: np.ndarray, good: np.ndarray, place: np.ndarray, width: float, length: int
 ) -> OrderFit:
@@ -53,89 +83,131 @@ def fit_order(
 
     ``place`` is the relative slit position, 0 at the lower edge and 1 at the upper one.
     """
-    place = np.clip(place, 0, 1)
-    scale = np.median(np.abs(values[good])) or 1.0
-    values = np.where(good, values, 0) / scale
-    blaze, profile = _start(values, good, place, width, length)
-    blaze_fit = _BlazeFit(values.shape[1])
-    profile_fit = _ProfileFit(place, width)
-    for _ in range(_N_ROUNDS):
-        expected = blaze * profile
-        scatter = _scatter(values - expected, expected, good, length)
-        used = good & (np.abs(values - expected) < _CLIP * scatter)
-        weights = used / scatter**2
-        profile, profile_variance = profile_fit(values, weights, blaze)
-        blaze, blaze_variance = blaze_fit(values, weights, profile)
+    order = _Order(values, good, place, width, length)
+    blaze, profile, scatter, used = order.improved(order.pixels, *order.sketch())
     # Nothing is gained from an error relative to no light.
-    light = np.maximum(np.abs(blaze), 1e-12)
-    profile_variance = profile_variance / np.maximum(np.abs(profile), 1e-12) ** 2
+    blaze_variance = order.blaze_fit.variance(order.pixels) / np.maximum(blaze**2, 1e-24)
+    profile_variance = order.profile_fit.variance(order.pixels) / np.maximum(profile**2, 1e-24)
     return OrderFit(
-        blaze * scale, blaze_variance / light**2, profile, profile_variance,
-        scatter * scale, used,
+        blaze * order.scale, blaze_variance, profile, profile_variance,
+        scatter * order.scale, used,
     )
+
+
+class _Pixels(NamedTuple):
+    """Pixels of an order, (n_rows, n_columns), and the dispersion pixel of each column."""
+
+    values: np.ndarray
+    good: np.ndarray
+    place: np.ndarray
+    piece: np.ndarray  # of the splines across the slit
+    position: np.ndarray  # in the piece, from -1 to 1
+    columns: np.ndarray
+
+    def every(self, step: int) -> "_Pixels":
+        return _Pixels(*(np.ascontiguousarray(part[..., ::step]) for part in self))
+
+
+class _Order:
+    """An order while it is fitted, its values scaled to about 1."""
+
+    def __init__(self, values, good, place, width, length):
+        n_rows, n_pixels = values.shape
+        self.scale = float(np.median(np.abs(values[good]))) or 1.0
+        values = np.where(good, values, 0).astype(float) / self.scale
+        place = np.clip(place, 0, 1)
+        self.blaze_fit, self.profile_fit = _BlazeFit(n_pixels), _ProfileFit(width, n_pixels)
+        self.pixels = _Pixels(
+            values, good, place, *self.profile_fit.slit.locate(place), np.arange(n_pixels)
+        )
+        self.scatter = _Scatter(n_pixels, length)
+        self._width, self._length = width, length
+        n_columns = length // _EVERY
+        enough = n_columns >= _LEAST_COLUMNS and n_columns * n_rows >= _LEAST_VALUES
+        self._every = _EVERY if enough else 1
+
+    def sketch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Blaze and slit profile, fitted to some of the pixels."""
+        some = self.pixels.every(self._every)
+        blaze, profile = _start(some, self._width, self._length // self._every)
+        before = np.inf
+        for n_rounds in range(1, _MAX_ROUNDS + 1):
+            blaze, profile, *_ = self.improved(some, blaze, profile)
+            falling = self.scatter.level < _STILL_FALLING * before
+            if n_rounds > 1 and not falling:
+                break
+            before = self.scatter.level
+        return self.blaze_fit.at(self.pixels), self.profile_fit.at(self.pixels)
+
+    def improved(self, pixels, blaze, profile) -> tuple[np.ndarray, ...]:
+        """Blaze and profile fitted to these pixels, their scatter before, which were used."""
+        expected = blaze * profile
+        residual = pixels.values - expected
+        scatter = self.scatter.measured(pixels, expected, residual)
+        used = pixels.good & (np.abs(residual) < _CLIP * scatter)
+        weights = used / scatter**2
+        profile = self.profile_fit(pixels, weights, blaze)
+        return self.blaze_fit(pixels, weights, profile), profile, scatter, used
 
 
 # ---------------------------------------------------------------------- the start
 
 
-def _start(values, good, place, width, length) -> tuple[np.ndarray, np.ndarray]:
+def _start(pixels: _Pixels, width: float, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Medians: of the middle half of the slit along the order, then of each place in the slit."""
+    values, good, place, *_ = pixels
     middle = good & (np.abs(place - 0.5) <= 0.25)
     known = np.flatnonzero(middle.any(axis=0))
     columns = np.arange(values.shape[1])
     if len(known) == 0:
         known, middle = np.flatnonzero(good.any(axis=0)), good
-    brightness = _median(values.T[known], middle.T[known])
+    brightness = ranked_median(values.T[known], middle.T[known])[0]
     blaze = median_filter(np.interp(columns, known, brightness), length, mode="reflect")
     lit = good & (blaze > 0)
     if not lit.any():
         return blaze, np.ones_like(values)
     bins = (place * (4 * width)).astype(int)  # a quarter of a pixel
-    every = max(1, values.shape[1] // 500)
-    some = lit[:, ::every]
-    ratios = (values[:, ::every] / np.where(blaze > 0, blaze, 1)[::every])[some]
-    labels, medians = _median_of_labels(ratios, bins[:, ::every][some])
-    return blaze, np.interp(bins, labels, medians)
-
-
-def _median(values: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """Median of the good values along the last axis; NaN where there is none."""
-    ranked = np.sort(np.where(good, values, np.inf), axis=-1)
-    count = good.sum(axis=-1)
-    pick = np.stack([np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[-1] - 1)])
-    pair = np.take_along_axis(ranked, np.moveaxis(pick, 0, -1), axis=-1)
-    return np.where(count > 0, np.where(np.isfinite(pair), pair, 0).mean(axis=-1), np.nan)
-
-
-def _median_of_labels(values, labels) -> tuple[np.ndarray, np.ndarray]:
-    """The different labels, and the median of the values of each."""
-    rank = np.lexsort((values, labels))
-    found, start, count = np.unique(labels[rank], return_index=True, return_counts=True)
-    pair = values[rank[start + (count - 1) // 2]] + values[rank[start + count // 2]]
-    return found, 0.5 * pair
+    # As long as some of them are lit, some columns are enough.
+    every = max(1, np.count_nonzero(lit.any(axis=0)) // 350)
+    some = np.flatnonzero(lit.any(axis=0))[::every]
+    ratios = np.where(lit[:, some], values[:, some] / np.where(blaze > 0, blaze, 1)[some], np.nan)
+    medians = label_medians(ratios.ravel(), bins[:, some].ravel(), bins.max() + 1)
+    seen = np.flatnonzero(np.isfinite(medians))
+    return blaze, np.interp(np.arange(len(medians)), seen, medians[seen])[bins]
 
 
 # ---------------------------------------------------------------------- the scatter
 
 
-def _scatter(residual, expected, good, length) -> np.ndarray:
+class _Scatter:
     """
     Standard deviation of the data about the fit, from the median absolute deviation.
 
     That of the whole slit nearby, which knows the brightness there, times its ratio at this place
     in the slit, which knows how it depends on the light, and how well the fit is known there.
     """
-    deviation = np.abs(residual)
-    n_pixels = deviation.shape[1]
-    near = _parts(n_pixels, length)
-    nearby = _median(*(_stacked(x, near, across=True) for x in (deviation, good)))
-    floor = _LEAST_SCATTER * max(np.median(np.abs(expected[good])), 1e-9)
-    nearby = _filled(nearby, floor)[near]
-    far = _parts(n_pixels, _LENGTHS_PER_STRETCH * length)
-    ratio = _median(*(_stacked(x, far, across=False) for x in (deviation / nearby, good)))
-    ratio = np.where(np.isfinite(ratio), np.maximum(ratio, 1e-3), 1).T[:, far]
-    least = np.maximum(_LEAST_SCATTER * expected, 1e-2 * floor)
-    return np.maximum(_MAD_TO_SIGMA * nearby * ratio, least)
+
+    def __init__(self, n_pixels: int, length: int):
+        self._near = _parts(n_pixels, length)
+        self._far = _parts(n_pixels, _LENGTHS_PER_STRETCH * length)
+
+    def measured(self, pixels: _Pixels, expected, residual) -> np.ndarray:
+        """The scatter of these pixels, from them."""
+        deviation, good = np.abs(residual), pixels.good
+        near, far = self._near[pixels.columns], self._far[pixels.columns]
+        self._floor = _LEAST_SCATTER * max(np.median(np.abs(expected[good])), 1e-9)
+        nearby = _part_medians(deviation, good, near, across=True)
+        self._nearby = _filled(nearby, self._floor)
+        self.level = np.median(self._nearby)
+        ratio = _part_medians(deviation / self._nearby[near], good, far, across=False)
+        self._ratio = np.where(np.isfinite(ratio), np.maximum(ratio, 1e-3), 1).T
+        return self.at(pixels.columns, expected)
+
+    def at(self, columns: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        """The scatter in some columns, as last measured."""
+        nearby = MAD_TO_SIGMA * self._nearby[self._near[columns]]
+        least = np.maximum(_LEAST_SCATTER * expected, 1e-2 * self._floor)
+        return np.maximum(nearby * self._ratio[:, self._far[columns]], least)
 
 
 def _filled(values, least) -> np.ndarray:
@@ -149,28 +221,25 @@ def _parts(n: int, length: int) -> np.ndarray:
     return np.arange(n) * n_parts // n
 
 
-def _stacked(image, parts, *, across: bool) -> np.ndarray:
-    """An image cut into parts, False or 0 where one lacks a pixel; (n_parts[, n_rows], n)."""
+def _part_medians(image, good, parts, *, across: bool) -> np.ndarray:
+    """Medians of parts of an image: of each, (n_parts,), or of its rows, (n_parts, n_rows)."""
     start = np.flatnonzero(np.diff(parts, prepend=-1))
     size = np.diff(np.append(start, len(parts)))
     columns = start[:, None] + np.arange(size.max())
     inside = columns < (start + size)[:, None]
-    cut = image[:, np.minimum(columns, len(parts) - 1)] * inside
-    return np.moveaxis(cut, 0, 1).reshape(len(start), -1 if across else len(image), *(
-        () if across else (size.max(),)
-    ))
+    columns = np.minimum(columns, len(parts) - 1)
+    image, good = (np.moveaxis(x[:, columns], 0, 1) for x in (image, good))
+    good = good & inside[:, None]
+    if across:
+        image, good = (x.reshape(len(start), -1) for x in (image, good))
+    return ranked_median(image, good)[0]
 
 
 # ---------------------------------------------------------------------- penalised splines
 
 
-def _knots(breaks: np.ndarray) -> np.ndarray:
-    """Knots of a cubic spline, the outer ones repeated."""
-    return np.pad(breaks, _DEGREE, mode="edge")
-
-
 def _uniform_breaks(n_pixels: int, step: float) -> np.ndarray:
-    return np.linspace(0, n_pixels - 1, max(1, round(n_pixels / step)) + 1)
+    return np.linspace(0, max(n_pixels, 2) - 1, max(1, round(n_pixels / step)) + 1)
 
 
 def _slit_breaks(width: float) -> np.ndarray:
@@ -182,149 +251,182 @@ def _slit_breaks(width: float) -> np.ndarray:
     return np.concatenate([edge, inner, 1 - edge[::-1]])
 
 
-def _penalty_basis(knots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues and -vectors of the roughness: second differences of the coefficients."""
-    n = len(knots) - _DEGREE - 1
-    sites = np.array([knots[i + 1 : i + 1 + _DEGREE].mean() for i in range(n)])
-    slopes = np.diff(np.eye(n), axis=0) / np.diff(sites)[:, None] * np.diff(sites).mean()
-    difference = np.diff(slopes, axis=0)
-    values, vectors = np.linalg.eigh(difference.T @ difference)
+def _roughness(splines: CubicSplines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Second differences, and eigenvalues and -vectors of their square."""
+    differences = splines.second_differences()
+    values, vectors = np.linalg.eigh(differences.T @ differences)
     values[:2] = 0  # straight lines are not penalised
-    return values, vectors
+    return differences, values, vectors
 
 
-def _restricted_likelihood_fit(gram, right, penalties, strength, n_steps):
+class _BlazeBasis:
+    """The splines of a blaze and their penalty."""
+
+    def __init__(self, n_pixels: int):
+        splines = CubicSplines(_uniform_breaks(n_pixels, _BLAZE_STEP))
+        self.band = block_band(splines.n)
+        differences, eigenvalues, _ = _roughness(splines)
+        square = self.band.blocks(differences.T @ differences)
+        self.penalties = [Penalty(differences, square, eigenvalues)]
+        self.n = splines.n
+        self.piece, self.values = splines.values(np.arange(n_pixels))
+        self.which = self.piece[:, None] + np.arange(4)
+
+
+class _ProfileBasis:
     """
-    Coefficients, their covariance and the strength of each penalty, all diagonal.
+    The splines of a slit profile and their penalties: across the slit, and along the order.
 
-    Fellner and Schall: each strength becomes what is left of its degrees of freedom, divided by
-    the roughness of the solution.
+    Along the order the splines are turned to the basis in which their penalty is diagonal; in it
+    a slope is an unknown of its own, which the data may leave open.
     """
-    ridge = 1e-12 * np.trace(gram) / len(gram) + 1e-30
-    for step in range(n_steps + 1):
-        total = strength @ penalties
-        matrix = gram + np.diag(total + ridge)
-        # Strengths differ by many powers of ten; scaled to a unit diagonal the inverse is safe.
-        size = np.sqrt(np.diag(matrix))
-        size = np.outer(size, size)
-        covariance = np.linalg.inv(matrix / size) / size
-        coefficients = covariance @ right
-        if step == n_steps:
-            break
-        free = np.divide(penalties, total, out=np.zeros_like(penalties), where=total > 0).sum(1)
-        freedom = strength * (free - penalties @ np.diag(covariance))
-        roughness = penalties @ coefficients**2
-        strength = np.maximum(freedom, 1e-3) / np.maximum(roughness, 1e-12)
-    return coefficients, covariance, strength
+
+    def __init__(self, width: float, n_pixels: int):
+        self.slit = CubicSplines(_slit_breaks(width))
+        along = CubicSplines(_uniform_breaks(n_pixels, _PROFILE_STEP))
+        n, m = self.shape = self.slit.n, along.n
+        self.band = block_band(n, m)
+        across, of_slit, _ = _roughness(self.slit)
+        _, of_along, vectors = _roughness(along)
+        self.penalties = [
+            Penalty(
+                np.kron(a, b), self.band.blocks(np.kron(a.T @ a, b.T @ b)), np.kron(of_a, of_b)
+            )
+            for a, b, of_a, of_b in (
+                (across, np.eye(m), of_slit, np.ones(m)),
+                (np.eye(n), np.diag(np.sqrt(of_along)), np.ones(n), of_along),
+            )
+        ]
+        self.along = along.design(np.arange(n_pixels)) @ vectors
+        self.n_sections = _SECTIONS * (m - 3)
+        # Mean over the middle half of the slit.
+        self.middle = self.slit.design(np.linspace(0.25, 0.75, 101)).mean(axis=0)
+        self.squares = _products(self.slit.polynomials)
+
+
+def _products(polynomials: np.ndarray) -> np.ndarray:
+    """Of each two of four cubic polynomials, (n_pieces, 4, 4): by power and pair."""
+    products = np.zeros((len(polynomials), 7, 4, 4))
+    for a in range(4):
+        for b in range(4):
+            products[:, a + b] += polynomials[:, a, :, None] * polynomials[:, b, None]
+    return products.reshape(len(polynomials), 7, 16)
+
+
+_blaze_basis = lru_cache(maxsize=4)(_BlazeBasis)
+_profile_basis = lru_cache(maxsize=32)(_ProfileBasis)
 
 
 class _BlazeFit:
     """A smooth function of the dispersion pixel."""
 
     def __init__(self, n_pixels: int):
-        knots = _knots(_uniform_breaks(n_pixels, _BLAZE_STEP) if n_pixels > 1 else [0.0, 1.0])
-        penalty, vectors = _penalty_basis(knots)
-        pixels = np.arange(n_pixels, dtype=float)
-        self._basis = BSpline.design_matrix(pixels, knots, _DEGREE).toarray() @ vectors
-        self._penalties = penalty[None]
-        self._strength = np.ones(1)
+        self._basis = _blaze_basis(n_pixels)
+        self._strength = np.array(_BLAZE_STRENGTH)
 
-    def __call__(self, values, weights, profile) -> tuple[np.ndarray, np.ndarray]:
-        weight = (weights * profile**2).sum(axis=0)
-        right = self._basis.T @ (weights * profile * values).sum(axis=0)
-        gram = self._basis.T @ (weight[:, None] * self._basis)
-        coefficients, covariance, self._strength = _restricted_likelihood_fit(
-            gram, right, self._penalties, self._strength, 4
+    def __call__(self, pixels: _Pixels, weights, profile) -> np.ndarray:
+        """Fit some pixels; the blaze there."""
+        basis, columns = self._basis, pixels.columns
+        which, splines = basis.which[columns], basis.values[columns]
+        weighted = weights * profile
+        weight, right = (
+            np.einsum("ij,ij->j", weighted, factor) for factor in (profile, pixels.values)
         )
-        variance = ((self._basis @ covariance) * self._basis).sum(axis=1)
-        return self._basis @ coefficients, variance
+        piece, start = np.unique(basis.piece[columns], return_index=True)
+        products = (weight[:, None] * splines)[:, :, None] * splines[:, None]
+        parts = np.zeros((basis.n - 3, 4, 1, 4, 1))
+        parts[piece, :, 0, :, 0] = np.add.reduceat(products, start)
+        right = np.bincount(which.ravel(), (right[:, None] * splines).ravel(), basis.n)
+        self._coefficients, self._covariance, self._strength = restricted_likelihood_fit(
+            basis.band, basis.band.summed(parts), right, basis.penalties, self._strength
+        )
+        return self.at(pixels)
+
+    def at(self, pixels: _Pixels) -> np.ndarray:
+        coefficients = self._coefficients[self._basis.which[pixels.columns]]
+        return np.einsum("pk,pk->p", self._basis.values[pixels.columns], coefficients)
+
+    def variance(self, pixels: _Pixels) -> np.ndarray:
+        covariance = self._basis.band.parts(self._covariance)[:, :, 0, :, 0]
+        splines = self._basis.values[pixels.columns]
+        covariance = covariance[self._basis.piece[pixels.columns]]
+        return np.einsum("pa,pab,pb->p", splines, covariance, splines)
 
 
 class _ProfileFit:
     """A smooth function of the place in the slit that changes slowly along the order."""
 
-    def __init__(self, place: np.ndarray, width: float):
-        self._knots = _knots(_slit_breaks(width))
-        n_pixels = place.shape[1]
-        along = _knots(_uniform_breaks(max(n_pixels, 2), _PROFILE_STEP))
-        penalty_slit, self._vectors = _penalty_basis(self._knots)
-        penalty_along, vectors = _penalty_basis(along)
-        self._penalties = np.stack([
-            np.repeat(penalty_slit, len(penalty_along)),
-            np.tile(penalty_along, len(penalty_slit)),
-        ])
-        self._strength = np.ones(2)
-        pixels = np.arange(n_pixels, dtype=float)
-        self._along = BSpline.design_matrix(pixels, along, _DEGREE).toarray() @ vectors
-        design = BSpline.design_matrix(place.ravel(), self._knots, _DEGREE)
-        self._values = design.data.reshape(*place.shape, _DEGREE + 1)
-        self._first = design.indices.reshape(*place.shape, _DEGREE + 1)[..., 0]
-        self._place = place
-        self._coefficients = None
+    def __init__(self, width: float, n_pixels: int):
+        # Orders of nearly the same width share their splines.
+        self._basis = _profile_basis(max(round(2 * width), 1) / 2, n_pixels)
+        self._strength = np.array(_PROFILE_STRENGTH)
 
-    def __call__(self, values, weights, blaze) -> tuple[np.ndarray, np.ndarray]:
-        gram, right = self._normal_equations(weights * blaze**2, weights * blaze * values)
-        coefficients, covariance, self._strength = _restricted_likelihood_fit(
-            gram, right, self._penalties, self._strength, 2 if self._coefficients is not None else 6
+    @property
+    def slit(self) -> CubicSplines:
+        return self._basis.slit
+
+    def __call__(self, pixels: _Pixels, weights, blaze) -> np.ndarray:
+        """Fit some pixels; the profile there."""
+        weighted = weights * blaze
+        gram, right = self._normal_equations(pixels, weighted * blaze, weighted * pixels.values)
+        coefficients, self._covariance, self._strength = restricted_likelihood_fit(
+            self._basis.band, gram, right, self._basis.penalties, self._strength
         )
-        shape = len(self._vectors), self._along.shape[1]
-        self._coefficients = self._vectors @ coefficients.reshape(shape) @ self._along.T
-        profile = np.zeros(self._place.shape)
-        columns = np.arange(profile.shape[1])
-        for k in range(_DEGREE + 1):
-            profile += self._values[..., k] * self._coefficients[self._first + k, columns]
+        self._coefficients = coefficients.reshape(self._basis.shape)
+        return self.at(pixels)
+
+    def at(self, pixels: _Pixels) -> np.ndarray:
+        along = self._basis.along[pixels.columns]
         # What is common to the whole slit belongs to the blaze, or each could undo the other.
-        level = self._level()
-        return profile / level, self._variance(covariance)
+        level = along @ (self._basis.middle @ self._coefficients)
+        along = along / np.where(level > 0, level, 1)[:, None]
+        four = np.arange(self.slit.n - 3)[:, None] + np.arange(4)
+        table = self.slit.polynomials @ self._coefficients[four] @ along.T
+        place = pixels.piece * (4 * len(along)) + np.arange(len(along))
+        profile = table.take(place + 3 * len(along))
+        for power in (2, 1, 0):
+            profile *= pixels.position
+            profile += table.take(place + power * len(along))
+        return profile
 
-    def _level(self) -> np.ndarray:
-        """Mean over the middle half of the slit at each dispersion pixel; 1 if not positive."""
-        places = np.linspace(0.25, 0.75, 101)
-        design = BSpline.design_matrix(places, self._knots, _DEGREE)
-        level = np.asarray(design.mean(axis=0)).ravel() @ self._coefficients
-        return np.where(level > 0, level, 1)
+    def _normal_equations(self, pixels, weights, weighted) -> tuple[np.ndarray, np.ndarray]:
+        basis, n_columns = self._basis, len(pixels.columns)
+        section = _parts(n_columns, max(1, n_columns // basis.n_sections))
+        first, count = np.unique(section, return_index=True, return_counts=True)[1:]
+        along = basis.along[pixels.columns[first + (count - 1) // 2]]
+        shape = n_pieces, n_sections = self.slit.n - 3, len(along)
+        label = (pixels.piece * n_sections + section).ravel()
+        position = pixels.position.ravel()
+        m = along.shape[1]
+        pairs = (along[:, :, None] * along[:, None]).reshape(n_sections, -1)
+        gram = pairs.T @ _moments(weights, position, label, shape, 7) @ basis.squares
+        gram = gram.reshape(n_pieces, m, m, 4, 4).transpose(0, 3, 1, 4, 2)
+        parts = along.T @ _moments(weighted, position, label, shape, 4) @ self.slit.polynomials
+        right = np.zeros(basis.shape)
+        for k in range(4):
+            right[k : k + n_pieces] += parts[:, :, k]
+        return basis.band.summed(gram), right.ravel()
 
-    def _normal_equations(self, weights, weighted) -> tuple[np.ndarray, np.ndarray]:
-        section = _parts(self._place.shape[1], _SECTION)
-        n, n_sections = len(self._vectors), section[-1] + 1
-        slit_gram = np.zeros((n_sections, n, n))
-        slit_right = np.zeros((n_sections, n))
-        label = section * n + self._first
-
-        def summed(terms, k):
-            flat = np.bincount((label + k).ravel(), terms.ravel(), minlength=n_sections * n)
-            return flat.reshape(n_sections, n)
-
-        for a in range(_DEGREE + 1):
-            weighted_basis = weights * self._values[..., a]
-            slit_right += summed(weighted * self._values[..., a], a)
-            for b in range(a, _DEGREE + 1):
-                i = np.arange(n - b + a)
-                band = summed(weighted_basis * self._values[..., b], a)[:, : n - b + a]
-                slit_gram[:, i, i + b - a] += band
-                if b > a:
-                    slit_gram[:, i + b - a, i] += band
-        middle = np.searchsorted(section, np.arange(n_sections), side="right") - 1
-        middle = (np.searchsorted(section, np.arange(n_sections)) + middle) // 2
-        along = self._along[middle]
-        n_along = along.shape[1]
-        pairs = (along[:, :, None] * along[:, None, :]).reshape(n_sections, -1)
-        gram = (pairs.T @ slit_gram.reshape(n_sections, -1)).reshape(n_along, n_along, n, n)
-        gram = self._vectors.T @ gram @ self._vectors
-        right = self._vectors.T @ (slit_right.T @ along)
-        size = n * n_along
-        return gram.transpose(2, 0, 3, 1).reshape(size, size), right.ravel()
-
-    def _variance(self, covariance) -> np.ndarray:
+    def variance(self, pixels: _Pixels) -> np.ndarray:
         """Of the profile, from a grid on which it hardly changes."""
-        n_pixels = self._place.shape[1]
+        n_pixels = len(pixels.columns)
         coarse = np.linspace(0, n_pixels - 1, min(n_pixels, 9)).round().astype(int)
-        places = np.unique(np.concatenate([self._knots, (self._knots[1:] + self._knots[:-1]) / 2]))
-        slit = BSpline.design_matrix(places, self._knots, _DEGREE).toarray() @ self._vectors
-        basis = np.einsum("ia,jb->ijab", slit, self._along[coarse]).reshape(
-            len(places) * len(coarse), -1
-        )
-        variance = ((basis @ covariance) * basis).sum(axis=1).reshape(len(places), len(coarse))
+        along = self._basis.along[pixels.columns[coarse]]
+        covariance = self._basis.band.parts(self._covariance)
+        covariance = np.einsum("jaxby,px,py->jpab", covariance, along, along, optimize=True)
+        # At the start, the middle and the end of each piece.
+        slit = np.array([-1.0, 0, 1])[:, None] ** np.arange(4) @ self.slit.polynomials
+        variance = np.einsum("jka,jpab,jkb->jkp", slit, covariance, slit, optimize=True)
         nearest = np.rint(np.linspace(0, len(coarse) - 1, n_pixels)).astype(int)
-        between = np.searchsorted(0.5 * (places[1:] + places[:-1]), self._place)
-        return variance[between, nearest]
+        return variance[pixels.piece, np.rint(pixels.position).astype(int) + 1, nearest]
+
+
+def _moments(values, position, label, shape, n: int) -> np.ndarray:
+    """Sums of the values, times powers of the position below n, by label; in a new last axis."""
+    values = values.ravel()
+    sums = np.empty((n, *shape))
+    for power in range(n):
+        if power > 0:
+            values = values * position
+        sums[power] = np.bincount(label, values, np.prod(shape)).reshape(shape)
+    return np.moveaxis(sums, 0, -1)

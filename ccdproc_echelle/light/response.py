@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Blaze, slit profile and pixel response of a master flat; dead, low and hot pixels."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Integral
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.table import QTable
 
 from ccdproc_echelle.frames import standard_deviation
-from ccdproc_echelle.light.order_fit import OrderFit, fit_order
+from ccdproc_echelle.light.order_fit import fit_order, sketch_order
 from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = [
@@ -134,29 +134,26 @@ def normalize_flat(
     """
     orders = _checked(flat, orders, length)
     sigma = _noise(flat)
-    shape = flat.shape if orders.dispersion_axis == 1 else flat.shape[::-1]
-    curves = np.full((2, len(orders), shape[1]), np.nan)
-    values, variances = np.ones((3, *shape)), np.zeros((3, *shape))
-    outside = np.ones(shape, bool)
-    for i, cut, fit in _fits(flat, orders, length):
+    curves = np.full((2, len(orders), flat.shape[orders.dispersion_axis]), np.nan)
+    values, deviations = np.ones((3, *flat.shape)), np.zeros((3, *flat.shape))
+    outside = np.ones(flat.shape, bool)
+    for i, cut, fit in _fits(fit_order, flat, orders, length):
         curves[:, i, cut.first : cut.first + len(fit.blaze)] = (
             fit.blaze, np.abs(fit.blaze) * np.sqrt(fit.blaze_variance)
         )
         lit = cut.inside & (fit.blaze * fit.profile > 0)
-        where = cut.rows[lit], cut.columns[lit]
+        places = cut.places[lit]
         blaze, profile = np.broadcast_to(fit.blaze, lit.shape)[lit], fit.profile[lit]
-        data = _along_rows(flat.data, orders)[where]
-        values[:, *where] = blaze, profile, data / (blaze * profile)
-        variances[:, *where] = _variances(
-            fit, lit, blaze, profile, values[2][where], _along_rows(sigma, orders)[where]
-        )
-        outside[where] = False
-    outside = _along_rows(outside, orders)
-    values, deviations = (
-        [_along_rows(image, orders) for image in images] for images in (values, np.sqrt(variances))
-    )
+        response = cut.values[lit] / (blaze * profile)
+        variances = _variances(fit, lit, blaze, profile, response, sigma.take(places))
+        for images, parts in (
+            (values, (blaze, profile, response)), (deviations, np.sqrt(variances))
+        ):
+            for image, part in zip(images, parts, strict=True):
+                image.ravel()[places] = part
+        outside.ravel()[places] = False
     images = [
-        CCDData(data, unit=unit, mask=mask, uncertainty=StdDevUncertainty(deviation))
+        CCDData(data, unit=unit, mask=mask, uncertainty=StdDevUncertainty(deviation, copy=False))
         for data, unit, mask, deviation in zip(
             values, (flat.unit, "", ""), (outside, outside.copy(), outside | _masked(flat)),
             deviations, strict=True,
@@ -237,25 +234,23 @@ def find_bad_response(
     """
     _check_thresholds(dead, low, hot, n_sigma)
     orders = _checked(flat, orders, length)
-    data, sigma, good = (
-        _along_rows(image, orders)
-        for image in (flat.data, _noise(flat), _good(flat))
-    )
-    found = np.zeros((3, *data.shape), bool)
-    for _, cut, fit in _fits(flat, orders, length):
-        expected = fit.blaze * fit.profile
-        judged = cut.inside & (expected > 0)
-        judged[judged] = good[cut.rows[judged], cut.columns[judged]]
-        where, expected = (cut.rows[judged], cut.columns[judged]), expected[judged]
-        response = data[where] / expected
-        noise = n_sigma * np.fmax(sigma[where], fit.scatter[judged]) / expected
-        is_low = np.maximum(response, 0) + noise < low
-        found[:, *where] = (
-            is_low & (response < dead),
-            is_low & (response >= dead),
-            (response - noise > hot) & (response - 2 * noise > 1),
+    sigma = _noise(flat)
+    found = np.zeros((3, *flat.shape), bool)
+    for _, cut, light in _fits(sketch_order, flat, orders, length):
+        expected = light.blaze * light.profile
+        judged = cut.usable & (expected > 0)
+        noise = n_sigma * np.fmax(sigma.take(cut.places), light.scatter)
+        response, noise = (
+            np.divide(x, expected, out=np.ones_like(expected), where=judged)
+            for x in (cut.values, noise)
         )
-    return BadResponse(*(_along_rows(image, orders) for image in found))
+        is_low = judged & (np.maximum(response, 0) + noise < low)
+        is_hot = judged & (response - noise > hot) & (response - 2 * noise > 1)
+        for image, kind in zip(
+            found, (is_low & (response < dead), is_low & (response >= dead), is_hot), strict=True
+        ):
+            image.ravel()[cut.places[kind]] = True
+    return BadResponse(*found)
 
 
 def mask_low_sensitivity(
@@ -367,61 +362,49 @@ def _masked(flat: CCDData) -> np.ndarray:
     return np.zeros(flat.shape, bool) if flat.mask is None else np.array(flat.mask, bool)
 
 
-def _good(flat: CCDData) -> np.ndarray:
-    return np.isfinite(flat.data) & ~_masked(flat)
-
-
 # ---------------------------------------------------------------------- orders along the rows
 
 
-def _along_rows(image: np.ndarray, orders: EchelleOrderTable) -> np.ndarray:
-    """The image with the orders along its rows; also back from there."""
-    return image if orders.dispersion_axis == 1 else image.T
-
-
 class _Cut(NamedTuple):
-    """Where the pixels of an order are; arrays of shape (n_rows, n_pixels)."""
+    """The pixels of an order, straightened; arrays of shape (n_rows, n_pixels)."""
 
     first: int  # dispersion pixel
-    rows: np.ndarray
-    columns: np.ndarray
+    places: np.ndarray  # where the pixels are in the image, which is counted row by row
     inside: np.ndarray
     place: np.ndarray  # relative slit position
     width: float
+    values: np.ndarray  # of the flat
+    usable: np.ndarray  # inside, and good
 
 
-def _cut(number, lower, upper, order_map) -> _Cut | None:
-    """The pixels of one order, straightened; None if it has none."""
-    valid = np.flatnonzero(np.isfinite(lower))
-    if len(valid) == 0:
-        return None
-    first, last = valid[0], valid[-1] + 1
-    lower, upper = lower[first:last], upper[first:last]
-    rows = np.floor(lower).astype(int) + np.arange(int(np.ceil(np.max(upper - lower))) + 2)[:, None]
-    columns = np.broadcast_to(np.arange(first, last), rows.shape)
-    inside = (rows >= 0) & (rows < len(order_map))
-    inside[inside] = order_map[rows[inside], columns[inside]] == number
-    if not inside.any():
-        return None
-    place = (rows - lower) / (upper - lower)
-    return _Cut(first, rows, columns, inside, place, float(np.median(upper - lower)))
-
-
-def _fits(flat, orders, length) -> Iterator[tuple[int, _Cut, OrderFit]]:
-    """Row in the table, pixels and fit of each order that can be fitted."""
-    order_map, data, good = (
-        _along_rows(image, orders) for image in (orders.order_map(), flat.data, _good(flat))
+def _cuts(flat: CCDData, orders: EchelleOrderTable) -> Iterator[tuple[int, _Cut]]:
+    """Row in the table and pixels of each order on the detector."""
+    order_map, data, masked = (
+        image.ravel() for image in (orders.order_map(), flat.data, _masked(flat))
     )
+    n_cross = flat.shape[1 - orders.dispersion_axis]
+    steps = (flat.shape[1], 1) if orders.dispersion_axis == 1 else (1, flat.shape[1])
     curves = zip(orders.order_numbers, orders.lower(), orders.upper(), strict=True)
     for i, (number, lower, upper) in enumerate(curves):
-        cut = _cut(number, lower, upper, order_map)
-        if cut is None:
+        valid = np.flatnonzero(np.isfinite(lower))
+        if len(valid) == 0:
             continue
-        values, usable = np.zeros(cut.rows.shape), cut.inside.copy()
-        where = cut.rows[cut.inside], cut.columns[cut.inside]
-        values[cut.inside], usable[cut.inside] = data[where], good[where]
-        if usable.any():
-            yield i, cut, fit_order(values, usable, cut.place, cut.width, length)
+        pixels = np.arange(valid[0], valid[-1] + 1)
+        lower, widths = lower[pixels], (upper - lower)[pixels]
+        rows = np.floor(lower).astype(int) + np.arange(int(np.ceil(widths.max())) + 2)[:, None]
+        places = np.clip(rows, 0, n_cross - 1) * steps[0] + pixels * steps[1]
+        inside = (rows >= 0) & (rows < n_cross) & (order_map.take(places) == number)
+        values = data.take(places)
+        usable = inside & np.isfinite(values) & ~masked.take(places)
+        place, width = (rows - lower) / widths, float(np.median(widths))
+        yield i, _Cut(pixels[0], places, inside, place, width, values, usable)
+
+
+def _fits(fit_order: Callable, flat, orders, length) -> Iterator[tuple]:
+    """Row in the table, pixels and fit of each order that can be fitted."""
+    for i, cut in _cuts(flat, orders):
+        if cut.usable.any():
+            yield i, cut, fit_order(cut.values, cut.usable, cut.place, cut.width, length)
 
 
 def _variances(fit, lit, blaze, profile, response, sigma) -> tuple[np.ndarray, ...]:

@@ -18,12 +18,11 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 from scipy.special import ndtri
 
+from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle.orders.slices import (
     Slices,
     bridged,
     extract_slices,
-    finite_median,
-    row_medians,
     take,
     widened,
     with_response_noise,
@@ -127,7 +126,7 @@ def _middle_and_half(rough: np.ndarray, n_orders: int, n_samples: int):
     middle of a slice in which only one edge was seen.
     """
     lower, upper = _mirrored_back(rough, n_samples).reshape(2, n_orders, -1)
-    half = 0.5 * bridged(row_medians(upper - lower))[:, None]
+    half = 0.5 * bridged(finite_median(upper - lower))[:, None]
     middle = np.where(np.isnan(upper), lower + half, upper - half)
     middle = np.where(np.isfinite(lower + upper), 0.5 * (lower + upper), middle).ravel()
     return _mirrored_back(np.stack([middle, middle]), n_samples), np.repeat(half, len(lower[0]))
@@ -234,7 +233,7 @@ def _median_between(profiles: np.ndarray, low: np.ndarray, high: np.ndarray, n: 
     places = np.rint(low[..., None] + (high - low)[..., None] * np.linspace(0, 1, n)).astype(int)
     inside = (places >= 0) & (places < profiles.shape[-1]) & usable[..., None]
     values = np.take_along_axis(profiles, np.where(inside, places, 0), axis=-1)
-    return finite_median(np.where(inside, values, np.nan))[0]
+    return finite_median(np.where(inside, values, np.nan))
 
 
 def _crossings(relative: np.ndarray, middle: np.ndarray, level: float) -> np.ndarray:
@@ -277,7 +276,7 @@ def blur_variance(slices, crossings) -> float:
     before = np.floor(np.nan_to_num(crossings.edges))
     step = crossings.plateaus - crossings.backgrounds
     fall = np.abs(_at(slices.profiles, before + 1) - _at(slices.profiles, before)) / step
-    fall = np.clip(row_medians(fall[np.isfinite(crossings.edges)][None])[0], 0.02, 0.98)
+    fall = np.clip(finite_median(fall[np.isfinite(crossings.edges)][None])[0], 0.02, 0.98)
     # the steepest one-pixel fall of a step blurred by sigma is from -0.5 / sigma to 0.5 / sigma
     variance = (0.5 / ndtri(0.5 + fall / 2)) ** 2 - np.mean(slices.smear)
     return np.fmax(variance, 1 / 12)
@@ -293,7 +292,7 @@ def crossing_errors(slices, crossings, blur, level) -> np.ndarray:
     edges, smear = crossings.edges, slices.smear
     outwards = np.array([-1.0, 1.0])[:, None, None]
     width = edges[1] - edges[0]
-    width = np.where(np.isnan(width), bridged(row_medians(width))[:, None], width)
+    width = np.where(np.isnan(width), bridged(finite_median(width))[:, None], width)
     below = np.floor(edges)
     fraction = edges - below
     between = fraction * (1 - fraction)

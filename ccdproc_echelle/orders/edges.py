@@ -8,9 +8,10 @@ from astropy.nddata import CCDData, InverseVariance
 from astropy.table import QTable
 from numpy.polynomial.chebyshev import chebvander, chebvander2d
 
+from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
-from ccdproc_echelle.orders.slices import as_rasters, row_medians, slice_columns, slice_lengths
+from ccdproc_echelle.orders.slices import as_rasters, slice_columns, slice_lengths
 from ccdproc_echelle.orders.slits import fit_slits, is_blended
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
 
@@ -459,7 +460,7 @@ def _edges_and_errors(slices, crossings, levels) -> tuple[np.ndarray, np.ndarray
     blended = is_blended(edges, np.sqrt(blur))
     if blended.any() and (levels == 0.5).all():
         fitted, fitted_errors, blur = fit_slits(slices, crossings, edges, blended, blur)
-        blended &= row_medians(fitted[1] - fitted[0]) > _UNRESOLVED * np.sqrt(blur)
+        blended &= finite_median(fitted[1] - fitted[0]) > _UNRESOLVED * np.sqrt(blur)
         edges[:, blended], errors[:, blended] = fitted[:, blended], fitted_errors[:, blended]
     return edges, np.where(np.isfinite(edges), errors, np.nan)
 

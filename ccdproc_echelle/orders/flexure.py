@@ -18,6 +18,7 @@ from astropy.nddata import CCDData
 from scipy.special import ndtr
 
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle.orders.slices import as_rasters
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
@@ -361,9 +362,7 @@ def _slices(orders: EchelleOrderTable) -> _Slices:
     middles = (np.arange(n_slices) + 0.5) * n_pixels / n_slices
     columns = (middles[:, None] - width / 2).astype(int) + np.arange(width)
 
-    typical = [np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.inf
-               for row in centers]
-    rank = np.argsort(typical)
+    rank = np.argsort(np.nan_to_num(finite_median(centers), nan=np.inf))
     center = centers[rank][:, columns]
     origin = center[..., width // 2]
     middle, extent = origin, np.full(origin.shape, np.nan)
@@ -536,8 +535,7 @@ def _equivalent_widths(profiles: np.ndarray, slices: _Slices) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         widths = (np.where(core, light - low, 0) / (high - low)).sum(axis=-1)
     widths[~usable] = np.nan
-    rows = [row[np.isfinite(row)] for row in widths]
-    typical = np.array([np.median(row) if len(row) else np.nan for row in rows])
+    typical = finite_median(widths)
     typical = np.where(np.isfinite(typical), typical, np.nanmedian(typical))
     return _with_neighbours(np.broadcast_to(typical[:, None], widths.shape))
 

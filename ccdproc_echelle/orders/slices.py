@@ -17,13 +17,13 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 from scipy.special import ndtri
 
+from ccdproc_echelle._numeric.medians import finite_median, ranked_median
+
 __all__ = [
     "Slices",
     "as_rasters",
     "bridged",
     "extract_slices",
-    "finite_median",
-    "row_medians",
     "slice_columns",
     "slice_lengths",
     "take",
@@ -75,7 +75,7 @@ def slice_lengths(centers: np.ndarray, slice_length: float | None) -> np.ndarray
             "slice_length is needed: the order table has a single order, so there is no distance "
             "between orders to take it from"
         )
-    typical = np.array([np.median(center[np.isfinite(center)]) for center in centers])
+    typical = finite_median(centers)
     rank = np.argsort(typical)
     steps = np.diff(typical[rank])
     spacing = np.empty(len(centers))
@@ -164,7 +164,7 @@ def _resample(raster, columns, starts, n_samples: int) -> np.ndarray:
 
 def _median_and_noise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Median along the last axis, and its standard deviation from the quartiles."""
-    median, ranked, count = finite_median(values)
+    median, ranked, count = ranked_median(values, np.isfinite(values))
     last = np.maximum(count - 1, 0)
     spread = take(ranked, last - last // 4) - take(ranked, last // 4)
     expected = -2 * ndtri((last // 4 + 0.625) / (last + 1.25))  # of normal values, by rank
@@ -195,20 +195,6 @@ def _noise_reduction(count: np.ndarray) -> np.ndarray:
 
 
 # ---------------------------------------------------------------------- arrays with gaps
-
-
-def finite_median(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Median along the last axis without NaN, the sorted values, and how many are no NaN."""
-    ranked = np.sort(values, axis=-1)
-    count = np.isfinite(ranked).sum(axis=-1)
-    low = take(ranked, np.maximum(count - 1, 0) // 2)
-    high = take(ranked, np.minimum(count // 2, values.shape[-1] - 1))
-    return np.where(count > 0, 0.5 * (low + high), np.nan), ranked, count
-
-
-def row_medians(values: np.ndarray) -> np.ndarray:
-    """Median of the finite values of each row; NaN where there are none."""
-    return finite_median(values)[0]
 
 
 def bridged(values: np.ndarray) -> np.ndarray:

@@ -14,8 +14,9 @@ Pure arrays; the last axis of states has these six.
 import numpy as np
 from scipy.special import ndtr
 
+from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle.orders.crossings import RISING
-from ccdproc_echelle.orders.slices import Slices, bridged, row_medians
+from ccdproc_echelle.orders.slices import Slices, bridged
 
 __all__ = ["fit_slits", "is_blended"]
 
@@ -42,7 +43,7 @@ _LARGEST_SHIFT = 2.0
 
 def is_blended(edges: np.ndarray, blur: float) -> np.ndarray:
     """Which orders are too narrow, or too near to a neighbour, for their half-maximum."""
-    lower, upper = (row_medians(side) for side in edges)
+    lower, upper = (finite_median(side) for side in edges)
     rank = np.argsort(lower + upper)
     close = lower[rank][1:] - upper[rank][:-1] < _RESOLVED * blur
     blended = upper - lower < max(_RESOLVED * blur, _NARROW)
@@ -70,7 +71,7 @@ def fit_slits(slices, crossings, edges, blended, blur):
 def _first_states(crossings, edges) -> np.ndarray:
     """States of the slits to start the fit from; a missing edge at the width of the order."""
     lower, upper = edges
-    widths = bridged(row_medians(upper - lower))[:, None]
+    widths = bridged(finite_median(upper - lower))[:, None]
     lower, upper = (np.where(np.isnan(lower), upper - widths, lower),
                     np.where(np.isnan(upper), lower + widths, upper))
     plateau, background = (

@@ -14,6 +14,7 @@ from astropy.nddata import CCDData
 from astropy.table import QTable
 from numpy.typing import ArrayLike
 
+from ccdproc_echelle._numeric.medians import finite_median, label_medians
 from ccdproc_echelle.combining import CombineDiagnostics
 from ccdproc_echelle.frames import gather_pixels, open_frames, variance_array
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
@@ -301,8 +302,8 @@ def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
     widths = orders.upper() - orders.lower()
     table = QTable({"order": orders.order_numbers})
     table["n_pixels"] = np.bincount(order, minlength=len(orders))
-    table["counts"] = _medians(data, order, len(orders)) * level
-    table["signal_to_noise"] = _medians(snr, order, len(orders))
+    table["counts"] = label_medians(data, order, len(orders)) * level
+    table["signal_to_noise"] = label_medians(snr, order, len(orders))
     table["width"] = np.nanmedian(widths, axis=1) * u.pix
     table["width_scatter"] = np.nanstd(widths, axis=1) * u.pix
     for name, flag in _FLAGGED.items():
@@ -469,16 +470,6 @@ def _relative_uncertainty(flat: CCDData) -> np.ndarray:
     return relative
 
 
-def _medians(values: np.ndarray, order: np.ndarray, n_orders: int) -> np.ndarray:
-    """Median of the finite values of each order."""
-    known = np.isfinite(values)
-    values, order = values[known], order[known]
-    values = values[np.argsort(order, kind="stable")]
-    parts = np.split(values, np.cumsum(np.bincount(order, minlength=n_orders))[:-1])
-    medians = [np.median(part) if len(part) else np.nan for part in parts]
-    return np.array(medians, dtype=float)
-
-
 # ---------------------------------------------------------------------- quantities
 
 
@@ -505,7 +496,7 @@ def _flux_values(master, inner: np.ndarray) -> dict[str, float]:
         "order_flux_90": flux[2],
         "inner_mean": data.mean(),
         "inner_rms": data.std(),
-        "relative_uncertainty": _median(_relative_uncertainty(master.flat).ravel()[inner]),
+        "relative_uncertainty": finite_median(_relative_uncertainty(master.flat).ravel()[inner]),
     }
 
 
@@ -521,12 +512,12 @@ def _flag_values(flags: np.ndarray) -> dict[str, float]:
 
 def _order_values(by_order: QTable) -> dict[str, float]:
     widths = by_order["width"].value
-    values = {"order_width": _median(widths), "order_width_scatter": np.nanstd(widths)}
+    values = {"order_width": finite_median(widths), "order_width_scatter": np.nanstd(widths)}
     for name in ("counts", "signal_to_noise"):
         column = by_order[name].value
         values |= {
             f"{name}_min": np.fmin.reduce(column),
-            f"{name}_median": _median(column),
+            f"{name}_median": finite_median(column),
             f"{name}_max": np.fmax.reduce(column),
         }
     return values
@@ -537,7 +528,7 @@ def _edge_values(table: QTable) -> dict[str, float]:
     values = dict.fromkeys(("edge_rms_median", "edge_rms_max", "edge_measured_min"), np.nan)
     if "lower_rms" in table.colnames:
         rms = np.concatenate([u.Quantity(table[f"{s}_rms"], u.pix).value for s in _SIDES])
-        values["edge_rms_median"] = _median(rms)
+        values["edge_rms_median"] = finite_median(rms)
         values["edge_rms_max"] = np.fmax.reduce(rms)
     if "lower_measured" in table.colnames:
         values["edge_measured_min"] = np.fmin.reduce(
@@ -602,12 +593,6 @@ def _levels_at(where, master) -> np.ndarray:
 
 def _number_of(flags: np.ndarray, wanted: FlatFlag) -> int:
     return int(np.count_nonzero(flags & int(wanted)))
-
-
-def _median(values: np.ndarray) -> float:
-    """Median of the finite values."""
-    known = values[np.isfinite(values)]
-    return np.median(known) if len(known) else np.nan
 
 
 # ---------------------------------------------------------------------- table and limits

@@ -1,0 +1,147 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Penalised least squares where an unknown meets its neighbours only, as coefficients of splines do.
+
+Neither the solution nor its variance needs the whole inverse of the normal matrix, whose cost
+grows with the cube of the number of unknowns: the blocks of it on and beside the diagonal follow
+from the last to the first. They are small, so no BLAS thread is woken up for them.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+__all__ = ["BlockBand", "Penalty", "block_band", "restricted_likelihood_fit"]
+
+# Sites that meet: those of the cubic B-splines that are not zero at the same place.
+_SPAN = 4
+
+# Of smaller blocks there are more, each of which costs some calls of NumPy.
+_BLOCK_SIZE = 15
+
+# Times the mean of the diagonal. The ridge decides what the data leave open, such as the slope
+# through a single place. A stronger penalty than this changes no fit, but takes digits of that.
+_RIDGE, _STRONGEST = 1e-8, 1e6
+
+# A strength within a factor of two is good enough: a fit hardly depends on it.
+_FACTOR, _MAX_STEPS = 2, 8
+
+
+class BlockBand:
+    """
+    Symmetric matrices of ``n_sites`` sites in a row, each of which meets the next three.
+
+    At a site are ``n_each`` unknowns. A matrix is kept as its blocks on the diagonal and those to
+    the right of them, shape ``(2, n_blocks, size, size)``; the last block is filled up.
+    """
+
+    def __init__(self, n_sites: int, n_each: int = 1):
+        per_block = max(_SPAN - 1, round(_BLOCK_SIZE / n_each))
+        self._n, self._size = n_sites * n_each, per_block * n_each
+        self._n_blocks = -(-n_sites // per_block)
+        self._shape = 2, self._n_blocks, self._size, self._size
+        sites = np.arange(n_sites - _SPAN + 1)[:, None] + np.arange(_SPAN)
+        unknowns = sites[..., None] * n_each + np.arange(n_each)
+        row, column = np.broadcast_arrays(unknowns[..., None, None], unknowns[:, None, None])
+        left = row // self._size > column // self._size
+        self._kept = ~left
+        self._places = self._place(np.where(left, column, row), np.where(left, row, column))
+        everything = np.arange(self._n_blocks * self._size)
+        self._unit, self._filling = np.zeros((2, *self._shape))
+        self._unit.flat[self._place(everything, everything)] = 1
+        rest = everything[self._n :]
+        self._filling.flat[self._place(rest, rest)] = 1
+
+    def _place(self, row, column) -> np.ndarray:
+        """Where in the blocks an element of the matrix is."""
+        block = row // self._size
+        right = column // self._size - block
+        return np.ravel_multi_index(
+            (right, block, row % self._size, column % self._size), self._shape
+        )
+
+    def summed(self, parts: np.ndarray) -> np.ndarray:
+        """The matrix that is the sum of one of each four sites, ``(n, 4, n_each, 4, n_each)``."""
+        parts = np.where(self._kept, parts, 0)
+        blocks = np.bincount(self._places.ravel(), parts.ravel(), np.prod(self._shape))
+        return blocks.reshape(self._shape)
+
+    def parts(self, matrix: np.ndarray) -> np.ndarray:
+        """What each four sites have in common, ``(n, 4, n_each, 4, n_each)``."""
+        return matrix.ravel()[self._places]
+
+    def blocks(self, matrix: np.ndarray) -> np.ndarray:
+        """The blocks of a matrix given in full."""
+        rest = self._n_blocks * self._size - self._n
+        matrix = np.pad(matrix, (0, rest)).reshape(self._shape[1:3] * 2)
+        blocks, i = np.zeros(self._shape), np.arange(self._n_blocks)
+        blocks[0] = matrix[i, :, i]
+        blocks[1, :-1] = matrix[i[:-1], :, i[1:]]
+        return blocks
+
+    def trace_of_product(self, a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.vdot(a[0], b[0]) + 2 * np.vdot(a[1], b[1]))
+
+    def mean_diagonal(self, matrix: np.ndarray) -> float:
+        return float(np.vdot(self._unit, matrix)) / self._n
+
+    def with_ridge(self, matrix: np.ndarray, ridge: float) -> np.ndarray:
+        return matrix + ridge * self._unit
+
+    def solve(self, matrix: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Solution of the equations, and the blocks of the inverse."""
+        diagonal, beside = matrix + self._filling
+        solution = np.zeros(self._n_blocks * self._size)
+        solution[: self._n] = right
+        solution = solution.reshape(self._n_blocks, self._size)
+        inverse, factors = np.zeros(self._shape), np.empty_like(beside)
+        for i in range(self._n_blocks):
+            if i > 0:
+                diagonal[i] -= beside[i - 1].T @ factors[i - 1]
+                solution[i] -= factors[i - 1].T @ solution[i - 1]
+            inverse[0, i] = np.linalg.inv(diagonal[i])
+            factors[i] = inverse[0, i] @ beside[i]
+        solution = (inverse[0] @ solution[..., None])[..., 0]
+        for i in range(self._n_blocks - 2, -1, -1):
+            solution[i] -= factors[i] @ solution[i + 1]
+            inverse[1, i] = -factors[i] @ inverse[0, i + 1]
+            inverse[0, i] -= inverse[1, i] @ factors[i].T
+        return solution.ravel()[: self._n], inverse
+
+
+block_band = lru_cache(maxsize=64)(BlockBand)
+
+
+@dataclass(frozen=True, eq=False)
+class Penalty:
+    """Of the sum of the squares of some differences of the coefficients."""
+
+    differences: np.ndarray  # (n_differences, n_coefficients)
+    blocks: np.ndarray  # of its square
+    eigenvalues: np.ndarray  # in a basis that all penalties of a fit have in common
+
+
+def restricted_likelihood_fit(band, gram, right, penalties, strength):
+    """
+    Coefficients, blocks of their covariance, and the strengths with which to go on.
+
+    Fellner and Schall: each strength becomes what is left of its degrees of freedom, divided by
+    the roughness of the solution.
+    """
+    size = band.mean_diagonal(gram)
+    gram = band.with_ridge(gram, _RIDGE * size + 1e-30)
+    eigenvalues = np.stack([penalty.eigenvalues for penalty in penalties])
+    for _ in range(_MAX_STEPS):
+        matrix = gram + sum(s * p.blocks for s, p in zip(strength, penalties, strict=True))
+        coefficients, covariance = band.solve(matrix, right)
+        total = strength @ eigenvalues
+        free = np.divide(eigenvalues, total, out=np.zeros_like(eigenvalues), where=total > 0)
+        taken = [band.trace_of_product(covariance, p.blocks) for p in penalties]
+        roughness = [np.sum((p.differences @ coefficients) ** 2) for p in penalties]
+        freedom = strength * (free.sum(axis=1) - taken)
+        before, strength = strength, np.maximum(freedom, 1e-3) / np.maximum(roughness, 1e-12)
+        strength = np.minimum(strength, _STRONGEST * size + 1e-30)
+        if np.all(np.abs(np.log(strength / before)) < np.log(_FACTOR)):
+            break
+    return coefficients, covariance, strength
