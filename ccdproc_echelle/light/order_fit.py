@@ -20,11 +20,11 @@ from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 __all__ = ["OrderFit", "OrderSketch", "fit_order", "sketch_order"]
 
 _CLIP = 5  # sigma
-_LEAST_SCATTER = 1e-4  # relative; of a flat without noise
+_LEAST_SCATTER = 1e-4  # of the median light; of a flat without noise
 
-# A sketch takes every third dispersion pixel; not every second, as amplifiers may alternate. In
-# each length it needs so many of them, and so many values, to tell the scatter.
-_EVERY, _LEAST_COLUMNS, _LEAST_VALUES = 3, 12, 250
+# A sketch takes every fifth or third dispersion pixel; not every second, as amplifiers may
+# alternate. In each length it needs so many of them, and so many values, to tell the scatter.
+_STEPS, _LEAST_COLUMNS, _LEAST_VALUES = (5, 3), 10, 250
 
 # Two rounds are enough, and another one while the scatter falls below this part of what it was.
 _MAX_ROUNDS, _STILL_FALLING = 4, 0.6
@@ -112,8 +112,10 @@ class _Order:
     """An order while it is fitted, its values scaled to about 1."""
 
     def __init__(self, values, good, place, width, length):
-        n_rows, n_pixels = values.shape
-        self.scale = float(np.median(np.abs(values[good]))) or 1.0
+        n_pixels = values.shape[1]
+        self._width, self._length = width, length
+        self._every = _every(good, length)
+        self.scale = _typical(values[:, :: self._every][good[:, :: self._every]])
         values = np.where(good, values, 0).astype(float) / self.scale
         place = np.clip(place, 0, 1)
         self.blaze_fit, self.profile_fit = _BlazeFit(n_pixels), _ProfileFit(width, n_pixels)
@@ -121,10 +123,6 @@ class _Order:
             values, good, place, *self.profile_fit.slit.locate(place), np.arange(n_pixels)
         )
         self.scatter = _Scatter(n_pixels, length)
-        self._width, self._length = width, length
-        n_columns = length // _EVERY
-        enough = n_columns >= _LEAST_COLUMNS and n_columns * n_rows >= _LEAST_VALUES
-        self._every = _EVERY if enough else 1
 
     def sketch(self) -> tuple[np.ndarray, np.ndarray]:
         """Blaze and slit profile, fitted to some of the pixels."""
@@ -148,6 +146,20 @@ class _Order:
         weights = used / scatter**2
         profile = self.profile_fit(pixels, weights, blaze)
         return self.blaze_fit(pixels, weights, profile), profile, scatter, used
+
+
+def _every(good: np.ndarray, length: int) -> int:
+    """Of how many dispersion pixels a sketch takes one; of all if most of those have no light."""
+    least, seen = max(_LEAST_COLUMNS, _LEAST_VALUES / len(good)), good.any(axis=0)
+    for step in _STEPS:
+        if length // step >= least and seen[::step].mean() > 0.5:
+            return step
+    return 1
+
+
+def _typical(values: np.ndarray) -> float:
+    size = np.abs(values)
+    return float(np.median(size) or size.mean() or 1)
 
 
 # ---------------------------------------------------------------------- the start
@@ -195,9 +207,8 @@ class _Scatter:
         """The scatter of these pixels, from them."""
         deviation, good = np.abs(residual), pixels.good
         near, far = self._near[pixels.columns], self._far[pixels.columns]
-        self._floor = _LEAST_SCATTER * max(np.median(np.abs(expected[good])), 1e-9)
         nearby = _part_medians(deviation, good, near, across=True)
-        self._nearby = _filled(nearby, self._floor)
+        self._nearby = _filled(nearby, _LEAST_SCATTER)
         self.level = np.median(self._nearby)
         ratio = _part_medians(deviation / self._nearby[near], good, far, across=False)
         self._ratio = np.where(np.isfinite(ratio), np.maximum(ratio, 1e-3), 1).T
@@ -206,7 +217,7 @@ class _Scatter:
     def at(self, columns: np.ndarray, expected: np.ndarray) -> np.ndarray:
         """The scatter in some columns, as last measured."""
         nearby = MAD_TO_SIGMA * self._nearby[self._near[columns]]
-        least = np.maximum(_LEAST_SCATTER * expected, 1e-2 * self._floor)
+        least = np.maximum(_LEAST_SCATTER * expected, 1e-2 * _LEAST_SCATTER)
         return np.maximum(nearby * self._ratio[:, self._far[columns]], least)
 
 

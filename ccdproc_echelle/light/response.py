@@ -238,18 +238,17 @@ def find_bad_response(
     found = np.zeros((3, *flat.shape), bool)
     for _, cut, light in _fits(sketch_order, flat, orders, length):
         expected = light.blaze * light.profile
-        judged = cut.usable & (expected > 0)
-        noise = n_sigma * np.fmax(sigma.take(cut.places), light.scatter)
-        response, noise = (
-            np.divide(x, expected, out=np.ones_like(expected), where=judged)
-            for x in (cut.values, noise)
-        )
-        is_low = judged & (np.maximum(response, 0) + noise < low)
-        is_hot = judged & (response - noise > hot) & (response - 2 * noise > 1)
-        for image, kind in zip(
-            found, (is_low & (response < dead), is_low & (response >= dead), is_hot), strict=True
-        ):
-            image.ravel()[cut.places[kind]] = True
+        # No other pixel can be found, whatever its noise.
+        odd = (cut.values < low * expected) | (cut.values > hot * expected)
+        odd &= cut.usable & (expected > 0)
+        places, expected = cut.places[odd], expected[odd]
+        response = cut.values[odd] / expected
+        noise = n_sigma * np.fmax(sigma.take(places), light.scatter[odd]) / expected
+        is_low = np.maximum(response, 0) + noise < low
+        is_hot = (response - noise > hot) & (response - 2 * noise > 1)
+        kinds = is_low & (response < dead), is_low & (response >= dead), is_hot
+        for image, kind in zip(found, kinds, strict=True):
+            image.ravel()[places[kind]] = True
     return BadResponse(*found)
 
 
