@@ -22,7 +22,7 @@ _BLOCK_SIZE = 15
 
 # Times the mean of the diagonal. The ridge decides what the data leave open, such as the slope
 # through a single place. A stronger penalty than this changes no fit, but takes digits of that.
-_RIDGE, _STRONGEST = 1e-8, 1e6
+_RIDGE, _STRONGEST = 1e-7, 1e4
 
 # A strength within a factor of two is good enough: a fit hardly depends on it.
 _FACTOR, _MAX_STEPS = 2, 8

@@ -149,10 +149,11 @@ class _Order:
 
 
 def _every(good: np.ndarray, length: int) -> int:
-    """Of how many dispersion pixels a sketch takes one; of all if most of those have no light."""
-    least, seen = max(_LEAST_COLUMNS, _LEAST_VALUES / len(good)), good.any(axis=0)
+    """A sketch takes one of so many dispersion pixels: all in a short order with few good ones."""
+    count = good.sum(axis=0)
+    least = max(_LEAST_COLUMNS, _LEAST_VALUES / max(count.mean(), 1))
     for step in _STEPS:
-        if length // step >= least and seen[::step].mean() > 0.5:
+        if length // step >= least and len(count) > 2 * length and (count[::step] > 0).mean() > 0.5:
             return step
     return 1
 
@@ -361,7 +362,7 @@ class _BlazeFit:
         covariance = self._basis.band.parts(self._covariance)[:, :, 0, :, 0]
         splines = self._basis.values[pixels.columns]
         covariance = covariance[self._basis.piece[pixels.columns]]
-        return np.einsum("pa,pab,pb->p", splines, covariance, splines)
+        return np.maximum(np.einsum("pa,pab,pb->p", splines, covariance, splines), 0)
 
 
 class _ProfileFit:
@@ -428,6 +429,7 @@ class _ProfileFit:
         # At the start, the middle and the end of each piece.
         slit = np.array([-1.0, 0, 1])[:, None] ** np.arange(4) @ self.slit.polynomials
         variance = np.einsum("jka,jpab,jkb->jkp", slit, covariance, slit, optimize=True)
+        variance = np.maximum(variance, 0)  # where the data say nothing digits are lost
         nearest = np.rint(np.linspace(0, len(coarse) - 1, n_pixels)).astype(int)
         return variance[pixels.piece, np.rint(pixels.position).astype(int) + 1, nearest]
 

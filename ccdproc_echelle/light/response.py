@@ -179,7 +179,8 @@ def find_bad_response(
     """
     Find the in-order pixels that respond much less or more than their surroundings.
 
-    The response is that of `normalize_flat`. With its sigma, a pixel is
+    The response is that of `normalize_flat`, except that in wide orders every third or fifth
+    dispersion pixel is enough to fit blaze and slit profile. With its sigma, a pixel is
 
     - low if ``max(response, 0) + n_sigma * sigma < low``, and dead instead if its response is
       also below ``dead``;
