@@ -17,8 +17,8 @@ import numpy as np
 from astropy.nddata import CCDData
 from scipy.special import ndtr
 
-from ccdproc_echelle._warnings import warn
 from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.slices import as_rasters
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
