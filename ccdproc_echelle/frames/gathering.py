@@ -7,7 +7,8 @@ from ccdproc_echelle.frames.views import Frame, Section
 
 __all__ = ["gather_pixels"]
 
-_ROWS_AT_ONCE = 256
+# Enough for a file to be opened seldom, and little beside the result.
+_PIXELS_AT_ONCE = 4_200_000
 
 
 def gather_pixels(frame: Frame, pixels: np.ndarray) -> Section:
@@ -38,8 +39,9 @@ def gather_pixels(frame: Frame, pixels: np.ndarray) -> Section:
     n_rows, n_columns = frame.shape
     nothing = np.empty(0, dtype=int)
     parts = [frame.part(slice(0, 1)).load().section((nothing, nothing))]
-    for first in range(0, n_rows, _ROWS_AT_ONCE):
-        rows = slice(first, min(first + _ROWS_AT_ONCE, n_rows))
+    step = max(1, _PIXELS_AT_ONCE // n_columns)
+    for first in range(0, n_rows, step):
+        rows = slice(first, min(first + step, n_rows))
         start, stop = np.searchsorted(pixels, [rows.start * n_columns, rows.stop * n_columns])
         if start < stop:
             here = np.divmod(pixels[start:stop] - first * n_columns, n_columns)

@@ -204,7 +204,7 @@ class OrdersOnDetector(ABC):
         >>> orders.interorder_mask()[:, 0]
         array([ True, False, False, False,  True])
         """
-        return self.order_map(margin) == 0
+        return self.order_index(margin) < 0
 
     def overlap_mask(self, margin: float = 0) -> np.ndarray:
         """

@@ -19,7 +19,7 @@ from scipy.special import ndtr
 
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.orders.slices import as_rasters
+from ccdproc_echelle.orders.slices import as_raster
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = [
@@ -146,7 +146,7 @@ def measure_shift(
     >>> print(f"{shift.shift:.1f} pixel")
     3.2 pixel
     """
-    raster = as_rasters(flat, 1 - orders.dispersion_axis)[0]
+    raster = as_raster(flat, 1 - orders.dispersion_axis)
     orders = orders.on_detector(np.shape(flat))
     slices = _slices(orders)
     max_shift = _checked_max_shift(max_shift, slices)
@@ -240,7 +240,7 @@ def frame_shift(
     2.0 pixel
     """
     rasters = [
-        as_rasters(image, 1 - orders.dispersion_axis, name)[0]
+        as_raster(image, 1 - orders.dispersion_axis, name)
         for name, image in (("frame", frame), ("reference", reference))
     ]
     if rasters[0].shape != rasters[1].shape:
@@ -300,7 +300,7 @@ def in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
 
 def _roughly(flat: CCDData, orders: EchelleOrderTable) -> float:
     """The shift that `measure_shift` starts from."""
-    raster = as_rasters(flat, 1 - orders.dispersion_axis)[0]
+    raster = as_raster(flat, 1 - orders.dispersion_axis)
     slices = _slices(orders)
     return _coarse_shift(raster, slices, _checked_max_shift(None, slices))[0]
 

@@ -21,6 +21,7 @@ from ccdproc_echelle._numeric.medians import finite_median, ranked_median
 
 __all__ = [
     "Slices",
+    "as_raster",
     "as_rasters",
     "bridged",
     "extract_slices",
@@ -50,20 +51,36 @@ def as_rasters(
     flat, dispersion_axis: int, name: str = "flat"
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Data and noise with the cross-dispersion along the last axis, NaN where not usable."""
+    raster = as_raster(flat, dispersion_axis, name)
+    uncertainty = None if _is_bare(flat) else getattr(flat, "uncertainty", None)
+    if uncertainty is None or uncertainty.uncertainty_type == "unknown":
+        return raster, None
+    noise = uncertainty.represent_as(StdDevUncertainty).array
+    noise = noise if dispersion_axis == 0 else noise.T
+    return raster, np.ascontiguousarray(noise, dtype=float)
+
+
+def as_raster(flat, dispersion_axis: int, name: str = "flat") -> np.ndarray:
+    """Data with the cross-dispersion along the last axis, NaN where not usable."""
     if isinstance(flat, np.ma.MaskedArray):
         flat = flat.filled(np.nan) if flat.dtype.kind == "f" else flat.astype(float).filled(np.nan)
-    bare = isinstance(flat, np.ndarray) or not hasattr(flat, "data")
-    data = np.array(flat if bare else flat.data, dtype=float)
+    data = np.asarray(flat if _is_bare(flat) else flat.data)
     if data.ndim != 2:
         raise ValueError(f"{name} has {data.ndim} dimensions, expected an image with 2")
-    mask = None if bare else getattr(flat, "mask", None)
-    uncertainty = None if bare else getattr(flat, "uncertainty", None)
-    data[~np.isfinite(data) | (False if mask is None else np.asarray(mask, dtype=bool))] = np.nan
-    noise = None
-    if uncertainty is not None and uncertainty.uncertainty_type != "unknown":
-        noise = uncertainty.represent_as(StdDevUncertainty).array
-    rasters = (a if a is None or dispersion_axis == 0 else a.T for a in (data, noise))
-    return tuple(None if a is None else np.ascontiguousarray(a, dtype=float) for a in rasters)
+    mask = None if _is_bare(flat) else getattr(flat, "mask", None)
+    mask = None if mask is None else np.broadcast_to(np.asarray(mask, dtype=bool), data.shape)
+    turned = (a if a is None or dispersion_axis == 0 else a.T for a in (data, mask))
+    data, mask = turned
+    raster = np.array(data, dtype=float, order="C")
+    raster[~np.isfinite(raster)] = np.nan
+    if mask is not None:
+        raster[mask] = np.nan
+    return raster
+
+
+def _is_bare(flat) -> bool:
+    """Whether it is nothing but an array."""
+    return isinstance(flat, np.ndarray) or not hasattr(flat, "data")
 
 
 def slice_lengths(centers: np.ndarray, slice_length: float | None) -> np.ndarray:

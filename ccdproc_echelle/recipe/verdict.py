@@ -42,7 +42,7 @@ def watched(orders: EchelleOrderTable, window: float, n_frames: int) -> Watch:
     -------
     `~ccdproc_echelle.combining.Watch`
     """
-    inside = orders.order_map() != 0
+    inside = orders.order_index() >= 0
     pixels = np.flatnonzero(orders.inner_mask(window) & inside)
     return Watch(inside, pixels[:: len(pixels) * n_frames // _ENOUGH_VALUES + 1])
 

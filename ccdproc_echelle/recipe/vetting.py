@@ -15,6 +15,8 @@ from astropy import units as u
 from astropy.stats import mad_std
 from astropy.table import QTable, vstack
 
+from ccdproc_echelle._numeric.medians import label_medians
+from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import StackCombiner
 from ccdproc_echelle.frames import Frame, check_alike, list_frames, open_frames
@@ -551,19 +553,20 @@ def _level_and_residual(image, good, reference, inner: _InnerPixels) -> tuple[fl
         return np.nan, np.nan
     ratios, part = image[inner.where][chosen] / light[chosen], inner.part[chosen]
     level = float(np.median(ratios))
-    order = np.argsort(part, kind="stable")
-    parts = np.split(ratios[order], np.flatnonzero(np.diff(part[order])) + 1)
-    excess = [
-        abs(np.median(values) - level) - _SIGNIFICANT * _median_error(values)
-        for values in parts if len(values) >= _FEWEST_PIXELS
-    ]
-    if not (excess and level > 0):
+    n_parts = int(inner.part.max()) + 1
+    count = np.bincount(part, minlength=n_parts)
+    medians = label_medians(ratios, part, n_parts)
+    spread = MAD_TO_SIGMA * label_medians(np.abs(ratios - medians[part]), part, n_parts)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = np.abs(medians - level) - _SIGNIFICANT * _MEDIAN_NOISE * spread / np.sqrt(count)
+    excess = excess[count >= _FEWEST_PIXELS]
+    if not (len(excess) and level > 0):
         return level, np.nan
-    return level, max(0.0, float(max(excess)) / level)
+    return level, max(0.0, float(excess.max()) / level)
 
 
 def _median_error(values: np.ndarray) -> float:
-    return np.sqrt(np.pi / 2) * mad_std(values) / np.sqrt(len(values))
+    return _MEDIAN_NOISE * mad_std(values) / np.sqrt(len(values))
 
 
 # ---------------------------------------------------------------------- shift
