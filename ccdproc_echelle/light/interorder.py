@@ -123,11 +123,12 @@ class OrderPixels:
         columns = starts[:, None] + np.arange(_STRETCH)
         inside = np.minimum(columns, n_columns - 1)
         places = _SLIT_PLACES[:, None, None]
-        rows = np.rint(middle[:, None, inside] + width[:, None, inside] * places).astype(int)
+        rows = np.rint(middle[:, None, inside] + width[:, None, inside] * places).astype(np.int32)
         exist = (rows >= 0) & (rows < n_rows) & (columns < n_columns)
+        columns = np.broadcast_to(inside.astype(np.int32), rows.shape)
         self.rows, self.columns, self.exist = (
             np.moveaxis(part, 1, 2).reshape(len(lower), len(starts), -1)
-            for part in (np.clip(rows, 0, n_rows - 1), np.broadcast_to(inside, rows.shape), exist)
+            for part in (np.clip(rows, 0, n_rows - 1), columns, exist)
         )
 
     def brightness(self, light: np.ndarray) -> np.ndarray:

@@ -140,6 +140,10 @@ class ScatteredLightModel:
         self._slopes, self._precision = typical.slopes, typical.precision
         self._factor = _Factor(typical.normal, self._strength * scene.penalty)
         self._error = self._error_of(self._factor)
+        # Of each function of the surface: that of its pixels, and of what the penalty knows.
+        self._weight = (
+            scene.smooth.T @ self._precision + self._strength * np.diag(scene.penalty)
+        )
 
     def measure(
         self, values: np.ndarray, good: np.ndarray, sigma: np.ndarray | None = None
@@ -246,7 +250,7 @@ class ScatteredLightModel:
         pull = weights * view.residuals
         lit = view.light * pull
         return _State(
-            scene.smooth_turned @ pull - self._strength * (scene.penalty @ state.surface),
+            scene.smooth.T @ pull - self._strength * (scene.penalty @ state.surface),
             np.einsum("kn,kn->k", self._shapes, lit[self._side]),
             scene.pull_on_shifts(view.slopes * pull) - state.shifts,
         )
@@ -263,8 +267,8 @@ class ScatteredLightModel:
 
     def _lost(self, lost) -> float:
         """The largest fraction of its weight that a function of the surface has lost."""
-        weight = self._scene.smooth_squared @ (self._precision * lost)
-        return float((weight / self._factor.diagonal).max())
+        weight = self._scene.smooth.T @ (self._precision * lost)
+        return float((weight / self._weight).max())
 
     # ------------------------------------------------------------------ the result
 
@@ -368,15 +372,13 @@ class _Scene:
         self.basis = SurfaceBasis(usable.shape)
         self.penalty = self.basis.penalty
         sample = Sample.drawn(usable, lower, upper, margin)
-        self._local, which = self.basis.local(sample.rows, sample.columns)
-        # Neighbours in a gap have the same 16 functions; they are kept together.
-        arranged = np.lexsort((which[:, 0], sample.gap))
-        self._local, which = self._local[arranged], which[arranged]
-        self.sample = sample.take(arranged)
-        self._groups = _Groups(self.sample.gap, which, self.basis.size)
+        # Neighbours in a gap differ from zero in the same functions; they are kept together.
+        first = self.basis.at(sample.rows, sample.columns).indices[:: self.basis.n_local]
+        self.sample = sample.take(np.lexsort((first, sample.gap)))
         self.smooth = self.basis.at(self.sample.rows, self.sample.columns)
-        self.smooth_turned = self.smooth.T.tocsr()
-        self.smooth_squared = self.smooth_turned.power(2)
+        self._groups = _Groups(
+            self.sample.gap, self.smooth.indices.reshape(len(first), -1), self.basis.size
+        )
         middle = self.order_pixels.middle_rows
         self._at_orders = self.basis.at(
             middle, np.broadcast_to(self.order_pixels.middle_columns, middle.shape)
@@ -413,7 +415,7 @@ class _Scene:
         shifts = (slopes[:, None] * along).reshape(-1, len(values))
         root = np.sqrt(weights)
         design = np.concatenate(
-            [self._local, columns.T, values[:, None], shifts.T], axis=1
+            [self.smooth.data.reshape(len(values), -1), columns.T, values[:, None], shifts.T], axis=1
         ) * root[:, None]
         return self._groups.normal(design, len(shifts))
 
@@ -499,6 +501,7 @@ class _Groups:
         self._into = csr_array((ones, (which.ravel(), terms)), shape=(size, n_terms))
         of_gap = (of_group[:, None] * size + which).ravel()
         self._into_gaps = csr_array((ones, (of_gap, terms)), shape=(self.n_gaps * size, n_terms))
+        which = which.astype(np.intp)
         self._pairs = (which[:, :, None] * size + which[:, None, :]).ravel()
         self._n_local = n_local
 
@@ -531,7 +534,6 @@ class _Factor:
         matrix, self._following = matrix[:-1, :-1], following[:, :, :-1]
         self._own = normal.own
         matrix = matrix + _padded(penalty, len(matrix)) + _ridge(matrix)
-        self.diagonal = np.diag(matrix)[: len(penalty)].copy()
         self._root = inverse_root(matrix)
 
     def solve(self, gradient: _State) -> _State:

@@ -42,6 +42,7 @@ class SurfaceBasis:
     shape: tuple[int, int]
 
     n_along_axis = _INTERVALS + _SUPPORT - 1
+    n_local = _SUPPORT**2
 
     @property
     def size(self) -> int:
@@ -61,22 +62,22 @@ class SurfaceBasis:
         knots = np.arange(-3, _INTERVALS + _SUPPORT) * (size / _INTERVALS) - 0.5
         return BSpline.design_matrix(np.ravel(positions).astype(float), knots, _SUPPORT - 1)
 
-    def local(self, rows, columns) -> tuple[np.ndarray, np.ndarray]:
-        """The 16 functions that differ from zero at each place: values and which they are."""
+    def at(self, rows, columns) -> csr_array:
+        """
+        Design matrix for scattered places.
+
+        Each row holds the ``n_local`` functions that differ from zero there, in ascending order.
+        """
         values, first = [], []
         for axis, positions in enumerate((rows, columns)):
             design = self._one_axis(axis, positions)
             values.append(design.data.reshape(-1, _SUPPORT))
-            first.append(design.indices[::_SUPPORT].astype(int))
-        near = np.arange(_SUPPORT)
+            first.append(design.indices[::_SUPPORT].astype(np.int32))
+        near = np.arange(_SUPPORT, dtype=np.int32)
         steps = (near[:, None] * self.n_along_axis + near).ravel()
         which = (first[0] * self.n_along_axis + first[1])[:, None] + steps
-        return (values[0][:, :, None] * values[1][:, None, :]).reshape(which.shape), which
-
-    def at(self, rows, columns) -> csr_array:
-        """Design matrix for scattered places, whose rows have 16 elements each."""
-        values, which = self.local(rows, columns)
-        starts = np.arange(len(which) + 1) * which.shape[1]
+        values = values[0][:, :, None] * values[1][:, None, :]
+        starts = np.arange(len(which) + 1, dtype=np.int32) * self.n_local
         return csr_array((values.ravel(), which.ravel(), starts), shape=(len(which), self.size))
 
     def on_grid(self, coefficients: np.ndarray, rows, columns) -> np.ndarray:
