@@ -48,8 +48,11 @@ _CAUTIOUS_STEPS = 2
 _ARRIVED = 0.1
 
 # A frame in which a function of the surface has lost this fraction of its weight, as its pixels are
-# masked or do not fit, is not like the typical one: it gets normal equations of its own.
+# masked or do not fit, or whose surface is so much rougher than the typical one, in units of what is
+# expected from noise, is not like the typical one: it gets normal equations and a smoothness of its
+# own.
 _MOST_LOST = 0.2
+_ROUGHEST = 2.0
 
 # The level of a frame, relative to the typical one, is taken for at least this.
 _FAINTEST = 0.01
@@ -132,17 +135,17 @@ class ScatteredLightModel:
         self._brightness = frame.brightness
         shapes = WingShapes(scene.sample.distance)
         typical = _typical_fit(scene, frame, shapes)
-        self._strength, self._start = typical.strength, typical.state
+        self._start = typical.state
         self._shapes = np.array([
             shapes.shape(*divmod(column, 2)) for column in typical.chosen
         ]).reshape(-1, len(frame.values))
         self._side = typical.chosen % 2
         self._slopes, self._precision = typical.slopes, typical.precision
-        self._factor = _Factor(typical.normal, self._strength * scene.penalty)
+        self._factor = _Factor(typical.normal, scene.penalty, typical.strength)
         self._error = self._error_of(self._factor)
         # Of each function of the surface: that of its pixels, and of what the penalty knows.
         self._weight = (
-            scene.smooth.T @ self._precision + self._strength * np.diag(scene.penalty)
+            scene.smooth.T @ self._precision + typical.strength * np.diag(scene.penalty)
         )
 
     def measure(
@@ -174,7 +177,9 @@ class ScatteredLightModel:
         frame = self._seen(values, good)
         level = self._level(frame)
         frame = frame.divided_by(level)
-        fit = self._fit(frame, own=False) or self._fit(frame, own=True)
+        fit = self._fit(frame, own=False) if self._lost(~frame.good) < _MOST_LOST else None
+        if fit is None or not self._like_typical(fit):
+            fit = self._fit(frame, own=True)
         error = self._error if fit.factor is self._factor else self._error_of(fit.factor)
         sigma = None if sigma is None else sigma[self._of_sample] / level
         return self._described(fit, error, level, sigma)
@@ -212,23 +217,31 @@ class ScatteredLightModel:
         state, factor = self._start, self._factor
         for step in range(_ITERATIONS if own else _MOST_STEPS):
             view = self._viewed(frame, state)
-            cautious = not own and step < _CAUTIOUS_STEPS
-            trust = frame.good / (
-                np.maximum(view.outlying, 1) if cautious else (1 + view.outlying**2) ** 2
-            )
-            weights = self._precision * (frame.good if own and step == 0 else trust)
+            early = step < (1 if own else _CAUTIOUS_STEPS)
+            weights = self._precision * frame.good * self._trust(view, early=early, own=own)
             if own:
                 factor = self._own_factor(frame, view, weights)
-            gradient = self._gradient(state, view, weights)
+            gradient = self._gradient(state, view, weights, factor.strength)
             change = factor.solve(gradient)
             state = state.moved(change)
             kept = frame.good & (view.outlying < 1)
-            noise = self._noise(view, kept)
-            if not own and self._lost(~kept) > _MOST_LOST and not cautious:
-                return None
-            if not cautious and change.dot(gradient) < (_ARRIVED * noise) ** 2:
-                return _Fit(state, factor, view, kept, noise)
-        return _Fit(state, factor, view, kept, noise) if own else None
+            fit = _Fit(state, factor, view, kept, self._noise(view, kept))
+            if not early and change.dot(gradient) < (_ARRIVED * fit.noise) ** 2:
+                return fit
+        return fit if own else None
+
+    @staticmethod
+    def _trust(view, *, early: bool, own: bool) -> np.ndarray | float:
+        """What is left of the weights of the pixels, by their residuals."""
+        if not early:
+            return 1 / (1 + view.outlying**2) ** 2
+        return 1.0 if own else 1 / np.maximum(view.outlying, 1)
+
+    def _like_typical(self, fit) -> bool:
+        """Whether the shared factor suits the frame."""
+        penalty, difference = self._scene.penalty, fit.state.surface - self._start.surface
+        roughness = fit.factor.strength * difference @ penalty @ difference / fit.noise**2
+        return self._lost(~fit.kept) < _MOST_LOST and roughness < _ROUGHEST * len(difference)
 
     def _viewed(self, frame, state) -> "_View":
         """What the fit so far makes of a frame."""
@@ -245,12 +258,12 @@ class ScatteredLightModel:
         outlying = np.abs(residuals) / np.sqrt(variance) / _OUTLIER
         return _View(light, slopes, scattered, wings, residuals, variance, outlying)
 
-    def _gradient(self, state, view, weights) -> "_State":
+    def _gradient(self, state, view, weights, strength) -> "_State":
         scene = self._scene
         pull = weights * view.residuals
         lit = view.light * pull
         return _State(
-            scene.smooth.T @ pull - self._strength * (scene.penalty @ state.surface),
+            scene.smooth.T @ pull - strength * (scene.penalty @ state.surface),
             np.einsum("kn,kn->k", self._shapes, lit[self._side]),
             scene.pull_on_shifts(view.slopes * pull) - state.shifts,
         )
@@ -258,7 +271,12 @@ class ScatteredLightModel:
     def _own_factor(self, frame, view, weights) -> "_Factor":
         columns = self._shapes * view.light[self._side]
         normal = self._scene.normal(columns, view.slopes, frame.values, weights)
-        return _Factor(normal, self._strength * self._scene.penalty)
+        matrix, _ = normal.without_shifts()
+        _, strength = _cross_validated(
+            matrix[:-1, :-1], matrix[:-1, -1], self._scene.penalty, matrix[-1, -1],
+            np.count_nonzero(weights),
+        )
+        return _Factor(normal, self._scene.penalty, strength)
 
     def _noise(self, view, kept) -> float:
         """How much noisier the pixels are than those of the typical frame."""
@@ -529,11 +547,12 @@ class _Groups:
 class _Factor:
     """The factor of a normal matrix, whose last column, the values, is left out."""
 
-    def __init__(self, normal: _Normal, penalty: np.ndarray):
+    def __init__(self, normal: _Normal, penalty: np.ndarray, strength: float):
+        self.strength = strength
         matrix, following = normal.without_shifts()
         matrix, self._following = matrix[:-1, :-1], following[:, :, :-1]
         self._own = normal.own
-        matrix = matrix + _padded(penalty, len(matrix)) + _ridge(matrix)
+        matrix = matrix + strength * _padded(penalty, len(matrix)) + _ridge(matrix)
         self._root = inverse_root(matrix)
 
     def solve(self, gradient: _State) -> _State:

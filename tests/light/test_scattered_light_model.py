@@ -1,0 +1,212 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Scattered light of a set: one model, from which each frame is measured."""
+
+import pickle
+
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+from astropy.utils.exceptions import AstropyUserWarning
+
+from ccdproc_echelle._numeric.roots import inverse_root
+from ccdproc_echelle.frames import standard_deviation
+from ccdproc_echelle.light import (
+    ScatteredLightModel,
+    fit_scattered_light,
+    less_scattered_light,
+    model_scattered_light,
+)
+from ccdproc_echelle.simulation import EchelleSimulation
+
+N_FRAMES = 5
+
+
+@pytest.fixture(scope="module")
+def sim():
+    return (
+        EchelleSimulation(shape=(400, 500), n_orders=6, seed=3).with_scattered_light(0.04)
+        .with_cosmic_rays(200).with_level_spread(0.35).with_drift(0.03)
+    )
+
+
+@pytest.fixture(scope="module")
+def flats(sim):
+    return sim.flats(N_FRAMES)
+
+
+@pytest.fixture(scope="module")
+def typical(flats):
+    return CCDData(np.median([flat.data for flat in flats], axis=0), unit="adu")
+
+
+@pytest.fixture(scope="module")
+def model(sim, typical):
+    return model_scattered_light(typical, sim.truth.orders)
+
+
+@pytest.fixture(scope="module")
+def scattered(model, flats):
+    return [measured(model, flat) for flat in flats]
+
+
+def measured(model, frame, mask=False):
+    values, sigma = (
+        image.ravel()[model.pixels] for image in (frame.data, standard_deviation(frame, "frame"))
+    )
+    good = np.isfinite(values) & ~np.broadcast_to(mask, frame.shape).ravel()[model.pixels]
+    return model.measure(values, good, sigma)
+
+
+def expected(sim, index):
+    light = sim.truth.levels(N_FRAMES)[index] * sim.truth.drift(N_FRAMES)[index]
+    return light * sim.truth.scattered_light
+
+
+def without_response(scattered):
+    return scattered.noise * scattered.shape_error.image()
+
+
+def test_pixels_are_few_and_ascending(model, sim):
+    assert (np.diff(model.pixels) > 0).all()
+    assert 0 <= model.pixels[0] and model.pixels[-1] < np.prod(sim.shape)
+
+
+def test_frames_agree_with_their_own_fits_and_the_truth(sim, flats, scattered):
+    inside = sim.truth.orders.order_map() > 0
+    for i, (flat, light) in enumerate(zip(flats, scattered, strict=True)):
+        surface, _ = light.rows()
+        error, true = without_response(light)[inside], expected(sim, i)[inside]
+        own = fit_scattered_light(flat, sim.truth.orders).data[inside]
+        assert np.sqrt(np.mean(((surface[inside] - own) / error) ** 2)) < 1
+        assert np.sqrt(np.mean(((surface[inside] - true) / error) ** 2)) < 1.3
+        assert np.sqrt(np.mean((surface[inside] / true - 1) ** 2)) < 0.01
+        assert light.remark == ""
+
+
+def test_the_model_of_a_frame_is_its_own_fit(sim, flats):
+    light = measured(model_scattered_light(flats[0], sim.truth.orders), flats[0])
+    own = fit_scattered_light(flats[0], sim.truth.orders)
+    surface, error = light.rows()
+    np.testing.assert_array_equal(surface, own.data)
+    np.testing.assert_array_equal(error, own.uncertainty.array)
+    assert light.noise == pytest.approx(1, abs=0.01)
+
+
+def test_any_rows_are_those_of_the_whole_image(scattered):
+    for images in zip(scattered[0].rows(), scattered[0].rows(slice(37, 90)), strict=True):
+        np.testing.assert_allclose(images[1], images[0][37:90], rtol=1e-12)
+
+
+def test_rows_where_the_orders_run_along_columns(sim, flats, model, scattered):
+    turned = ScatteredLightModel(
+        np.median([flat.data.T for flat in flats], axis=0), np.ones(sim.shape[::-1], bool),
+        sim.truth.orders.transposed(),
+    )
+    values = flats[0].data.T.ravel()[turned.pixels]
+    light = turned.measure(
+        values, np.isfinite(values),
+        standard_deviation(flats[0], "frame").T.ravel()[turned.pixels],
+    )
+    assert light.shape == sim.shape[::-1]
+    for image, other in zip(light.rows(slice(20, 60)), scattered[0].rows(), strict=True):
+        assert image.flags.c_contiguous
+        np.testing.assert_allclose(image, other.T[20:60], rtol=1e-10)
+    weights = np.random.default_rng(1).uniform(size=sim.shape)
+    assert light.of_sum(weights.T) == pytest.approx(scattered[0].of_sum(weights))
+
+
+def test_the_error_of_a_sum_is_that_of_its_covariance(scattered):
+    weights = np.zeros(scattered[0].shape)
+    weights[200, 250] = 2.0
+    single = 2 * without_response(scattered[0])[200, 250]
+    assert scattered[0].of_sum(weights) == pytest.approx(single, rel=0.02)
+    sums = scattered[0].shape_error.basis.sums(weights)
+    assert scattered[0].of_sum(weights) ** 2 == pytest.approx(
+        sums @ scattered[0].covariance @ sums)
+
+
+def test_model_and_result_can_be_pickled(flats, model, scattered):
+    copy = pickle.loads(pickle.dumps(scattered[0]))
+    assert len(pickle.dumps(scattered[0])) < 200_000
+    other = measured(pickle.loads(pickle.dumps(model)), flats[0])
+    for images in zip(scattered[0].rows(), copy.rows(), other.rows(), strict=True):
+        np.testing.assert_array_equal(images[1], images[0])
+        np.testing.assert_array_equal(images[2], images[0])
+
+
+@pytest.mark.parametrize("level", [0.03, 0.3, 4.0])
+def test_frames_may_differ_in_level(sim, typical, model, level):
+    noise = np.random.default_rng(2).normal(0, 3, sim.shape)
+    frame = CCDData(level * typical.data + noise, unit="adu")
+    values = frame.data.ravel()[model.pixels]
+    surface, error = model.measure(values, np.isfinite(values)).rows()
+    own = fit_scattered_light(frame, sim.truth.orders)
+    inside = sim.truth.orders.order_map() > 0
+    pulls = (surface - own.data)[inside] / error[inside]
+    assert np.sqrt(np.mean(pulls**2)) < 1
+
+
+def test_masked_pixels_do_not_matter(sim, flats, model, scattered):
+    """Some here and there, and so many at one place that the frame needs its own factor."""
+    rows, columns = np.indices(sim.shape)
+    for mask in (np.random.default_rng(3).random(sim.shape) < 0.03, (rows < 90) & (columns < 90)):
+        spoilt = flats[0].copy()
+        spoilt.data = np.where(mask, np.nan, flats[0].data)
+        light = measured(model, spoilt)
+        away = (sim.truth.orders.order_map() > 0) & ~mask
+        pulls = (light.rows()[0] - scattered[0].rows()[0])[away] / without_response(light)[away]
+        assert np.sqrt(np.mean(pulls**2)) < 0.5
+    assert without_response(light)[20, 20] > 2 * without_response(scattered[0])[20, 20]
+
+
+def test_cosmic_rays_do_not_matter(sim, flats, model, scattered):
+    rng = np.random.default_rng(4)
+    hit = flats[0].copy()
+    where = rng.random(sim.shape) < 0.02
+    hit.data = flats[0].data + where * rng.exponential(3000, sim.shape)
+    light = measured(model, hit)
+    pulls = (light.rows()[0] - scattered[0].rows()[0]) / without_response(scattered[0])
+    assert np.sqrt(np.mean(pulls**2)) < 0.5
+
+
+def test_light_that_no_other_frame_has_is_followed(sim, flats, model):
+    """A glow rougher than the surface of the set."""
+    rows, columns = np.indices(sim.shape)
+    glow = 300 * np.exp(-((rows - 350) ** 2 + (columns - 60) ** 2) / 3200)
+    frame = flats[0].copy()
+    frame.data = flats[0].data + glow
+    inside = sim.truth.orders.order_map() > 0
+    error = (measured(model, frame).rows()[0] - glow - expected(sim, 0))[inside]
+    assert np.sqrt(np.mean(error**2)) < 0.01 * expected(sim, 0).mean()
+
+
+def test_a_frame_without_light(sim, model):
+    noise = np.random.default_rng(5).normal(0, 3, len(model.pixels))
+    surface, error = model.measure(noise, np.ones(len(noise), bool)).rows()
+    assert surface.min() >= 0 and surface.max() < 1
+    assert 0 < error.min() and error.max() < 1
+
+
+def test_what_is_wrong_with_a_frame_is_said(sim, flats, model):
+    dark = flats[0].copy()
+    dark.data = flats[0].data - 1000.0
+    assert "inter-order area is negative" in measured(model, dark).remark
+    with pytest.warns(AstropyUserWarning, match="inter-order area is negative"):
+        less_scattered_light(dark, sim.truth.orders, model=model)
+    with pytest.raises(ValueError, match="^0 pixels between the orders are good, expected at le"):
+        measured(model, flats[0], mask=True)
+    huge = flats[0].copy()
+    huge.data = np.full(sim.shape, 1e80)
+    with pytest.raises(ValueError, match=r"values of 1e\+80, expected at most"):
+        measured(model, huge)
+
+
+def test_frames_less_their_light_by_the_model(sim, flats, model, scattered):
+    darker, light = less_scattered_light(flats[0], sim.truth.orders, model=model)
+    np.testing.assert_allclose(darker.data, flats[0].data - scattered[0].rows()[0], atol=1e-2)
+    np.testing.assert_array_equal(light.coefficients, scattered[0].coefficients)
+
+
+def test_a_matrix_without_a_root_is_refused():
+    with pytest.raises(np.linalg.LinAlgError):
+        inverse_root(-np.eye(200))
