@@ -47,10 +47,10 @@ _CAUTIOUS_STEPS = 2
 # The fit has arrived when a step is so long, in standard deviations of the fit.
 _ARRIVED = 0.1
 
-# A frame in which a function of the surface has lost this fraction of its weight, as its pixels are
-# masked or do not fit, or whose surface is so much rougher than the typical one, in units of what is
-# expected from noise, is not like the typical one: it gets normal equations and a smoothness of its
-# own.
+# A frame is unlike the typical one if a function of the surface has lost this fraction of its
+# weight, as its pixels are masked or do not fit, or if the surface differs from the typical one by
+# something so rough, in units of what the smoothness allows. It gets normal equations and a
+# smoothness of its own.
 _MOST_LOST = 0.2
 _ROUGHEST = 2.0
 
@@ -431,10 +431,9 @@ class _Scene:
         """Normal equations for the surface, these columns and the shifts of the edges."""
         along = self._along[:, self.sample.columns]
         shifts = (slopes[:, None] * along).reshape(-1, len(values))
-        root = np.sqrt(weights)
-        design = np.concatenate(
-            [self.smooth.data.reshape(len(values), -1), columns.T, values[:, None], shifts.T], axis=1
-        ) * root[:, None]
+        smooth = self.smooth.data.reshape(len(values), -1)
+        design = np.concatenate([smooth, columns.T, values[:, None], shifts.T], axis=1)
+        design *= np.sqrt(weights)[:, None]
         return self._groups.normal(design, len(shifts))
 
 
