@@ -117,7 +117,7 @@ class CalibratedFrame(Frame):
     saturation : float, optional
         Raw values of this and above are bad.
     surface : optional
-        Scattered light: ``surface.rows(slice)`` gives the rows of it and of its standard deviation.
+        Scattered light: ``surface.rows_with_variance(slice)`` gives rows of it and of its variance.
     first_row : int, optional
         Which row of the surface is the first of this part of the frame.
     """
@@ -213,12 +213,12 @@ class CalibratedFrame(Frame):
             first = int(np.min(where[0], initial=0))
             rows, inside = slice(first, int(np.max(where[0], initial=0)) + 1), None
         rows = slice(rows.start + self.first_row, rows.stop + self.first_row)
-        surface, error = self.surface.rows(rows)
+        surface, of_surface = self.surface.rows_with_variance(rows)
         if inside is None:
             inside = where[0] - first, where[1]
         data = data - surface[inside].astype(data.dtype)
         if variance is not None:
-            variance = variance + (error[inside] ** 2).astype(data.dtype)
+            variance = variance + of_surface[inside].astype(data.dtype)
         return data, variance
 
     def unpacked(self, path: Path) -> "CalibratedFrame":

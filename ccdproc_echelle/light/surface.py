@@ -7,7 +7,7 @@ its threads on products so thin that these mostly wait for each other.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -57,7 +57,8 @@ class SurfaceBasis:
         along_one_axis = differences.T @ differences
         return np.kron(along_one_axis, one) + np.kron(one, along_one_axis)
 
-    def _one_axis(self, axis: int, positions) -> csr_array:
+    def one_axis(self, axis: int, positions) -> csr_array:
+        """The functions along one axis at some positions, whose rows have four elements each."""
         size = self.shape[axis]
         knots = np.arange(-3, _INTERVALS + _SUPPORT) * (size / _INTERVALS) - 0.5
         return BSpline.design_matrix(np.ravel(positions).astype(float), knots, _SUPPORT - 1)
@@ -70,7 +71,7 @@ class SurfaceBasis:
         """
         values, first = [], []
         for axis, positions in enumerate((rows, columns)):
-            design = self._one_axis(axis, positions)
+            design = self.one_axis(axis, positions)
             values.append(design.data.reshape(-1, _SUPPORT))
             first.append(design.indices[::_SUPPORT].astype(np.int32))
         near = np.arange(_SUPPORT, dtype=np.int32)
@@ -83,22 +84,14 @@ class SurfaceBasis:
     def on_grid(self, coefficients: np.ndarray, rows, columns) -> np.ndarray:
         """The surface where these rows and columns cross."""
         across, along = (
-            self._one_axis(axis, positions) for axis, positions in enumerate((rows, columns))
+            self.one_axis(axis, positions) for axis, positions in enumerate((rows, columns))
         )
         square = coefficients.reshape(self.n_along_axis, -1)
         return across @ np.ascontiguousarray((along @ square.T).T)
 
-    def image(self, coefficients: np.ndarray, rows=_EVERYWHERE, columns=_EVERYWHERE) -> np.ndarray:
-        """The surface in a section of the detector."""
-        pixels = (
-            np.arange(size)[section]
-            for size, section in zip(self.shape, (rows, columns), strict=True)
-        )
-        return self.on_grid(coefficients, *pixels)
-
     def sums(self, weights: np.ndarray) -> np.ndarray:
         """Weighted sum of each function over the pixels."""
-        across, along = (self._one_axis(axis, np.arange(n)) for axis, n in enumerate(self.shape))
+        across, along = (self.one_axis(axis, np.arange(n)) for axis, n in enumerate(self.shape))
         return (along.T @ (across.T @ weights).T).T.ravel()
 
 
@@ -123,7 +116,7 @@ class SurfaceError:
         """Standard deviation on a grid, between whose nodes it is interpolated."""
         n = self.basis.n_along_axis
         rows, columns = (
-            self.basis._one_axis(axis, _nodes(size)).toarray()
+            self.basis.one_axis(axis, _nodes(size)).toarray()
             for axis, size in enumerate(self.basis.shape)
         )
         # One axis after the other: products of functions along the columns, then along the rows.
@@ -136,19 +129,30 @@ class SurfaceError:
         """Rows and columns of the grid, and the standard deviation there."""
         return *(_nodes(size) for size in self.basis.shape), self._at_nodes
 
-    def image(self, rows=_EVERYWHERE, columns=_EVERYWHERE) -> np.ndarray:
-        """Standard deviation of the surface in a section of the detector."""
-        across, along = (
-            csr_array(_between_nodes(np.arange(size)[section], size))
-            for size, section in zip(self.basis.shape, (rows, columns), strict=True)
-        )
-        return across @ np.ascontiguousarray((along @ self._at_nodes.T).T)
+    def image(self) -> np.ndarray:
+        """Standard deviation of the surface over the detector."""
+        size = self.basis.shape[0]
+        return csr_array(_between_nodes(np.arange(size), size)) @ self.along_rows
+
+    @cached_property
+    def along_rows(self) -> np.ndarray:
+        """Standard deviation between the nodes of each row of nodes, (n_nodes, columns)."""
+        between = csr_array(_between_nodes(np.arange(self.basis.shape[1]), self.basis.shape[1]))
+        return np.ascontiguousarray((between @ self._at_nodes.T).T)
+
+    def __getstate__(self) -> dict:
+        return _fields_of(self)
 
     def at(self, rows, columns) -> np.ndarray:
         """Standard deviation of the surface at scattered places."""
         across = _between_nodes(rows, self.basis.shape[0])
         along = _between_nodes(columns, self.basis.shape[1])
         return np.einsum("ij,ij->i", across @ self._at_nodes, along)
+
+
+def _fields_of(instance: object) -> dict:
+    """What a dataclass was made of, and not what it has found out since: that is soon found."""
+    return {field.name: getattr(instance, field.name) for field in fields(instance)}
 
 
 def _nodes(size: int) -> np.ndarray:
@@ -221,19 +225,65 @@ class ScatteredLight:
             In the unit of the frame. The error is that of the fit, which neighbouring pixels share,
             and the scatter of the pixel response, which they do not.
         """
+        surface, variance = self.rows_with_variance(section)
+        return surface, np.sqrt(variance)
+
+    def rows_with_variance(self, section: slice = _EVERYWHERE) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Some rows of the surface and of its variance.
+
+        Parameters
+        ----------
+        section : slice, optional
+            Which rows of the frame; default: all.
+
+        Returns
+        -------
+        surface, variance : arrays, shape (rows, columns)
+            As `rows`, the errors squared.
+        """
         turned = self.dispersion_axis == 0
-        place = (_EVERYWHERE, section) if turned else (section, _EVERYWHERE)
-        surface = self.shape_error.basis.image(self.coefficients, *place)
+        rows, columns = (_EVERYWHERE, section) if turned else (section, _EVERYWHERE)
+        basis = self.shape_error.basis
+        places = np.arange(basis.shape[0])[rows]
+        surface = basis.one_axis(0, places) @ self._profiles[:, columns]
         if not self.negative:
             np.maximum(surface, 0, out=surface)
-        error = self.shape_error.image(*place)
-        error *= self.noise
+        between = csr_array(self.noise * _between_nodes(places, basis.shape[0]))
+        variance = between @ self.shape_error.along_rows[:, columns]
+        variance *= variance
         if self.response_scatter > 0:
-            error **= 2
-            error += (self.response_scatter * surface) ** 2
-            np.sqrt(error, out=error)
-        return (np.ascontiguousarray(image.T) for image in (surface, error)) if turned else (
-            surface, error)
+            variance += (self.response_scatter * surface) ** 2
+        if turned:
+            return np.ascontiguousarray(surface.T), np.ascontiguousarray(variance.T)
+        return surface, variance
+
+    @cached_property
+    def _profiles(self) -> np.ndarray:
+        """The functions across the orders, each summed up along them; (n, n_pixels)."""
+        basis = self.shape_error.basis
+        square = self.coefficients.reshape(basis.n_along_axis, -1)
+        along = basis.one_axis(1, np.arange(basis.shape[1]))
+        return np.ascontiguousarray((along @ square.T).T)
+
+    def __getstate__(self) -> dict:
+        return _fields_of(self)
+
+    def of_sum(self, weights: np.ndarray) -> float:
+        """
+        Standard deviation of a weighted sum over the pixels of the surface.
+
+        Parameters
+        ----------
+        weights : array, shape (rows, columns)
+            The weight of each pixel.
+
+        Returns
+        -------
+        float
+            As from `sums_of`.
+        """
+        return float(sums_of([self], weights)[1][0])
 
 
 def sums_of(

@@ -15,7 +15,7 @@ from astropy.table import QTable
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import Progress, results_of, with_common_errors
-from ccdproc_echelle.frames import CalibratedFrame, gather_pixels
+from ccdproc_echelle.frames import CalibratedFrame, Section, gather_pixels
 from ccdproc_echelle.light import (
     ScatteredLight,
     ScatteredLightModel,
@@ -57,21 +57,21 @@ def scattered_surfaces(
     if not _is_room(orders):
         return []
     model = model_scattered_light(typical, orders)
-    tasks = [partial(_measured, flat, model) for flat in flats]
+    tasks = [partial(gather_pixels, flat, model.pixels) for flat in flats]
     with closing(results_of(tasks, executor)) as results:
-        surfaces = list(progress.counted(results, len(flats)))
+        counted = progress.counted(zip(flats, results, strict=True), len(flats))
+        surfaces = [_measured(flat.name, pixels, model) for flat, pixels in counted]
     for remark in dict.fromkeys(surface.remark for surface in surfaces if surface.remark):
         warn(remark)
     return surfaces
 
 
-def _measured(flat: CalibratedFrame, model: ScatteredLightModel) -> ScatteredLight:
-    pixels = gather_pixels(flat, model.pixels)
+def _measured(name: str, pixels: Section, model: ScatteredLightModel) -> ScatteredLight:
     sigma = None if pixels.variance is None else np.sqrt(pixels.variance)
     try:
         return model.measure(pixels.data, pixels.good, sigma)
     except ValueError as error:
-        raise ValueError(f"scattered light of {flat.name}: {error}") from error
+        raise ValueError(f"scattered light of {name}: {error}") from error
 
 
 def without_surfaces(flats: Sequence[CalibratedFrame], surfaces: Sequence) -> list[CalibratedFrame]:

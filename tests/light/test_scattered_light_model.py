@@ -6,14 +6,12 @@ import pickle
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
-from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle._numeric.roots import inverse_root
-from ccdproc_echelle.frames import standard_deviation
+from ccdproc_echelle.frames import CalibratedFrame, MemoryFrame, standard_deviation
 from ccdproc_echelle.light import (
     ScatteredLightModel,
     fit_scattered_light,
-    less_scattered_light,
     model_scattered_light,
 )
 from ccdproc_echelle.simulation import EchelleSimulation
@@ -191,8 +189,7 @@ def test_what_is_wrong_with_a_frame_is_said(sim, flats, model):
     dark = flats[0].copy()
     dark.data = flats[0].data - 1000.0
     assert "inter-order area is negative" in measured(model, dark).remark
-    with pytest.warns(AstropyUserWarning, match="inter-order area is negative"):
-        less_scattered_light(dark, sim.truth.orders, model=model)
+    assert "inter-order area is negative" in measured(model, dark).remark
     with pytest.raises(ValueError, match="^0 pixels between the orders are good, expected at le"):
         measured(model, flats[0], mask=True)
     huge = flats[0].copy()
@@ -201,10 +198,13 @@ def test_what_is_wrong_with_a_frame_is_said(sim, flats, model):
         measured(model, huge)
 
 
-def test_frames_less_their_light_by_the_model(sim, flats, model, scattered):
-    darker, light = less_scattered_light(flats[0], sim.truth.orders, model=model)
-    np.testing.assert_allclose(darker.data, flats[0].data - scattered[0].rows()[0], atol=1e-2)
-    np.testing.assert_array_equal(light.coefficients, scattered[0].coefficients)
+def test_rows_of_a_frame_less_its_light(sim, flats, scattered):
+    frame = CalibratedFrame(MemoryFrame(flats[0], "flat"), surface=scattered[0])
+    section = frame.part(slice(50, 90)).load().section(slice(3, 20))
+    surface, error = (image[53:70] for image in scattered[0].rows())
+    np.testing.assert_allclose(section.data, flats[0].data[53:70] - surface, rtol=1e-5, atol=1e-3)
+    own = flats[0].uncertainty.array[53:70]
+    np.testing.assert_allclose(section.variance, own**2 + error**2, rtol=1e-5)
 
 
 def test_a_matrix_without_a_root_is_refused():
