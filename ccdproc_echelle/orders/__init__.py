@@ -1,12 +1,26 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Where the orders lie: their table and its formats, tracing, edges, and shifts."""
 
-from ccdproc_echelle.orders.edges import (detect_order_edges, fit_order_edges, mask_interorder, measure_order_edges, poorly_measured)
-from ccdproc_echelle.orders.flexure import (OrderShift, WrongOrderTableError, frame_shift, in_place, measure_shift, recenter, recentre)
-from ccdproc_echelle.orders.registry import (FORMATS, OrderTableFormat, able_formats, register_format)
-from ccdproc_echelle.orders.table import (EchelleOrderTable, checked_orders)
-from ccdproc_echelle.orders.tracing import (trace_orders)
 from ccdproc_echelle.orders import formats, rasters
+from ccdproc_echelle.orders.edges import (
+    detect_order_edges,
+    fit_order_edges,
+    mask_interorder,
+    measure_order_edges,
+    poorly_measured,
+)
+from ccdproc_echelle.orders.flexure import (
+    OrderShift,
+    WrongOrderTableError,
+    frame_shift,
+    in_place,
+    measure_shift,
+    recenter,
+    recentre,
+)
+from ccdproc_echelle.orders.registry import FORMATS, OrderTableFormat, able_formats, register_format
+from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
+from ccdproc_echelle.orders.tracing import trace_orders
 
 __all__ = [
     "FORMATS",

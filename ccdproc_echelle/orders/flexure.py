@@ -146,9 +146,7 @@ def measure_shift(
     >>> print(f"{shift.shift:.1f} pixel")
     3.2 pixel
     """
-    raster = as_raster(flat, 1 - orders.dispersion_axis)
-    orders = orders.on_detector(np.shape(flat))
-    slices = _slices(orders)
+    raster, slices = _raster_and_slices(flat, orders, "flat")
     max_shift = _checked_max_shift(max_shift, slices)
     coarse, match = _coarse_shift(raster, slices, max_shift)
     fine, uncertainty = _fit_boxes(raster, slices, coarse)
@@ -239,16 +237,13 @@ def frame_shift(
     >>> print(f"{shift.shift:.1f} pixel")
     2.0 pixel
     """
-    rasters = [
-        as_raster(image, 1 - orders.dispersion_axis, name)
-        for name, image in (("frame", frame), ("reference", reference))
-    ]
-    if rasters[0].shape != rasters[1].shape:
+    if np.shape(frame) != np.shape(reference):
         raise ValueError(
             f"the frame has shape {np.shape(frame)}, the reference {np.shape(reference)}; "
             "expected the same"
         )
-    slices = _slices(orders.on_detector(np.shape(frame)))
+    raster, slices = _raster_and_slices(frame, orders, "frame")
+    rasters = [raster, _raster_and_slices(reference, orders, "reference")[0]]
     max_shift = _checked_max_shift(max_shift, slices)
     places = [_coarse_shift(raster, slices, max_shift) for raster in rasters]
     (start, match), (place, reference_match) = places
@@ -300,8 +295,7 @@ def in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
 
 def _roughly(flat: CCDData, orders: EchelleOrderTable) -> float:
     """The shift that `measure_shift` starts from."""
-    raster = as_raster(flat, 1 - orders.dispersion_axis)
-    slices = _slices(orders)
+    raster, slices = _raster_and_slices(flat, orders, "flat")
     return _coarse_shift(raster, slices, _checked_max_shift(None, slices))[0]
 
 
@@ -352,6 +346,16 @@ class _Slices(NamedTuple):
     def offsets(self) -> np.ndarray:
         reach = int(np.ceil(_REACH * np.nanmax(self.spacing)))
         return np.arange(-reach, reach + 1.0)
+
+
+def _raster_and_slices(image, orders: EchelleOrderTable, name: str) -> tuple[np.ndarray, _Slices]:
+    """The columns of the slices with the cross-dispersion along the rows, and the slices there."""
+    if np.ndim(image) != 2:
+        raise ValueError(f"{name} has {np.ndim(image)} dimensions, expected an image with 2")
+    slices = _slices(orders.on_detector(np.shape(image)))
+    columns = slices.columns.ravel()
+    raster = as_raster(image, 1 - orders.dispersion_axis, name, columns)
+    return raster, slices._replace(columns=np.arange(len(columns)).reshape(slices.columns.shape))
 
 
 def _slices(orders: EchelleOrderTable) -> _Slices:

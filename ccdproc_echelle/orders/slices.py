@@ -60,8 +60,10 @@ def as_rasters(
     return raster, np.ascontiguousarray(noise, dtype=float)
 
 
-def as_raster(flat, dispersion_axis: int, name: str = "flat") -> np.ndarray:
-    """Data with the cross-dispersion along the last axis, NaN where not usable."""
+def as_raster(
+    flat, dispersion_axis: int, name: str = "flat", columns: np.ndarray | None = None
+) -> np.ndarray:
+    """Data (some columns) with the cross-dispersion along the last axis, NaN where not usable."""
     if isinstance(flat, np.ma.MaskedArray):
         flat = flat.filled(np.nan) if flat.dtype.kind == "f" else flat.astype(float).filled(np.nan)
     data = np.asarray(flat if _is_bare(flat) else flat.data)
@@ -69,8 +71,9 @@ def as_raster(flat, dispersion_axis: int, name: str = "flat") -> np.ndarray:
         raise ValueError(f"{name} has {data.ndim} dimensions, expected an image with 2")
     mask = None if _is_bare(flat) else getattr(flat, "mask", None)
     mask = None if mask is None else np.broadcast_to(np.asarray(mask, dtype=bool), data.shape)
-    turned = (a if a is None or dispersion_axis == 0 else a.T for a in (data, mask))
-    data, mask = turned
+    data, mask = (a if a is None or dispersion_axis == 0 else a.T for a in (data, mask))
+    if columns is not None:
+        data, mask = (a if a is None else a.take(columns, axis=1) for a in (data, mask))
     raster = np.array(data, dtype=float, order="C")
     raster[~np.isfinite(raster)] = np.nan
     if mask is not None:
