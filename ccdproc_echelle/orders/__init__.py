@@ -8,6 +8,7 @@ from ccdproc_echelle.orders.edges import (
     mask_interorder,
     measure_order_edges,
     poorly_measured,
+    rough_order_edges,
 )
 from ccdproc_echelle.orders.flexure import (
     OrderShift,
@@ -43,5 +44,6 @@ __all__ = [
     "recenter",
     "recentre",
     "register_format",
+    "rough_order_edges",
     "trace_orders",
 ]

@@ -19,7 +19,7 @@ from scipy.special import ndtr
 
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.orders.slices import as_raster
+from ccdproc_echelle.orders.slices import as_raster, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = [
@@ -350,11 +350,9 @@ class _Slices(NamedTuple):
 
 def _raster_and_slices(image, orders: EchelleOrderTable, name: str) -> tuple[np.ndarray, _Slices]:
     """The columns of the slices with the cross-dispersion along the rows, and the slices there."""
-    if np.ndim(image) != 2:
-        raise ValueError(f"{name} has {np.ndim(image)} dimensions, expected an image with 2")
-    slices = _slices(orders.on_detector(np.shape(image)))
+    slices = _slices(orders.on_detector(checked_image(image, name)))
     columns = slices.columns.ravel()
-    raster = as_raster(image, 1 - orders.dispersion_axis, name, columns)
+    raster = as_raster(image, orders.dispersion_axis, lines=columns).T
     return raster, slices._replace(columns=np.arange(len(columns)).reshape(slices.columns.shape))
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "as_raster",
     "as_rasters",
     "bridged",
+    "checked_image",
     "extract_slices",
     "slice_columns",
     "slice_lengths",
@@ -47,38 +48,49 @@ class Slices(NamedTuple):
     origins: np.ndarray  # cross-dispersion position of the first sample, (n_orders, n_slices)
 
 
+def checked_image(flat, name: str) -> tuple[int, int]:
+    """The shape of a flat, which is an image."""
+    shape = np.shape(flat if _is_bare(flat) else flat.data)
+    if len(shape) != 2:
+        raise ValueError(f"{name} has {len(shape)} dimensions, expected an image with 2")
+    return shape
+
+
 def as_rasters(
-    flat, dispersion_axis: int, name: str = "flat"
+    flat, dispersion_axis: int, *, lines: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Data and noise with the cross-dispersion along the last axis, NaN where not usable."""
-    raster = as_raster(flat, dispersion_axis, name)
+    """
+    Data and noise with the cross-dispersion along the last axis, NaN where not usable.
+
+    ``lines`` are the dispersion pixels that are wanted.
+    """
+    raster = as_raster(flat, dispersion_axis, lines=lines)
     uncertainty = None if _is_bare(flat) else getattr(flat, "uncertainty", None)
     if uncertainty is None or uncertainty.uncertainty_type == "unknown":
         return raster, None
-    noise = uncertainty.represent_as(StdDevUncertainty).array
-    noise = noise if dispersion_axis == 0 else noise.T
+    noise = _turned(uncertainty.represent_as(StdDevUncertainty).array, dispersion_axis, lines)
     return raster, np.ascontiguousarray(noise, dtype=float)
 
 
-def as_raster(
-    flat, dispersion_axis: int, name: str = "flat", columns: np.ndarray | None = None
-) -> np.ndarray:
-    """Data (some columns) with the cross-dispersion along the last axis, NaN where not usable."""
+def as_raster(flat, dispersion_axis: int, *, lines: np.ndarray | None = None) -> np.ndarray:
+    """The data of `as_rasters`."""
     if isinstance(flat, np.ma.MaskedArray):
         flat = flat.filled(np.nan) if flat.dtype.kind == "f" else flat.astype(float).filled(np.nan)
     data = np.asarray(flat if _is_bare(flat) else flat.data)
-    if data.ndim != 2:
-        raise ValueError(f"{name} has {data.ndim} dimensions, expected an image with 2")
-    mask = None if _is_bare(flat) else getattr(flat, "mask", None)
-    mask = None if mask is None else np.broadcast_to(np.asarray(mask, dtype=bool), data.shape)
-    data, mask = (a if a is None or dispersion_axis == 0 else a.T for a in (data, mask))
-    if columns is not None:
-        data, mask = (a if a is None else a.take(columns, axis=1) for a in (data, mask))
-    raster = np.array(data, dtype=float, order="C")
+    raster = np.array(_turned(data, dispersion_axis, lines), dtype=float, order="C")
     raster[~np.isfinite(raster)] = np.nan
+    mask = None if _is_bare(flat) else getattr(flat, "mask", None)
     if mask is not None:
-        raster[mask] = np.nan
+        mask = np.broadcast_to(np.asarray(mask, dtype=bool), data.shape)
+        raster[_turned(mask, dispersion_axis, lines)] = np.nan
     return raster
+
+
+def _turned(image: np.ndarray, dispersion_axis: int, lines: np.ndarray | None) -> np.ndarray:
+    """An image with the dispersion along the first axis, and of that the lines that are wanted."""
+    if lines is not None:
+        image = image.take(lines, axis=dispersion_axis)
+    return image if dispersion_axis == 0 else image.T
 
 
 def _is_bare(flat) -> bool:

@@ -17,7 +17,7 @@ from scipy.ndimage import (
 from scipy.signal import find_peaks
 
 from ccdproc_echelle._numeric.medians import column_median
-from ccdproc_echelle.orders.slices import as_raster, bridged
+from ccdproc_echelle.orders.slices import as_raster, bridged, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["trace_orders"]
@@ -128,6 +128,7 @@ def trace_orders(
     [15. 40.]
     """
     _check_options(dispersion_axis, first_order, degree, slice_width, min_signal_to_noise)
+    checked_image(flat, "flat")
     raster = as_raster(flat, 0)
     if min(raster.shape) < 20:
         raise ValueError(f"flat has shape {raster.shape}, expected at least 20 pixels each way")

@@ -1,11 +1,20 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """From raw frames to a master flat that is judged and kept: read ``master`` first."""
 
-from ccdproc_echelle.recipe.calibration import (Calibration, SharedNoise, calibrate_frames)
-from ccdproc_echelle.recipe.master import (make_master_flat)
-from ccdproc_echelle.recipe.product import (MasterFlat)
-from ccdproc_echelle.recipe.quality import (METRICS, Metric, checked_limits, flat_quality, order_quality, quality_cards, reduced_chi_square, with_limits)
-from ccdproc_echelle.recipe.vetting import (SETUP_KEYWORDS, accepted_frames, vet_frames, vet_setup)
+from ccdproc_echelle.recipe.calibration import Calibration, SharedNoise, calibrate_frames
+from ccdproc_echelle.recipe.master import make_master_flat
+from ccdproc_echelle.recipe.product import MasterFlat
+from ccdproc_echelle.recipe.quality import (
+    METRICS,
+    Metric,
+    checked_limits,
+    flat_quality,
+    order_quality,
+    quality_cards,
+    reduced_chi_square,
+    with_limits,
+)
+from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS, accepted_frames, vet_frames, vet_setup
 
 __all__ = [
     "METRICS",

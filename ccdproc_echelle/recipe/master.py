@@ -25,6 +25,7 @@ from ccdproc_echelle.orders import (
     detect_order_edges,
     in_place,
     mask_interorder,
+    rough_order_edges,
     trace_orders,
 )
 from ccdproc_echelle.recipe.calibration import calibrate_frames
@@ -176,6 +177,7 @@ def make_master_flat(
     limits = checked_limits(limits)
     raw, setup = of_one_setup(list_frames(img_list, **reading), reject)
     _check_options(raw, orders, settings, window, scattered_light, noise_is_known=gain is not None)
+    edge_keywords = dict(edge_keywords or {})
     _log.info("%d frames of shape %s", len(raw), raw[0].shape)
     resources = dict(mem_limit=settings.mem_limit, executor=executor)
 
@@ -194,7 +196,7 @@ def make_master_flat(
         typical = combine_frames(calibration.flats, method="median", **resources)
         progress.begin("orders")
         orders = trace_orders(typical) if orders is None else in_place(orders, typical)
-        orders = detect_order_edges(typical, orders, **(edge_keywords or {}))
+        orders = rough_order_edges(typical, orders, **edge_keywords)
         _log.info("%d orders", len(orders))
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)
@@ -222,6 +224,7 @@ def make_master_flat(
         lost = lost_fraction(scattered_light, surfaces, levels, orders, window)
         if scattered_light == "master":
             flat, lost = master_without_surface(flat, orders, window)
+        orders = detect_order_edges(flat, orders, **edge_keywords)
         bad = find_bad_response(flat, orders, **(sensitivity_keywords or {}))
         _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
         progress.begin("quality")
