@@ -1,11 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 import gzip
-import multiprocessing
 import tempfile
 import threading
 import time
 import tracemalloc
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from ccdproc_echelle.combining import Progress, streaming
 from ccdproc_echelle.combining.combine import combine_frames, two_pass_flat_combine
 from ccdproc_echelle.frames import FileFrame
 from ccdproc_echelle.orders import EchelleOrderTable
+from helpers.executors import SerialExecutor
 
 SHAPE = (90, 70)
 N_FRAMES = 5
@@ -31,15 +31,6 @@ SETTINGS = {
 }
 EXECUTORS = ["serial", "1 thread", "2 threads", "3 threads", "4 threads", "processes", "dask"]
 MEMORY_LIMITS = [1e5, 1e6, 16e9]
-
-
-class SerialExecutor(Executor):
-    """Does the work at once, where it is submitted."""
-
-    def submit(self, function, /, *args, **kwargs):
-        future = Future()
-        future.set_result(function(*args, **kwargs))
-        return future
 
 
 class Recorder(Executor):
@@ -95,47 +86,6 @@ def sources(tmp_path_factory):
     root = tmp_path_factory.mktemp("frames")
     files = {kind: write(root / kind, kind) for kind in ("plain", "gz", "fz", "mef", "mef.gz")}
     return {"memory": in_memory(False), "memory with uncertainty": in_memory(True)} | files
-
-
-@pytest.fixture(scope="module")
-def executors(tmp_path_factory):
-    """Executors by name, each started when it is asked for first."""
-    started = {"serial": SerialExecutor()}
-
-    def get(name):
-        if name not in started:
-            if name == "processes":
-                context = multiprocessing.get_context("spawn")
-                started[name] = ProcessPoolExecutor(2, mp_context=context)
-            elif name == "dask":
-                started[name] = dask_executor()
-            else:
-                started[name] = ThreadPoolExecutor(int(name.split()[0]))
-        return started[name]
-
-    clusters = []
-
-    def dask_executor():
-        distributed = pytest.importorskip(
-            "distributed", reason="no test on a dask cluster: distributed is not installed"
-        )
-        with pytest.MonkeyPatch.context() as patch:
-            # not in the temporary folder of the test that happens to be the first
-            patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("dask")))
-            cluster = distributed.LocalCluster(
-                n_workers=2, threads_per_worker=1, processes=True,
-                host="127.0.0.1", dashboard_address="127.0.0.1:0",
-                worker_dashboard_address="127.0.0.1:0",
-            )
-            client = distributed.Client(cluster)
-        clusters.extend([client, cluster])
-        return client.get_executor()
-
-    yield get
-    for executor in started.values():
-        executor.shutdown()
-    for part in clusters:
-        part.close()
 
 
 def bits(combined, diagnostics):

@@ -1,0 +1,220 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+How long the whole recipe takes and how much memory it needs, beside its engine and other programs.
+
+Run it in the environment whose speed you want to know, on a machine that does nothing else::
+
+    python benchmarks/recipe.py                      # all cases, half an hour
+    python benchmarks/recipe.py --case 10x2048x2048  # one of them
+    python benchmarks/recipe.py --quick              # a small one, two minutes
+
+For the same raw flats and darks on disk, 16-bit integers, each table shows
+
+- ``make_master_flat`` with its defaults: order table given, orders traced, four frames only;
+- ``two_pass_flat_combine`` of the same flats, which is the engine of the recipe;
+- reading the flats once, the least that is possible;
+- the same steps written with ccdproc: dark subtracted, two passes of ``ccdproc.combine`` with the
+  settings of the CCD data reduction guide, scaled by ``inner_order_scale``;
+- where they are installed, one pass of IRAF's ``imcombine`` (``x_images.e`` on the path) and of
+  ``siril-cli``, sigma clipping.
+
+Every run is a process of its own, so that seconds, CPU seconds and peak memory are those the
+operating system counts; what a process needs to start and to import is measured likewise and taken
+off. The runs take turns.
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from astropy.table import Table
+
+from ccdproc_echelle import EchelleOrderTable
+from ccdproc_echelle.simulation import EchelleSimulation
+
+_N_DARKS = 5
+_FEW = 4
+_MB = 1e6
+
+_CLIP = "sigma_clip=True, sigma_clip_low_thresh=5, sigma_clip_high_thresh=5"
+_HEADER = """
+import glob, warnings
+warnings.simplefilter("ignore")
+import ccdproc
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData
+from ccdproc_echelle import (EchelleOrderTable, inner_order_scale, make_master_flat,
+                             two_pass_flat_combine)
+flats, darks = sorted(glob.glob("flat_*.fits")), sorted(glob.glob("dark_*.fits"))
+orders = EchelleOrderTable.read("orders.ecsv")
+noise = dict(gain=1, read_noise=4, mem_limit=200e6)
+if __name__ == "__main__":
+"""
+_GUIDE = (
+    f"{_CLIP}, sigma_clip_func=np.ma.median, sigma_clip_dev_func=np.ma.std, mem_limit=350e6"
+)
+
+# What is run, by what it is called; each line of a script stands below ``if __name__ ...``.
+_SCRIPTS = {
+    "starting": "pass",
+    "reading": "[np.asarray(fits.getdata(name)).sum() for name in flats]",
+    "two_pass_flat_combine": f"two_pass_flat_combine(flats, orders, {_CLIP}, mem_limit=200e6)",
+    "make_master_flat": "make_master_flat(flats, orders, dark=darks, **noise)",
+    "make_master_flat, traced": "make_master_flat(flats, dark=darks, **noise)",
+    "make_master_flat, few": f"make_master_flat(flats[:{_FEW}], orders, dark=darks, **noise)",
+    "ccdproc": f"""dark = ccdproc.combine(darks, method="median", unit="adu")
+    frames = [CCDData.read(name, unit="adu").subtract(dark) for name in flats]
+    first = ccdproc.combine(frames, scale=inner_order_scale(orders), {_GUIDE})
+    ratios = [np.mean((frame.data / first.data)[orders.inner_mask(10)]) for frame in frames]
+    ccdproc.combine(frames, scale=[1 / ratio for ratio in ratios], {_GUIDE})""",
+}
+_IMCOMBINE = """\
+imcombine @flats.txt master_iraf.fits combine=average reject=sigclip lsigma=5 hsigma=5 scale=mode
+logout
+"""
+_SIRIL = """\
+requires 1.0
+convert flat -out=.
+stack flat rej sigma 5 5 -norm=mul -out=master_siril
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """So many frames of one size, and how often each run is repeated."""
+
+    n_frames: int
+    size: int
+    n_orders: int
+    n_runs: int = 3
+
+    @property
+    def name(self) -> str:
+        return f"{self.n_frames}x{self.size}x{self.size}"
+
+    def write(self, folder: Path) -> None:
+        """Raw flats and darks, and the table of their order centres."""
+        simulation = (
+            EchelleSimulation(shape=(self.size, self.size), n_orders=self.n_orders, seed=1)
+            .with_bias(300)
+            .with_scattered_light(0.03)
+            .with_level_spread(0.3)
+            .with_cosmic_rays(self.size**2 // 10_000)
+            .with_dead_pixels(self.size**2 // 20_000)
+        )
+        simulation.write(folder, self.n_frames, _N_DARKS)
+        truth = simulation.truth.orders
+        EchelleOrderTable.from_traces(
+            truth.order_numbers, truth.center(), shape=truth.shape, dispersion_axis=1
+        ).write(folder / "orders.ecsv")
+
+
+_CASES = [
+    Case(10, 1024, 12), Case(10, 2048, 24), Case(10, 2048, 60), Case(7, 4096, 40, 2),
+    Case(40, 2048, 24, 2),
+]
+_QUICK = Case(5, 512, 8)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one process."""
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+def _cost(command: list[str], folder: Path) -> Cost:
+    start = time.monotonic()
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL, env=os.environ | {"HOME": str(folder)},
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    wall = time.monotonic() - start
+    error = process.stderr.read().decode(errors="replace")
+    process.stderr.close()
+    if status != 0:
+        raise RuntimeError(f"{command[:1]} failed: {error[-1000:]}")
+    scale = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in kilobytes but on a Mac
+    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * scale)
+
+
+def _commands(case: Case, folder: Path) -> Iterator[tuple[str, list[str]]]:
+    for i, (name, script) in enumerate(_SCRIPTS.items()):
+        path = folder / f"run_{i}.py"
+        path.write_text(f"{_HEADER}    {script}\n")
+        yield name, [sys.executable, str(path)]
+    if shutil.which("x_images.e"):
+        names = sorted(path.name for path in folder.glob("flat_*.fits"))
+        (folder / "flats.txt").write_text("\n".join(names) + "\n")
+        (folder / "imcombine.cl").write_text(_IMCOMBINE)
+        yield "IRAF imcombine", [
+            "sh", "-c", "rm -f master_iraf.fits; x_images.e imcombine < imcombine.cl"
+        ]
+    if shutil.which("siril-cli"):
+        (folder / "stack.ssf").write_text(_SIRIL)
+        yield "siril", ["siril-cli", "-d", str(folder), "-s", str(folder / "stack.ssf")]
+
+
+def _measured(case: Case, commands: dict[str, list[str]], folder: Path) -> dict[str, Cost]:
+    costs = {name: [] for name in commands}
+    for _ in range(case.n_runs):
+        for name, command in commands.items():
+            costs[name].append(_cost(command, folder))
+    return {
+        name: Cost(*(median(getattr(cost, field) for cost in runs)
+                     for field in ("wall", "cpu", "peak")))
+        for name, runs in costs.items()
+    }
+
+
+def _report(case: Case, costs: dict[str, Cost], show: Callable[[str], None]) -> None:
+    start, engine = costs["starting"], costs["two_pass_flat_combine"]
+    table = Table(names=("run", "seconds", "CPU s", "peak MB", "engine = 1"),
+                  dtype=(str, float, float, float, float))
+    for name, cost in costs.items():
+        ours = name in _SCRIPTS
+        wall, cpu = (
+            (cost.wall - start.wall, cost.cpu - start.cpu) if ours else (cost.wall, cost.cpu)
+        )
+        peak = (cost.peak - start.peak if ours else cost.peak) / _MB
+        if name != "starting":
+            table.add_row((name, wall, cpu, peak, wall / (engine.wall - start.wall)))
+    for column in table.colnames[1:]:
+        table[column].format = ".2f" if column != "peak MB" else ".0f"
+    show(f"\n{case.name}, {case.n_orders} orders, 16-bit files; planes of "
+         f"{case.size**2 * 4 / _MB:.0f} MB\n")
+    show("\n".join(table.pformat(max_lines=-1, max_width=-1)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time the recipe and what it is made of.")
+    parser.add_argument("--case", choices=[case.name for case in _CASES], action="append")
+    parser.add_argument("--quick", action="store_true", help="one small case")
+    options = parser.parse_args()
+    chosen = [case for case in _CASES if options.case is None or case.name in options.case]
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+          f"OPENBLAS_NUM_THREADS {os.environ.get('OPENBLAS_NUM_THREADS', 'unset')}, "
+          f"page size {resource.getpagesize()}")
+    for case in [_QUICK] if options.quick else chosen:
+        with TemporaryDirectory() as folder:
+            case.write(Path(folder))
+            commands = dict(_commands(case, Path(folder)))
+            _report(case, _measured(case, commands, Path(folder)), print)
+
+
+if __name__ == "__main__":
+    main()
