@@ -1,12 +1,23 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """What the light of a flat is made of: scattered light, blaze, slit profile, pixel response."""
 
-from ccdproc_echelle.light.flags import (UNUSABLE, FlatFlag, flag_cards)
-from ccdproc_echelle.light.scattered_light import (fit_scattered_light, has_interorder_pixels, model_scattered_light, subtract_scattered_light)
-from ccdproc_echelle.light.scattered_light_model import (ScatteredLightModel)
-from ccdproc_echelle.light.surface import (ScatteredLight, sums_of)
-from ccdproc_echelle.light.response import (BadResponse, NormalizedFlat, find_bad_response, mask_low_sensitivity, normalize_flat)
-from ccdproc_echelle.light.stitching import (stitch_flats)
+from ccdproc_echelle.light.flags import UNUSABLE, FlatFlag, flag_cards
+from ccdproc_echelle.light.response import (
+    BadResponse,
+    NormalizedFlat,
+    find_bad_response,
+    mask_low_sensitivity,
+    normalize_flat,
+)
+from ccdproc_echelle.light.scattered_light import (
+    fit_scattered_light,
+    has_interorder_pixels,
+    model_scattered_light,
+    subtract_scattered_light,
+)
+from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel
+from ccdproc_echelle.light.stitching import stitch_flats
+from ccdproc_echelle.light.surface import ScatteredLight, sums_of
 
 __all__ = [
     "UNUSABLE",

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 from astropy.nddata import CCDData
-from scipy.special import ndtr
 
+from ccdproc_echelle._numeric.gaussians import blurred_step, gaussian
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.slices import as_raster, checked_image
@@ -550,7 +550,8 @@ def _box_design(offsets, middle, extent, blur, profiles, use) -> np.ndarray:
     away = offsets - np.moveaxis(middle, 1, -1)[..., None]  # n_orders, n_slices, 3, n_offsets
     half = 0.5 * np.moveaxis(extent, 1, -1)[..., None]
     lower, upper = (away + half) / blur, (away - half) / blur
-    boxes, bells = ndtr(lower) - ndtr(upper), [_bell(lower) / blur, _bell(upper) / blur]
+    boxes = blurred_step(lower) - blurred_step(upper)
+    bells = [gaussian(lower) / blur, gaussian(upper) / blur]
     derivatives = [
         boxes * away / half, bells[1] - bells[0], 0.5 * (bells[0] + bells[1]),
         upper * bells[1] - lower * bells[0],
@@ -564,10 +565,6 @@ def _box_design(offsets, middle, extent, blur, profiles, use) -> np.ndarray:
     light = np.where(np.isfinite(light), light, 0)
     moved = [np.einsum("osk,oskn->osn", light, d) for d in derivatives]
     return np.concatenate([design, np.stack(moved, axis=-1)], axis=-1)
-
-
-def _bell(x: np.ndarray) -> np.ndarray:
-    return np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
 
 
 def _least_squares(design, profiles, use) -> tuple[np.ndarray, np.ndarray]:

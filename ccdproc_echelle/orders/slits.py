@@ -12,8 +12,8 @@ Pure arrays; the last axis of states has these six.
 """
 
 import numpy as np
-from scipy.special import ndtr
 
+from ccdproc_echelle._numeric.gaussians import blurred_step, gaussian
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle.orders.crossings import RISING
 from ccdproc_echelle.orders.slices import Slices, bridged
@@ -192,21 +192,22 @@ def _blurred_slits(rows, states, frame, smear, neighbours):
     lower, upper, height, tilt, background, gradient = states.T[..., None]
     sigma = np.sqrt(frame[0] + smear)[:, None]
     rise, fall = (rows - lower) / sigma, (rows - upper) / sigma
-    slit, width, away = ndtr(rise) - ndtr(fall), upper - lower, rows - 0.5 * (lower + upper)
+    slit = blurred_step(rise) - blurred_step(fall)
+    width, away = upper - lower, rows - 0.5 * (lower + upper)
     along = 2 * away / width
     tilt = tilt + frame[1]
     top = height * (1 + tilt * along)
     light = background + gradient * away + top * slit
-    widening = top * (fall * _normal(fall) - rise * _normal(rise))
+    widening = top * (fall * gaussian(fall) - rise * gaussian(rise))
     for edge, wing, outwards in ((*neighbours[:2], -1), (*neighbours[2:], 1)):
         inside = np.clip(outwards * (rows - edge[:, None]) / sigma, -40, 40)
-        light += wing[:, None] * ndtr(inside)
-        widening -= wing[:, None] * inside * _normal(inside)
+        light += wing[:, None] * blurred_step(inside)
+        widening -= wing[:, None] * inside * gaussian(inside)
     bend = slit * tilt * height / width
     by_tilt = height * along * slit
     slopes = [
-        bend * (along - 1) - top * _normal(rise) / sigma,
-        top * _normal(fall) / sigma - bend * (along + 1),
+        bend * (along - 1) - top * gaussian(rise) / sigma,
+        top * gaussian(fall) / sigma - bend * (along + 1),
         top / height * slit,
         by_tilt,
         np.ones_like(slit),
@@ -215,8 +216,3 @@ def _blurred_slits(rows, states, frame, smear, neighbours):
         by_tilt,
     ]
     return light, np.stack(slopes, axis=-1)
-
-
-def _normal(x: np.ndarray) -> np.ndarray:
-    """Density of the normal distribution."""
-    return np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)

@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Simulated echelle flats with known truth, for tests, examples and benchmarks."""
 
-from ccdproc_echelle.simulation.simulation import (EchelleSimulation, EchelleTruth)
+from ccdproc_echelle.simulation.simulation import EchelleSimulation, EchelleTruth
 
 __all__ = [
     "EchelleSimulation",

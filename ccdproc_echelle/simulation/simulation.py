@@ -24,8 +24,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.time import Time
-from scipy.special import ndtr
 
+from ccdproc_echelle._numeric.gaussians import blurred_ramp
 from ccdproc_echelle.frames import check_output, replacing
 from ccdproc_echelle.orders import EchelleOrderTable
 
@@ -80,12 +80,11 @@ def _blaze(n_orders, n_pixels, brightness_ratio):
     return brightness_ratio**-place * np.sinc(0.55 * (u - 0.3 * (place - 0.5))) ** 2
 
 
-def _blurred_ramp(z, sigma):
+def _ramp_of_step(z, sigma):
     """Integral up to z of a step at 0 that is blurred by a Gaussian."""
     if sigma == 0:
         return np.maximum(z, 0)
-    x = z / sigma
-    return sigma * (x * ndtr(x) + np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi))
+    return sigma * blurred_ramp(z / sigma)
 
 
 def _slit_image(n_rows, lower, upper, brightness, *, sigma, slope):
@@ -100,7 +99,7 @@ def _slit_image(n_rows, lower, upper, brightness, *, sigma, slope):
         first = np.floor(low - reach).astype(int)
         rows = first + np.arange(int(np.max(high - low) + 2 * reach) + 3)[:, np.newaxis]
         sides = np.vstack([rows, rows[-1:] + 1]) - 0.5
-        below = _blurred_ramp(sides - low, sigma) - _blurred_ramp(sides - high, sigma)
+        below = _ramp_of_step(sides - low, sigma) - _ramp_of_step(sides - high, sigma)
         profile = np.diff(below, axis=0)
         profile *= light * (1 + slope * (2 * rows - low - high) / (high - low))
         step, column = np.nonzero((rows >= 0) & (rows < n_rows))
