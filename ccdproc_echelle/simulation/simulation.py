@@ -12,228 +12,43 @@ overwritten. `EchelleSimulation` holds the parameters, `EchelleTruth` every term
 
 Everything is computed with the orders along the rows and transposed at the end when the orders
 run along the columns, so that the two dispersion axes are exact transposes of each other.
+
+Each layer draws itself: a new one is a class in ``layers`` and a ``with_...`` method here.
 """
 
 import os
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
-from astropy.nddata import CCDData, StdDevUncertainty
-from astropy.time import Time
+from astropy.nddata import CCDData
 
-from ccdproc_echelle._numeric.gaussians import blurred_ramp
-from ccdproc_echelle.frames import check_output, replacing
 from ccdproc_echelle.orders import EchelleOrderTable
-
-__all__ = ["EchelleSimulation", "EchelleTruth"]
-
-# Each random layer draws from its own stream, named here. Append only: the place in the tuple
-# is part of the seed.
-_STREAMS = (
-    "pixel response", "dead pixels", "dust", "level", "drift", "cosmic rays", "bad pixels",
-    "flat photons", "flat read noise", "dark photons", "dark read noise",
-    "bias photons", "bias read noise", "dead response", "color drift",
+from ccdproc_echelle.simulation.checks import check
+from ccdproc_echelle.simulation.exposing import expose
+from ccdproc_echelle.simulation.geometry import order_traces
+from ccdproc_echelle.simulation.layers import (
+    MAX_RAW,
+    BadPixels,
+    Bias,
+    ColorDrift,
+    CosmicRays,
+    DarkCurrent,
+    DeadPixels,
+    Drift,
+    Dust,
+    Layer,
+    LevelSpread,
+    PixelResponse,
+    ScatteredLight,
 )
+from ccdproc_echelle.simulation.noise import NOISE_STREAMS, Noise
+from ccdproc_echelle.simulation.scene import Exposure, Scene
+from ccdproc_echelle.simulation.truth import EchelleTruth
+from ccdproc_echelle.simulation.writing import write_frames
 
-_FIRST_HOUR = {"flat": 0, "dark": 8, "bias": 16}  # of the night on which each kind is taken
-_READOUT_TIME = 20.0  # seconds from the end of an exposure to the start of the next
-_WINDOW = 10  # the truth is normalised in this one unless another is asked for
-_MAX_RAW = np.iinfo(np.uint16).max
-
-
-def _check(name, value, low=-np.inf, high=np.inf, *, integer=False):
-    """Raise unless value is a finite number, or an integer, from low to high."""
-    kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
-    number = isinstance(value, kinds) and not isinstance(value, bool)
-    if not (number and np.isfinite(value) and low <= value <= high):
-        kind = "an integer" if integer else "a finite number"
-        raise ValueError(f"{name} is {value!r}, expected {kind} from {low:g} to {high:g}")
-
-
-# ------------------------------------------------------------------ geometry and illumination
-
-
-def _order_traces(shape, n_orders, *, width, gap, tilt, curvature, cut):
-    """Centre and width of each order at each pixel, both (n_orders, n_pixels)."""
-    n_rows, n_pixels = shape
-    u = np.linspace(-1, 1, n_pixels)
-    place = np.linspace(0, 1, n_orders) if n_orders > 1 or cut else np.array([0.5])
-    place = place[:, np.newaxis]
-    side = 2 * place - 1
-    bend = n_rows * (tilt * (1 + 0.3 * side) * u + curvature * (1 + 0.2 * side) * (u**2 - 0.5))
-    margin = 0.55 * width + gap
-    first = (0.2 * width if cut else margin) - bend[0].min()
-    last = n_rows - 1 - margin - bend[-1].max()
-    # the spacing grows by half from the first pair of orders to the last one
-    centers = first + (last - first) * (place + 0.2 * place * (place - 1)) + bend
-    return centers, width * (1 + 0.05 * side + 0.03 * u)
-
-
-def _blaze(n_orders, n_pixels, brightness_ratio):
-    """Blaze of each order, (n_orders, n_pixels): the first order the brightest, its peak 1."""
-    place = np.linspace(0, 1, n_orders)[:, np.newaxis]
-    u = np.linspace(-1, 1, n_pixels)
-    return brightness_ratio**-place * np.sinc(0.55 * (u - 0.3 * (place - 0.5))) ** 2
-
-
-def _ramp_of_step(z, sigma):
-    """Integral up to z of a step at 0 that is blurred by a Gaussian."""
-    if sigma == 0:
-        return np.maximum(z, 0)
-    return sigma * blurred_ramp(z / sigma)
-
-
-def _slit_image(n_rows, lower, upper, brightness, *, sigma, slope):
-    """Orders as top-hats from lower to upper, blurred, integrated exactly over each pixel.
-
-    Inputs are (n_orders, n_pixels). Twice integrated, a top-hat becomes a difference of ramps;
-    the difference over the two sides of a pixel is the light that falls in it.
-    """
-    image = np.zeros((n_rows, lower.shape[1]))
-    reach = 8 * sigma + 1
-    for low, high, light in zip(lower, upper, brightness, strict=True):
-        first = np.floor(low - reach).astype(int)
-        rows = first + np.arange(int(np.max(high - low) + 2 * reach) + 3)[:, np.newaxis]
-        sides = np.vstack([rows, rows[-1:] + 1]) - 0.5
-        below = _ramp_of_step(sides - low, sigma) - _ramp_of_step(sides - high, sigma)
-        profile = np.diff(below, axis=0)
-        profile *= light * (1 + slope * (2 * rows - low - high) / (high - low))
-        step, column = np.nonzero((rows >= 0) & (rows < n_rows))
-        # far from the order the differences round to less than nothing
-        image[rows[step, column], column] += np.maximum(profile, 0)[step, column]
-    return image
-
-
-def _plane_axes(shape):
-    """Row and column coordinates, broadcastable, from -1 to 1 over the image."""
-    rows, columns = (np.linspace(-1, 1, size) for size in shape)
-    return rows[:, np.newaxis], columns
-
-
-def _smooth_surface(shape):
-    """A broad bump on a pedestal, as scattered light looks; normalised by the caller."""
-    v, u = _plane_axes(shape)
-    return 0.5 + np.exp(-(((v + 0.2) / 1.2) ** 2)) * np.exp(-(((u - 0.3) / 1.4) ** 2))
-
-
-def _random_pixels(name, n, allowed, rng):
-    """Bool image of n different pixels out of the allowed ones."""
-    places = np.flatnonzero(allowed)
-    if n > places.size:
-        raise ValueError(f"{name} is {n}, expected at most {places.size}, the number of pixels")
-    image = np.zeros(allowed.shape, dtype=bool)
-    image.flat[rng.choice(places, n, replace=False, shuffle=False)] = True
-    return image
-
-
-# -------------------------------------------------------------------------------- the layers
-
-
-@dataclass(frozen=True)
-class _Noise:
-    """Photon noise and read noise."""
-
-    gain: float = 1.0
-    read_noise: float = 4.0
-    drawn: bool = True
-
-    def __post_init__(self):
-        _check("gain", self.gain, np.finfo(float).tiny)
-        _check("read_noise", self.read_noise, 0)
-
-    def sigma(self, counts):
-        """The noise model: standard deviation in adu for counts above the bias."""
-        return np.sqrt(np.maximum(counts, 0) * self.gain + self.read_noise**2) / self.gain
-
-    def draw(self, counts, photon_rng, read_rng):
-        """Observed counts above the bias from the expected ones."""
-        if not self.drawn:
-            return counts
-        electrons = photon_rng.poisson(counts * self.gain)
-        return (electrons + self.read_noise * read_rng.standard_normal(counts.shape)) / self.gain
-
-
-@dataclass(frozen=True)
-class _CosmicRays:
-    """Straight tracks of up to `length` pixels, `amplitude` sigma above the signal."""
-
-    n: int = 0
-    amplitude: float = 50.0
-    length: int = 1
-
-    def __post_init__(self):
-        _check("n", self.n, 0, integer=True)
-        _check("amplitude", self.amplitude)
-        _check("length", self.length, 1, integer=True)
-
-    def hits(self, shape, rng):
-        """Bool image of the pixels hit; a track that leaves the detector ends there."""
-        row, column = (rng.integers(size, size=self.n) for size in shape)
-        angle = rng.uniform(0, 2 * np.pi, self.n)
-        step = np.arange(self.length)[:, np.newaxis]
-        rows = row + np.rint(step * np.sin(angle)).astype(int)
-        columns = column + np.rint(step * np.cos(angle)).astype(int)
-        lit = step < rng.integers(1, self.length, self.n, endpoint=True)
-        lit &= (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
-        image = np.zeros(shape, dtype=bool)
-        image[rows[lit], columns[lit]] = True
-        return image
-
-
-@dataclass(frozen=True)
-class _DeadPixels:
-    """Pixels inside the orders with hardly any response."""
-
-    n: int = 0
-    max_response: float = 0.2
-
-    def __post_init__(self):
-        _check("n", self.n, 0, integer=True)
-        _check("max_response", self.max_response, 0, 1)
-
-
-@dataclass(frozen=True)
-class _BadPixels:
-    """Pixels that hold nonsense, other ones in each frame, and are masked there."""
-
-    n: int = 0
-    value: float = float(_MAX_RAW)
-
-    def __post_init__(self):
-        _check("n", self.n, 0, integer=True)
-
-
-@dataclass(frozen=True)
-class _Dust:
-    """Round shadows centred inside the orders."""
-
-    n: int = 0
-    radius: float = 4.0
-    depth: float = 0.25
-
-    def __post_init__(self):
-        _check("n", self.n, 0, integer=True)
-        _check("radius", self.radius, 0)
-        _check("depth", self.depth, 0, 1)
-
-    def shadow(self, allowed, rng):
-        """Transmission image: 1 - depth within the radius of a grain, 1 outside it."""
-        image = np.ones(allowed.shape)
-        rows, columns = np.ogrid[: allowed.shape[0], : allowed.shape[1]]
-        reach = int(self.radius) + 2
-        for center in np.argwhere(_random_pixels("dust", self.n, allowed, rng)):
-            near = tuple(slice(max(c - reach, 0), c + reach + 1) for c in center)
-            distance = np.hypot(rows[near[0]] - center[0], columns[:, near[1]] - center[1])
-            grain = 1 - self.depth * np.clip(self.radius + 0.5 - distance, 0, 1)
-            image[near] = np.minimum(image[near], grain)
-        return image
-
-
-# ---------------------------------------------------------------------------- the simulation
+__all__ = ["EchelleSimulation"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,6 +106,8 @@ class EchelleSimulation:
     noise, level_spread, drift, color_drift, scattered_light, dust, dead_pixels, bad_pixels, \
 cosmic_rays, bias, dark_current
         The layers; set by the methods of the same names.
+    layers : tuple
+        Further layers, in the order in which they act; see `with_layer`.
 
     Raises
     ------
@@ -328,43 +145,53 @@ cosmic_rays, bias, dark_current
     brightness_ratio: float = 10.0
     pixel_response: float = 0.01
     exposure_time: float = 10.0
-    noise: _Noise = field(default=_Noise())
+    noise: Noise = field(default=Noise())
     level_spread: float = 0.0
     drift: float = 0.0
     color_drift: float = 0.0
     scattered_light: float = 0.0
-    dust: _Dust = field(default=_Dust())
-    dead_pixels: _DeadPixels = field(default=_DeadPixels())
-    bad_pixels: _BadPixels = field(default=_BadPixels())
-    cosmic_rays: _CosmicRays = field(default=_CosmicRays())
+    dust: Dust = field(default=Dust())
+    dead_pixels: DeadPixels = field(default=DeadPixels())
+    bad_pixels: BadPixels = field(default=BadPixels())
+    cosmic_rays: CosmicRays = field(default=CosmicRays())
     bias: float = 0.0
     dark_current: float = 0.0
+    layers: tuple[Layer, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "shape", tuple(self.shape))
+        object.__setattr__(self, "layers", tuple(self.layers))
         if len(self.shape) != 2:
             raise ValueError(f"shape must be (rows, columns), found {self.shape}")
         for size in self.shape:
-            _check("shape", size, 16, integer=True)
-        _check("n_orders", self.n_orders, 1, integer=True)
-        _check("dispersion_axis", self.dispersion_axis, 0, 1, integer=True)
-        _check("seed", self.seed, 0, integer=True)
-        _check("first_order", self.first_order, 1, integer=True)
+            check("shape", size, 16, integer=True)
+        check("n_orders", self.n_orders, 1, integer=True)
+        check("dispersion_axis", self.dispersion_axis, 0, 1, integer=True)
+        check("seed", self.seed, 0, integer=True)
+        check("first_order", self.first_order, 1, integer=True)
         if self.order_width is not None:
-            _check("order_width", self.order_width, 1)
+            check("order_width", self.order_width, 1)
         if self.smallest_gap is not None:
-            _check("smallest_gap", self.smallest_gap, 0)
-        _check("slit_slope", self.slit_slope, -0.9, 0.9)
-        _check("brightness_ratio", self.brightness_ratio, 1e-6)
-        _check("level_spread", self.level_spread, 0, 0.99)
-        _check("drift", self.drift, 0, 0.45)
-        _check("color_drift", self.color_drift, 0, 0.45)
-        for name in ("tilt", "curvature", "bias"):
-            _check(name, getattr(self, name))
-        _check("pixel_response", self.pixel_response, 0, 0.1)
-        for name in ("psf_sigma", "peak", "exposure_time", "scattered_light", "dark_current"):
-            _check(name, getattr(self, name), 0)
+            check("smallest_gap", self.smallest_gap, 0)
+        check("slit_slope", self.slit_slope, -0.9, 0.9)
+        check("brightness_ratio", self.brightness_ratio, 1e-6)
+        for name in ("tilt", "curvature"):
+            check(name, getattr(self, name))
+        for name in ("psf_sigma", "peak", "exposure_time"):
+            check(name, getattr(self, name), 0)
+        self._check_layers()
         self._check_order_room()
+
+    def _check_layers(self):
+        streams = [stream for pair in NOISE_STREAMS.values() for stream in pair]
+        for layer in self._layers:
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layers: expected layers, found {layer!r}")
+            for stream in layer.streams:
+                if stream in streams:
+                    name = type(layer).__name__
+                    raise ValueError(f"layers: {name} draws from stream {stream}, which is taken")
+                streams.append(stream)
 
     def _check_order_room(self):
         gap = self._gaps().min()
@@ -450,7 +277,7 @@ cosmic_rays, bias, dark_current
         read_noise : float
             Standard deviation in electron.
         """
-        return replace(self, noise=_Noise(gain, read_noise))
+        return replace(self, noise=Noise(gain, read_noise))
 
     def without_noise(self) -> "EchelleSimulation":
         """Draw no noise; the uncertainties stay those of the noise model."""
@@ -519,7 +346,7 @@ cosmic_rays, bias, dark_current
         depth : float
             Fraction of the light that a grain takes.
         """
-        return replace(self, dust=_Dust(n, radius, depth))
+        return replace(self, dust=Dust(n, radius, depth))
 
     def with_dead_pixels(self, n: int, *, max_response: float = 0.2) -> "EchelleSimulation":
         """
@@ -532,9 +359,9 @@ cosmic_rays, bias, dark_current
         max_response : float
             Their response is uniform between 0 and this.
         """
-        return replace(self, dead_pixels=_DeadPixels(n, max_response))
+        return replace(self, dead_pixels=DeadPixels(n, max_response))
 
-    def with_bad_pixels(self, n: int, *, value: float = float(_MAX_RAW)) -> "EchelleSimulation":
+    def with_bad_pixels(self, n: int, *, value: float = float(MAX_RAW)) -> "EchelleSimulation":
         """
         Pixels that hold a wrong value and are masked, at other places in each flat.
 
@@ -545,7 +372,7 @@ cosmic_rays, bias, dark_current
         value : float
             What they hold, in adu; NaN is possible.
         """
-        return replace(self, bad_pixels=_BadPixels(n, value))
+        return replace(self, bad_pixels=BadPixels(n, value))
 
     def with_cosmic_rays(
         self, n: int, *, amplitude: float = 50.0, length: int = 1
@@ -562,7 +389,7 @@ cosmic_rays, bias, dark_current
         length : int
             Each is a straight track of 1 to ``length`` pixels.
         """
-        return replace(self, cosmic_rays=_CosmicRays(n, amplitude, length))
+        return replace(self, cosmic_rays=CosmicRays(n, amplitude, length))
 
     def with_bias(self, level: float) -> "EchelleSimulation":
         """
@@ -585,6 +412,19 @@ cosmic_rays, bias, dark_current
             In electron per second and pixel.
         """
         return replace(self, dark_current=rate)
+
+    def with_layer(self, layer: Layer) -> "EchelleSimulation":
+        """
+        One more layer.
+
+        Parameters
+        ----------
+        layer : ``ccdproc_echelle.simulation.layers.Layer``
+            It acts after the others at each stage of the frame equation. It takes the place of an
+            earlier one of its class.
+        """
+        others = tuple(other for other in self.layers if type(other) is not type(layer))
+        return replace(self, layers=(*others, layer))
 
     # ------------------------------------------------------------------------- the frames
 
@@ -613,18 +453,15 @@ cosmic_rays, bias, dark_current
             Float32 in adu. The mask holds the bad pixels of the frame; None when the simulation
             has none.
         """
-        _check("n", n, 0, integer=True)
-        return [self._flat(i, uncertainty=uncertainty, raw=raw) for i in range(n)]
+        return self._frames("flat", n, uncertainty=uncertainty, raw=raw)
 
     def darks(self, n: int, *, uncertainty: bool = True, raw: bool = False) -> list[CCDData]:
         """The first n darks, of the flats' exposure time; parameters as for `flats`."""
-        _check("n", n, 0, integer=True)
-        return [self._dark("dark", i, uncertainty=uncertainty, raw=raw) for i in range(n)]
+        return self._frames("dark", n, uncertainty=uncertainty, raw=raw)
 
     def biases(self, n: int, *, uncertainty: bool = True, raw: bool = False) -> list[CCDData]:
         """The first n biases; parameters as for `flats`."""
-        _check("n", n, 0, integer=True)
-        return [self._dark("bias", i, uncertainty=uncertainty, raw=raw) for i in range(n)]
+        return self._frames("bias", n, uncertainty=uncertainty, raw=raw)
 
     def write(
         self, folder: str | os.PathLike, n_flats: int, n_darks: int = 0, *, overwrite: bool = False
@@ -652,16 +489,8 @@ cosmic_rays, bias, dark_current
             If the folder does not exist, or a file does and ``overwrite`` is false; nothing has
             been written then.
         """
-        paths = []
-        for kind, n in (("flat", n_flats), ("dark", n_darks)):
-            _check(f"n_{kind}s", n, 0, integer=True)
-            names = [Path(folder) / f"{kind}_{i + 1:02d}.fits" for i in range(n)]
-            paths.append([check_output(name, overwrite=overwrite) for name in names])
-        flats, darks = paths
-        for i, path in enumerate(flats):
-            _write(self._flat(i, raw=True), path, overwrite)
-        for i, path in enumerate(darks):
-            _write(self._dark("dark", i, raw=True), path, overwrite)
+        numbers = {"flat": n_flats, "dark": n_darks}
+        flats, darks = write_frames(self, folder, numbers, overwrite=overwrite)
         return flats, darks
 
     # ---------------------------------------------------------------------------- insides
@@ -675,10 +504,6 @@ cosmic_rays, bias, dark_current
         """From orders along the rows to the detector."""
         return image if self.dispersion_axis == 1 else np.ascontiguousarray(image.T)
 
-    def _rng(self, stream, index=0):
-        key = (_STREAMS.index(stream), index)
-        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
-
     @property
     def _needed_gap(self):
         return 6 * self.psf_sigma + 1 if self.smallest_gap is None else self.smallest_gap
@@ -687,308 +512,34 @@ cosmic_rays, bias, dark_current
         width = self.order_width
         if width is None:
             width = 0.36 * self._row_shape[0] / self.n_orders
-        return _order_traces(
+        return order_traces(
             self._row_shape, self.n_orders, width=width, gap=self._needed_gap, tilt=self.tilt,
             curvature=self.curvature, cut=self.cut_orders,
         )
 
-    @property
-    def _dark_counts(self):
-        return self.dark_current * self.exposure_time / self.noise.gain
-
-    def _observed(self, kind, index, counts):
-        photons, read_out = (self._rng(f"{kind} {s}", index) for s in ("photons", "read noise"))
-        return self.bias + self.noise.draw(counts, photons, read_out)
-
-    def _flat(self, index, *, uncertainty=True, raw=False):
-        counts = self.truth._counts(index)
-        data = self._observed("flat", index, counts)
-        hit = self.truth._cosmic_ray_hits(index)
-        data[hit] += self.cosmic_rays.amplitude * self.noise.sigma(counts[hit])
-        bad = self.truth._bad_pixels(index)
-        data[bad] = self.bad_pixels.value
-        mask = bad if self.bad_pixels.n else None
-        return self._frame("flat", index, data, mask=mask, uncertainty=uncertainty, raw=raw)
-
-    def _dark(self, kind, index, *, uncertainty=True, raw=False):
-        counts = np.full(self._row_shape, self._dark_counts if kind == "dark" else 0.0)
-        data = self._observed(kind, index, counts)
-        return self._frame(kind, index, data, uncertainty=uncertainty, raw=raw)
-
-    def _frame(self, kind, index, data, *, mask=None, uncertainty, raw):
-        header = self._header(kind, index)
-        data = self._turned(data)
-        if raw:
-            return CCDData(_digitised(data), unit="adu", header=header)
-        if mask is not None:
-            mask = self._turned(mask)
-        sigma = None
-        if uncertainty:
-            sigma = StdDevUncertainty(self.noise.sigma(data - self.bias).astype(np.float32))
-        data = data.astype(np.float32)
-        return CCDData(data, unit="adu", header=header, mask=mask, uncertainty=sigma)
-
-    def _header(self, kind, index):
-        exposure_time = 0.0 if kind == "bias" else self.exposure_time
-        start = datetime(2024, 1, 1, _FIRST_HOUR[kind])
-        start += index * timedelta(seconds=exposure_time + _READOUT_TIME)
-        return fits.Header([
-            ("INSTRUME", "EchelleSimulation", "simulated with ccdproc_echelle"),
-            ("IMAGETYP", kind.upper(), "type of exposure"),
-            ("FRAMENO", index + 1, "frame number, from 1"),
-            ("DATE-OBS", start.isoformat(timespec="milliseconds"), "start of exposure"),
-            ("MJD-OBS", Time(start).mjd, "[d] the same"),
-            ("EXPTIME", exposure_time, "[s] exposure time"),
-            ("GAIN", self.noise.gain, "[electron/adu] gain"),
-            ("RDNOISE", self.noise.read_noise, "[electron] read noise"),
-        ])
-
-
-def _digitised(data):
-    if not np.isfinite(data).all():
-        raise ValueError("raw frames are integers and cannot hold bad pixels that are not finite")
-    return np.clip(np.rint(data), 0, _MAX_RAW).astype(np.uint16)
-
-
-def _write(frame, path, overwrite):
-    with replacing(path, overwrite=overwrite) as temporary:
-        frame.write(temporary, format="fits")
-
-
-# --------------------------------------------------------------------------------- the truth
-
-
-@dataclass(frozen=True)
-class EchelleTruth:
-    """
-    What the frames of an `EchelleSimulation` were made from.
-
-    ``frame_i = bias + dark + level_i * drift_i * color_i * (flat + pixel_response *
-    scattered_light)``, to which noise, cosmic rays and bad pixels come. Quantities of the
-    instrument are attributes, computed once, read-only; those of each frame are methods of the
-    number of frames.
-
-    Normalisation: the mean of `flat` over the inner-order pixels of a 10-pixel window is 1, dead
-    pixels left out; `levels` are in adu and belong to it. Give both `normalized_flat` and
-    `levels` another window where another one is measured.
-
-    Parameters
-    ----------
-    simulation : EchelleSimulation
-        The simulation, which hands out its truth as ``simulation.truth``.
-    """
-
-    simulation: EchelleSimulation
-
-    # The public images are the private ones turned to the detector; in the private ones the
-    # orders run along the rows.
-
     @cached_property
-    def orders(self) -> EchelleOrderTable:
-        """Order centres and half-maximum edges."""
-        along_rows = self.simulation.dispersion_axis == 1
-        return self._orders if along_rows else self._orders.transposed()
-
-    @cached_property
-    def flat(self) -> np.ndarray:
-        """Dimensionless master flat that a perfect reduction finds, without scattered light."""
-        return _locked(self.normalized_flat(_WINDOW))
-
-    @cached_property
-    def blaze(self) -> np.ndarray:
-        """Blaze of each order in units of `flat`, shape (n_orders, n_pixels)."""
-        return _locked(self._blaze / self._mean_level(_WINDOW))
-
-    @cached_property
-    def slit_profile(self) -> np.ndarray:
-        """Image of the slit illumination: 1 at the order centres, 0 between the orders."""
-        return self._public(self._slit_image(np.ones_like(self._blaze)))
-
-    @cached_property
-    def pixel_response(self) -> np.ndarray:
-        """Image of the pixel response, dust and dead pixels included; elsewhere 1 on average."""
-        return self._public(self._response)
-
-    @cached_property
-    def dead_pixels(self) -> np.ndarray:
-        """Bool image of the dead pixels."""
-        return self._public(self._dead)
-
-    @cached_property
-    def scattered_light(self) -> np.ndarray:
-        """Image of the scattered light before the pixel response, in units of `flat`."""
-        return self._public(self._scattered_light / self._mean_level(_WINDOW))
-
-    def normalized_flat(self, window: float) -> np.ndarray:
-        """
-        `flat`, normalised over other inner-order pixels.
-
-        Parameters
-        ----------
-        window : float
-            Full width of the inner-order window in pixels.
-        """
-        return self.simulation._turned(self._flat / self._mean_level(window))
-
-    def levels(self, n: int, *, window: float = _WINDOW) -> np.ndarray:
-        """
-        Exposure level of each of the first n flats, in adu.
-
-        Parameters
-        ----------
-        n : int
-            Number of frames.
-        window : float
-            That of the `normalized_flat` which the levels multiply.
-        """
-        _check("n", n, 0, integer=True)
-        return np.array([self._relative_level(i) for i in range(n)]) * self._mean_level(window)
-
-    def drift(self, n: int) -> np.ndarray:
-        """Cross-plane illumination of each of the first n flats, (n, rows, columns)."""
-        return self._stack(self._drift, n)
-
-    def color(self, n: int) -> np.ndarray:
-        """Relative level of the orders of each of the first n flats, (n, rows, columns)."""
-        return self._stack(self._color, n)
-
-    def cosmic_rays(self, n: int) -> np.ndarray:
-        """Pixels of each of the first n flats that cosmic rays hit, bool (n, rows, columns)."""
-        return self._stack(self._cosmic_ray_hits, n)
-
-    def bad_pixels(self, n: int) -> np.ndarray:
-        """Masked bad pixels of each of the first n flats, bool (n, rows, columns)."""
-        return self._stack(self._bad_pixels, n)
-
-    def noiseless_flats(self, n: int) -> np.ndarray:
-        """Expectation of the first n flats in adu, without cosmic rays and bad pixels."""
-        return self.simulation.bias + self._stack(self._counts, n)
-
-    # ---------------------------------------------------------------------------- insides
-
-    def _public(self, image):
-        return _locked(self.simulation._turned(image))
-
-    def _stack(self, image, n):
-        _check("n", n, 1, integer=True)
-        return np.stack([self.simulation._turned(image(i)) for i in range(n)])
-
-    @cached_property
-    def _orders(self):
-        sim = self.simulation
-        centers, widths = sim._traces()
-        return EchelleOrderTable.from_traces(
-            sim.first_order + np.arange(sim.n_orders), centers, shape=sim._row_shape,
+    def _scene(self):
+        centers, widths = self._traces()
+        orders = EchelleOrderTable.from_traces(
+            self.first_order + np.arange(self.n_orders), centers, shape=self._row_shape,
             dispersion_axis=1, degree=2, lower=centers - widths / 2, upper=centers + widths / 2,
         )
+        return Scene(orders, self.noise, self.seed)
 
     @cached_property
-    def _inside(self):
-        return self._orders.order_map() > 0
-
-    @cached_property
-    def _blaze(self):
-        sim = self.simulation
-        return sim.peak * _blaze(sim.n_orders, sim._row_shape[1], sim.brightness_ratio)
-
-    def _slit_image(self, brightness):
-        sim = self.simulation
-        return _slit_image(
-            sim._row_shape[0], self._orders.lower(), self._orders.upper(), brightness,
-            sigma=sim.psf_sigma, slope=sim.slit_slope,
+    def _layers(self):
+        """All layers, in the order in which they act at each stage."""
+        return (
+            PixelResponse(self.pixel_response), self.dust, self.dead_pixels,
+            ScatteredLight(self.scattered_light),
+            LevelSpread(self.level_spread), Drift(self.drift), ColorDrift(self.color_drift),
+            DarkCurrent(self.dark_current), Bias(self.bias),
+            self.cosmic_rays, self.bad_pixels, *self.layers,
         )
 
-    @cached_property
-    def _dead(self):
-        sim = self.simulation
-        rng = sim._rng("dead pixels")
-        return _random_pixels("dead_pixels", sim.dead_pixels.n, self._inside, rng)
+    def _exposure(self, kind, index):
+        return Exposure(kind, index, 0.0 if kind == "bias" else self.exposure_time)
 
-    @cached_property
-    def _response(self):
-        sim = self.simulation
-        scatter = sim._rng("pixel response").standard_normal(sim._row_shape)
-        response = 1 + sim.pixel_response * scatter
-        response *= sim.dust.shadow(self._inside, sim._rng("dust"))
-        dead_response = sim._rng("dead response").random(sim.dead_pixels.n)
-        response[self._dead] = sim.dead_pixels.max_response * dead_response
-        return response
-
-    @cached_property
-    def _flat(self):
-        """The flat in adu at mean level."""
-        return self._slit_image(self._blaze) * self._response
-
-    @cached_property
-    def _scattered_light(self):
-        """The scattered light in adu at mean level."""
-        surface = _smooth_surface(self.simulation._row_shape)
-        mean = surface[self._orders.inner_mask(_WINDOW)].mean()
-        return self.simulation.scattered_light * self._mean_level(_WINDOW) * surface / mean
-
-    @cached_property
-    def _light(self):
-        """All light in adu at mean level."""
-        return self._flat + self._response * self._scattered_light
-
-    def _mean_level(self, window):
-        """Mean of the flat in adu over the inner-order pixels that are not dead."""
-        return self._flat[self._orders.inner_mask(window) & ~self._dead].mean()
-
-    def _relative_level(self, index):
-        spread = self.simulation.level_spread
-        return self.simulation._rng("level", index).uniform(1 - spread, 1 + spread)
-
-    @cached_property
-    def _inner_middle(self):
-        """Mean of each plane coordinate over the inner-order pixels."""
-        inner = self._orders.inner_mask(_WINDOW)
-        return [np.broadcast_to(x, inner.shape)[inner].mean() for x in _plane_axes(inner.shape)]
-
-    def _drift(self, index):
-        sim = self.simulation
-        angle = sim._rng("drift", index).uniform(0, 2 * np.pi)
-        direction = np.array([np.sin(angle), np.cos(angle)])
-        direction *= sim.drift / np.abs(direction).sum()
-        across, along = (
-            slope * (x - middle)
-            for slope, x, middle in zip(
-                direction, _plane_axes(sim._row_shape), self._inner_middle, strict=True
-            )
-        )
-        return 1 + across + along
-
-    @cached_property
-    def _order_side(self):
-        """From -1 to 1 the nearest order, less the mean over the inner-order pixels."""
-        centers = self._orders.center()
-        row = np.arange(self.simulation._row_shape[0])[:, np.newaxis]
-        nearest = sum((row > middle for middle in (centers[1:] + centers[:-1]) / 2), 0 * row)
-        side = np.linspace(-1, 1, len(centers))[np.broadcast_to(nearest, self._flat.shape)]
-        return side - side[self._orders.inner_mask(_WINDOW)].mean()
-
-    def _color(self, index):
-        sim = self.simulation
-        slope = sim._rng("color drift", index).uniform(-sim.color_drift, sim.color_drift)
-        return 1 + slope * self._order_side
-
-    def _counts(self, index):
-        """Expected counts of a flat above the bias."""
-        light = self._relative_level(index) * self._light
-        return light * self._drift(index) * self._color(index) + self.simulation._dark_counts
-
-    def _cosmic_ray_hits(self, index):
-        sim = self.simulation
-        return sim.cosmic_rays.hits(sim._row_shape, sim._rng("cosmic rays", index))
-
-    def _bad_pixels(self, index):
-        sim = self.simulation
-        anywhere = np.ones(sim._row_shape, dtype=bool)
-        return _random_pixels(
-            "bad_pixels", sim.bad_pixels.n, anywhere, sim._rng("bad pixels", index)
-        )
-
-
-def _locked(array):
-    array.setflags(write=False)
-    return array
+    def _frames(self, kind, n, **how):
+        check("n", n, 0, integer=True)
+        return [expose(self, self._exposure(kind, i), **how) for i in range(n)]
