@@ -3,31 +3,25 @@
 
 from ccdproc_echelle.combining.clipping import (
     CombinedStack,
+    ExtremaClipping,
+    MinMaxClipping,
+    Rejection,
     SigmaClipping,
     StackCombiner,
     block_size,
 )
-from ccdproc_echelle.combining.combine import (
-    CombineDiagnostics,
-    CombineSettings,
-    combine_frames,
-    combine_with_levels,
-    two_pass_flat_combine,
-)
-from ccdproc_echelle.combining.levels import (
-    InnerOrderScale,
-    OneLevelTest,
-    inner_order_scale,
-    measure_exposure_levels,
-    measure_levels,
-    one_level_test,
-    with_common_errors,
-)
+from ccdproc_echelle.combining.combine import CombineDiagnostics, combine_frames
+from ccdproc_echelle.combining.common_errors import with_common_errors
+from ccdproc_echelle.combining.frame_scale import InnerOrderScale, inner_order_scale
+from ccdproc_echelle.combining.levels import measure_exposure_levels, measure_levels
 from ccdproc_echelle.combining.noting import Noted, Watch
+from ccdproc_echelle.combining.one_level import OneLevelTest, one_level_test
 from ccdproc_echelle.combining.progress import SILENT, Progress
 from ccdproc_echelle.combining.scales import OrderScales, order_places
+from ccdproc_echelle.combining.settings import CombineSettings
 from ccdproc_echelle.combining.streaming import CombinedImages, RowTask, stream
 from ccdproc_echelle.combining.tasks import n_workers_of, results_of
+from ccdproc_echelle.combining.two_pass import combine_with_levels, two_pass_flat_combine
 
 __all__ = [
     "SILENT",
@@ -35,11 +29,14 @@ __all__ = [
     "CombineSettings",
     "CombinedImages",
     "CombinedStack",
+    "ExtremaClipping",
     "InnerOrderScale",
+    "MinMaxClipping",
     "Noted",
     "OneLevelTest",
     "OrderScales",
     "Progress",
+    "Rejection",
     "RowTask",
     "SigmaClipping",
     "StackCombiner",

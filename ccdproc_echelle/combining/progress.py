@@ -8,7 +8,7 @@ from typing import Any
 
 from ccdproc_echelle._warnings import warn
 
-__all__ = ["SILENT", "Progress"]
+__all__ = ["SILENT", "Progress", "one_step"]
 
 
 _log = logging.getLogger(__name__)
@@ -115,4 +115,13 @@ def _bar() -> Any:
     return tqdm(total=100, bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} {postfix}")
 
 
-SILENT = Progress({"combining": 1}, shown=False)
+_ONE_STEP = {"combining": 1}
+
+SILENT = Progress(_ONE_STEP, shown=False)
+
+
+def one_step(shown: bool) -> Progress:
+    """The progress of a job that is nothing but a combination."""
+    progress = Progress(_ONE_STEP, shown=shown)
+    progress.begin("combining")
+    return progress

@@ -8,10 +8,16 @@ from astropy import stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdproc_echelle._numeric import sorting, spread
+from ccdproc_echelle._numeric import spread
 from ccdproc_echelle._numeric.medians import median_variance_factors
-from ccdproc_echelle.combining import clipping
-from ccdproc_echelle.combining.clipping import SigmaClipping, StackCombiner
+from ccdproc_echelle.combining.clipping import (
+    ExtremaClipping,
+    MinMaxClipping,
+    Rejection,
+    SigmaClipping,
+    StackCombiner,
+)
+from ccdproc_echelle.combining.clipping import stack as stack_module
 
 
 def random_stack(seed, n_frames, n_pixels, *, masked=0.1, outliers=0.1, dtype=float):
@@ -118,7 +124,7 @@ def test_masked_values_have_no_say(masked_value):
     values, good = random_stack(1, 9, 500, masked=0.2)
     values[~good] = masked_value
     variances = np.where(good, 9.0, masked_value)
-    combiner = StackCombiner(sigma_clipping=SigmaClipping(3, 3))
+    combiner = StackCombiner(rejections=(SigmaClipping(3, 3),))
     found = combiner.combine(values, good, variances)
     expected = combiner.combine(np.where(good, values, 0), good, np.where(good, 9.0, 1))
     for part, other in zip(found, expected, strict=True):
@@ -182,7 +188,7 @@ def test_identical_values_are_kept():
     values = np.full((4, 3), 0.1)
     for center, deviation in itertools.product(["median", "mean"], ["std", None]):
         settings = SigmaClipping(3, np.inf, center, deviation)
-        combined = StackCombiner(sigma_clipping=settings).combine(values, values > 0)
+        combined = StackCombiner(rejections=(settings,)).combine(values, values > 0)
         assert combined.kept.all()
 
 
@@ -201,7 +207,7 @@ def test_unknown_names_are_refused():
         StackCombiner(method="mean")
 
 
-# ------------------------------------------------------------------- extremes, limits, weights
+# ------------------------------------------------------- extrema, limits, others, and weights
 
 
 @given(**stacks, n_low=st.integers(0, 4), n_high=st.integers(0, 4), ties=st.booleans())
@@ -209,7 +215,7 @@ def test_extremes_against_a_slow_loop(seed, n_frames, masked, n_low, n_high, tie
     values, good = random_stack(seed, n_frames, 10, masked=masked)
     if ties:
         values = np.round(values / 50)
-    kept = StackCombiner(n_extreme=(n_low, n_high)).combine(values, good).kept
+    kept = StackCombiner(rejections=(ExtremaClipping(n_low, n_high),)).combine(values, good).kept
     for column, mine, known in zip(values.T, kept.T, good.T, strict=True):
         expected = np.sort(column[known])[n_low : max(known.sum() - n_high, n_low)]
         np.testing.assert_array_equal(np.sort(column[mine]), expected)
@@ -218,9 +224,61 @@ def test_extremes_against_a_slow_loop(seed, n_frames, masked, n_low, n_high, tie
 
 def test_limits_are_inclusive():
     column = np.array([0.0, 1, 2, 3, 4])[:, None]
-    combined = StackCombiner(limits=(1, 3)).combine(column, np.isfinite(column))
+    combiner = StackCombiner(rejections=(MinMaxClipping(1, 3),))
+    combined = combiner.combine(column, np.isfinite(column))
     assert combined.kept.ravel().tolist() == [False, True, True, True, False]
     assert combined.value[0] == 2
+
+
+class SevenClipping(Rejection):
+    """Nobody likes sevens. It says `may_reject` of no column in particular, hence of all."""
+
+    def rejects(self, values, good, variances):
+        return values == 7
+
+
+class QuickSevenClipping(SevenClipping):
+    def may_reject(self, values, variances):
+        return (values == 7).any(axis=0)
+
+
+@pytest.mark.parametrize("kind", [SevenClipping, QuickSevenClipping])
+@pytest.mark.parametrize("method", ["average", "median", "sum"])
+def test_a_rejection_of_ones_own(kind, method):
+    values = np.random.default_rng(14).integers(5, 10, (6, 400)).astype(float)
+    good = np.random.default_rng(15).random(values.shape) > 0.1
+    variances = np.random.default_rng(16).uniform(1, 2, values.shape)
+    found = StackCombiner(method, (kind(),)).combine(values, good, variances)
+    expected = StackCombiner(method).combine(values, good & (values != 7), variances)
+    for part, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(part, other)
+
+
+def test_each_rejection_sees_what_the_earlier_ones_left():
+    column = np.array([1.0, 2, 3, 7, 7, 9])[:, None]
+    good = np.isfinite(column)
+
+    def kept(*rejections):
+        return column[StackCombiner(rejections=rejections).combine(column, good).kept].tolist()
+
+    assert kept(SevenClipping(), ExtremaClipping(1, 1)) == [2, 3]
+    assert kept(MinMaxClipping(high=8), ExtremaClipping(1, 1)) == [2, 3, 7]
+    assert kept(ExtremaClipping(1, 1), MinMaxClipping(high=8)) == [2, 3, 7, 7]
+
+
+def test_rejections_without_a_job_take_no_column():
+    values, _ = random_stack(17, 5, 20)
+    for idle in (ExtremaClipping(0, 0), MinMaxClipping()):
+        assert not idle.may_reject(values, None).any()
+        assert not idle.rejects(values, np.isfinite(values), None).any()
+
+
+@given(**stacks, low=st.sampled_from([-np.inf, 90, 99]), high=st.sampled_from([101, np.inf]))
+def test_no_value_beyond_the_limits_escapes_the_quick_test(seed, n_frames, masked, low, high):
+    values, good = random_stack(seed, n_frames, 60, masked=0)
+    clipping = MinMaxClipping(low, high)
+    rejected = clipping.rejects(values, good, None).any(axis=0)
+    np.testing.assert_array_equal(clipping.may_reject(values, None), rejected)
 
 
 @pytest.mark.parametrize("method", ["average", "sum"])
@@ -250,48 +308,6 @@ def test_weight_zero_is_the_same_as_a_mask():
 
 
 # ------------------------------------------------------------------------ averages and sorting
-
-
-def sorted_by_network(columns):
-    columns = columns.copy()
-    for i, j in sorting._sorting_network(len(columns)):
-        low, high = np.minimum(*columns[[i, j]]), np.maximum(*columns[[i, j]])
-        columns[i], columns[j] = low, high
-    return columns
-
-
-@pytest.mark.parametrize("n", range(1, 11))
-def test_the_network_sorts_all_zero_one_columns(n):
-    # Knuth's 0-1 principle: it then sorts everything
-    columns = np.array(list(itertools.product([0.0, 1.0], repeat=n))).T
-    np.testing.assert_array_equal(sorted_by_network(columns), np.sort(columns, axis=0))
-
-
-@pytest.mark.parametrize("n", [*range(1, 66), 70])
-def test_median_of_rows_needs_no_more_than_its_part_of_the_network(n):
-    columns = np.random.default_rng(n).normal(size=(n, 400)).astype(np.float32)
-    # all steps of zeros and ones, in random order and in the worst one
-    steps = (np.arange(n)[:, None] < np.arange(n + 1)).astype(np.float32)
-    shuffled = np.random.default_rng(n).permuted(np.tile(steps, 5), axis=0)
-    columns = np.hstack([columns, steps, steps[::-1], shuffled])
-    before = columns.copy()
-    np.testing.assert_array_equal(sorting.median_of_rows(columns), np.median(columns, axis=0))
-    np.testing.assert_array_equal(columns, before)
-
-
-@pytest.mark.parametrize("n", [*range(1, 20), 64, 65, 70])
-@pytest.mark.parametrize("ties", [False, True])
-def test_mad_of_sorted_rows_is_the_mad(n, ties):
-    columns = np.random.default_rng(n).normal(scale=2, size=(n, 400))
-    columns = columns.round() if ties else columns
-    rows = sorting.sorted_rows(columns)
-    np.testing.assert_array_equal(np.array(rows), np.sort(columns, axis=0))
-    mad = spread.mad_of_sorted(rows, np.median(columns, axis=0))
-    np.testing.assert_array_equal(mad, mad_of_each_column(columns))
-
-
-def mad_of_each_column(columns):
-    return np.median(np.abs(columns - np.median(columns, axis=0)), axis=0)
 
 
 @given(**stacks, center=st.sampled_from(["median", "mean"]),
@@ -331,10 +347,10 @@ def test_mean_and_sum_are_numpys(seed, n_frames, masked, dtype):
 def test_how_pixels_are_divided_changes_no_bit(method, monkeypatch):
     values, good = random_stack(7, 9, 997, dtype=np.float32)
     variances = np.abs(values) + 1
-    combiner = StackCombiner(method, n_extreme=(1, 0), sigma_clipping=SigmaClipping(3, 3))
+    combiner = StackCombiner(method, (ExtremaClipping(1, 0), SigmaClipping(3, 3)))
     whole = combiner.combine(values, good, variances)
     for block in (1, 10, 500):
-        monkeypatch.setattr(clipping, "block_size", lambda n_frames, block=block: block)
+        monkeypatch.setattr(stack_module, "block_size", lambda n_frames, block=block: block)
         for part, expected in zip(
             combiner.combine(values, good, variances), whole, strict=True
         ):
@@ -351,7 +367,8 @@ def test_the_inputs_are_left_alone():
     values, good = random_stack(8, 7, 100)
     variances = np.ones(values.shape)
     before = [array.copy() for array in (values, good, variances)]
-    StackCombiner("median", (1, 1), (0, 1e9), SigmaClipping()).combine(values, good, variances)
+    rejections = (ExtremaClipping(1, 1), MinMaxClipping(0, 1e9), SigmaClipping())
+    StackCombiner("median", rejections).combine(values, good, variances)
     for array, old in zip((values, good, variances), before, strict=True):
         np.testing.assert_array_equal(array, old)
 
@@ -360,7 +377,7 @@ def test_the_inputs_are_left_alone():
 def test_one_frame(method):
     values = np.array([[1.0, 2, 3]])
     good = np.array([[True, True, False]])
-    combiner = StackCombiner(method, sigma_clipping=SigmaClipping())
+    combiner = StackCombiner(method, (SigmaClipping(),))
     with_variance = combiner.combine(values, good, np.full((1, 3), 4.0))
     np.testing.assert_array_equal(with_variance.value, [1, 2, np.nan])
     np.testing.assert_allclose(with_variance.variance, [4, 4, np.nan], rtol=1e-12)
@@ -372,7 +389,9 @@ def test_one_frame(method):
 @pytest.mark.parametrize("variances", [None, np.ones((4, 3))])
 def test_nothing_good_gives_nan(method, variances):
     nothing = np.zeros((4, 3), dtype=bool)
-    combiner = StackCombiner(method, (1, 1), (0, 5), SigmaClipping())
+    combiner = StackCombiner(
+        method, (ExtremaClipping(1, 1), MinMaxClipping(0, 5), SigmaClipping())
+    )
     combined = combiner.combine(np.ones((4, 3)), nothing, variances)
     assert np.isnan(combined.value).all()
     assert np.isnan(combined.variance).all()
@@ -447,8 +466,8 @@ def test_pulls_of_flats_with_photon_and_read_noise(n_frames, method, threshold):
     counts = 20_000 * np.linspace(0.65, 1.35, n_frames)[:, None]
     observed = rng.poisson(counts, (n_frames, 100_000)) + rng.normal(0, 4, (n_frames, 100_000))
     variances = (observed + 16) / counts**2
-    clipping = threshold and SigmaClipping(threshold, threshold)
-    combined = StackCombiner(method, sigma_clipping=clipping).combine(
+    rejections = (SigmaClipping(threshold, threshold),) if threshold else ()
+    combined = StackCombiner(method, rejections).combine(
         observed / counts, np.ones(observed.shape, dtype=bool), variances
     )
     pull = (combined.value - 1) / np.sqrt(combined.variance)
@@ -473,8 +492,8 @@ def test_a_median_with_gaps_has_the_variance_of_those_that_are_left():
 
 def test_a_rejected_value_without_uncertainty_leaves_the_median_its_variance():
     values, variances = np.array([[1.0], [1.1], [0.9], [9]]), np.array([[1.0], [1], [1], [0]])
-    clipping = SigmaClipping(5, 5)
-    found = StackCombiner("median", sigma_clipping=clipping).combine(values, values > 0, variances)
+    combiner = StackCombiner("median", (SigmaClipping(5, 5),))
+    found = combiner.combine(values, values > 0, variances)
     assert found.kept.ravel().tolist() == [True, True, True, False]
     factor = median_variance_factors(3)[3]
     assert found.variance[0] == pytest.approx(factor / 3)
@@ -501,17 +520,37 @@ def test_inflation_of_the_variance_by_clipping(many_gaussians, center, low, high
     assert clipping.inflation(known_variance=False) == pytest.approx(estimated, rel=0.015)
 
 
+class WithoutInflation(SigmaClipping):
+    def inflation(self, *, known_variance):
+        return 1.0
+
+
+def test_clipping_at_3_sigma_needs_the_inflation():
+    values = np.random.default_rng(18).normal(size=(20, 100_000))
+    good, variances = np.ones(values.shape, dtype=bool), np.ones(values.shape)
+
+    def excess(*rejections):
+        """Of the variance of the pulls, over that of the same values not clipped."""
+        found = StackCombiner(rejections=rejections).combine(values, good, variances)
+        return (found.value**2 / found.variance).mean() - 20 * (values.mean(axis=0) ** 2).mean()
+
+    assert excess(WithoutInflation(3, 3)) == pytest.approx(0.029, abs=0.006)
+    assert excess(SigmaClipping(3, 3)) == pytest.approx(0, abs=0.006)
+    # at 5 sigma nobody would notice
+    assert excess(WithoutInflation(5, 5)) == pytest.approx(0, abs=0.001)
+
+
 # ---------------------------------------------------------------------------------- symmetries
 
 
 COMBINERS = [
-    StackCombiner(method, (extremes, 0), limits, clipping)
+    StackCombiner(method, rejections)
     for method in ("average", "median", "sum")
-    for extremes, limits, clipping in [
-        (0, (-np.inf, np.inf), None),
-        (1, (-np.inf, np.inf), SigmaClipping(3, 3)),
-        (0, (-np.inf, np.inf), SigmaClipping(3, 4, deviation="mad_std")),
-        (0, (-np.inf, np.inf), SigmaClipping(2, 2, "mean", "std", 3)),
+    for rejections in [
+        (),
+        (ExtremaClipping(1, 0), SigmaClipping(3, 3)),
+        (SigmaClipping(3, 4, deviation="mad_std"),),
+        (SigmaClipping(2, 2, "mean", "std", 3),),
     ]
 ]
 
@@ -520,10 +559,10 @@ COMBINERS = [
 def test_a_frame_without_a_good_pixel_changes_no_bit(seed, n_frames, masked, combiner, known):
     values, good = random_stack(seed, n_frames, 20, masked=masked, dtype=np.float32)
     variances = np.abs(values) if known else None
-    place = seed % (n_frames + 1)
+    where = seed % (n_frames + 1)
 
     def with_another(rows, filling):
-        return None if rows is None else np.insert(rows, place, filling, axis=0)
+        return None if rows is None else np.insert(rows, where, filling, axis=0)
 
     expected = combiner.combine(values, good, variances)
     found = combiner.combine(
@@ -531,7 +570,7 @@ def test_a_frame_without_a_good_pixel_changes_no_bit(seed, n_frames, masked, com
     )
     for part in ("value", "variance", "count"):
         np.testing.assert_array_equal(getattr(found, part), getattr(expected, part))
-    np.testing.assert_array_equal(np.delete(found.kept, place, axis=0), expected.kept)
+    np.testing.assert_array_equal(np.delete(found.kept, where, axis=0), expected.kept)
 
 
 @given(**stacks, combiner=st.sampled_from(COMBINERS), known=st.booleans())
@@ -559,30 +598,3 @@ def test_a_power_of_two_changes_nothing_but_the_scale(
     assert found.kept.tobytes() == expected.kept.tobytes()
     np.testing.assert_array_equal(found.value, expected.value * factor)
     np.testing.assert_array_equal(found.variance, expected.variance * factor**2)
-
-
-# -------------------------------------------------------------------- small numbers of frames
-
-
-@pytest.mark.parametrize("n", [2, 3, 4, 5, 8, 11, 20, 41])
-def test_mad_factor_makes_the_mad_unbiased(n):
-    samples = np.random.default_rng(n).normal(size=(100_000, n))
-    mad = stats.median_absolute_deviation(samples, axis=1).mean()
-    assert spread.mad_factors(n)[n] * mad == pytest.approx(1, abs=0.006)
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 15, 64])
-def test_median_variance_factor(n):
-    medians = np.median(np.random.default_rng(n).normal(size=(100_000, n)), axis=1)
-    assert median_variance_factors(n)[n] == pytest.approx(n * medians.var(), rel=0.02)
-
-
-def test_factors_that_calls_share_are_read_only():
-    with pytest.raises(ValueError, match="read-only"):
-        median_variance_factors(3)[3] = 1
-
-
-def test_median_variance_factors_of_many_frames_approach_pi_over_two():
-    factors = median_variance_factors(201)
-    assert np.isnan(factors[0])
-    assert factors[201] == pytest.approx(np.pi / 2, rel=0.01)

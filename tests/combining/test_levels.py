@@ -1,25 +1,17 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import ccdproc
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.stats import SigmaClip
-from astropy.utils.exceptions import AstropyUserWarning
-from scipy.stats import kstest
 
-from ccdproc_echelle.combining import levels as levels_module
-from ccdproc_echelle.combining.combine import two_pass_flat_combine
-from ccdproc_echelle.combining.levels import (
-    inner_order_scale,
-    measure_exposure_levels,
-    one_level_test,
-    with_common_errors,
-)
+from ccdproc_echelle.combining.frame_scale import inner_order_scale
+from ccdproc_echelle.combining.levels import measure_exposure_levels
+from ccdproc_echelle.combining.one_level import one_level_test
+from ccdproc_echelle.combining.two_pass import two_pass_flat_combine
 from ccdproc_echelle.frames import variance_array
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.simulation import EchelleSimulation
@@ -56,30 +48,6 @@ def full_size():
 @pytest.fixture(scope="module")
 def small_frames():
     return SMALL.flats(5)
-
-
-@pytest.mark.parametrize("n_pixels", [100, 1000, 10**9])
-def test_levels_of_part_of_the_pixels(small_frames, monkeypatch, n_pixels):
-    monkeypatch.setattr(levels_module, "_GATHERED_BYTES", 9 * 5 * n_pixels)
-    table = measure_exposure_levels(small_frames, SMALL.truth.orders)
-    inner = SMALL.truth.orders.inner_mask(10)
-    assert table["n_pixels"][0] <= min(n_pixels, inner.sum())
-    # relative to the first frame, as each choice of pixels has its own mean
-    levels, truth = table["level"].value, SMALL.truth.levels(5)
-    sigmas = table["level_uncertainty"].value / levels
-    error = levels / levels[0] / (truth / truth[0]) - 1
-    assert (np.abs(error[1:]) < 4 * np.hypot(sigmas[1:], sigmas[0])).all()
-    assert sigmas.max() < 0.05 / np.sqrt(min(n_pixels, inner.sum()))
-
-
-def test_thinned_pixels_are_spread_evenly():
-    few = np.flatnonzero(SMALL.truth.orders.inner_mask(10))
-    limit = levels_module._GATHERED_BYTES
-    assert len(few) < limit // (9 * 5)
-    np.testing.assert_array_equal(levels_module._evenly_spread(few, 5), few)
-    places = levels_module._evenly_spread(np.arange(3000**2), 100)
-    assert limit / 2 < 9 * 100 * len(places) <= limit
-    assert len(np.unique(np.diff(places))) == 1
 
 
 # -------------------------------------------------------------------------- against the truth
@@ -438,131 +406,11 @@ def test_no_frames():
         measure_exposure_levels([], one_order())
 
 
-# --------------------------------------------------------------------------- inner_order_scale
-
-
-def test_scale_is_one_over_the_inner_order_mean(small_frames):
-    inner = SMALL.truth.orders.inner_mask(8)
-    scale = inner_order_scale(SMALL.truth.orders, window=8)
-    for frame in small_frames:
-        expected = 1 / frame.data[inner].mean(dtype=float)
-        assert scale(frame) == scale(frame.data) == pytest.approx(expected, rel=1e-9)
-        assert isinstance(scale(frame), float)
-
-
-def test_scale_with_ccdproc_combine(small_frames):
-    scale = inner_order_scale(SMALL.truth.orders, window=10)
-    combined = ccdproc.combine(small_frames, scale=scale, method="average")
-    expected = np.mean([scale(f) * f.data.astype(float) for f in small_frames], axis=0)
-    np.testing.assert_allclose(combined.data, expected, rtol=1e-5, atol=1e-9)
-    inner = SMALL.truth.orders.inner_mask(10)
-    assert combined.data[inner].mean() == pytest.approx(1, abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    "masked",
-    [
-        lambda data, mask: CCDData(data, unit="adu", mask=mask),
-        lambda data, mask: np.ma.array(data, mask=mask),
-        lambda data, mask: CCDData(np.where(mask, np.nan, data), unit="adu"),
-        lambda data, mask: np.where(mask, np.inf, data),
-    ],
-    ids=["CCDData", "masked array", "NaN", "infinite"],
-)
-def test_scale_ignores_masked_pixels(masked):
-    data = np.full((40, 30), 50.0)
-    mask = np.zeros(data.shape, dtype=bool)
-    mask[:, 10:20] = True
-    data[mask] = 70.0  # too many to be clipped
-    assert inner_order_scale(one_order())(masked(data, mask)) == 0.02
-    assert inner_order_scale(one_order(), mask=mask)(data) == 0.02
-    assert inner_order_scale(one_order())(data) < 0.019
-
-
-def test_masks_of_scale_and_frame_add_up():
-    frame = CCDData(np.full((40, 30), 50.0), unit="adu", mask=np.zeros((40, 30), dtype=bool))
-    frame.data[:, :10], frame.data[:, 20:] = 70.0, 90.0
-    frame.mask[:, :10] = True
-    static = np.zeros((40, 30), dtype=bool)
-    static[:, 20:] = True
-    before = static.copy()
-    assert inner_order_scale(one_order(), mask=static)(frame) == 0.02
-    np.testing.assert_array_equal(static, before)
-    assert not frame.mask[:, 10:].any()
-
-
-def test_scale_clips_outliers():
-    data = np.full((40, 30), 50.0) + np.random.default_rng(0).normal(0, 1, (40, 30))
-    clean = inner_order_scale(one_order())(data)
-    data[20, 3:6] = 60000
-    assert inner_order_scale(one_order())(data) == pytest.approx(clean, rel=1e-3)
-    never = inner_order_scale(one_order(), sigma_clip=SigmaClip(1e9))
-    assert never(data) < 0.8 * clean
-
-
-def test_scale_of_a_table_without_shape():
-    orders = EchelleOrderTable.from_polynomials(
-        [1], [[20]], shape=None, dispersion_axis=1, pixel_range=(0, 29)
-    )
-    scale = inner_order_scale(orders, mask=np.zeros((40, 30), dtype=bool))
-    assert scale(np.full((40, 30), 4.0)) == 0.25
-    with pytest.raises(ValueError, match=r"mask has shape \(40, 30\), expected \(50, 30\)"):
-        scale(np.full((50, 30), 4.0))
-
-
-def test_scale_can_be_pickled(small_frames):
-    scale = inner_order_scale(SMALL.truth.orders, window=7, mask=np.zeros((256, 256), bool))
-    copy = pickle.loads(pickle.dumps(scale))
-    assert copy(small_frames[0]) == scale(small_frames[0])
-
-
-def test_scale_errors():
-    with pytest.raises(ValueError, match=r"mask has shape \(3, 3\), expected \(40, 30\)"):
-        inner_order_scale(one_order(), mask=np.zeros((3, 3), dtype=bool))
-    scale = inner_order_scale(one_order())
-    with pytest.raises(ValueError, match="no good pixel within the window of 10 pixels"):
-        scale(np.full((40, 30), np.nan))
-    for level in (0.0, -1.0):
-        with pytest.raises(ValueError, match=f"exposure level of the frame is {level}, expected"):
-            scale(np.full((40, 30), level))
-
-
-# The middle one of an odd number of values is never clipped.
-@pytest.mark.parametrize(("n_frames", "sigma", "found"), [
-    (5, 2.0, "differ by .* times what"),
-    (4, 0.02, "leaves no frame in .* of the inner-order pixels"),
-])
-def test_uncertainties_that_are_not_those_of_the_flats_are_noticed(
-    twenty_stacks, n_frames, sigma, found
-):
-    frames, orders, _ = twenty_stacks[0]
-    # ccdproc.subtract_dark hands the uncertainty of the dark to a flat that has none.
-    of_the_dark = [
-        CCDData(frame.data, unit="adu", uncertainty=StdDevUncertainty(np.full(frame.shape, sigma)))
-        for frame in frames[:n_frames]
-    ]
-    with pytest.warns(AstropyUserWarning, match=f"{found}.*create_deviation"):
-        measure_exposure_levels(of_the_dark, orders)
-
-
 # ---------------------------------------------------------------------------- levels per order
 
 
-def order_levels(simulation, n=5, *, uncertainty=True, **keywords):
-    flats = simulation.flats(n, uncertainty=uncertainty)
-    return measure_exposure_levels(flats, simulation.truth.orders, per_order=True, **keywords)
-
-
-def true_colors(simulation, n):
-    """Relative level of each order, with mean 1 over the frames, (n_frames, n_orders)."""
-    color, orders = simulation.truth.color(n), simulation.truth.orders
-    columns = [[orders.select(m).inner_mask(1)] for m in orders.order_numbers]
-    values = np.array([color[:, inner[0]].mean(axis=1) for inner in columns]).T
-    return values / values.mean(axis=0)
-
-
 @pytest.mark.parametrize("n_passes", [1, 2, 3])
-def test_levels_of_orders_are_those_of_the_lamp(n_passes):
+def test_levels_of_orders_are_those_of_the_lamp(order_levels, true_colors, n_passes):
     simulation = SMALL.with_color_drift(0.025)
     levels = order_levels(simulation, n_passes=n_passes)
     truth = simulation.truth.levels(5)[:, None] * true_colors(simulation, 5)
@@ -576,7 +424,7 @@ def test_levels_of_orders_are_those_of_the_lamp(n_passes):
     assert levels["order_level"].unit == u.adu
 
 
-def test_over_the_frames_the_mean_of_order_level_to_level_is_one():
+def test_over_the_frames_the_mean_of_order_level_to_level_is_one(order_levels):
     levels = order_levels(SMALL.with_color_drift(0.1))
     ratio = (levels["order_level"] / levels["level"][:, None]).value
     assert np.ptp(ratio) > 0.01
@@ -591,7 +439,7 @@ def test_levels_of_orders_change_nothing_else(small_frames):
         assert (found[name] == plain[name]).all()
 
 
-def test_levels_of_orders_of_transposed_frames(small_frames):
+def test_levels_of_orders_of_transposed_frames(order_levels, small_frames):
     simulation = SMALL.with_color_drift(0.025)
     turned = EchelleSimulation(shape=(256, 256), n_orders=5, seed=3, dispersion_axis=0)
     turned = turned.with_level_spread(0.35).with_color_drift(0.025)
@@ -612,27 +460,6 @@ def test_masked_pixels_do_not_enter_the_levels_of_orders(small_frames):
     np.testing.assert_allclose(ratio / ratio.mean(), 1, atol=2e-3)
 
 
-def test_errors_that_the_pixels_of_a_frame_have_in_common(small_frames):
-    """A surface that may be wrong by 3 adu everywhere, the other way for another frame."""
-    orders = SMALL.truth.orders
-    levels = measure_exposure_levels(small_frames, orders, per_order=True)
-    flat = CCDData(SMALL.truth.flat, unit="", mask=np.zeros(SMALL.shape, dtype=bool))
-    flat.mask[:, :60] = True
-    sigmas = np.array([3, 0, 0, 0, 6])
-    found = with_common_errors(
-        levels, lambda weights: sigmas * weights.sum(), flat, orders, window=10
-    )
-    inner = [one.inner_mask(10) & ~flat.mask for one in orders]
-    of_orders = np.array([1 / flat.data[where].mean() for where in inner])
-    of_frame = (1 / flat.data[np.any(inner, axis=0)]).mean()
-    for name, added in (("level", of_frame), ("order_level", of_orders)):
-        before, after = (table[f"{name}_uncertainty"].value for table in (levels, found))
-        np.testing.assert_array_equal(after[1:4], before[1:4])
-        np.testing.assert_allclose(after[0], np.hypot(before[0], 3 * added), rtol=1e-9)
-        np.testing.assert_allclose(after[4], np.hypot(before[4], 6 * added), rtol=1e-9)
-        np.testing.assert_array_equal(found[name], levels[name])
-
-
 @pytest.mark.parametrize("how", ["masked", "faint"])
 def test_orders_of_too_few_pixels_have_no_level(small_frames, how):
     orders = SMALL.truth.orders
@@ -649,70 +476,3 @@ def test_orders_of_too_few_pixels_have_no_level(small_frames, how):
     test = one_level_test(table)
     assert test.dof == 4 * 3
     assert test.suffices
-
-
-# 50 stacks: by chance p < 0.05 happens more than eight times in 0.1 % of such tests.
-@pytest.mark.parametrize("uncertainty", [True, False])
-def test_false_alarms_are_as_rare_as_the_significance_says(uncertainty):
-    p_values = []
-    for seed in range(50):
-        simulation = EchelleSimulation(shape=(128, 128), n_orders=4, seed=seed)
-        simulation = simulation.with_level_spread(0.35)
-        test = one_level_test(order_levels(simulation, 4, uncertainty=uncertainty))
-        assert test.dof == 9
-        assert test.suffices
-        p_values.append(test.p_value)
-    assert np.sum(np.array(p_values) < 0.05) <= 8
-    assert kstest(p_values, "uniform").pvalue > 1e-3
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_drift_of_the_colour_is_detected_and_its_size_measured(seed):
-    simulation = EchelleSimulation(shape=(256, 256), n_orders=5, seed=seed)
-    simulation = simulation.with_level_spread(0.35).with_color_drift(0.025)
-    test = one_level_test(order_levels(simulation))
-    colors = np.log(true_colors(simulation, 5))
-    colors -= colors.mean(axis=1, keepdims=True)
-    expected = np.sqrt((colors**2).sum() / test.dof)
-    assert test.p_value < 1e-9
-    assert expected > 1e-3
-    # orders weigh by their precision, so the slope counts a little less
-    assert 0.6 * expected < test.excess < 1.2 * expected
-    assert not test.suffices
-
-
-def test_a_significant_difference_need_not_be_relevant():
-    simulation = EchelleSimulation(seed=1).with_color_drift(0.001)
-    test = one_level_test(order_levels(simulation))
-    assert test.p_value < 1e-6
-    assert test.excess < 1e-3
-    assert test.suffices
-
-
-def test_chi_square_is_that_of_a_fit_of_all_numbers_at_once():
-    table = order_levels(SMALL.with_color_drift(0.025))
-    values = np.log(table["order_level"].value)
-    sigmas = (table["order_level_uncertainty"] / table["order_level"]).value
-    frame, order = (index.ravel() for index in np.indices(values.shape))
-    design = np.hstack([frame[:, None] == np.arange(5), order[:, None] == np.arange(5)])
-    scaled = design / sigmas.reshape(-1, 1)
-    target = (values / sigmas).ravel()
-    fit = np.linalg.lstsq(scaled, target, rcond=None)[0]
-    expected = ((target - scaled @ fit) ** 2).sum()
-    np.testing.assert_allclose(one_level_test(table).chi2, expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("n_frames, n_orders", [(1, 3), (4, 1), (1, 1)])
-def test_nothing_to_compare(n_frames, n_orders):
-    simulation = EchelleSimulation(shape=(128, 128), n_orders=n_orders)
-    table = order_levels(simulation, n_frames)
-    assert table["order_level"].shape == (n_frames, n_orders)
-    assert (table["order_level"] > 0 * u.adu).all()
-    test = one_level_test(table)
-    assert test.dof == 0 and np.isnan(test.p_value) and test.suffices
-
-
-def test_levels_without_those_of_the_orders(small_frames):
-    table = measure_exposure_levels(small_frames, SMALL.truth.orders)
-    with pytest.raises(ValueError, match="no column order_level; measure them with per_order=True"):
-        one_level_test(table)

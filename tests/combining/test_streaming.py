@@ -1,5 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 import gzip
+import sys
 import tempfile
 import threading
 import time
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle.combining import Progress, streaming
-from ccdproc_echelle.combining.combine import combine_frames, two_pass_flat_combine
+from ccdproc_echelle.combining.combine import combine_frames
+from ccdproc_echelle.combining.two_pass import two_pass_flat_combine
 from ccdproc_echelle.frames import FileFrame
 from ccdproc_echelle.orders import EchelleOrderTable
 from helpers.executors import SerialExecutor
@@ -107,7 +110,6 @@ def expected(sources):
         ))
         for uncertainty in (False, True)
     }
-
 
 # -------------------------------------------------------------------------------- the same bits
 
@@ -360,3 +362,21 @@ def test_peak_memory_does_not_grow_with_the_number_of_frames(tmp_path):
             tracemalloc.stop()
     assert peaks[1] - peaks[0] < mem_limit
     assert peaks[1] < 16 * data.nbytes
+
+
+# -------------------------------------------------------------------------------- progress bar
+
+
+def test_progress_bar(random_frames, assert_identical, capsys):
+    pytest.importorskip("tqdm")
+    frames = random_frames(3)
+    combined = combine_frames(frames, progress_bar=True)
+    assert "combining" in capsys.readouterr().err
+    assert_identical(combined, combine_frames(frames))
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_bar_without_tqdm(random_frames, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.warns(AstropyUserWarning, match="no progress bar: tqdm is not installed"):
+        combine_frames(random_frames(3), progress_bar=True)

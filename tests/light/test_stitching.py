@@ -4,7 +4,7 @@ import pytest
 from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
 from astropy.utils.exceptions import AstropyUserWarning
 
-from ccdproc_echelle.combining.combine import two_pass_flat_combine
+from ccdproc_echelle.combining import two_pass_flat_combine
 from ccdproc_echelle.light.stitching import stitch_flats
 from ccdproc_echelle.simulation import EchelleSimulation
 

@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.utils.exceptions import AstropyUserWarning
 
-from ccdproc_echelle.combining.combine import CombineSettings, combine_with_levels
+from ccdproc_echelle.combining import CombineSettings, combine_with_levels
 from ccdproc_echelle.frames import open_frames, variance_array
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.calibration import SharedNoise, calibrate_frames

@@ -1,0 +1,69 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Rejection of the lowest and highest values, whatever they are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ccdproc_echelle.combining.clipping.rejection import Rejection
+
+__all__ = ["ExtremaClipping"]
+
+
+@dataclass(frozen=True)
+class ExtremaClipping(Rejection):
+    """
+    Rejection of the lowest and of the highest values of each column.
+
+    Parameters
+    ----------
+    n_low, n_high : int, optional
+        How many of the lowest and of the highest values. Of equal values the first is the lowest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle.combining.clipping import ExtremaClipping
+    >>> stack = np.array([[3.0], [1.0], [4.0], [1.0], [5.0]])
+    >>> ExtremaClipping(n_low=1, n_high=2).rejects(stack, np.isfinite(stack), None).ravel()
+    array([False,  True,  True, False,  True])
+    """
+
+    n_low: int = 1
+    n_high: int = 1
+
+    def may_reject(self, values: np.ndarray, variances: np.ndarray | None) -> np.ndarray:
+        """
+        Find the columns in which something might be rejected: all, unless both numbers are 0.
+
+        Parameters
+        ----------
+        values, variances
+            As `Rejection.may_reject`.
+
+        Returns
+        -------
+        bool array, shape (n_pixels,)
+        """
+        return np.full(values.shape[1], bool(self.n_low or self.n_high))
+
+    def rejects(
+        self, values: np.ndarray, good: np.ndarray, variances: np.ndarray | None
+    ) -> np.ndarray:
+        """
+        Find the values to be rejected.
+
+        Parameters
+        ----------
+        values, good, variances
+            As `Rejection.rejects`.
+
+        Returns
+        -------
+        bool array, shape (n_frames, n_pixels)
+            The lowest and the highest good values of each column.
+        """
+        rank = np.empty(values.shape, dtype=int)
+        order = np.argsort(np.where(good, values, np.inf), axis=0, kind="stable")
+        np.put_along_axis(rank, order, np.arange(len(values))[:, None], axis=0)
+        return good & ((rank < self.n_low) | (rank >= good.sum(axis=0) - self.n_high))

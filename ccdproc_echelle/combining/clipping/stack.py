@@ -1,0 +1,265 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+The kernel that combines a stack of pixels: sort, clip, average. Plain arrays only.
+
+A stack has one row per frame and one column per pixel. Columns never mix and sums run over the
+frames in their order, so a result depends neither on how the pixels are divided into stacks nor
+on the machine's choice of summation. Sorting along the frames is done by a network of minima and
+maxima of whole rows, which runs at the speed of the memory cache.
+
+Most columns have no gap and no outlier. They are averaged at once; the others, which a test that
+errs on the safe side finds, are gathered and treated one rejection after the other.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ccdproc_echelle._numeric.medians import column_median, median_variance_factors
+from ccdproc_echelle._numeric.sums import column_mean, column_sum, total_weight
+from ccdproc_echelle.combining.clipping.rejection import Rejection
+
+__all__ = ["CombinedStack", "StackCombiner", "block_size"]
+
+# Values in a block: few enough for the cache, and enough for the work of a thread on them to take
+# longer than to hand over from one thread to the other.
+_BLOCK_VALUES = 1_310_720
+
+
+class CombinedStack(NamedTuple):
+    """
+    What is left of a stack.
+
+    Attributes
+    ----------
+    value : float array, shape (n_pixels,)
+        Combined value; NaN where no frame was left.
+    variance : float array, shape (n_pixels,)
+        Its variance; NaN where it cannot be known.
+    kept : bool array, shape (n_frames, n_pixels)
+        Which values were used.
+    count : int array, shape (n_pixels,)
+        How many.
+    """
+
+    value: np.ndarray
+    variance: np.ndarray
+    kept: np.ndarray
+    count: np.ndarray
+
+
+@dataclass(frozen=True)
+class StackCombiner:
+    """
+    What is done with a stack: rejections, then the average or median of what is left.
+
+    Parameters
+    ----------
+    method : {"average", "median", "sum"}, optional
+        How the values that are left are combined.
+    rejections : tuple of `Rejection`, optional
+        They are applied in this order, each to what the earlier ones have left.
+    uncertainty_function : callable, optional
+        Replaces the sample standard deviation as the scatter of a stack:
+        ``f(masked_array, axis=0)``. It is divided by the root of the number of values.
+        Without it the input variances are propagated where there are any.
+
+    Raises
+    ------
+    ValueError
+        If the method is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle.combining.clipping import (
+    ...     ExtremaClipping, SigmaClipping, StackCombiner)
+    >>> stack = np.array([[1.0], [1.25], [1.0], [0.5], [90.0], [7.0]])
+    >>> combiner = StackCombiner(rejections=(ExtremaClipping(), SigmaClipping(low=5, high=5)))
+    >>> combined = combiner.combine(stack, np.isfinite(stack))
+    >>> combined.kept.ravel()
+    array([ True,  True,  True, False, False, False])
+    """
+
+    method: str = "average"
+    rejections: tuple[Rejection, ...] = ()
+    uncertainty_function: Callable | None = None
+
+    def __post_init__(self):
+        if self.method not in ("average", "median", "sum"):
+            raise ValueError(
+                f"method is {self.method!r}; expected 'average', 'median' or 'sum'"
+            )
+
+    def combine(
+        self,
+        values: np.ndarray,
+        good: np.ndarray,
+        variances: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+    ) -> CombinedStack:
+        """
+        Combine a stack, in blocks that fit into the cache.
+
+        Parameters
+        ----------
+        values : float array, shape (n_frames, n_pixels)
+            The stack, scaled to a common level.
+        good : bool array, shape (n_frames, n_pixels)
+            The values that count; the others may hold anything.
+        variances : float array, shape (n_frames, n_pixels), optional
+            Variances of the values.
+        weights : float array, shape (n_frames, 1) or (n_frames, n_pixels), optional
+            Weights of an average or sum.
+
+        Returns
+        -------
+        `CombinedStack`
+        """
+        n_frames, n_pixels = values.shape
+        size = block_size(n_frames)
+        if weights is not None:
+            weights = np.broadcast_to(weights, values.shape)
+        result = CombinedStack(
+            value=np.empty(n_pixels, dtype=values.dtype),
+            variance=np.empty(n_pixels, dtype=values.dtype),
+            kept=np.ones(values.shape, dtype=bool),
+            count=np.full(n_pixels, n_frames),
+        )
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            for start in range(0, n_pixels, size):
+                block = slice(start, start + size)
+                stack = _Stack(values, good, variances, weights).columns(block)
+                self._combine_block(stack, CombinedStack(*(part[..., block] for part in result)))
+        return result
+
+    def _combine_block(self, stack: "_Stack", result: CombinedStack) -> None:
+        """Fill in the result: all columns as if nothing were amiss, then those where it is."""
+        result.value[:], result.variance[:] = self._statistics(stack, None)
+        columns = np.flatnonzero(self._disputed(stack))
+        if len(columns):
+            stack = stack.columns(columns).without_garbage()
+            kept = self._kept(stack)
+            result.value[columns], result.variance[columns] = self._statistics(stack, kept)
+            result.kept[:, columns] = kept
+            result.count[columns] = kept.sum(axis=0)
+
+    def _disputed(self, stack: "_Stack") -> np.ndarray:
+        """Columns with gaps, and all in which something might be rejected."""
+        disputed = ~stack.good.all(axis=0)
+        for rejection in self.rejections:
+            disputed |= rejection.may_reject(stack.values, stack.variances)
+        if stack.weights is not None:
+            disputed |= (stack.weights == 0).any(axis=0)
+        return disputed
+
+    def _kept(self, stack: "_Stack") -> np.ndarray:
+        """The values that no rejection takes."""
+        kept = stack.good.copy()
+        for rejection in self.rejections:
+            kept &= ~rejection.rejects(stack.values, kept, stack.variances)
+        if stack.weights is not None:
+            kept &= stack.weights > 0
+        return kept
+
+    def _statistics(self, stack: "_Stack", kept: np.ndarray | None) -> tuple:
+        """Combined value and its variance; ``kept=None`` means that all are kept."""
+        used = kept
+        if stack.weights is not None:
+            used = stack.weights if kept is None else kept * stack.weights
+        if self.method == "median":
+            return column_median(stack.values, kept), self._variance_of_median(stack, kept)
+        mean, variance = column_mean(stack.values, used), self._variance_of_mean(stack, kept, used)
+        if self.method == "average":
+            return mean, variance
+        total = total_weight(stack.values, used)
+        return np.where(total > 0, mean * total, np.nan), variance * total**2
+
+    def _variance_of_mean(self, stack, kept, used) -> np.ndarray:
+        """Of the mean weighted by ``used``, in which the values ``kept`` count."""
+        if self.uncertainty_function is not None:
+            return self._scatter(stack, kept) / total_weight(stack.values, kept)
+        square = used if used is kept else used**2
+        share = total_weight(stack.values, square) / total_weight(stack.values, used) ** 2
+        if stack.variances is not None:
+            variance = column_sum(stack.variances, square, stack.variances.dtype)
+            variance = variance / total_weight(stack.values, used) ** 2
+        else:
+            variance = self._scatter(stack, kept) * share
+        return variance * self._inflation(stack, kept)
+
+    def _variance_of_median(self, stack, kept) -> np.ndarray:
+        """Of the median of values that may differ in noise, for Gaussian noise."""
+        count = total_weight(stack.values, kept)
+        factors = median_variance_factors(len(stack.values))[np.asarray(count, dtype=int)]
+        if self.uncertainty_function is not None or stack.variances is None:
+            return factors * self._scatter(stack, kept) / count
+        plain = column_sum(stack.variances, kept) / count**2
+        # The density at the centre counts, to which a noisy value contributes little.
+        density = 1 / np.sqrt(stack.variances)
+        density = column_sum(density if kept is None else np.where(kept, density, 0))
+        return np.where(count > 2, factors * count / density**2, plain)
+
+    def _scatter(self, stack, kept) -> np.ndarray:
+        """Variance of the values in each column, NaN where it cannot be told."""
+        if self.uncertainty_function is not None:
+            values = np.ma.array(stack.values, mask=False if kept is None else ~kept)
+            scatter = self.uncertainty_function(values, axis=0)
+            return np.ma.filled(np.ma.asarray(scatter, dtype=float), np.nan) ** 2
+        count = total_weight(stack.values, kept)
+        squares = stack.values - column_mean(stack.values, kept)
+        squares *= squares
+        squares = column_sum(squares, kept, squares.dtype)
+        return np.where(count > 1, squares / (count - 1), np.nan)
+
+    def _inflation(self, stack, kept) -> np.ndarray | float:
+        """What rejections add to the variance; one or two values cannot be outliers."""
+        known = stack.variances is not None
+        factor = math.prod(one.inflation(known_variance=known) for one in self.rejections)
+        if factor == 1:
+            return 1.0
+        return np.where(total_weight(stack.values, kept) > 2, factor, 1.0)
+
+
+class _Stack(NamedTuple):
+    """The arrays of a stack, all of shape (n_frames, n_pixels) or None."""
+
+    values: np.ndarray
+    good: np.ndarray
+    variances: np.ndarray | None
+    weights: np.ndarray | None
+
+    def columns(self, which: slice | np.ndarray) -> "_Stack":
+        if isinstance(which, slice):
+            return _Stack(*(None if part is None else part[:, which] for part in self))
+        return _Stack(*(None if part is None else part.take(which, axis=1) for part in self))
+
+    def without_garbage(self) -> "_Stack":
+        """Values that do not count set to 0, so that they can be multiplied with 0."""
+        variances = None if self.variances is None else np.where(self.good, self.variances, 0)
+        return self._replace(values=np.where(self.good, self.values, 0), variances=variances)
+
+
+def block_size(n_frames: int) -> int:
+    """
+    Number of pixels that are best combined at a time.
+
+    Parameters
+    ----------
+    n_frames : int
+        Number of frames.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.combining.clipping import block_size
+    >>> block_size(10)
+    131072
+    """
+    return max(1024, _BLOCK_VALUES // n_frames)

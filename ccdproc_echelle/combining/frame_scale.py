@@ -1,0 +1,131 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The scale of a single frame, one over its level: the one line that `ccdproc.combine` needs."""
+
+import numpy as np
+from astropy.nddata import CCDData
+from astropy.stats import SigmaClip
+from numpy.typing import ArrayLike
+
+from ccdproc_echelle.combining.outliers import LEVEL_CLIP, NOTHING_LEFT, unshared
+from ccdproc_echelle.orders import EchelleOrderTable
+
+__all__ = ["InnerOrderScale", "inner_order_scale"]
+
+
+class InnerOrderScale:
+    """
+    The scale of a frame: one over its exposure level. Made by `inner_order_scale`.
+
+    Parameters
+    ----------
+    orders, window, sigma_clip, mask
+        As `inner_order_scale`.
+    """
+
+    def __init__(self, orders, window, sigma_clip, mask):
+        self.orders = orders
+        self.window = window
+        self.sigma_clip = sigma_clip
+        self.mask = mask
+
+    def __call__(self, frame: CCDData | np.ndarray) -> float:
+        """
+        Measure a frame.
+
+        Parameters
+        ----------
+        frame : `~astropy.nddata.CCDData`, array or masked array, shape (rows, columns)
+            The frame. Masked and non-finite pixels are ignored.
+
+        Returns
+        -------
+        float
+            The number that brings the level of the frame to 1.
+
+        Raises
+        ------
+        ValueError
+            If the frame does not fit the order table or the mask, no inner-order pixel is
+            good or left by the clipping, or the level is not positive.
+        """
+        data = np.ma.asarray(frame.data if isinstance(frame, CCDData) else frame)
+        inner = self.orders.on_detector(data.shape).inner_mask(self.window)
+        for mask in (self.mask, getattr(frame, "mask", None)):
+            if mask is not None:
+                _check_mask(mask, data.shape)
+                inner &= ~np.asarray(mask, dtype=bool)
+        values = np.asarray(data.data[inner], dtype=float)
+        values = values[np.isfinite(values)]
+        if len(values) == 0:
+            raise ValueError(f"no good pixel within the window of {self.window} pixels")
+        values = unshared(self.sigma_clip)(values, masked=False)
+        if len(values) == 0:
+            raise ValueError(NOTHING_LEFT)
+        level = float(values.mean())
+        if not level > 0:
+            raise ValueError(f"the exposure level of the frame is {level}, expected > 0")
+        return 1 / level
+
+
+def inner_order_scale(
+    orders: EchelleOrderTable,
+    *,
+    window: float = 10,
+    sigma_clip: SigmaClip = LEVEL_CLIP,
+    mask: ArrayLike | None = None,
+) -> InnerOrderScale:
+    """
+    A ``scale`` for `ccdproc.combine` that looks at the order centres only.
+
+    The level of a frame is the sigma-clipped mean of its inner-order pixels, those within
+    ``window / 2`` of an order centre; the scale is one over the level. This is the first
+    normalisation of the SOXS master-flat recipe; `two_pass_flat_combine` does both.
+
+    Parameters
+    ----------
+    orders : `EchelleOrderTable`
+        The order centres.
+    window : float, optional
+        Full width of the window on the order centre, in pixel along the cross-dispersion axis.
+    sigma_clip : `~astropy.stats.SigmaClip`, optional
+        How outliers are rejected before the mean is taken.
+    mask : bool array, shape (rows, columns), optional
+        Pixels to ignore in every frame (True is bad). `ccdproc.combine` hands the bare data to a
+        scale function, without the frame's mask; known bad pixels must be given here.
+
+    Returns
+    -------
+    callable
+        Takes an array or `~astropy.nddata.CCDData` and returns ``1 / level`` as a float.
+
+    Raises
+    ------
+    ValueError
+        If ``window`` is not positive, the mask does not fit the order table, or (from the
+        callable) the frame does not fit, no pixel is good, or the level is not positive.
+
+    References
+    ----------
+    SOXS pipeline documentation, recipe ``soxs-mflat``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle import EchelleOrderTable, inner_order_scale
+    >>> orders = EchelleOrderTable.from_polynomials(
+    ...     [1], [[50]], shape=(100, 80), dispersion_axis=1)
+    >>> frame = np.full((100, 80), 10.0)
+    >>> frame[40:61] = 500.0
+    >>> inner_order_scale(orders, window=10)(frame)
+    0.002
+    """
+    if not window > 0:
+        raise ValueError(f"window is {window!r}, expected a positive number of pixels")
+    if mask is not None and orders.shape is not None:
+        _check_mask(mask, orders.shape)
+    return InnerOrderScale(orders, window, sigma_clip, mask)
+
+
+def _check_mask(mask: ArrayLike, shape: tuple[int, int]) -> None:
+    if np.shape(mask) not in ((), shape):
+        raise ValueError(f"mask has shape {np.shape(mask)}, expected {shape}")

@@ -1,0 +1,231 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The keywords of a combination: what they are, and what they mean for the frames at hand."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from ccdproc_echelle.combining.clipping.extrema import ExtremaClipping
+from ccdproc_echelle.combining.clipping.minmax import MinMaxClipping
+from ccdproc_echelle.combining.clipping.rejection import Rejection
+from ccdproc_echelle.combining.clipping.sigma import SigmaClipping
+from ccdproc_echelle.combining.clipping.stack import StackCombiner
+from ccdproc_echelle.frames import READING_KEYWORDS, Frame, check_keywords
+
+__all__ = ["CombineSettings"]
+
+
+@dataclass(frozen=True)
+class CombineSettings:
+    """
+    The keywords of `ccdproc.combine`, with its names and meaning.
+
+    Unlike there, values are scaled before they are clipped, and all limits refer to scaled values.
+
+    Parameters
+    ----------
+    method : {"average", "median", "sum"}, optional
+        How frames are combined.
+    weights : array, shape (n_frames,) or (n_frames, rows, columns), or str, optional
+        Weights of an average or sum. ``"inverse_variance"``: one over the variance of each value.
+        Beware of variances made from the counts themselves: a value too low by chance then claims
+        to be precise, and the average comes out low by about one electron a frame.
+    mem_limit : float, optional
+        Bytes that may be used besides the result.
+    clip_extrema : bool, optional
+        Reject the ``nlow`` lowest and ``nhigh`` highest values of each pixel.
+    nlow, nhigh : int, optional
+        See ``clip_extrema``.
+    minmax_clip : bool, optional
+        Reject values below ``minmax_clip_min`` or above ``minmax_clip_max``.
+    minmax_clip_min, minmax_clip_max : float, optional
+        See ``minmax_clip``.
+    sigma_clip : bool, optional
+        Reject values that deviate from the others.
+    sigma_clip_low_thresh, sigma_clip_high_thresh : float, optional
+        By how many deviations; `None` for no limit.
+    sigma_clip_func : callable or str, optional
+        The centre: ``"median"`` (default), ``"mean"``, or a function such as `numpy.ma.median`.
+    sigma_clip_dev_func : callable or str, optional
+        The deviation: ``"uncertainty"`` (each value's own), ``"mad_std"``, ``"std"`` or a function
+        such as `astropy.stats.mad_std`. Default: the uncertainties where all frames have them,
+        else the median absolute deviation with its factor for small samples.
+    dtype : `numpy.dtype`, optional
+        Floating-point type of the computation and the result. Default: float32 where it holds
+        the input exactly, else float64.
+    combine_uncertainty_function : callable, optional
+        Gives the scatter of a masked stack along ``axis=0``; the uncertainty is that divided by
+        the root of the number of values. Default: the uncertainties of the frames are propagated
+        if all have them, else the sample standard deviation is taken.
+    overwrite_output : bool, optional
+        Whether an existing output file may be replaced.
+    """
+
+    method: str = "average"
+    weights: ArrayLike | str | None = None
+    mem_limit: float = 16e9
+    clip_extrema: bool = False
+    nlow: int = 1
+    nhigh: int = 1
+    minmax_clip: bool = False
+    minmax_clip_min: float | None = None
+    minmax_clip_max: float | None = None
+    sigma_clip: bool = False
+    sigma_clip_low_thresh: float | None = 3
+    sigma_clip_high_thresh: float | None = 3
+    sigma_clip_func: str | Callable = "median"
+    sigma_clip_dev_func: str | Callable | None = None
+    dtype: DTypeLike | None = None
+    combine_uncertainty_function: Callable | None = None
+    overwrite_output: bool = False
+
+    def __post_init__(self):
+        if not self.mem_limit > 0:
+            raise ValueError(f"mem_limit is {self.mem_limit!r}, expected a number of bytes > 0")
+        if self.dtype is not None and np.dtype(self.dtype) not in (np.float32, np.float64):
+            raise ValueError(f"dtype is {self.dtype!r}, expected float32 or float64")
+        if self.weights is not None and self.method == "median":
+            raise ValueError("weights are of no use to a median; expected method='average'")
+        if isinstance(self.weights, str) and self.weights != "inverse_variance":
+            raise ValueError(
+                f"weights is {self.weights!r}, expected an array or 'inverse_variance'"
+            )
+        for name in ("nlow", "nhigh"):
+            number = getattr(self, name)
+            if number is not None and not (isinstance(number, (int, np.integer)) and number >= 0):
+                raise ValueError(f"{name} is {number!r}, expected a number of frames")
+        self.combiner()
+
+    @classmethod
+    def from_keywords(cls, keywords: dict[str, Any]) -> tuple["CombineSettings", dict[str, Any]]:
+        """
+        Sort keywords into settings and keywords of ``CCDData.read``.
+
+        Parameters
+        ----------
+        keywords : dict
+            Keywords of either kind.
+
+        Returns
+        -------
+        settings : `CombineSettings`
+            The settings.
+        reading : dict
+            The other keywords.
+
+        Raises
+        ------
+        TypeError
+            If a keyword is of neither kind; the message names the one that is most like it.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle.combining.settings import CombineSettings
+        >>> CombineSettings.from_keywords({"signma_clip_dev_func": "mad_std"})
+        Traceback (most recent call last):
+        ...
+        TypeError: unknown keyword 'signma_clip_dev_func'; did you mean 'sigma_clip_dev_func'?
+        """
+        known = [field.name for field in fields(cls)]
+        check_keywords(keywords, [*known, *READING_KEYWORDS])
+        settings = cls(**{name: value for name, value in keywords.items() if name in known})
+        return settings, {n: value for n, value in keywords.items() if n not in known}
+
+    def combiner(self) -> StackCombiner:
+        """
+        The kernel with these settings.
+
+        Returns
+        -------
+        `~ccdproc_echelle.combining.clipping.StackCombiner`
+        """
+        return StackCombiner(
+            method=self.method,
+            rejections=self._rejections(),
+            uncertainty_function=self.combine_uncertainty_function,
+        )
+
+    def _rejections(self) -> tuple[Rejection, ...]:
+        """Those asked for, in the order in which they are applied. A new one is entered here."""
+        low, high = self.minmax_clip_min, self.minmax_clip_max
+        below, above = self.sigma_clip_low_thresh, self.sigma_clip_high_thresh
+        known = (
+            (self.clip_extrema, ExtremaClipping(n_low=self.nlow or 0, n_high=self.nhigh or 0)),
+            (self.minmax_clip, MinMaxClipping(low=_limit(low, -np.inf), high=_limit(high, np.inf))),
+            (self.sigma_clip, SigmaClipping(
+                low=_limit(below, np.inf),
+                high=_limit(above, np.inf),
+                center=self.sigma_clip_func,
+                deviation=self.sigma_clip_dev_func,
+            )),
+        )
+        return tuple(rejection for wanted, rejection in known if wanted)
+
+    def check_frames(self, frames: Sequence[Frame]) -> None:
+        """
+        Refuse rejections for which there are too few frames or no uncertainties.
+
+        Parameters
+        ----------
+        frames : sequence of `Frame`
+            The frames.
+
+        Raises
+        ------
+        ValueError
+            If these settings do not suit the frames.
+        """
+        if self.sigma_clip and self.sigma_clip_dev_func == "uncertainty":
+            _check_uncertainties(frames, "sigma_clip_dev_func is 'uncertainty'")
+        n_rejected = (self.nlow or 0) + (self.nhigh or 0)
+        if self.clip_extrema and n_rejected >= len(frames):
+            raise ValueError(
+                f"nlow + nhigh is {n_rejected}, expected less than the number of frames, "
+                f"{len(frames)}"
+            )
+
+    def weights_of(self, frames: Sequence[Frame]) -> np.ndarray | str | None:
+        """
+        The weights in a form that fits the frames.
+
+        Parameters
+        ----------
+        frames : sequence of `Frame`
+            The frames.
+
+        Returns
+        -------
+        array, shape (n_frames, 1, 1) or (n_frames, rows, columns), or "inverse_variance" or None
+
+        Raises
+        ------
+        ValueError
+            If they do not fit, or one is negative or not finite.
+        """
+        if self.weights is None:
+            return None
+        if isinstance(self.weights, str):
+            _check_uncertainties(frames, "weights is 'inverse_variance'")
+            return self.weights
+        weights = np.asarray(self.weights, dtype=float)
+        expected = ((len(frames),), (len(frames), *frames[0].shape))
+        if weights.shape not in expected:
+            raise ValueError(
+                f"weights have shape {weights.shape}, expected {expected[0]} or {expected[1]}"
+            )
+        if not (np.isfinite(weights) & (weights >= 0)).all():
+            raise ValueError("weights must be finite and not negative")
+        return weights.reshape(-1, 1, 1) if weights.ndim == 1 else weights
+
+
+def _check_uncertainties(frames: Sequence[Frame], why: str) -> None:
+    for frame in frames:
+        if frame.uncertainty_type is None:
+            raise ValueError(f"{why}, but {frame.name} has no uncertainty")
+
+
+def _limit(value: float | None, unlimited: float) -> float:
+    return unlimited if value is None else value

@@ -1,0 +1,289 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The two-pass flat: frames combined by levels that are measured on the order centres."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.table import QTable
+
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.combining.combine import CombineDiagnostics
+from ccdproc_echelle.combining.levels import measure_levels
+from ccdproc_echelle.combining.noting import Watch
+from ccdproc_echelle.combining.one_level import one_level_test
+from ccdproc_echelle.combining.progress import SILENT, Progress, one_step
+from ccdproc_echelle.combining.scales import OrderScales, order_places
+from ccdproc_echelle.combining.settings import CombineSettings
+from ccdproc_echelle.combining.steps import as_ccddata, check_target, opened, streamed, write
+from ccdproc_echelle.combining.streaming import CombinedImages
+from ccdproc_echelle.frames import Frame, uncompressed
+from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
+
+__all__ = ["combine_with_levels", "two_pass_flat_combine"]
+
+# What fits into a FITS card beside a keyword and a number.
+_LONGEST_COMMENT = 47
+
+
+def two_pass_flat_combine(
+    img_list: Any,
+    orders: EchelleOrderTable,
+    output_file: str | os.PathLike | None = None,
+    *,
+    window: float = 10,
+    n_passes: int = 2,
+    statistic: str = "mean",
+    per_order: bool | str = False,
+    executor: Executor | None = None,
+    progress_bar: bool = False,
+    diagnostics: bool = False,
+    **keywords: Any,
+) -> CCDData | tuple[CCDData, CombineDiagnostics]:
+    """
+    Combine echelle flats whose exposure levels are measured on the order centres, twice.
+
+    The frames are normalised by their mean on the order centres and combined; every original
+    frame is divided by this first master, its level measured again; the frames, normalised by
+    the new levels, are combined into the master. The first master is made at the inner-order
+    pixels only, as only these enter the levels.
+
+    Parameters
+    ----------
+    img_list : list, str or `ccdproc.ImageFileCollection`
+        File names (a string may hold several, separated by commas) or
+        `~astropy.nddata.CCDData` objects: flats without bias and dark.
+    orders : `EchelleOrderTable`
+        The order centres.
+    output_file : path-like, optional
+        FITS file to be written.
+    window : float, optional
+        Full width of the window on the order centre, in pixel along the cross-dispersion axis.
+    n_passes : int, optional
+        How often the levels are measured.
+    statistic : {"mean", "weighted", "median"}, optional
+        What is taken of the ratios to the first master; see `measure_exposure_levels`.
+    per_order : {False, True, "auto"}, optional
+        Whether each order of a frame is normalised by its own level, for a lamp whose colour
+        drifts; ``"auto"``: if `one_level_test` says that one level per frame does not suffice.
+        The scale is that of the order between its edges, or within the window if these are not
+        known, and is interpolated linearly from there to the next order. Orders too faint to have
+        a level follow their neighbours. The master has the mean colour of the frames.
+    executor : `concurrent.futures.Executor`, optional
+        What does the work. Default: threads. The result is the same whichever it is.
+    progress_bar : bool, optional
+        Show progress with tqdm.
+    diagnostics : bool, optional
+        Whether to return `CombineDiagnostics` as well.
+    **keywords
+        Those of `CombineSettings`, which are those of `ccdproc.combine` except ``scale``, and of
+        ``CCDData.read`` (such as ``hdu`` and ``unit``).
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData`
+        The master flat: dimensionless, with mean 1 over the inner-order pixels. Mask and
+        uncertainty as from `combine_frames`. The header is that of the first frame, with
+        ``NCOMBINE``, ``combined`` and the level of each frame (``LEVEL001`` and so on, in
+        the unit of the frames), and if ``per_order`` is not False ``PERORDER``, whether orders
+        have scales of their own. Errors of the levels cancel in the normalisation, except in
+        pixels that lost a frame, whose uncertainty contains them.
+    `CombineDiagnostics`
+        With ``diagnostics=True``: how many frames were used, and which lost which pixel.
+
+    Raises
+    ------
+    TypeError
+        If a keyword is unknown.
+    ValueError
+        If there is no frame, frames differ in shape or unit, the order table does not fit
+        them, no inner-order pixel is good in all frames, a level is not positive, or no order
+        has a level with ``per_order=True``.
+    OSError
+        If a file is missing or broken, or the output exists without ``overwrite_output``.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If there is only one frame, only some have uncertainties, or the frames differ by far more
+        than their uncertainties allow for.
+
+    References
+    ----------
+    SOXS pipeline documentation, recipe ``soxs-mflat``.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle import two_pass_flat_combine
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> simulation = EchelleSimulation(shape=(128, 128), n_orders=3)
+    >>> flat = two_pass_flat_combine(simulation.flats(3), simulation.truth.orders,
+    ...                              sigma_clip=True, sigma_clip_low_thresh=5,
+    ...                              sigma_clip_high_thresh=5)
+    >>> flat.unit, flat.header["NCOMBINE"]
+    (Unit(dimensionless), 3)
+    """
+    if "scale" in keywords:
+        raise TypeError(
+            "two_pass_flat_combine measures the scale itself; combine_frames takes scale="
+        )
+    settings, reading = CombineSettings.from_keywords(keywords)
+    check_target(output_file, settings)
+    frames = opened(img_list, reading)
+    with uncompressed(frames) as frames, one_step(progress_bar) as progress:
+        flat, _, images = combine_with_levels(
+            frames,
+            orders,
+            settings,
+            window=window,
+            n_passes=n_passes,
+            statistic=statistic,
+            per_order=per_order,
+            executor=executor,
+            progress=progress,
+            want_rejected=diagnostics,
+        )
+    write(flat, output_file, settings)
+    return (flat, CombineDiagnostics(images.count, images.rejected)) if diagnostics else flat
+
+
+def combine_with_levels(
+    frames: Sequence[Frame],
+    orders: EchelleOrderTable,
+    settings: CombineSettings,
+    *,
+    window: float,
+    n_passes: int,
+    statistic: str = "mean",
+    per_order: bool | str = False,
+    executor: Executor | None = None,
+    progress: Progress = SILENT,
+    want_rejected: bool = False,
+    watch: Watch | None = None,
+) -> tuple[CCDData, QTable, CombinedImages]:
+    """
+    `two_pass_flat_combine` for opened frames, which also returns the levels and what was noted.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        The frames, in memory or in files that are not compressed.
+    orders, window, n_passes, statistic, per_order, executor
+        As `two_pass_flat_combine`.
+    settings : `CombineSettings`
+        How frames are combined, in both passes.
+    progress : `Progress`, optional
+        Counts the sections that are combined.
+    want_rejected, watch
+        As `stream`.
+
+    Returns
+    -------
+    flat : `~astropy.nddata.CCDData`
+        The master flat.
+    levels : `~astropy.table.QTable`
+        As from `measure_exposure_levels`.
+    images : `CombinedImages`
+        What the flat was made of, with what was noted of the frames.
+    """
+    _check_request(settings, per_order)
+    settings.check_frames(frames)
+    if len(frames) == 1:
+        warn(f"{frames[0].name} is the only frame: nothing can be clipped")
+    orders = checked_orders(orders).on_detector(frames[0].shape)
+    levels = measure_levels(
+        frames,
+        orders,
+        window=window,
+        n_passes=n_passes,
+        statistic=statistic,
+        per_order=bool(per_order),
+        combiner=settings.combiner(),
+        weights=settings.weights_of(frames),
+        executor=executor,
+    )
+    if per_order == "auto":
+        per_order = not one_level_test(levels).suffices
+    scales, noise = (
+        _order_scales(levels, orders, window) if per_order else _frame_scales(levels)
+    )
+    images = streamed(frames, scales, settings, executor, progress, want_rejected, watch)
+    _normalize(images, levels, orders.inner_mask(window))
+    _add_noise_of_levels(images, scales, noise, len(frames))
+    flat = as_ccddata(frames, images, u.dimensionless_unscaled)
+    _record_levels(flat, levels, per_order)
+    return flat, levels, images
+
+
+def _check_request(settings: CombineSettings, per_order: bool | str) -> None:
+    if settings.method == "sum":
+        raise ValueError("method is 'sum'; a flat needs 'average' or 'median'")
+    if per_order not in (False, True, "auto"):
+        raise ValueError(f"per_order is {per_order!r}, expected False, True or 'auto'")
+
+
+def _frame_scales(levels: QTable) -> tuple[np.ndarray, np.ndarray]:
+    """Scales of the frames, and the mean variance of their logarithms."""
+    noise = np.mean((levels["level_uncertainty"] / levels["level"]).value ** 2)
+    return 1 / levels["level"].value, np.array([noise])
+
+
+def _order_scales(
+    levels: QTable, orders: EchelleOrderTable, window: float
+) -> tuple[OrderScales, np.ndarray]:
+    """The same for each order that has a level, from the lowest row or column to the highest."""
+    known = np.flatnonzero(np.isfinite(levels["order_level"].value[0]))
+    if len(known) == 0:
+        raise ValueError("per_order is True, but no order has enough bright pixels for a level")
+    known = known[np.argsort(np.nanmean(orders.center()[known], axis=1))]
+    values = levels["order_level"].value[:, known]
+    sigmas = levels["order_level_uncertainty"].value[:, known]
+    places = order_places(orders.select(orders.order_numbers[known]), window)
+    return OrderScales(1 / values, places), np.mean((sigmas / values) ** 2, axis=0)
+
+
+def _normalize(images: CombinedImages, levels: QTable, inner: np.ndarray) -> None:
+    """
+    Bring the mean over all inner-order pixels to 1.
+
+    The levels were measured on part of these pixels if there are many.
+    """
+    mean = np.nanmean(images.value.ravel().take(np.flatnonzero(inner)), dtype=float)
+    for name in levels.colnames:
+        if name.endswith(("level", "uncertainty")):
+            levels[name] *= mean
+    images.value[:] /= mean
+    images.variance[:] /= mean**2
+
+
+def _add_noise_of_levels(
+    images: CombinedImages, scales: np.ndarray | OrderScales, noise: np.ndarray, n_frames: int
+) -> None:
+    """With a mean of 1, errors of the levels show only in pixels that lost a frame."""
+    if not np.isfinite(noise).all():
+        return
+    value, variance, count = (part.ravel() for part in images[:3])
+    short = np.flatnonzero(count != n_frames)
+    short = short[count[short] > 0]
+    if isinstance(scales, OrderScales):
+        noise = np.interp(scales.places.ravel()[short], np.arange(len(noise)), noise)
+    variance[short] += noise * (1 / count[short] - 1 / n_frames) * value[short] ** 2
+
+
+def _record_levels(flat: CCDData, levels: QTable, per_order: bool) -> None:
+    """The level of each frame in the header: LEVEL001 and on, in eight characters."""
+    if "order_level" in levels.colnames:
+        flat.header["PERORDER"] = per_order
+    digits = max(3, len(str(len(levels))))
+    for i, row in enumerate(levels, start=1):
+        key = f"{'LEVEL'[: 8 - digits]}{i:0{digits}d}"
+        flat.header[key] = float(row["level"].value)
+        if isinstance(flat.header, fits.Header):
+            comment = f"[{row['level'].unit}] {os.path.basename(row['frame'])}"
+            comment = comment.encode("ascii", "replace").decode()
+            flat.header.comments[key] = comment[:_LONGEST_COMMENT]
