@@ -37,8 +37,10 @@ def gather_pixels(frame: Frame, pixels: np.ndarray) -> Section:
     array([ 1., 10.])
     """
     n_rows, n_columns = frame.shape
-    nothing = np.empty(0, dtype=int)
-    parts = [frame.part(slice(0, 1)).load().section((nothing, nothing))]
+    if len(pixels) == 0:
+        nothing = np.empty(0, dtype=int)
+        return frame.part(slice(0, 1)).load().section((nothing, nothing))
+    parts = []
     step = max(1, _PIXELS_AT_ONCE // n_columns)
     for first in range(0, n_rows, step):
         rows = slice(first, min(first + step, n_rows))
