@@ -29,10 +29,15 @@ import numpy as np
 from astropy.nddata import CCDData
 from astropy.table import Table
 
-from ccdproc_echelle import EchelleOrderTable, MasterFlat, make_master_flat, two_pass_flat_combine
+from ccdproc_echelle import (
+    EchelleOrderTable,
+    MasterFlat,
+    make_master_flat,
+    measure_order_edges,
+    two_pass_flat_combine,
+)
 from ccdproc_echelle.frames import open_frames
-from ccdproc_echelle.orders.edges import measure_order_edges
-from ccdproc_echelle.recipe.calibration import calibrate_frames
+from ccdproc_echelle.recipe import calibrate_frames
 from ccdproc_echelle.simulation import EchelleSimulation
 
 _WINDOW = 10

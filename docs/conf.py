@@ -2,6 +2,7 @@
 """Sphinx configuration. The environment variable DOCS_OFFLINE=1 builds without a network."""
 
 import builtins
+import importlib
 import os
 import sys
 from importlib.metadata import metadata
@@ -30,6 +31,21 @@ exclude_patterns += ["recipes", "scripts", "generated/recipes/*.ipynb", "generat
 automodapi_toctreedirnm = "generated/api"
 automodapi_inheritance_diagram = False
 autodoc_typehints = "none"  # numpydoc's sections give the types, in words
+
+# A class page shows the members that the package defines, in the class or in its bases, but not
+# what any enumeration or data class has.
+templates_path = ["_templates"]
+
+
+def _at_home_in(fullname):
+    """The names of the members of a class that are written in this package."""
+    module, _, name = fullname.rpartition(".")
+    bases = getattr(importlib.import_module(module), name).__mro__
+    ours = [vars(base) for base in bases if base.__module__.partition(".")[0] == project]
+    return {member for members in ours for member in members if not member.startswith("_")}
+
+
+autosummary_context = {"at_home_in": _at_home_in}
 
 # The order of the gallery: from a first look to the night's work.
 _RECIPES = [

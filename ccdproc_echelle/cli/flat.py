@@ -55,7 +55,7 @@ def add(commands) -> None:
         help="what the scattered light is subtracted from (default: %(default)s)")
     option("--per-order", action="store_true", help="an exposure level for each order of a frame")
     option("--reject", choices=("warn", "drop", "error"), default="warn",
-        help="what becomes of frames that do not fit to the others (default: %(default)s)")
+        help="what becomes of frames that do not match the others (default: %(default)s)")
     option("--mask-interorder", action="store_true", help="mask the inter-order area as well")
     option("--limits", metavar="FILE", help="limits of the quality (YAML, see inspect)")
     option("--jobs", type=_number_of_jobs, metavar="N",

@@ -23,7 +23,7 @@ from ccdproc_echelle.frames import (
     open_frames,
     replacing,
     uncertainty_array,
-    warn_of_bare,
+    warn_of_missing_uncertainties,
 )
 
 __all__ = ["as_ccddata", "check_target", "opened", "streamed", "write"]
@@ -38,7 +38,7 @@ def check_target(output_file: str | os.PathLike | None, settings: CombineSetting
 def opened(img_list: Any, reading: dict) -> list[Frame]:
     """The frames, with a warning if only some of them have uncertainties."""
     frames = open_frames(img_list, **reading)
-    warn_of_bare(frames, "frames")
+    warn_of_missing_uncertainties(frames, "frames")
     return frames
 
 

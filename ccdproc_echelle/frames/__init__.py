@@ -18,7 +18,7 @@ from ccdproc_echelle.frames.views import (
     Section,
     check_alike,
     inverse_variance_weights,
-    warn_of_bare,
+    warn_of_missing_uncertainties,
 )
 
 __all__ = [
@@ -45,5 +45,5 @@ __all__ = [
     "uncertainty_array",
     "uncompressed",
     "variance_array",
-    "warn_of_bare",
+    "warn_of_missing_uncertainties",
 ]

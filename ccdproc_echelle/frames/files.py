@@ -147,7 +147,7 @@ class FileFrame(Frame):
         # Where the first image is asked for, CCDData passes over tile-compressed ones.
         hdu = {"hdu": self.layout.hdu} if self.layout.tile_compressed else {}
         with _naming(self.name), warnings.catch_warnings():
-            # The celestial WCS of a flat is of no interest, still less what was mended in it.
+            # The celestial WCS of a flat is of no interest, nor is what astropy repairs in it.
             warnings.simplefilter("ignore", FITSFixedWarning)
             ccd = CCDData.read(self.path, **{"format": "fits"} | unit | self.reading | hdu)
         if ccd.uncertainty is not None and type(ccd.uncertainty) is not self.uncertainty_type:

@@ -37,7 +37,7 @@ def check_output(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
 
     Examples
     --------
-    >>> from ccdproc_echelle.frames.output import check_output
+    >>> from ccdproc_echelle.frames import check_output
     >>> check_output("no_such_folder/master.fits")
     Traceback (most recent call last):
     ...

@@ -22,7 +22,7 @@ __all__ = [
     "check_alike",
     "float_type",
     "inverse_variance_weights",
-    "warn_of_bare",
+    "warn_of_missing_uncertainties",
 ]
 
 
@@ -168,8 +168,8 @@ class MemoryFrame(Frame):
     Raises
     ------
     ValueError
-        If it is not a 2-D image of real numbers, mask or uncertainty do not fit to it, or the
-        uncertainty is of an unknown type.
+        If it is not a 2-D image of real numbers, mask or uncertainty differ from it in shape, or
+        the uncertainty is of an unknown type.
     """
 
     ccd: CCDData
@@ -301,7 +301,7 @@ def check_alike(frames: Sequence[Frame]) -> None:
                 )
 
 
-def warn_of_bare(frames: Sequence[Frame], kind: str) -> None:
+def warn_of_missing_uncertainties(frames: Sequence[Frame], kind: str) -> None:
     """
     Warn if some frames have an uncertainty and others do not, so that none can be used.
 
@@ -314,9 +314,7 @@ def warn_of_bare(frames: Sequence[Frame], kind: str) -> None:
     """
     bare = [frame.name for frame in frames if frame.uncertainty_type is None]
     if 0 < len(bare) < len(frames):
-        warn(
-            f"no uncertainty in {', '.join(bare)}: those of the other {kind} are not used",
-        )
+        warn(f"no uncertainty in {', '.join(bare)}: those of the other {kind} are not used")
 
 
 def inverse_variance_weights(

@@ -17,7 +17,7 @@ class FlatFlag(IntFlag):
     --------
     >>> import numpy as np
     >>> from astropy.nddata.bitmask import bitfield_to_boolean_mask
-    >>> from ccdproc_echelle.light.flags import FlatFlag
+    >>> from ccdproc_echelle import FlatFlag
     >>> flags = np.zeros(4, dtype=np.int16)
     >>> flags[0] |= FlatFlag.INTERORDER
     >>> flags[2:] |= FlatFlag.LOW_SENSITIVITY
@@ -30,15 +30,25 @@ class FlatFlag(IntFlag):
     <FlatFlag.LOW_SENSITIVITY|NO_DATA: 6>
     """
 
+    #: Between the orders.
     INTERORDER = 1
+    #: The response is below that of the surroundings.
     LOW_SENSITIVITY = 2
+    #: Bad in all input frames.
     NO_DATA = 4
+    #: In an order, where its edge could not be measured.
     EXTRAPOLATED_EDGE = 8
+    #: An edge of an order runs through the pixel.
     PARTLY_COVERED = 16
+    #: There is hardly any response.
     DEAD = 32
+    #: The response is above that of the surroundings. A flat tells this, not the dark current.
     HOT = 64
+    #: Clipped in all frames in which it was good.
     ALL_REJECTED = 128
+    #: Saturated in at least one input frame.
     SATURATED = 256
+    #: In two orders at once.
     OVERLAP = 512
 
 
@@ -77,7 +87,7 @@ def flag_cards() -> list[tuple[str, str, str]]:
     Examples
     --------
     >>> from astropy.io import fits
-    >>> from ccdproc_echelle.light.flags import flag_cards
+    >>> from ccdproc_echelle.light import flag_cards
     >>> header = fits.Header(flag_cards())
     >>> header["BIT1"], header.comments["BIT1"]
     ('LOW_SENSITIVITY', 'responds less than its surroundings')

@@ -120,7 +120,7 @@ def normalize_flat(
     Examples
     --------
     >>> from astropy.nddata import CCDData
-    >>> from ccdproc_echelle.light.response import normalize_flat
+    >>> from ccdproc_echelle import normalize_flat
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> simulation = EchelleSimulation(shape=(128, 256), n_orders=2)
     >>> flat = CCDData(simulation.truth.flat.copy(), unit="")
@@ -225,7 +225,7 @@ def find_bad_response(
     Examples
     --------
     >>> from astropy.nddata import CCDData
-    >>> from ccdproc_echelle.light.response import find_bad_response
+    >>> from ccdproc_echelle import find_bad_response
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> simulation = EchelleSimulation(shape=(128, 256), n_orders=2).with_dead_pixels(9)
     >>> flat = CCDData(simulation.truth.flat.copy(), unit="")
@@ -310,7 +310,7 @@ def mask_low_sensitivity(
     >>> import numpy as np
     >>> from astropy.nddata import CCDData
     >>> from ccdproc_echelle import EchelleOrderTable
-    >>> from ccdproc_echelle.light.response import mask_low_sensitivity
+    >>> from ccdproc_echelle import mask_low_sensitivity
     >>> orders = EchelleOrderTable.from_polynomials(
     ...     [7], [[10]], lower=[[4.5]], upper=[[15.5]], shape=(20, 200), dispersion_axis=1)
     >>> flat = CCDData(orders.coverage(), unit="")

@@ -83,7 +83,7 @@ def fit_scattered_light(
     Examples
     --------
     >>> import numpy as np
-    >>> from ccdproc_echelle.light.scattered_light import fit_scattered_light
+    >>> from ccdproc_echelle import fit_scattered_light
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> sim = EchelleSimulation(shape=(256, 300), n_orders=4).with_scattered_light(0.05)
     >>> scattered = fit_scattered_light(sim.flats(1)[0], sim.truth.orders)
@@ -124,7 +124,7 @@ def subtract_scattered_light(
     Examples
     --------
     >>> import numpy as np
-    >>> from ccdproc_echelle.light.scattered_light import subtract_scattered_light
+    >>> from ccdproc_echelle import subtract_scattered_light
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> sim = EchelleSimulation(shape=(256, 300), n_orders=4).with_scattered_light(0.05)
     >>> flat, = sim.flats(1)
@@ -166,7 +166,7 @@ def has_interorder_pixels(orders: EchelleOrderTable, *, margin: float = 1.0) -> 
     Examples
     --------
     >>> from ccdproc_echelle import EchelleOrderTable
-    >>> from ccdproc_echelle.light.scattered_light import has_interorder_pixels
+    >>> from ccdproc_echelle.light import has_interorder_pixels
     >>> orders = EchelleOrderTable.from_polynomials(
     ...     [1], [[20]], lower=[[10]], upper=[[30]], shape=(40, 200), dispersion_axis=1)
     >>> has_interorder_pixels(orders), has_interorder_pixels(orders, margin=10)

@@ -96,7 +96,7 @@ class ScatteredLightModel:
 
     See Also
     --------
-    ccdproc_echelle.light.scattered_light.fit_scattered_light : for a single frame
+    ccdproc_echelle.fit_scattered_light : for a single frame
 
     Examples
     --------
@@ -157,7 +157,7 @@ class ScatteredLightModel:
         Parameters
         ----------
         values : array
-            The frame at `pixels`.
+            The frame at ``pixels``.
         good : bool array
             Which of the values are good.
         sigma : array, optional

@@ -20,7 +20,7 @@ from ccdproc_echelle.frames import (
     Section,
     open_frames,
     uncertainty_array,
-    warn_of_bare,
+    warn_of_missing_uncertainties,
 )
 from ccdproc_echelle.orders import EchelleOrderTable
 
@@ -117,7 +117,7 @@ def stitch_flats(
     --------
     >>> from ccdproc_echelle import two_pass_flat_combine
     >>> from ccdproc_echelle.simulation import EchelleSimulation
-    >>> from ccdproc_echelle.light.stitching import stitch_flats
+    >>> from ccdproc_echelle import stitch_flats
     >>> lamps = {"D2": 0.1, "QTH": 10}
     >>> simulations = {name: EchelleSimulation(shape=(128, 128), n_orders=4, brightness_ratio=ratio)
     ...                for name, ratio in lamps.items()}
@@ -301,7 +301,7 @@ def _opened(flats: Any) -> list[MemoryFrame]:
         frames = [replace(f, name=str(name)) for f, name in zip(frames, flats, strict=True)]
     if len(frames) < 2:
         raise ValueError(f"flats has {len(frames)} flat, expected at least two")
-    warn_of_bare(frames, "flats")
+    warn_of_missing_uncertainties(frames, "flats")
     return frames
 
 

@@ -176,7 +176,7 @@ class ScatteredLight:
     ----------
     coefficients : array
         Of the surface, in the unit of the frame.
-    shape_error : `SurfaceError`
+    shape_error : object
         The error of the surface but for its size, which frames of a set share.
     noise : float
         Its size: standard deviations are so many times those of ``shape_error``.

@@ -166,7 +166,7 @@ def detect_order_edges(
     Examples
     --------
     >>> from ccdproc_echelle import EchelleOrderTable
-    >>> from ccdproc_echelle.orders.edges import detect_order_edges
+    >>> from ccdproc_echelle import detect_order_edges
     >>> import numpy as np
     >>> flat = np.zeros((60, 200))
     >>> flat[10:21], flat[35:46] = 1, 2
@@ -226,7 +226,7 @@ def measure_order_edges(
     Examples
     --------
     >>> from ccdproc_echelle import EchelleOrderTable
-    >>> from ccdproc_echelle.orders.edges import fit_order_edges, measure_order_edges
+    >>> from ccdproc_echelle import fit_order_edges, measure_order_edges
     >>> import numpy as np
     >>> flat = np.zeros((60, 200))
     >>> flat[10:21], flat[35:46] = 1, 2
@@ -333,7 +333,7 @@ def fit_order_edges(
     Points at the end of the detector are left out before the fit:
 
     >>> import numpy as np
-    >>> from ccdproc_echelle.orders.edges import fit_order_edges, measure_order_edges
+    >>> from ccdproc_echelle import fit_order_edges, measure_order_edges
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> sim = EchelleSimulation(shape=(200, 240), n_orders=3, seed=1)
     >>> points = measure_order_edges(sim.flats(1)[0], sim.truth.orders)
@@ -426,7 +426,7 @@ def mask_interorder(
     >>> import numpy as np
     >>> from astropy.nddata import CCDData
     >>> from ccdproc_echelle import EchelleOrderTable
-    >>> from ccdproc_echelle.orders.edges import mask_interorder
+    >>> from ccdproc_echelle import mask_interorder
     >>> orders = EchelleOrderTable.from_polynomials(
     ...     [1], [[2]], lower=[[0.5]], upper=[[3.5]], shape=(5, 2), dispersion_axis=1)
     >>> flat = mask_interorder(CCDData(np.full((5, 2), 0.9), unit=""), orders)

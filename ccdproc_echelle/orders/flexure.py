@@ -138,7 +138,7 @@ def measure_shift(
 
     Examples
     --------
-    >>> from ccdproc_echelle.orders.flexure import measure_shift
+    >>> from ccdproc_echelle import measure_shift
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> simulation = EchelleSimulation(shape=(256, 300), n_orders=5)
     >>> flat, = simulation.flats(1)
@@ -176,7 +176,7 @@ def recenter(
 
     Examples
     --------
-    >>> from ccdproc_echelle.orders.flexure import recenter
+    >>> from ccdproc_echelle import recenter
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> simulation = EchelleSimulation(shape=(256, 300), n_orders=5)
     >>> flat, = simulation.flats(1)
@@ -229,7 +229,7 @@ def frame_shift(
     Examples
     --------
     >>> import numpy as np
-    >>> from ccdproc_echelle.orders.flexure import frame_shift
+    >>> from ccdproc_echelle import frame_shift
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> simulation = EchelleSimulation(shape=(256, 300), n_orders=5)
     >>> one, two = simulation.flats(2)

@@ -44,7 +44,7 @@ _LEAST_EVIDENCE = 4
 # Where an order is too faint to be measured in one section, wider ones are tried.
 _WIDENINGS = (1, 3, 9)
 
-# The width of an order is within this factor of what its neighbours let expect.
+# The width of an order is within this factor of what its neighbours suggest.
 _WIDTH_TOLERANCE = 1.6
 
 # The level of an order is measured so far from its middle, in units of half its width, and changes
@@ -117,7 +117,7 @@ def trace_orders(
     Examples
     --------
     >>> import numpy as np
-    >>> from ccdproc_echelle.orders.tracing import trace_orders
+    >>> from ccdproc_echelle import trace_orders
     >>> flat = np.random.default_rng(1).normal(0, 0.1, (60, 200))
     >>> flat[10:21] += 10
     >>> flat[35:46] += 20

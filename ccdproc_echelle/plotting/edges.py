@@ -39,7 +39,7 @@ def plot_edge_residuals(
     Parameters
     ----------
     points : `~astropy.table.QTable`
-        As `~ccdproc_echelle.orders.edges.measure_order_edges` returns it.
+        As `~ccdproc_echelle.measure_order_edges` returns it.
     orders : `~ccdproc_echelle.EchelleOrderTable`
         The orders with the edges fitted to these points.
     ax : `~matplotlib.axes.Axes`, optional
@@ -58,7 +58,7 @@ def plot_edge_residuals(
 
     Examples
     --------
-    >>> from ccdproc_echelle.orders.edges import fit_order_edges, measure_order_edges
+    >>> from ccdproc_echelle import fit_order_edges, measure_order_edges
     >>> from ccdproc_echelle.plotting import plot_edge_residuals
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4)

@@ -53,7 +53,7 @@ def plot_rejections(diagnostics: CombineDiagnostics, *, ax: "Axes | None" = None
 
     Parameters
     ----------
-    diagnostics : `~ccdproc_echelle.combining.combine.CombineDiagnostics`
+    diagnostics : `~ccdproc_echelle.combining.CombineDiagnostics`
         What became of the values of each pixel.
     ax : `~matplotlib.axes.Axes`, optional
         Where to draw. Default: the axes of a new figure.
@@ -120,7 +120,7 @@ def plot_flags(flags: np.ndarray, *, ax: "Axes | None" = None) -> "Axes":
     Parameters
     ----------
     flags : int array, shape (rows, columns)
-        Bits of `~ccdproc_echelle.light.flags.FlatFlag`.
+        Bits of `~ccdproc_echelle.FlatFlag`.
     ax : `~matplotlib.axes.Axes`, optional
         Where to draw. Default: the axes of a new figure.
 
@@ -138,7 +138,7 @@ def plot_flags(flags: np.ndarray, *, ax: "Axes | None" = None) -> "Axes":
     Examples
     --------
     >>> import numpy as np
-    >>> from ccdproc_echelle.light.flags import FlatFlag
+    >>> from ccdproc_echelle import FlatFlag
     >>> from ccdproc_echelle.plotting import plot_flags
     >>> flags = np.zeros((50, 80), dtype=np.int16)
     >>> flags[:20] |= FlatFlag.INTERORDER

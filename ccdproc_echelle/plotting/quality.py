@@ -28,7 +28,7 @@ def plot_quality(quality: QTable, *, ax: "Axes | None" = None) -> "Axes":
     Parameters
     ----------
     quality : `~astropy.table.QTable`
-        As `~ccdproc_echelle.recipe.quality.flat_quality` returns it.
+        As `~ccdproc_echelle.flat_quality` returns it.
     ax : `~matplotlib.axes.Axes`, optional
         Where to write. Default: the axes of a new figure.
 
@@ -80,7 +80,7 @@ def quality_lines(quality: QTable) -> list[tuple[str, ...]]:
     Parameters
     ----------
     quality : `~astropy.table.QTable`
-        As `~ccdproc_echelle.recipe.quality.flat_quality` returns it.
+        As `~ccdproc_echelle.flat_quality` returns it.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def quality_lines(quality: QTable) -> list[tuple[str, ...]]:
     Examples
     --------
     >>> from astropy.table import QTable
-    >>> from ccdproc_echelle.plotting.quality import quality_lines
+    >>> from ccdproc_echelle.plotting import quality_lines
     >>> quality_lines(QTable({"name": ["edge_rms_median"], "value": [0.123456], "unit": ["pix"],
     ...                       "lower": [float("nan")], "upper": [0.25], "verdict": ["pass"]}))
     [('edge_rms_median', '0.1235', 'pix', '≤ 0.25', 'pass')]

@@ -38,7 +38,7 @@ def plot_blaze(table: QTable, *, ax: "Axes | None" = None) -> "Axes":
     Parameters
     ----------
     table : `~astropy.table.QTable`
-        The ``table`` of a `~ccdproc_echelle.light.response.NormalizedFlat`: columns ``order`` and
+        The ``table`` of a `~ccdproc_echelle.NormalizedFlat`: columns ``order`` and
         ``blaze``. What is not positive is left out.
     ax : `~matplotlib.axes.Axes`, optional
         Where to draw. Default: the axes of a new figure.
@@ -86,7 +86,7 @@ def plot_pixel_response(response: CCDData, *, ax: "Axes | None" = None) -> "Axes
     Parameters
     ----------
     response : `~astropy.nddata.CCDData`
-        The ``pixel_response`` of a `~ccdproc_echelle.light.response.NormalizedFlat`. Masked pixels
+        The ``pixel_response`` of a `~ccdproc_echelle.NormalizedFlat`. Masked pixels
         are left out. Without uncertainty the expectation is not drawn.
     ax : `~matplotlib.axes.Axes`, optional
         Where to draw. Default: the axes of a new figure.

@@ -41,13 +41,13 @@ class MasterFlat:
     levels : `~astropy.table.QTable`
         Exposure level of each frame, as from `measure_exposure_levels`.
     flags : int array, shape (rows, columns)
-        What is special about each pixel: bits of `~ccdproc_echelle.light.flags.FlatFlag`.
+        What is special about each pixel: bits of `~ccdproc_echelle.FlatFlag`.
     quality : `~astropy.table.QTable`
         As from `flat_quality`.
     vetting : `~astropy.table.QTable`
         What was found out about each frame before the combination, and which were left out:
         ``frame``, ``verdict`` (what is wrong with it, or nothing) and ``used``, and the numbers
-        of `~ccdproc_echelle.recipe.vetting.vet_frames`.
+        of `~ccdproc_echelle.vet_frames`.
 
     See Also
     --------
@@ -128,7 +128,7 @@ class MasterFlat:
     @classmethod
     def _read(cls, path: str | os.PathLike) -> "MasterFlat":
         with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
-            # The celestial WCS of a flat is of no interest, still less what was mended in it.
+            # The celestial WCS of a flat is of no interest, nor is what astropy repairs in it.
             warnings.simplefilter("ignore", FITSFixedWarning)
             missing = [name for name in _EXTENSIONS if name not in hdus]
             if missing:

@@ -129,7 +129,7 @@ def flat_quality(
     frames : list, str or `ccdproc.ImageFileCollection`, optional
         The frames that were combined, as they were combined (calibrated), in the order of the
         levels. Chi-square needs them, with their uncertainties.
-    diagnostics : `~ccdproc_echelle.combining.combine.CombineDiagnostics`, optional
+    diagnostics : `~ccdproc_echelle.combining.CombineDiagnostics`, optional
         What was clipped; without it, chi-square takes in cosmic rays.
     times : list of float, optional
         When each frame was taken, as MJD; `None` for one that is not known.
@@ -186,7 +186,7 @@ def flat_quality(
     Examples
     --------
     >>> from ccdproc_echelle import make_master_flat
-    >>> from ccdproc_echelle.recipe.quality import flat_quality
+    >>> from ccdproc_echelle import flat_quality
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4).with_dead_pixels(9)
     >>> master = make_master_flat(simulation.flats(3), simulation.truth.orders)
@@ -286,7 +286,7 @@ def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
     Examples
     --------
     >>> from ccdproc_echelle import make_master_flat
-    >>> from ccdproc_echelle.recipe.quality import order_quality
+    >>> from ccdproc_echelle import order_quality
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4).with_dead_pixels(9)
     >>> master = make_master_flat(simulation.flats(3), simulation.truth.orders)
@@ -328,7 +328,7 @@ def with_limits(quality: QTable, limits: Mapping[str, Any] | str | os.PathLike |
     -------
     `~astropy.table.QTable`
         A copy with the limits named, and the verdicts they lead to; other rows keep theirs. A
-        value on a limit passes. A value that is not known fails: nobody can say that it is
+        value on a limit passes. A value that is not known fails, as it cannot be shown to be
         within the limits asked for.
 
     Raises
@@ -341,7 +341,7 @@ def with_limits(quality: QTable, limits: Mapping[str, Any] | str | os.PathLike |
 
     Examples
     --------
-    >>> from ccdproc_echelle.recipe.quality import with_limits
+    >>> from ccdproc_echelle import with_limits
     >>> with_limits([], {"levelspread": (0, 1)})
     Traceback (most recent call last):
     ...
@@ -368,7 +368,7 @@ def quality_cards(quality: QTable) -> list[tuple[str, float | int, str]]:
     Examples
     --------
     >>> from astropy.table import QTable
-    >>> from ccdproc_echelle.recipe.quality import quality_cards
+    >>> from ccdproc_echelle.recipe import quality_cards
     >>> quality = QTable({"name": ["order_width"], "keyword": ["ORDWIDTH"], "value": [21.5],
     ...                   "unit": ["pix"], "comment": ["median order width"]})
     >>> quality_cards(quality)
@@ -398,7 +398,7 @@ def reduced_chi_square(values: ArrayLike, variances: ArrayLike, used: ArrayLike)
     -------
     float
         The sum of the squared differences from the mean of the pixel, each over its variance,
-        divided by what the variances let expect: 1 if these are right, 4 if the standard deviations
+        divided by what the variances predict: 1 if these are right, 4 if the standard deviations
         are half of what they should be. NaN if nothing can be compared.
 
     Notes
@@ -409,7 +409,7 @@ def reduced_chi_square(values: ArrayLike, variances: ArrayLike, used: ArrayLike)
 
     Examples
     --------
-    >>> from ccdproc_echelle.recipe.quality import reduced_chi_square
+    >>> from ccdproc_echelle.recipe import reduced_chi_square
     >>> reduced_chi_square([[9.0], [11.0]], [[2.0], [2.0]], [[True], [True]])
     1.0
     """

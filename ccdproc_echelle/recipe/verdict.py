@@ -69,7 +69,7 @@ def judged(
     noted : `~ccdproc_echelle.combining.Noted`
         What was noted of them for `watched`.
     window, n_refused, scattered_light, limits
-        As for `~ccdproc_echelle.recipe.quality.quality_table`.
+        As for `quality_table`.
 
     Returns
     -------

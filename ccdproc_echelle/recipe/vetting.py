@@ -81,7 +81,7 @@ def vet_setup(
     Find frames that were taken with another setup, from shape, unit and headers alone.
 
     Right is what most frames have. If no value is the most frequent, as with two frames that
-    differ, nobody knows which is right, and each frame gets a verdict.
+    differ, it cannot be known which is right, and each frame gets a verdict.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def vet_setup(
         Raw flats, as for `ccdproc.combine`; of files only headers are read.
     keywords : iterable of str, optional
         Header keywords that must agree, ``"ESO SEQ ARM"`` for ``HIERARCH`` ones. Frames without a
-        keyword are not asked for it. Fractional numbers that agree to three digits are equal.
+        keyword are not compared by it. Fractional numbers that agree to three digits are equal.
     **reading
         Keywords of ``CCDData.read``.
 
@@ -105,7 +105,7 @@ def vet_setup(
     Examples
     --------
     >>> from ccdproc_echelle.simulation import EchelleSimulation
-    >>> from ccdproc_echelle.recipe.vetting import vet_setup
+    >>> from ccdproc_echelle import vet_setup
     >>> flats = EchelleSimulation(shape=(256, 300), n_orders=5).flats(3)
     >>> flats[0].header["GAIN"] = 2.5
     >>> vet_setup(flats)["verdict"].tolist()
@@ -120,7 +120,7 @@ def vet_setup(
         usual = _commonest(values)
         for i, value in zip(having, values, strict=True):
             if usual is None:
-                reasons[i].append(f"{name} is {value}, no value is that of most frames")
+                reasons[i].append(f"{name} is {value}, but no value is the most frequent")
             elif value != usual:
                 reasons[i].append(f"{name} is {value}, that of the others {usual}")
     verdicts = ["another setup: " + "; ".join(found) if found else "" for found in reasons]
@@ -185,7 +185,7 @@ def vet_frames(
 
     See Also
     --------
-    vet_setup, accepted_frames, ccdproc_echelle.orders.flexure.frame_shift
+    vet_setup, accepted_frames, ccdproc_echelle.frame_shift
 
     References
     ----------
@@ -194,7 +194,7 @@ def vet_frames(
     Examples
     --------
     >>> from ccdproc_echelle.simulation import EchelleSimulation
-    >>> from ccdproc_echelle.recipe.vetting import vet_frames
+    >>> from ccdproc_echelle import vet_frames
     >>> simulation = EchelleSimulation(shape=(256, 300), n_orders=5)
     >>> flats = simulation.flats(4)
     >>> flats[0].data *= 0.01
@@ -261,7 +261,7 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
     Examples
     --------
     >>> from astropy.table import QTable, vstack
-    >>> from ccdproc_echelle.recipe.vetting import accepted_frames
+    >>> from ccdproc_echelle import accepted_frames
     >>> accepted_frames(QTable({"frame": ["a.fits", "b.fits"], "verdict": ["", ""]}), "drop")
     array([ True,  True])
     """

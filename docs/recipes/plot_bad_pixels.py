@@ -28,7 +28,7 @@ from ccdproc_echelle import (
     normalize_flat,
     two_pass_flat_combine,
 )
-from ccdproc_echelle.light.flags import UNUSABLE
+from ccdproc_echelle.light import UNUSABLE
 from ccdproc_echelle.simulation import EchelleSimulation
 
 ORANGE, BLUE, VERMILLION, PURPLE = "#E69F00", "#0072B2", "#D55E00", "#CC79A7"

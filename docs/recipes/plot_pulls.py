@@ -5,7 +5,7 @@ Can I believe the uncertainties?
 
 A pull is an error divided by the uncertainty that is claimed for it. If claims are right, pulls
 follow a Gaussian of width 1. Here are the pulls of combined frames, for few and many frames, of the
-final master flat, and what you can test on your own frames, where nobody tells you the truth.
+final master flat, and what you can test on your own frames, where the truth is unknown.
 """
 
 import ccdproc as ccdp

@@ -229,10 +229,10 @@ print(f"blaze divided out later / at once: {np.median(later / spectra[name]):.4f
 # In an echelle that mean is mostly the inter-order area. Below are the same flats combined twice,
 # the second time with that area set to 1: the star gets twice the counts, and both are wrong.
 
-detrended = simulation.flats(5)
-for flat in detrended:
+calibrated = simulation.flats(5)
+for flat in calibrated:
     flat.data -= simulation.bias
-plain = two_pass_flat_combine(detrended, master.orders, sigma_clip=True)
+plain = two_pass_flat_combine(calibrated, master.orders, sigma_clip=True)
 for name, flat in (("as combined", plain), ("inter-order area 1", master.flat)):
     right = ccdp.flat_correct(star, flat, norm_value=1)
     trapped = ccdp.flat_correct(star, flat)

@@ -230,7 +230,7 @@ def test_the_commonest_setup_is_right_wherever_it_is():
 
 def test_without_a_commonest_setup_each_frame_has_a_verdict():
     found = setup_verdicts([{"CCDSUM": "1 1"}, {"CCDSUM": "2 2"}])
-    assert found == [f"another setup: CCDSUM is {n} {n}, no value is that of most frames"
+    assert found == [f"another setup: CCDSUM is {n} {n}, but no value is the most frequent"
                      for n in (1, 2)]
 
 
