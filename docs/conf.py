@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from importlib.metadata import metadata
+from pathlib import Path
 
 from sphinx_astropy.conf.v3 import *
 
@@ -74,6 +75,15 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "show_memory": False,
 }
+
+# -- The plan of the house, for the page on contributing -----------------------
+
+_DOCS = Path(__file__).parent
+sys.path.insert(0, str(_DOCS))
+
+import house  # noqa: E402
+
+house.write_plan(_DOCS / "generated")
 
 # -- References ---------------------------------------------------------------
 
