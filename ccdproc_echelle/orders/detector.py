@@ -106,7 +106,7 @@ class OrdersOnDetector(ABC):
         >>> orders = EchelleOrderTable.from_polynomials(
         ...     [11, 12], [[1], [4.4]], shape=(7, 2), dispersion_axis=1)
         >>> orders.inner_index(4)[:, 0]
-        array([0, 0, 0, 1, 1, 1, 1])
+        array([0, 0, 0, 1, 1, 1, 1], dtype=int16)
         """
         low, high = self._window(window)
         return self._to_image(rasters.nearest_order(low, high, self.center(), self._n_cross()))
