@@ -88,9 +88,9 @@ def make_master_flat(
     """
     Make a master flat from raw flats: the SOXS recipe from start to end.
 
-    Bias and dark are subtracted, the orders traced if they are not given and their edges found,
-    frames that do not belong to the set found, the scattered light subtracted, the flats combined
-    in two passes, dead, hot and low-sensitivity pixels flagged, the inter-order area set to 1, and
+    Frames that do not belong to the set are found, bias and dark subtracted, the orders traced if
+    they are not given, the scattered light subtracted, the flats combined in two passes, the order
+    edges found, dead, hot and low-sensitivity pixels flagged, the inter-order area set to 1, and
     the quality measured.
 
     Frames compute their rows when these are asked for: whatever their number, only sections of them
