@@ -5,7 +5,12 @@ from ccdproc_echelle.frames.calibrated import CalibratedFrame, NoiseModel, Plane
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
 from ccdproc_echelle.frames.gathering import gather_pixels
 from ccdproc_echelle.frames.headers import exposure_time, observation_time
-from ccdproc_echelle.frames.listing import check_keywords, list_frames, open_frames
+from ccdproc_echelle.frames.listing import (
+    check_keywords,
+    completed_keywords,
+    list_frames,
+    open_frames,
+)
 from ccdproc_echelle.frames.output import check_output, replacing
 from ccdproc_echelle.frames.uncertainties import (
     standard_deviation,
@@ -34,6 +39,7 @@ __all__ = [
     "check_alike",
     "check_keywords",
     "check_output",
+    "completed_keywords",
     "exposure_time",
     "gather_pixels",
     "inverse_variance_weights",

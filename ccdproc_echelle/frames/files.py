@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from inspect import signature
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, fits_ccddata_reader
 from astropy.utils.data import get_readable_fileobj
 from astropy.wcs import FITSFixedWarning
 
@@ -23,17 +25,18 @@ from ccdproc_echelle.frames.views import Frame, MemoryFrame, float_type
 __all__ = ["READING_KEYWORDS", "FileFrame", "uncompressed"]
 
 # Keywords of CCDData.read that it does not pass on to astropy.io.fits.open.
-_CCDDATA_KEYWORDS = (
-    "hdu", "unit", "hdu_uncertainty", "hdu_mask", "hdu_flags", "key_uncertainty_type",
-    "hdu_psf", "format",
+_CCDDATA_KEYWORDS = ("format", *islice(signature(fits_ccddata_reader).parameters, 1, None))[:-1]
+
+# Those of astropy.io.fits.open: it names only some of them in its signature. How the file is opened
+# and saved is not for users to say, nor that raw integers remain unscaled.
+_OPENING_KEYWORDS = (
+    *(set(signature(fits.open).parameters) - {"name", "mode", "save_backup", "kwargs"}),
+    "character_as_bytes", "checksum", "disable_image_compression", "ignore_blank",
+    "ignore_missing_end", "ignore_missing_simple", "output_verify", "uint",
 )
 
 # All keywords of CCDData.read; astropy itself lets unknown ones pass in silence.
-READING_KEYWORDS = (
-    *_CCDDATA_KEYWORDS,
-    "memmap", "lazy_load_hdus", "ignore_missing_simple", "ignore_missing_end", "ignore_blank",
-    "uint", "character_as_bytes", "disable_image_compression", "output_verify", "checksum",
-)
+READING_KEYWORDS = tuple(dict.fromkeys((*_CCDDATA_KEYWORDS, *sorted(_OPENING_KEYWORDS))))
 
 # First bytes of gzip, bzip2 and xz files.
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")

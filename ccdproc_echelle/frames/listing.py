@@ -3,7 +3,8 @@
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ccdproc import ImageFileCollection
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame
 from ccdproc_echelle.frames.views import Frame, MemoryFrame, check_alike
 
-__all__ = ["check_keywords", "list_frames", "open_frames"]
+__all__ = ["check_keywords", "completed_keywords", "list_frames", "open_frames"]
 
 
 def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
@@ -107,6 +108,43 @@ def check_keywords(names: Iterable[str], known: Sequence[str]) -> None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"unknown keyword {name!r}{hint}")
+
+
+def completed_keywords(function: Callable, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The keyword-only arguments of a function: those given, and the defaults of the others.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    keywords : dict
+        What it is to be given.
+
+    Returns
+    -------
+    dict
+        A value for each of its keywords.
+
+    Raises
+    ------
+    TypeError
+        If a keyword is unknown; the message names the one that is most like it.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import completed_keywords
+    >>> def clip(data, *, low=3, high=3): ...
+    >>> completed_keywords(clip, {"high": 5})
+    {'low': 3, 'high': 5}
+    """
+    defaults = {
+        name: parameter.default
+        for name, parameter in signature(function).parameters.items()
+        if parameter.kind is Parameter.KEYWORD_ONLY
+    }
+    check_keywords(keywords, list(defaults))
+    return defaults | dict(keywords)
 
 
 def _listed(img_list: Any) -> list:

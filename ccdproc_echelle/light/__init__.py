@@ -5,6 +5,7 @@ from ccdproc_echelle.light.flags import UNUSABLE, FlatFlag, flag_cards
 from ccdproc_echelle.light.response import (
     BadResponse,
     NormalizedFlat,
+    check_sensitivity_keywords,
     find_bad_response,
     mask_low_sensitivity,
     normalize_flat,
@@ -20,6 +21,7 @@ from ccdproc_echelle.light.stitching import stitch_flats
 from ccdproc_echelle.light.surface import ScatteredLight, sums_of
 
 __all__ = [
+    "check_sensitivity_keywords",
     "UNUSABLE",
     "BadResponse",
     "FlatFlag",

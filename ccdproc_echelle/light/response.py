@@ -1,21 +1,26 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Blaze, slit profile and pixel response of a master flat; dead, low and hot pixels."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.table import QTable
 
-from ccdproc_echelle.frames import standard_deviation
+from ccdproc_echelle.frames import completed_keywords, standard_deviation
 from ccdproc_echelle.light.order_fit import fit_order, sketch_order
 from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = [
-    "BadResponse", "NormalizedFlat", "find_bad_response", "mask_low_sensitivity", "normalize_flat",
+    "BadResponse",
+    "NormalizedFlat",
+    "check_sensitivity_keywords",
+    "find_bad_response",
+    "mask_low_sensitivity",
+    "normalize_flat",
 ]
 
 
@@ -329,6 +334,27 @@ def mask_low_sensitivity(
     return result
 
 
+def check_sensitivity_keywords(keywords: Mapping[str, Any]) -> None:
+    """
+    Refuse what `find_bad_response` would refuse, before there is a flat.
+
+    Parameters
+    ----------
+    keywords : dict
+        Its keywords.
+
+    Raises
+    ------
+    TypeError
+        If one of them is unknown; the message names the one that is most like it.
+    ValueError
+        If a value is out of range.
+    """
+    values = completed_keywords(find_bad_response, keywords)
+    _check_length(values.pop("length"))
+    _check_thresholds(**values)
+
+
 # ---------------------------------------------------------------------- checks
 
 
@@ -343,10 +369,14 @@ def _check_thresholds(dead, low, hot, n_sigma) -> None:
         raise ValueError(f"n_sigma is {n_sigma!r}, expected a positive number")
 
 
-def _checked(flat, orders, length) -> EchelleOrderTable:
-    """The orders, bound to the detector of the flat."""
+def _check_length(length) -> None:
     if not isinstance(length, Integral) or length < 1:
         raise ValueError(f"length is {length!r}, expected a positive integer")
+
+
+def _checked(flat, orders, length) -> EchelleOrderTable:
+    """The orders, bound to the detector of the flat."""
+    _check_length(length)
     if not isinstance(flat, CCDData):
         raise TypeError(f"flat is a {type(flat).__name__}, expected a CCDData")
     return orders.on_detector(flat.shape)

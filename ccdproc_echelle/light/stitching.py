@@ -22,7 +22,7 @@ from ccdproc_echelle.frames import (
     uncertainty_array,
     warn_of_missing_uncertainties,
 )
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import EchelleOrderTable, rasters
 
 __all__ = ["stitch_flats"]
 
@@ -136,7 +136,7 @@ def stitch_flats(
         raise ValueError(f"there are {len(frames)} flats for {len(orders)} orders")
     overlap = _overlap_rows(overlap, orders, len(frames) - 1)
     images = _sections(frames)
-    inner = [np.nonzero(one.inner_mask(window)) for one in orders]
+    inner = _inner_pixels(orders, window)
 
     noise = _signal_to_noise(images, inner)
     _check_signal(frames, noise, orders)
@@ -182,6 +182,22 @@ def _arranged(noise: np.ndarray) -> list[int]:
     share = finite / np.maximum(finite.sum(axis=0), np.finfo(float).tiny)
     place = share @ np.arange(noise.shape[1]) / share.sum(axis=1)
     return np.argsort(place, kind="stable").tolist()
+
+
+def _inner_pixels(orders: EchelleOrderTable, window: float) -> list[tuple]:
+    """Rows and columns of the inner-order pixels of each order, row by row."""
+    if not window > 0:
+        raise ValueError(f"window is {window!r}, expected a positive number of pixels")
+    across, inside = rasters.window_rows(
+        orders.center(), window, orders.shape[1 - orders.dispersion_axis]
+    )
+    found = []
+    for rows, real in zip(across, inside, strict=True):
+        along = np.broadcast_to(np.arange(len(rows))[:, None], rows.shape)
+        where = (rows, along) if orders.dispersion_axis == 1 else (along, rows)
+        pixels = np.sort(np.ravel_multi_index([index[real] for index in where], orders.shape))
+        found.append(np.unravel_index(pixels, orders.shape))
+    return found
 
 
 def _pairs(items: list) -> list[list]:

@@ -3,6 +3,7 @@
 
 from ccdproc_echelle.orders import formats, rasters
 from ccdproc_echelle.orders.edges import (
+    check_edge_keywords,
     detect_order_edges,
     fit_order_edges,
     mask_interorder,
@@ -24,6 +25,7 @@ from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
 from ccdproc_echelle.orders.tracing import trace_orders
 
 __all__ = [
+    "check_edge_keywords",
     "FORMATS",
     "EchelleOrderTable",
     "OrderShift",

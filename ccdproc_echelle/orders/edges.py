@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Where the orders end: order edges measured on a flat, and the inter-order area masked."""
 
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -10,12 +12,14 @@ from numpy.polynomial.chebyshev import chebvander, chebvander2d
 
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames import completed_keywords
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
 from ccdproc_echelle.orders.slices import as_rasters, checked_image, slice_columns, slice_lengths
 from ccdproc_echelle.orders.slits import fit_slits, is_blended
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
 
 __all__ = [
+    "check_edge_keywords",
     "detect_order_edges",
     "fit_order_edges",
     "mask_interorder",
@@ -351,6 +355,27 @@ def fit_order_edges(
     orders = _with_fitted_edges(orders, pixels, edges, (degree, order_degree), (sigma, maxiters))
     _warn_of_unmeasured(orders)
     return orders
+
+
+def check_edge_keywords(keywords: Mapping[str, Any]) -> None:
+    """
+    Refuse what `detect_order_edges` would refuse, before there is a flat.
+
+    Parameters
+    ----------
+    keywords : dict
+        Its keywords.
+
+    Raises
+    ------
+    TypeError
+        If one of them is unknown; the message names the one that is most like it.
+    ValueError
+        If a value is out of range.
+    """
+    values = completed_keywords(detect_order_edges, keywords)
+    _checked_levels(values.pop("threshold"))
+    _check_options(**values)
 
 
 def poorly_measured(orders: EchelleOrderTable) -> np.ndarray:

@@ -18,9 +18,10 @@ from ccdproc_echelle.combining import (
     combine_with_levels,
 )
 from ccdproc_echelle.frames import list_frames, open_frames, uncompressed
-from ccdproc_echelle.light import UNUSABLE, FlatFlag, find_bad_response
+from ccdproc_echelle.light import UNUSABLE, FlatFlag, check_sensitivity_keywords, find_bad_response
 from ccdproc_echelle.orders import (
     EchelleOrderTable,
+    check_edge_keywords,
     checked_orders,
     detect_order_edges,
     in_place,
@@ -179,8 +180,10 @@ def make_master_flat(
     settings, reading = CombineSettings.from_keywords(keywords | clipping)
     limits = checked_limits(limits)
     raw, setup = of_one_setup(list_frames(img_list, **reading), reject)
+    edge_keywords, sensitivity_keywords = edge_keywords or {}, sensitivity_keywords or {}
+    check_edge_keywords(edge_keywords)
+    check_sensitivity_keywords(sensitivity_keywords)
     _check_options(raw, orders, settings, window, scattered_light, noise_is_known=gain is not None)
-    edge_keywords = dict(edge_keywords or {})
     _log.info("%d frames of shape %s", len(raw), raw[0].shape)
     resources = dict(mem_limit=settings.mem_limit, executor=executor)
 
@@ -228,7 +231,7 @@ def make_master_flat(
         if scattered_light == "master":
             flat, lost = master_without_surface(flat, orders, window)
         orders = detect_order_edges(flat, orders, **edge_keywords)
-        bad = find_bad_response(flat, orders, **(sensitivity_keywords or {}))
+        bad = find_bad_response(flat, orders, **sensitivity_keywords)
         _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
         progress.begin("quality")
         flags = pixel_flags(flat.mask, orders, bad, images.noted)

@@ -508,3 +508,32 @@ def test_no_such_hdu(raw_files):
         open_frames(raw_files[0], hdu=4)
     with pytest.raises(OSError, match=r"raw_0\.fits cannot be read: .*'SCI' not found"):
         open_frames(raw_files[0], hdu="SCI")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("decompress_in_memory", True), ("use_fsspec", False), ("fsspec_kwargs", None),
+        ("cache", False), ("memmap", False), ("lazy_load_hdus", True), ("uint", True),
+        ("checksum", False), ("ignore_missing_end", True), ("ignore_missing_simple", True),
+        ("ignore_blank", True), ("disable_image_compression", False),
+        ("character_as_bytes", False), ("hdu", 0), ("unit", "adu"), ("hdu_mask", "MASK"),
+        ("hdu_uncertainty", "UNCERT"), ("hdu_flags", None), ("hdu_psf", None),
+        ("key_uncertainty_type", "UTYPE"), ("format", "fits"),
+    ],
+)
+def test_every_keyword_of_reading_is_known(tmp_path, name, value):
+    path = tmp_path / "flat.fits"
+    CCDData(np.arange(12, dtype=np.uint16).reshape(3, 4), unit="adu").write(path)
+    frame, = open_frames(path, **{name: value})
+    data = np.arange(12).reshape(3, 4)
+    np.testing.assert_array_equal(frame.load().section(slice(1, 3)).data, data[1:])
+    np.testing.assert_array_equal(frame.ccddata().data, data)
+
+
+@pytest.mark.parametrize(
+    "name", ["do_not_scale_image_data", "mode", "name", "save_backup", "memap"]
+)
+def test_what_is_no_keyword_of_reading_is_refused(tmp_path, name):
+    with pytest.raises(TypeError, match=f"unknown keyword '{name}'"):
+        open_frames(tmp_path / "flat.fits", **{name: True})

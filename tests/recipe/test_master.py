@@ -385,6 +385,11 @@ def no_reading(monkeypatch):
     [
         ({"gain": 1}, ValueError, "read_noise is missing"),
         ({"gain": -1, "read_noise": 4}, ValueError, "gain is -1"),
+        ({"edge_keywords": {"thresold": 0.5}}, TypeError, "'thresold'; did you mean 'threshold'"),
+        ({"edge_keywords": {"degree": -1}}, ValueError, "degree is -1"),
+        ({"sensitivity_keywords": {"deed": 0.1}}, TypeError, "'deed'; did you mean 'dead'"),
+        ({"sensitivity_keywords": {"low": 2}}, ValueError, "low is 2"),
+        ({"sensitivity_keywords": {"length": 0}}, ValueError, "length is 0"),
         ({"window": 0}, ValueError, "window is 0"),
         ({"window": -3}, ValueError, "window is -3"),
         ({"weights": [1, 2]}, ValueError, r"weights have shape \(2,\)"),
