@@ -111,6 +111,21 @@ def test_the_package_shows_its_public_names_only():
         assert getattr(ccdproc_echelle, name) is not None
 
 
+def test_the_pages_list_every_public_name_once(pytestconfig):
+    """What is on the page of users is left out of that of building blocks."""
+    pages = pytestconfig.rootpath / "docs"
+    api = (pages / "api.rst").read_text(encoding="utf-8").split()
+    blocks = (pages / "building_blocks.rst").read_text(encoding="utf-8")
+    assert {name: api.count(name) for name in ccdproc_echelle.__all__} == dict.fromkeys(
+        ccdproc_echelle.__all__, 1)
+    for section in blocks.split(".. automodapi:: ccdproc_echelle.")[1:]:
+        wing, *lines = section.split("\n")
+        door = importlib.import_module(f"ccdproc_echelle.{wing}")
+        skipped = {line.removeprefix("   :skip: ") for line in lines if ":skip:" in line}
+        elsewhere = {name for name in door.__all__ if f"{wing}.{name}" in api}
+        assert skipped - {"recentre"} == elsewhere | (set(door.__all__) & set(api)), wing
+
+
 def test_only_one_place_warns():
     for path in MODULES:
         if path.name != "_warnings.py":

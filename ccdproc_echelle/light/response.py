@@ -147,16 +147,16 @@ def normalize_flat(
             fit.blaze, np.abs(fit.blaze) * np.sqrt(fit.blaze_variance)
         )
         lit = cut.inside & (fit.blaze * fit.profile > 0)
-        places = cut.places[lit]
+        indices = cut.indices[lit]
         blaze, profile = np.broadcast_to(fit.blaze, lit.shape)[lit], fit.profile[lit]
         response = cut.values[lit] / (blaze * profile)
-        variances = _variances(fit, lit, blaze, profile, response, sigma.take(places))
+        variances = _variances(fit, lit, blaze, profile, response, sigma.take(indices))
         for images, parts in (
             (values, (blaze, profile, response)), (deviations, np.sqrt(variances))
         ):
             for image, part in zip(images, parts, strict=True):
-                image.ravel()[places] = part
-        outside.ravel()[places] = False
+                image.ravel()[indices] = part
+        outside.ravel()[indices] = False
     images = [
         CCDData(data, unit=unit, mask=mask, uncertainty=StdDevUncertainty(deviation, copy=False))
         for data, unit, mask, deviation in zip(
@@ -247,14 +247,14 @@ def find_bad_response(
         # No other pixel can be found, whatever its noise.
         odd = (cut.values < low * expected) | (cut.values > hot * expected)
         odd &= cut.usable & (expected > 0)
-        places, expected = cut.places[odd], expected[odd]
+        indices, expected = cut.indices[odd], expected[odd]
         response = cut.values[odd] / expected
-        noise = n_sigma * np.fmax(sigma.take(places), light.scatter[odd]) / expected
+        noise = n_sigma * np.fmax(sigma.take(indices), light.scatter[odd]) / expected
         is_low = np.maximum(response, 0) + noise < low
         is_hot = (response - noise > hot) & (response - 2 * noise > 1)
         kinds = is_low & (response < dead), is_low & (response >= dead), is_hot
         for image, kind in zip(found, kinds, strict=True):
-            image.ravel()[places[kind]] = True
+            image.ravel()[indices[kind]] = True
     return BadResponse(*found)
 
 
@@ -399,7 +399,7 @@ class _Cut(NamedTuple):
     """The pixels of an order, straightened; arrays of shape (n_rows, n_pixels)."""
 
     first: int  # dispersion pixel
-    places: np.ndarray  # where the pixels are in the image, which is counted row by row
+    indices: np.ndarray  # of the pixels in the flattened image
     inside: np.ndarray
     place: np.ndarray  # relative slit position
     width: float
@@ -422,12 +422,12 @@ def _cuts(flat: CCDData, orders: EchelleOrderTable) -> Iterator[tuple[int, _Cut]
         pixels = np.arange(valid[0], valid[-1] + 1)
         lower, widths = lower[pixels], (upper - lower)[pixels]
         rows = np.floor(lower).astype(int) + np.arange(int(np.ceil(widths.max())) + 2)[:, None]
-        places = np.clip(rows, 0, n_cross - 1) * steps[0] + pixels * steps[1]
-        inside = (rows >= 0) & (rows < n_cross) & (order_map.take(places) == number)
-        values = data.take(places)
-        usable = inside & np.isfinite(values) & ~masked.take(places)
+        indices = np.clip(rows, 0, n_cross - 1) * steps[0] + pixels * steps[1]
+        inside = (rows >= 0) & (rows < n_cross) & (order_map.take(indices) == number)
+        values = data.take(indices)
+        usable = inside & np.isfinite(values) & ~masked.take(indices)
         place, width = (rows - lower) / widths, float(np.median(widths))
-        yield i, _Cut(pixels[0], places, inside, place, width, values, usable)
+        yield i, _Cut(pixels[0], indices, inside, place, width, values, usable)
 
 
 def _fits(fit_order: Callable, flat, orders, length) -> Iterator[tuple]:

@@ -96,7 +96,7 @@ def stitch_flats(
     Notes
     -----
     Neighbours on the detector are found from the signal-to-noise in each order: the lamps
-    are arranged by the mean place of the orders, each weighted by the share that the lamp has
+    are arranged by the mean position of the orders, each weighted by the share that the lamp has
     in the sum over all lamps.
 
     The ratio of two lamps is that of their sums over the inner-order pixels of the overlap order
@@ -148,11 +148,11 @@ def stitch_flats(
     _check_seams(names, seams, len(orders))
     ratios, errors = _ratios(names, [images[lamp] for lamp in lamps], orders, inner, overlap)
 
-    place = _places(orders, seams)
-    stitched, factors, errors = _stitched([images[i] for i in lamps], place, ratios, errors, inner)
+    source = _sources(orders, seams)
+    stitched, factors, errors = _stitched([images[i] for i in lamps], source, ratios, errors, inner)
     cards = _cards(lamps, names, orders, seams, factors, errors)
     flat = _as_ccddata(frames, stitched, cards)
-    return (flat, (np.array(lamps, dtype=np.uint8) + 1)[place]) if provenance else flat
+    return (flat, (np.array(lamps, dtype=np.uint8) + 1)[source]) if provenance else flat
 
 
 # ---------------------------------------------------------------------- which lamp serves what
@@ -180,8 +180,8 @@ def _arranged(noise: np.ndarray) -> list[int]:
     largest = np.max(noise, where=np.isfinite(noise), initial=1)
     finite = np.minimum(noise, largest)
     share = finite / np.maximum(finite.sum(axis=0), np.finfo(float).tiny)
-    place = share @ np.arange(noise.shape[1]) / share.sum(axis=1)
-    return np.argsort(place, kind="stable").tolist()
+    position = share @ np.arange(noise.shape[1]) / share.sum(axis=1)
+    return np.argsort(position, kind="stable").tolist()
 
 
 def _inner_pixels(orders: EchelleOrderTable, window: float) -> list[tuple]:
@@ -224,19 +224,19 @@ def _seams(noise: np.ndarray, overlap: Sequence[int]) -> list[int]:
     return seams
 
 
-def _places(orders: EchelleOrderTable, seams: Sequence[int]) -> np.ndarray:
+def _sources(orders: EchelleOrderTable, seams: Sequence[int]) -> np.ndarray:
     """Image: how many seams lie below each pixel."""
     centers = orders.center()
     low, high = (orders.lower(), orders.upper()) if orders.has_edges else (centers, centers)
     row = np.arange(orders.shape[1 - orders.dispersion_axis])[:, np.newaxis]
-    place = np.zeros((len(row), centers.shape[1]), dtype=np.intp)
+    source = np.zeros((len(row), centers.shape[1]), dtype=np.intp)
     for seam in seams:
         # Where no order on one side is valid the other side takes the whole line of pixels.
         below = np.nan_to_num(np.fmax.reduce(high[:seam]), nan=-np.inf)
         above = np.nan_to_num(np.fmin.reduce(low[seam:]), nan=np.inf)
         with np.errstate(invalid="ignore"):  # where there is no order on either side
-            place += row > 0.5 * (below + above)
-    return place if orders.dispersion_axis == 1 else np.ascontiguousarray(place.T)
+            source += row > 0.5 * (below + above)
+    return source if orders.dispersion_axis == 1 else np.ascontiguousarray(source.T)
 
 
 # ---------------------------------------------------------------------- scaling
@@ -282,26 +282,26 @@ def _ratio(one: Section, other: Section, where: tuple) -> tuple[float, float]:
     return ratio, error if ratio > 0 else np.inf
 
 
-def _stitched(images, place, ratios, errors, inner) -> tuple[Section, np.ndarray, np.ndarray]:
+def _stitched(images, source, ratios, errors, inner) -> tuple[Section, np.ndarray, np.ndarray]:
     """The lamps scaled and joined; the factor of each lamp and its relative error."""
     factors = np.concatenate([[1], np.cumprod(ratios)])
-    data = np.choose(place, [image.data for image in images])
-    good = np.choose(place, [image.good for image in images])
+    data = np.choose(source, [image.data for image in images])
+    good = np.choose(source, [image.good for image in images])
     used = np.zeros(data.shape, dtype=bool)
     for where in inner:
         used[where] = True
     used &= good
-    light = np.bincount(place[used], data[used], minlength=len(factors)) * factors
+    light = np.bincount(source[used], data[used], minlength=len(factors)) * factors
     factors *= used.sum() / light.sum()
     # A seam moves all lamps above it; the normalisation moves everything back by their light.
     above = np.tri(len(factors), len(errors), -1)
     errors = np.sqrt((above - light @ above / light.sum()) ** 2 @ errors**2)
-    scale = factors.astype(data.dtype)[place]
+    scale = factors.astype(data.dtype)[source]
     data = data * scale
     variance = None
     if images[0].variance is not None:
-        variance = np.choose(place, [image.variance for image in images]) * scale**2
-        variance += (data * errors.astype(data.dtype)[place]) ** 2
+        variance = np.choose(source, [image.variance for image in images]) * scale**2
+        variance += (data * errors.astype(data.dtype)[source]) ** 2
     return Section(data, good, variance), factors, errors
 
 

@@ -19,7 +19,7 @@ __all__ = ["ScatteredLight", "SurfaceBasis", "SurfaceError", "sums_of"]
 # Intervals between the knots of the surface along each axis; the penalty makes it smoother.
 _INTERVALS = 8
 
-# Cubic splines: so many of them differ from zero at any place.
+# Cubic splines: so many of them differ from zero at any position.
 _SUPPORT = 4
 
 # Steps of the grid on which the error of the surface, itself smooth, is computed.
@@ -65,7 +65,7 @@ class SurfaceBasis:
 
     def at(self, rows, columns) -> csr_array:
         """
-        Design matrix for scattered places.
+        Design matrix for scattered positions.
 
         Each row holds the ``n_local`` functions that differ from zero there, in ascending order.
         """
@@ -144,7 +144,7 @@ class SurfaceError:
         return _fields_of(self)
 
     def at(self, rows, columns) -> np.ndarray:
-        """Standard deviation of the surface at scattered places."""
+        """Standard deviation of the surface at scattered positions."""
         across = _between_nodes(rows, self.basis.shape[0])
         along = _between_nodes(columns, self.basis.shape[1])
         return np.einsum("ij,ij->i", across @ self._at_nodes, along)
@@ -245,11 +245,11 @@ class ScatteredLight:
         turned = self.dispersion_axis == 0
         rows, columns = (_EVERYWHERE, section) if turned else (section, _EVERYWHERE)
         basis = self.shape_error.basis
-        places = np.arange(basis.shape[0])[rows]
-        surface = basis.one_axis(0, places) @ self._profiles[:, columns]
+        positions = np.arange(basis.shape[0])[rows]
+        surface = basis.one_axis(0, positions) @ self._profiles[:, columns]
         if not self.negative:
             np.maximum(surface, 0, out=surface)
-        between = csr_array(self.noise * _between_nodes(places, basis.shape[0]))
+        between = csr_array(self.noise * _between_nodes(positions, basis.shape[0]))
         variance = between @ self.shape_error.along_rows[:, columns]
         variance *= variance
         if self.response_scatter > 0:

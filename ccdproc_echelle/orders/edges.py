@@ -32,7 +32,7 @@ __all__ = [
 # polynomial in a gap, too little to disturb it where there are measurements.
 _MODEL_WEIGHT = 0.1
 
-# What the smooth function of the place on the detector says of a width is uncertain by this much,
+# What the smooth function of the position on the detector says of a width is as uncertain as this,
 # in pixel; noisier measurements of a width yield to it.
 _WIDTH_UNCERTAINTY = 0.25
 
@@ -552,12 +552,12 @@ def _edges_and_errors(slices, crossings, levels) -> tuple[np.ndarray, np.ndarray
 
 def _points(orders, pixels, edges, errors, used) -> QTable:
     """One row for each element of the arrays, (2, n_orders, n_pixels)."""
-    side, order, place = (index.ravel() for index in np.indices(edges.shape))
+    side, order, column = (index.ravel() for index in np.indices(edges.shape))
     return QTable(
         {
             "order": orders.order_numbers[order],
             "edge": np.array(["lower", "upper"])[side],
-            "pixel": pixels[place] * u.pix,
+            "pixel": pixels[column] * u.pix,
             "position": edges.ravel() * u.pix,
             "uncertainty": errors.ravel() * u.pix,
             "used": used.ravel(),
@@ -574,13 +574,13 @@ def _gridded(points, order_numbers) -> tuple[np.ndarray, np.ndarray]:
     unknown = set(np.asarray(points["order"]).tolist()).difference(order_numbers.tolist())
     if unknown:
         raise ValueError(f"points has orders {sorted(unknown)}, which are not in the order table")
-    pixels, place = np.unique(u.Quantity(points["pixel"], u.pix).value, return_inverse=True)
+    pixels, index = np.unique(u.Quantity(points["pixel"], u.pix).value, return_inverse=True)
     rank = np.argsort(order_numbers)
     order = rank[np.searchsorted(order_numbers, points["order"], sorter=rank)]
     side = (np.asarray(points["edge"]) == "upper").astype(int)
     edges = np.full((2, len(order_numbers), len(pixels)), np.nan)
     position = u.Quantity(points["position"], u.pix).value
-    edges[side, order, place] = np.where(points["used"], position, np.nan)
+    edges[side, order, index] = np.where(points["used"], position, np.nan)
     return pixels, edges
 
 
@@ -663,14 +663,14 @@ def _filled(offsets, centers, bases, pixels, n_cross, order_degree, clip):
     towards this model, as far as it is the more precise of the two.
     """
     along = np.broadcast_to(2 * pixels / max(pixels[-1], 1) - 1, centers.shape)
-    place = 2 * centers / n_cross - 1, along
+    position = 2 * centers / n_cross - 1, along
     lower, upper = offsets
-    widths = _smooth_surface(upper - lower, place, order_degree, clip)
+    widths = _smooth_surface(upper - lower, position, order_degree, clip)
     lower, upper = (np.where(np.isnan(lower), upper - widths, lower),
                     np.where(np.isnan(upper), lower + widths, upper))
     seen = np.isfinite(lower)
     middles = 0.5 * (lower + upper)
-    default = _smooth_surface(middles, place, order_degree, clip)
+    default = _smooth_surface(middles, position, order_degree, clip)
     trust = np.full(seen.shape, _MODEL_WEIGHT)
     for order in np.flatnonzero(seen.any(axis=1)):
         known = seen[order]
@@ -685,16 +685,16 @@ def _filled(offsets, centers, bases, pixels, n_cross, order_degree, clip):
     return np.nan_to_num(filled), (seen + trust) * usable
 
 
-def _smooth_surface(values, place, order_degree, clip) -> np.ndarray:
+def _smooth_surface(values, position, order_degree, clip) -> np.ndarray:
     """
-    Smooth function of the place on the detector, with a constant of its own for each order.
+    Smooth function of the position on the detector, with a constant of its own for each order.
 
     Evaluated everywhere, but held within a tenth of the range of what it was fitted to: beyond that
     an extrapolation is not to be believed.
     """
     known = np.isfinite(values)
     degree = min(order_degree, known.any(axis=1).sum() - 1)
-    basis = chebvander2d(*place, (degree, 2))
+    basis = chebvander2d(*position, (degree, 2))
     coefficients, used = _robust_fit(basis[known], values[known], clip)
     surface = basis @ coefficients
     low, high = values[known][used].min(), values[known][used].max()

@@ -245,9 +245,9 @@ def frame_shift(
     raster, slices = _raster_and_slices(frame, orders, "frame")
     rasters = [raster, _raster_and_slices(reference, orders, "reference")[0]]
     max_shift = _checked_max_shift(max_shift, slices)
-    places = [_coarse_shift(raster, slices, max_shift) for raster in rasters]
-    (start, match), (place, reference_match) = places
-    fine, uncertainty = _fit_reference(*rasters, slices, place, start - place)
+    found = [_coarse_shift(raster, slices, max_shift) for raster in rasters]
+    (start, match), (origin, reference_match) = found
+    fine, uncertainty = _fit_reference(*rasters, slices, origin, start - origin)
     return _checked_shift(fine, uncertainty, min(match, reference_match), max_shift)
 
 
@@ -499,15 +499,15 @@ def _fit_boxes(raster, slices, shift) -> tuple[float, float]:
     raise ValueError(_NO_ORDERS)
 
 
-def _fit_reference(raster, reference, slices, place, shift) -> tuple[float, float]:
+def _fit_reference(raster, reference, slices, origin, shift) -> tuple[float, float]:
     """Shift of one frame against another, started with a good guess, and its uncertainty."""
-    template = _profiles(reference, slices, place)
+    template = _profiles(reference, slices, origin)
     slope = np.gradient(template, axis=-1)
     offsets = np.broadcast_to(slices.offsets, template.shape)
     design = np.stack([np.ones_like(template), offsets, template, -slope], axis=-1)
     for _ in range(_MAX_ITERATIONS):
         # The frame is looked up anew: interpolated once, as the reference.
-        profiles = _profiles(raster, slices, place + shift)
+        profiles = _profiles(raster, slices, origin + shift)
         use = _fit_window(profiles + slope, slices)
         values, errors = _least_squares(design, profiles, use)
         brightness = np.where(values[..., 2] > 0, values[..., 2], np.nan)

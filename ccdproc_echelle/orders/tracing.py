@@ -332,8 +332,8 @@ def _coarse(n_paths: int) -> np.ndarray:
 
 def _refined(coarse: np.ndarray, n_paths: int) -> np.ndarray:
     """All paths, linear between the coarse ones."""
-    places, index = np.arange(n_paths), _coarse(n_paths)
-    return np.array([np.interp(places, index, row) for row in coarse])
+    paths, index = np.arange(n_paths), _coarse(n_paths)
+    return np.array([np.interp(paths, index, row) for row in coarse])
 
 
 def _straightened(slices: np.ndarray, paths: np.ndarray) -> np.ndarray:
