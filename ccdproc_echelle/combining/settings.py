@@ -140,7 +140,7 @@ class CombineSettings:
 
         Returns
         -------
-        `~ccdproc_echelle.combining.clipping.StackCombiner`
+        `~ccdproc_echelle.combining.StackCombiner`
         """
         return StackCombiner(
             method=self.method,

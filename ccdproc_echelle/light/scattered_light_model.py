@@ -60,8 +60,10 @@ _FAINTEST = 0.01
 # Residuals further out than this, in units of the noise, are cosmic rays or hot pixels.
 _OUTLIER = 5.0
 
-# From so many standard deviations below zero on a surface is negative.
+# From so many standard deviations below zero on a surface is negative; without any noise and light
+# there is still rounding, relative to the typical frame.
 _NEGATIVE = 5.0
+_ROUNDING = 1e-30
 
 
 class ScatteredLightModel:
@@ -308,7 +310,8 @@ class ScatteredLightModel:
         if not (surface < 0).any():
             return False, ""
         sample, scattered = self._scene.sample, fit.view.scattered
-        below = scattered < -_NEGATIVE * fit.noise * error.at(sample.rows, sample.columns)
+        limit = _NEGATIVE * fit.noise * error.at(sample.rows, sample.columns)
+        below = scattered < -limit - _ROUNDING
         if below.mean() > 0.01:
             return True, (
                 f"{below.mean():.0%} of the inter-order area is negative by more than its noise, "

@@ -14,7 +14,6 @@ from astropy.table import QTable
 from ccdproc_echelle.combining import (
     CombineSettings,
     Progress,
-    combine_frames,
     combine_with_levels,
 )
 from ccdproc_echelle.frames import list_frames, open_frames, uncompressed
@@ -41,6 +40,7 @@ from ccdproc_echelle.recipe.scattered import (
     with_surface_errors,
     without_surfaces,
 )
+from ccdproc_echelle.recipe.typical import typical_frame
 from ccdproc_echelle.recipe.verdict import judged, watched
 from ccdproc_echelle.recipe.vetting import all_vetted, of_one_setup, vetted
 
@@ -199,7 +199,7 @@ def make_master_flat(
             **resources,
         )
         progress.begin("typical frame")
-        typical = combine_frames(calibration.flats, method="median", **resources)
+        typical = typical_frame(calibration.flats, **resources)
         progress.begin("orders")
         orders = trace_orders(typical) if orders is None else in_place(orders, typical)
         orders = rough_order_edges(typical, orders, **edge_keywords)

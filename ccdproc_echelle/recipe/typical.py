@@ -1,0 +1,70 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The typical frame of a set: where the orders are looked for, and what single frames share."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import closing
+from functools import partial
+
+import numpy as np
+from astropy.nddata import CCDData
+
+from ccdproc_echelle.combining import combine_frames, results_of
+from ccdproc_echelle.frames import Frame, gather_pixels
+
+__all__ = ["typical_frame"]
+
+# So many pixels of each frame, evenly spread, and the brightest part of them, tell its brightness.
+_N_PIXELS = 50_000
+_BRIGHTEST = 0.1
+
+# A frame that is fainter than this part of the others has no light that could be scaled.
+_FAINTEST = 0.01
+
+
+def typical_frame(
+    flats: Sequence[Frame], *, mem_limit: float, executor: Executor | None = None
+) -> CCDData:
+    """
+    The median of a set of flats, which are brought to about the same brightness first.
+
+    Without that, the median of flats that differ in brightness would be one of them in most pixels,
+    with all its noise and faults.
+
+    Parameters
+    ----------
+    flats : sequence of `~ccdproc_echelle.frames.Frame`
+        Calibrated flats; some of them may be no flats of this set.
+    mem_limit : float
+        Bytes that may be used besides the result.
+    executor : `concurrent.futures.Executor`, optional
+        What does the work. Default: a thread for each core.
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData`
+        In the unit of the flats, about as bright as most of them.
+    """
+    return combine_frames(
+        flats, scale=_scales(flats, executor), method="median", mem_limit=mem_limit,
+        executor=executor,
+    )
+
+
+def _scales(flats: Sequence[Frame], executor: Executor | None) -> np.ndarray:
+    """One over the brightness of each frame, relative to that of most; 1 without any light."""
+    n_pixels = int(np.prod(flats[0].shape))
+    # An odd step, so that the pixels do not stay in a few columns of a detector.
+    step = max(1, n_pixels // _N_PIXELS) | 1
+    tasks = [partial(gather_pixels, flat, np.arange(0, n_pixels, step)) for flat in flats]
+    with closing(results_of(tasks, executor)) as sections:
+        light = np.array([np.where(s.good, s.data, 0) for s in sections], dtype=float)
+    typical = np.median(light, axis=0)
+    bright = typical >= np.quantile(typical, 1 - _BRIGHTEST)
+    levels = np.median(light[:, bright], axis=1)
+    lit = levels > _FAINTEST * max(np.median(levels), 0)
+    lit &= levels > 0
+    scales = np.ones(len(flats))
+    if lit.any():
+        scales[lit] = np.median(levels[lit]) / levels[lit]
+    return scales
