@@ -202,11 +202,11 @@ def make_master_flat(
         typical = typical_frame(calibration.flats, **resources)
         progress.begin("orders")
         orders = trace_orders(typical) if orders is None else in_place(orders, typical)
-        orders = rough_order_edges(typical, orders, **edge_keywords)
         _log.info("%d orders", len(orders))
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)
         progress.begin("scattered light")
+        orders = rough_order_edges(typical, orders, **edge_keywords)
         surfaces = []
         if scattered_light == "frames":
             surfaces = scattered_surfaces(calibration.flats, orders, typical, progress, executor)
