@@ -15,8 +15,8 @@ For the same raw flats and darks on disk, 16-bit integers, each table shows
 - reading the flats once, the least that is possible;
 - the same steps written with ccdproc: dark subtracted, two passes of ``ccdproc.combine`` with the
   settings of the CCD data reduction guide, scaled by ``inner_order_scale``;
-- where they are installed, one pass of IRAF's ``imcombine`` (``x_images.e`` on the path) and of
-  ``siril-cli``, sigma clipping.
+- where they are installed, one pass of IRAF's ``imcombine`` (``x_images.e``) and of ``siril-cli``
+  over the raw flats, with sigma clipping.
 
 Every run is a process of its own, so that seconds, CPU seconds and peak memory are those the
 operating system counts; what a process needs to start and to import is measured likewise and taken
@@ -79,14 +79,19 @@ _SCRIPTS = {
     ratios = [np.mean((frame.data / first.data)[orders.inner_mask(10)]) for frame in frames]
     ccdproc.combine(frames, scale=[1 / ratio for ratio in ratios], {_GUIDE})""",
 }
-_IMCOMBINE = """\
-imcombine @flats.txt master_iraf.fits combine=average reject=sigclip lsigma=5 hsigma=5 scale=mode
-logout
-"""
+# All parameters, as a task that is run without the CL asks for those it is not given.
+_IMCOMBINE = (
+    "input=@flats.txt output=master_iraf.fits headers= bpmasks= rejmasks= nrejmasks= expmasks= "
+    "sigmas= imcmb=$I logfile= combine=average reject=sigclip project=no outtype=real outlimits= "
+    "offsets=none masktype=none maskvalue=0 blank=0 scale=median zero=none weight=none statsec= "
+    "expname= lthreshold=INDEF hthreshold=INDEF nlow=1 nhigh=1 nkeep=1 mclip=yes lsigma=5 hsigma=5 "
+    "rdnoise=0 gain=1 snoise=0 sigscale=0.1 pclip=-0.5 grow=0"
+).split()
+_IRAF = "/usr/lib/iraf/"
 _SIRIL = """\
-requires 1.0
-convert flat -out=.
-stack flat rej sigma 5 5 -norm=mul -out=master_siril
+requires 1.0.0
+convert seq
+stack seq_ rej sigma 5 5 -norm=mul -out=master_siril
 """
 
 
@@ -137,10 +142,12 @@ class Cost:
 
 
 def _cost(command: list[str], folder: Path) -> Cost:
+    for path in folder.glob("master_iraf.fits"):
+        path.unlink()
     start = time.monotonic()
     process = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL, env=os.environ | {"HOME": str(folder)},
+        stdin=subprocess.DEVNULL, env={"iraf": _IRAF} | os.environ | {"HOME": str(folder)},
     )
     _, status, used = os.wait4(process.pid, 0)
     wall = time.monotonic() - start
@@ -157,16 +164,18 @@ def _commands(case: Case, folder: Path) -> Iterator[tuple[str, list[str]]]:
         path = folder / f"run_{i}.py"
         path.write_text(f"{_HEADER}    {script}\n")
         yield name, [sys.executable, str(path)]
-    if shutil.which("x_images.e"):
-        names = sorted(path.name for path in folder.glob("flat_*.fits"))
-        (folder / "flats.txt").write_text("\n".join(names) + "\n")
-        (folder / "imcombine.cl").write_text(_IMCOMBINE)
-        yield "IRAF imcombine", [
-            "sh", "-c", "rm -f master_iraf.fits; x_images.e imcombine < imcombine.cl"
-        ]
+    flats = sorted(folder.glob("flat_*.fits"))
+    imcombine = shutil.which("x_images.e", path=os.environ["PATH"] + f":{_IRAF}bin")
+    if imcombine:
+        (folder / "flats.txt").write_text("".join(f"{path.name}\n" for path in flats))
+        yield "IRAF imcombine", [imcombine, "imcombine", *_IMCOMBINE]
     if shutil.which("siril-cli"):
-        (folder / "stack.ssf").write_text(_SIRIL)
-        yield "siril", ["siril-cli", "-d", str(folder), "-s", str(folder / "stack.ssf")]
+        inside = folder / "siril"
+        inside.mkdir()
+        for path in flats:
+            (inside / path.name).symlink_to(path)
+        (inside / "stack.ssf").write_text(_SIRIL)
+        yield "siril", ["siril-cli", "-d", str(inside), "-s", str(inside / "stack.ssf")]
 
 
 def _measured(case: Case, commands: dict[str, list[str]], folder: Path) -> dict[str, Cost]:

@@ -9,7 +9,12 @@ from scipy.stats import norm
 from ccdproc_echelle._numeric.sorting import median_of_rows
 
 __all__ = [
-    "column_median", "finite_median", "label_medians", "median_variance_factors", "ranked_median",
+    "column_median",
+    "finite_median",
+    "label_medians",
+    "median_noise",
+    "median_variance_factors",
+    "ranked_median",
 ]
 
 
@@ -68,6 +73,11 @@ def label_medians(values: np.ndarray, labels: np.ndarray, n_labels: int) -> np.n
     return finite_median(table).astype(float)
 
 
+# Beyond this sample size it is pi / 2 * n / (n + c), to 1e-4, with these c for odd and even sizes.
+_LARGEST_EXACT = 24
+_ASYMPTOTIC = (0.437, 1.398)
+
+
 @lru_cache
 def median_variance_factors(n_max: int) -> np.ndarray:
     """
@@ -89,9 +99,23 @@ def median_variance_factors(n_max: int) -> np.ndarray:
     >>> median_variance_factors(5).round(3)
     array([  nan, 1.   , 1.   , 1.346, 1.193, 1.434])
     """
-    factors = np.array([np.nan] + [n * _median_variance(n) for n in range(1, n_max + 1)])
+    n = np.arange(n_max + 1)
+    factors = np.pi / 2 * n / (n + np.where(n % 2, *_ASYMPTOTIC))
+    exact = _exact_factors()[: n_max + 1]
+    factors[: len(exact)] = exact
     factors.setflags(write=False)
     return factors
+
+
+@lru_cache
+def _exact_factors() -> np.ndarray:
+    return np.array([np.nan] + [n * _median_variance(n) for n in range(1, _LARGEST_EXACT + 1)])
+
+
+def median_noise(count: np.ndarray) -> np.ndarray:
+    """Standard deviation of the median of so many normal values, relative to that of one."""
+    count = np.maximum(count, 1)
+    return np.sqrt(median_variance_factors(int(count.max(initial=1)))[count] / count)
 
 
 def _median_variance(n: int) -> float:

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-__all__ = ["MAD_TO_SIGMA", "mad_factors", "mad_of_sorted"]
+__all__ = ["MAD_TO_SIGMA", "mad_factors", "mad_of_sorted", "scatter_about_zero"]
 
 # Of a Gaussian: 1 / norm.ppf(0.75), in the digits of astropy.stats.mad_std.
 MAD_TO_SIGMA = 1.482602218505602
@@ -54,3 +54,8 @@ def mad_factors(n_max: int) -> np.ndarray:
 _MAD_BIAS = np.array([
     1, 1, 0.83621, 0.67241, 0.73530, 0.82204, 0.84051, 0.87882, 0.88710, 0.90795, 0.91251
 ])
+
+
+def scatter_about_zero(residuals: np.ndarray) -> float:
+    """Standard deviation of residuals, from their median absolute value."""
+    return MAD_TO_SIGMA * float(np.median(np.abs(residuals)))

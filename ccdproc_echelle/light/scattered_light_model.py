@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from scipy.special import ndtr
 
 from ccdproc_echelle._numeric.roots import inverse_root, slab_product
-from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
+from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle.light.interorder import LEAST_PIXELS, OrderPixels, Sample, known_edges
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceBasis, SurfaceError
 from ccdproc_echelle.light.wings import WingShapes, chosen_blurs
@@ -679,7 +679,7 @@ def _cross_validated(normal, right, penalty, total, n) -> tuple[np.ndarray, floa
 def _first_variance(values) -> np.ndarray:
     """From the darker half of the pixels, which the wings do not reach."""
     below = np.median(values) - values
-    scatter = _scatter(below[below >= 0]) or np.abs(values).max() or 1.0
+    scatter = scatter_about_zero(below[below >= 0]) or np.abs(values).max() or 1.0
     return np.full(len(values), scatter**2)
 
 
@@ -689,7 +689,7 @@ def _noise_variance(residuals, scattered, wings, good) -> np.ndarray:
     apart = (wings < _WING_ERROR * np.abs(scattered)) & good
     if np.count_nonzero(apart) < LEAST_PIXELS:
         apart = (wings <= np.quantile(wings[good], 0.2)) & good
-    limit = (_OUTLIER * _scatter(residuals[good])) ** 2
+    limit = (_OUTLIER * scatter_about_zero(residuals[good])) ** 2
     clipped, of_apart = np.minimum(residuals[apart] ** 2, limit), light[apart]
     constant, slope = _line_from_zero_on(of_apart, clipped)
     variance = constant + slope * light
@@ -710,10 +710,6 @@ def _line_from_zero_on(x, y) -> tuple[float, float]:
     if constant < 0:
         constant, slope = 0.0, (x * y).sum() / (x**2).sum()
     return constant, slope / scale
-
-
-def _scatter(residuals) -> float:
-    return MAD_TO_SIGMA * float(np.median(np.abs(residuals)))
 
 
 def _response_scatter(fit, sigma) -> float:

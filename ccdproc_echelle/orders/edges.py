@@ -11,6 +11,7 @@ from astropy.table import QTable
 from numpy.polynomial.chebyshev import chebvander, chebvander2d
 
 from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle._numeric.robust import clipped_fit, weighted_fit
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import completed_keywords
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
@@ -609,7 +610,7 @@ def _with_fitted_edges(orders, pixels, edges, degrees, clip) -> EchelleOrderTabl
     filled, weights = _filled(offsets, centers, bases, pixels, n_cross, order_degree, clip)
     for side, name in enumerate(("lower", "upper")):
         coefficients = np.array([
-            _least_squares(*order) for order in zip(bases, filled[side], weights, strict=True)
+            weighted_fit(*order) for order in zip(bases, filled[side], weights, strict=True)
         ])
         residuals = offsets[side] - np.einsum("osk,ok->os", bases, coefficients)
         table[name] = _sum_of_series(given, coefficients) * u.pix
@@ -622,26 +623,11 @@ def _with_fitted_edges(orders, pixels, edges, degrees, clip) -> EchelleOrderTabl
     return EchelleOrderTable(table)
 
 
-def _least_squares(basis, values, weights) -> np.ndarray:
-    usable = weights > 0
-    root = np.sqrt(weights[usable])
-    return np.linalg.lstsq(basis[usable] * root[:, None], values[usable] * root, rcond=None)[0]
-
-
-def _robust_fit(basis, values, clip) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients of a least-squares fit without outliers, and which values were used."""
+def _clipped(basis, values, clip) -> tuple[np.ndarray, np.ndarray]:
     sigma, maxiters = clip
-    used = np.isfinite(values)
-    coefficients = _least_squares(basis, values, used.astype(float))
-    for _ in range(maxiters):
-        residuals = np.abs(values - basis @ coefficients)
-        scale = max(1.4826 * np.median(residuals[used]), _LEAST_SCATTER)
-        kept = residuals <= sigma * scale
-        if (kept == used).all():
-            break
-        used = kept
-        coefficients = _least_squares(basis, values, used.astype(float))
-    return coefficients, used
+    return clipped_fit(
+        basis, values, sigma=sigma, maxiters=maxiters, least_scatter=_LEAST_SCATTER
+    )
 
 
 def _inliers(offsets, bases, clip) -> np.ndarray:
@@ -650,7 +636,7 @@ def _inliers(offsets, bases, clip) -> np.ndarray:
     n_slices, n_terms = bases.shape[1:]
     for edge in np.argwhere(np.isfinite(offsets).sum(axis=2) > max(n_terms, n_slices // 10)):
         side, order = edge
-        used[side, order] = _robust_fit(bases[order], offsets[side, order], clip)[1]
+        used[side, order] = _clipped(bases[order], offsets[side, order], clip)[1]
     return used
 
 
@@ -674,7 +660,7 @@ def _filled(offsets, centers, bases, pixels, n_cross, order_degree, clip):
     trust = np.full(seen.shape, _MODEL_WEIGHT)
     for order in np.flatnonzero(seen.any(axis=1)):
         known = seen[order]
-        fit = bases[order] @ _least_squares(bases[order], middles[order], known.astype(float))
+        fit = bases[order] @ weighted_fit(bases[order], middles[order], known.astype(float))
         default[order] = np.interp(pixels, pixels[known], fit[known])
         variance = 2 * np.mean((middles[order] - fit)[known] ** 2)
         trust[order, known] = variance / _WIDTH_UNCERTAINTY**2
@@ -695,7 +681,7 @@ def _smooth_surface(values, position, order_degree, clip) -> np.ndarray:
     known = np.isfinite(values)
     degree = min(order_degree, known.any(axis=1).sum() - 1)
     basis = chebvander2d(*position, (degree, 2))
-    coefficients, used = _robust_fit(basis[known], values[known], clip)
+    coefficients, used = _clipped(basis[known], values[known], clip)
     surface = basis @ coefficients
     low, high = values[known][used].min(), values[known][used].max()
     margin = 0.1 * (high - low)

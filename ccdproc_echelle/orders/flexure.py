@@ -18,6 +18,7 @@ from astropy.nddata import CCDData
 
 from ccdproc_echelle._numeric.gaussians import blurred_step, gaussian
 from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.slices import as_raster, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
@@ -593,7 +594,7 @@ def _common(shifts: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
     if not good.any():
         raise ValueError("no order could be fitted: all cut by the border or masked")
     center = np.median(shifts[good])
-    spread = 1.4826 * np.median(np.abs(shifts[good] - center)) + 1e-9
+    spread = scatter_about_zero(shifts[good] - center) + 1e-9
     good &= np.abs(shifts - center) <= _SIGMA_CLIP * np.hypot(spread, np.nan_to_num(errors))
     weights = np.where(good, 1 / (np.nan_to_num(errors) ** 2 + spread**2), 0)
     shifts = np.where(good, shifts, 0)

@@ -17,7 +17,7 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 from scipy.special import ndtri
 
-from ccdproc_echelle._numeric.medians import finite_median, ranked_median
+from ccdproc_echelle._numeric.medians import finite_median, median_noise, ranked_median
 
 __all__ = [
     "Slices",
@@ -201,7 +201,7 @@ def _median_and_noise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     spread = take(ranked, last - last // 4) - take(ranked, last // 4)
     expected = -2 * ndtri((last // 4 + 0.625) / (last + 1.25))  # of normal values, by rank
     spread = spread / np.maximum(expected, 0.1)
-    return median, spread * _noise_reduction(count)
+    return median, spread * median_noise(count)
 
 
 def _scatter_of_median(values: np.ndarray) -> np.ndarray:
@@ -210,7 +210,7 @@ def _scatter_of_median(values: np.ndarray) -> np.ndarray:
     known = np.isfinite(squares)
     count = known.sum(axis=-1)
     mean = np.where(known, squares, 0).sum(axis=-1) / np.where(count > 0, count, np.nan)
-    return _noise_reduction(count + 1) * np.sqrt(mean)
+    return median_noise(count + 1) * np.sqrt(mean)
 
 
 def _noise_of_median(variances: np.ndarray) -> np.ndarray:
@@ -218,12 +218,7 @@ def _noise_of_median(variances: np.ndarray) -> np.ndarray:
     usable = np.isfinite(variances)
     count = np.maximum(usable.sum(axis=-1), 1)
     mean = np.where(usable, variances, 0).sum(axis=-1) / count
-    return _noise_reduction(count) * np.sqrt(mean)
-
-
-def _noise_reduction(count: np.ndarray) -> np.ndarray:
-    """Standard deviation of the median of normal values, relative to that of one value."""
-    return np.sqrt(np.pi / 2 / (np.maximum(count, 1) + np.pi / 2 - 1))
+    return median_noise(count) * np.sqrt(mean)
 
 
 # ---------------------------------------------------------------------- arrays with gaps

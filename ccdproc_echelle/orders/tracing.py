@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 from astropy import units as u
 from astropy.nddata import CCDData
+from astropy.stats import mad_std
 from numpy.polynomial.chebyshev import chebval, chebvander, chebvander2d
 from scipy.ndimage import (
     gaussian_filter1d,
@@ -17,6 +18,8 @@ from scipy.ndimage import (
 from scipy.signal import find_peaks
 
 from ccdproc_echelle._numeric.medians import column_median
+from ccdproc_echelle._numeric.robust import soft_fit, weighted_fit
+from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle.orders.slices import as_raster, bridged, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
@@ -208,7 +211,7 @@ def _without_hot_columns(slices: np.ndarray) -> np.ndarray:
     filled = np.nan_to_num(bridged(slices))
     usual = median_filter(filled, size=(1, 5), mode="nearest")
     excess = filled - usual
-    noise = 1.48 * np.median(np.abs(excess - np.median(excess)))
+    noise = mad_std(excess)
     contrast = usual - minimum_filter1d(usual, 15, axis=1)
     hot = (excess > 0.5 * contrast + 6 * noise).astype(float)
     reach = max(3, len(slices) // 10)
@@ -268,18 +271,6 @@ def _nearest(places: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     return np.where(places - below < above - places, below, above)
 
 
-def _robust_fit(basis: np.ndarray, values: np.ndarray, least_scatter: float = 1e-4) -> np.ndarray:
-    """Coefficients of a fit in which a sample far off has no weight."""
-    weights = np.ones(len(values))
-    for _ in range(10):
-        root = np.sqrt(weights)
-        coefficients = np.linalg.lstsq(root[:, None] * basis, root * values, rcond=None)[0]
-        off = np.abs(values - basis @ coefficients)
-        scatter = max(1.48 * np.median(off), least_scatter)
-        weights = 1 / (1 + (off / (2 * scatter)) ** 2) ** 2
-    return coefficients
-
-
 def _unit(values: np.ndarray, size: float) -> np.ndarray:
     """From 0 ... size - 1 to -1 ... 1."""
     return 2 * values / (size - 1) - 1
@@ -298,7 +289,7 @@ def _paths(pixels: np.ndarray, slices: np.ndarray):
         return None
     degrees = _SLOPE_DEGREES if len(slope) > 200 else (1, 2) if len(slope) >= 10 else (0, 0)
     basis = chebvander2d(_unit(position, n_cross), _unit(pixel, length), degrees)
-    coefficients = _robust_fit(basis, slope)
+    coefficients = soft_fit(basis, slope, least_scatter=1e-4)
 
     def slopes(positions, pixel):
         inside = _unit(np.clip(positions, 0, n_cross - 1), n_cross)
@@ -509,7 +500,7 @@ def _expected_widths(places: np.ndarray, widths: np.ndarray, where: np.ndarray) 
     scaled = [2 * (np.clip(x, low, high) - low) / max(high - low, 1) - 1 for x in (places, where)]
     start = np.log(np.median(widths))
     logs = np.log(np.maximum(widths, 0.1))
-    coefficients = _robust_fit(chebvander(scaled[0], degree), logs - start, 0.05)
+    coefficients = soft_fit(chebvander(scaled[0], degree), logs - start, least_scatter=0.05)
     return np.exp(start + chebvander(scaled[1], degree) @ coefficients)
 
 
@@ -528,7 +519,7 @@ def _corrected(paths, pixels, orders, middles):
         inside = 2 * (np.clip(place, low, high) - low) / max(high - low, 1) - 1
         return chebvander2d(inside, _unit(pixel, length), degrees)
 
-    coefficients = _robust_fit(basis(place, pixel), off, 1e-3)
+    coefficients = soft_fit(basis(place, pixel), off, least_scatter=1e-3)
     index = _coarse(paths.shape[1])
     shifted = np.empty((len(pixels), len(index)))
     for k, pixel in enumerate(pixels):
@@ -666,7 +657,7 @@ def _smooth_widths(labels, pixels, widths, n_pixels, orders):
     degrees = (min(2, (known.sum(axis=1) > 5).sum() // 3), 2)
     place, pixel = np.broadcast_arrays(place[:, None], _unit(pixels, n_pixels))
     basis = chebvander2d(place, pixel, degrees)
-    return basis @ _robust_fit(basis[known], widths[known], 0.01)
+    return basis @ soft_fit(basis[known], widths[known], least_scatter=0.01)
 
 
 def _fitted(middles, places, known, n_pixels, degree) -> tuple[np.ndarray, float]:
@@ -674,10 +665,9 @@ def _fitted(middles, places, known, n_pixels, degree) -> tuple[np.ndarray, float
     basis = chebvander(_unit(middles, n_pixels), degree)
     weights = np.where(known, 1.0, _MODEL_WEIGHT)
     for _ in range(10):
-        root = np.sqrt(weights)
-        coefficients = np.linalg.lstsq(root[:, None] * basis, root * places, rcond=None)[0]
+        coefficients = weighted_fit(basis, places, weights)
         off = np.abs(places - basis @ coefficients)
-        scatter = max(1.48 * np.median(off[known]), 1e-3)
+        scatter = max(scatter_about_zero(off[known]), 1e-3)
         weights = np.where(known, (off < 5 * scatter) / (1 + (off / (3 * scatter)) ** 2),
                            _MODEL_WEIGHT)
     used = known & (off < 5 * scatter)

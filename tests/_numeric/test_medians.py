@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from ccdproc_echelle._numeric import medians
 from ccdproc_echelle._numeric.medians import finite_median, label_medians, ranked_median
 
 
@@ -47,3 +48,16 @@ def test_medians_by_label(n_labels):
     for label, median in enumerate(medians):
         known = values[(labels == label) & np.isfinite(values)]
         np.testing.assert_equal(median, np.median(known) if len(known) else np.nan)
+
+
+@pytest.mark.parametrize("n", [25, 26, 40, 61, 100])
+def test_large_samples_follow_the_asymptotic_series(n):
+    exact = n * medians._median_variance(n)
+    assert medians.median_variance_factors(n)[n] == pytest.approx(exact, rel=2e-4)
+
+
+def test_noise_of_a_median_is_measured_on_gaussian_samples():
+    rng = np.random.default_rng(1)
+    for n in (1, 2, 5, 40):
+        scatter = np.std(np.median(rng.normal(size=(20_000, n)), axis=1))
+        assert medians.median_noise(np.array([n]))[0] == pytest.approx(scatter, rel=0.02)

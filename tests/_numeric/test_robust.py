@@ -1,0 +1,47 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+import numpy as np
+import pytest
+from numpy.polynomial.chebyshev import chebvander
+
+from ccdproc_echelle._numeric.robust import clipped_fit, soft_fit, weighted_fit
+from ccdproc_echelle._numeric.spread import scatter_about_zero
+
+X = np.linspace(-1, 1, 200)
+BASIS = chebvander(X, 2)
+TRUE = np.array([3.0, -1.0, 0.5])
+
+
+def noisy(sigma=0.1, n_off=0):
+    rng = np.random.default_rng(3)
+    values = BASIS @ TRUE + rng.normal(0, sigma, len(X))
+    off = rng.choice(len(X), n_off, replace=False)
+    values[off] += 50
+    return values, off
+
+
+def test_weights_count_as_repeated_values():
+    values, _ = noisy()
+    weights = np.random.default_rng(4).integers(0, 4, len(X)).astype(float)
+    times = weights.astype(int)
+    expected = np.linalg.lstsq(BASIS.repeat(times, axis=0), values.repeat(times), rcond=None)[0]
+    values[weights == 0] = np.nan
+    np.testing.assert_allclose(weighted_fit(BASIS, values, weights), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("n_off", [0, 30])
+def test_outliers_are_clipped(n_off):
+    values, off = noisy(n_off=n_off)
+    values[7] = np.nan
+    found, used = clipped_fit(BASIS, values, sigma=5, maxiters=20, least_scatter=1e-3)
+    assert set(np.flatnonzero(~used)) == {7, *off}
+    np.testing.assert_allclose(found, TRUE, atol=0.05)
+
+
+def test_outliers_have_little_weight():
+    values, _ = noisy(n_off=30)
+    np.testing.assert_allclose(soft_fit(BASIS, values, least_scatter=1e-4), TRUE, atol=0.05)
+
+
+def test_scatter_of_gaussian_residuals():
+    residuals = np.random.default_rng(5).normal(0, 2, 100_000)
+    assert scatter_about_zero(residuals) == pytest.approx(2, rel=0.02)
