@@ -142,8 +142,9 @@ class Cost:
 
 
 def _cost(command: list[str], folder: Path) -> Cost:
-    for path in folder.glob("master_iraf.fits"):
-        path.unlink()
+    for pattern in ("master_*", "siril/master_*", "siril/seq_*"):
+        for path in folder.glob(pattern):
+            path.unlink()
     start = time.monotonic()
     process = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,

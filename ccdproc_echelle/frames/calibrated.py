@@ -117,7 +117,7 @@ class CalibratedFrame(Frame):
     saturation : float, optional
         Raw values of this and above are bad.
     surface : optional
-        Scattered light: ``surface.rows_with_variance(slice)`` gives rows of it and of its variance.
+        Scattered light: ``surface.rows_with_variance(slice, dtype)`` gives rows and variances.
     first_row : int, optional
         Which row of the surface is the first of this part of the frame.
     """
@@ -213,12 +213,12 @@ class CalibratedFrame(Frame):
             first = int(np.min(where[0], initial=0))
             rows, inside = slice(first, int(np.max(where[0], initial=0)) + 1), None
         rows = slice(rows.start + self.first_row, rows.stop + self.first_row)
-        surface, of_surface = self.surface.rows_with_variance(rows)
+        surface, of_surface = self.surface.rows_with_variance(rows, data.dtype)
         if inside is None:
             inside = where[0] - first, where[1]
-        data = data - surface[inside].astype(data.dtype)
+        data = data - surface[inside]
         if variance is not None:
-            variance = variance + of_surface[inside].astype(data.dtype)
+            variance = variance + of_surface[inside]
         return data, variance
 
     def unpacked(self, path: Path) -> "CalibratedFrame":

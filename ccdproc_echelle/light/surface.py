@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy.interpolate import BSpline
 from scipy.sparse import csr_array
 
@@ -26,6 +27,9 @@ _SUPPORT = 4
 _ERROR_STEPS = 32
 
 _EVERYWHERE = slice(None)
+
+# As many sections as threads may be at work on, each for all frames in turn.
+_KEPT_SECTIONS = 16
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,24 @@ class SurfaceError:
         between = csr_array(_between_nodes(np.arange(self.basis.shape[1]), self.basis.shape[1]))
         return np.ascontiguousarray((between @ self._at_nodes.T).T)
 
+    def variance(self, rows: slice, columns: slice, dtype: np.dtype) -> np.ndarray:
+        """The square of a section of the image, kept for the next frame of the set; read-only."""
+        key = rows.start, rows.stop, columns.start, columns.stop, dtype
+        found = self._sections.get(key)
+        if found is None:
+            size = self.basis.shape[0]
+            between = csr_array(_between_nodes(np.arange(size)[rows], size).astype(dtype))
+            found = between @ self.along_rows[:, columns].astype(dtype)
+            found *= found
+            if len(self._sections) >= _KEPT_SECTIONS:
+                self._sections.clear()
+            self._sections[key] = found
+        return found
+
+    @cached_property
+    def _sections(self) -> dict:
+        return {}
+
     def __getstate__(self) -> dict:
         return _fields_of(self)
 
@@ -228,7 +250,9 @@ class ScatteredLight:
         surface, variance = self.rows_with_variance(section)
         return surface, np.sqrt(variance)
 
-    def rows_with_variance(self, section: slice = _EVERYWHERE) -> tuple[np.ndarray, np.ndarray]:
+    def rows_with_variance(
+        self, section: slice = _EVERYWHERE, dtype: DTypeLike = float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """
         Some rows of the surface and of its variance.
 
@@ -236,6 +260,8 @@ class ScatteredLight:
         ----------
         section : slice, optional
             Which rows of the frame; default: all.
+        dtype : `numpy.dtype`, optional
+            In which type.
 
         Returns
         -------
@@ -244,16 +270,16 @@ class ScatteredLight:
         """
         turned = self.dispersion_axis == 0
         rows, columns = (_EVERYWHERE, section) if turned else (section, _EVERYWHERE)
-        basis = self.shape_error.basis
-        positions = np.arange(basis.shape[0])[rows]
-        surface = basis.one_axis(0, positions) @ self._profiles[:, columns]
+        basis, dtype = self.shape_error.basis, np.dtype(dtype)
+        design = basis.one_axis(0, np.arange(basis.shape[0])[rows]).astype(dtype)
+        surface = design @ self._profiles[:, columns].astype(dtype)
         if not self.negative:
             np.maximum(surface, 0, out=surface)
-        between = csr_array(self.noise * _between_nodes(positions, basis.shape[0]))
-        variance = between @ self.shape_error.along_rows[:, columns]
-        variance *= variance
+        variance = self.shape_error.variance(rows, columns, dtype) * dtype.type(self.noise**2)
         if self.response_scatter > 0:
-            variance += (self.response_scatter * surface) ** 2
+            scatter = surface * dtype.type(self.response_scatter)
+            scatter *= scatter
+            variance += scatter
         if turned:
             return np.ascontiguousarray(surface.T), np.ascontiguousarray(variance.T)
         return surface, variance
