@@ -18,14 +18,14 @@ For the same raw flats and darks on disk, 16-bit integers, each table shows
 - where they are installed, one pass of IRAF's ``imcombine`` (``x_images.e``) and of ``siril-cli``
   over the raw flats, with sigma clipping.
 
-Every run is a process of its own, so that seconds, CPU seconds and peak memory are those the
-operating system counts; what a process needs to start and to import is measured likewise and taken
-off. The runs take turns.
+Every run is a process of its own, so that seconds and CPU seconds are those the operating system
+counts; what a process needs to start and to import is measured likewise and taken off. The peak of
+memory is that of the process itself, on Linux, less that of one that only imports; that of other
+programs is not known. The runs take turns.
 """
 
 import argparse
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -36,6 +36,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+import numpy as np
 from astropy.table import Table
 
 from ccdproc_echelle import EchelleOrderTable
@@ -47,8 +48,16 @@ _MB = 1e6
 
 _CLIP = "sigma_clip=True, sigma_clip_low_thresh=5, sigma_clip_high_thresh=5"
 _HEADER = """
-import glob, warnings
+import atexit, glob, pathlib, warnings
 warnings.simplefilter("ignore")
+
+@atexit.register
+def tell_peak():
+    status = pathlib.Path("/proc/self/status")
+    if status.is_file():
+        line, = (x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        pathlib.Path("peak.txt").write_text(line.split()[1])
+
 import ccdproc
 import numpy as np
 from astropy import units as u
@@ -142,7 +151,7 @@ class Cost:
 
 
 def _cost(command: list[str], folder: Path) -> Cost:
-    for pattern in ("master_*", "siril/master_*", "siril/seq_*"):
+    for pattern in ("peak.txt", "master_*", "siril/master_*", "siril/seq_*"):
         for path in folder.glob(pattern):
             path.unlink()
     start = time.monotonic()
@@ -156,8 +165,9 @@ def _cost(command: list[str], folder: Path) -> Cost:
     process.stderr.close()
     if status != 0:
         raise RuntimeError(f"{command[:1]} failed: {error[-1000:]}")
-    scale = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in kilobytes but on a Mac
-    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * scale)
+    peak = folder / "peak.txt"
+    kilobytes = float(peak.read_text()) if peak.exists() else np.nan
+    return Cost(wall, used.ru_utime + used.ru_stime, 1024 * kilobytes)
 
 
 def _commands(case: Case, folder: Path) -> Iterator[tuple[str, list[str]]]:
@@ -200,7 +210,7 @@ def _report(case: Case, costs: dict[str, Cost], show: Callable[[str], None]) -> 
         wall, cpu = (
             (cost.wall - start.wall, cost.cpu - start.cpu) if ours else (cost.wall, cost.cpu)
         )
-        peak = (cost.peak - start.peak if ours else cost.peak) / _MB
+        peak = (cost.peak - start.peak) / _MB
         if name != "starting":
             table.add_row((name, wall, cpu, peak, wall / (engine.wall - start.wall)))
     for column in table.colnames[1:]:
@@ -217,8 +227,7 @@ def main() -> None:
     options = parser.parse_args()
     chosen = [case for case in _CASES if options.case is None or case.name in options.case]
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
-          f"OPENBLAS_NUM_THREADS {os.environ.get('OPENBLAS_NUM_THREADS', 'unset')}, "
-          f"page size {resource.getpagesize()}")
+          f"OPENBLAS_NUM_THREADS {os.environ.get('OPENBLAS_NUM_THREADS', 'unset')}")
     for case in [_QUICK] if options.quick else chosen:
         with TemporaryDirectory() as folder:
             case.write(Path(folder))
