@@ -12,6 +12,9 @@ import ccdproc_echelle
 
 collect_ignore_glob = ["docs/*.py"]
 
+# Fixtures that several tests share; not in files named conftest.py, as pytest 7 knows only one.
+pytest_plugins = ["helpers.combining", "helpers.executors"]
+
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 # Tests that run side by side would fight for the cores. For the workers, which start after this.

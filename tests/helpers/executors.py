@@ -1,7 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""An executor that is no other thread or process."""
+"""Executors that several wings are tested on, each started once."""
 
-from concurrent.futures import Executor, Future
+import multiprocessing
+import tempfile
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+
+import pytest
 
 
 class SerialExecutor(Executor):
@@ -11,3 +15,44 @@ class SerialExecutor(Executor):
         future = Future()
         future.set_result(function(*args, **kwargs))
         return future
+
+
+@pytest.fixture(scope="session")
+def executors(tmp_path_factory):
+    """Executors by name, each started when it is asked for first."""
+    started = {"serial": SerialExecutor()}
+
+    def get(name):
+        if name not in started:
+            if name == "processes":
+                context = multiprocessing.get_context("spawn")
+                started[name] = ProcessPoolExecutor(2, mp_context=context)
+            elif name == "dask":
+                started[name] = dask_executor()
+            else:
+                started[name] = ThreadPoolExecutor(int(name.split()[0]))
+        return started[name]
+
+    clusters = []
+
+    def dask_executor():
+        distributed = pytest.importorskip(
+            "distributed", reason="no test on a dask cluster: distributed is not installed"
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            # not in the temporary folder of the test that happens to be the first
+            patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("dask")))
+            cluster = distributed.LocalCluster(
+                n_workers=2, threads_per_worker=1, processes=True,
+                host="127.0.0.1", dashboard_address="127.0.0.1:0",
+                worker_dashboard_address="127.0.0.1:0",
+            )
+            client = distributed.Client(cluster)
+        clusters.extend([client, cluster])
+        return client.get_executor()
+
+    yield get
+    for executor in started.values():
+        executor.shutdown()
+    for part in clusters:
+        part.close()

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What the tests of this wing share: frames, and helpers as fixtures that are functions."""
+"""What the tests of combining share: frames, and helpers as fixtures that are functions."""
 
 import numpy as np
 import pytest
