@@ -51,7 +51,8 @@ def ranked_median(
         np.take_along_axis(ranked, index[..., None], axis=-1)[..., 0]
         for index in (np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[-1] - 1))
     )
-    return np.where(count > 0, 0.5 * (low + high), np.nan)[()], ranked, count
+    half, unknown = ranked.dtype.type(0.5), ranked.dtype.type(np.nan)  # numpy 1 promotes scalars
+    return np.where(count > 0, half * (low + high), unknown)[()], ranked, count
 
 
 def finite_median(values: np.ndarray) -> np.ndarray:
