@@ -4,6 +4,7 @@
 import numpy as np
 from scipy.special import ndtr
 
+from ccdproc_echelle._numeric.gaussians import blurred_ramp
 from ccdproc_echelle._numeric.roots import inverse_root, slab_product
 
 __all__ = ["BLURS", "WingShapes", "chosen_blurs"]
@@ -80,7 +81,7 @@ class WingShapes:
 def _ramp(x) -> np.ndarray:
     """Integral of the normal distribution function."""
     x = np.maximum(x, -40)
-    return np.maximum(x * ndtr(x) + np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), 0)
+    return np.maximum(blurred_ramp(x), 0)
 
 
 def chosen_blurs(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) -> np.ndarray:

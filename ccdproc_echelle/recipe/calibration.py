@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
@@ -21,6 +21,7 @@ from ccdproc_echelle.frames import (
     Subtraction,
     exposure_time,
     observation_time,
+    open_frames,
     uncertainty_array,
     variance_array,
 )
@@ -145,15 +146,16 @@ class Calibration(NamedTuple):
 
 
 def calibrate_frames(
-    flats: Sequence[Frame],
+    flats: Any,
     *,
-    bias: Sequence[Frame] = (),
-    dark: Sequence[Frame] = (),
+    bias: Any = None,
+    dark: Any = None,
     gain: float | u.Quantity | None = None,
     read_noise: float | u.Quantity | None = None,
     saturation: float | u.Quantity | None = None,
     mem_limit: float = 16e9,
     executor: Executor | None = None,
+    **reading: Any,
 ) -> Calibration:
     """
     Subtract bias and dark from flats and create their uncertainty.
@@ -166,9 +168,9 @@ def calibrate_frames(
 
     Parameters
     ----------
-    flats : sequence of `~ccdproc_echelle.frames.Frame`
-        Raw flats.
-    bias, dark : sequence of `~ccdproc_echelle.frames.Frame`, optional
+    flats : list, str or `ccdproc.ImageFileCollection`
+        Raw flats, as for `ccdproc.combine`.
+    bias, dark : as ``flats``, optional
         Bias and dark (or lamp-off) frames.
     gain : float or `~astropy.units.Quantity`, optional
         Electrons per unit of the data.
@@ -183,6 +185,8 @@ def calibrate_frames(
         Bytes that averaging the bias and dark frames may use.
     executor : `concurrent.futures.Executor`, optional
         What averages them. Default: a thread for each core.
+    **reading
+        Keywords of ``CCDData.read``, for frames in files.
 
     Returns
     -------
@@ -202,6 +206,7 @@ def calibrate_frames(
     `~astropy.utils.exceptions.AstropyUserWarning`
         If dark and flat differ in exposure time and there is no bias to scale the dark.
     """
+    flats, bias, dark = (_opened(frames, reading) for frames in (flats, bias, dark))
     noise = _checked_noise(gain, read_noise, flats[0].unit)
     limit = _checked_saturation(saturation, flats[0].unit)
     for kind, frames in (("bias", bias), ("dark", dark)):
@@ -218,6 +223,10 @@ def calibrate_frames(
 
 
 # ---------------------------------------------------------------------- checks at the door
+
+
+def _opened(frames: Any, reading: Mapping[str, Any]) -> list[Frame]:
+    return [] if frames is None else open_frames(frames, **reading)
 
 
 def _checked_noise(gain, read_noise, unit: u.UnitBase) -> NoiseModel | None:

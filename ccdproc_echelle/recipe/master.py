@@ -16,7 +16,7 @@ from ccdproc_echelle.combining import (
     Progress,
     combine_with_levels,
 )
-from ccdproc_echelle.frames import list_frames, open_frames, uncompressed
+from ccdproc_echelle.frames import list_frames, uncompressed
 from ccdproc_echelle.light import UNUSABLE, FlatFlag, check_sensitivity_keywords, find_bad_response
 from ccdproc_echelle.orders import (
     EchelleOrderTable,
@@ -191,12 +191,13 @@ def make_master_flat(
         progress.begin("bias and dark")
         calibration = calibrate_frames(
             raw,
-            bias=[] if bias is None else open_frames(bias, **reading),
-            dark=[] if dark is None else open_frames(dark, **reading),
+            bias=bias,
+            dark=dark,
             gain=gain,
             read_noise=read_noise,
             saturation=saturation,
             **resources,
+            **reading,
         )
         progress.begin("typical frame")
         typical = typical_frame(calibration.flats, **resources)

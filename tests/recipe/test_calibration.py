@@ -30,14 +30,9 @@ def frame(value, *, shape=SHAPE, sigma=None, mask=None, unit="adu", dtype=float,
     )
 
 
-def calibrated(flats, *, bias=(), dark=(), **options):
+def calibrated(flats, *, bias=None, dark=None, **options):
     """`calibrate_frames` of CCDData: the flats as CCDData, and the shared noise."""
-    frames, shared = calibrate_frames(
-        open_frames(flats),
-        bias=open_frames(bias) if bias else (),
-        dark=open_frames(dark) if dark else (),
-        **options,
-    )
+    frames, shared = calibrate_frames(flats, bias=bias, dark=dark, **options)
     return [f.ccddata() for f in frames], shared
 
 

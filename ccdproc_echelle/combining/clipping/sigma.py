@@ -9,6 +9,7 @@ import numpy as np
 from astropy import stats
 from scipy.special import ndtr
 
+from ccdproc_echelle._numeric.gaussians import gaussian
 from ccdproc_echelle._numeric.medians import column_median
 from ccdproc_echelle._numeric.sorting import middle_of_rows, sorted_rows
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA, mad_factors, mad_of_sorted
@@ -255,7 +256,7 @@ def _recognised(name: str, value: str | Callable, known: dict) -> str | Callable
 def _inflation(low: float, high: float, about_mean: bool, known_variance: bool) -> float:
     """See `SigmaClipping.inflation`."""
     ends = np.array([low, high])
-    density = np.exp(-0.5 * ends**2) / np.sqrt(2 * np.pi)
+    density = gaussian(ends)
     kept = ndtr(ends).sum() - 1
     mean = (density[0] - density[1]) / kept  # of the values left, about the true centre
     ends = np.where(np.isfinite(ends), ends, 0)
