@@ -126,3 +126,8 @@ def test_a_format_without_reader_and_writer_is_refused():
     with pytest.raises(ValueError, match="'rows' has neither read nor write"):
         register_format("rows", identify=identify)
     assert "rows" not in FORMATS
+
+
+def test_any_file_of_numbers_is_a_last_resort():
+    """It is asked after all others, those of this package and those that are registered later."""
+    assert next(iter(FORMATS)) == "samples"

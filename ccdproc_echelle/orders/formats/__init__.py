@@ -19,6 +19,11 @@ ds9      SAOImage DS9: regions to look at        no   yes   no             no
 A format is a module that registers itself (`~ccdproc_echelle.orders.register_format`).
 """
 
+# Asked last whether a file is its own, as any file of numbers is: the first to be registered.
+from ccdproc_echelle.orders.formats import samples
+
+# isort: split
+
 from ccdproc_echelle.orders.formats import (
     cr2res,
     ds9,
@@ -27,7 +32,6 @@ from ccdproc_echelle.orders.formats import (
     kpf,
     pypeit,
     pyreduce,
-    samples,
     soxspipe,
 )
 
