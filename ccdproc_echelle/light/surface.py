@@ -295,22 +295,6 @@ class ScatteredLight:
     def __getstate__(self) -> dict:
         return _fields_of(self)
 
-    def of_sum(self, weights: np.ndarray) -> float:
-        """
-        Standard deviation of a weighted sum over the pixels of the surface.
-
-        Parameters
-        ----------
-        weights : array, shape (rows, columns)
-            The weight of each pixel.
-
-        Returns
-        -------
-        float
-            As from `sums_of`.
-        """
-        return float(sums_of([self], weights)[1][0])
-
 
 def sums_of(
     surfaces: Sequence[ScatteredLight], weights: np.ndarray
