@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
+from astropy.utils.exceptions import AstropyUserWarning
 
 pytest.importorskip("matplotlib", reason="figures need matplotlib")
 
+from ccdproc_echelle import make_master_flat
 from ccdproc_echelle.plotting import plot_summary
+from ccdproc_echelle.simulation import EchelleSimulation
 from helpers.figures import (
     ALONG_ROWS,
     N_ORDERS,
@@ -154,6 +157,15 @@ def test_summary_without_quality_says_so(quality):
     master.quality = quality
 
     assert notes_of(plot_summary(master)) == ["no quality number is known"]
+
+
+def test_summary_of_one_flat_without_uncertainty_is_drawn_and_says_so():
+    simulation = EchelleSimulation(shape=(128, 160), n_orders=2, seed=1)
+    with pytest.warns(AstropyUserWarning) as caught:
+        master = make_master_flat(simulation.flats(1, uncertainty=False), simulation.truth.orders)
+    assert any("is the only frame" in str(warning.message) for warning in caught)
+
+    assert "no order has a positive signal-to-noise ratio" in notes_of(plot_summary(master))
 
 
 def test_summary_without_uncertainty_says_so():

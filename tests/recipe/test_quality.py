@@ -520,6 +520,19 @@ def test_master_flat_of_the_recipe_has_a_quality():
     assert values_of(quality)["reduced_chi_square"] == pytest.approx(1, abs=0.03)
 
 
+def test_quality_takes_files_and_ccddata(tmp_path):
+    simulation = EchelleSimulation(shape=(200, 220), n_orders=3, seed=13)
+    flats = simulation.flats(3)
+    paths = [tmp_path / f"flat_{i}.fits" for i in range(3)]
+    for flat, path in zip(flats, paths, strict=True):
+        flat.write(path)
+    master = make_master_flat(flats, simulation.truth.orders, scattered_light=None)
+    expected = values_of(flat_quality(master, frames=open_frames(flats)))
+    assert np.isfinite(expected["reduced_chi_square"])
+    for given in (flats, paths):
+        np.testing.assert_equal(values_of(flat_quality(master, frames=given)), expected)
+
+
 def test_a_flat_without_a_mask_has_no_masked_pixel(master):
     bare, clean = master.flat.copy(), master.flat.copy()
     bare.mask, clean.mask = None, np.zeros(bare.shape, dtype=bool)

@@ -195,6 +195,19 @@ def test_orders_in_none_of_the_columns_that_are_looked_at():
         vet_frames(open_frames(frames), orders, window=1)
 
 
+def test_files_and_ccddata_are_vetted_like_opened_frames(tmp_path):
+    sim = EchelleSimulation(shape=(200, 220), n_orders=3, seed=13)
+    paths = sim.write(tmp_path, 3)[0]
+    ccds = [CCDData.read(path) for path in paths]
+    for vet in (vet_setup, lambda frames: vet_frames(frames, sim.truth.orders)):
+        expected = vet(open_frames(paths))
+        for given in (paths, [str(path) for path in paths], ccds):
+            found = vet(given)
+            assert found.colnames == expected.colnames
+            for name in set(expected.colnames) - {"frame"}:
+                np.testing.assert_array_equal(found[name], expected[name])
+
+
 def test_bad_arguments_of_vet_frames():
     sim = simulation(shape=(256, 300), n_orders=4)
     orders = sim.truth.orders
