@@ -39,12 +39,19 @@ def clipped_fit(
     return coefficients, used
 
 
-def soft_fit(basis: np.ndarray, values: np.ndarray, *, least_scatter: float) -> np.ndarray:
+def soft_fit(
+    basis: np.ndarray,
+    values: np.ndarray,
+    *,
+    least_scatter: float,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
     """Coefficients of a fit in which a value counts the less the further off it is."""
-    weights = np.ones(len(values))
+    own = np.ones(len(values)) if weights is None else weights
+    off, scatter = np.zeros(len(values)), 1.0
     for _ in range(_ITERATIONS):
+        weights = own / (1 + (off / (2 * scatter)) ** 2) ** 2
         coefficients = weighted_fit(basis, values, weights)
         off = values - basis @ coefficients
         scatter = max(scatter_about_zero(off), least_scatter)
-        weights = 1 / (1 + (off / (2 * scatter)) ** 2) ** 2
     return coefficients

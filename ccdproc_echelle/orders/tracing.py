@@ -446,8 +446,10 @@ def _intervals_of_profile(section, light, noise, min_signal_to_noise):
         centers.append(0.5 * (lower + upper))
         widths.append(upper - lower)
         cuts.append(low_cut + 2 * high_cut)
-    number = np.full(len(centers), section)
-    return number, np.array(centers), np.array(widths), np.array(cuts, dtype=int), strength
+    number, widths = np.full(len(centers), section), np.array(widths)
+    seen = number, np.array(centers), widths, np.array(cuts, dtype=int), strength
+    # Between two bands a pixel or two apart the smoothed profile has a peak that the light has not.
+    return tuple(part[widths > 0] for part in seen)
 
 
 def _fall(light, finite, peak, limit, level) -> tuple[float, bool]:
@@ -498,9 +500,13 @@ def _expected_widths(places: np.ndarray, widths: np.ndarray, where: np.ndarray) 
     low, high = places.min(), places.max()
     degree = 1 if high - low > 5 * np.median(widths) else 0
     scaled = [2 * (np.clip(x, low, high) - low) / max(high - low, 1) - 1 for x in (places, where)]
-    start = np.log(np.median(widths))
     logs = np.log(np.maximum(widths, 0.1))
-    coefficients = soft_fit(chebvander(scaled[0], degree), logs - start, least_scatter=0.05)
+    # Of narrow bands beside the orders there may be more than of orders; they hold less light.
+    rank = np.argsort(widths)
+    start = logs[rank][np.searchsorted(np.cumsum(widths[rank]), 0.5 * widths.sum())]
+    coefficients = soft_fit(
+        chebvander(scaled[0], degree), logs - start, weights=widths, least_scatter=0.05
+    )
     return np.exp(start + chebvander(scaled[1], degree) @ coefficients)
 
 

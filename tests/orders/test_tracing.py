@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
+from scipy.special import erf
 
 from ccdproc_echelle.orders.tracing import trace_orders
 from ccdproc_echelle.simulation import EchelleSimulation
@@ -156,6 +157,36 @@ def test_a_narrow_ghost_along_the_orders_is_rejected():
     image = bands([30, 75, 120, 165, 210])
     image += bands([97], half_width=2, light=60) - 10
     assert len(trace_orders(image)) == 5
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [(0, 20, 1), (-offset, 2, 0.8), (offset, 2, 0.8)] for offset in (12, 14, 16, 18, 20, 22)
+    ] + [
+        [(0, 20, 1), (-16, 2, 0.03), (16, 2, 0.03)],
+        [(0, 20, 1), (20, 4, 0.2)],
+        [(0, 20, 1), (20, 8, 1)],
+        [(0, 12, 1), (16, 4, 1)],
+    ],
+)
+def test_narrow_bands_beside_the_orders_take_none_from_them(parts, capfd):
+    rows, along = np.arange(512)[:, None], np.linspace(-1, 1, 512)
+    centers = np.linspace(30, 450, 9)[:, None] + 10 * (along**2 - 0.5) + 8 * along
+    image = np.zeros((512, 512))
+    for shift, width, light in parts:
+        for center in centers + shift:
+            upper, lower = (erf((rows - center + side * width / 2) / 1.4) for side in (1, -1))
+            image += 2500 * light * np.sinc(along / 2) ** 2 * (upper - lower)
+    rng = np.random.default_rng(3)
+    found = trace_orders(rng.poisson(image) + rng.normal(0, 4, image.shape), dispersion_axis=1)
+
+    middle = found.center([256])[:, 0]
+    for center in centers[:, 256]:
+        assert np.abs(middle - center).min() < 0.3
+    bands_of_light = np.add.outer(centers[:, 256], [shift for shift, *_ in parts])
+    assert all(np.abs(bands_of_light - place).min() < 2 for place in middle)
+    assert capfd.readouterr() == ("", "")
 
 
 # ---------------------------------------------------------------------- the door
