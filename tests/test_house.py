@@ -13,15 +13,13 @@ HOUSE = Path(ccdproc_echelle.__file__).parent
 
 # Each wing imports from those before it. The simulation knows frames and orders only, so that it
 # can judge what the others do.
+TOOLS = ["_numeric", "_tasks", "_warnings"]
 WINGS = [
-    "_numeric", "_warnings", "frames", "orders", "combining", "light", "plotting", "recipe",
-    "simulation", "cli",
+    *TOOLS, "frames", "orders", "combining", "light", "plotting", "recipe", "simulation", "cli",
 ]
 MAY_IMPORT = {wing: set(WINGS[:i]) for i, wing in enumerate(WINGS)} | {
-    "light": {"_numeric", "_warnings", "frames", "orders"},
-    "plotting": {"_numeric", "_warnings", "frames", "orders", "combining", "light"},
-    "recipe": {"_numeric", "_warnings", "frames", "orders", "combining", "light", "plotting"},
-    "simulation": {"_numeric", "_warnings", "frames", "orders"},
+    "light": {*TOOLS, "frames", "orders"},
+    "simulation": {*TOOLS, "frames", "orders"},
 }
 MODULES = sorted(HOUSE.rglob("*.py"))
 LONGEST = 800

@@ -20,7 +20,6 @@ from ccdproc_echelle.combining.progress import SILENT, Progress
 from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
 from ccdproc_echelle.combining.streaming import CombinedImages, RowTask, stream
-from ccdproc_echelle.combining.tasks import n_workers_of, results_of
 from ccdproc_echelle.combining.two_pass import combine_with_levels, two_pass_flat_combine
 
 __all__ = [
@@ -47,10 +46,8 @@ __all__ = [
     "inner_order_scale",
     "measure_exposure_levels",
     "measure_levels",
-    "n_workers_of",
     "one_level_test",
     "order_places",
-    "results_of",
     "stream",
     "two_pass_flat_combine",
     "with_common_errors",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ccdproc_echelle.combining.tasks import results_of
+from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle.frames import Frame, gather_pixels
 
 __all__ = ["Pixels", "evenly_spread", "gather"]

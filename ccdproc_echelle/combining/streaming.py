@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ccdproc_echelle._tasks import n_workers_of, results_of
 from ccdproc_echelle.combining.clipping import StackCombiner, block_size
 from ccdproc_echelle.combining.noting import Noted, ScaledStack, Watch
 from ccdproc_echelle.combining.progress import SILENT, Progress
 from ccdproc_echelle.combining.scales import OrderScales
-from ccdproc_echelle.combining.tasks import n_workers_of, results_of
 from ccdproc_echelle.frames import Frame, inverse_variance_weights
 
 __all__ = ["CombinedImages", "RowTask", "stream"]

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.table import QTable
 
+from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle.frames import completed_keywords, standard_deviation
 from ccdproc_echelle.light.order_fit import fit_order, sketch_order
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -432,9 +434,12 @@ def _cuts(flat: CCDData, orders: EchelleOrderTable) -> Iterator[tuple[int, _Cut]
 
 def _fits(fit_order: Callable, flat, orders, length) -> Iterator[tuple]:
     """Row in the table, pixels and fit of each order that can be fitted."""
-    for i, cut in _cuts(flat, orders):
-        if cut.usable.any():
-            yield i, cut, fit_order(cut.values, cut.usable, cut.place, cut.width, length)
+
+    def fitted(i: int, cut: _Cut) -> tuple:
+        return i, cut, fit_order(cut.values, cut.usable, cut.place, cut.width, length)
+
+    cuts = (found for found in _cuts(flat, orders) if found[1].usable.any())
+    return results_of((partial(fitted, *found) for found in cuts), None)
 
 
 def _variances(fit, lit, blaze, profile, response, sigma) -> tuple[np.ndarray, ...]:

@@ -11,6 +11,7 @@ Once `as_rasters` has taken the frame apart these are pure arrays, with the cros
 the last axis and NaN where there is no light.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from astropy.nddata import StdDevUncertainty
 from scipy.special import ndtri
 
 from ccdproc_echelle._numeric.medians import finite_median, median_noise, ranked_median
+from ccdproc_echelle._tasks import results_of
 
 __all__ = [
     "Slices",
@@ -138,25 +140,29 @@ def widened(columns: np.ndarray, factor: int, n_pixels: int) -> np.ndarray:
 
 def extract_slices(raster, noise, centers, pixels, columns, reach) -> Slices:
     """The slices about some dispersion pixels, as far as ``reach`` on either side."""
-    n_samples = 2 * reach + 1
     variance = None if noise is None else noise**2
-    slices = []
-    for center in centers:
-        middle = np.interp(pixels, np.arange(len(center)), center)
-        origin = np.rint(middle) - reach
-        traces = np.where(columns >= 0, center[columns], np.nan)
-        starts = origin[:, None] + np.round(traces - middle[:, None], 3)
-        values = _resample(raster, columns, starts, n_samples)
-        profile, sigma = _median_and_noise(values)
-        scatter = sigma
-        if variance is not None:
-            scatter = _scatter_of_median(values)
-            sigma = _noise_of_median(_resample(variance, columns, starts, n_samples))
-        used = np.isfinite(starts)
-        fraction = np.where(used, starts - np.floor(starts), 0)
-        smear = (fraction * (1 - fraction)).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
-        slices.append((profile, sigma, scatter, smear, origin))
-    return Slices(*(np.array(parts) for parts in zip(*slices, strict=True)))
+    tasks = [
+        partial(_slices_of, center, raster, variance, pixels, columns, reach) for center in centers
+    ]
+    return Slices(*(np.array(parts) for parts in zip(*results_of(tasks, None), strict=True)))
+
+
+def _slices_of(center, raster, variance, pixels, columns, reach) -> Slices:
+    n_samples = 2 * reach + 1
+    middle = np.interp(pixels, np.arange(len(center)), center)
+    origin = np.rint(middle) - reach
+    traces = np.where(columns >= 0, center[columns], np.nan)
+    starts = origin[:, None] + np.round(traces - middle[:, None], 3)
+    values = _resample(raster, columns, starts, n_samples)
+    profile, sigma = _median_and_noise(values)
+    scatter = sigma
+    if variance is not None:
+        scatter = _scatter_of_median(values)
+        sigma = _noise_of_median(_resample(variance, columns, starts, n_samples))
+    used = np.isfinite(starts)
+    fraction = np.where(used, starts - np.floor(starts), 0)
+    smear = (fraction * (1 - fraction)).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
+    return Slices(profile, sigma, scatter, smear, origin)
 
 
 def with_response_noise(slices: Slices) -> Slices:

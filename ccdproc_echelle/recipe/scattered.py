@@ -13,8 +13,9 @@ from astropy import units as u
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
+from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.combining import Progress, results_of, with_common_errors
+from ccdproc_echelle.combining import Progress, with_common_errors
 from ccdproc_echelle.frames import CalibratedFrame, Section, gather_pixels
 from ccdproc_echelle.light import (
     ScatteredLight,
@@ -57,10 +58,14 @@ def scattered_surfaces(
     if not _is_room(orders):
         return []
     model = model_scattered_light(typical, orders)
-    tasks = [partial(gather_pixels, flat, model.pixels) for flat in flats]
-    with closing(results_of(tasks, executor)) as results:
-        counted = progress.counted(zip(flats, results, strict=True), len(flats))
-        surfaces = [_measured(flat.name, pixels, model) for flat, pixels in counted]
+    reading = [partial(gather_pixels, flat, model.pixels) for flat in flats]
+    with closing(results_of(reading, executor)) as gathered:
+        # The model is too large to be sent to other machines for what a thread does as fast.
+        fits = (
+            partial(_measured, flat.name, pixels, model)
+            for flat, pixels in zip(flats, gathered, strict=True)
+        )
+        surfaces = list(progress.counted(results_of(fits, None), len(flats)))
     for remark in dict.fromkeys(surface.remark for surface in surfaces if surface.remark):
         warn(remark)
     return surfaces

@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 from astropy.nddata import CCDData
 
-from ccdproc_echelle.combining import combine_frames, results_of
+from ccdproc_echelle._tasks import results_of
+from ccdproc_echelle.combining import combine_frames
 from ccdproc_echelle.frames import Frame, gather_pixels
 
 __all__ = ["typical_frame"]

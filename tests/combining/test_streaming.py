@@ -283,7 +283,7 @@ def test_an_interruption_leaves_nothing(sources, folders, monkeypatch, error, co
             combine(sources["mef.gz"], output_file=output / "flat.fits", executor=executor,
                     mem_limit=1, **orders)
         n_gathered = N_FRAMES if orders else 0  # the pixels of the levels, frame by frame
-        assert len(executor.futures) == SHAPE[0] + n_gathered
+        assert n_gathered < len(executor.futures) < SHAPE[0] + n_gathered  # no more were begun
         assert all(future.done() for future in executor.futures)
         assert list(temporary.iterdir()) == list(output.iterdir()) == []
     combine(sources["mef.gz"], output_file=output / "flat.fits", **orders)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext
+from itertools import islice
 from typing import Any
 
 __all__ = ["n_workers_of", "results_of"]
@@ -41,21 +42,30 @@ def results_of(tasks: Iterable[Callable[[], Any]], executor: Executor | None) ->
     executor : `concurrent.futures.Executor` or None
         What calls them; `None` stands for a thread for each core.
 
+    Notes
+    -----
+    Tasks are taken from the iterable as workers become free, so that neither they nor their results
+    pile up.
+
     Yields
     ------
     object
     """
     pool = nullcontext(executor) if executor else ThreadPoolExecutor(n_workers_of(None))
-    with pool as workers, closing(_results(tasks, workers)) as results:
+    n_ahead = 2 * n_workers_of(executor)
+    with pool as workers, closing(_results(iter(tasks), workers, n_ahead)) as results:
         yield from results
 
 
-def _results(tasks: Iterable[Callable[[], Any]], executor: Executor) -> Iterator[Any]:
+def _results(
+    tasks: Iterator[Callable[[], Any]], executor: Executor, n_ahead: int
+) -> Iterator[Any]:
     futures: deque[Future] = deque()
     try:
-        for task in tasks:
-            futures.append(executor.submit(task))
-        while futures:
+        while True:
+            futures.extend(executor.submit(task) for task in islice(tasks, n_ahead - len(futures)))
+            if not futures:
+                return
             yield futures[0].result()
             futures.popleft()
     finally:
