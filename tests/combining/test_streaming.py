@@ -308,7 +308,7 @@ def test_an_interrupt_while_waiting_leaves_nothing(sources, folders, monkeypatch
             combine_frames(sources["gz"], output / "out.fits", mem_limit=1,
                            executor=None if own_threads else executor)
         assert all(future.done() for future in executor.futures)
-        assert own_threads or any(future.cancelled() for future in executor.futures)
+        assert len(executor.futures) < SHAPE[0]
         assert list(temporary.iterdir()) == list(output.iterdir()) == []
     assert threading.active_count() == before
 
