@@ -53,7 +53,7 @@ class Crossings(NamedTuple):
     backgrounds: np.ndarray  # light beyond the edge
 
 
-def measured_slices(raster, noise, centers, columns, lengths, levels):
+def measured_slices(raster, variance, centers, columns, lengths, levels):
     """
     Slices, and where the light falls through one of the levels.
 
@@ -65,7 +65,7 @@ def measured_slices(raster, noise, centers, columns, lengths, levels):
     reach = int(np.ceil(lengths.max() / 2))
 
     def measure(rows, places, columns):
-        slices = extract_slices(raster, noise, centers[rows], pixels[places], columns, reach)
+        slices = extract_slices(raster, variance, centers[rows], pixels[places], columns, reach)
         slices.profiles[_is_beyond(lengths[rows], reach, len(places))] = np.nan
         return slices, _find_crossings(slices, lengths[rows], levels)
 

@@ -529,10 +529,10 @@ def _measured(
     """
     centers, here = _checked_centers(orders), columns
     lengths = slice_lengths(centers, slice_length)
-    raster, noise = as_rasters(flat, orders.dispersion_axis, lines=lines)
+    raster, variance = as_rasters(flat, orders.dispersion_axis, lines=lines)
     if lines is not None:
         centers, here = centers[:, lines], np.searchsorted(lines, columns)
-    slices, crossings = measured_slices(raster, noise, centers, here, lengths, levels)
+    slices, crossings = measured_slices(raster, variance, centers, here, lengths, levels)
     if not np.isfinite(crossings.edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     return columns.mean(axis=1), *_edges_and_errors(slices, crossings, levels)

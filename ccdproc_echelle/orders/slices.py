@@ -15,11 +15,11 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from astropy.nddata import StdDevUncertainty
 from scipy.special import ndtri
 
 from ccdproc_echelle._numeric.medians import finite_median, median_noise, ranked_median
 from ccdproc_echelle._tasks import results_of
+from ccdproc_echelle.frames import variance_array
 
 __all__ = [
     "Slices",
@@ -62,7 +62,7 @@ def as_rasters(
     flat, dispersion_axis: int, *, lines: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """
-    Data and noise with the cross-dispersion along the last axis, NaN where not usable.
+    Data and variance with the cross-dispersion along the last axis, NaN where not usable.
 
     ``lines`` are the dispersion pixels that are wanted.
     """
@@ -70,8 +70,8 @@ def as_rasters(
     uncertainty = None if _is_bare(flat) else getattr(flat, "uncertainty", None)
     if uncertainty is None or uncertainty.uncertainty_type == "unknown":
         return raster, None
-    noise = _turned(uncertainty.represent_as(StdDevUncertainty).array, dispersion_axis, lines)
-    return raster, np.ascontiguousarray(noise, dtype=float)
+    array = np.array(_turned(uncertainty.array, dispersion_axis, lines), dtype=float, order="C")
+    return raster, variance_array(array, type(uncertainty))
 
 
 def as_raster(flat, dispersion_axis: int, *, lines: np.ndarray | None = None) -> np.ndarray:
@@ -138,9 +138,8 @@ def widened(columns: np.ndarray, factor: int, n_pixels: int) -> np.ndarray:
     return np.where(outside, -1, wide)
 
 
-def extract_slices(raster, noise, centers, pixels, columns, reach) -> Slices:
+def extract_slices(raster, variance, centers, pixels, columns, reach) -> Slices:
     """The slices about some dispersion pixels, as far as ``reach`` on either side."""
-    variance = None if noise is None else noise**2
     tasks = [
         partial(_slices_of, center, raster, variance, pixels, columns, reach) for center in centers
     ]

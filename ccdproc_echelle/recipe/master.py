@@ -225,6 +225,8 @@ def make_master_flat(
             watch=watched(orders, window, len(flats)),
         )
         _log.info("levels %s", levels["level"].round(3))
+        noted = images.noted
+        del typical, images  # of planes that nothing needs any more
         progress.begin("bad pixels")
         levels = with_surface_errors(levels, surfaces, flat, orders, window)
         flat = calibration.with_shared_noise(flat, levels, settings.weights)
@@ -235,14 +237,14 @@ def make_master_flat(
         bad = find_bad_response(flat, orders, **sensitivity_keywords)
         _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
         progress.begin("quality")
-        flags = pixel_flags(flat.mask, orders, bad, images.noted)
+        flags = pixel_flags(flat.mask, orders, bad, noted)
         flat = mask_interorder(flat, orders, mask=False)
         flat.mask = (flags & mask_flags) > 0
         master = MasterFlat(flat, orders, levels, flags, QTable(), all_vetted(setup, vetting))
         return judged(
             master,
             flats,
-            images.noted,
+            noted,
             window=window,
             n_refused=len(setup) - len(flats),
             scattered_light=lost,
