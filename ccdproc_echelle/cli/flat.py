@@ -17,7 +17,7 @@ from ccdproc_echelle.cli.options import (
     read_orders,
     reading_keywords,
 )
-from ccdproc_echelle.cli.products import broken_limits, write_product
+from ccdproc_echelle.cli.products import broken_limits, check_master_name, write_product
 from ccdproc_echelle.frames import check_output, open_frames
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
 from ccdproc_echelle.recipe import MasterFlat, make_master_flat
@@ -39,7 +39,7 @@ def add(commands) -> None:
         example=_EXAMPLE,
     )
     option = flat.add_argument
-    option("flats", nargs="+", metavar="FLAT", help="raw flats (FITS)")
+    option("flats", nargs="*", metavar="FLAT", help="raw flats (FITS)")
     option("--orders", metavar="FILE", help="order table (default: the orders are traced)")
     add_order_format(flat, "--orders-format")
     option("--bias", nargs="+", default=None, metavar="FILE", help="bias frames")
@@ -48,6 +48,12 @@ def add(commands) -> None:
     option("--read-noise", type=float, metavar="E", help="read noise in electrons")
     option("--saturation", type=float, metavar="VALUE",
         help="raw values from this one on are saturated, in the unit of the data")
+    option("--exposure-key", metavar="KEYWORD",
+        help="header keyword of the exposure time (default: EXPTIME)")
+    option("--no-scale-dark", action="store_true",
+        help="darks are not scaled to the exposure time of the flats")
+    option("--setup-keyword", action="append", default=[], metavar="KEYWORD",
+        help="another header keyword that must agree in all flats; may be repeated")
     add_reading(flat)
     option("--window", type=float, default=10, metavar="PIXELS",
         help="width of the window on the order centres (default: 10)")
@@ -71,6 +77,11 @@ def run(options: argparse.Namespace) -> None:
         for name in ("orders_format", "dispersion_axis"):
             if getattr(options, name) is not None:
                 options.wrong_usage(f"argument --{name.replace('_', '-')}: only with --orders")
+    if not options.flats:
+        options.wrong_usage(
+            "no flats: --bias and --dark take all file names after them; put the flats first"
+        )
+    check_master_name(options.output)
     outputs = [Path(path) for path in (options.output, options.plot) if path is not None]
     for path in outputs:
         check_output(path, overwrite=options.overwrite)
@@ -89,6 +100,9 @@ def run(options: argparse.Namespace) -> None:
             gain=options.gain,
             read_noise=options.read_noise,
             saturation=options.saturation,
+            exposure_key=options.exposure_key,
+            scale_dark=not options.no_scale_dark,
+            setup_keywords=options.setup_keyword,
             scattered_light=None if options.scattered_light == "none" else options.scattered_light,
             per_order=options.per_order,
             executor=executor,

@@ -13,6 +13,11 @@ from ccdproc_echelle.cli.options import EXIT_STATUS
 
 __all__ = ["main"]
 
+_OPTIONS = {
+    "overwrite=True": "--overwrite", "unit=": "--unit", "exposure_key=": "--exposure-key",
+    "scale_dark=False": "--no-scale-dark",
+}
+
 _COMMANDS = (flat, trace, edges, convert, inspect, demo)
 
 
@@ -37,12 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             options.run(options)
         except (ValueError, TypeError, OSError, ImportError) as error:
-            print_message("error", str(error).replace("overwrite=True", "--overwrite"))
+            print_message("error", _in_words_of_the_shell(str(error)))
             return 1
         except KeyboardInterrupt:
             print("ccdproc-echelle: interrupted", file=sys.stderr)
             return 130
     return 0
+
+
+def _in_words_of_the_shell(message: str) -> str:
+    """Messages name keywords of functions; here these are options."""
+    for keyword, option in _OPTIONS.items():
+        message = message.replace(keyword, option)
+    return message
 
 
 def _parser() -> argparse.ArgumentParser:

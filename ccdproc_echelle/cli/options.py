@@ -49,8 +49,12 @@ def add_command(
 
 def add_reading(parser) -> None:
     parser.add_argument("--unit", help="unit of the frames, if they have no BUNIT keyword")
-    parser.add_argument("--hdu", type=int, default=0,
-        help="HDU of the image in the FITS files (default: 0)")
+    parser.add_argument("--hdu", type=_number_or_name, default=0, metavar="HDU",
+        help="number or name of the HDU with the image in the FITS files (default: 0)")
+
+
+def _number_or_name(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def add_order_format(parser, flag: str) -> None:
@@ -65,7 +69,7 @@ def add_dispersion_axis(parser, when: str) -> None:
 
 
 def add_written_format(parser, flag: str) -> None:
-    parser.add_argument(flag, dest="output_format", choices=_WRITABLE, default="ecsv",
+    parser.add_argument(flag, dest="output_format", choices=_WRITABLE,
         metavar="NAME", help=f"its format: {', '.join(_WRITABLE)} (default: ecsv)")
 
 

@@ -4,7 +4,14 @@
 from ccdproc_echelle.frames.calibrated import CalibratedFrame, NoiseModel, Plane, Subtraction
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
 from ccdproc_echelle.frames.gathering import gather_pixels
-from ccdproc_echelle.frames.headers import exposure_time, observation_time
+from ccdproc_echelle.frames.headers import (
+    EXPOSURE_KEY,
+    exposure_time,
+    keyword_name,
+    legal_header,
+    number_of,
+    observation_time,
+)
 from ccdproc_echelle.frames.listing import (
     check_keywords,
     completed_keywords,
@@ -27,6 +34,7 @@ from ccdproc_echelle.frames.views import (
 )
 
 __all__ = [
+    "EXPOSURE_KEY",
     "READING_KEYWORDS",
     "CalibratedFrame",
     "FileFrame",
@@ -43,7 +51,10 @@ __all__ = [
     "exposure_time",
     "gather_pixels",
     "inverse_variance_weights",
+    "keyword_name",
+    "legal_header",
     "list_frames",
+    "number_of",
     "observation_time",
     "open_frames",
     "replacing",

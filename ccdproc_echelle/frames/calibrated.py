@@ -237,5 +237,9 @@ class CalibratedFrame(Frame):
             header=raw.header.copy(), wcs=raw.wcs,
         )
 
+    @property
+    def illegal_cards(self) -> list[str]:
+        return self.raw.illegal_cards
+
     def metadata(self) -> tuple[Any, Any]:
         return self.raw.metadata()

@@ -6,7 +6,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from inspect import signature
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +19,9 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, fits_ccddata_reader
 from astropy.utils.data import get_readable_fileobj
-from astropy.wcs import FITSFixedWarning
+from astropy.wcs import WCS
 
+from ccdproc_echelle.frames.headers import legal_header
 from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES
 from ccdproc_echelle.frames.views import Frame, MemoryFrame, float_type
 
@@ -37,6 +40,9 @@ _OPENING_KEYWORDS = (
 
 # All keywords of CCDData.read; astropy itself lets unknown ones pass in silence.
 READING_KEYWORDS = tuple(dict.fromkeys((*_CCDDATA_KEYWORDS, *sorted(_OPENING_KEYWORDS))))
+
+# FITS files consist of blocks of so many bytes.
+_FITS_BLOCK = 2880
 
 # First bytes of gzip, bzip2 and xz files.
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
@@ -68,7 +74,8 @@ class FileFrame(Frame):
     OSError
         If it is not a FITS file.
     ValueError
-        If it has no 2-D image there, or no unit is known.
+        If it has no 2-D image there, or its ``BUNIT`` is no unit and no other one is given.
+        Without ``BUNIT`` the unit is adu.
     """
 
     path: Path
@@ -114,12 +121,24 @@ class FileFrame(Frame):
 
     @property
     def header(self) -> fits.Header:
-        """The primary header, and over it that of the image where this is an extension."""
+        """That of the image, with the primary header under it, as FITS allows them."""
+        return self._legal_header[0]
+
+    @property
+    def illegal_cards(self) -> list[str]:
+        return self._legal_header[1]
+
+    @cached_property
+    def _legal_header(self) -> tuple[fits.Header, list[str]]:
         with _naming(self.name), self._open() as hdus:
-            header = hdus[0].header.copy()
+            header = hdus[self.layout.hdu].header.copy()
             if self.layout.hdu:
-                header.update(hdus[self.layout.hdu].header)
-        return header
+                header.extend(hdus[0].header, unique=True)
+            return legal_header(header)
+
+    def __getstate__(self) -> dict:
+        """Another process needs no header to read pixels."""
+        return {key: value for key, value in vars(self).items() if key != "_legal_header"}
 
     def part(self, rows: slice) -> "FileFrame":
         chosen = self._rows[rows]
@@ -146,17 +165,20 @@ class FileFrame(Frame):
         return replace(self, path=path)
 
     def ccddata(self) -> CCDData:
-        unit = {} if self.layout.unit_as_stated else {"unit": self.unit}
-        # Where the first image is asked for, CCDData passes over tile-compressed ones.
-        hdu = {"hdu": self.layout.hdu} if self.layout.tile_compressed else {}
+        ccd = self.load().ccddata()
+        ccd.header, ccd.wcs = self.metadata()
+        return ccd
+
+    def metadata(self) -> tuple[fits.Header, WCS | None]:
+        # CCDData takes the WCS out of a header only where it reads a file.
         with _naming(self.name), warnings.catch_warnings():
             # The celestial WCS of a flat is of no interest, nor is what astropy repairs in it.
-            warnings.simplefilter("ignore", FITSFixedWarning)
-            ccd = CCDData.read(self.path, **{"format": "fits"} | unit | self.reading | hdu)
-        if ccd.uncertainty is not None and type(ccd.uncertainty) is not self.uncertainty_type:
-            # CCDData knows the names of the classes, but not "var" or "ivar".
-            ccd.uncertainty = self.uncertainty_type(ccd.uncertainty.array)
-        return ccd
+            warnings.simplefilter("ignore")
+            image = fits.PrimaryHDU(np.zeros(self.shape, dtype=np.uint8), self.header)
+            size = image.data.size + -image.data.size % _FITS_BLOCK
+            file = BytesIO(image.header.tostring().encode("ascii") + bytes(size))
+            ccd = CCDData.read(file, format="fits", unit=self.unit)
+        return ccd.header, ccd.wcs
 
     def _open(self) -> fits.HDUList:
         # Scaled integers (BZERO) cannot be memory-mapped, and sections need no map.
@@ -195,8 +217,7 @@ class _Layout(NamedTuple):
     unit: u.UnitBase
     dtype: np.dtype
     uncertainty_type: type | None
-    unit_as_stated: bool
-    tile_compressed: bool
+    lacks_unit: bool
 
 
 @contextmanager
@@ -248,27 +269,26 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
         uncertainty_type=uncertainty and _stored_uncertainty_type(
             hdus[uncertainty].header, path, reading.get("key_uncertainty_type", "UTYPE")
         ),
-        unit_as_stated="unit" in reading or _is_unit(header.get("BUNIT")),
-        tile_compressed=isinstance(hdus[hdu], fits.CompImageHDU),
+        lacks_unit=reading.get("unit") is None and header.get("BUNIT") is None,
     )
 
 
 def _unit(header: fits.Header, path: Path, unit: Any) -> u.UnitBase:
-    unit = header.get("BUNIT") if unit is None else unit
-    if unit is None:
-        raise ValueError(f"{path} has no BUNIT keyword; give unit=")
-    if _is_unit(unit):
-        return u.Unit(CCDData.known_invalid_fits_unit_strings.get(unit, unit))
-    return u.Unit(unit.lower())  # ADU and ELECTRON are common spellings
-
-
-def _is_unit(text: Any) -> bool:
-    """Whether CCDData.read takes it for a unit."""
+    if unit is not None:
+        return _as_unit(unit)
+    stated = header.get("BUNIT", "adu")
     try:
-        u.Unit(CCDData.known_invalid_fits_unit_strings.get(text, text))
+        return _as_unit(stated)
     except (TypeError, ValueError):
-        return False
-    return True
+        raise ValueError(f"{path} has BUNIT = {stated!r}, which is no unit; give unit=") from None
+
+
+def _as_unit(unit: Any) -> u.UnitBase:
+    known = CCDData.known_invalid_fits_unit_strings.get(unit, unit)
+    try:
+        return u.Unit(known)
+    except ValueError:
+        return u.Unit(known.lower())  # ADU and ELECTRON are common spellings
 
 
 def _stored_float_type(header: fits.Header) -> np.dtype:

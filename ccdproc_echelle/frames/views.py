@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
+from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty
 
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames.headers import legal_header
 from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES, variance_array
 
 __all__ = [
@@ -120,6 +122,12 @@ class Frame(ABC):
     def header(self) -> Any:
         """All that the header says of the frame."""
 
+    @property
+    def illegal_cards(self) -> list[str]:
+        """Keywords of the cards in the header that FITS does not allow."""
+        return []
+
+    @abstractmethod
     def metadata(self) -> tuple[Any, Any]:
         """
         What a frame made from this one takes over.
@@ -129,8 +137,6 @@ class Frame(ABC):
         header, wcs
             As `~astropy.nddata.CCDData` has them.
         """
-        ccd = self.ccddata()
-        return ccd.header, ccd.wcs
 
     def unpacked(self, path: Path) -> "Frame":
         """
@@ -272,9 +278,21 @@ class MemoryFrame(Frame):
     def ccddata(self) -> CCDData:
         return self.ccd
 
+    def metadata(self) -> tuple[Any, Any]:
+        return self._legal_header[0], self.ccd.wcs
+
     @property
     def header(self) -> Any:
         return self.ccd.header
+
+    @property
+    def illegal_cards(self) -> list[str]:
+        return self._legal_header[1]
+
+    @cached_property
+    def _legal_header(self) -> tuple[Any, list[str]]:
+        header = self.ccd.header
+        return legal_header(header) if isinstance(header, fits.Header) else (header, [])
 
 
 def check_alike(frames: Sequence[Frame]) -> None:

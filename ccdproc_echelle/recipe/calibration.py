@@ -10,16 +10,19 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import CCDData
 from astropy.table import QTable
+from ccdproc import Keyword
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import combine_frames
 from ccdproc_echelle.frames import (
+    EXPOSURE_KEY,
     CalibratedFrame,
     Frame,
     NoiseModel,
     Plane,
     Subtraction,
     exposure_time,
+    keyword_name,
     observation_time,
     open_frames,
     uncertainty_array,
@@ -153,6 +156,8 @@ def calibrate_frames(
     gain: float | u.Quantity | None = None,
     read_noise: float | u.Quantity | None = None,
     saturation: float | u.Quantity | None = None,
+    exposure_key: str | Keyword | None = None,
+    scale_dark: bool = True,
     mem_limit: float = 16e9,
     executor: Executor | None = None,
     **reading: Any,
@@ -163,7 +168,7 @@ def calibrate_frames(
     Calibration frames less than half an hour apart (by ``MJD-OBS`` or ``DATE-OBS``) are a series;
     the series nearest in time to a flat is averaged and taken, or both that are equally near.
     Frames of unknown time are one series. With a bias, darks lose the one
-    nearest to them and are scaled to the exposure time of the flat (``EXPTIME``); without, a dark
+    nearest to them and are scaled to the exposure time of the flat; without, a dark
     carries the bias as well and is subtracted as it is, which is also right for lamp-off frames.
 
     Parameters
@@ -181,6 +186,11 @@ def calibrate_frames(
         known how much of the dark is charge.
     saturation : float or `~astropy.units.Quantity`, optional
         Raw values of this and above are masked.
+    exposure_key : str or `ccdproc.Keyword`, optional
+        Header keyword of the exposure time in seconds; a number written as text counts.
+        Default: ``EXPTIME``.
+    scale_dark : bool, optional
+        Whether darks are scaled where there is a bias.
     mem_limit : float, optional
         Bytes that averaging the bias and dark frames may use.
     executor : `concurrent.futures.Executor`, optional
@@ -204,14 +214,18 @@ def calibrate_frames(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If dark and flat differ in exposure time and there is no bias to scale the dark.
+        If dark and flat differ in exposure time and there is no bias to scale the dark, or the
+        dark is to be scaled and an exposure time is unknown: then it is subtracted as it is.
     """
     flats, bias, dark = (_opened(frames, reading) for frames in (flats, bias, dark))
     noise = _checked_noise(gain, read_noise, flats[0].unit)
     limit = _checked_saturation(saturation, flats[0].unit)
     for kind, frames in (("bias", bias), ("dark", dark)):
         _check_fit(kind, frames, flats[0])
-    masters = _Masters(bias, dark, noise, dict(mem_limit=mem_limit, executor=executor))
+    exposures = _Exposures(exposure_key, scale=scale_dark and bool(bias))
+    if scale_dark:
+        exposures.check(flats, dark)
+    masters = _Masters(bias, dark, noise, exposures, dict(mem_limit=mem_limit, executor=executor))
     calibrated, coefficients = [], []
     for flat in flats:
         subtractions, counts = masters.subtracted_from(flat)
@@ -289,9 +303,11 @@ class _Masters:
         bias: Sequence[Frame],
         dark: Sequence[Frame],
         noise: NoiseModel | None,
+        exposures: "_Exposures",
         combining: Mapping,
     ):
         self._noise = noise
+        self._exposures = exposures
         self._combining = combining
         self._frames = {"bias": bias, "dark": dark}
         self._headers = {
@@ -310,7 +326,7 @@ class _Masters:
             counts[bias] = 1.0
         if dark:
             dark_header = self._first_header(dark)
-            ratio = _exposure_ratio(flat.name, header, dark_header, scale=bool(bias))
+            ratio = self._exposures.ratio(header, dark_header)
             # Without a bias it is not known how much of the dark is charge.
             subtractions.append(Subtraction(self._planes[dark], ratio, is_charge=bool(bias)))
             counts[dark] = ratio
@@ -344,7 +360,7 @@ class _Masters:
         times = [observation_time(one) for one in self._headers[kind]]
         key = kind, _nearest(times, observation_time(header))
         if key not in self._planes:
-            _check_one_exposure_time(kind, [self._headers[kind][i] for i in key[1]])
+            self._exposures.check_one(kind, [self._headers[kind][i] for i in key[1]])
             average = self._average(key)
             self._planes[key] = Plane(average.data, average.mask if average.mask.any() else None)
             self._variances[key] = variance_array(
@@ -383,16 +399,6 @@ class _Masters:
         return combine_frames(frames, method=method, **self._combining)
 
 
-def _check_one_exposure_time(kind: str, headers: Sequence[Mapping]) -> None:
-    """Only what was exposed alike can be averaged."""
-    known = [time for time in map(exposure_time, headers) if time is not None]
-    if known and not np.allclose(known, known[0], rtol=_SAME_EXPOSURE, atol=0):
-        times = ", ".join(f"{time:g}" for time in sorted(set(known)))
-        raise ValueError(
-            f"{kind} frames of one series were exposed for [{times}] s; expected one exposure time"
-        )
-
-
 def _nearest(times: Sequence[float | None], time: float | None) -> tuple[int, ...]:
     """Indices of the series of times nearest to a time; all where that cannot be told."""
     if time is None or None in times:
@@ -405,16 +411,69 @@ def _nearest(times: Sequence[float | None], time: float | None) -> tuple[int, ..
     return tuple(sorted(np.concatenate(near).tolist()))
 
 
-def _exposure_ratio(name: str, flat: Mapping, dark: Mapping, *, scale: bool) -> float:
-    """By what a dark is multiplied to match the exposure of a flat."""
-    times = exposure_time(flat), exposure_time(dark)
-    if not all(time is not None and time > 0 for time in times):
-        return 1.0
-    if scale:
-        return times[0] / times[1]
-    if not np.isclose(*times, rtol=_SAME_EXPOSURE, atol=0):
-        warn(
-            f"{name} was exposed for {times[0]:g} s, its dark for {times[1]:g} s; without a bias "
-            "the dark cannot be scaled and is subtracted as it is",
+# ---------------------------------------------------------------------- exposure times
+
+
+class _Exposures:
+    """
+    Exposure times of flats and darks, and what follows from them.
+
+    Parameters
+    ----------
+    keyword : str, `ccdproc.Keyword` or None
+        Where they stand in the header.
+    scale : bool
+        Whether darks are scaled by them.
+    """
+
+    def __init__(self, keyword: str | Keyword | None, *, scale: bool):
+        self._keyword = keyword_name(keyword or EXPOSURE_KEY)
+        self._scale = scale
+
+    def _time(self, header: Mapping) -> float | None:
+        time = exposure_time(header, self._keyword)
+        return time if time is not None and time > 0 else None
+
+    def check(self, flats: Sequence[Frame], darks: Sequence[Frame]) -> None:
+        """Warn of darks that cannot be brought to the exposure time of the flats."""
+        if not darks:
+            return
+        times = {frame.name: self._time(frame.header) for frame in (*flats, *darks)}
+        unknown = [name for name, time in times.items() if time is None]
+        if self._scale and unknown:
+            others = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""
+            warn(
+                f"the exposure time of {unknown[0]}{others} is unknown (no number in the header "
+                f"under {self._keyword}): the dark is subtracted as it is; say where it stands "
+                "with exposure_key=, or scale_dark=False if dark and flats were exposed alike",
+            )
+        of_flats, of_darks = (
+            sorted({times[frame.name] for frame in frames} - {None}) for frames in (flats, darks)
         )
-    return 1.0
+        if not self._scale and not all(
+            any(np.isclose(flat, dark, rtol=_SAME_EXPOSURE, atol=0) for dark in of_darks)
+            for flat in of_flats if of_darks
+        ):
+            warn(
+                f"the flats were exposed for {_seconds(of_flats)} s, the dark for "
+                f"{_seconds(of_darks)} s; the dark is not scaled, which takes a bias, and is "
+                "subtracted as it is",
+            )
+
+    def check_one(self, kind: str, headers: Sequence[Mapping]) -> None:
+        """Only what was exposed alike can be averaged."""
+        known = [time for time in map(self._time, headers) if time is not None]
+        if known and not np.allclose(known, known[0], rtol=_SAME_EXPOSURE, atol=0):
+            raise ValueError(
+                f"{kind} frames of one series were exposed for [{_seconds(sorted(set(known)))}] s; "
+                "expected one exposure time"
+            )
+
+    def ratio(self, flat: Mapping, dark: Mapping) -> float:
+        """By what a dark is multiplied to match the exposure of a flat."""
+        times = self._time(flat), self._time(dark)
+        return times[0] / times[1] if self._scale and None not in times else 1.0
+
+
+def _seconds(times: Sequence[float]) -> str:
+    return ", ".join(f"{time:g}" for time in times)

@@ -3,13 +3,14 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable
+from ccdproc import Keyword
 
 from ccdproc_echelle.combining import (
     CombineSettings,
@@ -70,6 +71,9 @@ def make_master_flat(
     gain: float | u.Quantity | None = None,
     read_noise: float | u.Quantity | None = None,
     saturation: float | u.Quantity | None = None,
+    exposure_key: str | Keyword | None = None,
+    scale_dark: bool = True,
+    setup_keywords: Iterable[str] = (),
     scattered_light: str | None = "frames",
     per_order: bool | str = False,
     reject: str = "warn",
@@ -115,6 +119,13 @@ def make_master_flat(
         the flats keep theirs; if they have none, the scatter of the frames is taken.
     saturation : float or `~astropy.units.Quantity`, optional
         Raw values of this and above do not enter anything.
+    exposure_key : str or `ccdproc.Keyword`, optional
+        Header keyword of the exposure time in seconds. Default: ``EXPTIME``.
+    scale_dark : bool, optional
+        Whether darks are scaled to the exposure time of the flats where there is a bias.
+    setup_keywords : iterable of str, optional
+        Header keywords that must agree in all flats, besides
+        `~ccdproc_echelle.recipe.SETUP_KEYWORDS`.
     scattered_light : {"frames", "master"} or None, optional
         Whether the scattered light is subtracted from each frame, before its level is measured,
         or from the master, or not at all. Where the orders leave no room to measure it, none is.
@@ -179,7 +190,7 @@ def make_master_flat(
     )
     settings, reading = CombineSettings.from_keywords(keywords | clipping)
     limits = checked_limits(limits)
-    raw, setup = of_one_setup(list_frames(img_list, **reading), reject)
+    raw, setup = of_one_setup(list_frames(img_list, **reading), reject, setup_keywords)
     edge_keywords, sensitivity_keywords = edge_keywords or {}, sensitivity_keywords or {}
     check_edge_keywords(edge_keywords)
     check_sensitivity_keywords(sensitivity_keywords)
@@ -196,6 +207,8 @@ def make_master_flat(
             gain=gain,
             read_noise=read_noise,
             saturation=saturation,
+            exposure_key=exposure_key,
+            scale_dark=scale_dark,
             **resources,
             **reading,
         )

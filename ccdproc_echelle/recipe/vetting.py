@@ -39,9 +39,11 @@ SETUP_KEYWORDS = (
     "INSTRUME", "DETECTOR", "ESO SEQ ARM",
     "CCDSUM", "CCDBIN1", "CCDBIN2", "XBINNING", "YBINNING", "BINNING",
     "ESO DET WIN1 BINX", "ESO DET WIN1 BINY", "ESO DET BINX", "ESO DET BINY",
-    "SLIT", "SLITNAME", "DECKER", "DECKNAME",
+    "SLIT", "SLITNAME", "SLITMSKN", "DECKER", "DECKNAME",
+    "ESO INS SLIT1 NAME", "ESO INS SLIT2 NAME", "ESO INS SLIT3 NAME",
     "ESO INS OPTI3 NAME", "ESO INS OPTI4 NAME", "ESO INS OPTI5 NAME",
-    "LAMP", "LAMPNAME", "FILTER", "GRATING", "GRISM", "DISPERSR",
+    "LAMP", "LAMPNAME", "FILTER", "FILTER2", "GRATING", "GRATNAME", "ECHNAME", "ECHANGL",
+    "XDISPERS", "GRISM", "DISPERSR", "OBSMODE", "ESO INS MODE",
     "READMODE", "RDMODE", "READSPD", "ESO DET READ MODE", "ESO DET READ SPEED",
     "ESO DET READ CURNAME", "GAIN", "EGAIN", "ESO DET OUT1 CONAD",
 )
@@ -81,7 +83,8 @@ def vet_setup(
     Find frames that were taken with another setup, from shape, unit and headers alone.
 
     Right is what most frames have. If no value is the most frequent, as with two frames that
-    differ, it cannot be known which is right, and each frame gets a verdict.
+    differ, it cannot be known which is right, and each frame gets the same verdict, which counts
+    the frames of each set-up.
 
     Parameters
     ----------
@@ -120,7 +123,7 @@ def vet_setup(
         usual = _commonest(values)
         for i, value in zip(having, values, strict=True):
             if usual is None:
-                reasons[i].append(f"{name} is {value}, but no value is the most frequent")
+                reasons[i].append(f"{name} is {_counted(values)}")
             elif value != usual:
                 reasons[i].append(f"{name} is {value}, that of the others {usual}")
     verdicts = ["another setup: " + "; ".join(found) if found else "" for found in reasons]
@@ -268,22 +271,38 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
     if reject not in ("warn", "drop", "error"):
         raise ValueError(f"reject is {reject!r}, expected 'warn', 'drop' or 'error'")
     good = np.array([not verdict for verdict in table["verdict"]], dtype=bool)
-    reasons = [f"{row['frame']} does not belong to the set: {row['verdict']}"
-               for row in table[~good]]
+    reasons = _reasons(table)
     if reasons and reject == "error":
         raise ValueError("; ".join(reasons))
-    if reject == "drop" and 2 * len(reasons) > len(table):
+    n_bad = np.count_nonzero(~good)
+    if reject == "drop" and 2 * n_bad > len(table):
         raise ValueError(
-            f"{len(reasons)} of {len(table)} frames would be left out, expected at most half: "
+            f"{n_bad} of {len(table)} frames would be left out, expected at most half: "
             + "; ".join(reasons)
         )
     outcome = "left out" if reject == "drop" else "used all the same"
     for reason in reasons:
-        warn(f"{reason}; it is {outcome}")
+        warn(f"{reason}; {outcome}")
     return good if reject == "drop" else np.ones(len(table), dtype=bool)
 
 
-def of_one_setup(frames: list[Frame], reject: str) -> tuple[list[Frame], QTable]:
+def _reasons(table: QTable) -> list[str]:
+    """Each verdict once, with the frames that have it."""
+    frames: dict[str, list[str]] = {}
+    for row in table:
+        if row["verdict"]:
+            frames.setdefault(row["verdict"], []).append(row["frame"])
+    return [
+        f"the {len(table)} frames do not belong together: {verdict}" if len(names) == len(table) > 1
+        else f"{', '.join(names)} {'does' if len(names) == 1 else 'do'} not belong to the set: "
+             f"{verdict}"
+        for verdict, names in frames.items()
+    ]
+
+
+def of_one_setup(
+    frames: list[Frame], reject: str, keywords: Iterable[str] = ()
+) -> tuple[list[Frame], QTable]:
     """
     The frames that belong to a set by their headers.
 
@@ -293,6 +312,8 @@ def of_one_setup(frames: list[Frame], reject: str) -> tuple[list[Frame], QTable]
         Raw flats.
     reject : str
         As for `accepted_frames`.
+    keywords : iterable of str, optional
+        Header keywords that must agree, besides `SETUP_KEYWORDS`.
 
     Returns
     -------
@@ -306,7 +327,7 @@ def of_one_setup(frames: list[Frame], reject: str) -> tuple[list[Frame], QTable]
     ValueError
         As `accepted_frames`, or if frames that are used differ in shape or unit.
     """
-    setup = vet_setup(frames)
+    setup = vet_setup(frames, keywords=dict.fromkeys((*SETUP_KEYWORDS, *keywords)))
     setup["used"] = accepted_frames(setup, reject)
     frames = [frame for frame, used in zip(frames, setup["used"], strict=True) if used]
     check_alike(frames)
@@ -380,6 +401,14 @@ def _comparable(value: Any) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else f"{value:.{_DIGITS}g}"
     return str(value).strip()
+
+
+def _counted(values: Sequence[Any]) -> str:
+    """Each value, and how many frames have it."""
+    return " or ".join(
+        f"{value} ({number} frame{'s' if number > 1 else ''})"
+        for value, number in Counter(values).most_common()
+    )
 
 
 def _commonest(values: Sequence[Any]) -> Any:
