@@ -528,36 +528,45 @@ def limited(folder, limit, code):
     )
 
 
-@pytest.mark.parametrize("code", [
-    "two_pass_flat_combine(names, orders, 'out.fits', overwrite_output=True)",
-    "orders.write('out.fits', overwrite=True)",
-    "make_master_flat(names, orders, scattered_light=None).write('out.fits', overwrite=True)",
-])
-def test_a_full_disk_leaves_the_old_file(folder, code):
+def test_a_full_disk_leaves_the_old_file(folder):
+    calls = [
+        "two_pass_flat_combine(names, orders, 'out.fits', overwrite_output=True)",
+        "orders.write('out.fits', overwrite=True)",
+        "make_master_flat(names, orders, scattered_light=None).write('out.fits', overwrite=True)",
+    ]
     Path("out.fits").write_bytes(b"old")
-    before = contents(folder)
-    names = "names = ['good_0.fits', 'good_2.fits']; orders = EchelleOrderTable.read('orders.ecsv')"
-    result = limited(folder, ("RLIMIT_FSIZE", 1000), f"{names}\n{code}")
-    assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith("OSError"), result.stderr
-    assert "out.fits" in result.stderr.splitlines()[-1]
-    assert contents(folder) == before
-    assert Path("out.fits").read_bytes() == b"old"
+    result = limited(folder, ("RLIMIT_FSIZE", 1000), (
+        "import os\n"
+        "names = ['good_0.fits', 'good_2.fits']\n"
+        "orders = EchelleOrderTable.read('orders.ecsv')\n"
+        f"for call in {calls}:\n"
+        "    try:\n"
+        "        eval(call)\n"
+        "    except OSError as error:\n"
+        "        print(error, '| left', sorted(os.listdir()), open('out.fits').read())\n"
+    ))
+    assert result.returncode == 0, result.stderr
+    errors = result.stdout.splitlines()
+    assert len(errors) == len(calls)
+    for error in errors:
+        message, left = error.split(" | left ")
+        assert "out.fits" in message
+        assert left == f"{contents(folder)} old"
 
 
-def test_a_thousand_frames_and_few_open_files(folder):
+def test_hundreds_of_frames_and_few_open_files(folder):
     orders = EchelleOrderTable.from_polynomials([1], [[8.0]], shape=(16, 20), dispersion_axis=1)
     orders.write("small.ecsv")
     fits.writeto("many.fits", np.ones((16, 20), dtype="f4"), header())
     head, rest = Path("many.fits").read_bytes()[:2880], bytes(2880 - 16 * 20 * 4)
-    for i in range(1000):
+    for i in range(300):
         data = np.full((16, 20), 1 + i, dtype=">f4").tobytes()
         Path(f"many_{i:04d}.fits").write_bytes(head + data + rest)
     result = limited(folder, ("RLIMIT_NOFILE", 40), (
-        "names = [f'many_{i:04d}.fits' for i in range(1000)]\n"
+        "names = [f'many_{i:04d}.fits' for i in range(300)]\n"
         "orders = EchelleOrderTable.read('small.ecsv')\n"
         "print(combine_frames(names).data.mean(), two_pass_flat_combine(names, orders).data.std())"
     ))
     assert result.returncode == 0, result.stderr
-    assert result.stdout.split()[0] == "500.5"
+    assert result.stdout.split()[0] == "150.5"
     assert float(result.stdout.split()[1]) < 1e-6
