@@ -286,14 +286,23 @@ def test_frame_that_cannot_be_used_is_dropped(working_folder, capsys, data, unit
     assert len(vetting) == 3 and vetting["used"].sum() == 2
 
 
+@pytest.fixture
+def quick_figure(monkeypatch):
+    """What is in the figure does not matter."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(
+        "matplotlib.figure.Figure.savefig", lambda self, path, **kwargs: Path(path).touch()
+    )
+
+
 @pytest.mark.parametrize("plot", [[], ["--plot", "master.png"]])
-def test_interrupt_while_writing_leaves_nothing(working_folder, capsys, monkeypatch, plot):
+def test_interrupt_while_writing_leaves_nothing(
+    working_folder, capsys, monkeypatch, quick_figure, plot
+):
     def half(self, path, **kwargs):
         Path(path).write_text("half a file")
         raise KeyboardInterrupt
 
-    if plot:
-        pytest.importorskip("matplotlib")
     monkeypatch.setattr(fits.HDUList, "writeto", half)
     before = contents(working_folder)
     assert main(["flat", *FLATS, "--dark", "dark_01.fits", *QUICK, *plot]) == 130
@@ -315,9 +324,7 @@ def test_failing_figure_leaves_nothing(working_folder, capsys, monkeypatch):
     assert contents(working_folder) == before
 
 
-def test_failing_flat_leaves_nothing(working_folder, capsys, monkeypatch):
-    pytest.importorskip("matplotlib")
-
+def test_failing_flat_leaves_nothing(working_folder, capsys, monkeypatch, quick_figure):
     def fail(self, path, **kwargs):
         raise OSError("disk full")
 

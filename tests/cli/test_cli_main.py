@@ -190,21 +190,13 @@ def test_exit_status_of_the_module(working_folder, capfd, arguments, status):
     assert (error == "") == (status == 0)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status"),
-    [
-        (["flat", *FLATS, "--dark", "dark_01.fits", *USUAL], 0),
-        (["trace", "nothing.fits", "-o", "out"], 1),
-    ],
-)
-def test_exit_status_of_the_process(working_folder, arguments, status):
+def test_a_process_that_is_done(working_folder):
     result = subprocess.run(
-        [sys.executable, "-m", "ccdproc_echelle", *arguments],
+        [sys.executable, "-m", "ccdproc_echelle", "flat", *FLATS, "--dark", "dark_01.fits", *USUAL],
         capture_output=True, text=True, env=ENVIRONMENT, check=False,
     )
-    assert result.returncode == status
-    assert "Traceback" not in result.stderr
-    assert (result.stderr == "") == (status == 0)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "wrote master.fits" in result.stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")

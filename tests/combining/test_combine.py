@@ -220,7 +220,7 @@ def test_weights_of_each_pixel_follow_the_rows(random_frames):
 
 
 def test_memory_stays_below_that_of_the_stack(tmp_path):
-    n_frames, shape = 20, (400, 300)
+    n_frames, shape = 12, (400, 300)
     paths = [tmp_path / f"frame_{i}.fits" for i in range(n_frames)]
     data = np.arange(shape[0] * shape[1], dtype=np.uint16).reshape(shape)
     for path in paths:
