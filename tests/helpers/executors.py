@@ -48,7 +48,7 @@ def executors(tmp_path_factory):
             # not in the temporary folder of the test that happens to be the first
             patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("dask")))
             cluster = distributed.LocalCluster(
-                n_workers=2, threads_per_worker=1, processes=True,
+                n_workers=1, threads_per_worker=2, processes=True,
                 host="127.0.0.1", dashboard_address="127.0.0.1:0",
                 worker_dashboard_address="127.0.0.1:0",
             )
