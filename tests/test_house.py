@@ -3,6 +3,7 @@
 
 import ast
 import importlib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def wing_of(path) -> str:
     return path.relative_to(HOUSE).parts[0].removesuffix(".py")
 
 
+@cache
 def imports_of(path) -> list:
     """(wing, module, name) of all that a module imports, late and for type checking included."""
     found = []

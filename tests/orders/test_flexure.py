@@ -17,8 +17,8 @@ from ccdproc_echelle.orders.flexure import (
 )
 from ccdproc_echelle.simulation import EchelleSimulation
 
-# 5 to 52 orders, gaps from 3 pixels, both axes, cut orders, brightness ratios up to 80.
-SPECTROGRAPHS = [0, 3, 8, 12, 19, 21, 29, 44]
+# 5 to 28 orders, gaps from 3 pixels, both axes, cut orders, brightness ratios up to 80.
+SPECTROGRAPHS = [0, 3, 8, 12, 19, 27, 29, 44]
 
 
 def simulation(**kwargs) -> EchelleSimulation:

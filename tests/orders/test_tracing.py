@@ -11,7 +11,7 @@ from ccdproc_echelle.orders.tracing import trace_orders
 from ccdproc_echelle.simulation import EchelleSimulation
 
 # Narrow and wide orders, both axes, cut or not, faint ones, small gaps, steep ones.
-SEEDS = (0, 1, 4, 8, 15, 29, 31, 44)
+SEEDS = (0, 8, 15, 22, 27, 29, 44, 52)
 
 
 def rms_of_orders(found, truth):
@@ -100,7 +100,7 @@ def test_an_order_that_is_on_the_detector_in_part_of_its_length():
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("seed", [0, 6, 14])
+@pytest.mark.parametrize("seed", [0, 6, 24])
 def test_hot_columns(seed, axis):
     simulation = EchelleSimulation.random(seed)
     image = simulation.flats(1)[0].data.copy()
