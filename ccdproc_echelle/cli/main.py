@@ -2,7 +2,7 @@
 """The command ``ccdproc-echelle``; this module imports nothing that takes time."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 __all__ = ["main"]
 
@@ -23,10 +23,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         says why), 130 interrupted. Wrong usage exits with status 2.
     """
     try:
-        # This takes a second, in which the command can be interrupted as well.
-        from ccdproc_echelle.cli.commands import run
-
-        return run(arguments)
+        return _commands()(arguments)
     except KeyboardInterrupt:
         print("ccdproc-echelle: interrupted", file=sys.stderr)
         return 130
+
+
+def _commands() -> Callable[[Sequence[str] | None], int]:
+    """What runs the commands; its import takes a second, which can be interrupted as well."""
+    try:
+        from ccdproc_echelle.cli.commands import run
+    except ImportError as error:
+        # A compiled module that was interrupted reports it as a failure of its own.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
+    return run

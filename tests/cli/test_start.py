@@ -40,6 +40,25 @@ def test_interrupt_of_an_import_is_one_line(tmp_path, package, start):
     assert result.stderr == "ccdproc-echelle: interrupted\n"
 
 
+def test_interrupt_that_comes_out_as_a_failure_of_the_import(tmp_path):
+    """As pybind11 makes it of an interrupt that hits a compiled module."""
+    (tmp_path / "numpy.py").write_text(
+        "try:\n"
+        "    raise KeyboardInterrupt\n"
+        "except KeyboardInterrupt as error:\n"
+        "    raise ImportError('initialization failed') from error\n"
+    )
+    result = started(tmp_path, *STARTS["module"], "--help")
+    assert (result.returncode, result.stderr) == (130, "ccdproc-echelle: interrupted\n")
+
+
+def test_a_failure_of_the_import_is_shown(tmp_path):
+    (tmp_path / "numpy.py").write_text("raise ImportError('no such library')\n")
+    result = started(tmp_path, *STARTS["module"], "--help")
+    assert result.returncode == 1
+    assert result.stderr.endswith("ImportError: no such library\n")
+
+
 @pytest.mark.parametrize("module", ["ccdproc_echelle", "ccdproc_echelle.cli"])
 def test_nothing_that_takes_time_comes_before_the_command(tmp_path, module):
     code = (
