@@ -4,6 +4,7 @@
 import argparse
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
 
 import ccdproc_echelle
 from ccdproc_echelle.cli import convert, demo, edges, flat, inspect, trace
@@ -22,7 +23,7 @@ def run(arguments: Sequence[str] | None) -> int:
         warnings.showwarning = show_warning
         try:
             options.run(options)
-        except (ValueError, TypeError, OSError, ImportError) as error:
+        except (ValueError, TypeError, OSError, ImportError, BrokenExecutor) as error:
             print_message("error", str(error).replace("overwrite=True", "--overwrite"))
             return 1
     return 0
