@@ -309,12 +309,36 @@ def test_a_killed_worker_is_an_error_and_leaves_nothing(nursery, monkeypatch, at
     context = get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as workers:
         executor = Murderer(workers, at)
-        with pytest.raises(BrokenProcessPool, match="terminated abruptly"):
+        with pytest.raises(BrokenProcessPool, match="Murderer lost .* terminated abruptly"):
             two_pass_flat_combine(flats, orders, nursery.product, executor=executor, **options)
         assert executor.n_submitted >= at
     nursery.check_nothing_is_left(OLD)
     two_pass_flat_combine(flats, orders, nursery.product, **options)
     nursery.check_nothing_is_left(nursery.expected["combine"])
+
+
+@pytest.mark.parametrize("at", [2, 6, 10])
+def test_a_killed_worker_of_the_command_is_one_line(nursery, monkeypatch, capsys, at):
+    class Murderers(ProcessPoolExecutor):
+        def submit(self, function, /, *args, **kwargs):
+            numbers.append(len(numbers) + 1)
+            if numbers[-1] == at:
+                function, args = signal.raise_signal, (signal.SIGKILL,)
+            return super().submit(function, *args, **kwargs)
+
+    numbers = []
+    nursery.clear(OLD)
+    monkeypatch.setattr(tempfile, "tempdir", str(nursery.temporary))
+    monkeypatch.setattr("ccdproc_echelle.cli.flat.ProcessPoolExecutor", Murderers)
+    assert main(["flat", *map(str, sorted(nursery.folder.glob("flat_*.fits.gz"))),
+                 "--dark", str(nursery.folder / "dark_01.fits"), "--gain", "1",
+                 "--orders", str(nursery.folder / "orders.ecsv"), "--read-noise", "4",
+                 "--output", str(nursery.product), "--overwrite", "--jobs", "2"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("ccdproc-echelle: error: Murderers lost its workers")
+    assert error.count("\n") == 1
+    assert len(numbers) >= at
+    nursery.check_nothing_is_left(OLD)
 
 
 if __name__ == "__main__":

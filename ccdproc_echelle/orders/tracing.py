@@ -15,7 +15,6 @@ from scipy.ndimage import (
     minimum_filter1d,
     uniform_filter1d,
 )
-from scipy.signal import find_peaks
 
 from ccdproc_echelle._numeric.medians import column_median
 from ccdproc_echelle._numeric.robust import soft_fit, weighted_fit
@@ -426,6 +425,8 @@ def _intervals(profiles, noise, window, min_signal_to_noise):
 
 
 def _intervals_of_profile(section, light, noise, min_signal_to_noise):
+    from scipy.signal import find_peaks  # half a second, which all but the tracing can do without
+
     finite = np.isfinite(light)
     filled = np.where(finite, light, 0.0)
     smooth = np.where(finite, uniform_filter1d(filled, 3), 0.0)
