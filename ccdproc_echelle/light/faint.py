@@ -4,6 +4,7 @@
 import numpy as np
 from astropy.nddata import CCDData
 
+from ccdproc_echelle._numeric.ranges import best_range
 from ccdproc_echelle.frames import standard_deviation
 from ccdproc_echelle.light.flags import UNUSABLE, FlatFlag
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -160,16 +161,4 @@ def usable_ranges(flags: np.ndarray, orders: EchelleOrderTable) -> np.ndarray:
         np.ravel_multi_index((order_of[inside], pixel[inside]), shape),
         np.where(flags[inside] & int(UNUSABLE), -1, 1), minlength=shape[0] * shape[1],
     ).reshape(shape)
-    return np.array([_best_range(row) for row in scores])
-
-
-def _best_range(scores: np.ndarray) -> tuple[float, float]:
-    """First and last index of the part with the largest sum; NaN where nothing is above zero."""
-    total = np.concatenate([[0], np.cumsum(scores)])
-    # Of equal starts the last, of equal ends the first: pixels without a score are not in it.
-    lowest = np.minimum.accumulate(total[:-1])
-    end = int(np.argmax(total[1:] - lowest))
-    if not total[end + 1] > lowest[end]:
-        return np.nan, np.nan
-    first = np.flatnonzero(total[: end + 1] == lowest[end])[-1]
-    return float(first), float(end)
+    return np.array([best_range(row) or (np.nan, np.nan) for row in scores], dtype=float)

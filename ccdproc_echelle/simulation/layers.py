@@ -25,7 +25,8 @@ from ccdproc_echelle.simulation.geometry import plane_axes
 
 __all__ = [
     "BadPixels", "Bias", "ColorDrift", "CosmicRays", "DarkCurrent", "DarkEnd", "DeadPixels",
-    "Drift", "Dust", "FaintOrder", "Layer", "LevelSpread", "MAX_RAW", "PixelResponse", "ScatteredLight",
+    "Drift", "Dust", "FaintOrder", "Layer", "LevelSpread", "MAX_RAW", "PixelResponse",
+    "ScatteredLight",
 ]
 
 MAX_RAW = np.iinfo(np.uint16).max

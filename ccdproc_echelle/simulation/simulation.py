@@ -105,8 +105,8 @@ class EchelleSimulation:
         Standard deviation of the pixel response.
     exposure_time : float
         In seconds.
-    noise, dark_end, faint_order, level_spread, drift, color_drift, scattered_light, dust, dead_pixels, bad_pixels, \
-cosmic_rays, bias, dark_current
+    noise, dark_end, faint_order, level_spread, drift, color_drift, scattered_light, dust, \
+dead_pixels, bad_pixels, cosmic_rays, bias, dark_current
         The layers; set by the methods of the same names.
     layers : tuple
         Further layers, in the order in which they act; see `with_layer`.
