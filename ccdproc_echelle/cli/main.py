@@ -28,21 +28,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 done, 1 data, files or limits do not allow it (one line on standard error
-        says why), 130 interrupted. Wrong usage exits with status 2.
+        Exit status: 0 done, 1 data, files or limits do not allow it, or the figure failed (one line
+        on standard error says why), 130 interrupted. Wrong usage exits with status 2.
     """
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings(), log_on_stderr(options.verbose):
         warnings.showwarning = show_warning
         try:
-            options.run(options)
+            return options.run(options) or 0
         except (ValueError, TypeError, OSError, ImportError) as error:
             print_message("error", str(error).replace("overwrite=True", "--overwrite"))
             return 1
         except KeyboardInterrupt:
             print("ccdproc-echelle: interrupted", file=sys.stderr)
             return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

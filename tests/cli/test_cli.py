@@ -477,18 +477,25 @@ def test_mistake_in_the_program_is_not_hidden(folder, monkeypatch):
         main(["flat", *flats(), *USUAL])
 
 
-def test_failing_figure_leaves_nothing(folder, capsys, monkeypatch):
+@pytest.mark.parametrize("error", [OSError("disk full"), IndexError("no such colour")])
+def test_failing_figure_does_not_cost_the_flat(folder, capsys, monkeypatch, error):
     pytest.importorskip("matplotlib")
 
     def fail(self, path, **kwargs):
         Path(path).write_text("half a figure")
-        raise OSError("disk full")
+        raise error
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
     before = contents(folder)
     assert main(["flat", *flats(), *USUAL, "--plot", "master.png"]) == 1
-    assert "disk full" in capsys.readouterr().err
-    assert contents(folder) == before
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("ccdproc-echelle: warning: the figure master.png was not written: ")
+    assert str(error) in said.err
+    assert said.out.count("wrote ") == 1
+    written = Path(USUAL[USUAL.index("-o") + 1])
+    assert set(contents(folder)) - set(before) == {str(written)}
+    assert isinstance(MasterFlat.read(written), MasterFlat)
 
 
 def test_failing_flat_leaves_nothing(folder, capsys, monkeypatch):
