@@ -3,7 +3,11 @@
 
 import numpy as np
 
-__all__ = ["best_range"]
+__all__ = ["best_range", "lit_range"]
+
+# What has light counts by its signal-to-noise ratio less the first number, up to the second: one
+# that is bright by chance in the dark does not extend a range, nor does one gap end it.
+_LEAST_LIGHT, _ENOUGH_LIGHT = 1.5, 6.0
 
 
 def best_range(scores: np.ndarray) -> tuple[int, int] | None:
@@ -30,3 +34,23 @@ def best_range(scores: np.ndarray) -> tuple[int, int] | None:
     if not total[last + 1] > lowest[last]:
         return None
     return int(np.flatnonzero(total[: last + 1] == lowest[last])[-1]), last
+
+
+def lit_range(signal_to_noise: np.ndarray) -> tuple[int, int] | None:
+    """
+    First and last index of the part that has light, gaps bridged; None where there is none.
+
+    Parameters
+    ----------
+    signal_to_noise : array, shape (n,)
+        Signal-to-noise ratio of each sample; NaN for one that is not known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle._numeric.ranges import lit_range
+    >>> lit_range(np.array([9, 9, np.nan, -1, 9, 9, 1, 0, -1, 2, 0]))
+    (0, 5)
+    """
+    scores = np.clip(signal_to_noise, -_ENOUGH_LIGHT, _ENOUGH_LIGHT) - _LEAST_LIGHT
+    return best_range(np.nan_to_num(scores))

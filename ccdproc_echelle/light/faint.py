@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Where a flat has too little light to divide by it, and the part of each order that is left."""
 
+from numbers import Real
+
 import numpy as np
 from astropy.nddata import CCDData
 
@@ -26,7 +28,7 @@ def check_min_signal_to_noise(value: float) -> None:
     ValueError
         If it is not a finite number of at least 0.
     """
-    if isinstance(value, bool) or not np.isreal(value) or not 0 <= value < np.inf:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < np.inf:
         raise ValueError(f"min_signal_to_noise is {value!r}, expected a number of at least 0")
 
 

@@ -3,21 +3,23 @@
 
 import numpy as np
 
-from ccdproc_echelle._numeric.ranges import best_range
+from ccdproc_echelle._numeric.ranges import lit_range
 
 __all__ = ["around", "in_middle", "lit_sections"]
 
 # The level of an order is measured so far from its middle, in units of half its width.
 _PLATEAU = 0.6
 
-# An order is lit from the first section to the last in which it stands out from the valleys beside
-# it. One section counts by its signal-to-noise ratio less the first number, up to the second; what
-# is below the third of the brightest is as good as noise.
-_LEAST_LIGHT, _ENOUGH_LIGHT, _LEAST_CONTRAST = 1.5, 6.0, 5e-4
+# What is below this part of the brightest section of an order is as good as noise.
+_LEAST_CONTRAST = 5e-4
 
 
 def lit_sections(mean, noise, label, half) -> np.ndarray:
-    """Between which sections an order has light, (n_sections,); gaps are bridged."""
+    """
+    The sections between which an order stands out from the valleys beside it, (n_sections,).
+
+    Gaps are bridged.
+    """
     light, noise, away = around(mean, noise, label, half)
     middle, beside = in_middle(away, half), np.zeros(len(away), dtype=bool)
     valley = np.where(np.isfinite(light), light, 0).sum(axis=0)
@@ -32,10 +34,8 @@ def lit_sections(mean, noise, label, half) -> np.ndarray:
     sigma = np.hypot(top_noise, bottom_noise)
     least = _LEAST_CONTRAST * np.nanmax(contrast, initial=0)
     ratio = contrast / np.maximum(np.maximum(sigma, least), np.finfo(float).tiny)
-    scores = np.clip(ratio, -_ENOUGH_LIGHT, _ENOUGH_LIGHT) - _LEAST_LIGHT
-    found = best_range(np.nan_to_num(scores))
-    index = np.arange(len(scores))
-    return (index >= found[0]) & (index <= found[1]) if found else np.zeros(len(scores), bool)
+    found, index = lit_range(ratio), np.arange(len(ratio))
+    return (index >= found[0]) & (index <= found[1]) if found else np.zeros(len(ratio), bool)
 
 
 def _mean_and_noise(light, noise) -> tuple[np.ndarray, np.ndarray]:

@@ -197,11 +197,11 @@ def make_master_flat(
     )
     settings, reading = CombineSettings.from_keywords(keywords | clipping)
     limits = checked_limits(limits)
+    check_min_signal_to_noise(min_signal_to_noise)
     raw, setup = of_one_setup(list_frames(img_list, **reading), reject)
     edge_keywords, sensitivity_keywords = edge_keywords or {}, sensitivity_keywords or {}
     check_edge_keywords(edge_keywords)
     check_sensitivity_keywords(sensitivity_keywords)
-    check_min_signal_to_noise(min_signal_to_noise)
     _check_options(raw, orders, settings, window, scattered_light, noise_is_known=gain is not None)
     _log.info("%d frames of shape %s", len(raw), raw[0].shape)
     resources = dict(mem_limit=settings.mem_limit, executor=executor)
