@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from ccdproc_echelle.combining import tasks
+from ccdproc_echelle import _tasks as tasks
 from ccdproc_echelle._tasks import results_of
 
 

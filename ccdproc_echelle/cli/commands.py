@@ -22,11 +22,10 @@ def run(arguments: Sequence[str] | None) -> int:
     with warnings.catch_warnings(), log_on_stderr(options.verbose):
         warnings.showwarning = show_warning
         try:
-            options.run(options)
+            return options.run(options) or 0
         except (ValueError, TypeError, OSError, ImportError, BrokenExecutor) as error:
             print_message("error", str(error).replace("overwrite=True", "--overwrite"))
             return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

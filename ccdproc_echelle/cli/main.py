@@ -19,8 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 done, 1 data, files or limits do not allow it (one line on standard error
-        says why), 130 interrupted. Wrong usage exits with status 2.
+        Exit status: 0 done, 1 data, files or limits do not allow it, or the figure failed (one line
+        on standard error says why), 130 interrupted. Wrong usage exits with status 2.
     """
     try:
         return _commands()(arguments)

@@ -17,7 +17,7 @@ import numpy as np
 from astropy.nddata import CCDData
 
 from ccdproc_echelle._numeric.gaussians import blurred_step, gaussian
-from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle._numeric.medians import finite_median, median_noise
 from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.slices import as_raster, checked_image
@@ -50,6 +50,10 @@ _LEAST_MATCH = 0.85
 
 # How much better than a permitted shift a larger one must match to be believed.
 _CLEARLY_BETTER = 0.05
+
+# A place is dark where the first harmonic of its profile is below so many times its noise. Of fewer
+# lit places than this part of all, some shift or other always matches.
+_LEAST_LIGHT, _LEAST_LIT = 5.0, 0.1
 
 # Standard deviation in pixel of the blur of the order edges from which the fit starts.
 _FIRST_BLUR = 0.9
@@ -395,8 +399,18 @@ def _profiles(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
     """
     Light at the offsets from the shifted order centres, shape (n_orders, n_slices, n_offsets).
 
-    Linear between pixels; the median over the columns of a slice ignores cosmic rays.
+    The median over the columns of a slice ignores cosmic rays.
     """
+    values = _samples(raster, slices, shift)
+    values.sort(axis=2)
+    n_good = np.isfinite(values).sum(axis=2, keepdims=True)
+    middle = [np.take_along_axis(values, np.maximum(n - 1, 0) // 2, axis=2)
+              for n in (n_good, n_good + 1)]
+    return 0.5 * (middle[0] + middle[1])[:, :, 0]
+
+
+def _samples(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
+    """What profiles are the medians of, (n_orders, n_slices, width, n_offsets)."""
     position = slices.center[..., None] + shift + slices.offsets
     position = np.where(np.isfinite(position), position, -9)
     below = np.floor(position).astype(int)
@@ -406,11 +420,7 @@ def _profiles(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
     columns = slices.columns[..., None]
     values = (1 - fraction) * raster[below, columns] + fraction * raster[below + 1, columns]
     values[outside] = np.nan
-    values.sort(axis=2)
-    n_good = np.isfinite(values).sum(axis=2, keepdims=True)
-    middle = [np.take_along_axis(values, np.maximum(n - 1, 0) // 2, axis=2)
-              for n in (n_good, n_good + 1)]
-    return 0.5 * (middle[0] + middle[1])[:, :, 0]
+    return values
 
 
 # ---------------------------------------------------------------------- which shift roughly
@@ -421,7 +431,8 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     smallest = np.nanmin(slices.spacing)
     reach = max(1.5 * smallest, max_shift)
     trials = np.linspace(-reach, reach, 2 * int(np.ceil(4 * reach)) + 1)
-    phases = _phases(_profiles(raster, slices, 0.0), slices)
+    noise = _profile_noise(raster, slices)
+    phases = _phases(_profiles(raster, slices, 0.0), slices, noise)
     scores = _score(phases, slices, trials)
     near = np.abs(trials) <= max_shift
     best = np.argmax(np.where(near, scores, -np.inf))
@@ -430,7 +441,7 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     shift = trials[best]
     trials = np.linspace(-0.25, 0.25, 101) * smallest
     for _ in range(2):  # recenterd, the profiles are symmetric about the order and not cut by it
-        phases = _phases(_profiles(raster, slices, shift), slices)
+        phases = _phases(_profiles(raster, slices, shift), slices, noise)
         scores = _score(phases, slices, trials)
         shift += trials[np.argmax(scores)]
     if not scores.max() > _LEAST_MATCH:
@@ -442,11 +453,19 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     return shift, scores.max()
 
 
-def _phases(profiles: np.ndarray, slices: _Slices) -> np.ndarray:
+def _profile_noise(raster: np.ndarray, slices: _Slices) -> np.ndarray:
+    """Noise of a sample of each profile, (n_orders, n_slices), from column to column."""
+    samples = _samples(raster, slices, 0.0)
+    steps = np.abs(np.diff(samples, axis=2)).reshape(*samples.shape[:2], -1)
+    return finite_median(steps) / 0.6745 / np.sqrt(2) * median_noise(np.array(samples.shape[2]))
+
+
+def _phases(profiles: np.ndarray, slices: _Slices, noise: np.ndarray) -> np.ndarray:
     """
     Phase of the first harmonic with the distance of the orders as the period, on the unit circle.
 
-    0 where the second harmonic rules: there are two orders in that distance. NaN where cut.
+    0 where the second harmonic rules: there are two orders in that distance. NaN where cut, and
+    where there is no light.
     """
     spacing = slices.spacing[..., None]
     # The samples at both ends belong to the period in part.
@@ -459,6 +478,9 @@ def _phases(profiles: np.ndarray, slices: _Slices) -> np.ndarray:
     first, second = ((inside * light * turns**n).sum(axis=-1) for n in (1, 2))
     single = np.abs(first) > 0.5 * np.abs(second)
     phases = np.where(single, first / np.where(single, np.abs(first), 1), 0)
+    dark = np.abs(first) < _LEAST_LIGHT * noise * np.sqrt(total[..., 0])
+    if (usable & ~dark).sum() > _LEAST_LIT * usable.sum():
+        usable &= ~dark
     return np.where(usable, phases, np.nan)
 
 

@@ -19,6 +19,7 @@ from scipy.ndimage import (
 from ccdproc_echelle._numeric.medians import column_median
 from ccdproc_echelle._numeric.robust import soft_fit, weighted_fit
 from ccdproc_echelle._numeric.spread import scatter_about_zero
+from ccdproc_echelle.orders.lit import around, in_middle, lit_sections
 from ccdproc_echelle.orders.slices import as_raster, bridged, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
@@ -49,9 +50,8 @@ _WIDENINGS = (1, 3, 9)
 # The width of an order is within this factor of what its neighbours suggest.
 _WIDTH_TOLERANCE = 1.6
 
-# The level of an order is measured so far from its middle, in units of half its width, and changes
-# from there to its edge at most by this fraction.
-_PLATEAU, _STEEPEST = 0.6, 0.4
+# From the middle of an order to its edge its level changes at most by this fraction.
+_STEEPEST = 0.4
 
 # Where an order was not measured its path counts so much of a measurement.
 _MODEL_WEIGHT = 0.03
@@ -580,6 +580,10 @@ def _measured_edges(straight, orders, window, min_signal_to_noise):
     NaN where the order is too faint or the edge is not on the detector.
     """
     edges = None
+    mean, noise, _ = _sections(straight, _N_MEASURED)
+    lit = np.array([
+        lit_sections(mean, noise, order["label"], order["width"] / 2) for order in orders
+    ])
     for widening in _WIDENINGS:
         mean, noise, _ = _sections(straight, _N_MEASURED, widening)
         light = mean - _background(mean, window)
@@ -592,18 +596,14 @@ def _measured_edges(straight, orders, window, min_signal_to_noise):
             edges = found
         missing = np.isnan(edges).all(axis=0)
         edges[:, missing] = found[:, missing]
+    edges[:, ~lit] = np.nan
     return edges
 
 
 def _edges_of_order(light, noise, label, half, min_signal_to_noise) -> np.ndarray:
     """Both edges of one order relative to its label, (2, n_sections)."""
-    reach = int(np.ceil(1.5 * half + 4))
-    away = np.arange(-reach, reach + 1)
-    whole = int(np.floor(label))
-    columns = np.clip(whole + away, 0, light.shape[1] - 2)
-    # Samples symmetric about the label: else the curved top of a narrow order looks like a slope.
-    light = (1 - label + whole) * light[:, columns] + (label - whole) * light[:, columns + 1]
-    level, slope, sigma = _plateau(light, noise[:, columns], away, half)
+    light, noise, away = around(light, noise, label, half)
+    level, slope, sigma = _plateau(light, noise, away, half)
     level[~(level > 0.5 * min_signal_to_noise * sigma)] = np.nan
     edges = []
     for side in (-1, 1):
@@ -624,7 +624,7 @@ def _plateau(light, noise, away, half):
     Between them the slope, as a fraction of the level per pixel: that of the slit illumination,
     one for the whole order.
     """
-    middle = np.abs(away) <= max(_PLATEAU * half, 1)
+    middle = in_middle(away, half)
     light, noise, away = light[:, middle], noise[:, middle], away[middle]
     seen = np.isfinite(light)
     count = np.maximum(seen.sum(axis=1), 1)

@@ -17,7 +17,14 @@ from ccdproc_echelle.combining import (
     combine_with_levels,
 )
 from ccdproc_echelle.frames import list_frames, uncompressed
-from ccdproc_echelle.light import UNUSABLE, FlatFlag, check_sensitivity_keywords, find_bad_response
+from ccdproc_echelle.light import (
+    UNUSABLE,
+    FlatFlag,
+    check_min_signal_to_noise,
+    check_sensitivity_keywords,
+    faint_pixels,
+    find_bad_response,
+)
 from ccdproc_echelle.orders import (
     EchelleOrderTable,
     check_edge_keywords,
@@ -79,6 +86,7 @@ def make_master_flat(
     n_passes: int = 2,
     edge_keywords: Mapping[str, Any] | None = None,
     sensitivity_keywords: Mapping[str, Any] | None = None,
+    min_signal_to_noise: float = 3,
     mask_flags: FlatFlag = UNUSABLE,
     executor: Executor | None = None,
     progress_bar: bool = False,
@@ -92,8 +100,8 @@ def make_master_flat(
 
     Frames that do not belong to the set are found, bias and dark subtracted, the orders traced if
     they are not given, the scattered light subtracted, the flats combined in two passes, the order
-    edges found, dead, hot and low-sensitivity pixels flagged, the inter-order area set to 1, and
-    the quality measured.
+    edges found, dead, hot, low-sensitivity and faint pixels flagged, the inter-order area set to 1,
+    and the quality measured.
 
     Frames compute their rows when these are asked for: whatever their number, only sections of them
     are in memory, and any executor can do the work.
@@ -133,6 +141,10 @@ def make_master_flat(
         Keywords of `detect_order_edges`.
     sensitivity_keywords : dict, optional
         Keywords of `mask_low_sensitivity`.
+    min_signal_to_noise : float, optional
+        In-order pixels of the master whose value is below so many times its uncertainty, or not
+        above zero, get the flag ``FAINT``: to divide by them makes noise of any science frame.
+        Not that of `trace_orders`, which says from when on light is an order.
     mask_flags : `FlatFlag`, optional
         Pixels with one of these flags are masked. The inter-order area is 1 with no uncertainty;
         unless it is masked, science frames keep their background there.
@@ -159,6 +171,12 @@ def make_master_flat(
         As `two_pass_flat_combine`, `~ccdproc_echelle.recipe.calibrate_frames`, `trace_orders`
         and `detect_order_edges`; if ``orders`` is not the table of these flats.
 
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If frames do not belong to the set, unless ``reject`` is "error"; if most of an order is too
+        faint to divide by.
+
     References
     ----------
     SOXS pipeline documentation, recipe ``soxs-mflat``.
@@ -180,6 +198,7 @@ def make_master_flat(
     )
     settings, reading = CombineSettings.from_keywords(keywords | clipping)
     limits = checked_limits(limits)
+    check_min_signal_to_noise(min_signal_to_noise)
     raw, setup = of_one_setup(list_frames(img_list, **reading), reject)
     edge_keywords, sensitivity_keywords = edge_keywords or {}, sensitivity_keywords or {}
     check_edge_keywords(edge_keywords)
@@ -239,7 +258,8 @@ def make_master_flat(
         bad = find_bad_response(flat, orders, **sensitivity_keywords)
         _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
         progress.begin("quality")
-        flags = pixel_flags(flat.mask, orders, bad, noted)
+        faint = faint_pixels(flat, orders, min_signal_to_noise=min_signal_to_noise)
+        flags = pixel_flags(flat.mask, orders, bad, faint, noted)
         flat = mask_interorder(flat, orders, mask=False)
         flat.mask = (flags & mask_flags) > 0
         master = MasterFlat(flat, orders, levels, flags, QTable(), all_vetted(setup, vetting))

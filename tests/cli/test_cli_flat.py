@@ -310,18 +310,25 @@ def test_interrupt_while_writing_leaves_nothing(
     assert contents(working_folder) == before
 
 
-def test_failing_figure_leaves_nothing(working_folder, capsys, monkeypatch):
+@pytest.mark.parametrize("error", [OSError("disk full"), IndexError("no such colour")])
+def test_failing_figure_does_not_cost_the_flat(working_folder, capsys, monkeypatch, error):
     pytest.importorskip("matplotlib")
 
     def fail(self, path, **kwargs):
         Path(path).write_text("half a figure")
-        raise OSError("disk full")
+        raise error
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
     before = contents(working_folder)
     assert main(["flat", *FLATS, *QUICK, "--plot", "master.png"]) == 1
-    assert "disk full" in capsys.readouterr().err
-    assert contents(working_folder) == before
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("ccdproc-echelle: warning: the figure master.png was not written: ")
+    assert str(error) in said.err
+    assert said.out.count("wrote ") == 1
+    written = Path(QUICK[QUICK.index("-o") + 1])
+    assert set(contents(working_folder)) - set(before) == {str(written)}
+    assert isinstance(MasterFlat.read(written), MasterFlat)
 
 
 def test_failing_flat_leaves_nothing(working_folder, capsys, monkeypatch, quick_figure):

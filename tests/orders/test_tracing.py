@@ -306,3 +306,27 @@ def test_slice_width_hardly_matters():
     flat, truth = simulation.flats(1)[0], simulation.truth.orders
     for width in (3, 12):
         assert rms_of_orders(trace_orders(flat, slice_width=width), truth).max() < 0.1
+
+
+# ---------------------------------------------------------------------- where the light ends
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("dark", [0.15, 0.5])
+def test_orders_end_where_their_light_does(seed, dark):
+    simulation = EchelleSimulation(shape=(500, 1000), n_orders=8, seed=seed)
+    found = trace_orders(simulation.with_dark_end(dark, fade=0.01).flats(1)[0])
+    assert (found.table["pixel_min"].value == -0.5).all()
+    assert np.abs(found.table["pixel_max"].value - (1 - dark) * 1000).max() < 25
+    assert rms_of_orders(found, simulation.truth.orders).max() < 0.25
+
+
+def test_a_gap_within_an_order_is_bridged_where_its_end_is_dark():
+    simulation = EchelleSimulation(shape=(400, 1000), n_orders=5, seed=2).with_dark_end(0.2)
+    flat = simulation.flats(1)[0]
+    rng = np.random.default_rng(3)
+    flat.data[:, 300:450] = rng.normal(0, 4, (400, 150))
+    found = trace_orders(flat)
+    assert len(found) == 5
+    assert (found.table["pixel_min"].value == -0.5).all()
+    assert np.abs(found.table["pixel_max"].value - 780).max() < 30
