@@ -32,7 +32,7 @@ __all__ = ["as_ccddata", "check_target", "opened", "streamed", "write"]
 def check_target(output_file: str | os.PathLike | None, settings: CombineSettings) -> None:
     """Refuse an output file that exists and may not be replaced, before anything is read."""
     if output_file is not None:
-        check_output(output_file, overwrite=settings.overwrite_output)
+        check_output(output_file, **_replacement(settings))
 
 
 def opened(img_list: Any, reading: dict) -> list[Frame]:
@@ -52,13 +52,12 @@ def streamed(
     watch: Watch | None = None,
 ) -> CombinedImages:
     """The frames, scaled and combined with these settings."""
-    dtype = settings.dtype or np.result_type(*(frame.dtype for frame in frames))
     return stream(
         frames,
         scales,
         settings.combiner(),
         weights=settings.weights_of(frames),
-        dtype=np.dtype(dtype),
+        dtype=_dtype(frames, settings),
         mem_limit=settings.mem_limit,
         executor=executor,
         progress=progress,
@@ -67,29 +66,44 @@ def streamed(
     )
 
 
+def _dtype(frames: Sequence[Frame], settings: CombineSettings) -> np.dtype:
+    if settings.dtype is not None:
+        return np.dtype(settings.dtype)
+    if settings.method == "sum" and settings.weights is not None:
+        return np.dtype(float)  # the weights, and so the sum, may be of any size
+    return np.result_type(*(frame.dtype for frame in frames))
+
+
 def as_ccddata(frames: Sequence[Frame], combined: CombinedImages, unit: u.UnitBase) -> CCDData:
-    """The combined frame, with the header and WCS of the first one."""
-    header, wcs = frames[0].metadata()
-    header = copy.deepcopy(header)
+    """The combined frame, with all that the first one has besides its pixels."""
+    header, wcs, psf, flags, ccd_class = frames[0].metadata()
+    header, psf, flags = copy.deepcopy((header, psf, flags))
     header["NCOMBINE"] = len(frames)
     header["combined"] = True
     header["BUNIT"] = unit.to_string()
     types = {frame.uncertainty_type for frame in frames}
     kind = types.pop() if len(types) == 1 and None not in types else StdDevUncertainty
-    return CCDData(
+    ccd = CCDData(
         combined.value,
         unit=unit,
         uncertainty=kind(uncertainty_array(combined.variance, kind)),
         mask=combined.count == 0,
         header=header,
         wcs=wcs,
+        psf=psf,
+        flags=flags,
     )
+    return ccd if ccd_class is CCDData else ccd_class(ccd)
 
 
 def write(ccd: CCDData, output_file: str | os.PathLike | None, settings: CombineSettings) -> None:
     """Write the combined frame, if a file is asked for, and make sure that it can be read."""
     if output_file is not None:
-        with replacing(output_file, overwrite=settings.overwrite_output) as temporary:
+        with replacing(output_file, **_replacement(settings)) as temporary:
             ccd.write(temporary, format="fits")
             # NumPy does not notice if a disk gets full in the last kilobytes of an array.
             FileFrame(temporary, {"unit": ccd.unit})
+
+
+def _replacement(settings: CombineSettings) -> dict[str, Any]:
+    return {"overwrite": settings.overwrite_output, "keyword": "overwrite_output"}

@@ -353,7 +353,7 @@ USUAL = ["--orders", "orders.ecsv", "-o", "master.fits"]
         (order_table("other.ecsv", shape=(300, 160)),
          [*flats(), "--orders", "other.ecsv", "-o", "master.fits"],
          ["other.ecsv", "(300, 160)", "(128, 160)"]),
-        (text("master.fits", "old"), [*flats(), *USUAL], ["master.fits exists"]),
+        (text("master.fits", "old"), [*flats(), *USUAL], ["master.fits already exists"]),
         (None, [*flats(), "--orders", "orders.ecsv", "-o", "nowhere/master.fits"], ["nowhere"]),
         (None, [*flats(), "--orders", "orders.ecsv", "-o", "."], ["folder"]),
         (text("master.png", "old"), [*flats(), *USUAL, "--plot", "master.png"], ["master.png"]),
@@ -614,12 +614,12 @@ def test_convert_one_detector_of_two(folder):
     [
         (["trace", "nothing.fits", "-o", "out"], ["nothing.fits"]),
         (["trace", "zero.fits", "-o", "out"], ["order"]),
-        (["trace", "flat_01.fits", "-o", "orders.ecsv"], ["orders.ecsv exists", "--overwrite"]),
+        (["trace", "flat_01.fits", "-o", "orders.ecsv"], ["already exists", "--overwrite"]),
         (["trace", "flat_01.fits", "-o", "no/out"], ["folder no does not exist"]),
         (["edges", "nothing.fits", "--orders", "orders.ecsv", "-o", "out"], ["nothing.fits"]),
         (["edges", "flat_01.fits", "--orders", "nothing.ecsv", "-o", "out"], ["nothing.ecsv"]),
         (["edges", "flat_01.fits", "--orders", "orders.ecsv", "-o", "orders.ecsv"],
-         ["orders.ecsv exists"]),
+         ["orders.ecsv already exists"]),
         (["edges", "flat_01.fits", "--orders", "orders.ecsv", "-o", "out", "--threshold", "2"],
          ["threshold", "2"]),
         (["convert", "nothing.ecsv", "-o", "out"], ["nothing.ecsv"]),
@@ -627,7 +627,7 @@ def test_convert_one_detector_of_two(folder):
         (["convert", "centres.txt", "--from", "iraf", "-o", "out"], ["centres.txt", "'iraf'"]),
         (["convert", "orders.ecsv", "--shape", "9", "9", "-o", "out"], ["(128, 160)", "(9, 9)"]),
         (["convert", "orders.ecsv", "--detector", "RED", "-o", "out"], ["detector", "RED"]),
-        (["convert", "orders.ecsv", "-o", "orders.ecsv"], ["orders.ecsv exists", "--overwrite"]),
+        (["convert", "orders.ecsv", "-o", "orders.ecsv"], ["already exists", "--overwrite"]),
         (["inspect", "nothing.fits"], ["nothing.fits"]),
         (["inspect", "flat_01.fits"], ["flat_01.fits", "FLAGS"]),
         (["inspect", "orders.ecsv"], ["orders.ecsv"]),
@@ -805,7 +805,7 @@ def test_demo_does_not_overwrite(demo, capsys):
     folder, _ = demo
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert main(["demo", "--folder", str(folder)]) == 1
-    assert "master.fits exists" in capsys.readouterr().err
+    assert "master.fits already exists" in capsys.readouterr().err
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
