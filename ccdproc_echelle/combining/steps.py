@@ -29,6 +29,10 @@ from ccdproc_echelle.frames import (
 __all__ = ["as_ccddata", "check_target", "opened", "streamed", "write"]
 
 
+# Scales between this and its inverse keep usual values within the range of single precision.
+_SMALLEST_SCALE = 1e-10
+
+
 def check_target(output_file: str | os.PathLike | None, settings: CombineSettings) -> None:
     """Refuse an output file that exists and may not be replaced, before anything is read."""
     if output_file is not None:
@@ -57,7 +61,7 @@ def streamed(
         scales,
         settings.combiner(),
         weights=settings.weights_of(frames),
-        dtype=_dtype(frames, settings),
+        dtype=_dtype(frames, scales, settings),
         mem_limit=settings.mem_limit,
         executor=executor,
         progress=progress,
@@ -66,11 +70,16 @@ def streamed(
     )
 
 
-def _dtype(frames: Sequence[Frame], settings: CombineSettings) -> np.dtype:
+def _dtype(
+    frames: Sequence[Frame], scales: np.ndarray | OrderScales, settings: CombineSettings
+) -> np.dtype:
+    """Single precision where it holds the frames, what becomes of them, and the squares."""
     if settings.dtype is not None:
         return np.dtype(settings.dtype)
-    if settings.method == "sum" and settings.weights is not None:
-        return np.dtype(float)  # the weights, and so the sum, may be of any size
+    factors = scales.values if isinstance(scales, OrderScales) else scales
+    of_any_size = settings.method == "sum" and settings.weights is not None
+    if of_any_size or factors.min() < _SMALLEST_SCALE or factors.max() > 1 / _SMALLEST_SCALE:
+        return np.dtype(float)
     return np.result_type(*(frame.dtype for frame in frames))
 
 

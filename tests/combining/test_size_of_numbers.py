@@ -93,6 +93,14 @@ def in_unit(frame, size):
     return CCDData(data, unit="electron", mask=frame.mask, uncertainty=uncertainty)
 
 
+@pytest.mark.parametrize("size", [1e-22, 1e22])
+@pytest.mark.parametrize("uncertainty", [None, StdDevUncertainty])
+def test_size_of_the_scale(random_frames, size, uncertainty):
+    frames = random_frames(uncertainty=uncertainty)
+    found = combine_frames(frames, scale=np.full(6, size))
+    assert_alike(found, combine_frames(frames), size)
+
+
 def test_only_numbers_out_of_range_need_double_precision(tmp_path):
     rng = np.random.default_rng(0)
     for size, expected in ((1, "f4"), (1e-6, "f4"), (1e9, "f4"), (1e-17, "f8"), (1e20, "f8")):
