@@ -282,20 +282,22 @@ class MemoryFrame(Frame):
         if uncertainty.size and np.fmin.reduce(uncertainty, axis=None) < 0:
             found = np.nanmin(uncertainty)
             raise ValueError(f"{self.name} has a negative uncertainty, {found}; expected >= 0")
-        variance = variance_array(uncertainty, self.uncertainty_type)
-        return variance if self._unit_factor == 1 else variance * self._unit_factor
+        if self._unit_factor == 1:
+            return variance_array(uncertainty, self.uncertainty_type)
+        # Numbers in another unit may be of any size.
+        return variance_array(uncertainty.astype(float), self.uncertainty_type) * self._unit_factor
 
     @cached_property
-    def _unit_factor(self) -> np.floating:
+    def _unit_factor(self) -> float:
         """From the unit of the variances to the squared unit of the frame."""
         unit, kind = self.ccd.uncertainty.unit, self.uncertainty_type
         if unit is None:
-            return self.dtype.type(1)
+            return 1.0
         if issubclass(kind, StdDevUncertainty):
             unit = unit**2
         elif issubclass(kind, InverseVariance):
-            unit = 1 / unit
-        return self.dtype.type(unit.to(self.unit**2))
+            unit = unit**-1
+        return float(unit.to(self.unit**2))
 
     def ccddata(self) -> CCDData:
         return self.ccd

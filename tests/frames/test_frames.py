@@ -295,6 +295,15 @@ def test_uncertainty_in_another_unit(kind, unit):
     )
 
 
+def test_uncertainty_in_a_unit_that_is_larger_by_far():
+    tiny = CCDData(image(), unit=1e-17 * u.Jy)
+    tiny.uncertainty = StdDevUncertainty((np.sqrt(variances()) * 1e-20).astype("f4"), unit=u.Jy)
+    (frame,) = open_frames(tiny)
+    np.testing.assert_allclose(
+        section_of(frame, slice(0, 12)).variance, variances() * 1e-6, rtol=1e-5
+    )
+
+
 def test_uncertainty_without_a_unit_is_in_that_of_the_frame():
     ccd = CCDData(image(), unit=u.electron, uncertainty=VarianceUncertainty(variances()))
     ccd.uncertainty.unit = None
