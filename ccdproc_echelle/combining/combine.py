@@ -97,7 +97,7 @@ def combine_frames(
     >>> float(combine_frames(frames, scale=[1, 0.5, 0.25]).data.mean())
     1.0
     """
-    settings, reading = CombineSettings.from_keywords(keywords)
+    settings, reading = CombineSettings.from_keywords(keywords, combine_frames)
     check_target(output_file, settings)
     frames = opened(img_list, reading)
     settings.check_frames(frames)

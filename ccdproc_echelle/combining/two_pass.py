@@ -132,7 +132,7 @@ def two_pass_flat_combine(
         raise TypeError(
             "two_pass_flat_combine measures the scale itself; combine_frames takes scale="
         )
-    settings, reading = CombineSettings.from_keywords(keywords)
+    settings, reading = CombineSettings.from_keywords(keywords, two_pass_flat_combine)
     check_target(output_file, settings)
     frames = opened(img_list, reading)
     with uncompressed(frames) as frames, one_step(progress_bar) as progress:

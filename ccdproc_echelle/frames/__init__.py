@@ -12,6 +12,7 @@ from ccdproc_echelle.frames.listing import (
     open_frames,
 )
 from ccdproc_echelle.frames.output import check_output, replacing
+from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.uncertainties import (
     standard_deviation,
     uncertainty_array,
@@ -20,6 +21,7 @@ from ccdproc_echelle.frames.uncertainties import (
 from ccdproc_echelle.frames.views import (
     Frame,
     MemoryFrame,
+    Metadata,
     Section,
     check_alike,
     inverse_variance_weights,
@@ -32,6 +34,7 @@ __all__ = [
     "FileFrame",
     "Frame",
     "MemoryFrame",
+    "Metadata",
     "NoiseModel",
     "Plane",
     "Section",
@@ -50,6 +53,7 @@ __all__ = [
     "standard_deviation",
     "uncertainty_array",
     "uncompressed",
+    "user_path",
     "variance_array",
     "warn_of_missing_uncertainties",
 ]

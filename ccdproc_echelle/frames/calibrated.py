@@ -11,7 +11,7 @@ from astropy import units as u
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from ccdproc_echelle.frames.uncertainties import uncertainty_array
-from ccdproc_echelle.frames.views import Frame, Section
+from ccdproc_echelle.frames.views import Frame, Metadata, Section
 
 __all__ = ["CalibratedFrame", "NoiseModel", "Plane", "Subtraction"]
 
@@ -237,5 +237,5 @@ class CalibratedFrame(Frame):
             header=raw.header.copy(), wcs=raw.wcs,
         )
 
-    def metadata(self) -> tuple[Any, Any]:
-        return self.raw.metadata()
+    def metadata(self) -> Metadata:
+        return Metadata(*self.raw.metadata()[:2])  # the rest is that of a raw frame

@@ -135,7 +135,7 @@ class FileFrame(Frame):
                 array = hdus[layout.uncertainty].section[rows]
                 uncertainty = layout.uncertainty_type(array, copy=False)
         ccd = CCDData(data, unit=layout.unit, mask=mask, uncertainty=uncertainty)
-        return MemoryFrame(ccd, self.name)
+        return MemoryFrame(ccd, self.name, self.dtype)
 
     def unpacked(self, path: Path) -> "FileFrame":
         if not _is_compressed(self.path):
@@ -244,7 +244,7 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
         uncertainty=uncertainty,
         shape=hdus[hdu].shape,
         unit=_unit(header, path, reading.get("unit")),
-        dtype=_stored_float_type(header),
+        dtype=_stored_float_type(hdus[hdu]),
         uncertainty_type=uncertainty and _stored_uncertainty_type(
             hdus[uncertainty].header, path, reading.get("key_uncertainty_type", "UTYPE")
         ),
@@ -271,11 +271,11 @@ def _is_unit(text: Any) -> bool:
     return True
 
 
-def _stored_float_type(header: fits.Header) -> np.dtype:
+def _stored_float_type(hdu: fits.ImageHDU | fits.CompImageHDU) -> np.dtype:
     integers = {8: "u1", 16: "i2"}
-    bitpix = header.get("ZBITPIX", header["BITPIX"])
+    bitpix = hdu.header.get("ZBITPIX", hdu.header["BITPIX"])
     stored = np.dtype(integers.get(bitpix, "f4" if bitpix == -32 else "f8"))
-    return float_type(stored)
+    return float_type(stored, hdu.section)
 
 
 def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> type:

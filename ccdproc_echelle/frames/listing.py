@@ -12,6 +12,7 @@ from astropy.nddata import CCDData
 from ccdproc import ImageFileCollection
 
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame
+from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.views import Frame, MemoryFrame, check_alike
 
 __all__ = ["check_keywords", "completed_keywords", "list_frames", "open_frames"]
@@ -79,7 +80,9 @@ def list_frames(img_list: Any, **reading: Any) -> list[Frame]:
 
 
 
-def check_keywords(names: Iterable[str], known: Sequence[str]) -> None:
+def check_keywords(
+    names: Iterable[str], known: Sequence[str], others: Sequence[str] = ()
+) -> None:
     """
     Refuse unknown keywords, which ccdproc and astropy let pass in silence.
 
@@ -89,6 +92,8 @@ def check_keywords(names: Iterable[str], known: Sequence[str]) -> None:
         Names of keywords.
     known : sequence of str
         The names that may occur.
+    others : sequence of str, optional
+        Names of arguments that may have been meant as well.
 
     Raises
     ------
@@ -105,7 +110,7 @@ def check_keywords(names: Iterable[str], known: Sequence[str]) -> None:
     """
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = difflib.get_close_matches(name, [*known, *others], n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"unknown keyword {name!r}{hint}")
 
@@ -164,7 +169,7 @@ def _listed(img_list: Any) -> list:
 
 def _as_path(item: Any) -> Path:
     if isinstance(item, (str, os.PathLike)):
-        return Path(item)
+        return user_path(item)
     raise TypeError(
         f"img_list holds a {type(item).__name__}; expected file names or CCDData objects"
     )

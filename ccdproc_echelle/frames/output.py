@@ -7,19 +7,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ccdproc_echelle.frames.paths import user_path
+
 __all__ = ["check_output", "replacing"]
 
 
-def check_output(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
+def check_output(
+    path: str | os.PathLike, *, overwrite: bool = False, keyword: str = "overwrite"
+) -> Path:
     """
     Make sure that a file can be written, before any work is done for it.
 
     Parameters
     ----------
     path : path-like
-        The file to be written.
+        The file to be written; ``~`` is the home folder.
     overwrite : bool, optional
         Whether an existing file may be replaced.
+    keyword : str, optional
+        By what name users say so.
 
     Returns
     -------
@@ -43,18 +49,20 @@ def check_output(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
     ...
     FileNotFoundError: cannot write no_such_folder/master.fits: folder no_such_folder does not exist
     """
-    path = Path(path)
+    path = user_path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: folder {path.parent} does not exist")
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder, expected a file name")
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; give overwrite=True to replace it")
+        raise FileExistsError(f"{path} already exists; give {keyword}=True to replace it")
     return path
 
 
 @contextmanager
-def replacing(path: str | os.PathLike, *, overwrite: bool = False) -> Iterator[Path]:
+def replacing(
+    path: str | os.PathLike, *, overwrite: bool = False, keyword: str = "overwrite"
+) -> Iterator[Path]:
     """
     Context manager: a temporary file that takes the place of ``path`` when it is complete.
 
@@ -64,10 +72,8 @@ def replacing(path: str | os.PathLike, *, overwrite: bool = False) -> Iterator[P
 
     Parameters
     ----------
-    path : path-like
-        The file to be written.
-    overwrite : bool, optional
-        Whether an existing file may be replaced.
+    path, overwrite, keyword
+        As `check_output`.
 
     Yields
     ------
@@ -79,7 +85,7 @@ def replacing(path: str | os.PathLike, *, overwrite: bool = False) -> Iterator[P
     FileExistsError, FileNotFoundError, IsADirectoryError
         As `check_output`.
     """
-    path = check_output(path, overwrite=overwrite)
+    path = check_output(path, overwrite=overwrite, keyword=keyword)
     with TemporaryDirectory(dir=path.parent, prefix=".writing_") as folder:
         temporary = Path(folder) / path.name
         try:

@@ -35,6 +35,9 @@ _SLOPE_DEGREES, _CORRECTION_DEGREES = (3, 3), (3, 4)
 # An order stands out from the valleys beside it by this fraction of its height.
 _LEAST_PROMINENCE = 0.3
 
+# Of the brightest light; what is less is no structure and no noise.
+_ROUNDING = 1e-15
+
 # Orders are looked for in so many sections of the dispersion axis, and then measured in so many.
 _N_SECTIONS, _N_MEASURED = 16, 100
 
@@ -430,7 +433,8 @@ def _intervals_of_profile(section, light, noise, min_signal_to_noise):
     finite = np.isfinite(light)
     filled = np.where(finite, light, 0.0)
     smooth = np.where(finite, uniform_filter1d(filled, 3), 0.0)
-    peaks, found = find_peaks(smooth, prominence=1e-12)
+    rounding = _ROUNDING * np.abs(smooth).max(initial=0) or 1.0
+    peaks, found = find_peaks(smooth, prominence=rounding)
     prominence = found["prominences"]
     clear = (prominence > min_signal_to_noise * noise[peaks] / np.sqrt(2)) & (
         prominence > _LEAST_PROMINENCE * smooth[peaks]
@@ -438,7 +442,7 @@ def _intervals_of_profile(section, light, noise, min_signal_to_noise):
     peaks = peaks[clear]
     valleys = [a + int(np.argmin(smooth[a:b])) for a, b in pairwise(peaks)]
     limits = [0, *valleys, len(light) - 1]
-    strength = prominence[clear] / np.maximum(noise[peaks], 1e-12)
+    strength = prominence[clear] / np.maximum(noise[peaks], rounding)
     centers, widths, cuts = [], [], []
     for k, peak in enumerate(peaks):
         level = 0.5 * smooth[peak]

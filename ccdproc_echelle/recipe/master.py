@@ -196,7 +196,7 @@ def make_master_flat(
         sigma_clip_low_thresh=sigma_clip_low_thresh,
         sigma_clip_high_thresh=sigma_clip_high_thresh,
     )
-    settings, reading = CombineSettings.from_keywords(keywords | clipping)
+    settings, reading = CombineSettings.from_keywords(keywords | clipping, make_master_flat)
     limits = checked_limits(limits)
     check_min_signal_to_noise(min_signal_to_noise)
     raw, setup = of_one_setup(list_frames(img_list, **reading), reject)

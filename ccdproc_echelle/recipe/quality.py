@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from ccdproc_echelle._numeric.medians import finite_median, label_medians
 from ccdproc_echelle.combining import CombineDiagnostics
-from ccdproc_echelle.frames import gather_pixels, open_frames, variance_array
+from ccdproc_echelle.frames import gather_pixels, open_frames, user_path, variance_array
 from ccdproc_echelle.light import UNUSABLE, FlatFlag, faint_fractions, usable_ranges
 from ccdproc_echelle.recipe.product import MasterFlat
 
@@ -692,7 +692,7 @@ def checked_limits(limits) -> dict[str, tuple[float, float]]:
         return {}
     source = "limits"
     if isinstance(limits, (str, os.PathLike)):
-        source, limits = str(limits), _loaded(Path(limits))
+        source, limits = str(limits), _loaded(user_path(limits))
     if not isinstance(limits, Mapping):
         raise ValueError(
             f"{source} holds a {type(limits).__name__}, expected pairs (lower, upper) by name"

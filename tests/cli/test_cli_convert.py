@@ -44,7 +44,7 @@ def test_convert_one_detector_of_two(working_folder):
         (["convert", "centres.txt", "--from", "iraf", "-o", "out"], ["centres.txt", "'iraf'"]),
         (["convert", "orders.ecsv", "--shape", "9", "9", "-o", "out"], ["(128, 160)", "(9, 9)"]),
         (["convert", "orders.ecsv", "--detector", "RED", "-o", "out"], ["detector", "RED"]),
-        (["convert", "orders.ecsv", "-o", "orders.ecsv"], ["orders.ecsv exists", "--overwrite"]),
+        (["convert", "orders.ecsv", "-o", "orders.ecsv"], ["already exists", "--overwrite"]),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(working_folder, capsys, arguments, culprits):

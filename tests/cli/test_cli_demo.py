@@ -86,7 +86,7 @@ def test_demo_does_not_overwrite(demo, capsys):
     folder, _ = demo
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert main(["demo", "--folder", str(folder)]) == 1
-    assert "master.fits exists" in capsys.readouterr().err
+    assert "master.fits already exists" in capsys.readouterr().err
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 

@@ -40,7 +40,7 @@ def test_edges_at_another_threshold(working_folder):
         (["edges", "nothing.fits", "--orders", "orders.ecsv", "-o", "out"], ["nothing.fits"]),
         (["edges", "flat_01.fits", "--orders", "nothing.ecsv", "-o", "out"], ["nothing.ecsv"]),
         (["edges", "flat_01.fits", "--orders", "orders.ecsv", "-o", "orders.ecsv"],
-         ["orders.ecsv exists"]),
+         ["orders.ecsv already exists"]),
         (["edges", "flat_01.fits", "--orders", "orders.ecsv", "-o", "out", "--threshold", "2"],
          ["threshold", "2"]),
     ],

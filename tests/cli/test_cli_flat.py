@@ -227,7 +227,7 @@ def order_table(name, **options):
         (order_table("other.ecsv", shape=(300, 160)),
          [*FLATS, "--orders", "other.ecsv", "-o", "master.fits"],
          ["other.ecsv", "(300, 160)", "(128, 160)"]),
-        (text("master.fits", "old"), [*FLATS, *USUAL], ["master.fits exists"]),
+        (text("master.fits", "old"), [*FLATS, *USUAL], ["master.fits already exists"]),
         (None, [*FLATS, "--orders", "orders.ecsv", "-o", "nowhere/master.fits"], ["nowhere"]),
         (None, [*FLATS, "--orders", "orders.ecsv", "-o", "."], ["folder"]),
         (text("master.png", "old"), [*FLATS, *USUAL, "--plot", "master.png"], ["master.png"]),

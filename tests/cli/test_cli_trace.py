@@ -36,7 +36,7 @@ def test_trace_along_columns_in_another_format(working_folder):
     [
         (["trace", "nothing.fits", "-o", "out"], ["nothing.fits"]),
         (["trace", "zero.fits", "-o", "out"], ["order"]),
-        (["trace", "flat_01.fits", "-o", "orders.ecsv"], ["orders.ecsv exists", "--overwrite"]),
+        (["trace", "flat_01.fits", "-o", "orders.ecsv"], ["already exists", "--overwrite"]),
         (["trace", "flat_01.fits", "-o", "no/out"], ["folder no does not exist"]),
     ],
 )

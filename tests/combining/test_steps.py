@@ -78,7 +78,8 @@ def test_an_existing_output_is_refused_before_anything_is_read(tmp_path, combine
     path = tmp_path / "flat.fits"
     path.write_text("precious")
     arguments = (["missing.fits"], ORDERS) if combine is two_pass_flat_combine else (["x.fits"],)
-    with pytest.raises(FileExistsError, match=r"flat\.fits exists"):
+    message = r"flat\.fits already exists; give overwrite_output=True"
+    with pytest.raises(FileExistsError, match=message):
         combine(*arguments, output_file=path)
     assert path.read_text() == "precious"
 

@@ -36,7 +36,7 @@ def test_after_an_error_the_old_file_is_untouched(tmp_path):
 def test_an_old_file_is_replaced_only_on_demand(tmp_path):
     path = tmp_path / "flat.fits"
     path.write_text("old")
-    with pytest.raises(FileExistsError, match=r"flat\.fits exists; give overwrite=True"):
+    with pytest.raises(FileExistsError, match=r"flat\.fits already exists; give overwrite=True"):
         with replacing(path):
             pytest.fail("refused too late")
     with replacing(str(path), overwrite=True) as temporary:

@@ -60,6 +60,13 @@ def test_valid_where_the_center_is_on_the_detector(spectrograph):
     assert not valid[outside].any()
 
 
+@pytest.mark.parametrize("size", [1e-17, 1e12])
+def test_fluxes_in_any_unit(size):
+    image = bands([60, 130, 210])
+    found, expected = trace_orders(CCDData(image * size, unit="W")), trace_orders(image)
+    np.testing.assert_allclose(found.center(), expected.center(), atol=1e-6)
+
+
 def test_median_error():
     errors = []
     for seed in (3, 6, 20, 25, 30, 32, 38):

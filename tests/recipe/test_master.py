@@ -555,7 +555,7 @@ def test_master_of_frames_with_a_plain_dict_header(tmp_path):
 def test_existing_file_is_refused_and_kept(small_master, tmp_path):
     path = tmp_path / "master.fits"
     path.write_text("precious")
-    with pytest.raises(FileExistsError, match=r"master\.fits exists"):
+    with pytest.raises(FileExistsError, match=r"master\.fits already exists"):
         small_master.write(path)
     assert path.read_text() == "precious"
     small_master.write(path, overwrite=True)
