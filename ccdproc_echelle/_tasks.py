@@ -5,8 +5,15 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager, nullcontext
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import closing, nullcontext
 from itertools import islice
 from typing import Any
 
@@ -72,9 +79,8 @@ def _results(
     futures: deque[Future] = deque()
     try:
         while True:
-            coming = islice(tasks, n_ahead - len(futures))
-            with _blaming(executor):
-                futures.extend(executor.submit(task) for task in coming)
+            for task in islice(tasks, n_ahead - len(futures)):
+                futures.append(_submitted(task, executor))
             if not futures:
                 return
             yield _awaited(futures[0], executor)
@@ -83,34 +89,36 @@ def _results(
         wait([future for future in futures if not future.cancel()])
 
 
-def _awaited(future: Future, executor: Executor) -> Any:
-    """The result of a task, unless its executor is gone: a closed one of dask never says so."""
-    with _blaming(executor):
-        while True:
-            try:
-                return future.result(_PATIENCE)
-            except TimeoutError:
-                if future.done():  # just now, or the error is the task's own
-                    return future.result()
-                _ask(executor)
-
-
-@contextmanager
-def _blaming(executor: Executor) -> Iterator[None]:
-    """An error of an executor that takes no more tasks is told as such."""
+def _submitted(task: Callable[[], Any], executor: Executor) -> Future:
     try:
-        yield
-    except Exception as error:
-        try:
-            _ask(executor)
-        except Exception:
-            kind = type(error) if isinstance(error, BrokenExecutor) else BrokenExecutor
-            reason = str(error) or type(error).__name__
-            name = type(executor).__name__
-            raise kind(f"{name} lost its workers or was shut down: {reason}") from error
+        return executor.submit(task)
+    except Exception:  # the task's own, if the executor does it at once
+        _check(executor)
         raise
 
 
-def _ask(executor: Executor) -> None:
+def _awaited(future: Future, executor: Executor) -> Any:
+    """The result of a task, unless its executor is gone: a closed one of dask never says so."""
+    while True:
+        try:
+            return future.result(_PATIENCE)
+        except (BrokenExecutor, CancelledError) as error:
+            raise _loss(executor, error) from error
+        except TimeoutError:
+            if future.done():  # just now, or the error is the task's own
+                return future.result()
+            _check(executor)
+
+
+def _check(executor: Executor) -> None:
     """Whether it takes a task; the time, as dask would not do the same task a second time."""
-    executor.submit(float, time.monotonic())
+    try:
+        executor.submit(float, time.monotonic())
+    except Exception as error:
+        raise _loss(executor, error) from error
+
+
+def _loss(executor: Executor, error: Exception) -> BrokenExecutor:
+    kind = type(error) if isinstance(error, BrokenExecutor) else BrokenExecutor
+    reason = str(error) or type(error).__name__
+    return kind(f"{type(executor).__name__} lost its workers or was shut down: {reason}")
