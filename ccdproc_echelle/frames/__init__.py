@@ -2,9 +2,14 @@
 """Input and output: any input as frames that hand out rows, and files that are written whole."""
 
 from ccdproc_echelle.frames.calibrated import CalibratedFrame, NoiseModel, Plane, Subtraction
+from ccdproc_echelle.frames.checksums import check_sums, write_fits
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
 from ccdproc_echelle.frames.gathering import gather_pixels
-from ccdproc_echelle.frames.headers import exposure_time, observation_time
+from ccdproc_echelle.frames.headers import (
+    exposure_time,
+    observation_time,
+    without_file_cards,
+)
 from ccdproc_echelle.frames.listing import (
     check_keywords,
     completed_keywords,
@@ -13,6 +18,7 @@ from ccdproc_echelle.frames.listing import (
 )
 from ccdproc_echelle.frames.output import check_output, replacing
 from ccdproc_echelle.frames.uncertainties import (
+    UNCERTAINTIES,
     standard_deviation,
     uncertainty_array,
     variance_array,
@@ -28,6 +34,7 @@ from ccdproc_echelle.frames.views import (
 
 __all__ = [
     "READING_KEYWORDS",
+    "UNCERTAINTIES",
     "CalibratedFrame",
     "FileFrame",
     "Frame",
@@ -39,6 +46,7 @@ __all__ = [
     "check_alike",
     "check_keywords",
     "check_output",
+    "check_sums",
     "completed_keywords",
     "exposure_time",
     "gather_pixels",
@@ -52,4 +60,6 @@ __all__ = [
     "uncompressed",
     "variance_array",
     "warn_of_missing_uncertainties",
+    "without_file_cards",
+    "write_fits",
 ]
