@@ -187,7 +187,7 @@ def nursery(tmp_path_factory):
 # ------------------------------------------------------------------------------ killed processes
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("name, since", [
     ("combine", "uncompressed"),
     ("combine", "replacing"),
@@ -212,6 +212,11 @@ def test_a_signal_leaves_the_old_product_or_the_whole_new_one(nursery, name, sin
             # What it was working at stays, but nobody takes it for a product.
             names = {path.name for path in nursery.output.iterdir()} - {nursery.product.name}
             assert all(name.startswith(".writing_") for name in names)
+        elif number == signal.SIGTERM:
+            assert status == -number
+            # A folder may stay that was made at this very moment, but nothing in it.
+            for folder in (nursery.output, nursery.temporary):
+                assert [p for p in folder.rglob("*") if p.is_file() and p != nursery.product] == []
         else:
             # An interrupt that hits a function of numpy or the lock of a thread pool comes out as
             # another error, and some versions of astropy put it off until the file is closed.

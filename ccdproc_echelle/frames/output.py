@@ -39,7 +39,7 @@ def check_output(
     Raises
     ------
     ValueError
-        If the file is one of the inputs, by whatever name or link.
+        If the file, which may be replaced, is one of the inputs, by whatever name or link.
     FileExistsError
         If the file exists and ``overwrite`` is false, or what exists is not a regular file.
     FileNotFoundError
@@ -72,11 +72,11 @@ def check_output(
 def _check_replacement(path: Path, overwrite: bool, inputs: Iterable[str | os.PathLike]) -> None:
     if not path.is_file():
         raise FileExistsError(f"cannot write {path}: what exists there is not a regular file")
+    if not overwrite:
+        raise FileExistsError(f"{path} exists; give overwrite=True to replace it")
     for name in inputs:
         if os.path.exists(name) and os.path.samefile(name, path):
             raise ValueError(f"cannot write {path}: it is the input {name}, expected another file")
-    if not overwrite:
-        raise FileExistsError(f"{path} exists; give overwrite=True to replace it")
 
 
 @contextmanager

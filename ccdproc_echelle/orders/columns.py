@@ -50,7 +50,6 @@ def set_range(table: QTable, name: str, ends: np.ndarray) -> None:
 
 def _in_pixel(column) -> np.ndarray:
     """Plain numbers; what the file leaves open is NaN."""
-    if isinstance(column, np.ma.MaskedArray):
-        column = column.astype(float).filled(np.nan) * (getattr(column, "unit", None) or 1)
-    values = u.Quantity(column, u.pix, dtype=float).value
-    return values.filled(np.nan) if isinstance(values, Masked) else values
+    if isinstance(column, (Masked, np.ma.MaskedArray)):
+        column = column.astype(float).filled(np.nan)
+    return u.Quantity(column, u.pix).value

@@ -44,11 +44,12 @@ def check_file(hdus: fits.HDUList) -> None:
             "ccdproc_echelle needs that version"
         )
     check_sums(hdus)
-    for name in ("FLAGS", "ORDERS", *TABLES):
-        if name not in hdus:
-            raise ValueError(f"it has no extension {name}")
+    missing = [name for name in ("MASK", "UNCERT", "FLAGS", "ORDERS", *TABLES) if name not in hdus]
+    if set(missing) - {"MASK"}:
+        raise ValueError(f"it has no extension {', '.join(missing)}")
     if hdus[0].header["NAXIS"] == 0:
         raise ValueError("PRIMARY holds no image, expected the flat")
+    _check_shapes(hdus)
     _check_uncertainty_type(hdus)
 
 
@@ -86,10 +87,19 @@ def check_parts(flat: CCDData, flags: np.ndarray, shape: tuple, tables: dict[str
             raise ValueError(f"{name} has no rows, expected at least one")
 
 
+def _check_shapes(hdus: fits.HDUList) -> None:
+    expected = hdus[0].shape
+    for name in ("MASK", "UNCERT", "FLAGS"):
+        found = getattr(hdus[name], "shape", "of a table") if name in hdus else expected
+        if found != expected:
+            raise ValueError(f"{name} has shape {found}, expected that of the flat, {expected}")
+
+
 def _check_uncertainty_type(hdus: fits.HDUList) -> None:
     """CCDData takes what it does not know for a standard deviation."""
     known = [kind.__name__ for kind in UNCERTAINTIES]
-    if "UNCERT" in hdus and (found := hdus["UNCERT"].header.get("UTYPE")) not in known:
+    found = hdus["UNCERT"].header.get("UTYPE")
+    if found not in known:
         raise ValueError(f"UNCERT has UTYPE = {found!r}, expected one of {known}")
 
 
@@ -113,5 +123,3 @@ def _check_planes(flat: CCDData, flags: np.ndarray) -> None:
     n_bad = np.count_nonzero(flags & UNUSABLE)
     if flat.mask is None and n_bad:
         raise ValueError(f"it has no extension MASK, but FLAGS says that {n_bad} pixels are bad")
-    if np.shape(flat.mask) not in ((), flat.shape):
-        raise ValueError(f"MASK has shape {flat.mask.shape}, expected {flat.shape}")
