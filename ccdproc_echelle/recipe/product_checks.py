@@ -89,7 +89,7 @@ def check_parts(flat: CCDData, flags: np.ndarray, shape: tuple, tables: dict[str
 
 def _check_shapes(hdus: fits.HDUList) -> None:
     expected = hdus[0].shape
-    for name in ("MASK", "UNCERT", "FLAGS"):
+    for name in ("MASK", "UNCERT"):
         found = getattr(hdus[name], "shape", "of a table") if name in hdus else expected
         if found != expected:
             raise ValueError(f"{name} has shape {found}, expected that of the flat, {expected}")
