@@ -43,10 +43,10 @@ def check_file(hdus: fits.HDUList) -> None:
             f"its {keyword} is {found!r}, expected {known}: a file from a newer version of "
             "ccdproc_echelle needs that version"
         )
-    check_sums(hdus)
     missing = [name for name in ("MASK", "UNCERT", "FLAGS", "ORDERS", *TABLES) if name not in hdus]
     if set(missing) - {"MASK"}:
         raise ValueError(f"it has no extension {', '.join(missing)}")
+    check_sums(hdus)
     if hdus[0].header["NAXIS"] == 0:
         raise ValueError("PRIMARY holds no image, expected the flat")
     _check_shapes(hdus)
