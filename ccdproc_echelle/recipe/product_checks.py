@@ -46,6 +46,9 @@ def check_file(hdus: fits.HDUList) -> None:
     missing = [name for name in ("MASK", "UNCERT", "FLAGS", "ORDERS", *TABLES) if name not in hdus]
     if set(missing) - {"MASK"}:
         raise ValueError(f"it has no extension {', '.join(missing)}")
+    for keyword in ("DETROWS", "DETCOLS", "DISPAXIS"):
+        if keyword not in hdus["ORDERS"].header:
+            raise ValueError(f"ORDERS has no keyword {keyword}")
     check_sums(hdus)
     if hdus[0].header["NAXIS"] == 0:
         raise ValueError("PRIMARY holds no image, expected the flat")
