@@ -260,6 +260,20 @@ def test_an_interrupt_leaves_the_old_product_or_the_whole_new_one(nursery, name)
     assert_works_again(nursery, name)
 
 
+@pytest.mark.parametrize("name", TASKS)
+def test_a_termination_leaves_the_old_product_or_the_whole_new_one(nursery, name):
+    for i, moment in enumerate(nursery.moments(name, 3, signal.SIGTERM)):
+        old = OLD if i % 2 else None
+        nursery.clear(old)
+        status = nursery.run(name, moments=(WORK[name], (moment,), int(signal.SIGTERM)))
+        assert status == -signal.SIGTERM
+        assert nursery.found() in (old, nursery.expected[name])
+        # A folder may stay that was made at this very moment, but nothing in it.
+        for folder in (nursery.output, nursery.temporary):
+            assert [p for p in folder.rglob("*") if p.is_file() and p != nursery.product] == []
+    assert_works_again(nursery, name)
+
+
 def assert_works_again(nursery, name):
     assert nursery.run(name) == DONE
     assert nursery.found() == nursery.expected[name]

@@ -451,6 +451,24 @@ def test_orders_that_cross_are_no_orders_of_the_flats():
 # ---------------------------------------------------------------------- text of each format
 
 
+@pytest.mark.parametrize(("old", "new", "culprit"), [
+    ("12 -0.5", '12 ""', "row 2 has no value in column 'pixel_min'"),
+    ("12 -0.5", "12 nan", r"orders \[12\]"),
+    ("12 -0.5", '"" -0.5', "order number 0"),
+    ("12 -0.5", '12 -0.5 ""', "inconsistent"),
+    (r"(?<=12 -0.5 127.5 \[)[^,]+", "null", "row 2 has no value in column 'center'"),
+    (r"(?<=12 -0.5 127.5 \[)[^,]+", "NaN", r"orders \[12\]"),
+    (r"(?<=12 -0.5 127.5 )\S+", '""', "row 2 has no value in column 'center'"),
+    ("dispersion_axis: 1", "dispersion_axis: 3", "dispersion_axis is 3"),
+    (r"\[96, 128\]", "[96]", "shape is"),
+])
+def test_a_damaged_native_order_table_is_named(folder, old, new, culprit):
+    text, n_changes = re.subn(old, new, Path("orders.ecsv").read_text(), count=1)
+    assert n_changes == 1
+    Path("bad.ecsv").write_text(text)
+    assert_clear(lambda: EchelleOrderTable.read("bad.ecsv"), f"bad.ecsv.*{culprit}")
+
+
 @pytest.mark.parametrize(("format", "text"), [
     ("ecsv", "# %ECSV 1.0\n"),
     ("ecsv", "# %ECSV 1.0\n# ---\n# datatype: 3\norder\n1\n"),
@@ -506,6 +524,63 @@ def test_where_nothing_can_be_written(folder, output, error):
     status, message = run("convert", "orders.ecsv", "-o", output)
     assert status == 1 and output in message
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.fixture
+def raw(folder):
+    """The working directory with every kind of input, and what was in them."""
+    for path in SIMULATION.write(folder, 2, 1)[0]:
+        Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    Path("limits.yaml").write_text("frames_used: [1, null]\n")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def linked(name, link):
+    """Another name of a file."""
+    if link is None:
+        return name
+    link(name if link is os.link else Path(name).absolute(), "another.fits")
+    return "another.fits"
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link], ids=["path", "symbolic", "hard"])
+@pytest.mark.parametrize("names", [["flat_01.fits", "flat_02.fits"],
+                                   ["flat_01.fits.gz", "flat_02.fits.gz"]])
+def test_no_function_replaces_its_input(raw, names, link):
+    output = linked(names[1], link)
+    for call in (
+        lambda: combine_frames(names, output, overwrite_output=True),
+        lambda: combine_frames(",".join(names), output, overwrite_output=True),
+        lambda: two_pass_flat_combine(names, ORDERS, Path(output), overwrite_output=True),
+        lambda: make_master_flat(names, ORDERS, scattered_light=None).write(
+            output, overwrite=True),
+    ):
+        assert_clear(call, f"cannot write {output}: it is the input {names[1]}")
+    assert {name: Path(name).read_bytes() for name in raw} == raw
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link], ids=["path", "symbolic", "hard"])
+@pytest.mark.parametrize("command, victims", [
+    ("flat flat_01.fits flat_02.fits --dark dark_01.fits --bias good_0.fits --orders orders.ecsv "
+     "--limits limits.yaml -o OUTPUT", 6),
+    ("flat flat_01.fits flat_02.fits --dark dark_01.fits --bias good_0.fits --orders orders.ecsv "
+     "--limits limits.yaml -o new.fits --plot OUTPUT", 6),
+    ("trace flat_01.fits -o OUTPUT", 1),
+    ("edges flat_01.fits --orders orders.ecsv -o OUTPUT", 2),
+    ("convert orders.ecsv --to soxspipe -o OUTPUT", 1),
+])
+def test_no_command_replaces_its_input(raw, command, victims, link, monkeypatch):
+    monkeypatch.setattr("ccdproc_echelle.cli.flat.make_master_flat", pytest.fail)
+    inputs = [word for word in command.split() if word in raw]
+    assert len(inputs) == victims
+    for name in inputs:
+        output = linked(name, link)
+        words = [output if word == "OUTPUT" else word for word in command.split()]
+        status, message = run(*words, "--overwrite")
+        assert status == 1 and f"cannot write {output}: it is the input {name}" in message
+        if link is not None:
+            Path(output).unlink()
+        assert {path.name: path.read_bytes() for path in Path().iterdir()} == raw
 
 
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root may do everything")

@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
                 options.wrong_usage(f"argument --{name.replace('_', '-')}: only with --orders")
     outputs = [Path(path) for path in (options.output, options.plot) if path is not None]
     for path in outputs:
-        check_output(path, overwrite=options.overwrite)
+        check_output(path, overwrite=options.overwrite, inputs=_inputs(options))
     if options.plot is not None:
         _check_plot(options.plot, options.output)
     reading = reading_keywords(options)
@@ -110,6 +110,12 @@ def run(options: argparse.Namespace) -> int:
     for path in written:
         print(f"wrote {path}")
     return 0 if written == outputs else 1
+
+
+def _inputs(options: argparse.Namespace) -> list[str]:
+    """All files that the master flat is made from."""
+    single = [path for path in (options.orders, options.limits) if path is not None]
+    return [*options.flats, *(options.bias or ()), *(options.dark or ()), *single]
 
 
 def _number_of_jobs(text: str) -> int:

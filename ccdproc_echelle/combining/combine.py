@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from ccdproc_echelle.combining.frame_scale import InnerOrderScale
 from ccdproc_echelle.combining.progress import one_step
 from ccdproc_echelle.combining.settings import CombineSettings
-from ccdproc_echelle.combining.steps import as_ccddata, check_target, opened, streamed, write
+from ccdproc_echelle.combining.steps import as_ccddata, opened, streamed, write
 from ccdproc_echelle.frames import Frame, uncompressed
 
 __all__ = ["CombineDiagnostics", "combine_frames"]
@@ -84,7 +84,8 @@ def combine_frames(
     TypeError
         If a keyword is unknown.
     ValueError
-        If there is no frame, frames differ in shape or unit, or a setting makes no sense.
+        If there is no frame, frames differ in shape or unit, a setting makes no sense, or the
+        output is one of the input files, by whatever name or link.
     OSError
         If a file is missing or broken, or the output exists without ``overwrite_output``.
 
@@ -98,8 +99,7 @@ def combine_frames(
     1.0
     """
     settings, reading = CombineSettings.from_keywords(keywords, combine_frames)
-    check_target(output_file, settings)
-    frames = opened(img_list, reading)
+    frames = opened(img_list, reading, output_file, settings)
     settings.check_frames(frames)
     with uncompressed(frames) as frames, one_step(progress_bar) as progress:
         scales = _scales(scale, frames)

@@ -24,24 +24,38 @@ from ccdproc_echelle.frames import (
     replacing,
     uncertainty_array,
     warn_of_missing_uncertainties,
+    without_file_cards,
+    write_fits,
 )
 
-__all__ = ["as_ccddata", "check_target", "opened", "streamed", "write"]
+__all__ = ["as_ccddata", "opened", "streamed", "write"]
 
 
 # Scales between this and its inverse keep usual values within the range of single precision.
 _SMALLEST_SCALE = 1e-10
 
 
-def check_target(output_file: str | os.PathLike | None, settings: CombineSettings) -> None:
-    """Refuse an output file that exists and may not be replaced, before anything is read."""
+def _check_target(
+    output_file: str | os.PathLike | None,
+    settings: CombineSettings,
+    frames: Sequence[Frame] = (),
+) -> None:
+    """Refuse an output file that may not be replaced, as none of the frames may ever be."""
     if output_file is not None:
-        check_output(output_file, **_replacement(settings))
+        names = [frame.name for frame in frames]
+        check_output(output_file, **_replacement(settings), inputs=names)
 
 
-def opened(img_list: Any, reading: dict) -> list[Frame]:
-    """The frames, with a warning if only some of them have uncertainties."""
+def opened(
+    img_list: Any,
+    reading: dict,
+    output_file: str | os.PathLike | None,
+    settings: CombineSettings,
+) -> list[Frame]:
+    """The frames, none of which is the output; a warning if only some have uncertainties."""
+    _check_target(output_file, settings)
     frames = open_frames(img_list, **reading)
+    _check_target(output_file, settings, frames)
     warn_of_missing_uncertainties(frames, "frames")
     return frames
 
@@ -86,7 +100,7 @@ def _dtype(
 def as_ccddata(frames: Sequence[Frame], combined: CombinedImages, unit: u.UnitBase) -> CCDData:
     """The combined frame, with all that the first one has besides its pixels."""
     header, wcs, psf, flags, ccd_class = frames[0].metadata()
-    header, psf, flags = copy.deepcopy((header, psf, flags))
+    header, psf, flags = without_file_cards(header), *copy.deepcopy((psf, flags))
     header["NCOMBINE"] = len(frames)
     header["combined"] = True
     header["BUNIT"] = unit.to_string()
@@ -109,7 +123,7 @@ def write(ccd: CCDData, output_file: str | os.PathLike | None, settings: Combine
     """Write the combined frame, if a file is asked for, and make sure that it can be read."""
     if output_file is not None:
         with replacing(output_file, **_replacement(settings)) as temporary:
-            ccd.write(temporary, format="fits")
+            write_fits(ccd.to_hdu(), temporary)
             # NumPy does not notice if a disk gets full in the last kilobytes of an array.
             FileFrame(temporary, {"unit": ccd.unit})
 

@@ -20,7 +20,7 @@ from ccdproc_echelle.combining.one_level import one_level_test
 from ccdproc_echelle.combining.progress import SILENT, Progress, one_step
 from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
-from ccdproc_echelle.combining.steps import as_ccddata, check_target, opened, streamed, write
+from ccdproc_echelle.combining.steps import as_ccddata, opened, streamed, write
 from ccdproc_echelle.combining.streaming import CombinedImages
 from ccdproc_echelle.frames import Frame, uncompressed
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
@@ -102,8 +102,9 @@ def two_pass_flat_combine(
         If a keyword is unknown.
     ValueError
         If there is no frame, frames differ in shape or unit, the order table does not fit
-        them, no inner-order pixel is good in all frames, a level is not positive, or no order
-        has a level with ``per_order=True``.
+        them, no inner-order pixel is good in all frames, a level is not positive, no order
+        has a level with ``per_order=True``, or the output is one of the input files, by whatever
+        name or link.
     OSError
         If a file is missing or broken, or the output exists without ``overwrite_output``.
 
@@ -133,8 +134,7 @@ def two_pass_flat_combine(
             "two_pass_flat_combine measures the scale itself; combine_frames takes scale="
         )
     settings, reading = CombineSettings.from_keywords(keywords, two_pass_flat_combine)
-    check_target(output_file, settings)
-    frames = opened(img_list, reading)
+    frames = opened(img_list, reading, output_file, settings)
     with uncompressed(frames) as frames, one_step(progress_bar) as progress:
         flat, _, images = combine_with_levels(
             frames,

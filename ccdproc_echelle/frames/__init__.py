@@ -2,9 +2,14 @@
 """Input and output: any input as frames that hand out rows, and files that are written whole."""
 
 from ccdproc_echelle.frames.calibrated import CalibratedFrame, NoiseModel, Plane, Subtraction
+from ccdproc_echelle.frames.checksums import check_sums, write_fits
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
 from ccdproc_echelle.frames.gathering import gather_pixels
-from ccdproc_echelle.frames.headers import exposure_time, observation_time
+from ccdproc_echelle.frames.headers import (
+    exposure_time,
+    observation_time,
+    without_file_cards,
+)
 from ccdproc_echelle.frames.listing import (
     check_keywords,
     completed_keywords,
@@ -14,6 +19,7 @@ from ccdproc_echelle.frames.listing import (
 from ccdproc_echelle.frames.output import check_output, replacing
 from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.uncertainties import (
+    UNCERTAINTIES,
     standard_deviation,
     uncertainty_array,
     variance_array,
@@ -30,6 +36,7 @@ from ccdproc_echelle.frames.views import (
 
 __all__ = [
     "READING_KEYWORDS",
+    "UNCERTAINTIES",
     "CalibratedFrame",
     "FileFrame",
     "Frame",
@@ -42,6 +49,7 @@ __all__ = [
     "check_alike",
     "check_keywords",
     "check_output",
+    "check_sums",
     "completed_keywords",
     "exposure_time",
     "gather_pixels",
@@ -56,4 +64,6 @@ __all__ = [
     "user_path",
     "variance_array",
     "warn_of_missing_uncertainties",
+    "without_file_cards",
+    "write_fits",
 ]

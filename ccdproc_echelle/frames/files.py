@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from inspect import signature
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from astropy.nddata import CCDData, fits_ccddata_reader
 from astropy.utils.data import get_readable_fileobj
 from astropy.wcs import FITSFixedWarning
 
+from ccdproc_echelle.frames.scratch import scratch_folder
 from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES
 from ccdproc_echelle.frames.views import Frame, MemoryFrame, float_type
 
@@ -181,8 +181,8 @@ def uncompressed(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
     ------
     list of `Frame`
     """
-    with TemporaryDirectory(prefix="ccdproc_echelle_") as folder:
-        yield [frame.unpacked(Path(folder) / f"{i}.fits") for i, frame in enumerate(frames)]
+    with scratch_folder(prefix="ccdproc_echelle_") as folder:
+        yield [frame.unpacked(folder / f"{i}.fits") for i, frame in enumerate(frames)]
 
 
 class _Layout(NamedTuple):

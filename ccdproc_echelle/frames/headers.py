@@ -1,11 +1,48 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What headers say of an exposure: when it was taken, and how long it took."""
+"""What headers say of an exposure, and what only of the file it was in."""
 
-from collections.abc import Mapping
+import copy
+import re
+from collections.abc import Mapping, MutableMapping
 
 from astropy.time import Time
 
-__all__ = ["exposure_time", "observation_time"]
+__all__ = ["exposure_time", "observation_time", "without_file_cards"]
+
+# Keywords that describe one HDU of one file: its layout, the scaling and range of its numbers, its
+# name, its checksums, and how it was compressed. They are wrong for whatever is made from it.
+_FILE_CARDS = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|INHERIT|EXT(NAME|VER|LEVEL)"
+    r"|BSCALE|BZERO|BLANK|DATA(MIN|MAX|SUM)|CHECKSUM"
+    r"|Z(HECKSUM|DATASUM|IMAGE|TENSION|SIMPLE|EXTEND|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TILE\d+)"
+    r"|Z(CMPTYPE|NAME\d+|VAL\d+|QUANTIZ|DITHER0|BLANK|SCALE|ZERO|MASKCMP)"
+)
+
+
+def without_file_cards(header: MutableMapping) -> MutableMapping:
+    """
+    What a header says of the exposure, and not of the file it was in.
+
+    Parameters
+    ----------
+    header : dict-like
+        The header of a frame.
+
+    Returns
+    -------
+    dict-like
+        A copy without checksums, layout, scaling, name and compression of the HDU.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import without_file_cards
+    >>> without_file_cards({"OBJECT": "FLAT", "BZERO": 32768, "DATASUM": "123"})
+    {'OBJECT': 'FLAT'}
+    """
+    header = copy.deepcopy(header)
+    for key in {key for key in header if _FILE_CARDS.fullmatch(str(key).upper())}:
+        del header[key]
+    return header
 
 
 def observation_time(header: Mapping) -> float | None:

@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Several lamps into one flat: each lamp serves the orders in which it is bright."""
 
-import copy
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from ccdproc_echelle.frames import (
     open_frames,
     uncertainty_array,
     warn_of_missing_uncertainties,
+    without_file_cards,
 )
 from ccdproc_echelle.orders import EchelleOrderTable, rasters
 
@@ -427,7 +427,7 @@ def _cards(lamps, names, orders, seams, factors, errors) -> list[tuple]:
 
 def _as_ccddata(frames, stitched: Section, cards: list[tuple]) -> CCDData:
     first = frames[0].ccddata()
-    header = copy.deepcopy(first.header)
+    header = without_file_cards(first.header)
     for key in [key for key in header if re.fullmatch(r"LEV[EL]*\d+", key)]:
         del header[key]
     numbers = [frame.ccddata().header.get("NCOMBINE") for frame in frames]

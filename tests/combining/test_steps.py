@@ -107,11 +107,11 @@ def test_an_error_in_the_middle_leaves_nothing_on_disk(tmp_path):
 
 
 def test_an_error_of_the_writer_leaves_nothing_on_disk(random_frames, tmp_path, monkeypatch):
-    def half(self, path, **keywords):
+    def half(hdus, path):
         path.write_text("half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(CCDData, "write", half)
+    monkeypatch.setattr("ccdproc_echelle.combining.steps.write_fits", half)
     with pytest.raises(OSError, match="disk full"):
         combine_frames(random_frames(3), tmp_path / "out.fits")
     assert list(tmp_path.iterdir()) == []
