@@ -10,7 +10,11 @@ from ccdproc_echelle.combining.clipping import (
     StackCombiner,
     block_size,
 )
-from ccdproc_echelle.combining.combine import CombineDiagnostics, combine_frames
+from ccdproc_echelle.combining.combine import (
+    CombineDiagnostics,
+    combine_frames,
+    combine_with_scales,
+)
 from ccdproc_echelle.combining.common_errors import with_common_errors
 from ccdproc_echelle.combining.frame_scale import InnerOrderScale, inner_order_scale
 from ccdproc_echelle.combining.levels import measure_exposure_levels, measure_levels
@@ -43,6 +47,7 @@ __all__ = [
     "block_size",
     "combine_frames",
     "combine_with_levels",
+    "combine_with_scales",
     "inner_order_scale",
     "measure_exposure_levels",
     "measure_levels",

@@ -22,7 +22,7 @@ from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
 from ccdproc_echelle.combining.steps import as_ccddata, check_target, opened, streamed, write
 from ccdproc_echelle.combining.streaming import CombinedImages
-from ccdproc_echelle.frames import Frame, uncompressed
+from ccdproc_echelle.frames import Frame, uncompressed, warn_of_copies
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
 __all__ = ["combine_with_levels", "two_pass_flat_combine"]
@@ -110,8 +110,8 @@ def two_pass_flat_combine(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If there is only one frame, only some have uncertainties, or the frames differ by far more
-        than their uncertainties allow for.
+        If there is only one frame, a frame is a copy of another one, only some have uncertainties,
+        or the frames differ by far more than their uncertainties allow for.
 
     References
     ----------
@@ -136,6 +136,7 @@ def two_pass_flat_combine(
     check_target(output_file, settings)
     frames = opened(img_list, reading)
     with uncompressed(frames) as frames, one_step(progress_bar) as progress:
+        warn_of_copies(frames)
         flat, _, images = combine_with_levels(
             frames,
             orders,

@@ -2,6 +2,7 @@
 """Input and output: any input as frames that hand out rows, and files that are written whole."""
 
 from ccdproc_echelle.frames.calibrated import CalibratedFrame, NoiseModel, Plane, Subtraction
+from ccdproc_echelle.frames.copies import twins_of, warn_of_copies
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
 from ccdproc_echelle.frames.gathering import gather_pixels
 from ccdproc_echelle.frames.headers import exposure_time, observation_time
@@ -48,8 +49,10 @@ __all__ = [
     "open_frames",
     "replacing",
     "standard_deviation",
+    "twins_of",
     "uncertainty_array",
     "uncompressed",
     "variance_array",
+    "warn_of_copies",
     "warn_of_missing_uncertainties",
 ]

@@ -1,0 +1,105 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Copies of a frame in a list of frames, which are no second measurement."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames.views import Frame
+
+__all__ = ["twins_of", "warn_of_copies"]
+
+# Frames that are equal in so many rows in the middle are compared as a whole.
+_FIRST_ROWS = 8
+_ROWS_AT_ONCE = 512
+
+# With noise, neighbouring pixels differ about as often as two frames do. Where fewer do, as in a
+# frame of one value, two exposures may be equal by chance.
+_LEAST_CHANGES = 100
+
+
+def twins_of(frames: Sequence[Frame]) -> list[int | None]:
+    """
+    Find frames that are copies of others: the same exposure twice.
+
+    Copies are the same object or file, by whatever name or link, or equal in all pixels before
+    calibration. Few rows of each frame are read; only frames that are equal there are read whole.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        Frames of one shape; compressed files are best unpacked.
+
+    Returns
+    -------
+    list of int or None
+        For each frame the first one in the list of which it is a copy; `None` if of no other.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import open_frames, twins_of
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> flats = EchelleSimulation(shape=(64, 64), n_orders=2).flats(2)
+    >>> twins_of(open_frames([*flats, flats[0].copy()]))
+    [None, None, 0]
+    """
+    raw = [frame.as_read for frame in frames]
+    sources = [frame.source for frame in raw]
+    looks = [_middle_rows(frame) for frame in raw]
+    twins = []
+    for i, frame in enumerate(raw):
+        alike = (
+            j for j in range(i)
+            if twins[j] is None and (
+                sources[j] == sources[i] or (looks[j] == looks[i] and _equal(raw[j], frame))
+            )
+        )
+        twins.append(next(alike, None))
+    return twins
+
+
+def warn_of_copies(frames: Sequence[Frame]) -> None:
+    """
+    Warn if frames that are to be combined are copies of others.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        As for `twins_of`.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        Naming each copy and its twin.
+    """
+    pairs = [
+        f"{frame.name} is a copy of {frames[twin].name}"
+        for frame, twin in zip(frames, twins_of(frames), strict=True) if twin is not None
+    ]
+    if pairs:
+        warn(
+            f"{', '.join(pairs)}: counted as measurements of their own, copies make the "
+            "uncertainty too small and outvote other frames in the clipping; leave them out",
+        )
+
+
+def _middle_rows(frame: Frame) -> bytes:
+    first = max(0, frame.shape[0] // 2 - _FIRST_ROWS // 2)
+    return _values(frame, slice(first, first + _FIRST_ROWS)).astype(float).tobytes()
+
+
+def _equal(one: Frame, other: Frame) -> bool:
+    """Whether frames have the same pixels, and so many different ones that this is no chance."""
+    n_changes = 0
+    for first in range(0, one.shape[0], _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        values = _values(one, rows)
+        if not np.array_equal(values, _values(other, rows), equal_nan=True):
+            return False
+        n_changes += np.count_nonzero(values[:, 1:] != values[:, :-1])
+    return n_changes >= _LEAST_CHANGES
+
+
+def _values(frame: Frame, rows: slice) -> np.ndarray:
+    return frame.part(rows).load().section(slice(None)).data
