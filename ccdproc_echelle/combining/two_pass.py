@@ -14,6 +14,7 @@ from astropy.table import QTable
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.combine import CombineDiagnostics
+from ccdproc_echelle.combining.fitness import check_flats, warn_of_lost_orders
 from ccdproc_echelle.combining.levels import measure_levels
 from ccdproc_echelle.combining.noting import Watch
 from ccdproc_echelle.combining.one_level import one_level_test
@@ -137,6 +138,7 @@ def two_pass_flat_combine(
     frames = opened(img_list, reading)
     with uncompressed(frames) as frames, one_step(progress_bar) as progress:
         warn_of_copies(frames)
+        check_flats(frames, checked_orders(orders).on_detector(frames[0].shape), window)
         flat, _, images = combine_with_levels(
             frames,
             orders,
@@ -217,6 +219,7 @@ def combine_with_levels(
     _normalize(images, levels, orders.inner_mask(window))
     _add_noise_of_levels(images, scales, noise, len(frames))
     flat = as_ccddata(frames, images, u.dimensionless_unscaled)
+    warn_of_lost_orders(flat.mask, orders, window)
     _record_levels(flat, levels, per_order)
     return flat, levels, images
 

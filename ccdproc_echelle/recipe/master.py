@@ -14,6 +14,7 @@ from astropy.table import QTable
 from ccdproc_echelle.combining import (
     CombineSettings,
     Progress,
+    check_flats,
     combine_with_levels,
 )
 from ccdproc_echelle.frames import list_frames, uncompressed
@@ -207,6 +208,7 @@ def make_master_flat(
         _log.info("%d orders", len(orders))
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)
+        check_flats(calibration.flats, orders, window)
         progress.begin("scattered light")
         orders = rough_order_edges(typical, orders, **edge_keywords)
         surfaces = []

@@ -18,7 +18,7 @@ from astropy.table import QTable, vstack
 from ccdproc_echelle._numeric.medians import label_medians
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.combining import StackCombiner
+from ccdproc_echelle.combining import StackCombiner, ThinnedStack, thinned
 from ccdproc_echelle.frames import Frame, check_alike, list_frames, open_frames, twins_of
 from ccdproc_echelle.orders import EchelleOrderTable, frame_shift, rasters
 from ccdproc_echelle.recipe.calibration import Calibration
@@ -212,7 +212,7 @@ def vet_frames(
     _check(dict(limits._asdict(), window=window))
     orders = orders.on_detector(frames[0].shape)
     twins = twins_of(frames)
-    stack = _thinned(frames, orders)
+    stack = thinned(frames, orders, _n_columns(frames, orders))
     inner = _inner_order_pixels(stack.orders, window)
     masked = 1 - stack.good[:, *inner.where].mean(axis=1)
     usable = masked <= max_masked
@@ -442,15 +442,6 @@ class _Limits(NamedTuple):
     max_residual: float
 
 
-class _ThinnedStack(NamedTuple):
-    """Some columns of all frames, turned so that orders run along rows, and their order table."""
-
-    data: np.ndarray
-    good: np.ndarray
-    variance: list[np.ndarray | None]
-    orders: EchelleOrderTable
-
-
 class _InnerPixels(NamedTuple):
     """Rows and columns of the inner-order pixels, and to which part of which order each belongs."""
 
@@ -464,29 +455,9 @@ def _check(options: dict[str, float]) -> None:
             raise ValueError(f"{name} is {value!r}, expected a positive number")
 
 
-def _thinned(frames: Sequence[Frame], orders: EchelleOrderTable) -> _ThinnedStack:
-    """Every k-th column, k odd: the middle of each column of a detector binned by k."""
-    axis = orders.dispersion_axis
-    n_pixels, n_cross = frames[0].shape[axis], frames[0].shape[1 - axis]
-    most = _THINNED_PIXELS // (len(frames) * n_cross)
-    step = max(1, n_pixels // min(_LEAST_COLUMNS, most) if most else n_pixels)
-    step -= 1 - step % 2
-    thinning = [slice(None), slice(None)]
-    thinning[axis] = slice(step // 2, step // 2 + n_pixels // step * step, step)
-    sections = [frame.load().section(tuple(thinning)) for frame in frames]
-    factors = [1, 1]
-    factors[axis] = step
-    orders = orders.rebinned(tuple(factors))
-
-    def turned(image):
-        return image if axis == 1 else image.T
-
-    return _ThinnedStack(
-        data=np.array([turned(section.data) for section in sections]),
-        good=np.array([turned(section.good) for section in sections]),
-        variance=[None if s.variance is None else turned(s.variance) for s in sections],
-        orders=orders if axis == 1 else orders.transposed(),
-    )
+def _n_columns(frames: Sequence[Frame], orders: EchelleOrderTable) -> int:
+    n_cross = frames[0].shape[1 - orders.dispersion_axis]
+    return min(_LEAST_COLUMNS, _THINNED_PIXELS // (len(frames) * n_cross))
 
 
 def _inner_order_pixels(orders: EchelleOrderTable, window: float) -> _InnerPixels:
@@ -501,7 +472,7 @@ def _inner_order_pixels(orders: EchelleOrderTable, window: float) -> _InnerPixel
     return _InnerPixels((rows[inside].astype(int), columns), part)
 
 
-def _first_levels(stack: _ThinnedStack, inner: _InnerPixels, usable) -> tuple:
+def _first_levels(stack: ThinnedStack, inner: _InnerPixels, usable) -> tuple:
     """
     Median of the inner-order pixels of each frame, and of their standard deviations, if known.
 
@@ -577,7 +548,7 @@ def _measure(stack, inner, masked, levels, lit, limits: _Limits) -> _Measured:
     return found
 
 
-def _reference(stack: _ThinnedStack, levels, lit) -> tuple[np.ndarray, np.ndarray]:
+def _reference(stack: ThinnedStack, levels, lit) -> tuple[np.ndarray, np.ndarray]:
     """Median of the frames with light, divided by their levels, and where there is one."""
     scales = (1 / levels[lit]).astype(stack.data.dtype)
     n_lit, shape = len(scales), stack.data.shape[1:]
