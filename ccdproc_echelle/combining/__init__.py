@@ -16,7 +16,7 @@ from ccdproc_echelle.combining.combine import (
     combine_with_scales,
 )
 from ccdproc_echelle.combining.common_errors import with_common_errors
-from ccdproc_echelle.combining.fitness import check_flats
+from ccdproc_echelle.combining.fitness import Survey, check_flats
 from ccdproc_echelle.combining.frame_scale import InnerOrderScale, inner_order_scale
 from ccdproc_echelle.combining.levels import measure_exposure_levels, measure_levels
 from ccdproc_echelle.combining.noting import Noted, Watch
@@ -45,6 +45,7 @@ __all__ = [
     "RowTask",
     "SigmaClipping",
     "StackCombiner",
+    "Survey",
     "ThinnedStack",
     "Watch",
     "block_size",

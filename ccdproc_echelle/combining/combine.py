@@ -109,11 +109,11 @@ def combine_frames(
     frames = opened(img_list, reading)
     settings.check_frames(frames)
     with uncompressed(frames) as frames, one_step(progress_bar) as progress:
-        warn_of_copies(frames)
         combined, images = combine_with_scales(
             frames, scale, settings,
             executor=executor, progress=progress, want_rejected=diagnostics,
         )
+        warn_of_copies(frames, images.looks)
     write(combined, output_file, settings)
     found = CombineDiagnostics(images.count, images.rejected)
     return (combined, found) if diagnostics else combined

@@ -2,21 +2,26 @@
 """Whether flats, order table and window go together, from a look at some columns of some frames."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from ccdproc.utils.slices import slice_from_string
 
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.combining.thinned import ThinnedStack, thinned
-from ccdproc_echelle.frames import Frame
+from ccdproc_echelle.combining.thinned import ThinnedStack, stacked, thinning
+from ccdproc_echelle.frames import Frame, Section, gather_pixels
 from ccdproc_echelle.orders import EchelleOrderTable, check_in_place, rasters, typical_width
 
-__all__ = ["check_flats", "warn_of_lost_orders"]
+__all__ = ["Survey", "check_flats", "warn_of_lost_orders"]
 
 # What is looked at.
 _N_FRAMES = 5
 _N_COLUMNS = 60
+
+# In an evenly lit frame the dark pixels have more than this part of the light of the bright ones.
+_EVEN = 0.5
 
 # The default window may be wider than the orders: the dark pixels that it takes in on either side
 # are left out of the levels. A wider one reaches the next order.
@@ -32,37 +37,112 @@ _DRIFT = 0.03
 _MEDIAN_NOISE = np.sqrt(np.pi / 2)  # of the median over that of the mean
 
 
+@dataclass(frozen=True)
+class Survey:
+    """
+    A look at some columns of up to five flats: do flats, order table and window go together?
+
+    Attributes
+    ----------
+    frames : sequence of `Frame`
+        The flats.
+    window : float
+        Full width of the window on the order centre.
+    slices : tuple of slice
+        The pixels that are looked at.
+    orders : `EchelleOrderTable`
+        The order table of these pixels.
+    """
+
+    frames: Sequence[Frame]
+    window: float
+    slices: tuple[slice, slice]
+    orders: EchelleOrderTable
+
+    @classmethod
+    def planned(
+        cls, frames: Sequence[Frame], orders: EchelleOrderTable, window: float
+    ) -> "Survey":
+        """
+        What is to be looked at; nothing is read yet.
+
+        Parameters
+        ----------
+        frames : sequence of `Frame`
+            The flats.
+        orders : `EchelleOrderTable`
+            The order centres, on the detector of the frames.
+        window : float
+            Full width of the window on the order centre.
+
+        Returns
+        -------
+        `Survey`
+        """
+        return cls(frames, window, *thinning(frames[0].shape, orders, _N_COLUMNS))
+
+    @property
+    def chosen(self) -> list[int]:
+        """Which of the frames are looked at."""
+        places = np.linspace(0, len(self.frames) - 1, _N_FRAMES)
+        return np.unique(places.round().astype(int)).tolist()
+
+    @cached_property
+    def indices(self) -> np.ndarray:
+        """Which pixels of the flattened image are, ascending."""
+        rows, columns = (np.arange(part.start, part.stop, part.step) for part in self.slices)
+        return (rows[:, None] * self.frames[0].shape[1] + columns).ravel()
+
+    def check(self, sections: Sequence[Section]) -> None:
+        """
+        Refuse the order table of other flats, and warn of what makes the levels wrong.
+
+        Parameters
+        ----------
+        sections : sequence of `Section`
+            The pixels ``indices`` of the frames ``chosen``.
+
+        Raises
+        ------
+        WrongOrderTableError
+            A `ValueError`: if the orders are not where the table has them, nor near.
+
+        Warns
+        -----
+        `~astropy.utils.exceptions.AstropyUserWarning`
+            If the orders are some pixels off, the window is wider than they are, a bias is left in
+            the frames, or their overscan.
+        """
+        shape = [len(range(part.start, part.stop, part.step)) for part in self.slices]
+        images = [
+            Section(*(None if part is None else part.reshape(shape) for part in section))
+            for section in sections
+        ]
+        stack = stacked(images, self.orders)
+        light = np.ma.masked_array(stack.data, ~stack.good).mean(axis=0)
+        if _shows_orders(light):
+            check_in_place(stack.orders, light)
+            _warn_of_wide_window(light, stack.orders, self.window)
+        _warn_of_overscan(self.frames[0])
+        _warn_of_offset(stack, self.frames[0].unit)
+
+
 def check_flats(frames: Sequence[Frame], orders: EchelleOrderTable, window: float) -> None:
     """
-    Refuse the order table of other flats, and warn of what makes the levels wrong.
+    Make a `Survey`.
 
     Parameters
     ----------
-    frames : sequence of `Frame`
-        The flats; some columns of up to five of them are looked at.
-    orders : `EchelleOrderTable`
-        The order centres, on the detector of the frames.
-    window : float
-        Full width of the window on the order centre.
+    frames, orders, window
+        As for `Survey.planned`.
 
     Raises
     ------
     WrongOrderTableError
-        A `ValueError`: if the orders are not where the table has them, nor near.
-
-    Warns
-    -----
-    `~astropy.utils.exceptions.AstropyUserWarning`
-        If the orders are some pixels off, the window is wider than they are, a bias is left in the
-        frames, or their overscan.
+        As `Survey.check`, which also warns.
     """
-    _warn_of_overscan(frames[0])
-    chosen = np.unique(np.linspace(0, len(frames) - 1, _N_FRAMES).round().astype(int))
-    stack = thinned([frames[i] for i in chosen], orders, _N_COLUMNS)
-    light = np.ma.masked_array(stack.data, ~stack.good).mean(axis=0)
-    check_in_place(stack.orders, light)
-    _warn_of_wide_window(light, stack.orders, window)
-    _warn_of_offset(stack, frames[0].unit)
+    survey = Survey.planned(frames, orders, window)
+    survey.check([gather_pixels(frames[i], survey.indices) for i in survey.chosen])
 
 
 def warn_of_lost_orders(mask: np.ndarray, orders: EchelleOrderTable, window: float) -> None:
@@ -89,6 +169,15 @@ def warn_of_lost_orders(mask: np.ndarray, orders: EchelleOrderTable, window: flo
             f"no frame has a good pixel in the window of order {numbers}: it is masked in the "
             "master; look at the masks of the frames, or leave it out of the order table"
         )
+
+
+def _shows_orders(light: np.ma.MaskedArray) -> bool:
+    """Whether there is light and dark; in an evenly lit frame no order table can be wrong."""
+    values = light.compressed()
+    if len(values) == 0:
+        return False
+    dark, bright = np.quantile(values, (0.05, 0.95))
+    return bool(bright > 0 and dark < _EVEN * bright)
 
 
 def _warn_of_wide_window(

@@ -14,7 +14,7 @@ from astropy.table import QTable
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.combine import CombineDiagnostics
-from ccdproc_echelle.combining.fitness import check_flats, warn_of_lost_orders
+from ccdproc_echelle.combining.fitness import Survey, warn_of_lost_orders
 from ccdproc_echelle.combining.levels import measure_levels
 from ccdproc_echelle.combining.noting import Watch
 from ccdproc_echelle.combining.one_level import one_level_test
@@ -104,7 +104,8 @@ def two_pass_flat_combine(
     ValueError
         If there is no frame, frames differ in shape or unit, the order table does not fit
         them, no inner-order pixel is good in all frames, a level is not positive, or no order
-        has a level with ``per_order=True``.
+        has a level with ``per_order=True``. A `WrongOrderTableError` if the orders are not where
+        the table has them, nor near.
     OSError
         If a file is missing or broken, or the output exists without ``overwrite_output``.
 
@@ -112,7 +113,9 @@ def two_pass_flat_combine(
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         If there is only one frame, a frame is a copy of another one, only some have uncertainties,
-        or the frames differ by far more than their uncertainties allow for.
+        or the frames differ by far more than their uncertainties allow for. If the orders are a
+        pixel or more off the table, the window is wider than they are, an order has no good pixel,
+        or the frames still have a bias or their overscan.
 
     References
     ----------
@@ -137,8 +140,6 @@ def two_pass_flat_combine(
     check_target(output_file, settings)
     frames = opened(img_list, reading)
     with uncompressed(frames) as frames, one_step(progress_bar) as progress:
-        warn_of_copies(frames)
-        check_flats(frames, checked_orders(orders).on_detector(frames[0].shape), window)
         flat, _, images = combine_with_levels(
             frames,
             orders,
@@ -150,7 +151,9 @@ def two_pass_flat_combine(
             executor=executor,
             progress=progress,
             want_rejected=diagnostics,
+            surveyed=True,
         )
+        warn_of_copies(frames, images.looks)
     write(flat, output_file, settings)
     return (flat, CombineDiagnostics(images.count, images.rejected)) if diagnostics else flat
 
@@ -168,6 +171,7 @@ def combine_with_levels(
     progress: Progress = SILENT,
     want_rejected: bool = False,
     watch: Watch | None = None,
+    surveyed: bool = False,
 ) -> tuple[CCDData, QTable, CombinedImages]:
     """
     `two_pass_flat_combine` for opened frames, which also returns the levels and what was noted.
@@ -184,6 +188,8 @@ def combine_with_levels(
         Counts the sections that are combined.
     want_rejected, watch
         As `stream`.
+    surveyed : bool, optional
+        Whether to see if flats, orders and window go together, as `check_flats` does.
 
     Returns
     -------
@@ -209,6 +215,7 @@ def combine_with_levels(
         combiner=settings.combiner(),
         weights=settings.weights_of(frames),
         executor=executor,
+        survey=Survey.planned(frames, orders, window) if surveyed else None,
     )
     if per_order == "auto":
         per_order = not one_level_test(levels).suffices

@@ -2,7 +2,7 @@
 """Input and output: any input as frames that hand out rows, and files that are written whole."""
 
 from ccdproc_echelle.frames.calibrated import CalibratedFrame, NoiseModel, Plane, Subtraction
-from ccdproc_echelle.frames.copies import twins_of, warn_of_copies
+from ccdproc_echelle.frames.copies import look_at, twins_of, warn_of_copies
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
 from ccdproc_echelle.frames.gathering import gather_pixels
 from ccdproc_echelle.frames.headers import exposure_time, observation_time
@@ -45,6 +45,7 @@ __all__ = [
     "gather_pixels",
     "inverse_variance_weights",
     "list_frames",
+    "look_at",
     "observation_time",
     "open_frames",
     "replacing",

@@ -1,17 +1,18 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Copies of a frame in a list of frames, which are no second measurement."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from hashlib import blake2b
 
 import numpy as np
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames.views import Frame
 
-__all__ = ["twins_of", "warn_of_copies"]
+__all__ = ["look_at", "twins_of", "warn_of_copies"]
 
 # Frames that are equal in so many rows in the middle are compared as a whole.
-_FIRST_ROWS = 8
+_FIRST_ROWS = 4
 _ROWS_AT_ONCE = 512
 
 # With noise, neighbouring pixels differ about as often as two frames do. Where fewer do, as in a
@@ -19,17 +20,40 @@ _ROWS_AT_ONCE = 512
 _LEAST_CHANGES = 100
 
 
-def twins_of(frames: Sequence[Frame]) -> list[int | None]:
+def look_at(frame: Frame) -> bytes:
+    """
+    What tells most frames apart: a digest of some rows in the middle, before calibration.
+
+    Parameters
+    ----------
+    frame : `Frame`
+        A frame, or some rows of it.
+
+    Returns
+    -------
+    bytes
+        Equal for equal frames, and hardly ever for others.
+    """
+    first = max(0, frame.shape[0] // 2 - _FIRST_ROWS // 2)
+    rows = _values(frame.as_read.part(slice(first, first + _FIRST_ROWS)))
+    return blake2b(np.ascontiguousarray(rows, dtype="f4"), digest_size=16).digest()
+
+
+def twins_of(
+    frames: Sequence[Frame], looks: Sequence[Hashable] | None = None
+) -> list[int | None]:
     """
     Find frames that are copies of others: the same exposure twice.
 
     Copies are the same object or file, by whatever name or link, or equal in all pixels before
-    calibration. Few rows of each frame are read; only frames that are equal there are read whole.
+    calibration. Only frames that look alike are read whole.
 
     Parameters
     ----------
     frames : sequence of `Frame`
         Frames of one shape; compressed files are best unpacked.
+    looks : sequence, optional
+        What `look_at` gave of each frame, or of each part of it, where they were read anyway.
 
     Returns
     -------
@@ -46,7 +70,7 @@ def twins_of(frames: Sequence[Frame]) -> list[int | None]:
     """
     raw = [frame.as_read for frame in frames]
     sources = [frame.source for frame in raw]
-    looks = [_middle_rows(frame) for frame in raw]
+    looks = [look_at(frame) for frame in raw] if looks is None else looks
     twins = []
     for i, frame in enumerate(raw):
         alike = (
@@ -59,13 +83,13 @@ def twins_of(frames: Sequence[Frame]) -> list[int | None]:
     return twins
 
 
-def warn_of_copies(frames: Sequence[Frame]) -> None:
+def warn_of_copies(frames: Sequence[Frame], looks: Sequence[Hashable]) -> None:
     """
     Warn if frames that are to be combined are copies of others.
 
     Parameters
     ----------
-    frames : sequence of `Frame`
+    frames, looks
         As for `twins_of`.
 
     Warns
@@ -75,7 +99,7 @@ def warn_of_copies(frames: Sequence[Frame]) -> None:
     """
     pairs = [
         f"{frame.name} is a copy of {frames[twin].name}"
-        for frame, twin in zip(frames, twins_of(frames), strict=True) if twin is not None
+        for frame, twin in zip(frames, twins_of(frames, looks), strict=True) if twin is not None
     ]
     if pairs:
         warn(
@@ -84,22 +108,17 @@ def warn_of_copies(frames: Sequence[Frame]) -> None:
         )
 
 
-def _middle_rows(frame: Frame) -> bytes:
-    first = max(0, frame.shape[0] // 2 - _FIRST_ROWS // 2)
-    return _values(frame, slice(first, first + _FIRST_ROWS)).astype(float).tobytes()
-
-
 def _equal(one: Frame, other: Frame) -> bool:
     """Whether frames have the same pixels, and so many different ones that this is no chance."""
     n_changes = 0
     for first in range(0, one.shape[0], _ROWS_AT_ONCE):
         rows = slice(first, first + _ROWS_AT_ONCE)
-        values = _values(one, rows)
-        if not np.array_equal(values, _values(other, rows), equal_nan=True):
+        values = _values(one.part(rows))
+        if not np.array_equal(values, _values(other.part(rows)), equal_nan=True):
             return False
         n_changes += np.count_nonzero(values[:, 1:] != values[:, :-1])
     return n_changes >= _LEAST_CHANGES
 
 
-def _values(frame: Frame, rows: slice) -> np.ndarray:
-    return frame.part(rows).load().section(slice(None)).data
+def _values(frame: Frame) -> np.ndarray:
+    return frame.load().section(slice(None)).data

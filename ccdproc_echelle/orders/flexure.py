@@ -504,6 +504,8 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
             f"the best, the orders match to {scores.max():.2f} (1 for all, 0 for none), expected "
             f"at least {_LEAST_MATCH}"
         )
+    if abs(shift) > max_shift:
+        raise WrongOrderTableError(_too_far(shift, max_shift))
     return shift, scores.max()
 
 
@@ -604,7 +606,7 @@ def _equivalent_widths(profiles: np.ndarray, slices: _Slices) -> np.ndarray:
         widths = (np.where(core, light - low, 0) / (high - low)).sum(axis=-1)
     widths[~usable] = np.nan
     typical = finite_median(widths)
-    typical = np.where(np.isfinite(typical), typical, np.nanmedian(typical))
+    typical = np.where(np.isfinite(typical), typical, finite_median(typical[None]))
     return _with_neighbours(np.broadcast_to(typical[:, None], widths.shape))
 
 
