@@ -17,7 +17,7 @@ SIM = EchelleSimulation(
     shape=(180, 200), n_orders=4, order_width=16, seed=11).with_level_spread(0.4)
 FLATS = SIM.flats(4)
 ORDERS = SIM.truth.orders
-N_RANDOM = 20
+N_RANDOM = 6
 
 
 def centers_only(orders) -> EchelleOrderTable:
