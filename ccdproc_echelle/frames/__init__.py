@@ -3,6 +3,7 @@
 
 from ccdproc_echelle.frames.calibrated import CalibratedFrame, NoiseModel, Plane, Subtraction
 from ccdproc_echelle.frames.checksums import check_sums, write_fits
+from ccdproc_echelle.frames.copies import look_at, twins_of, warn_of_copies
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
 from ccdproc_echelle.frames.gathering import gather_pixels
 from ccdproc_echelle.frames.headers import (
@@ -55,14 +56,17 @@ __all__ = [
     "gather_pixels",
     "inverse_variance_weights",
     "list_frames",
+    "look_at",
     "observation_time",
     "open_frames",
     "replacing",
     "standard_deviation",
+    "twins_of",
     "uncertainty_array",
     "uncompressed",
     "user_path",
     "variance_array",
+    "warn_of_copies",
     "warn_of_missing_uncertainties",
     "without_file_cards",
     "write_fits",

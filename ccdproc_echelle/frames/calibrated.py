@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Raw frames seen as calibrated ones, whose rows are computed when they are asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,6 +149,14 @@ class CalibratedFrame(Frame):
     @property
     def header(self):
         return self.raw.header
+
+    @property
+    def as_read(self) -> Frame:
+        return self.raw
+
+    @property
+    def source(self) -> Hashable:
+        return self.raw.source
 
     @property
     def uncertainty_type(self) -> type | None:

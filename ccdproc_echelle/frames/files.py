@@ -137,6 +137,11 @@ class FileFrame(Frame):
         ccd = CCDData(data, unit=layout.unit, mask=mask, uncertainty=uncertainty)
         return MemoryFrame(ccd, self.name, self.dtype)
 
+    @property
+    def source(self) -> tuple:
+        found = self.path.stat()  # of the file itself, whatever links lead to it
+        return found.st_dev, found.st_ino, self.layout.hdu, self.span
+
     def unpacked(self, path: Path) -> "FileFrame":
         if not _is_compressed(self.path):
             return self

@@ -2,7 +2,7 @@
 """One view on frames wherever they are: rows of values, of variances, and which are good."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -146,6 +146,16 @@ class Frame(ABC):
     @abstractmethod
     def header(self) -> Any:
         """All that the header says of the frame."""
+
+    @property
+    def as_read(self) -> "Frame":
+        """The frame before any calibration."""
+        return self
+
+    @property
+    @abstractmethod
+    def source(self) -> Hashable:
+        """Where its pixels are: equal for two views on the same ones."""
 
     def metadata(self) -> Metadata:
         """
@@ -305,6 +315,10 @@ class MemoryFrame(Frame):
     @property
     def header(self) -> Any:
         return self.ccd.header
+
+    @property
+    def source(self) -> int:
+        return id(self.ccd.data)
 
 
 def check_alike(frames: Sequence[Frame]) -> None:

@@ -26,11 +26,13 @@ from ccdproc_echelle.orders.table import EchelleOrderTable
 __all__ = [
     "OrderShift",
     "WrongOrderTableError",
+    "check_in_place",
     "frame_shift",
     "in_place",
     "measure_shift",
     "recenter",
     "recentre",
+    "typical_width",
 ]
 
 # Order centres further off than this, in pixel, are put in place; the coarse shift, good to a few
@@ -284,18 +286,81 @@ def in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
     """
     orders = orders.on_detector(flat.shape)
     try:
-        if abs(_roughly(flat, orders)) < _CLEARLY_IN_PLACE:
-            return orders
-        shift = measure_shift(flat, orders).shift
+        shift = _intolerable_shift(flat, orders)
     except WrongOrderTableError:
         raise
     except ValueError as error:
         warn(f"whether the order centres are in place could not be found: {error}")
         return orders
-    if abs(shift) < _TOLERATED_SHIFT:
+    if shift == 0:
         return orders
     warn(f"the orders are {shift:+.2f} pixels off the order table, which is shifted")
     return orders.shifted(shift)
+
+
+def check_in_place(orders: EchelleOrderTable, flat: CCDData) -> None:
+    """
+    Refuse an order table that is not that of a flat; `in_place` for who must not change the table.
+
+    Parameters
+    ----------
+    orders : `EchelleOrderTable`
+        The order centres, on the detector of the flat.
+    flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
+        A flat.
+
+    Raises
+    ------
+    WrongOrderTableError
+        If it is not the table of this flat.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If the orders are off by a pixel or more.
+    """
+    try:
+        shift = _intolerable_shift(flat, orders)
+    except WrongOrderTableError:
+        raise
+    except ValueError:
+        return  # one order alone, or none of them complete: whether it fits cannot be told
+    if shift:
+        warn(f"the orders are {shift:+.2f} pixels off the order table: move it with recenter")
+
+
+def typical_width(flat: CCDData, orders: EchelleOrderTable) -> float:
+    """
+    Width of the orders in pixel, the median of all: between edges, where the table has them.
+
+    Parameters
+    ----------
+    flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
+        A flat on which the orders are where the table has them.
+    orders : `EchelleOrderTable`
+        The order centres.
+
+    Returns
+    -------
+    float
+        That of a box with the area and height of the light, if there are no edges. Infinite where
+        it cannot be found.
+    """
+    if orders.has_edges:
+        return float(np.nanmedian(orders.upper() - orders.lower()))
+    if len(orders) == 1:
+        return np.inf
+    raster, slices = _raster_and_slices(flat, orders, "flat")
+    widths = _equivalent_widths(_profiles(raster, slices, 0.0), slices)[:, 1]
+    return float(np.nanmedian(widths)) if np.isfinite(widths).any() else np.inf
+
+
+def _intolerable_shift(flat: CCDData, orders: EchelleOrderTable) -> float:
+    """By how much the orders of the flat are off the table; 0 if by less than can be tolerated."""
+    if abs(_roughly(flat, orders)) < _CLEARLY_IN_PLACE:
+        return 0.0
+    shift = measure_shift(flat, orders).shift
+    return shift if abs(shift) >= _TOLERATED_SHIFT else 0.0
 
 
 def _roughly(flat: CCDData, orders: EchelleOrderTable) -> float:
@@ -450,6 +515,8 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
             f"the best, the orders match to {scores.max():.2f} (1 for all, 0 for none), expected "
             f"at least {_LEAST_MATCH}"
         )
+    if abs(shift) > max_shift:
+        raise WrongOrderTableError(_too_far(shift, max_shift))
     return shift, scores.max()
 
 
@@ -561,7 +628,7 @@ def _equivalent_widths(profiles: np.ndarray, slices: _Slices) -> np.ndarray:
         widths = (np.where(core, light - low, 0) / (high - low)).sum(axis=-1)
     widths[~usable] = np.nan
     typical = finite_median(widths)
-    typical = np.where(np.isfinite(typical), typical, np.nanmedian(typical))
+    typical = np.where(np.isfinite(typical), typical, finite_median(typical[None]))
     return _with_neighbours(np.broadcast_to(typical[:, None], widths.shape))
 
 

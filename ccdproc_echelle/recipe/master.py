@@ -14,6 +14,7 @@ from astropy.table import QTable
 from ccdproc_echelle.combining import (
     CombineSettings,
     Progress,
+    check_flats,
     combine_with_levels,
 )
 from ccdproc_echelle.frames import list_frames, uncompressed
@@ -49,7 +50,7 @@ from ccdproc_echelle.recipe.scattered import (
 )
 from ccdproc_echelle.recipe.typical import typical_frame
 from ccdproc_echelle.recipe.verdict import judged, watched
-from ccdproc_echelle.recipe.vetting import all_vetted, of_one_setup, vetted
+from ccdproc_echelle.recipe.vetting import all_vetted, of_one_setup, vetted, without_copies
 
 __all__ = ["make_master_flat"]
 
@@ -131,8 +132,9 @@ def make_master_flat(
         Whether each order of a frame is scaled by a level of its own; see
         `two_pass_flat_combine`.
     reject : {"warn", "drop", "error"}, optional
-        What happens with frames of another set-up, without light, saturated, shifted or of
-        another shape than the others.
+        What happens with frames of another set-up, without light, saturated, shifted, of another
+        shape than the others, or copies of another one; copies of bias and dark frames are treated
+        alike.
     limits : dict or path-like, optional
         Limits of the quality; see `flat_quality`.
     window, n_passes
@@ -211,8 +213,8 @@ def make_master_flat(
         progress.begin("bias and dark")
         calibration = calibrate_frames(
             raw,
-            bias=bias,
-            dark=dark,
+            bias=without_copies(bias, reject, **reading),
+            dark=without_copies(dark, reject, **reading),
             gain=gain,
             read_noise=read_noise,
             saturation=saturation,
@@ -226,6 +228,7 @@ def make_master_flat(
         _log.info("%d orders", len(orders))
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)
+        check_flats(calibration.flats, orders, window)
         progress.begin("scattered light")
         orders = rough_order_edges(typical, orders, **edge_keywords)
         surfaces = []

@@ -28,8 +28,10 @@ def test_the_wcs_is_that_of_the_first_frame(tmp_path):
         ("BUNIT", "adu"), ("CTYPE1", "LINEAR"), ("CTYPE2", "LINEAR"), ("CRVAL1", 7.0),
         ("CRPIX1", 1.0), ("CDELT1", 2.0), ("CRVAL2", 1.0), ("CRPIX2", 1.0), ("CDELT2", 1.0),
     ])
-    fits.writeto(tmp_path / "frame.fits", np.ones((5, 4)), header)
-    combined = combine_frames([tmp_path / "frame.fits"] * 2)
+    paths = [tmp_path / "frame_0.fits", tmp_path / "frame_1.fits"]
+    for path in paths:
+        fits.writeto(path, np.ones((5, 4)), header)
+    combined = combine_frames(paths)
     assert combined.wcs.wcs_pix2world([[1, 0]], 0).tolist() == [[9, 1]]
 
 
@@ -56,7 +58,7 @@ def test_the_unit_of_the_inputs_is_not_that_of_the_flat(tmp_path, small_files, f
     two_pass_flat_combine(frames, ORDERS, tmp_path / "master.fits")
     assert fits.getheader(tmp_path / "master.fits")["BUNIT"] == ""
     # and the master can be an input again
-    again = combine_frames([tmp_path / "master.fits"] * 2, unit=None)
+    again = combine_frames([tmp_path / "master.fits"], unit=None)
     assert again.unit == u.dimensionless_unscaled
 
 

@@ -365,8 +365,8 @@ def test_peak_memory_does_not_grow_with_the_number_of_frames(tmp_path):
     shape, mem_limit = (300, 300), 1e6
     data = np.arange(shape[0] * shape[1], dtype=np.float32).reshape(shape)
     paths = [tmp_path / f"frame_{i}.fits" for i in range(16)]
-    for path in paths:
-        fits.writeto(path, data, fits.Header([("BUNIT", "adu")]))
+    for i, path in enumerate(paths):
+        fits.writeto(path, data + np.float32(i), fits.Header([("BUNIT", "adu")]))
     combine_frames(paths[:2])  # whatever is imported or cached at the first call
     peaks = []
     with ThreadPoolExecutor(2) as executor:
