@@ -62,6 +62,8 @@ def add(commands) -> None:
     option("--per-order", action="store_true", help="an exposure level for each order of a frame")
     option("--reject", choices=("warn", "drop", "error"), default="warn",
         help="what becomes of frames that do not match the others (default: %(default)s)")
+    option("--min-signal-to-noise", type=float, default=3, metavar="RATIO",
+        help="mask pixels of the master flat below so many times their uncertainty (default: 3)")
     option("--mask-interorder", action="store_true", help="mask the inter-order area as well")
     option("--limits", metavar="FILE", help="limits of the quality (YAML, see inspect)")
     option("--jobs", type=_number_of_jobs, metavar="N",
@@ -72,7 +74,7 @@ def add(commands) -> None:
     option("--plot", metavar="FILE", help="summary figure to be written (PNG or PDF)")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     if options.orders is None:
         for name in ("orders_format", "dispersion_axis"):
             if getattr(options, name) is not None:
@@ -84,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
     check_master_name(options.output)
     outputs = [Path(path) for path in (options.output, options.plot) if path is not None]
     for path in outputs:
-        check_output(path, overwrite=options.overwrite)
+        check_output(path, overwrite=options.overwrite, inputs=_inputs(options))
     if options.plot is not None:
         _check_plot(options.plot, options.output)
     reading = reading_keywords(options)
@@ -110,16 +112,24 @@ def run(options: argparse.Namespace) -> None:
             reject=options.reject,
             limits=options.limits,
             window=options.window,
+            min_signal_to_noise=options.min_signal_to_noise,
             mask_flags=UNUSABLE | FlatFlag.INTERORDER if options.mask_interorder else UNUSABLE,
             **reading,
         )
-    write_product(master, options.output, options.plot, overwrite=options.overwrite)
+    written = write_product(master, options.output, options.plot, overwrite=options.overwrite)
     print_levels(master)
     print(f"{len(master.orders)} orders, {master.flat.mask.sum()} pixels masked")
     for broken in broken_limits(master.quality):
         print(f"beyond its limits: {broken}")
-    for path in outputs:
+    for path in written:
         print(f"wrote {path}")
+    return 0 if written == outputs else 1
+
+
+def _inputs(options: argparse.Namespace) -> list[str]:
+    """All files that the master flat is made from."""
+    single = [path for path in (options.orders, options.limits) if path is not None]
+    return [*options.flats, *(options.bias or ()), *(options.dark or ()), *single]
 
 
 def _number_of_jobs(text: str) -> int:

@@ -26,7 +26,8 @@ __all__ = [
 
 EXIT_STATUS = """\
 exit status:
-  0 done; 1 data, files or limits do not allow it, one line on standard error says why;
+  0 done; 1 data, files or limits do not allow it, one line on standard error says why, or the
+  figure failed, but not the master flat;
   2 the command was not understood; 130 interrupted"""
 
 _READABLE, _WRITABLE = able_formats("read"), able_formats("write")

@@ -10,8 +10,13 @@ from ccdproc_echelle.combining.clipping import (
     StackCombiner,
     block_size,
 )
-from ccdproc_echelle.combining.combine import CombineDiagnostics, combine_frames
+from ccdproc_echelle.combining.combine import (
+    CombineDiagnostics,
+    combine_frames,
+    combine_with_scales,
+)
 from ccdproc_echelle.combining.common_errors import with_common_errors
+from ccdproc_echelle.combining.fitness import Survey, check_flats
 from ccdproc_echelle.combining.frame_scale import InnerOrderScale, inner_order_scale
 from ccdproc_echelle.combining.levels import measure_exposure_levels, measure_levels
 from ccdproc_echelle.combining.noting import Noted, Watch
@@ -20,6 +25,7 @@ from ccdproc_echelle.combining.progress import SILENT, Progress
 from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
 from ccdproc_echelle.combining.streaming import CombinedImages, RowTask, stream
+from ccdproc_echelle.combining.thinned import ThinnedStack, thinned
 from ccdproc_echelle.combining.two_pass import combine_with_levels, two_pass_flat_combine
 
 __all__ = [
@@ -39,16 +45,21 @@ __all__ = [
     "RowTask",
     "SigmaClipping",
     "StackCombiner",
+    "Survey",
+    "ThinnedStack",
     "Watch",
     "block_size",
+    "check_flats",
     "combine_frames",
     "combine_with_levels",
+    "combine_with_scales",
     "inner_order_scale",
     "measure_exposure_levels",
     "measure_levels",
     "one_level_test",
     "order_places",
     "stream",
+    "thinned",
     "two_pass_flat_combine",
     "with_common_errors",
 ]

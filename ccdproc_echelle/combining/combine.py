@@ -11,12 +11,13 @@ from astropy.nddata import CCDData
 from numpy.typing import ArrayLike
 
 from ccdproc_echelle.combining.frame_scale import InnerOrderScale
-from ccdproc_echelle.combining.progress import one_step
+from ccdproc_echelle.combining.progress import SILENT, Progress, one_step
 from ccdproc_echelle.combining.settings import CombineSettings
-from ccdproc_echelle.combining.steps import as_ccddata, check_target, opened, streamed, write
-from ccdproc_echelle.frames import Frame, uncompressed
+from ccdproc_echelle.combining.steps import as_ccddata, opened, streamed, write
+from ccdproc_echelle.combining.streaming import CombinedImages
+from ccdproc_echelle.frames import Frame, uncompressed, warn_of_copies
 
-__all__ = ["CombineDiagnostics", "combine_frames"]
+__all__ = ["CombineDiagnostics", "combine_frames", "combine_with_scales"]
 
 
 class CombineDiagnostics(NamedTuple):
@@ -84,9 +85,16 @@ def combine_frames(
     TypeError
         If a keyword is unknown.
     ValueError
-        If there is no frame, frames differ in shape or unit, or a setting makes no sense.
+        If there is no frame, frames differ in shape or unit, a setting makes no sense, or the
+        output is one of the input files, by whatever name or link.
     OSError
         If a file is missing or broken, or the output exists without ``overwrite_output``.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If a frame is a copy of another one: the same file or object, or the same pixels. It
+        counts like any other.
 
     Examples
     --------
@@ -97,17 +105,55 @@ def combine_frames(
     >>> float(combine_frames(frames, scale=[1, 0.5, 0.25]).data.mean())
     1.0
     """
-    settings, reading = CombineSettings.from_keywords(keywords)
-    check_target(output_file, settings)
-    frames = opened(img_list, reading)
+    settings, reading = CombineSettings.from_keywords(keywords, combine_frames)
+    frames = opened(img_list, reading, output_file, settings)
     settings.check_frames(frames)
     with uncompressed(frames) as frames, one_step(progress_bar) as progress:
-        scales = _scales(scale, frames)
-        images = streamed(frames, scales, settings, executor, progress, diagnostics)
-        combined = as_ccddata(frames, images, frames[0].unit)
+        combined, images = combine_with_scales(
+            frames, scale, settings,
+            executor=executor, progress=progress, want_rejected=diagnostics,
+        )
+        warn_of_copies(frames, images.looks)
     write(combined, output_file, settings)
     found = CombineDiagnostics(images.count, images.rejected)
     return (combined, found) if diagnostics else combined
+
+
+def combine_with_scales(
+    frames: Sequence[Frame],
+    scale: ArrayLike | Callable | None,
+    settings: CombineSettings,
+    *,
+    executor: Executor | None = None,
+    progress: Progress = SILENT,
+    want_rejected: bool = False,
+) -> tuple[CCDData, CombinedImages]:
+    """
+    `combine_frames` for opened frames, which also returns what was counted.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        The frames, in memory or in files that are not compressed.
+    scale, executor
+        As `combine_frames`.
+    settings : `CombineSettings`
+        How frames are combined.
+    progress : `Progress`, optional
+        Counts the sections that are combined.
+    want_rejected
+        As `stream`.
+
+    Returns
+    -------
+    combined : `~astropy.nddata.CCDData`
+        The combined frame.
+    images : `CombinedImages`
+        What it was made of.
+    """
+    scales = _scales(scale, frames)
+    images = streamed(frames, scales, settings, executor, progress, want_rejected)
+    return as_ccddata(frames, images, frames[0].unit), images
 
 
 def _scales(scale: ArrayLike | Callable | None, frames: Sequence[Frame]) -> np.ndarray:

@@ -12,6 +12,7 @@ from astropy.table import QTable
 
 from ccdproc_echelle.combining.clipping.sigma import SigmaClipping
 from ccdproc_echelle.combining.clipping.stack import StackCombiner
+from ccdproc_echelle.combining.fitness import Survey
 from ccdproc_echelle.combining.noise_check import warn_of_missing_noise
 from ccdproc_echelle.combining.outliers import LEVEL_CLIP, NOTHING_LEFT
 from ccdproc_echelle.combining.pixels import Pixels, evenly_spread, gather
@@ -143,6 +144,7 @@ def measure_levels(
     per_order: bool = False,
     weights: np.ndarray | str | None = None,
     executor: Executor | None = None,
+    survey: Survey | None = None,
 ) -> QTable:
     """
     `measure_exposure_levels` for opened frames and any way to combine the first master.
@@ -162,6 +164,8 @@ def measure_levels(
         ``"inverse_variance"``.
     executor : `concurrent.futures.Executor`, optional
         What gathers the pixels. Default: a thread for each core.
+    survey : `Survey`, optional
+        What is looked at, and checked, in the same reading.
 
     Returns
     -------
@@ -170,7 +174,10 @@ def measure_levels(
     """
     _check_request(n_passes, statistic)
     indices = evenly_spread(np.flatnonzero(orders.inner_mask(window)), len(frames))
-    pixels = gather(frames, indices, executor)
+    more = {} if survey is None else dict(more=survey.indices, more_of=survey.chosen)
+    pixels, seen = gather(frames, indices, executor, **more)
+    if survey is not None:
+        survey.check(seen)
     common = pixels.good.all(axis=0)
     if not common.any():
         raise ValueError(_why_no_pixel(frames, pixels.good, window))

@@ -14,15 +14,16 @@ from astropy.table import QTable
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.combine import CombineDiagnostics
+from ccdproc_echelle.combining.fitness import Survey, warn_of_lost_orders
 from ccdproc_echelle.combining.levels import measure_levels
 from ccdproc_echelle.combining.noting import Watch
 from ccdproc_echelle.combining.one_level import one_level_test
 from ccdproc_echelle.combining.progress import SILENT, Progress, one_step
 from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
-from ccdproc_echelle.combining.steps import as_ccddata, check_target, opened, streamed, write
+from ccdproc_echelle.combining.steps import as_ccddata, opened, streamed, write
 from ccdproc_echelle.combining.streaming import CombinedImages
-from ccdproc_echelle.frames import Frame, uncompressed
+from ccdproc_echelle.frames import Frame, uncompressed, warn_of_copies
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
 __all__ = ["combine_with_levels", "two_pass_flat_combine"]
@@ -102,16 +103,20 @@ def two_pass_flat_combine(
         If a keyword is unknown.
     ValueError
         If there is no frame, frames differ in shape or unit, the order table does not fit
-        them, no inner-order pixel is good in all frames, a level is not positive, or no order
-        has a level with ``per_order=True``.
+        them, no inner-order pixel is good in all frames, a level is not positive, no order
+        has a level with ``per_order=True``, or the output is one of the input files, by whatever
+        name or link. A `WrongOrderTableError` if the orders are not where the table has them, nor
+        near.
     OSError
         If a file is missing or broken, or the output exists without ``overwrite_output``.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If there is only one frame, only some have uncertainties, or the frames differ by far more
-        than their uncertainties allow for.
+        If there is only one frame, a frame is a copy of another one, only some have uncertainties,
+        or the frames differ by far more than their uncertainties allow for. If the orders are a
+        pixel or more off the table, the window is wider than they are, an order has no good pixel,
+        or the frames still have a bias or their overscan.
 
     References
     ----------
@@ -132,9 +137,8 @@ def two_pass_flat_combine(
         raise TypeError(
             "two_pass_flat_combine measures the scale itself; combine_frames takes scale="
         )
-    settings, reading = CombineSettings.from_keywords(keywords)
-    check_target(output_file, settings)
-    frames = opened(img_list, reading)
+    settings, reading = CombineSettings.from_keywords(keywords, two_pass_flat_combine)
+    frames = opened(img_list, reading, output_file, settings)
     with uncompressed(frames) as frames, one_step(progress_bar) as progress:
         flat, _, images = combine_with_levels(
             frames,
@@ -147,7 +151,9 @@ def two_pass_flat_combine(
             executor=executor,
             progress=progress,
             want_rejected=diagnostics,
+            surveyed=True,
         )
+        warn_of_copies(frames, images.looks)
     write(flat, output_file, settings)
     return (flat, CombineDiagnostics(images.count, images.rejected)) if diagnostics else flat
 
@@ -165,6 +171,7 @@ def combine_with_levels(
     progress: Progress = SILENT,
     want_rejected: bool = False,
     watch: Watch | None = None,
+    surveyed: bool = False,
 ) -> tuple[CCDData, QTable, CombinedImages]:
     """
     `two_pass_flat_combine` for opened frames, which also returns the levels and what was noted.
@@ -181,6 +188,8 @@ def combine_with_levels(
         Counts the sections that are combined.
     want_rejected, watch
         As `stream`.
+    surveyed : bool, optional
+        Whether to see if flats, orders and window go together, as `check_flats` does.
 
     Returns
     -------
@@ -206,6 +215,7 @@ def combine_with_levels(
         combiner=settings.combiner(),
         weights=settings.weights_of(frames),
         executor=executor,
+        survey=Survey.planned(frames, orders, window) if surveyed else None,
     )
     if per_order == "auto":
         per_order = not one_level_test(levels).suffices
@@ -216,6 +226,7 @@ def combine_with_levels(
     _normalize(images, levels, orders.inner_mask(window))
     _add_noise_of_levels(images, scales, noise, len(frames))
     flat = as_ccddata(frames, images, u.dimensionless_unscaled)
+    warn_of_lost_orders(flat.mask, orders, window)
     _record_levels(flat, levels, per_order)
     return flat, levels, images
 

@@ -2,16 +2,19 @@
 """Input and output: any input as frames that hand out rows, and files that are written whole."""
 
 from ccdproc_echelle.frames.calibrated import CalibratedFrame, NoiseModel, Plane, Subtraction
+from ccdproc_echelle.frames.checksums import check_sums, write_fits
+from ccdproc_echelle.frames.copies import look_at, twins_of, warn_of_copies
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
 from ccdproc_echelle.frames.gathering import gather_pixels
 from ccdproc_echelle.frames.headers import (
     EXPOSURE_KEY,
     exposure_time,
     keyword_name,
-    legal_header,
     number_of,
     observation_time,
+    without_file_cards,
 )
+from ccdproc_echelle.frames.legal import legal_header
 from ccdproc_echelle.frames.listing import (
     check_keywords,
     completed_keywords,
@@ -19,7 +22,9 @@ from ccdproc_echelle.frames.listing import (
     open_frames,
 )
 from ccdproc_echelle.frames.output import check_output, replacing
+from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.uncertainties import (
+    UNCERTAINTIES,
     standard_deviation,
     uncertainty_array,
     variance_array,
@@ -27,6 +32,7 @@ from ccdproc_echelle.frames.uncertainties import (
 from ccdproc_echelle.frames.views import (
     Frame,
     MemoryFrame,
+    Metadata,
     Section,
     check_alike,
     inverse_variance_weights,
@@ -36,10 +42,12 @@ from ccdproc_echelle.frames.views import (
 __all__ = [
     "EXPOSURE_KEY",
     "READING_KEYWORDS",
+    "UNCERTAINTIES",
     "CalibratedFrame",
     "FileFrame",
     "Frame",
     "MemoryFrame",
+    "Metadata",
     "NoiseModel",
     "Plane",
     "Section",
@@ -47,6 +55,7 @@ __all__ = [
     "check_alike",
     "check_keywords",
     "check_output",
+    "check_sums",
     "completed_keywords",
     "exposure_time",
     "gather_pixels",
@@ -54,13 +63,19 @@ __all__ = [
     "keyword_name",
     "legal_header",
     "list_frames",
+    "look_at",
     "number_of",
     "observation_time",
     "open_frames",
     "replacing",
     "standard_deviation",
+    "twins_of",
     "uncertainty_array",
     "uncompressed",
+    "user_path",
     "variance_array",
+    "warn_of_copies",
     "warn_of_missing_uncertainties",
+    "without_file_cards",
+    "write_fits",
 ]

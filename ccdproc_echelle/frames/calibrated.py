@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Raw frames seen as calibrated ones, whose rows are computed when they are asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from astropy import units as u
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from ccdproc_echelle.frames.uncertainties import uncertainty_array
-from ccdproc_echelle.frames.views import Frame, Section
+from ccdproc_echelle.frames.views import Frame, Metadata, Section
 
 __all__ = ["CalibratedFrame", "NoiseModel", "Plane", "Subtraction"]
 
@@ -151,6 +151,14 @@ class CalibratedFrame(Frame):
         return self.raw.header
 
     @property
+    def as_read(self) -> Frame:
+        return self.raw
+
+    @property
+    def source(self) -> Hashable:
+        return self.raw.source
+
+    @property
     def uncertainty_type(self) -> type | None:
         return self.raw.uncertainty_type if self.noise is None else StdDevUncertainty
 
@@ -241,5 +249,5 @@ class CalibratedFrame(Frame):
     def illegal_cards(self) -> list[str]:
         return self.raw.illegal_cards
 
-    def metadata(self) -> tuple[Any, Any]:
-        return self.raw.metadata()
+    def metadata(self) -> Metadata:
+        return Metadata(*self.raw.metadata()[:2])  # the rest is that of a raw frame

@@ -11,7 +11,6 @@ from inspect import signature
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,11 +18,11 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, fits_ccddata_reader
 from astropy.utils.data import get_readable_fileobj
-from astropy.wcs import WCS
 
-from ccdproc_echelle.frames.headers import legal_header
+from ccdproc_echelle.frames.legal import legal_header
+from ccdproc_echelle.frames.scratch import scratch_folder
 from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES
-from ccdproc_echelle.frames.views import Frame, MemoryFrame, float_type
+from ccdproc_echelle.frames.views import Frame, MemoryFrame, Metadata, float_type
 
 __all__ = ["READING_KEYWORDS", "FileFrame", "uncompressed"]
 
@@ -154,7 +153,12 @@ class FileFrame(Frame):
                 array = hdus[layout.uncertainty].section[rows]
                 uncertainty = layout.uncertainty_type(array, copy=False)
         ccd = CCDData(data, unit=layout.unit, mask=mask, uncertainty=uncertainty)
-        return MemoryFrame(ccd, self.name)
+        return MemoryFrame(ccd, self.name, self.dtype)
+
+    @property
+    def source(self) -> tuple:
+        found = self.path.stat()  # of the file itself, whatever links lead to it
+        return found.st_dev, found.st_ino, self.layout.hdu, self.span
 
     def unpacked(self, path: Path) -> "FileFrame":
         if not _is_compressed(self.path):
@@ -166,10 +170,10 @@ class FileFrame(Frame):
 
     def ccddata(self) -> CCDData:
         ccd = self.load().ccddata()
-        ccd.header, ccd.wcs = self.metadata()
+        ccd.header, ccd.wcs, ccd.psf, ccd.flags, _ = self.metadata()
         return ccd
 
-    def metadata(self) -> tuple[fits.Header, WCS | None]:
+    def metadata(self) -> Metadata:
         # CCDData takes the WCS out of a header only where it reads a file.
         with _naming(self.name), warnings.catch_warnings():
             # The celestial WCS of a flat is of no interest, nor is what astropy repairs in it.
@@ -178,7 +182,13 @@ class FileFrame(Frame):
             size = image.data.size + -image.data.size % _FITS_BLOCK
             file = BytesIO(image.header.tostring().encode("ascii") + bytes(size))
             ccd = CCDData.read(file, format="fits", unit=self.unit)
-        return ccd.header, ccd.wcs
+            psf, flags = self._psf_and_flags() if self.layout.has_more else (None, None)
+        return Metadata(ccd.header, ccd.wcs, psf, flags, CCDData)
+
+    def _psf_and_flags(self) -> tuple[Any, Any]:
+        keywords = {"format": "fits", "unit": self.unit} | self.reading
+        ccd = CCDData.read(self.path, **keywords | {"hdu": self.layout.hdu})
+        return ccd.psf, ccd.flags
 
     def _open(self) -> fits.HDUList:
         # Scaled integers (BZERO) cannot be memory-mapped, and sections need no map.
@@ -203,8 +213,8 @@ def uncompressed(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
     ------
     list of `Frame`
     """
-    with TemporaryDirectory(prefix="ccdproc_echelle_") as folder:
-        yield [frame.unpacked(Path(folder) / f"{i}.fits") for i, frame in enumerate(frames)]
+    with scratch_folder(prefix="ccdproc_echelle_") as folder:
+        yield [frame.unpacked(folder / f"{i}.fits") for i, frame in enumerate(frames)]
 
 
 class _Layout(NamedTuple):
@@ -218,6 +228,7 @@ class _Layout(NamedTuple):
     dtype: np.dtype
     uncertainty_type: type | None
     lacks_unit: bool
+    has_more: bool
 
 
 @contextmanager
@@ -265,10 +276,11 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
         uncertainty=uncertainty,
         shape=hdus[hdu].shape,
         unit=_unit(header, path, reading.get("unit")),
-        dtype=_stored_float_type(header),
+        dtype=_stored_float_type(hdus[hdu]),
         uncertainty_type=uncertainty and _stored_uncertainty_type(
             hdus[uncertainty].header, path, reading.get("key_uncertainty_type", "UTYPE")
         ),
+        has_more="hdu_flags" in reading or reading.get("hdu_psf", "PSFIMAGE") in hdus,
         lacks_unit=reading.get("unit") is None and header.get("BUNIT") is None,
     )
 
@@ -291,11 +303,11 @@ def _as_unit(unit: Any) -> u.UnitBase:
         return u.Unit(known.lower())  # ADU and ELECTRON are common spellings
 
 
-def _stored_float_type(header: fits.Header) -> np.dtype:
+def _stored_float_type(hdu: fits.ImageHDU | fits.CompImageHDU) -> np.dtype:
     integers = {8: "u1", 16: "i2"}
-    bitpix = header.get("ZBITPIX", header["BITPIX"])
+    bitpix = hdu.header.get("ZBITPIX", hdu.header["BITPIX"])
     stored = np.dtype(integers.get(bitpix, "f4" if bitpix == -32 else "f8"))
-    return float_type(stored)
+    return float_type(stored, hdu.section)
 
 
 def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> type:

@@ -1,21 +1,18 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What headers say of an exposure, and headers that FITS does not allow."""
+"""What headers say of an exposure, and what only of the file it was in."""
 
 import copy
 import math
 import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-from astropy.io import fits
-from astropy.io.fits.verify import VerifyError
 from astropy.time import Time
 from ccdproc import Keyword
 
 __all__ = [
-    "EXPOSURE_KEY", "exposure_time", "keyword_name", "legal_header", "number_of",
-    "observation_time",
+    "EXPOSURE_KEY", "exposure_time", "keyword_name", "number_of", "observation_time",
+    "without_file_cards",
 ]
 
 #: The header keyword of the exposure time, unless another one is named.
@@ -24,7 +21,40 @@ EXPOSURE_KEY = "EXPTIME"
 # The time of day, where the date stands alone.
 _CLOCKS = ("UTC", "UT", "UTSTART", "UTC-OBS", "UT-OBS", "TIME-OBS")
 
-_LEGAL_KEYWORD = re.compile(r"[A-Z0-9_-]*\Z")
+# Keywords that describe one HDU of one file: its layout, the scaling and range of its numbers, its
+# name, its checksums, and how it was compressed. They are wrong for whatever is made from it.
+_FILE_CARDS = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|INHERIT|EXT(NAME|VER|LEVEL)"
+    r"|BSCALE|BZERO|BLANK|DATA(MIN|MAX|SUM)|CHECKSUM"
+    r"|Z(HECKSUM|DATASUM|IMAGE|TENSION|SIMPLE|EXTEND|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TILE\d+)"
+    r"|Z(CMPTYPE|NAME\d+|VAL\d+|QUANTIZ|DITHER0|BLANK|SCALE|ZERO|MASKCMP)"
+)
+
+
+def without_file_cards(header: MutableMapping) -> MutableMapping:
+    """
+    What a header says of the exposure, and not of the file it was in.
+
+    Parameters
+    ----------
+    header : dict-like
+        The header of a frame.
+
+    Returns
+    -------
+    dict-like
+        A copy without checksums, layout, scaling, name and compression of the HDU.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import without_file_cards
+    >>> without_file_cards({"OBJECT": "FLAT", "BZERO": 32768, "DATASUM": "123"})
+    {'OBJECT': 'FLAT'}
+    """
+    header = copy.deepcopy(header)
+    for key in {key for key in header if _FILE_CARDS.fullmatch(str(key).upper())}:
+        del header[key]
+    return header
 
 
 def observation_time(header: Mapping) -> float | None:
@@ -139,77 +169,3 @@ def number_of(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
-
-
-def legal_header(header: fits.Header) -> tuple[fits.Header, list[str]]:
-    """
-    A header that can be written, and what FITS does not allow in the one that was read.
-
-    A card with an illegal keyword becomes a ``HIERARCH`` card of the same name. One that has no
-    value, continues nothing, or repeats a keyword is left out.
-
-    Parameters
-    ----------
-    header : `~astropy.io.fits.Header`
-        As it was read.
-
-    Returns
-    -------
-    legal : `~astropy.io.fits.Header`
-        A copy; illegal keywords are found in it as before.
-    illegal : list of str
-        Keywords of the cards that were changed or left out.
-
-    Examples
-    --------
-    >>> from astropy.io import fits
-    >>> from ccdproc_echelle.frames import legal_header
-    >>> legal, illegal = legal_header(fits.Header.fromstring("GAIN.SPE= 5".ljust(80)))
-    >>> legal["GAIN.SPE"], illegal
-    (5, ['GAIN.SPE'])
-    """
-    cards, illegal, seen = [], [], set()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for card in header.cards:
-            found, name = _legal_card(copy.copy(card))
-            if found is not None and _is_repeated(found, seen):
-                found, name = None, found.keyword
-            if found is not None:
-                cards.append(found)
-            if name:
-                illegal.append(name)
-        return fits.Header(cards), list(dict.fromkeys(illegal))
-
-
-def _legal_card(card: fits.Card) -> tuple[fits.Card | None, str]:
-    """What becomes of a card, and its keyword where that is another one."""
-    keyword = card.keyword
-    try:
-        card.verify("silentfix")
-        image = str(card)
-    except VerifyError:
-        return _renamed(card)
-    if image.startswith("HIERARCH ") or _LEGAL_KEYWORD.match(image[:8].rstrip()):
-        return card, ""
-    return None, keyword
-
-
-def _renamed(card: fits.Card) -> tuple[fits.Card | None, str]:
-    try:
-        return fits.Card(f"HIERARCH {card.keyword}", card.value, card.comment), card.keyword
-    except (VerifyError, ValueError):
-        pass
-    # astropy reads a CONTINUE card as a part of the one before it, whatever that is.
-    image = getattr(card, "_image", None) or ""
-    if image[80:].startswith("CONTINUE"):
-        return fits.Card.fromstring(image[:80]), "CONTINUE"
-    return None, card.keyword
-
-
-def _is_repeated(card: fits.Card, seen: set[str]) -> bool:
-    """Whether a card has the keyword of one before it, although it is no comment."""
-    is_comment = card.keyword in ("", "COMMENT", "HISTORY")
-    repeated = card.keyword in seen and not is_comment
-    seen.add(card.keyword)
-    return repeated

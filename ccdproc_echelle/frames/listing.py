@@ -15,6 +15,7 @@ from ccdproc import ImageFileCollection
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame
+from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.views import Frame, MemoryFrame, check_alike
 
 __all__ = ["check_keywords", "completed_keywords", "list_frames", "open_frames"]
@@ -122,7 +123,9 @@ def _and_others(frames: Sequence[Frame]) -> str:
     return f" and {len(frames) - 1} other frames" if len(frames) > 1 else ""
 
 
-def check_keywords(names: Iterable[str], known: Sequence[str]) -> None:
+def check_keywords(
+    names: Iterable[str], known: Sequence[str], others: Sequence[str] = ()
+) -> None:
     """
     Refuse unknown keywords, which ccdproc and astropy let pass in silence.
 
@@ -132,6 +135,8 @@ def check_keywords(names: Iterable[str], known: Sequence[str]) -> None:
         Names of keywords.
     known : sequence of str
         The names that may occur.
+    others : sequence of str, optional
+        Names of arguments that may have been meant as well.
 
     Raises
     ------
@@ -148,7 +153,7 @@ def check_keywords(names: Iterable[str], known: Sequence[str]) -> None:
     """
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = difflib.get_close_matches(name, [*known, *others], n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"unknown keyword {name!r}{hint}")
 
@@ -213,7 +218,7 @@ def _matching(item: Any) -> list:
         raise TypeError(
             f"img_list holds a {type(item).__name__}; expected file names or CCDData objects"
         )
-    path = Path(item).expanduser()
+    path = user_path(item)
     if path.is_dir():
         raise IsADirectoryError(
             f'{path} is a folder; expected files, such as "{path}/flat_*.fits", or an '

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdproc_echelle.frames import replacing
+from ccdproc_echelle.frames import replacing, user_path
 from ccdproc_echelle.orders.checks import checked_axis, checked_shape
 
 __all__ = ["FORMATS", "OrderTableFormat", "read_orders", "register_format", "write_orders"]
@@ -247,7 +247,7 @@ _PARTICIPLES = {"read": "read", "write": "written"}
 
 
 def _checked_input(path: str | os.PathLike) -> Path:
-    path = Path(path)
+    path = user_path(path)
     if not path.exists():
         raise FileNotFoundError(f"order table {path} does not exist")
     if path.is_dir():

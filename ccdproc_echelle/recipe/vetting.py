@@ -18,8 +18,8 @@ from astropy.table import QTable, vstack
 from ccdproc_echelle._numeric.medians import label_medians
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.combining import StackCombiner
-from ccdproc_echelle.frames import Frame, check_alike, list_frames, open_frames
+from ccdproc_echelle.combining import StackCombiner, ThinnedStack, thinned
+from ccdproc_echelle.frames import Frame, check_alike, list_frames, open_frames, twins_of
 from ccdproc_echelle.orders import EchelleOrderTable, frame_shift, rasters
 from ccdproc_echelle.recipe.calibration import Calibration
 
@@ -31,6 +31,7 @@ __all__ = [
     "vet_frames",
     "vet_setup",
     "vetted",
+    "without_copies",
 ]
 
 #: Header keywords in which the flats of a set agree: instrument and arm, binning, slit, lamp,
@@ -63,6 +64,9 @@ _FEWEST_PIXELS = 25
 
 # Fainter than this fraction of the mean, a drift of the zero point passes for another shape.
 _FAINTEST = 0.1
+
+# What the verdict begins with on a frame that is in the list twice.
+_COPY = "a copy of"
 
 # By how many standard deviations a difference must exceed its limit.
 _SIGNIFICANT = 5
@@ -142,12 +146,13 @@ def vet_frames(
     **reading: Any,
 ) -> QTable:
     """
-    Find frames that are saturated, without light, shifted, or of another shape.
+    Find frames that are saturated, without light, shifted, of another shape, or copies.
 
     The frames, divided by their levels, make a median; those with light and not saturated take
     part. Each is compared with it: at the inner-order pixels for level and shape, at the flanks
     of the orders for the shift. What is wrong with a minority of the frames is found. With two
-    frames there is none: each differs by half of what the two do.
+    frames there is none: each differs by half of what the two do. Copies of a frame, which are no
+    measurement of their own, take no part in the median.
 
     Parameters
     ----------
@@ -209,13 +214,14 @@ def vet_frames(
     limits = _Limits(max_masked, min_level, max_shift, max_residual)
     _check(dict(limits._asdict(), window=window))
     orders = orders.on_detector(frames[0].shape)
-    stack = _thinned(frames, orders)
+    twins = twins_of(frames)
+    stack = thinned(frames, orders, _n_columns(frames, orders))
     inner = _inner_order_pixels(stack.orders, window)
     masked = 1 - stack.good[:, *inner.where].mean(axis=1)
     usable = masked <= max_masked
     levels, noise = _first_levels(stack, inner, usable)
     darkness = _darkness(levels, noise, usable, min_level)
-    lit = usable & (darkness == "")
+    lit = usable & (darkness == "") & np.array([twin is None for twin in twins])
     found = _Measured.nothing(masked, levels)
     if lit.any():
         found = _measure(stack, inner, masked, levels, lit, limits)
@@ -227,8 +233,9 @@ def vet_frames(
         "shift_uncertainty": found.shift_uncertainty * u.pix,
         "residual": found.residual,
         "verdict": [
-            _verdict(_Measured(*values), dark, limits)
-            for dark, *values in zip(darkness, *found, strict=True)
+            _verdict(_Measured(*values), dark, limits) if twin is None
+            else _verdict_on_copy(frames[twin])
+            for twin, dark, *values in zip(twins, darkness, *found, strict=True)
         ],
     })
 
@@ -243,7 +250,8 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
         From `vet_setup` or `vet_frames`.
     reject : {"warn", "drop", "error"}, optional
         ``"warn"``: all frames are used, with a warning; ``"drop"``: those with a verdict are
-        left out, with a warning; ``"error"``: they are an error.
+        left out, with a warning; ``"error"``: they are an error. Copies that are used count as
+        measurements of their own: they are best left out.
 
     Returns
     -------
@@ -254,7 +262,8 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
     ------
     ValueError
         If ``reject`` is none of these, is ``"error"`` and a frame has a verdict, or is ``"drop"``
-        and more than half of the frames have one: then the set is to be doubted, not a frame.
+        and more than half of the frames, copies apart, have one: then the set is to be doubted, not
+        a frame.
 
     Warns
     -----
@@ -274,13 +283,15 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
     reasons = _reasons(table)
     if reasons and reject == "error":
         raise ValueError("; ".join(reasons))
+    # Of copies any number can be left out: nothing is lost with them.
+    n_copies = sum(verdict.startswith(_COPY) for verdict in table["verdict"])
     n_bad = np.count_nonzero(~good)
-    if reject == "drop" and 2 * n_bad > len(table):
+    if reject == "drop" and 2 * (n_bad - n_copies) > len(table) - n_copies:
         raise ValueError(
             f"{n_bad} of {len(table)} frames would be left out, expected at most half: "
             + "; ".join(reasons)
         )
-    outcome = "left out" if reject == "drop" else "used all the same"
+    outcome = "left out" if reject == "drop" else "used all the same; reject='drop' leaves it out"
     for reason in reasons:
         warn(f"{reason}; {outcome}")
     return good if reject == "drop" else np.ones(len(table), dtype=bool)
@@ -361,6 +372,38 @@ def vetted(
     return calibration.selected(vetting["used"]), vetting
 
 
+def without_copies(frames: Any, reject: str, **reading: Any) -> Any:
+    """
+    Calibration frames that are each a measurement of their own.
+
+    Parameters
+    ----------
+    frames : list, str, `ccdproc.ImageFileCollection` or None
+        Bias or dark frames.
+    reject : str
+        As for `accepted_frames`. With ``"warn"`` all are used, and who combines them warns.
+    **reading
+        Keywords of ``CCDData.read``.
+
+    Returns
+    -------
+    as ``frames``, or list of `~ccdproc_echelle.frames.Frame`
+
+    Raises
+    ------
+    ValueError
+        If ``reject`` is ``"error"`` and there is a copy.
+    """
+    if frames is None or reject == "warn":
+        return frames
+    frames = open_frames(frames, **reading)
+    twins = twins_of(frames)
+    verdicts = ["" if twin is None else _verdict_on_copy(frames[twin]) for twin in twins]
+    table = QTable({"frame": [frame.name for frame in frames], "verdict": verdicts})
+    used = accepted_frames(table, reject)
+    return [frame for frame, good in zip(frames, used, strict=True) if good]
+
+
 def all_vetted(setup: QTable, vetting: QTable) -> QTable:
     """
     What was found out about every frame.
@@ -428,15 +471,6 @@ class _Limits(NamedTuple):
     max_residual: float
 
 
-class _ThinnedStack(NamedTuple):
-    """Some columns of all frames, turned so that orders run along rows, and their order table."""
-
-    data: np.ndarray
-    good: np.ndarray
-    variance: list[np.ndarray | None]
-    orders: EchelleOrderTable
-
-
 class _InnerPixels(NamedTuple):
     """Rows and columns of the inner-order pixels, and to which part of which order each belongs."""
 
@@ -450,29 +484,9 @@ def _check(options: dict[str, float]) -> None:
             raise ValueError(f"{name} is {value!r}, expected a positive number")
 
 
-def _thinned(frames: Sequence[Frame], orders: EchelleOrderTable) -> _ThinnedStack:
-    """Every k-th column, k odd: the middle of each column of a detector binned by k."""
-    axis = orders.dispersion_axis
-    n_pixels, n_cross = frames[0].shape[axis], frames[0].shape[1 - axis]
-    most = _THINNED_PIXELS // (len(frames) * n_cross)
-    step = max(1, n_pixels // min(_LEAST_COLUMNS, most) if most else n_pixels)
-    step -= 1 - step % 2
-    thinning = [slice(None), slice(None)]
-    thinning[axis] = slice(step // 2, step // 2 + n_pixels // step * step, step)
-    sections = [frame.load().section(tuple(thinning)) for frame in frames]
-    factors = [1, 1]
-    factors[axis] = step
-    orders = orders.rebinned(tuple(factors))
-
-    def turned(image):
-        return image if axis == 1 else image.T
-
-    return _ThinnedStack(
-        data=np.array([turned(section.data) for section in sections]),
-        good=np.array([turned(section.good) for section in sections]),
-        variance=[None if s.variance is None else turned(s.variance) for s in sections],
-        orders=orders if axis == 1 else orders.transposed(),
-    )
+def _n_columns(frames: Sequence[Frame], orders: EchelleOrderTable) -> int:
+    n_cross = frames[0].shape[1 - orders.dispersion_axis]
+    return min(_LEAST_COLUMNS, _THINNED_PIXELS // (len(frames) * n_cross))
 
 
 def _inner_order_pixels(orders: EchelleOrderTable, window: float) -> _InnerPixels:
@@ -487,7 +501,7 @@ def _inner_order_pixels(orders: EchelleOrderTable, window: float) -> _InnerPixel
     return _InnerPixels((rows[inside].astype(int), columns), part)
 
 
-def _first_levels(stack: _ThinnedStack, inner: _InnerPixels, usable) -> tuple:
+def _first_levels(stack: ThinnedStack, inner: _InnerPixels, usable) -> tuple:
     """
     Median of the inner-order pixels of each frame, and of their standard deviations, if known.
 
@@ -563,7 +577,7 @@ def _measure(stack, inner, masked, levels, lit, limits: _Limits) -> _Measured:
     return found
 
 
-def _reference(stack: _ThinnedStack, levels, lit) -> tuple[np.ndarray, np.ndarray]:
+def _reference(stack: ThinnedStack, levels, lit) -> tuple[np.ndarray, np.ndarray]:
     """Median of the frames with light, divided by their levels, and where there is one."""
     scales = (1 / levels[lit]).astype(stack.data.dtype)
     n_lit, shape = len(scales), stack.data.shape[1:]
@@ -626,6 +640,13 @@ def _any_shift(image, reference, orders) -> tuple[float, float] | None:
 
 
 # ---------------------------------------------------------------------- verdict
+
+
+def _verdict_on_copy(twin: Frame) -> str:
+    return (
+        f"{_COPY} {twin.name}: counted as a measurement of its own, it makes the uncertainty too "
+        "small"
+    )
 
 
 def _verdict(frame: _Measured, darkness: str, limits: _Limits) -> str:

@@ -295,6 +295,15 @@ def test_uncertainty_in_another_unit(kind, unit):
     )
 
 
+def test_uncertainty_in_a_unit_that_is_larger_by_far():
+    tiny = CCDData(image(), unit=1e-17 * u.Jy)
+    tiny.uncertainty = StdDevUncertainty((np.sqrt(variances()) * 1e-20).astype("f4"), unit=u.Jy)
+    (frame,) = open_frames(tiny)
+    np.testing.assert_allclose(
+        section_of(frame, slice(0, 12)).variance, variances() * 1e-6, rtol=1e-5
+    )
+
+
 def test_uncertainty_without_a_unit_is_in_that_of_the_frame():
     ccd = CCDData(image(), unit=u.electron, uncertainty=VarianceUncertainty(variances()))
     ccd.uncertainty.unit = None
@@ -427,10 +436,22 @@ def test_negative_uncertainty(tmp_path, in_memory):
         section_of(frame, slice(0, 4))
 
 
-def test_unknown_uncertainty():
-    ccd = CCDData(image(), unit="adu", uncertainty=UnknownUncertainty(image()))
-    with pytest.raises(ValueError, match="frame 0 has uncertainties of type UnknownUncertainty"):
-        section_of(open_frames([ccd])[0], slice(0, 4))
+def test_unknown_uncertainty_counts_as_none():
+    ccd = CCDData(image(), unit="adu", uncertainty=UnknownUncertainty(-image()))
+    (frame,) = open_frames(ccd)
+    assert frame.uncertainty_type is None
+    section = section_of(frame, slice(0, 4))
+    assert section.variance is None and section.good.all()
+
+
+class MysteriousUncertainty(UnknownUncertainty):
+    """One of which nothing is known here."""
+
+
+def test_uncertainty_of_another_class():
+    ccd = CCDData(image(), unit="adu", uncertainty=MysteriousUncertainty(image()))
+    with pytest.raises(ValueError, match="frame 0 has uncertainties of type MysteriousUncertain"):
+        open_frames([ccd])
 
 
 @pytest.mark.parametrize("value", [3.0, None, np.ones((12, 1))])

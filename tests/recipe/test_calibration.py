@@ -270,7 +270,7 @@ def test_shared_noise_of_one_dark():
 
 
 def test_shared_noise_of_several_darks_averages_down():
-    _, shared = calibrated([frame(1000)], dark=[frame(100)] * 5, gain=1, read_noise=6)
+    _, shared = calibrated([frame(1000)], dark=[frame(100) for _ in range(5)], gain=1, read_noise=6)
     np.testing.assert_allclose(shared.of_average(np.ones(1)), 36 / 5, rtol=1e-4)
 
 
@@ -318,7 +318,7 @@ def test_shared_noise_with_an_image_of_weights_for_each_flat():
 
 
 def test_own_uncertainties_of_the_darks_are_used_without_gain():
-    _, shared = calibrated([frame(1000, sigma=9)], dark=[frame(100, sigma=4)] * 2)
+    _, shared = calibrated([frame(1000, sigma=9)], dark=[frame(100, sigma=4) for _ in range(2)])
     np.testing.assert_allclose(shared.of_average(np.ones(1)), 4**2 / 2)
 
 
