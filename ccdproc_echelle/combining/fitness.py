@@ -245,7 +245,8 @@ def _offset(dark, bright, errors) -> tuple[float, float, float]:
 def _warn_of_overscan(frame: Frame) -> None:
     header, shape = frame.header, frame.shape
     overscan = _extent(header.get("BIASSEC"))
-    if overscan is None or "TRIMIM" in header:  # what ccdproc.trim_image writes
+    # What ccdproc.trim_image writes.
+    if overscan is None or any(str(key).upper() == "TRIMIM" for key in header):
         return
     inside = all(part.stop <= n for part, n in zip(overscan, shape, strict=True))
     image = _extent(header.get("TRIMSEC") or header.get("DATASEC"))
