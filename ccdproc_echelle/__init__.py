@@ -5,6 +5,7 @@ from ccdproc_echelle.combining import (
     combine_frames,
     inner_order_scale,
     measure_exposure_levels,
+    measure_noise,
     one_level_test,
     two_pass_flat_combine,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "mask_interorder",
     "mask_low_sensitivity",
     "measure_exposure_levels",
+    "measure_noise",
     "measure_order_edges",
     "measure_shift",
     "normalize_flat",

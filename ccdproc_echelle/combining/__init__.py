@@ -14,6 +14,7 @@ from ccdproc_echelle.combining.combine import CombineDiagnostics, combine_frames
 from ccdproc_echelle.combining.common_errors import with_common_errors
 from ccdproc_echelle.combining.frame_scale import InnerOrderScale, inner_order_scale
 from ccdproc_echelle.combining.levels import measure_exposure_levels, measure_levels
+from ccdproc_echelle.combining.noise import MeasuredNoise, measure_noise, noise_of
 from ccdproc_echelle.combining.noting import Noted, Watch
 from ccdproc_echelle.combining.one_level import OneLevelTest, one_level_test
 from ccdproc_echelle.combining.progress import SILENT, Progress
@@ -30,6 +31,7 @@ __all__ = [
     "CombinedStack",
     "ExtremaClipping",
     "InnerOrderScale",
+    "MeasuredNoise",
     "MinMaxClipping",
     "Noted",
     "OneLevelTest",
@@ -46,6 +48,8 @@ __all__ = [
     "inner_order_scale",
     "measure_exposure_levels",
     "measure_levels",
+    "measure_noise",
+    "noise_of",
     "one_level_test",
     "order_places",
     "stream",
