@@ -10,9 +10,10 @@ import numpy as np
 from astropy.stats import SigmaClip
 from astropy.table import QTable
 
+from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.clipping.sigma import SigmaClipping
 from ccdproc_echelle.combining.clipping.stack import StackCombiner
-from ccdproc_echelle.combining.noise_check import warn_of_missing_noise
+from ccdproc_echelle.combining.noise_check import doubt_about_noise, some_of
 from ccdproc_echelle.combining.outliers import LEVEL_CLIP, NOTHING_LEFT
 from ccdproc_echelle.combining.pixels import Pixels, evenly_spread, gather
 from ccdproc_echelle.combining.ratios import Master, Ratios, ratios_to
@@ -119,7 +120,7 @@ def measure_exposure_levels(
     frames = open_frames(frames, **reading)
     orders = checked_orders(orders).on_detector(frames[0].shape)
     with uncompressed(frames) as frames:
-        return measure_levels(
+        table, doubt = measure_levels(
             frames,
             orders,
             window=window,
@@ -129,6 +130,9 @@ def measure_exposure_levels(
             per_order=per_order,
             combiner=_FIRST_MASTER,
         )
+    if doubt:
+        warn(doubt)
+    return table
 
 
 def measure_levels(
@@ -143,7 +147,7 @@ def measure_levels(
     per_order: bool = False,
     weights: np.ndarray | str | None = None,
     executor: Executor | None = None,
-) -> QTable:
+) -> tuple[QTable, str]:
     """
     `measure_exposure_levels` for opened frames and any way to combine the first master.
 
@@ -165,12 +169,15 @@ def measure_levels(
 
     Returns
     -------
-    `~astropy.table.QTable`
+    table : `~astropy.table.QTable`
         As `measure_exposure_levels`.
+    doubt : str
+        What speaks against the uncertainties of the frames; empty if nothing does.
     """
     _check_request(n_passes, statistic)
     indices = evenly_spread(np.flatnonzero(orders.inner_mask(window)), len(frames))
-    pixels = gather(frames, indices, executor)
+    gathered = gather(frames, indices, executor)
+    pixels = gathered.of_known_noise()
     common = pixels.good.all(axis=0)
     if not common.any():
         raise ValueError(_why_no_pixel(frames, pixels.good, window))
@@ -186,8 +193,17 @@ def measure_levels(
         found /= (found[0] / levels).mean(axis=0)
         table["order_level"], table["order_level_uncertainty"] = found * frames[0].unit
         levels = found[0].take(order, axis=1)
-    warn_of_missing_noise(pixels, common, levels, passes[-1].master.value)
-    return table
+    return table, _doubt(gathered, common, levels, passes[-1].master.value)
+
+
+def _doubt(pixels: Pixels, common: np.ndarray, levels: np.ndarray, master: np.ndarray) -> str:
+    """What speaks against the uncertainties; levels have shape (n_frames, 1 or n_pixels)."""
+    if pixels.variance is None:
+        return ""
+    chosen = some_of(np.flatnonzero(common))
+    scales = 1 / (levels[:, chosen] if levels.shape[1] > 1 else levels)
+    data, _, variance = pixels.selected(chosen)
+    return doubt_about_noise(data * scales, variance * scales**2, master[chosen])
 
 
 class _Pass(NamedTuple):

@@ -71,7 +71,9 @@ class MeasuredNoise:
     n_pixels : int
         How many pixels were used.
     doubt : str
-        Why gain and read noise are not to be trusted; empty if they are.
+        What speaks against the straight line; empty if nothing does.
+    is_known : bool
+        Whether gain and read noise are known all the same.
     """
 
     gain: u.Quantity
@@ -84,27 +86,29 @@ class MeasuredNoise:
     curve: QTable
     n_pixels: int
     doubt: str
+    is_known: bool
 
-    @property
-    def is_known(self) -> bool:
-        """Whether gain and read noise can be trusted."""
-        return not self.doubt
-
-    def model(self) -> NoiseModel:
+    def model(self, *, with_drift: bool = True) -> NoiseModel:
         """
-        The noise of a frame by this gain and read noise.
+        The noise of a frame.
+
+        Parameters
+        ----------
+        with_drift : bool, optional
+            Whether a drift of the illumination is taken as noise.
 
         Returns
         -------
         `~ccdproc_echelle.frames.NoiseModel`
-            Whose read noise is no smaller than it is known: no frame is without noise.
+            Its read noise is no smaller than it is known: no frame is without noise.
         """
-        read_noise = max(self.read_noise, self.read_noise_uncertainty)
-        return NoiseModel(float(self.gain.value), float(read_noise.value))
+        read_noise = max(self.read_noise, self.read_noise_uncertainty).value
+        share = 1 - max(self.drift, 0.0) if with_drift else 1.0
+        return NoiseModel(float(self.gain.value * share), float(read_noise * share))
 
     def __str__(self) -> str:
-        if self.doubt:
-            return f"not known: {self.doubt}"
+        if not self.is_known:
+            return f"gain and read noise not known: {self.doubt}"
         return (
             f"gain {self.gain.value:.4g} +- {self.gain_uncertainty:.2g}, "
             f"read noise {self.read_noise.value:.3g} +- {self.read_noise_uncertainty:.2g}"
@@ -173,7 +177,7 @@ def measure_noise(
     with uncompressed(frames) as frames:
         noise = noise_of(frames, orders)
     if noise.doubt:
-        warn(f"gain and read noise cannot be measured: {noise.doubt}")
+        warn(f"gain and read noise are in doubt: {noise.doubt}")
     return noise
 
 
@@ -199,6 +203,7 @@ def noise_of(
     `MeasuredNoise`
     """
     check_alike(frames)
+    frames = [frame.without_uncertainty() for frame in frames]
     chosen = _neighbours(int(np.prod(frames[0].shape)), len(frames))
     pixels = gather(frames, chosen, executor)
     good = np.repeat(pixels.good.all(axis=0).reshape(-1, 2).all(axis=1), 2)
@@ -257,7 +262,7 @@ def _measured(line: StraightLine, unit: u.UnitBase) -> MeasuredNoise:
         total / dof,
         _curve(line, unit),
         line.n_pixels,
-        _doubt(line, errors, departure, float(chi2.sf(total, dof))),
+        *_doubt(line, errors, departure, float(chi2.sf(total, dof))),
     )
 
 
@@ -268,26 +273,29 @@ def _read_noise(offset, error, gain, floor) -> tuple[float, float]:
     return abs(gain) * root, abs(gain) * np.hypot(error, root * floor)
 
 
-def _doubt(line: StraightLine, errors: np.ndarray, departure: float, chance: float) -> str:
-    """What speaks against a straight line, if anything."""
-    if line.shared[1] > max(_MOST_SHARED * line.slope, _SIGNIFICANT * errors[1]):
+def _doubt(
+    line: StraightLine, errors: np.ndarray, departure: float, chance: float
+) -> tuple[str, bool]:
+    """What speaks against a straight line, if anything, and whether it is one all the same."""
+    if not errors[1] < _LEAST_KNOWN * line.slope:
+        light = f"{line.light.min():.3g} to {line.light.max():.3g}"
+        return f"{line.n_pixels} pixels with light from {light} are too few or too much alike", False
+    if line.offset < -_SIGNIFICANT * errors[0]:
         return (
-            f"of what frames differ by, neighbouring pixels share {line.shared[1] / line.slope:.0%}"
-            "; does the illumination drift between the frames?"
+            "the variance would be 0 where there is still light; was the bias not subtracted?", False
+        )
+    if line.shared[1] > max(_MOST_SHARED * line.slope, _SIGNIFICANT * errors[1]):
+        share = f"{line.shared[1] / line.slope:.0%}"
+        return (
+            f"neighbouring pixels share {share} of what the frames differ by; does the "
+            "illumination drift?", True
         )
     if departure > _STRAIGHT and chance < _CHANCE:
         return (
-            f"the variance against the light departs from a straight line by {departure:.0%}; "
-            "does the illumination drift, is the bias not subtracted, are pixels saturated?"
+            f"variance against light departs from a straight line by {departure:.0%}; was the bias "
+            "not subtracted, are pixels saturated?", False
         )
-    if not errors[1] < _LEAST_KNOWN * line.slope:
-        return (
-            f"{line.n_pixels} pixels with light from {line.light.min():.3g} to "
-            f"{line.light.max():.3g} are too few or too much alike"
-        )
-    if line.offset < -_SIGNIFICANT * errors[0]:
-        return "the variance would be 0 where there is still light; was the bias not subtracted?"
-    return ""
+    return "", True
 
 
 def _curve(line: StraightLine, unit: u.UnitBase) -> QTable:
@@ -298,4 +306,4 @@ def _curve(line: StraightLine, unit: u.UnitBase) -> QTable:
 def _unknown(unit: u.UnitBase, doubt: str) -> MeasuredNoise:
     gain, noise = np.nan * u.electron / unit, np.nan * u.electron
     curve = QTable(names=["light", "variance", "uncertainty", "line"])
-    return MeasuredNoise(gain, gain, noise, noise, np.nan, np.nan, np.nan, curve, 0, doubt)
+    return MeasuredNoise(gain, gain, noise, noise, np.nan, np.nan, np.nan, curve, 0, doubt, False)

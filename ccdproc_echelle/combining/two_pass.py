@@ -14,7 +14,9 @@ from astropy.table import QTable
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.combine import CombineDiagnostics
+from ccdproc_echelle.combining.known_noise import noise_cards, with_measured_noise
 from ccdproc_echelle.combining.levels import measure_levels
+from ccdproc_echelle.combining.noise import MeasuredNoise
 from ccdproc_echelle.combining.noting import Watch
 from ccdproc_echelle.combining.one_level import one_level_test
 from ccdproc_echelle.combining.progress import SILENT, Progress, one_step
@@ -196,7 +198,7 @@ def combine_with_levels(
     if len(frames) == 1:
         warn(f"{frames[0].name} is the only frame: nothing can be clipped")
     orders = checked_orders(orders).on_detector(frames[0].shape)
-    levels = measure_levels(
+    frames, levels, noise = _measured(
         frames,
         orders,
         window=window,
@@ -209,15 +211,38 @@ def combine_with_levels(
     )
     if per_order == "auto":
         per_order = not one_level_test(levels).suffices
-    scales, noise = (
+    scales, noise_of_scales = (
         _order_scales(levels, orders, window) if per_order else _frame_scales(levels)
     )
     images = streamed(frames, scales, settings, executor, progress, want_rejected, watch)
     _normalize(images, levels, orders.inner_mask(window))
-    _add_noise_of_levels(images, scales, noise, len(frames))
+    _add_noise_of_levels(images, scales, noise_of_scales, len(frames))
     flat = as_ccddata(frames, images, u.dimensionless_unscaled)
     _record_levels(flat, levels, per_order)
+    if noise is not None:
+        _record_noise(flat, noise)
     return flat, levels, images
+
+
+def _measured(
+    frames: Sequence[Frame],
+    orders: EchelleOrderTable,
+    *,
+    executor: Executor | None,
+    per_order: bool,
+    **how: Any,
+) -> tuple[Sequence[Frame], QTable, MeasuredNoise | None]:
+    """The levels of frames, which get uncertainties first if they have none that can be true."""
+    noise = None
+    if any(frame.uncertainty_type is None for frame in frames):
+        frames, noise = with_measured_noise(frames, orders, executor, with_drift=not per_order)
+    how |= dict(executor=executor, per_order=per_order)
+    levels, doubt = measure_levels(frames, orders, **how)
+    if doubt and noise is None:
+        warn(f"{doubt}. They are not used")
+        frames, noise = with_measured_noise(frames, orders, executor, with_drift=not per_order)
+        levels, _ = measure_levels(frames, orders, **how)
+    return frames, levels, noise
 
 
 def _check_request(settings: CombineSettings, per_order: bool | str) -> None:
@@ -273,6 +298,14 @@ def _add_noise_of_levels(
     if isinstance(scales, OrderScales):
         noise = np.interp(scales.places.ravel()[short], np.arange(len(noise)), noise)
     variance[short] += noise * (1 / count[short] - 1 / n_frames) * value[short] ** 2
+
+
+def _record_noise(flat: CCDData, noise: MeasuredNoise) -> None:
+    """Gain and read noise in the header."""
+    for key, (value, comment) in noise_cards(noise).items():
+        flat.header[key] = value
+        if isinstance(flat.header, fits.Header):
+            flat.header.comments[key] = comment
 
 
 def _record_levels(flat: CCDData, levels: QTable, per_order: bool) -> None:

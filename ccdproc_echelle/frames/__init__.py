@@ -1,7 +1,13 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Input and output: any input as frames that hand out rows, and files that are written whole."""
 
-from ccdproc_echelle.frames.calibrated import CalibratedFrame, NoiseModel, Plane, Subtraction
+from ccdproc_echelle.frames.calibrated import (
+    CalibratedFrame,
+    NoiseModel,
+    Plane,
+    Subtraction,
+    with_noise,
+)
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
 from ccdproc_echelle.frames.gathering import gather_pixels
 from ccdproc_echelle.frames.headers import exposure_time, observation_time
@@ -52,4 +58,5 @@ __all__ = [
     "uncompressed",
     "variance_array",
     "warn_of_missing_uncertainties",
+    "with_noise",
 ]

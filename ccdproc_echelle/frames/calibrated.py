@@ -13,7 +13,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from ccdproc_echelle.frames.uncertainties import uncertainty_array
 from ccdproc_echelle.frames.views import Frame, Section
 
-__all__ = ["CalibratedFrame", "NoiseModel", "Plane", "Subtraction"]
+__all__ = ["CalibratedFrame", "NoiseModel", "Plane", "Subtraction", "with_noise"]
 
 
 class NoiseModel(NamedTuple):
@@ -205,6 +205,9 @@ class CalibratedFrame(Frame):
             data, variance = self._without_surface(data, variance, where)
         return Section(data, good, variance, saturated)
 
+    def without_uncertainty(self) -> "CalibratedFrame":
+        return replace(self, raw=self.raw.without_uncertainty(), noise=None)
+
     def _without_surface(self, data, variance, where) -> tuple[np.ndarray, np.ndarray | None]:
         if isinstance(where, slice):
             first, last, _ = where.indices(self.shape[0])
@@ -239,3 +242,23 @@ class CalibratedFrame(Frame):
 
     def metadata(self) -> tuple[Any, Any]:
         return self.raw.metadata()
+
+
+def with_noise(frame: Frame, noise: NoiseModel) -> CalibratedFrame:
+    """
+    A frame with the uncertainty that this noise makes, whichever it had.
+
+    Parameters
+    ----------
+    frame : `Frame`
+        The frame.
+    noise : `NoiseModel`
+        Its gain and read noise.
+
+    Returns
+    -------
+    `CalibratedFrame`
+    """
+    if isinstance(frame, CalibratedFrame):
+        return replace(frame, noise=noise)
+    return CalibratedFrame(frame, noise=noise)

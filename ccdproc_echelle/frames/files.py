@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData, fits_ccddata_reader
+from astropy.nddata import CCDData, UnknownUncertainty, fits_ccddata_reader
 from astropy.utils.data import get_readable_fileobj
 from astropy.wcs import FITSFixedWarning
 
@@ -131,11 +131,14 @@ class FileFrame(Frame):
             data = hdus[layout.hdu].section[rows]
             mask = None if layout.mask is None else hdus[layout.mask].section[rows] != 0
             uncertainty = None
-            if layout.uncertainty is not None:
+            if layout.uncertainty_type is not None:
                 array = hdus[layout.uncertainty].section[rows]
                 uncertainty = layout.uncertainty_type(array, copy=False)
         ccd = CCDData(data, unit=layout.unit, mask=mask, uncertainty=uncertainty)
         return MemoryFrame(ccd, self.name)
+
+    def without_uncertainty(self) -> "FileFrame":
+        return replace(self, layout=self.layout._replace(uncertainty=None, uncertainty_type=None))
 
     def unpacked(self, path: Path) -> "FileFrame":
         if not _is_compressed(self.path):
@@ -153,7 +156,9 @@ class FileFrame(Frame):
             # The celestial WCS of a flat is of no interest, nor is what astropy repairs in it.
             warnings.simplefilter("ignore", FITSFixedWarning)
             ccd = CCDData.read(self.path, **{"format": "fits"} | unit | self.reading | hdu)
-        if ccd.uncertainty is not None and type(ccd.uncertainty) is not self.uncertainty_type:
+        if self.uncertainty_type is None:
+            ccd.uncertainty = None
+        elif type(ccd.uncertainty) is not self.uncertainty_type:
             # CCDData knows the names of the classes, but not "var" or "ivar".
             ccd.uncertainty = self.uncertainty_type(ccd.uncertainty.array)
         return ccd
@@ -278,10 +283,11 @@ def _stored_float_type(header: fits.Header) -> np.dtype:
     return float_type(stored)
 
 
-def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> type:
+def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> type | None:
     known = dict(zip(("std", "var", "ivar"), UNCERTAINTIES, strict=True))
     known |= {kind.__name__: kind for kind in UNCERTAINTIES}
     kind = header.get(keyword, "std")  # as CCDData.read takes it where it is not said
+    known |= dict.fromkeys(("unknown", UnknownUncertainty.__name__))
     if kind not in known:
         raise ValueError(f"{path} has {keyword} = {kind!r}, expected one of {sorted(known)}")
     return known[kind]

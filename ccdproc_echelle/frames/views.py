@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
-from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, UnknownUncertainty
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES, variance_array
@@ -35,9 +35,10 @@ class Section(NamedTuple):
     data : float array
         Pixel values in the frame's unit.
     good : bool array
-        False where the pixel is masked or its value or variance is not finite.
+        False where the pixel is masked, its value is not finite or its variance infinite.
     variance : float array or None
-        Variances in the frame's squared unit; `None` for frames without uncertainty.
+        Variances in the frame's squared unit, NaN where they are unknown; `None` for frames
+        without uncertainty.
     saturated : bool array or None
         True where the raw frame is saturated, which is not good either; `None` if no limit is
         known.
@@ -64,7 +65,7 @@ class Frame(ABC):
     dtype : `numpy.dtype`
         Floating-point type that holds the data without loss: float32 or float64.
     uncertainty_type : type or None
-        Class of its uncertainty.
+        Class of its uncertainty; `None` if it has none or one of unknown kind.
     """
 
     name: str
@@ -113,6 +114,16 @@ class Frame(ABC):
         Returns
         -------
         `~astropy.nddata.CCDData`
+        """
+
+    @abstractmethod
+    def without_uncertainty(self) -> "Frame":
+        """
+        The frame as if it had no uncertainty; nothing is read or copied.
+
+        Returns
+        -------
+        `Frame`
         """
 
     @property
@@ -206,20 +217,26 @@ class MemoryFrame(Frame):
 
     @property
     def uncertainty_type(self) -> type | None:
-        return None if self.ccd.uncertainty is None else type(self.ccd.uncertainty)
+        kind = type(self.ccd.uncertainty)
+        return None if kind in (type(None), UnknownUncertainty) else kind
 
     def part(self, rows: slice) -> "MemoryFrame":
-        mask, uncertainty = self.ccd.mask, self.ccd.uncertainty
+        mask, kind, uncertainty = self.ccd.mask, self.uncertainty_type, None
         if mask is not None and np.ndim(mask):
             mask = mask[rows]
-        if uncertainty is not None:
-            kind, unit = type(uncertainty), uncertainty.unit
-            uncertainty = kind(uncertainty.array[rows], unit=unit, copy=False)
+        if kind is not None:
+            whole = self.ccd.uncertainty
+            uncertainty = kind(whole.array[rows], unit=whole.unit, copy=False)
         part = CCDData(self.ccd.data[rows], unit=self.unit, mask=mask, uncertainty=uncertainty)
         return MemoryFrame(part, self.name)
 
     def load(self) -> "MemoryFrame":
         return self
+
+    def without_uncertainty(self) -> "MemoryFrame":
+        ccd = self.ccd
+        bare = CCDData(ccd.data, unit=ccd.unit, mask=ccd.mask, header=ccd.header, wcs=ccd.wcs)
+        return MemoryFrame(bare, self.name)
 
     def section(self, where: slice | tuple[np.ndarray, np.ndarray]) -> Section:
         """
@@ -244,10 +261,10 @@ class MemoryFrame(Frame):
         good = np.isfinite(data)
         if ccd.mask is not None:
             good &= ~np.asarray(ccd.mask[where] if np.ndim(ccd.mask) else ccd.mask, dtype=bool)
-        if ccd.uncertainty is None:
+        if self.uncertainty_type is None:
             return Section(data, good, None)
         variance = self._variance(np.asarray(ccd.uncertainty.array[where], dtype=self.dtype))
-        good &= np.isfinite(variance)
+        good &= ~np.isinf(variance)
         return Section(data, good, variance)
 
     def _variance(self, uncertainty: np.ndarray) -> np.ndarray:
@@ -321,7 +338,7 @@ def inverse_variance_weights(
     frames: Sequence[Frame], variances: np.ndarray, good: np.ndarray
 ) -> np.ndarray:
     """
-    One over the variance of each good value, 0 for the others.
+    One over the variance of each good value, 0 for the others and where it is unknown.
 
     Parameters
     ----------
@@ -342,7 +359,7 @@ def inverse_variance_weights(
         If a good value has no uncertainty at all, whose weight would be infinite.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        weights = np.where(good, 1 / variances, 0)
+        weights = np.where(good & ~np.isnan(variances), 1 / variances, 0)
     for frame, infinite in zip(frames, np.isinf(weights).any(axis=1), strict=True):
         if infinite:
             raise ValueError(

@@ -72,9 +72,12 @@ def scattered_surfaces(
 
 
 def _measured(name: str, pixels: Section, model: ScatteredLightModel) -> ScatteredLight:
-    sigma = None if pixels.variance is None else np.sqrt(pixels.variance)
+    sigma, good = None, pixels.good
+    if pixels.variance is not None:
+        sigma = np.sqrt(pixels.variance)
+        good = good & ~np.isnan(sigma)
     try:
-        return model.measure(pixels.data, pixels.good, sigma)
+        return model.measure(pixels.data, good, sigma)
     except ValueError as error:
         raise ValueError(f"scattered light of {name}: {error}") from error
 
