@@ -4,66 +4,101 @@
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from typing import NamedTuple
+
+import numpy as np
 
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.combining.noise import MeasuredNoise, noise_of
+from ccdproc_echelle.combining.noise import MeasuredNoise, neighbours, noise_of_pixels
+from ccdproc_echelle.combining.pixels import Pixels, gather
 from ccdproc_echelle.frames import Frame, with_noise
 from ccdproc_echelle.orders import EchelleOrderTable
 
-__all__ = ["noise_cards", "with_measured_noise"]
+__all__ = ["KnownNoise", "known_noise", "noise_cards"]
 
 _log = logging.getLogger(__name__)
 
 
-def with_measured_noise(
+class KnownNoise(NamedTuple):
+    """
+    Frames with uncertainties from the noise that they show, whichever they had.
+
+    Attributes
+    ----------
+    frames : list of `Frame`
+        Without uncertainty where their noise cannot be measured.
+    pixels : `Pixels`
+        Those of them that were asked for.
+    noise : `MeasuredNoise`
+        Gain and read noise.
+    """
+
+    frames: list[Frame]
+    pixels: Pixels
+    noise: MeasuredNoise
+
+
+def known_noise(
     frames: Sequence[Frame],
     orders: EchelleOrderTable,
+    indices: np.ndarray,
     executor: Executor | None = None,
     *,
-    with_drift: bool = True,
-) -> tuple[list[Frame], MeasuredNoise | None]:
+    with_drift: bool,
+) -> KnownNoise:
     """
-    Frames with uncertainties from the noise they have themselves, whichever they had.
+    Measure the noise of frames, and gather other pixels of them in the same reading.
 
     Parameters
     ----------
     frames : sequence of `Frame`
-        The frames.
+        The frames, two or more.
     orders : `EchelleOrderTable`
         The order centres.
+    indices : int array, shape (n_pixels,)
+        Pixels to be gathered, as indices of the flattened image, ascending.
     executor : `concurrent.futures.Executor`, optional
         What reads the frames. Default: a thread for each core.
-    with_drift : bool, optional
+    with_drift : bool
         Whether a drift of the illumination is taken as noise.
 
     Returns
     -------
-    frames : list of `Frame`
-        Without uncertainty where their noise cannot be measured.
-    noise : `MeasuredNoise` or None
-        Their noise; `None` for a single frame.
+    `KnownNoise`
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the noise cannot be measured, or is in doubt.
+        If the frames differ by something else than their noise.
     """
     bare = [frame.without_uncertainty() for frame in frames]
-    if len(frames) == 1:
-        return bare, None
-    noise = noise_of(bare, orders, executor)
-    _log.info("the frames have no uncertainties of their own; as measured, %s", noise)
+    chosen = neighbours(frames)
+    places, inverse = np.unique(np.concatenate([indices, chosen]), return_inverse=True)
+    pixels = gather(bare, places, executor)
+    found = pixels.selected(inverse[len(indices):])
+    noise = noise_of_pixels(found, chosen, frames, orders)
+    pixels = pixels.selected(inverse[: len(indices)])
+    _tell(noise)
     if not noise.is_known:
-        warn(
-            f"the noise of the frames is not known and cannot be measured: {noise.doubt}; the "
-            "uncertainty is that of their scatter, which few frames know badly; give them "
-            "uncertainties, with ccdproc.create_deviation"
-        )
-        return bare, noise
-    if noise.doubt:
-        warn(f"{noise.doubt} Noise as measured from the frames: {noise}")
+        return KnownNoise(bare, pixels, noise)
     model = noise.model(with_drift=with_drift)
-    return [with_noise(frame, model) for frame in frames], noise
+    known = [with_noise(frame, model) for frame in bare]
+    return KnownNoise(known, pixels._replace(variance=model.variance(pixels.data)), noise)
+
+
+def _tell(noise: MeasuredNoise) -> None:
+    """In the log, and in a warning if the frames differ by something else than noise."""
+    _log.info("the uncertainties of the frames are unknown; as measured, %s", noise)
+    if noise.is_straight:
+        return
+    if noise.is_known:
+        warn(f"{noise.doubt} The uncertainties are those of {noise}")
+    else:
+        warn(
+            f"the noise of the frames cannot be measured: {noise.doubt} The uncertainty is that of "
+            "their scatter, which few frames hardly know; ccdproc.create_deviation makes a "
+            "better one"
+        )
 
 
 def noise_cards(noise: MeasuredNoise) -> dict[str, tuple[float, str]]:
@@ -82,9 +117,10 @@ def noise_cards(noise: MeasuredNoise) -> dict[str, tuple[float, str]]:
     """
     if not noise.is_known:
         return {}
-    return {
-        "GAINMEAS": (float(noise.gain.value), f"[{noise.gain.unit}] gain from the frames"),
-        "GAINERR": (float(noise.gain_uncertainty.value), f"[{noise.gain.unit}] its error"),
-        "RONMEAS": (float(noise.read_noise.value), "[electron] read noise from the frames"),
-        "RONERR": (float(noise.read_noise_uncertainty.value), "[electron] its error"),
+    cards = {
+        "GAINMEAS": (noise.gain, "gain from the frames"),
+        "GAINERR": (noise.gain_uncertainty, "its standard deviation"),
+        "RONMEAS": (noise.read_noise, "read noise from the frames"),
+        "RONERR": (noise.read_noise_uncertainty, "its standard deviation"),
     }
+    return {key: (float(v.value), f"[{v.unit}] {comment}") for key, (v, comment) in cards.items()}

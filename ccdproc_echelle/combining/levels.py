@@ -21,7 +21,7 @@ from ccdproc_echelle.combining.statistics import STATISTICS, lost_scatter, mean,
 from ccdproc_echelle.frames import Frame, inverse_variance_weights, open_frames, uncompressed
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
-__all__ = ["measure_exposure_levels", "measure_levels"]
+__all__ = ["level_pixels", "measure_exposure_levels", "measure_levels"]
 
 # The first master of `measure_exposure_levels`, where no other is asked for.
 _FIRST_MASTER = StackCombiner(rejections=(SigmaClipping(low=5, high=5),))
@@ -135,6 +135,27 @@ def measure_exposure_levels(
     return table
 
 
+def level_pixels(orders: EchelleOrderTable, window: float, n_frames: int) -> np.ndarray:
+    """
+    The pixels that tell the levels: those in the inner orders, or an even part of them.
+
+    Parameters
+    ----------
+    orders : `EchelleOrderTable`
+        The order centres, on the detector of the frames.
+    window : float
+        Full width of the window on the order centre, in pixel.
+    n_frames : int
+        Of how many frames they are held in memory.
+
+    Returns
+    -------
+    int array, shape (n_pixels,)
+        Indices of the flattened image.
+    """
+    return evenly_spread(np.flatnonzero(orders.inner_mask(window)), n_frames)
+
+
 def measure_levels(
     frames: Sequence[Frame],
     orders: EchelleOrderTable,
@@ -147,6 +168,7 @@ def measure_levels(
     per_order: bool = False,
     weights: np.ndarray | str | None = None,
     executor: Executor | None = None,
+    gathered: Pixels | None = None,
 ) -> tuple[QTable, str]:
     """
     `measure_exposure_levels` for opened frames and any way to combine the first master.
@@ -166,6 +188,8 @@ def measure_levels(
         ``"inverse_variance"``.
     executor : `concurrent.futures.Executor`, optional
         What gathers the pixels. Default: a thread for each core.
+    gathered : `Pixels`, optional
+        The `level_pixels` of the frames, if they are in memory already.
 
     Returns
     -------
@@ -175,8 +199,9 @@ def measure_levels(
         What speaks against the uncertainties of the frames; empty if nothing does.
     """
     _check_request(n_passes, statistic)
-    indices = evenly_spread(np.flatnonzero(orders.inner_mask(window)), len(frames))
-    gathered = gather(frames, indices, executor)
+    indices = level_pixels(orders, window, len(frames))
+    if gathered is None:
+        gathered = gather(frames, indices, executor)
     pixels = gathered.of_known_noise()
     common = pixels.good.all(axis=0)
     if not common.any():

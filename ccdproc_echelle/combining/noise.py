@@ -13,11 +13,11 @@ from scipy.stats import chi2
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.photon_transfer import StraightLine, scales_of, straight_line
-from ccdproc_echelle.combining.pixels import gather
+from ccdproc_echelle.combining.pixels import Pixels, gather
 from ccdproc_echelle.frames import Frame, NoiseModel, check_alike, open_frames, uncompressed
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
-__all__ = ["MeasuredNoise", "measure_noise", "noise_of"]
+__all__ = ["MeasuredNoise", "measure_noise", "neighbours", "noise_of", "noise_of_pixels"]
 
 # So many values tell the gain to half a percent; those of few frames come from more pixels.
 _ENOUGH_VALUES = 400_000
@@ -74,6 +74,8 @@ class MeasuredNoise:
         What speaks against the straight line; empty if nothing does.
     is_known : bool
         Whether gain and read noise are known all the same.
+    is_straight : bool
+        False where variance against light is not the straight line of photons and read noise.
     """
 
     gain: u.Quantity
@@ -87,6 +89,7 @@ class MeasuredNoise:
     n_pixels: int
     doubt: str
     is_known: bool
+    is_straight: bool
 
     def model(self, *, with_drift: bool = True) -> NoiseModel:
         """
@@ -203,30 +206,68 @@ def noise_of(
     `MeasuredNoise`
     """
     check_alike(frames)
-    frames = [frame.without_uncertainty() for frame in frames]
-    chosen = _neighbours(int(np.prod(frames[0].shape)), len(frames))
-    pixels = gather(frames, chosen, executor)
+    chosen = neighbours(frames)
+    pixels = gather([frame.without_uncertainty() for frame in frames], chosen, executor)
+    return noise_of_pixels(pixels, chosen, frames, orders)
+
+
+def neighbours(frames: Sequence[Frame]) -> np.ndarray:
+    """
+    The pixels that tell the noise: neighbours, two by two, evenly spread over the detector.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        The frames.
+
+    Returns
+    -------
+    int array, shape (n_pixels,)
+        Indices of the flattened image.
+    """
+    n_pixels = int(np.prod(frames[0].shape))
+    step = max(2, 2 * n_pixels * len(frames) // _ENOUGH_VALUES)
+    # An odd step, so that they do not stay in a few columns of a detector.
+    step = step if step == 2 else step | 1
+    return (np.arange(0, n_pixels - 1, step)[:, None] + [0, 1]).ravel()
+
+
+def noise_of_pixels(
+    pixels: Pixels,
+    chosen: np.ndarray,
+    frames: Sequence[Frame],
+    orders: EchelleOrderTable | None = None,
+) -> MeasuredNoise:
+    """
+    `noise_of` from pixels that were gathered.
+
+    Parameters
+    ----------
+    pixels : `Pixels`
+        The pixels of all frames.
+    chosen : int array, shape (n_pixels,)
+        Which they are; see `neighbours`.
+    frames : sequence of `Frame`
+        The frames, of which nothing is read.
+    orders : `EchelleOrderTable`, optional
+        The order centres.
+
+    Returns
+    -------
+    `MeasuredNoise`
+    """
     good = np.repeat(pixels.good.all(axis=0).reshape(-1, 2).all(axis=1), 2)
-    values = pixels.data[:, good].astype(float)
-    unit = frames[0].unit
+    values, unit = pixels.data[:, good].astype(float), frames[0].unit
     if values.shape[1] == 0:
         return _unknown(unit, "no pixel is good in all frames")
     scales = scales_of(values[:, _bright(values, chosen[good], orders, frames[0].shape)])
-    if not (np.isfinite(scales) & (scales > 0)).all():
-        dark = frames[int(np.argmin(np.where(np.isfinite(scales), scales, -np.inf)))].name
-        return _unknown(unit, f"{dark} has no light")
+    dark = ~(np.isfinite(scales) & (scales > 0))
+    if dark.any():
+        return _unknown(unit, f"{frames[int(np.argmax(dark))].name} has no light")
     line = straight_line(values, scales)
     if line is None:
         return _unknown(unit, f"{values.shape[1]} good pixels are too few, or show no noise at all")
     return _measured(line, unit)
-
-
-def _neighbours(n_pixels: int, n_frames: int) -> np.ndarray:
-    """Indices of pairs of neighbours, evenly spread over the flattened image."""
-    # An odd step, so that they do not stay in a few columns of a detector.
-    step = max(2, 2 * n_pixels * n_frames // _ENOUGH_VALUES)
-    step = step if step == 2 else step | 1
-    return (np.arange(0, n_pixels - 1, step)[:, None] + [0, 1]).ravel()
 
 
 def _bright(values, chosen, orders, shape) -> np.ndarray:
@@ -247,7 +288,7 @@ def _measured(line: StraightLine, unit: u.UnitBase) -> MeasuredNoise:
     total = float(np.sum((off / of_chance) ** 2))
     errors = np.sqrt(np.diag(line.covariance) * max(1.0, total / dof))
     floor = np.hypot(departure, _FLOOR)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         gain = 1 / (line.slope - line.shared[1])
     # What is shared is known as well as the slope.
     gain_error = abs(gain) * np.hypot(np.sqrt(2) * errors[1] * abs(gain), floor)
@@ -275,27 +316,23 @@ def _read_noise(offset, error, gain, floor) -> tuple[float, float]:
 
 def _doubt(
     line: StraightLine, errors: np.ndarray, departure: float, chance: float
-) -> tuple[str, bool]:
-    """What speaks against a straight line, if anything, and whether it is one all the same."""
-    if not errors[1] < _LEAST_KNOWN * line.slope:
+) -> tuple[str, bool, bool]:
+    """What speaks against a straight line; whether gain and read noise are known; if it is one."""
+    if not np.sqrt(2) * errors[1] < _LEAST_KNOWN * (line.slope - line.shared[1]):
         light = f"{line.light.min():.3g} to {line.light.max():.3g}"
-        return f"{line.n_pixels} pixels with light from {light} are too few or too much alike", False
+        found = f"{line.n_pixels} pixels with light from {light} are too few or too much alike"
+        return found, False, True
     if line.offset < -_SIGNIFICANT * errors[0]:
-        return (
-            "the variance would be 0 where there is still light; was the bias not subtracted?", False
-        )
+        found = "the variance would be 0 where there is still light; was the bias not subtracted?"
+        return found, False, False
     if line.shared[1] > max(_MOST_SHARED * line.slope, _SIGNIFICANT * errors[1]):
         share = f"{line.shared[1] / line.slope:.0%}"
-        return (
-            f"neighbouring pixels share {share} of what the frames differ by; does the "
-            "illumination drift?", True
-        )
+        found = f"neighbouring pixels share {share} of what the frames differ by"
+        return f"{found}; does the illumination drift?", True, False
     if departure > _STRAIGHT and chance < _CHANCE:
-        return (
-            f"variance against light departs from a straight line by {departure:.0%}; was the bias "
-            "not subtracted, are pixels saturated?", False
-        )
-    return "", True
+        found = f"variance against light departs from a straight line by {departure:.0%}"
+        return f"{found}; was the bias not subtracted, are pixels saturated?", False, False
+    return "", True, True
 
 
 def _curve(line: StraightLine, unit: u.UnitBase) -> QTable:
@@ -306,4 +343,4 @@ def _curve(line: StraightLine, unit: u.UnitBase) -> QTable:
 def _unknown(unit: u.UnitBase, doubt: str) -> MeasuredNoise:
     gain, noise = np.nan * u.electron / unit, np.nan * u.electron
     curve = QTable(names=["light", "variance", "uncertainty", "line"])
-    return MeasuredNoise(gain, gain, noise, noise, np.nan, np.nan, np.nan, curve, 0, doubt, False)
+    return MeasuredNoise(gain, gain, noise, noise, np.nan, np.nan, np.nan, curve, 0, doubt, False, True)

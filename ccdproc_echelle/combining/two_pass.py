@@ -14,8 +14,8 @@ from astropy.table import QTable
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.combine import CombineDiagnostics
-from ccdproc_echelle.combining.known_noise import noise_cards, with_measured_noise
-from ccdproc_echelle.combining.levels import measure_levels
+from ccdproc_echelle.combining.known_noise import known_noise, noise_cards
+from ccdproc_echelle.combining.levels import level_pixels, measure_levels
 from ccdproc_echelle.combining.noise import MeasuredNoise
 from ccdproc_echelle.combining.noting import Watch
 from ccdproc_echelle.combining.one_level import one_level_test
@@ -233,16 +233,23 @@ def _measured(
     **how: Any,
 ) -> tuple[Sequence[Frame], QTable, MeasuredNoise | None]:
     """The levels of frames, which get uncertainties first if they have none that can be true."""
-    noise = None
-    if any(frame.uncertainty_type is None for frame in frames):
-        frames, noise = with_measured_noise(frames, orders, executor, with_drift=not per_order)
     how |= dict(executor=executor, per_order=per_order)
+
+    def with_own_noise():
+        known = known_noise(
+            frames, orders, level_pixels(orders, how["window"], len(frames)), executor,
+            with_drift=not per_order,
+        )
+        levels, _ = measure_levels(known.frames, orders, **how, gathered=known.pixels)
+        return known.frames, levels, known.noise
+
+    if len(frames) > 1 and any(frame.uncertainty_type is None for frame in frames):
+        return with_own_noise()
     levels, doubt = measure_levels(frames, orders, **how)
-    if doubt and noise is None:
+    if doubt:
         warn(f"{doubt}. They are not used")
-        frames, noise = with_measured_noise(frames, orders, executor, with_drift=not per_order)
-        levels, _ = measure_levels(frames, orders, **how)
-    return frames, levels, noise
+        return with_own_noise()
+    return frames, levels, None
 
 
 def _check_request(settings: CombineSettings, per_order: bool | str) -> None:
