@@ -28,6 +28,9 @@ _MOST_BINS = 64
 # which is 0 for integers whose noise is less than a unit.
 _QUANTILE, _AT_QUANTILE = 0.9, 1.645
 
+# Differences below this part of the brightest light are those of single precision.
+_ROUNDING = 1e-6
+
 
 class StraightLine(NamedTuple):
     """
@@ -122,7 +125,7 @@ def straight_line(values: np.ndarray, scales: np.ndarray) -> StraightLine | None
     Returns
     -------
     `StraightLine` or None
-        `None` where there are too few pixels, or their differences are all 0.
+        `None` where there are too few pixels, or no noise in them.
     """
     scaled = values * scales[:, None]
     light = scaled.mean(axis=0)
@@ -165,7 +168,7 @@ class _Differences:
         """Offset and slope from a high quantile of each bin, and a variance below all of them."""
         sections = np.split(self.squares, self.starts[1:], axis=1)
         variance = np.array([np.quantile(s, _QUANTILE) for s in sections]) / _AT_QUANTILE**2
-        known = variance > 0
+        known = variance > (_ROUNDING * np.abs(self.light).max()) ** 2
         if np.count_nonzero(known) < 3:
             return None
         light = np.array([np.median(s) for s in np.split(self.light, self.starts[1:])])
