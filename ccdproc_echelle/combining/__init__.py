@@ -20,6 +20,7 @@ from ccdproc_echelle.combining.one_level import OneLevelTest, one_level_test
 from ccdproc_echelle.combining.progress import SILENT, Progress
 from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
+from ccdproc_echelle.combining.steps import as_ccddata, streamed
 from ccdproc_echelle.combining.streaming import CombinedImages, RowTask, stream
 from ccdproc_echelle.combining.two_pass import combine_with_levels, two_pass_flat_combine
 
@@ -42,6 +43,7 @@ __all__ = [
     "SigmaClipping",
     "StackCombiner",
     "Watch",
+    "as_ccddata",
     "block_size",
     "combine_frames",
     "combine_with_levels",
@@ -53,6 +55,7 @@ __all__ = [
     "one_level_test",
     "order_places",
     "stream",
+    "streamed",
     "two_pass_flat_combine",
     "with_common_errors",
 ]

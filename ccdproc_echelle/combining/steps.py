@@ -12,8 +12,9 @@ from astropy import units as u
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from ccdproc_echelle.combining.noting import Watch
-from ccdproc_echelle.combining.progress import Progress
+from ccdproc_echelle.combining.progress import SILENT, Progress
 from ccdproc_echelle.combining.scales import OrderScales
+from ccdproc_echelle.combining.scatter import fill_zero_scatter
 from ccdproc_echelle.combining.settings import CombineSettings
 from ccdproc_echelle.combining.streaming import CombinedImages, stream
 from ccdproc_echelle.frames import (
@@ -47,13 +48,13 @@ def streamed(
     scales: np.ndarray | OrderScales,
     settings: CombineSettings,
     executor: Executor | None,
-    progress: Progress,
-    want_rejected: bool,
+    progress: Progress = SILENT,
+    want_rejected: bool = False,
     watch: Watch | None = None,
 ) -> CombinedImages:
-    """The frames, scaled and combined with these settings."""
+    """The frames, scaled and combined with these settings; of a scatter that is not 0."""
     dtype = settings.dtype or np.result_type(*(frame.dtype for frame in frames))
-    return stream(
+    images = stream(
         frames,
         scales,
         settings.combiner(),
@@ -65,6 +66,9 @@ def streamed(
         want_rejected=want_rejected,
         watch=watch,
     )
+    if settings.combine_uncertainty_function is None and any(frame.uncertainty_type is None for frame in frames):
+        fill_zero_scatter(images, frames, scales)
+    return images
 
 
 def as_ccddata(frames: Sequence[Frame], combined: CombinedImages, unit: u.UnitBase) -> CCDData:

@@ -154,6 +154,10 @@ class CalibratedFrame(Frame):
     def uncertainty_type(self) -> type | None:
         return self.raw.uncertainty_type if self.noise is None else StdDevUncertainty
 
+    @property
+    def quantum(self) -> float:
+        return self.raw.quantum
+
     def part(self, rows: slice) -> "CalibratedFrame":
         return replace(
             self,

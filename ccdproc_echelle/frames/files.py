@@ -121,6 +121,10 @@ class FileFrame(Frame):
                 header.update(hdus[self.layout.hdu].header)
         return header
 
+    @property
+    def quantum(self) -> float:
+        return self.layout.quantum
+
     def part(self, rows: slice) -> "FileFrame":
         chosen = self._rows[rows]
         return replace(self, span=(chosen.start, chosen.stop))
@@ -200,6 +204,7 @@ class _Layout(NamedTuple):
     unit: u.UnitBase
     dtype: np.dtype
     uncertainty_type: type | None
+    quantum: float
     unit_as_stated: bool
     tile_compressed: bool
 
@@ -253,6 +258,7 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
         uncertainty_type=uncertainty and _stored_uncertainty_type(
             hdus[uncertainty].header, path, reading.get("key_uncertainty_type", "UTYPE")
         ),
+        quantum=_stored_quantum(header),
         unit_as_stated="unit" in reading or _is_unit(header.get("BUNIT")),
         tile_compressed=isinstance(hdus[hdu], fits.CompImageHDU),
     )
@@ -281,6 +287,11 @@ def _stored_float_type(header: fits.Header) -> np.dtype:
     bitpix = header.get("ZBITPIX", header["BITPIX"])
     stored = np.dtype(integers.get(bitpix, "f4" if bitpix == -32 else "f8"))
     return float_type(stored)
+
+
+def _stored_quantum(header: fits.Header) -> float:
+    integers = header.get("ZBITPIX", header["BITPIX"]) > 0
+    return abs(float(header.get("BSCALE", 1))) if integers else 0.0
 
 
 def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> type | None:

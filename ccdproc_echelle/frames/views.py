@@ -66,6 +66,8 @@ class Frame(ABC):
         Floating-point type that holds the data without loss: float32 or float64.
     uncertainty_type : type or None
         Class of its uncertainty; `None` if it has none or one of unknown kind.
+    quantum : float
+        Step of its digitisation: 1 for integers; 0 where it is not known.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Frame(ABC):
     unit: u.UnitBase
     dtype: np.dtype
     uncertainty_type: type | None
+    quantum: float
 
     @abstractmethod
     def part(self, rows: slice) -> "Frame":
@@ -219,6 +222,10 @@ class MemoryFrame(Frame):
     def uncertainty_type(self) -> type | None:
         kind = type(self.ccd.uncertainty)
         return None if kind in (type(None), UnknownUncertainty) else kind
+
+    @property
+    def quantum(self) -> float:
+        return 1.0 if self.ccd.data.dtype.kind in "iu" else 0.0
 
     def part(self, rows: slice) -> "MemoryFrame":
         mask, kind, uncertainty = self.ccd.mask, self.uncertainty_type, None
