@@ -13,6 +13,7 @@ from ccdproc_echelle.combining.clipping import (
 from ccdproc_echelle.combining.combine import CombineDiagnostics, combine_frames
 from ccdproc_echelle.combining.common_errors import with_common_errors
 from ccdproc_echelle.combining.frame_scale import InnerOrderScale, inner_order_scale
+from ccdproc_echelle.combining.known_noise import noise_cards, tell_noise
 from ccdproc_echelle.combining.levels import measure_exposure_levels, measure_levels
 from ccdproc_echelle.combining.noise import MeasuredNoise, measure_noise, noise_of
 from ccdproc_echelle.combining.noting import Noted, Watch
@@ -51,11 +52,13 @@ __all__ = [
     "measure_exposure_levels",
     "measure_levels",
     "measure_noise",
+    "noise_cards",
     "noise_of",
     "one_level_test",
     "order_places",
     "stream",
     "streamed",
+    "tell_noise",
     "two_pass_flat_combine",
     "with_common_errors",
 ]

@@ -14,7 +14,7 @@ from ccdproc_echelle.combining.pixels import Pixels, gather
 from ccdproc_echelle.frames import Frame, with_noise
 from ccdproc_echelle.orders import EchelleOrderTable
 
-__all__ = ["KnownNoise", "known_noise", "noise_cards"]
+__all__ = ["KnownNoise", "known_noise", "noise_cards", "tell_noise"]
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def known_noise(
     found = pixels.selected(inverse[len(indices):])
     noise = noise_of_pixels(found, chosen, frames, orders)
     pixels = pixels.selected(inverse[: len(indices)])
-    _tell(noise)
+    tell_noise(noise)
     if not noise.is_known:
         return KnownNoise(bare, pixels, noise)
     model = noise.model(with_drift=with_drift)
@@ -86,8 +86,20 @@ def known_noise(
     return KnownNoise(known, pixels._replace(variance=model.variance(pixels.data)), noise)
 
 
-def _tell(noise: MeasuredNoise) -> None:
-    """In the log, and in a warning if the frames differ by something else than noise."""
+def tell_noise(noise: MeasuredNoise) -> None:
+    """
+    Tell the noise in the log, and in a warning if the frames differ by something else.
+
+    Parameters
+    ----------
+    noise : `MeasuredNoise`
+        The noise, which the frames get as their uncertainty where it is known.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If variance against light is no straight line.
+    """
     _log.info("the uncertainties of the frames are unknown; as measured, %s", noise)
     if noise.is_straight:
         return

@@ -98,6 +98,8 @@ METRICS = {
     "order_width": Metric("ORDWIDTH", "pix", "median order width"),
     "order_width_scatter": Metric("ORDWSTD", "pix", "standard deviation of order widths"),
     "scattered_light_fraction": Metric("SCATFRAC", "", "scattered light in orders"),
+    "measured_gain": Metric("GAINMEAS", "", "measured electrons per unit of the data"),
+    "measured_read_noise": Metric("RONMEAS", "electron", "read noise, measured on the frames"),
     "inner_mean": Metric("INNMEAN", "", "mean of inner-order pixels", 0.99, 1.01),
     "inner_rms": Metric("INNRMS", "", "standard deviation of inner-order pixels"),
 }
@@ -248,6 +250,7 @@ def quality_table(
         "scattered_light_fraction": scattered_light,
         "reduced_chi_square": chi_square,
         "clipped_fraction": clipped_fraction,
+        **_noise_values(master.flat.header),
         **_level_values(master.levels["level"].value, times),
         **_flux_values(master, usable_pixels(master, window)),
         **_flag_values(master.flags),
@@ -603,6 +606,12 @@ def _check_fit(n_levels: int, *, frames, times, diagnostics) -> None:
     for name, given in (("frames", frames), ("times", times), ("diagnostics", rejected)):
         if given is not None and len(given) != n_levels:
             raise ValueError(f"{name} are of {len(given)} frames, but there are {n_levels} levels")
+
+
+def _noise_values(header: Mapping) -> dict[str, float]:
+    """Gain and read noise where they were measured on the frames."""
+    names = ("measured_gain", "measured_read_noise")
+    return {name: header.get(METRICS[name].keyword, np.nan) for name in names}
 
 
 def _as_table(values: Mapping[str, float], unit_of_levels: u.UnitBase) -> QTable:
