@@ -32,8 +32,11 @@ _STRAIGHT = 0.1
 _CHANCE = 1e-4
 
 # Of the slope, neighbouring pixels share less than 0.01 in real detectors. An illumination that
-# drifts by 3 % makes 0.1 to 0.5 where a frame has 20 000 electrons.
-_MOST_SHARED = 0.08
+# drifts by 3 % makes 0.04 to 0.5 where a frame has 20 000 electrons.
+_MOST_SHARED = 0.03
+
+# Of the offset they share less than 0.04, unless the zero points of the frames differ.
+_MOST_SHARED_OFFSET = 0.5
 
 # No photon transfer curve is better than this: neighbouring pixels share charge, levels drift.
 _FLOOR = 0.01
@@ -143,8 +146,8 @@ def measure_noise(
     Returns
     -------
     `MeasuredNoise`
-        Gain in electrons per unit of the frames, read noise in electrons. Uncertainties hold, beside
-        those of chance, the departure of the curve from a straight line, and 1 % at least.
+        Gain in electrons per unit of the frames, read noise in electrons. The uncertainties hold
+        chance, the departure of the curve from a straight line, and 1 % at least.
 
     Raises
     ------
@@ -292,7 +295,9 @@ def _measured(line: StraightLine, unit: u.UnitBase) -> MeasuredNoise:
         gain = 1 / (line.slope - line.shared[1])
     # What is shared is known as well as the slope.
     gain_error = abs(gain) * np.hypot(np.sqrt(2) * errors[1] * abs(gain), floor)
-    read_noise, read_noise_error = _read_noise(line.offset, errors[0], gain, floor)
+    read_noise, read_noise_error = _read_noise(
+        line.offset, errors[0], gain, gain_error / abs(gain)
+    )
     return MeasuredNoise(
         gain * u.electron / unit,
         gain_error * u.electron / unit,
@@ -307,24 +312,28 @@ def _measured(line: StraightLine, unit: u.UnitBase) -> MeasuredNoise:
     )
 
 
-def _read_noise(offset, error, gain, floor) -> tuple[float, float]:
+def _read_noise(offset, error, gain, gain_error) -> tuple[float, float]:
     """In electrons, with its standard deviation; an offset below its error is one of 0 to that."""
     root = np.sqrt(max(offset, 0.0))
     error = np.sqrt(max(offset, 0.0) + error) - root if offset < error else error / (2 * root)
-    return abs(gain) * root, abs(gain) * np.hypot(error, root * floor)
+    return abs(gain) * root, abs(gain) * np.hypot(error, root * gain_error)
 
 
 def _doubt(
     line: StraightLine, errors: np.ndarray, departure: float, chance: float
 ) -> tuple[str, bool, bool]:
     """What speaks against a straight line; whether gain and read noise are known; if it is one."""
-    if not np.sqrt(2) * errors[1] < _LEAST_KNOWN * (line.slope - line.shared[1]):
+    of_chance = np.sqrt(2 * line.covariance[1, 1])
+    if not of_chance < _LEAST_KNOWN * (line.slope - line.shared[1]):
         light = f"{line.light.min():.3g} to {line.light.max():.3g}"
         found = f"{line.n_pixels} pixels with light from {light} are too few or too much alike"
         return found, False, True
     if line.offset < -_SIGNIFICANT * errors[0]:
         found = "the variance would be 0 where there is still light; was the bias not subtracted?"
         return found, False, False
+    if line.shared[0] > max(_MOST_SHARED_OFFSET * line.offset, _SIGNIFICANT * errors[0]):
+        found = "without light, the frames differ by a constant"
+        return f"{found}; was the bias not subtracted?", False, False
     if line.shared[1] > max(_MOST_SHARED * line.slope, _SIGNIFICANT * errors[1]):
         share = f"{line.shared[1] / line.slope:.0%}"
         found = f"neighbouring pixels share {share} of what the frames differ by"
@@ -343,4 +352,5 @@ def _curve(line: StraightLine, unit: u.UnitBase) -> QTable:
 def _unknown(unit: u.UnitBase, doubt: str) -> MeasuredNoise:
     gain, noise = np.nan * u.electron / unit, np.nan * u.electron
     curve = QTable(names=["light", "variance", "uncertainty", "line"])
-    return MeasuredNoise(gain, gain, noise, noise, np.nan, np.nan, np.nan, curve, 0, doubt, False, True)
+    goodness = [np.nan] * 3
+    return MeasuredNoise(gain, gain, noise, noise, *goodness, curve, 0, doubt, False, True)

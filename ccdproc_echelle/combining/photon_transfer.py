@@ -212,6 +212,7 @@ class _Differences:
 
     def _fit(self, light, sigma) -> tuple[np.ndarray, np.ndarray]:
         """The matrix that makes offset and slope of the values of the bins, and the covariance."""
-        basis = np.array([np.full(len(light), self.offsets.mean()), light]) / sigma
-        covariance = np.linalg.pinv(basis @ basis.T)
-        return covariance @ basis / sigma, covariance
+        units = np.array([self.offsets.mean(), np.abs(light).max()])
+        basis = np.array([np.ones(len(light)), light / units[1]]) / sigma
+        fit = np.linalg.pinv(basis.T) / units[:, None]
+        return fit / sigma, fit @ fit.T

@@ -66,7 +66,8 @@ def streamed(
         want_rejected=want_rejected,
         watch=watch,
     )
-    if settings.combine_uncertainty_function is None and any(frame.uncertainty_type is None for frame in frames):
+    unknown = any(frame.uncertainty_type is None for frame in frames)
+    if unknown and settings.combine_uncertainty_function is None:
         fill_zero_scatter(images, frames, scales)
     return images
 
