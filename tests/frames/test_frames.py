@@ -330,12 +330,12 @@ def test_frames_in_memory_are_not_changed():
     np.testing.assert_array_equal(ccd.uncertainty.array, before.uncertainty.array)
 
 
-def test_what_is_not_finite_is_not_good():
+def test_what_is_not_finite_is_not_good_but_for_an_unknown_uncertainty():
     ccd = ccd_with_everything()
     ccd.data[0, :2] = np.nan, np.inf
     ccd.uncertainty.array[1, :2] = np.nan, np.inf
     good = section_of(open_frames([ccd])[0], slice(0, 12)).good
-    assert np.argwhere(~good).tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [3, 4]]
+    assert np.argwhere(~good).tolist() == [[0, 0], [0, 1], [1, 1], [3, 4]]
 
 
 def test_inverse_variance_zero_is_not_good():
@@ -429,8 +429,18 @@ def test_negative_uncertainty(tmp_path, in_memory):
 
 def test_unknown_uncertainty():
     ccd = CCDData(image(), unit="adu", uncertainty=UnknownUncertainty(image()))
-    with pytest.raises(ValueError, match="frame 0 has uncertainties of type UnknownUncertainty"):
-        section_of(open_frames([ccd])[0], slice(0, 4))
+    (frame,) = open_frames([ccd])
+    assert frame.uncertainty_type is None
+    assert section_of(frame, slice(0, 4)).variance is None
+
+
+def test_an_uncertainty_of_another_package():
+    class Rumour(UnknownUncertainty):
+        """What is heard of a value."""
+
+    ccd = CCDData(image(), unit="adu", uncertainty=Rumour(image()))
+    with pytest.raises(ValueError, match="frame 0 has uncertainties of type Rumour"):
+        open_frames([ccd])
 
 
 @pytest.mark.parametrize("value", [3.0, None, np.ones((12, 1))])
