@@ -13,7 +13,7 @@ from ccdproc_echelle.combining.clipping import (
 from ccdproc_echelle.combining.combine import CombineDiagnostics, combine_frames
 from ccdproc_echelle.combining.common_errors import with_common_errors
 from ccdproc_echelle.combining.frame_scale import InnerOrderScale, inner_order_scale
-from ccdproc_echelle.combining.known_noise import noise_cards, tell_noise
+from ccdproc_echelle.combining.known_noise import NOISE_KEYWORDS, noise_cards, tell_noise
 from ccdproc_echelle.combining.levels import measure_exposure_levels, measure_levels
 from ccdproc_echelle.combining.noise import MeasuredNoise, measure_noise, noise_of
 from ccdproc_echelle.combining.noting import Noted, Watch
@@ -21,11 +21,11 @@ from ccdproc_echelle.combining.one_level import OneLevelTest, one_level_test
 from ccdproc_echelle.combining.progress import SILENT, Progress
 from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
-from ccdproc_echelle.combining.steps import as_ccddata, streamed
 from ccdproc_echelle.combining.streaming import CombinedImages, RowTask, stream
 from ccdproc_echelle.combining.two_pass import combine_with_levels, two_pass_flat_combine
 
 __all__ = [
+    "NOISE_KEYWORDS",
     "SILENT",
     "CombineDiagnostics",
     "CombineSettings",
@@ -44,7 +44,6 @@ __all__ = [
     "SigmaClipping",
     "StackCombiner",
     "Watch",
-    "as_ccddata",
     "block_size",
     "combine_frames",
     "combine_with_levels",
@@ -57,7 +56,6 @@ __all__ = [
     "one_level_test",
     "order_places",
     "stream",
-    "streamed",
     "tell_noise",
     "two_pass_flat_combine",
     "with_common_errors",

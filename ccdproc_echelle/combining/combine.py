@@ -18,7 +18,7 @@ from ccdproc_echelle.combining.progress import one_step
 from ccdproc_echelle.combining.settings import CombineSettings
 from ccdproc_echelle.combining.steps import as_ccddata, check_target, opened, streamed, write
 from ccdproc_echelle.combining.streaming import CombinedImages
-from ccdproc_echelle.frames import Frame, uncompressed
+from ccdproc_echelle.frames import CalibratedFrame, Frame, uncompressed
 
 __all__ = ["CombineDiagnostics", "combine_frames"]
 
@@ -133,7 +133,9 @@ def _trusted(
     frames: Sequence[Frame], scales: np.ndarray, settings: CombineSettings, *how: Any
 ) -> tuple[Sequence[Frame], CombinedImages]:
     """The frames, without uncertainties that cannot be theirs, and what they combine to."""
-    if len(frames) == 1 or any(frame.uncertainty_type is None for frame in frames):
+    # The uncertainties of calibrated frames were made for them, not handed on.
+    made = any(isinstance(frame, CalibratedFrame) for frame in frames)
+    if made or len(frames) == 1 or any(frame.uncertainty_type is None for frame in frames):
         return frames, streamed(frames, scales, settings, *how)
     shape = frames[0].shape
     watch = Watch(np.broadcast_to(False, shape), some_of(np.arange(np.prod(shape))))

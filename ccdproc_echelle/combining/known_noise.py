@@ -14,7 +14,10 @@ from ccdproc_echelle.combining.pixels import Pixels, gather
 from ccdproc_echelle.frames import Frame, with_noise
 from ccdproc_echelle.orders import EchelleOrderTable
 
-__all__ = ["KnownNoise", "known_noise", "noise_cards", "tell_noise"]
+__all__ = ["NOISE_KEYWORDS", "KnownNoise", "known_noise", "noise_cards", "tell_noise"]
+
+#: What a header tells of the noise that was measured.
+NOISE_KEYWORDS = ("GAINMEAS", "GAINERR", "RONMEAS", "RONERR")
 
 _log = logging.getLogger(__name__)
 
@@ -129,10 +132,9 @@ def noise_cards(noise: MeasuredNoise) -> dict[str, tuple[float, str]]:
     """
     if not noise.is_known:
         return {}
-    cards = {
-        "GAINMEAS": (noise.gain, "gain from the frames"),
-        "GAINERR": (noise.gain_uncertainty, "its standard deviation"),
-        "RONMEAS": (noise.read_noise, "read noise from the frames"),
-        "RONERR": (noise.read_noise_uncertainty, "its standard deviation"),
+    values = (noise.gain, noise.gain_uncertainty, noise.read_noise, noise.read_noise_uncertainty)
+    comments = ("gain", "error of the gain", "read noise", "error of the read noise")
+    return {
+        key: (float(value.value), f"[{value.unit}] {comment}, from the frames")
+        for key, value, comment in zip(NOISE_KEYWORDS, values, comments, strict=True)
     }
-    return {key: (float(v.value), f"[{v.unit}] {comment}") for key, (v, comment) in cards.items()}

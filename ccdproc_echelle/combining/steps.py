@@ -12,7 +12,7 @@ from astropy import units as u
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from ccdproc_echelle.combining.noting import Watch
-from ccdproc_echelle.combining.progress import SILENT, Progress
+from ccdproc_echelle.combining.progress import Progress
 from ccdproc_echelle.combining.scales import OrderScales
 from ccdproc_echelle.combining.scatter import fill_zero_scatter
 from ccdproc_echelle.combining.settings import CombineSettings
@@ -48,8 +48,8 @@ def streamed(
     scales: np.ndarray | OrderScales,
     settings: CombineSettings,
     executor: Executor | None,
-    progress: Progress = SILENT,
-    want_rejected: bool = False,
+    progress: Progress,
+    want_rejected: bool,
     watch: Watch | None = None,
 ) -> CombinedImages:
     """The frames, scaled and combined with these settings; of a scatter that is not 0."""

@@ -15,7 +15,7 @@ from astropy.table import QTable
 from numpy.typing import ArrayLike
 
 from ccdproc_echelle._numeric.medians import finite_median, label_medians
-from ccdproc_echelle.combining import CombineDiagnostics
+from ccdproc_echelle.combining import NOISE_KEYWORDS, CombineDiagnostics
 from ccdproc_echelle.frames import gather_pixels, open_frames, variance_array
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
 from ccdproc_echelle.recipe.product import MasterFlat
@@ -98,8 +98,6 @@ METRICS = {
     "order_width": Metric("ORDWIDTH", "pix", "median order width"),
     "order_width_scatter": Metric("ORDWSTD", "pix", "standard deviation of order widths"),
     "scattered_light_fraction": Metric("SCATFRAC", "", "scattered light in orders"),
-    "measured_gain": Metric("GAINMEAS", "", "measured electrons per unit of the data"),
-    "measured_read_noise": Metric("RONMEAS", "electron", "read noise, measured on the frames"),
     "inner_mean": Metric("INNMEAN", "", "mean of inner-order pixels", 0.99, 1.01),
     "inner_rms": Metric("INNRMS", "", "standard deviation of inner-order pixels"),
 }
@@ -150,7 +148,8 @@ def flat_quality(
         One row per quantity of ``METRICS``, with the columns ``name``, ``keyword`` (for a FITS
         header), ``value``, ``unit``, ``lower``, ``upper`` (NaN without a limit), ``verdict``
         ("pass", "fail", or "" without a limit) and ``comment``. What cannot be known is NaN, which
-        a default limit lets pass without a verdict.
+        a default limit lets pass without a verdict. ``meta`` has gain and read noise as measured on
+        the frames, where they were (``GAINMEAS``, ``GAINERR``, ``RONMEAS``, ``RONERR``).
 
     Raises
     ------
@@ -250,14 +249,16 @@ def quality_table(
         "scattered_light_fraction": scattered_light,
         "reduced_chi_square": chi_square,
         "clipped_fraction": clipped_fraction,
-        **_noise_values(master.flat.header),
         **_level_values(master.levels["level"].value, times),
         **_flux_values(master, usable_pixels(master, window)),
         **_flag_values(master.flags),
         **_order_values(order_quality(master, window=window)),
         **_edge_values(master.orders.table),
     }
-    return _limited(_as_table(values, master.levels["level"].unit), limits)
+    table = _as_table(values, master.levels["level"].unit)
+    header = master.flat.header
+    table.meta.update({key: header[key] for key in NOISE_KEYWORDS if key in header})
+    return _limited(table, limits)
 
 
 def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
@@ -606,12 +607,6 @@ def _check_fit(n_levels: int, *, frames, times, diagnostics) -> None:
     for name, given in (("frames", frames), ("times", times), ("diagnostics", rejected)):
         if given is not None and len(given) != n_levels:
             raise ValueError(f"{name} are of {len(given)} frames, but there are {n_levels} levels")
-
-
-def _noise_values(header: Mapping) -> dict[str, float]:
-    """Gain and read noise where they were measured on the frames."""
-    names = ("measured_gain", "measured_read_noise")
-    return {name: header.get(METRICS[name].keyword, np.nan) for name in names}
 
 
 def _as_table(values: Mapping[str, float], unit_of_levels: u.UnitBase) -> QTable:

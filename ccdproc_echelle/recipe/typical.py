@@ -10,7 +10,7 @@ import numpy as np
 from astropy.nddata import CCDData
 
 from ccdproc_echelle._tasks import results_of
-from ccdproc_echelle.combining import CombineSettings, as_ccddata, streamed
+from ccdproc_echelle.combining import combine_frames
 from ccdproc_echelle.frames import Frame, gather_pixels
 
 __all__ = ["typical_frame"]
@@ -46,9 +46,10 @@ def typical_frame(
     `~astropy.nddata.CCDData`
         In the unit of the flats, about as bright as most of them.
     """
-    settings = CombineSettings(method="median", mem_limit=mem_limit)
-    images = streamed(flats, _scales(flats, executor), settings, executor)
-    return as_ccddata(flats, images, flats[0].unit)
+    return combine_frames(
+        flats, scale=_scales(flats, executor), method="median", mem_limit=mem_limit,
+        executor=executor,
+    )
 
 
 def _scales(flats: Sequence[Frame], executor: Executor | None) -> np.ndarray:
