@@ -18,6 +18,7 @@ from ccdproc_echelle.combining.levels import measure_exposure_levels, measure_le
 from ccdproc_echelle.combining.noise import MeasuredNoise, measure_noise, noise_of
 from ccdproc_echelle.combining.noting import Noted, Watch
 from ccdproc_echelle.combining.one_level import OneLevelTest, one_level_test
+from ccdproc_echelle.combining.pixels import Pixels
 from ccdproc_echelle.combining.progress import SILENT, Progress
 from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
@@ -38,6 +39,7 @@ __all__ = [
     "Noted",
     "OneLevelTest",
     "OrderScales",
+    "Pixels",
     "Progress",
     "Rejection",
     "RowTask",

@@ -140,7 +140,7 @@ def _trusted(
     shape = frames[0].shape
     watch = Watch(np.broadcast_to(False, shape), some_of(np.arange(np.prod(shape))))
     images = streamed(frames, scales, settings, *how, watch)
-    doubt = _doubt(images)
+    doubt = _doubt(images, by_limits=settings.minmax_clip or settings.weights is not None)
     if not doubt:
         return frames, images
     warn(f"{doubt}. They are not used; the uncertainty is that of the scatter of the frames")
@@ -149,10 +149,13 @@ def _trusted(
     return bare, streamed(bare, scales, settings, *how)
 
 
-def _doubt(images: CombinedImages) -> str:
-    """What speaks against the uncertainties of the frames, if anything."""
+def _doubt(images: CombinedImages, *, by_limits: bool) -> str:
+    """What speaks against the uncertainties; pixels may be empty by limits or weights as well."""
     noted = images.noted
-    common = np.flatnonzero(noted.good.all(axis=0))
+    common = noted.good.all(axis=0)
+    if by_limits:
+        common &= np.isfinite(images.value.ravel()[noted.pixels])
+    common = np.flatnonzero(common)
     master = images.value.ravel()[noted.pixels[common]]
     values, variances = noted.values.take(common, axis=1), noted.variances.take(common, axis=1)
     # Frames that are combined as they are may differ in level.

@@ -19,6 +19,9 @@ __all__ = ["NOISE_KEYWORDS", "KnownNoise", "known_noise", "noise_cards", "tell_n
 #: What a header tells of the noise that was measured.
 NOISE_KEYWORDS = ("GAINMEAS", "GAINERR", "RONMEAS", "RONERR")
 
+# What fits into a FITS card beside a keyword and a number.
+_LONGEST_COMMENT = 47
+
 _log = logging.getLogger(__name__)
 
 
@@ -133,8 +136,8 @@ def noise_cards(noise: MeasuredNoise) -> dict[str, tuple[float, str]]:
     if not noise.is_known:
         return {}
     values = (noise.gain, noise.gain_uncertainty, noise.read_noise, noise.read_noise_uncertainty)
-    comments = ("gain", "error of the gain", "read noise", "error of the read noise")
+    comments = ("gain measured", "its error", "read noise measured", "its error")
     return {
-        key: (float(value.value), f"[{value.unit}] {comment}, from the frames")
+        key: (float(value.value), f"[{value.unit}] {comment}"[:_LONGEST_COMMENT])
         for key, value, comment in zip(NOISE_KEYWORDS, values, comments, strict=True)
     }

@@ -323,8 +323,10 @@ def _doubt(
     line: StraightLine, errors: np.ndarray, departure: float, chance: float
 ) -> tuple[str, bool, bool]:
     """What speaks against a straight line; whether gain and read noise are known; if it is one."""
+    own = line.slope - line.shared[1]
     of_chance = np.sqrt(2 * line.covariance[1, 1])
-    if not of_chance < _LEAST_KNOWN * (line.slope - line.shared[1]):
+    # Where nearly all is shared, the rest is no noise either.
+    if not max(of_chance, _LEAST_KNOWN**2 * line.slope) < _LEAST_KNOWN * own:
         light = f"{line.light.min():.3g} to {line.light.max():.3g}"
         found = f"{line.n_pixels} pixels with light from {light} are too few or too much alike"
         return found, False, True

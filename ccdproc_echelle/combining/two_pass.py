@@ -90,7 +90,9 @@ def two_pass_flat_combine(
     -------
     `~astropy.nddata.CCDData`
         The master flat: dimensionless, with mean 1 over the inner-order pixels. Mask and
-        uncertainty as from `combine_frames`. The header is that of the first frame, with
+        uncertainty as from `combine_frames`, but frames without uncertainties get the noise that
+        they show themselves (`measure_noise`; ``GAINMEAS`` and ``RONMEAS`` in the header), if that
+        can be measured. The header is that of the first frame, with
         ``NCOMBINE``, ``combined`` and the level of each frame (``LEVEL001`` and so on, in
         the unit of the frames), and if ``per_order`` is not False ``PERORDER``, whether orders
         have scales of their own. Errors of the levels cancel in the normalisation, except in
@@ -112,8 +114,9 @@ def two_pass_flat_combine(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If there is only one frame, only some have uncertainties, or the frames differ by far more
-        than their uncertainties allow for.
+        If there is only one frame, only some have uncertainties, the frames differ by far more
+        than their uncertainties allow for, so that the noise they show is taken instead, or by
+        something else than noise.
 
     References
     ----------

@@ -161,6 +161,12 @@ def make_master_flat(
         As `two_pass_flat_combine`, `~ccdproc_echelle.recipe.calibrate_frames`, `trace_orders`
         and `detect_order_edges`; if ``orders`` is not the table of these flats.
 
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        As the functions named above, and if ``gain`` or ``read_noise`` is not that of the flats, as
+        `measure_noise` finds it.
+
     References
     ----------
     SOXS pipeline documentation, recipe ``soxs-mflat``.

@@ -15,7 +15,7 @@ from astropy.table import QTable
 from numpy.typing import ArrayLike
 
 from ccdproc_echelle._numeric.medians import finite_median, label_medians
-from ccdproc_echelle.combining import NOISE_KEYWORDS, CombineDiagnostics
+from ccdproc_echelle.combining import CombineDiagnostics
 from ccdproc_echelle.frames import gather_pixels, open_frames, variance_array
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
 from ccdproc_echelle.recipe.product import MasterFlat
@@ -148,8 +148,7 @@ def flat_quality(
         One row per quantity of ``METRICS``, with the columns ``name``, ``keyword`` (for a FITS
         header), ``value``, ``unit``, ``lower``, ``upper`` (NaN without a limit), ``verdict``
         ("pass", "fail", or "" without a limit) and ``comment``. What cannot be known is NaN, which
-        a default limit lets pass without a verdict. ``meta`` has gain and read noise as measured on
-        the frames, where they were (``GAINMEAS``, ``GAINERR``, ``RONMEAS``, ``RONERR``).
+        a default limit lets pass without a verdict.
 
     Raises
     ------
@@ -255,10 +254,7 @@ def quality_table(
         **_order_values(order_quality(master, window=window)),
         **_edge_values(master.orders.table),
     }
-    table = _as_table(values, master.levels["level"].unit)
-    header = master.flat.header
-    table.meta.update({key: header[key] for key in NOISE_KEYWORDS if key in header})
-    return _limited(table, limits)
+    return _limited(_as_table(values, master.levels["level"].unit), limits)
 
 
 def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:

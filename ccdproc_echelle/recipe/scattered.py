@@ -15,7 +15,7 @@ from astropy.table import QTable
 
 from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.combining import Progress, with_common_errors
+from ccdproc_echelle.combining import Pixels, Progress, with_common_errors
 from ccdproc_echelle.frames import CalibratedFrame, Section, gather_pixels
 from ccdproc_echelle.light import (
     ScatteredLight,
@@ -72,12 +72,10 @@ def scattered_surfaces(
 
 
 def _measured(name: str, pixels: Section, model: ScatteredLightModel) -> ScatteredLight:
-    sigma, good = None, pixels.good
-    if pixels.variance is not None:
-        sigma = np.sqrt(pixels.variance)
-        good = good & ~np.isnan(sigma)
+    pixels = Pixels(pixels.data, pixels.good, pixels.variance).of_known_noise()
+    sigma = None if pixels.variance is None else np.sqrt(pixels.variance)
     try:
-        return model.measure(pixels.data, good, sigma)
+        return model.measure(pixels.data, pixels.good, sigma)
     except ValueError as error:
         raise ValueError(f"scattered light of {name}: {error}") from error
 

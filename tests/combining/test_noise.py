@@ -240,6 +240,16 @@ def test_true_uncertainties_are_used_whatever_the_levels():
     np.testing.assert_allclose(combined.uncertainty.array, expected, rtol=1e-6)
 
 
+def test_pixels_beyond_the_limits_are_no_doubt():
+    frames = copies(3)
+    for frame in frames:
+        frame.data[:20] = 5
+        frame.uncertainty = StdDevUncertainty(np.full(frame.shape, 70.0))
+    combined = combine_frames(frames, minmax_clip=True, minmax_clip_min=1000, **CLIP_5)
+    assert combined.mask[:20].all()
+    np.testing.assert_allclose(combined.uncertainty.array[20:], 70 / np.sqrt(3), rtol=1e-5)
+
+
 def test_a_value_of_unknown_uncertainty_counts():
     frames = copies(3)
     for frame in frames:
