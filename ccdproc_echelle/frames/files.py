@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData, fits_ccddata_reader
+from astropy.nddata import CCDData, UnknownUncertainty, fits_ccddata_reader
 from astropy.utils.data import get_readable_fileobj
 from astropy.wcs import FITSFixedWarning
 
@@ -121,6 +121,10 @@ class FileFrame(Frame):
                 header.update(hdus[self.layout.hdu].header)
         return header
 
+    @property
+    def quantum(self) -> float:
+        return self.layout.quantum
+
     def part(self, rows: slice) -> "FileFrame":
         chosen = self._rows[rows]
         return replace(self, span=(chosen.start, chosen.stop))
@@ -131,7 +135,7 @@ class FileFrame(Frame):
             data = hdus[layout.hdu].section[rows]
             mask = None if layout.mask is None else hdus[layout.mask].section[rows] != 0
             uncertainty = None
-            if layout.uncertainty is not None:
+            if layout.uncertainty_type is not None:
                 array = hdus[layout.uncertainty].section[rows]
                 uncertainty = layout.uncertainty_type(array, copy=False)
         ccd = CCDData(data, unit=layout.unit, mask=mask, uncertainty=uncertainty)
@@ -141,6 +145,9 @@ class FileFrame(Frame):
     def source(self) -> tuple:
         found = self.path.stat()  # of the file itself, whatever links lead to it
         return found.st_dev, found.st_ino, self.layout.hdu, self.span
+
+    def without_uncertainty(self) -> "FileFrame":
+        return replace(self, layout=self.layout._replace(uncertainty=None, uncertainty_type=None))
 
     def unpacked(self, path: Path) -> "FileFrame":
         if not _is_compressed(self.path):
@@ -158,7 +165,9 @@ class FileFrame(Frame):
             # The celestial WCS of a flat is of no interest, nor is what astropy repairs in it.
             warnings.simplefilter("ignore", FITSFixedWarning)
             ccd = CCDData.read(self.path, **{"format": "fits"} | unit | self.reading | hdu)
-        if ccd.uncertainty is not None and type(ccd.uncertainty) is not self.uncertainty_type:
+        if self.uncertainty_type is None:
+            ccd.uncertainty = None
+        elif type(ccd.uncertainty) is not self.uncertainty_type:
             # CCDData knows the names of the classes, but not "var" or "ivar".
             ccd.uncertainty = self.uncertainty_type(ccd.uncertainty.array)
         return ccd
@@ -200,6 +209,7 @@ class _Layout(NamedTuple):
     unit: u.UnitBase
     dtype: np.dtype
     uncertainty_type: type | None
+    quantum: float
     unit_as_stated: bool
     tile_compressed: bool
 
@@ -253,6 +263,7 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
         uncertainty_type=uncertainty and _stored_uncertainty_type(
             hdus[uncertainty].header, path, reading.get("key_uncertainty_type", "UTYPE")
         ),
+        quantum=_stored_quantum(header),
         unit_as_stated="unit" in reading or _is_unit(header.get("BUNIT")),
         tile_compressed=isinstance(hdus[hdu], fits.CompImageHDU),
     )
@@ -283,10 +294,16 @@ def _stored_float_type(hdu: fits.ImageHDU | fits.CompImageHDU) -> np.dtype:
     return float_type(stored, hdu.section)
 
 
-def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> type:
+def _stored_quantum(header: fits.Header) -> float:
+    integers = header.get("ZBITPIX", header["BITPIX"]) > 0
+    return abs(float(header.get("BSCALE", 1))) if integers else 0.0
+
+
+def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> type | None:
     known = dict(zip(("std", "var", "ivar"), UNCERTAINTIES, strict=True))
     known |= {kind.__name__: kind for kind in UNCERTAINTIES}
     kind = header.get(keyword, "std")  # as CCDData.read takes it where it is not said
+    known |= dict.fromkeys(("unknown", UnknownUncertainty.__name__))
     if kind not in known:
         raise ValueError(f"{path} has {keyword} = {kind!r}, expected one of {sorted(known)}")
     return known[kind]
