@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.photon_transfer import StraightLine, scales_of, straight_line
@@ -308,7 +308,7 @@ def _measured(line: StraightLine, unit: u.UnitBase) -> MeasuredNoise:
         total / dof,
         _curve(line, unit),
         line.n_pixels,
-        *_doubt(line, errors, departure, float(chi2.sf(total, dof))),
+        *_doubt(line, errors, departure, float(chdtrc(dof, total))),
     )
 
 

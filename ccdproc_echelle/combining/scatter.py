@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from ccdproc_echelle.combining.scales import OrderScales
 from ccdproc_echelle.combining.streaming import CombinedImages
@@ -48,7 +48,7 @@ def fill_zero_scatter(
     step = quantum / 12 * np.mean(factors) ** 2 / count[zero]
     # The median of a sample variance is below its mean.
     dof = len(frames) - 1
-    found = np.maximum(_pooled(value, variance, zero) * dof / chi2.ppf(0.5, dof), step)
+    found = np.maximum(_pooled(value, variance, zero) * dof / chdtri(dof, 0.5), step)
     variance[zero] = np.where(found > 0, found, np.nan)
 
 
