@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names come by way of 
         combine_frames,
         inner_order_scale,
         measure_exposure_levels,
+        measure_noise,
         one_level_test,
         two_pass_flat_combine,
     )
@@ -70,6 +71,7 @@ __all__ = [
     "mask_interorder",
     "mask_low_sensitivity",
     "measure_exposure_levels",
+    "measure_noise",
     "measure_order_edges",
     "measure_shift",
     "normalize_flat",

@@ -370,12 +370,21 @@ def test_uncertainties_of_zero():
     assert_clear(lambda: combine_frames(flats, weights="inverse_variance"), "frame 0")
 
 
-def test_uncertainties_of_unknown_type():
+def test_uncertainties_of_unknown_type_in_one_frame():
     flats = [flat.copy() for flat in FLATS]
     flats[1].uncertainty = UnknownUncertainty(DATA)
     with pytest.warns(AstropyUserWarning, match="no uncertainty in frame 1: those of the other"):
         combined = combine_frames(flats)
     bare = combine_frames([CCDData(flat.data, unit="adu") for flat in FLATS])
+    np.testing.assert_array_equal(combined.uncertainty.array, bare.uncertainty.array)
+
+
+def test_uncertainties_of_unknown_type():
+    flats = [CCDData(flat.data, unit="adu") for flat in FLATS]
+    bare = combine_frames(flats)
+    for flat in flats:
+        flat.uncertainty = UnknownUncertainty(DATA)
+    combined = combine_frames(flats)
     np.testing.assert_array_equal(combined.uncertainty.array, bare.uncertainty.array)
 
 

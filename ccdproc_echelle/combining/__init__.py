@@ -18,9 +18,12 @@ from ccdproc_echelle.combining.combine import (
 from ccdproc_echelle.combining.common_errors import with_common_errors
 from ccdproc_echelle.combining.fitness import Survey, check_flats
 from ccdproc_echelle.combining.frame_scale import InnerOrderScale, inner_order_scale
+from ccdproc_echelle.combining.known_noise import NOISE_KEYWORDS, noise_cards, tell_noise
 from ccdproc_echelle.combining.levels import measure_exposure_levels, measure_levels
+from ccdproc_echelle.combining.noise import MeasuredNoise, measure_noise, noise_of
 from ccdproc_echelle.combining.noting import Noted, Watch
 from ccdproc_echelle.combining.one_level import OneLevelTest, one_level_test
+from ccdproc_echelle.combining.pixels import Pixels
 from ccdproc_echelle.combining.progress import SILENT, Progress
 from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
@@ -29,6 +32,7 @@ from ccdproc_echelle.combining.thinned import ThinnedStack, thinned
 from ccdproc_echelle.combining.two_pass import combine_with_levels, two_pass_flat_combine
 
 __all__ = [
+    "NOISE_KEYWORDS",
     "SILENT",
     "CombineDiagnostics",
     "CombineSettings",
@@ -36,10 +40,12 @@ __all__ = [
     "CombinedStack",
     "ExtremaClipping",
     "InnerOrderScale",
+    "MeasuredNoise",
     "MinMaxClipping",
     "Noted",
     "OneLevelTest",
     "OrderScales",
+    "Pixels",
     "Progress",
     "Rejection",
     "RowTask",
@@ -56,9 +62,13 @@ __all__ = [
     "inner_order_scale",
     "measure_exposure_levels",
     "measure_levels",
+    "measure_noise",
+    "noise_cards",
+    "noise_of",
     "one_level_test",
     "order_places",
     "stream",
+    "tell_noise",
     "thinned",
     "two_pass_flat_combine",
     "with_common_errors",

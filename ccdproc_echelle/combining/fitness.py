@@ -2,6 +2,7 @@
 """Whether flats, order table and window go together, from a look at some columns of some frames."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,11 +11,12 @@ from ccdproc.utils.slices import slice_from_string
 
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.combining.pixels import Pixels, gather
 from ccdproc_echelle.combining.thinned import ThinnedStack, stacked, thinning
 from ccdproc_echelle.frames import Frame, Section, gather_pixels
 from ccdproc_echelle.orders import EchelleOrderTable, check_in_place, rasters, typical_width
 
-__all__ = ["Survey", "check_flats", "warn_of_lost_orders"]
+__all__ = ["Survey", "check_flats", "gathered_and_surveyed", "warn_of_lost_orders"]
 
 # What is looked at.
 _N_FRAMES = 5
@@ -145,6 +147,38 @@ def check_flats(frames: Sequence[Frame], orders: EchelleOrderTable, window: floa
     survey.check([gather_pixels(frames[i], survey.indices) for i in survey.chosen])
 
 
+def gathered_and_surveyed(
+    frames: Sequence[Frame],
+    indices: np.ndarray,
+    executor: Executor | None,
+    survey: Survey | None,
+) -> Pixels:
+    """
+    Pixels of all frames, and in the same reading those of a survey, which is made.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        The frames.
+    indices : int array, shape (n_pixels,)
+        Pixels to be gathered, as indices of the flattened image, ascending.
+    executor : `concurrent.futures.Executor` or None
+        What reads the frames; `None` stands for a thread for each core.
+    survey : `Survey` or None
+        What is looked at, and checked, besides.
+
+    Returns
+    -------
+    `Pixels`
+        Those at the indices.
+    """
+    more = {} if survey is None else dict(more=survey.indices, more_of=survey.chosen)
+    pixels, seen = gather(frames, indices, executor, **more)
+    if survey is not None:
+        survey.check(seen)
+    return pixels
+
+
 def warn_of_lost_orders(mask: np.ndarray, orders: EchelleOrderTable, window: float) -> None:
     """
     Warn of orders of which nothing is left.
@@ -245,7 +279,8 @@ def _offset(dark, bright, errors) -> tuple[float, float, float]:
 def _warn_of_overscan(frame: Frame) -> None:
     header, shape = frame.header, frame.shape
     overscan = _extent(header.get("BIASSEC"))
-    if overscan is None or "TRIMIM" in header:  # what ccdproc.trim_image writes
+    # What ccdproc.trim_image writes.
+    if overscan is None or any(str(key).upper() == "TRIMIM" for key in header):
         return
     inside = all(part.stop <= n for part, n in zip(overscan, shape, strict=True))
     image = _extent(header.get("TRIMSEC") or header.get("DATASEC"))

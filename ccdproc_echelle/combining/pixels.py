@@ -12,7 +12,10 @@ import numpy as np
 from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle.frames import Frame, Section, gather_pixels
 
-__all__ = ["Pixels", "evenly_spread", "gather"]
+__all__ = ["MOST_UNKNOWN", "Pixels", "evenly_spread", "gather"]
+
+#: Uncertainties of which more than this fraction is unknown (NaN) are no use.
+MOST_UNKNOWN = 0.5
 
 # Inner-order pixels of all frames are held in memory. With many frames or a large detector an even
 # part of them will do: 100 000 pixels give a level to 0.3 % of the noise of a single one.
@@ -33,6 +36,15 @@ class Pixels(NamedTuple):
         """The pixels divided by a master, which has one value for each of them."""
         variance = None if self.variance is None else self.variance / master**2
         return Pixels(self.data / master, self.good, variance)
+
+    def of_known_noise(self) -> "Pixels":
+        """Values of unknown noise do not count, unless most are: then no noise is known."""
+        if self.variance is None:
+            return self
+        unknown = np.isnan(self.variance)
+        if unknown.mean() > MOST_UNKNOWN:
+            return self._replace(variance=None)
+        return self._replace(good=self.good & ~unknown)
 
     def selected(self, which: np.ndarray) -> "Pixels":
         """Some of the pixels, named by their indices."""

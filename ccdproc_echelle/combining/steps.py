@@ -14,6 +14,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from ccdproc_echelle.combining.noting import Watch
 from ccdproc_echelle.combining.progress import Progress
 from ccdproc_echelle.combining.scales import OrderScales
+from ccdproc_echelle.combining.scatter import fill_zero_scatter
 from ccdproc_echelle.combining.settings import CombineSettings
 from ccdproc_echelle.combining.streaming import CombinedImages, stream
 from ccdproc_echelle.frames import (
@@ -69,8 +70,8 @@ def streamed(
     want_rejected: bool,
     watch: Watch | None = None,
 ) -> CombinedImages:
-    """The frames, scaled and combined with these settings."""
-    return stream(
+    """The frames, scaled and combined with these settings; of a scatter that is not 0."""
+    images = stream(
         frames,
         scales,
         settings.combiner(),
@@ -82,6 +83,10 @@ def streamed(
         want_rejected=want_rejected,
         watch=watch,
     )
+    unknown = any(frame.uncertainty_type is None for frame in frames)
+    if unknown and settings.combine_uncertainty_function is None:
+        fill_zero_scatter(images, frames, scales)
+    return images
 
 
 def _dtype(

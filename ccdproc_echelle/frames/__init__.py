@@ -1,7 +1,13 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Input and output: any input as frames that hand out rows, and files that are written whole."""
 
-from ccdproc_echelle.frames.calibrated import CalibratedFrame, NoiseModel, Plane, Subtraction
+from ccdproc_echelle.frames.calibrated import (
+    CalibratedFrame,
+    NoiseModel,
+    Plane,
+    Subtraction,
+    with_noise,
+)
 from ccdproc_echelle.frames.checksums import check_sums, write_fits
 from ccdproc_echelle.frames.copies import look_at, twins_of, warn_of_copies
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
@@ -76,6 +82,7 @@ __all__ = [
     "variance_array",
     "warn_of_copies",
     "warn_of_missing_uncertainties",
+    "with_noise",
     "without_file_cards",
     "write_fits",
 ]

@@ -13,7 +13,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from ccdproc_echelle.frames.uncertainties import uncertainty_array
 from ccdproc_echelle.frames.views import Frame, Metadata, Section
 
-__all__ = ["CalibratedFrame", "NoiseModel", "Plane", "Subtraction"]
+__all__ = ["CalibratedFrame", "NoiseModel", "Plane", "Subtraction", "with_noise"]
 
 
 class NoiseModel(NamedTuple):
@@ -162,6 +162,10 @@ class CalibratedFrame(Frame):
     def uncertainty_type(self) -> type | None:
         return self.raw.uncertainty_type if self.noise is None else StdDevUncertainty
 
+    @property
+    def quantum(self) -> float:
+        return self.raw.quantum
+
     def part(self, rows: slice) -> "CalibratedFrame":
         return replace(
             self,
@@ -213,6 +217,9 @@ class CalibratedFrame(Frame):
             data, variance = self._without_surface(data, variance, where)
         return Section(data, good, variance, saturated)
 
+    def without_uncertainty(self) -> "CalibratedFrame":
+        return replace(self, raw=self.raw.without_uncertainty(), noise=None)
+
     def _without_surface(self, data, variance, where) -> tuple[np.ndarray, np.ndarray | None]:
         if isinstance(where, slice):
             first, last, _ = where.indices(self.shape[0])
@@ -251,3 +258,23 @@ class CalibratedFrame(Frame):
 
     def metadata(self) -> Metadata:
         return Metadata(*self.raw.metadata()[:2])  # the rest is that of a raw frame
+
+
+def with_noise(frame: Frame, noise: NoiseModel) -> CalibratedFrame:
+    """
+    A frame with the uncertainty that this noise makes, whichever it had.
+
+    Parameters
+    ----------
+    frame : `Frame`
+        The frame.
+    noise : `NoiseModel`
+        Its gain and read noise.
+
+    Returns
+    -------
+    `CalibratedFrame`
+    """
+    if isinstance(frame, CalibratedFrame):
+        return replace(frame, noise=noise)
+    return CalibratedFrame(frame, noise=noise)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData, fits_ccddata_reader
+from astropy.nddata import CCDData, UnknownUncertainty, fits_ccddata_reader
 from astropy.utils.data import get_readable_fileobj
 
 from ccdproc_echelle.frames.legal import legal_header
@@ -139,6 +139,10 @@ class FileFrame(Frame):
         """Another process needs no header to read pixels."""
         return {key: value for key, value in vars(self).items() if key != "_legal_header"}
 
+    @property
+    def quantum(self) -> float:
+        return self.layout.quantum
+
     def part(self, rows: slice) -> "FileFrame":
         chosen = self._rows[rows]
         return replace(self, span=(chosen.start, chosen.stop))
@@ -149,7 +153,7 @@ class FileFrame(Frame):
             data = hdus[layout.hdu].section[rows]
             mask = None if layout.mask is None else hdus[layout.mask].section[rows] != 0
             uncertainty = None
-            if layout.uncertainty is not None:
+            if layout.uncertainty_type is not None:
                 array = hdus[layout.uncertainty].section[rows]
                 uncertainty = layout.uncertainty_type(array, copy=False)
         ccd = CCDData(data, unit=layout.unit, mask=mask, uncertainty=uncertainty)
@@ -159,6 +163,9 @@ class FileFrame(Frame):
     def source(self) -> tuple:
         found = self.path.stat()  # of the file itself, whatever links lead to it
         return found.st_dev, found.st_ino, self.layout.hdu, self.span
+
+    def without_uncertainty(self) -> "FileFrame":
+        return replace(self, layout=self.layout._replace(uncertainty=None, uncertainty_type=None))
 
     def unpacked(self, path: Path) -> "FileFrame":
         if not _is_compressed(self.path):
@@ -227,6 +234,7 @@ class _Layout(NamedTuple):
     unit: u.UnitBase
     dtype: np.dtype
     uncertainty_type: type | None
+    quantum: float
     lacks_unit: bool
     has_more: bool
 
@@ -282,6 +290,7 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
         ),
         has_more="hdu_flags" in reading or reading.get("hdu_psf", "PSFIMAGE") in hdus,
         lacks_unit=reading.get("unit") is None and header.get("BUNIT") is None,
+        quantum=_stored_quantum(header),
     )
 
 
@@ -310,10 +319,16 @@ def _stored_float_type(hdu: fits.ImageHDU | fits.CompImageHDU) -> np.dtype:
     return float_type(stored, hdu.section)
 
 
-def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> type:
+def _stored_quantum(header: fits.Header) -> float:
+    integers = header.get("ZBITPIX", header["BITPIX"]) > 0
+    return abs(float(header.get("BSCALE", 1))) if integers else 0.0
+
+
+def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> type | None:
     known = dict(zip(("std", "var", "ivar"), UNCERTAINTIES, strict=True))
     known |= {kind.__name__: kind for kind in UNCERTAINTIES}
     kind = header.get(keyword, "std")  # as CCDData.read takes it where it is not said
+    known |= dict.fromkeys(("unknown", UnknownUncertainty.__name__))
     if kind not in known:
         raise ValueError(f"{path} has {keyword} = {kind!r}, expected one of {sorted(known)}")
     return known[kind]

@@ -44,9 +44,10 @@ class Section(NamedTuple):
     data : float array
         Pixel values in the frame's unit.
     good : bool array
-        False where the pixel is masked or its value or variance is not finite.
+        False where the pixel is masked, its value is not finite or its variance infinite.
     variance : float array or None
-        Variances in the frame's squared unit; `None` for frames without uncertainty.
+        Variances in the frame's squared unit, NaN where they are unknown; `None` for frames
+        without uncertainty.
     saturated : bool array or None
         True where the raw frame is saturated, which is not good either; `None` if no limit is
         known.
@@ -93,7 +94,9 @@ class Frame(ABC):
         Floating-point type that holds the data without loss, and their squares: float32 or
         float64.
     uncertainty_type : type or None
-        Class of its uncertainty; `None` without one or for one of unknown kind.
+        Class of its uncertainty; `None` if it has none or one of unknown kind.
+    quantum : float
+        Step of its digitisation: 1 for integers; 0 where it is not known.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Frame(ABC):
     unit: u.UnitBase
     dtype: np.dtype
     uncertainty_type: type | None
+    quantum: float
 
     @abstractmethod
     def part(self, rows: slice) -> "Frame":
@@ -142,6 +146,16 @@ class Frame(ABC):
         Returns
         -------
         `~astropy.nddata.CCDData`
+        """
+
+    @abstractmethod
+    def without_uncertainty(self) -> "Frame":
+        """
+        The frame as if it had no uncertainty; nothing is read or copied.
+
+        Returns
+        -------
+        `Frame`
         """
 
     @property
@@ -252,18 +266,27 @@ class MemoryFrame(Frame):
         kind = type(self.ccd.uncertainty)
         return None if kind in (type(None), UnknownUncertainty) else kind
 
+    @property
+    def quantum(self) -> float:
+        return 1.0 if self.ccd.data.dtype.kind in "iu" else 0.0
+
     def part(self, rows: slice) -> "MemoryFrame":
-        mask, uncertainty = self.ccd.mask, self.ccd.uncertainty
+        mask, kind, uncertainty = self.ccd.mask, self.uncertainty_type, None
         if mask is not None and np.ndim(mask):
             mask = mask[rows]
-        if uncertainty is not None:
-            kind, unit = type(uncertainty), uncertainty.unit
-            uncertainty = kind(uncertainty.array[rows], unit=unit, copy=False)
+        if kind is not None:
+            whole = self.ccd.uncertainty
+            uncertainty = kind(whole.array[rows], unit=whole.unit, copy=False)
         part = CCDData(self.ccd.data[rows], unit=self.unit, mask=mask, uncertainty=uncertainty)
         return MemoryFrame(part, self.name, self.dtype)
 
     def load(self) -> "MemoryFrame":
         return self
+
+    def without_uncertainty(self) -> "MemoryFrame":
+        ccd = self.ccd
+        bare = CCDData(ccd.data, unit=ccd.unit, mask=ccd.mask, header=ccd.header, wcs=ccd.wcs)
+        return MemoryFrame(bare, self.name)
 
     def section(self, where: slice | tuple[np.ndarray, np.ndarray]) -> Section:
         """
@@ -291,7 +314,7 @@ class MemoryFrame(Frame):
         if self.uncertainty_type is None:
             return Section(data, good, None)
         variance = self._variance(np.asarray(ccd.uncertainty.array[where], dtype=self.dtype))
-        good &= np.isfinite(variance)
+        good &= ~np.isinf(variance)
         return Section(data, good, variance)
 
     def _variance(self, uncertainty: np.ndarray) -> np.ndarray:
@@ -384,7 +407,7 @@ def inverse_variance_weights(
     frames: Sequence[Frame], variances: np.ndarray, good: np.ndarray
 ) -> np.ndarray:
     """
-    One over the variance of each good value, 0 for the others.
+    One over the variance of each good value, 0 for the others and where it is unknown.
 
     Parameters
     ----------
@@ -405,7 +428,7 @@ def inverse_variance_weights(
         If a good value has no uncertainty at all, whose weight would be infinite.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        weights = np.where(good, 1 / variances, 0)
+        weights = np.where(good & ~np.isnan(variances), 1 / variances, 0)
     for frame, infinite in zip(frames, np.isinf(weights).any(axis=1), strict=True):
         if infinite:
             raise ValueError(

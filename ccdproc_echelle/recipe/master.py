@@ -17,6 +17,7 @@ from ccdproc_echelle.combining import (
     Progress,
     check_flats,
     combine_with_levels,
+    noise_cards,
 )
 from ccdproc_echelle.frames import list_frames, uncompressed
 from ccdproc_echelle.light import (
@@ -39,6 +40,7 @@ from ccdproc_echelle.orders import (
 )
 from ccdproc_echelle.recipe.calibration import calibrate_frames
 from ccdproc_echelle.recipe.flagging import pixel_flags
+from ccdproc_echelle.recipe.noise import with_noise_of_set
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.quality import checked_limits
 from ccdproc_echelle.recipe.scattered import (
@@ -126,7 +128,8 @@ def make_master_flat(
         Electrons per unit of the data.
     read_noise : float or `~astropy.units.Quantity`, optional
         Read noise in electrons. With ``gain``, it makes the uncertainty of the flats. Without,
-        the flats keep theirs; if they have none, the scatter of the frames is taken.
+        the flats keep theirs; if they have none, gain and read noise are measured on the flats
+        (`measure_noise`), and where that cannot be done the scatter of the frames is taken.
     saturation : float or `~astropy.units.Quantity`, optional
         Raw values of this and above do not enter anything.
     exposure_key : str or `ccdproc.Keyword`, optional
@@ -188,7 +191,8 @@ def make_master_flat(
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         If frames do not belong to the set, unless ``reject`` is "error"; if most of an order is too
-        faint to divide by.
+        faint to divide by; if ``gain`` or ``read_noise`` is not that of the flats, as
+        `measure_noise` finds it; and as the functions named above.
 
     References
     ----------
@@ -219,21 +223,19 @@ def make_master_flat(
     _check_options(raw, orders, settings, window, scattered_light, noise_is_known=gain is not None)
     _log.info("%d frames of shape %s", len(raw), raw[0].shape)
     resources = dict(mem_limit=settings.mem_limit, executor=executor)
+    calibrating = dict(
+        bias=without_copies(bias, reject, **reading),
+        dark=without_copies(dark, reject, **reading),
+        saturation=saturation,
+        exposure_key=exposure_key,
+        scale_dark=scale_dark,
+        **resources,
+        **reading,
+    )
 
     with Progress(_STEPS, shown=progress_bar) as progress, uncompressed(raw) as raw:
         progress.begin("bias and dark")
-        calibration = calibrate_frames(
-            raw,
-            bias=without_copies(bias, reject, **reading),
-            dark=without_copies(dark, reject, **reading),
-            gain=gain,
-            read_noise=read_noise,
-            saturation=saturation,
-            exposure_key=exposure_key,
-            scale_dark=scale_dark,
-            **resources,
-            **reading,
-        )
+        calibration = calibrate_frames(raw, gain=gain, read_noise=read_noise, **calibrating)
         progress.begin("typical frame")
         typical = typical_frame(calibration.flats, **resources)
         progress.begin("orders")
@@ -242,6 +244,9 @@ def make_master_flat(
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)
         check_flats(calibration.flats, orders, window)
+        calibration, noise = with_noise_of_set(
+            calibration, orders, per_order=per_order, **calibrating
+        )
         progress.begin("scattered light")
         orders = rough_order_edges(typical, orders, **edge_keywords)
         surfaces = []
@@ -274,6 +279,7 @@ def make_master_flat(
         bad = find_bad_response(flat, orders, **sensitivity_keywords)
         _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
         progress.begin("quality")
+        flat.header.update(noise_cards(noise) if noise else {})
         faint = faint_pixels(flat, orders, min_signal_to_noise=min_signal_to_noise)
         flags = pixel_flags(flat.mask, orders, bad, faint, noted)
         flat = mask_interorder(flat, orders, mask=False)

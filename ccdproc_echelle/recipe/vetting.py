@@ -15,7 +15,7 @@ from astropy import units as u
 from astropy.stats import mad_std
 from astropy.table import QTable, vstack
 
-from ccdproc_echelle._numeric.medians import label_medians
+from ccdproc_echelle._numeric.medians import finite_median, label_medians
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import StackCombiner, ThinnedStack, thinned
@@ -516,7 +516,7 @@ def _first_levels(stack: ThinnedStack, inner: _InnerPixels, usable) -> tuple:
         if chosen.any():
             levels[i] = np.median(image[inner.where][chosen])
             if variance is not None:
-                noise[i] = np.sqrt(np.median(variance[inner.where][chosen]))
+                noise[i] = np.sqrt(np.nan_to_num(finite_median(variance[inner.where][chosen])))
     return levels, noise
 
 

@@ -117,9 +117,10 @@ def test_class_psf_and_flags_are_those_of_the_first_frame(combine):
 
 @pytest.mark.parametrize("combine", [ccdproc.combine, combine_frames])
 def test_the_psf_of_a_file(tmp_path, combine):
-    path = tmp_path / "frame.fits"
-    CCDData(np.ones((3, 4)), unit="adu", psf=np.eye(3)).write(path)
-    np.testing.assert_array_equal(combine([str(path), str(path)]).psf, np.eye(3))
+    paths = [tmp_path / f"frame_{i}.fits" for i in range(2)]
+    for i, path in enumerate(paths):
+        CCDData(np.full((3, 4), 1.0 + i), unit="adu", psf=np.eye(3)).write(path)
+    np.testing.assert_array_equal(combine(list(map(str, paths))).psf, np.eye(3))
 
 
 # ---------------------------------------------------------------------- names of files

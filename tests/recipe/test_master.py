@@ -783,3 +783,59 @@ def test_noise_of_a_single_dark_with_weights_by_variance():
     inside = (master.orders.order_map() > 0) & ~master.flat.mask
     difference = (master.flat.data - simulation.truth.flat)[inside]
     assert np.std(difference / master.flat.uncertainty.array[inside]) == pytest.approx(1, abs=0.03)
+
+
+# ------------------------------------------------------------------------ the noise of the set
+
+
+NOISY = (
+    EchelleSimulation(shape=(256, 256), n_orders=4, seed=2)
+    .with_noise(gain=GAIN, read_noise=READ_NOISE)
+    .with_level_spread(0.3)
+    .with_bias(300)
+)
+
+
+def made_of_noisy(**options):
+    return make_master_flat(
+        NOISY.flats(3, raw=True, uncertainty=False),
+        NOISY.truth.orders,
+        bias=NOISY.biases(4, raw=True, uncertainty=False),
+        scattered_light=None,
+        **options,
+    )
+
+
+def test_the_noise_measured_serves_as_that_given():
+    given = made_of_noisy(gain=GAIN, read_noise=READ_NOISE)
+    measured = made_of_noisy()
+    inside = NOISY.truth.orders.order_map(margin=-3) > 0
+    ratio = measured.flat.uncertainty.array[inside] / given.flat.uncertainty.array[inside]
+    np.testing.assert_allclose(ratio, 1, atol=0.06)
+    for master in (given, measured):
+        assert master.flat.header["GAINMEAS"] == pytest.approx(GAIN, rel=0.05)
+        assert master.flat.header["RONMEAS"] == pytest.approx(READ_NOISE, rel=0.07)
+    chi_square = measured.quality["value"][measured.quality["name"] == "reduced_chi_square"][0]
+    assert chi_square == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(("wrong", "found"), [
+    (dict(gain=1 / GAIN, read_noise=READ_NOISE), "gain is 0.666667, but .* tells gain 1[.]"),
+    (dict(gain=GAIN, read_noise=20), "read_noise is 20, but .* tells .* read noise 4|3[.]9"),
+])
+def test_a_gain_or_read_noise_that_is_not_that_of_the_frames(wrong, found):
+    with pytest.warns(AstropyUserWarning, match=found):
+        made_of_noisy(**wrong)
+
+
+def test_flats_of_unknown_uncertainty():
+    flats, orders = NOISY.flats(3), NOISY.truth.orders
+    expected = make_master_flat([CCDData(flat.data, unit="adu") for flat in flats], orders)
+    for flat in flats:
+        flat.uncertainty.array[:] = np.nan
+    with pytest.warns(AstropyUserWarning, match="most uncertainties are NaN. They are not used"):
+        master = make_master_flat(flats, orders)
+    np.testing.assert_array_equal(master.flat.mask, expected.flat.mask)
+    inside = orders.order_map(margin=-3) > 0
+    ratio = master.flat.uncertainty.array[inside] / expected.flat.uncertainty.array[inside]
+    assert np.median(ratio) == pytest.approx(1, abs=0.05)

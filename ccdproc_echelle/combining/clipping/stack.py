@@ -142,8 +142,10 @@ class StackCombiner:
         result.value[:], result.variance[:] = self._statistics(stack, None)
         columns = np.flatnonzero(self._disputed(stack))
         if len(columns):
-            stack = stack.columns(columns).without_garbage()
+            stack = stack.columns(columns)
+            stack = stack.without_garbage(stack.good)
             kept = self._kept(stack)
+            stack = stack.without_garbage(kept)
             result.value[columns], result.variance[columns] = self._statistics(stack, kept)
             result.kept[:, columns] = kept
             result.count[columns] = kept.sum(axis=0)
@@ -248,10 +250,10 @@ class _Stack(NamedTuple):
             return _Stack(*(None if part is None else part[:, which] for part in self))
         return _Stack(*(None if part is None else part.take(which, axis=1) for part in self))
 
-    def without_garbage(self) -> "_Stack":
+    def without_garbage(self, kept: np.ndarray) -> "_Stack":
         """Values that do not count set to 0, so that they can be multiplied with 0."""
-        variances = None if self.variances is None else np.where(self.good, self.variances, 0)
-        return self._replace(values=np.where(self.good, self.values, 0), variances=variances)
+        variances = None if self.variances is None else np.where(kept, self.variances, 0)
+        return self._replace(values=np.where(kept, self.values, 0), variances=variances)
 
 
 def _relative(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
