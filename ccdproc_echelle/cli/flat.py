@@ -81,12 +81,12 @@ def run(options: argparse.Namespace) -> int:
                 options.wrong_usage(f"argument --{name.replace('_', '-')}: only with --orders")
     if not options.flats:
         options.wrong_usage(
-            "no flats: --bias and --dark take all file names after them; put the flats first"
+            "no FLAT: --bias and --dark take all file names after them; put the flats first"
         )
-    check_master_name(options.output)
     outputs = [Path(path) for path in (options.output, options.plot) if path is not None]
     for path in outputs:
         check_output(path, overwrite=options.overwrite, inputs=_inputs(options))
+    check_master_name(options.output)
     if options.plot is not None:
         _check_plot(options.plot, options.output)
     reading = reading_keywords(options)
@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
             saturation=options.saturation,
             exposure_key=options.exposure_key,
             scale_dark=not options.no_scale_dark,
-            setup_keywords=options.setup_keyword,
+            setup_keywords=tuple(options.setup_keyword),
             scattered_light=None if options.scattered_light == "none" else options.scattered_light,
             per_order=options.per_order,
             executor=executor,

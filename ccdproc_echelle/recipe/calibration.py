@@ -4,6 +4,7 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -438,8 +439,11 @@ class _Exposures:
         """Warn of darks that cannot be brought to the exposure time of the flats."""
         if not darks:
             return
-        times = {frame.name: self._time(frame.header) for frame in (*flats, *darks)}
-        unknown = [name for name, time in times.items() if time is None]
+        times = [[self._time(frame.header) for frame in frames] for frames in (flats, darks)]
+        unknown = [
+            frame.name for frame, time in zip((*flats, *darks), chain(*times), strict=True)
+            if time is None
+        ]
         if self._scale and unknown:
             others = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""
             warn(
@@ -447,9 +451,7 @@ class _Exposures:
                 f"under {self._keyword}): the dark is subtracted as it is; say where it stands "
                 "with exposure_key=, or scale_dark=False if dark and flats were exposed alike",
             )
-        of_flats, of_darks = (
-            sorted({times[frame.name] for frame in frames} - {None}) for frames in (flats, darks)
-        )
+        of_flats, of_darks = (sorted(set(known) - {None}) for known in times)
         if not self._scale and not all(
             any(np.isclose(flat, dark, rtol=_SAME_EXPOSURE, atol=0) for dark in of_darks)
             for flat in of_flats if of_darks

@@ -53,7 +53,13 @@ from ccdproc_echelle.recipe.scattered import (
 )
 from ccdproc_echelle.recipe.typical import typical_frame
 from ccdproc_echelle.recipe.verdict import judged, watched
-from ccdproc_echelle.recipe.vetting import all_vetted, of_one_setup, vetted, without_copies
+from ccdproc_echelle.recipe.vetting import (
+    all_vetted,
+    is_sound,
+    of_one_setup,
+    vetted,
+    without_copies,
+)
 
 __all__ = ["make_master_flat"]
 
@@ -245,7 +251,7 @@ def make_master_flat(
         calibration, vetting = vetted(calibration, orders, window, reject)
         check_flats(calibration.flats, orders, window)
         calibration, noise = with_noise_of_set(
-            calibration, orders, per_order=per_order, **calibrating
+            calibration, orders, is_sound(vetting), per_order=per_order, **calibrating
         )
         progress.begin("scattered light")
         orders = rough_order_edges(typical, orders, **edge_keywords)

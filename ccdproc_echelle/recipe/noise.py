@@ -28,6 +28,7 @@ _SIGNIFICANT = 5
 def with_noise_of_set(
     calibration: Calibration,
     orders: EchelleOrderTable,
+    sound: np.ndarray,
     *,
     per_order: bool | str,
     executor: Executor | None,
@@ -42,6 +43,8 @@ def with_noise_of_set(
         The flats.
     orders : `~ccdproc_echelle.EchelleOrderTable`
         The order centres.
+    sound : bool array, shape (n_flats,)
+        Flats with which nothing is wrong: those whose noise tells of the detector.
     per_order : bool or str
         Whether orders are scaled one by one, so that a drift of the illumination is no noise.
     executor : `concurrent.futures.Executor` or None
@@ -55,7 +58,7 @@ def with_noise_of_set(
         As if gain and read noise had been given, where the flats had no uncertainty and these
         could be measured.
     noise : `~ccdproc_echelle.combining.MeasuredNoise` or None
-        As measured; `None` for a single flat.
+        As measured; `None` for a single sound flat.
 
     Warns
     -----
@@ -64,9 +67,9 @@ def with_noise_of_set(
         by something else than noise.
     """
     flats = calibration.flats
-    if len(flats) == 1:
+    if np.count_nonzero(sound) < 2:
         return calibration, None
-    noise = noise_of(flats, orders, executor)
+    noise = noise_of(calibration.selected(sound).flats, orders, executor)
     if flats[0].noise is not None and noise.is_known:
         _compare(noise, flats)
     if not noise.is_known or all(flat.uncertainty_type is not None for flat in flats):

@@ -27,6 +27,7 @@ __all__ = [
     "SETUP_KEYWORDS",
     "accepted_frames",
     "all_vetted",
+    "is_sound",
     "of_one_setup",
     "vet_frames",
     "vet_setup",
@@ -291,9 +292,12 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
             f"{n_bad} of {len(table)} frames would be left out, expected at most half: "
             + "; ".join(reasons)
         )
-    outcome = "left out" if reject == "drop" else "used all the same; reject='drop' leaves it out"
     for reason in reasons:
-        warn(f"{reason}; {outcome}")
+        it_is, it = ("it is", "it") if " does not belong " in reason else ("they are", "them")
+        if reject == "drop":
+            warn(f"{reason}; {it_is} left out")
+        else:
+            warn(f"{reason}; {it_is} used all the same; reject='drop' leaves {it} out")
     return good if reject == "drop" else np.ones(len(table), dtype=bool)
 
 
@@ -402,6 +406,22 @@ def without_copies(frames: Any, reject: str, **reading: Any) -> Any:
     table = QTable({"frame": [frame.name for frame in frames], "verdict": verdicts})
     used = accepted_frames(table, reject)
     return [frame for frame, good in zip(frames, used, strict=True) if good]
+
+
+def is_sound(vetting: QTable) -> np.ndarray:
+    """
+    Which of the flats that are used have no fault.
+
+    Parameters
+    ----------
+    vetting : `~astropy.table.QTable`
+        From `vetted`.
+
+    Returns
+    -------
+    bool array, shape (n_used,)
+    """
+    return np.array([not verdict for verdict in vetting["verdict"][vetting["used"]]], dtype=bool)
 
 
 def all_vetted(setup: QTable, vetting: QTable) -> QTable:

@@ -149,7 +149,7 @@ def test_verbose_tells_the_steps(working_folder, capsys):
 
 
 def test_flats_in_another_hdu(working_folder):
-    for name in FLATS:
+    for name in (*FLATS, "dark_01.fits", "dark_02.fits"):
         data, header = fits.getdata(name), fits.getheader(name)
         fits.HDUList(
             [fits.PrimaryHDU(), fits.ImageHDU(np.zeros((2, 2))), fits.ImageHDU(data, header)]
@@ -203,7 +203,8 @@ def order_table(name, **options):
         (None, ["flat_01.fits", "nothing.fits", *USUAL], ["nothing.fits"]),
         (text("flat_02.fits", "hello"), [*FLATS, *USUAL], ["flat_02.fits"]),
         (truncated("flat_03.fits"), [*FLATS, *USUAL], ["flat_03.fits"]),
-        (spoiled("flat_01.fits", ZERO), [*FLATS, *USUAL], ["flat_01.fits", "BUNIT"]),
+        (spoiled("flat_01.fits", ZERO, BUNIT="blurbs"), [*FLATS, *USUAL],
+         ["flat_01.fits", "BUNIT", "give --unit"]),
         (None, [*FLATS, *USUAL, "--unit", "bogus"], ["bogus"]),
         (None, [*FLATS, *USUAL, "--hdu", "9"], ["flat_01.fits", "9"]),
         (None, [*FLATS, *USUAL, "--bias", "nothing.fits"], ["nothing.fits"]),
@@ -234,7 +235,7 @@ def order_table(name, **options):
         (None, [*FLATS, *USUAL, "--plot", "master.xyz"], ["master.xyz", "png"]),
         (None, [*FLATS, *USUAL, "--plot", "master"], ["--plot is master,"]),
         (None, [*FLATS, "--orders", "orders.ecsv", "-o", "m.png", "--plot", "./m.png"],
-         ["same file", "m.png"]),
+         ["--output is m.png", "a master flat is a FITS file"]),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

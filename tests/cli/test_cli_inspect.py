@@ -15,7 +15,8 @@ from helpers.command_line import ORDERS, SIMULATION, assert_one_line_and_nothing
 def master_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("inspect") / "master.fits"
     make_master_flat(
-        SIMULATION.flats(3), ORDERS, gain=1, read_noise=4, scattered_light=None
+        SIMULATION.flats(3, raw=True), ORDERS, dark=SIMULATION.darks(2, raw=True), gain=1,
+        read_noise=4, scattered_light=None,
     ).write(path)
     return path
 

@@ -61,7 +61,8 @@ def test_version(capsys):
     [
         ([], "COMMAND"),
         (["polish"], "polish"),
-        (["flat"], "FLAT"),
+        (["flat", "-o", "m.fits"], "FLAT"),
+        (["flat", "-o", "m.fits", "--dark", "a.fits", "b.fits"], "put the flats first"),
         (["flat", "a.fits", "--orders", "o.ecsv"], "--output"),
         (["flat", "a.fits", "--orders", "o", "-o", "m", "--gain", "high"], "'high'"),
         (["flat", "a.fits", "--orders", "o", "-o", "m", "--dispersion-axis", "2"], "2"),

@@ -3,6 +3,7 @@ import gzip
 import logging
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -265,19 +266,21 @@ def test_unit_keyword_comes_first(raw_files, unit, caplog):
         assert frame.ccddata().unit == u.electron
 
 
-def test_no_unit(tmp_path):
+def test_no_unit(tmp_path, caplog):
     path = tmp_path / "frame.fits"
     fits.writeto(path, image())
-    with pytest.raises(ValueError, match=r"frame\.fits has no BUNIT keyword; give unit="):
-        open_frames(path)
-    (frame,) = open_frames(path, unit="adu")
-    assert frame.unit == u.adu
+    with caplog.at_level("INFO", logger="ccdproc_echelle"):
+        (frame,) = open_frames(path)
+    assert frame.unit == frame.ccddata().unit == u.adu
+    assert "frame.fits taken to be in adu: no BUNIT" in caplog.text
+    (frame,) = open_frames(path, unit="electron")
+    assert frame.unit == frame.ccddata().unit == u.electron
 
 
 def test_unknown_unit(tmp_path):
     path = tmp_path / "frame.fits"
     fits.writeto(path, image(), fits.Header([("BUNIT", "blurbs")]))
-    with pytest.raises(ValueError, match=r"frame\.fits cannot be read: 'blurbs' did not parse"):
+    with pytest.raises(ValueError, match=r"frame\.fits has BUNIT = 'blurbs'.*; give unit="):
         open_frames(path)
 
 
@@ -478,8 +481,20 @@ def test_missing_file(raw_files, tmp_path):
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=f"no such file: {tmp_path}"):
+    with pytest.raises(IsADirectoryError, match=f"{tmp_path} is a folder; expected files"):
         open_frames([tmp_path])
+
+
+def test_patterns_are_the_files_that_match(tmp_path):
+    for name in ("flat_b.fits", "flat_a.fits", "dark.fits"):
+        fits.writeto(tmp_path / name, image(), fits.Header([("BUNIT", "adu")]))
+    frames = open_frames(f"{tmp_path}/flat_*.fits, {tmp_path}/dark.fits")
+    assert [Path(frame.name).name for frame in frames] == [
+        "flat_a.fits", "flat_b.fits", "dark.fits"]
+    (tmp_path / "flat_[1].fits").write_bytes((tmp_path / "dark.fits").read_bytes())
+    assert len(open_frames(tmp_path / "flat_[1].fits")) == 1  # a file of just this name
+    with pytest.raises(FileNotFoundError, match=r"no file matches .*/flatt_\*"):
+        open_frames(f"{tmp_path}/flatt_*")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a FITS file", b"SIMPLE  =" + 3000 * b" "])

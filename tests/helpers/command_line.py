@@ -17,7 +17,7 @@ SIMULATION = (
 ORDERS = SIMULATION.truth.orders
 FLATS = [f"flat_0{i}.fits" for i in (1, 2, 3)]
 USUAL = ["--orders", "orders.ecsv", "-o", "master.fits"]
-QUICK = [*USUAL, "--scattered-light", "none"]
+QUICK = [*USUAL, "--scattered-light", "none", "--dark", "dark_01.fits", "dark_02.fits"]
 ZERO = np.zeros(SIMULATION.shape, dtype=np.float32)
 
 

@@ -23,7 +23,7 @@ def test_copies_do_not_outvote_the_others():
 def test_more_copies_than_frames_can_be_left_out():
     flat, other = SMALL.flats(2)
     table = vet_frames([flat, *[flat.copy() for _ in range(4)], other], SMALL.truth.orders)
-    with pytest.warns(UserWarning, match="a copy of frame 0.*it is left out"):
+    with pytest.warns(UserWarning, match="a copy of frame 0.*they are left out"):
         assert accepted_frames(table, "drop").tolist() == [True, *[False] * 4, True]
 
 

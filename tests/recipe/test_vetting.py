@@ -250,8 +250,19 @@ def test_the_commonest_setup_is_right_wherever_it_is():
 
 def test_without_a_commonest_setup_each_frame_has_a_verdict():
     found = setup_verdicts([{"CCDSUM": "1 1"}, {"CCDSUM": "2 2"}])
-    assert found == [f"another setup: CCDSUM is {n} {n}, but no value is the most frequent"
-                     for n in (1, 2)]
+    assert found == ["another setup: CCDSUM is 1 1 (1 frame) or 2 2 (1 frame)"] * 2
+
+
+def test_two_setups_of_as_many_frames_are_one_message():
+    table = QTable({"frame": list("abcd"), "verdict": setup_verdicts(
+        [{"FILTER": name} for name in ("BG38", "BG38", "RG610", "RG610")])})
+    with pytest.warns(AstropyUserWarning) as caught:
+        assert accepted_frames(table).all()
+    (message,) = (str(warning.message) for warning in caught)
+    assert message == (
+        "the 4 frames do not belong together: another setup: FILTER is BG38 (2 frames) or RG610 "
+        "(2 frames); they are used all the same; reject='drop' leaves them out"
+    )
 
 
 def test_numbers_in_headers():
