@@ -35,7 +35,6 @@ from ccdproc_echelle.simulation import EchelleSimulation
 
 SIMULATION = (
     EchelleSimulation(shape=(96, 120), n_orders=3, seed=8)
-    .with_bias(200)
     .with_level_spread(0.3)
     .with_cosmic_rays(10)
 )

@@ -152,7 +152,7 @@ def test_the_home_folder_of_the_recipe(home):
     (home / "limits.yaml").write_text("frames_used: [1, 9]\n", encoding="utf-8")
     make_master_flat(
         ["~/flat_01.fits", "~/flat_02.fits"], EchelleOrderTable.read("~/orders.ecsv"),
-        scattered_light=None, limits="~/limits.yaml",
+        gain=1, read_noise=4, scattered_light=None, limits="~/limits.yaml",
     ).write("~/master.fits")
     assert MasterFlat.read("~/master.fits").flat.shape == (128, 140)
 

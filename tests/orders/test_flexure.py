@@ -209,9 +209,10 @@ def test_a_table_with_another_spacing():
 def test_a_frame_without_orders(light):
     rows, columns = np.mgrid[:256, :300]
     frame = np.random.default_rng(1).normal(100, 5, rows.shape) + light * (rows + columns)
-    with pytest.raises(ValueError, match="does not belong to this frame"):
+    refused = "does not belong to this frame|more than the largest shift"
+    with pytest.raises(ValueError, match=refused):
         measure_shift(frame, simulation().truth.orders)
-    with pytest.raises(ValueError, match="does not belong to this frame"):
+    with pytest.raises(ValueError, match=refused):
         frame_shift(simulation().flats(1)[0], frame, simulation().truth.orders)
 
 
