@@ -12,6 +12,9 @@ from ccdproc_echelle.frames.listing import (
     open_frames,
 )
 from ccdproc_echelle.frames.output import check_output, replacing
+from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame
+from ccdproc_echelle.frames.readout import Readout, check_one_readout
+from ccdproc_echelle.frames.regions import Regions
 from ccdproc_echelle.frames.uncertainties import (
     standard_deviation,
     uncertainty_array,
@@ -28,16 +31,21 @@ from ccdproc_echelle.frames.views import (
 
 __all__ = [
     "READING_KEYWORDS",
+    "AssembledFrame",
     "CalibratedFrame",
     "FileFrame",
     "Frame",
     "MemoryFrame",
     "NoiseModel",
     "Plane",
+    "RawFrame",
+    "Readout",
+    "Regions",
     "Section",
     "Subtraction",
     "check_alike",
     "check_keywords",
+    "check_one_readout",
     "check_output",
     "completed_keywords",
     "exposure_time",

@@ -121,6 +121,18 @@ class FileFrame(Frame):
                 header.update(hdus[self.layout.hdu].header)
         return header
 
+    def images(self) -> dict[int, fits.Header]:
+        """
+        The headers of all 2-D images in the file.
+
+        Returns
+        -------
+        dict
+            By the number of the HDU.
+        """
+        with _naming(self.name), self._open() as hdus:
+            return {i: h.header for i, h in enumerate(hdus) if h.is_image and len(h.shape) == 2}
+
     def part(self, rows: slice) -> "FileFrame":
         chosen = self._rows[rows]
         return replace(self, span=(chosen.start, chosen.stop))
@@ -141,8 +153,9 @@ class FileFrame(Frame):
         if not _is_compressed(self.path):
             return self
         with _naming(self.name), get_readable_fileobj(self.path, encoding="binary") as packed:
-            with path.open("wb") as file:
-                shutil.copyfileobj(packed, file)
+            if not path.exists():  # as where another extension of it is needed
+                with path.open("wb") as file:
+                    shutil.copyfileobj(packed, file)
         return replace(self, path=path)
 
     def ccddata(self) -> CCDData:
@@ -220,7 +233,8 @@ def _check_length(hdus: fits.HDUList, path: Path) -> None:
 
 
 def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
-    hdu = hdus.index_of(reading.get("hdu", 0))
+    hdu = reading.get("hdu", 0)
+    hdu = hdus.index_of(hdu[0] if isinstance(hdu, list) else hdu)
     if hdu >= len(hdus):
         raise ValueError(f"{path} has no HDU {hdu}, only {len(hdus)}")
     if hdu == 0 and not hdus[0].shape:

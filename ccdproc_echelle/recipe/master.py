@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
-from astropy import units as u
+from astropy.modeling import Model
 from astropy.table import QTable
 
 from ccdproc_echelle.combining import (
@@ -16,7 +16,7 @@ from ccdproc_echelle.combining import (
     Progress,
     combine_with_levels,
 )
-from ccdproc_echelle.frames import list_frames, uncompressed
+from ccdproc_echelle.frames import Readout, uncompressed
 from ccdproc_echelle.light import UNUSABLE, FlatFlag, check_sensitivity_keywords, find_bad_response
 from ccdproc_echelle.orders import (
     EchelleOrderTable,
@@ -40,6 +40,7 @@ from ccdproc_echelle.recipe.scattered import (
     with_surface_errors,
     without_surfaces,
 )
+from ccdproc_echelle.recipe.trimming import on_trimmed
 from ccdproc_echelle.recipe.typical import typical_frame
 from ccdproc_echelle.recipe.verdict import judged, watched
 from ccdproc_echelle.recipe.vetting import all_vetted, of_one_setup, vetted
@@ -67,9 +68,13 @@ def make_master_flat(
     *,
     bias: Any = None,
     dark: Any = None,
-    gain: float | u.Quantity | None = None,
-    read_noise: float | u.Quantity | None = None,
-    saturation: float | u.Quantity | None = None,
+    gain: Any = None,
+    read_noise: Any = None,
+    saturation: Any = None,
+    oscan: str | bool | None = None,
+    trim: str | bool | None = None,
+    oscan_median: bool = True,
+    oscan_model: "Model | None" = None,
     scattered_light: str | None = "frames",
     per_order: bool | str = False,
     reject: str = "warn",
@@ -103,18 +108,29 @@ def make_master_flat(
         Raw flats, as for `ccdproc.combine`.
     orders : `EchelleOrderTable`, optional
         The order centres; edges it has are replaced by those of the flat, and a table that is
-        off by a pixel or more is shifted. Default: the orders that `trace_orders` finds,
+        off by a pixel or more is shifted. One of the untrimmed detector is cropped as the frames
+        are. Default: the orders that `trace_orders` finds,
         numbered from 1.
     bias, dark : as ``img_list``, optional
         Bias and dark frames. Lamp-off frames are darks. The series nearest in time to each flat
         is taken; see `~ccdproc_echelle.recipe.calibrate_frames`.
-    gain : float or `~astropy.units.Quantity`, optional
-        Electrons per unit of the data.
-    read_noise : float or `~astropy.units.Quantity`, optional
+    gain : float, `~astropy.units.Quantity`, str, `ccdproc.Keyword` or dict, optional
+        Electrons per unit of the data: a number, or the name of a header keyword, as ``"GAIN"``.
+        Of amplifiers in one image, one of these for each FITS section:
+        ``{"[1:240,1:352]": 1.0, "[241:480,1:352]": 1.5}``. Those of amplifiers in extensions
+        are taken from their headers. With gains of amplifiers, frames and levels are in electrons.
+    read_noise : as ``gain``, optional
         Read noise in electrons. With ``gain``, it makes the uncertainty of the flats. Without,
         the flats keep theirs; if they have none, the scatter of the frames is taken.
-    saturation : float or `~astropy.units.Quantity`, optional
-        Raw values of this and above do not enter anything.
+    saturation : as ``gain``, optional
+        Raw values of this and above, as they were written, do not enter anything.
+    oscan, trim : str or False, optional
+        FITS sections of the overscan, which is subtracted, and of the part that is kept, of
+        flats, bias and darks, as `ccdproc.ccd_process` takes them; False: nothing of that kind
+        is done. Default: ``BIASSEC`` and ``TRIMSEC`` (or ``DATASEC``) of each header.
+    oscan_median, oscan_model : optional
+        As `ccdproc.ccd_process`: whether each row (or column) of the overscan is represented by
+        its median or its mean, and what is fitted to them.
     scattered_light : {"frames", "master"} or None, optional
         Whether the scattered light is subtracted from each frame, before its level is measured,
         or from the master, or not at all. Where the orders leave no room to measure it, none is.
@@ -144,7 +160,8 @@ def make_master_flat(
         As `ccdproc.combine`, but on by default.
     **keywords
         Those of `~ccdproc_echelle.combining.CombineSettings` and, for files, of
-        ``CCDData.read``.
+        ``CCDData.read``; ``hdu`` may be a list of extensions, the amplifiers of one detector.
+        Default: all that have ``DETSEC`` or ``CCDSEC``, where the primary HDU is empty.
 
     Returns
     -------
@@ -179,11 +196,21 @@ def make_master_flat(
     )
     settings, reading = CombineSettings.from_keywords(keywords | clipping)
     limits = checked_limits(limits)
-    raw, setup = of_one_setup(list_frames(img_list, **reading), reject)
+    readout = dict(
+        oscan=oscan,
+        trim=trim,
+        oscan_median=oscan_median,
+        oscan_model=oscan_model,
+        gain=gain,
+        read_noise=read_noise,
+        saturation=saturation,
+    )
+    raw, setup = of_one_setup(Readout(**readout).open(img_list, **reading), reject)
     edge_keywords, sensitivity_keywords = edge_keywords or {}, sensitivity_keywords or {}
     check_edge_keywords(edge_keywords)
     check_sensitivity_keywords(sensitivity_keywords)
-    _check_options(raw, orders, settings, window, scattered_light, noise_is_known=gain is not None)
+    orders = None if orders is None else on_trimmed(orders, raw[0])
+    _check_options(raw, orders, settings, window, scattered_light)
     _log.info("%d frames of shape %s", len(raw), raw[0].shape)
     resources = dict(mem_limit=settings.mem_limit, executor=executor)
 
@@ -193,9 +220,7 @@ def make_master_flat(
             raw,
             bias=bias,
             dark=dark,
-            gain=gain,
-            read_noise=read_noise,
-            saturation=saturation,
+            **readout,
             **resources,
             **reading,
         )
@@ -252,12 +277,10 @@ def make_master_flat(
         )
 
 
-def _check_options(
-    frames, orders, settings, window, scattered_light, *, noise_is_known
-) -> None:
+def _check_options(frames, orders, settings, window, scattered_light) -> None:
     """Refuse what cannot be done before any frame is read."""
     check_choice(scattered_light)
-    if not (noise_is_known and isinstance(settings.weights, str)):
+    if not (frames[0].noise is not None and isinstance(settings.weights, str)):
         settings.weights_of(frames)
     if orders is not None:
         checked_orders(orders).on_detector(frames[0].shape).inner_mask(window)
