@@ -242,6 +242,11 @@ class AssembledFrame(Frame):
         return self.shape
 
     @property
+    def gain_is_unknown(self) -> bool:
+        """Whether its amplifiers were not brought to electrons."""
+        return any(tile.frame.gain is None for tile in self.tiles)
+
+    @property
     def light(self) -> Box:
         """All of it."""
         return Box.whole(self.shape)

@@ -122,11 +122,20 @@ class Readout:
             )
         frames = [self._opened(frame) for frame in list_frames(img_list, **reading)]
         check_one_readout(frames)
+        self._warn_of_unknown_gains(frames)
         for done in dict.fromkeys(tuple(frame.cards.items()) for frame in frames):
             n = sum(tuple(frame.cards.items()) == done for frame in frames)
             if done:
                 _log.info("%d frames: %s", n, "; ".join(f"{k} {v}" for k, v in done))
         return [self._with_overscan(frame) for frame in frames]
+
+    def _warn_of_unknown_gains(self, frames: Sequence[RawFrame | AssembledFrame]) -> None:
+        unknown = [f.name for f in frames if isinstance(f, AssembledFrame) and f.gain_is_unknown]
+        if unknown and self.gain is None:
+            warn(
+                f"the amplifiers of {unknown[0]} have no GAIN: the master has a step where two "
+                "gains meet; give gain= and read_noise="
+            )
 
     # ------------------------------------------------------------------ one frame
 
@@ -232,7 +241,7 @@ class Readout:
     def _assembled(self, frames: Sequence[FileFrame]) -> AssembledFrame:
         headers = [frame.header for frame in frames]
         names = [f"{f.name} HDU {f.layout.hdu}" for f in frames]
-        how = self._with_gains_of(headers, frames[0].name)
+        how = self._with_gains_of(headers)
         tiles = []
         for frame, header, name in zip(frames, headers, names, strict=True):
             place = place_of(header, name)
@@ -247,19 +256,13 @@ class Readout:
         cards = {"AMPLIFS": len(tiles)} | tiles[0].frame.cards
         return AssembledFrame(tuple(tiles), shape, _noise_of(tiles, shape), cards)
 
-    def _with_gains_of(self, headers: Sequence[Mapping], name: str) -> "Readout":
+    def _with_gains_of(self, headers: Sequence[Mapping]) -> "Readout":
         """With the gain and read noise of the amplifiers, unless these are given."""
         if self.gain is not None:
             return self
         keywords = {"gain": "GAIN", "read_noise": "RDNOISE"}
         known = {k: c for k, c in keywords.items() if all(c in header for header in headers)}
-        if "gain" not in known:
-            warn(
-                f"the amplifiers of {name} have no GAIN: the master has a step where two gains "
-                "meet; give gain= and read_noise="
-            )
-            return self
-        return replace(self, **known)
+        return replace(self, **known) if "gain" in known else self
 
     def _amplifier_sections(self, header, frame, shape) -> tuple[Box, Box | None]:
         """The part that is kept is that which has the size of its place on the detector."""
