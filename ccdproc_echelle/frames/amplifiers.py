@@ -15,14 +15,18 @@ _PLACES = ("DETSEC", "CCDSEC")
 _COMPANIONS = ("MASK", "UNCERT", "ERR", "ERROR", "VAR", "DQ", "QUAL", "FLAGS")
 
 
-def amplifier_frames(frame: FileFrame) -> list[FileFrame]:
+def amplifier_frames(
+    frame: FileFrame, extensions: Sequence[int | str] | None
+) -> list[FileFrame]:
     """
     The amplifiers that make up a frame.
 
     Parameters
     ----------
     frame : `FileFrame`
-        As it was opened; its ``hdu`` may be a list.
+        As it was opened.
+    extensions : sequence of int or str, or None
+        Those that were asked for, if several were.
 
     Returns
     -------
@@ -35,10 +39,9 @@ def amplifier_frames(frame: FileFrame) -> list[FileFrame]:
     ValueError
         If several images might be meant.
     """
-    chosen = frame.reading.get("hdu", 0)
-    if isinstance(chosen, list):
-        return [_extension(frame, hdu) for hdu in chosen]
-    if chosen != 0 or frame.layout.hdu == 0:
+    if extensions is not None:
+        return [_extension(frame, hdu) for hdu in extensions]
+    if frame.reading.get("hdu", 0) != 0 or frame.layout.hdu == 0:
         return [frame]
     companions = {frame.layout.mask, frame.layout.uncertainty, *_COMPANIONS}
     images = {i: h for i, h in frame.images().items() if h.get("EXTNAME") not in companions}

@@ -233,8 +233,11 @@ def _check_length(hdus: fits.HDUList, path: Path) -> None:
 
 
 def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
-    hdu = reading.get("hdu", 0)
-    hdu = hdus.index_of(hdu[0] if isinstance(hdu, list) else hdu)
+    if isinstance(reading.get("hdu"), list):
+        raise ValueError(
+            f"hdu is {reading['hdu']}, expected one HDU: only make_master_flat assembles several"
+        )
+    hdu = hdus.index_of(reading.get("hdu", 0))
     if hdu >= len(hdus):
         raise ValueError(f"{path} has no HDU {hdu}, only {len(hdus)}")
     if hdu == 0 and not hdus[0].shape:

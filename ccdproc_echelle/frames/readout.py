@@ -120,7 +120,12 @@ class Readout:
             raise ValueError(
                 f"{missing} is missing: an uncertainty needs both gain and read_noise"
             )
-        frames = [self._opened(frame) for frame in list_frames(img_list, **reading)]
+        extensions = reading.get("hdu") if isinstance(reading.get("hdu"), list) else None
+        if extensions is not None:
+            reading = reading | {"hdu": _first_of(extensions)}
+        frames = [
+            self._opened(frame, extensions) for frame in list_frames(img_list, **reading)
+        ]
         check_one_readout(frames)
         self._warn_of_unknown_gains(frames)
         for done in dict.fromkeys(tuple(frame.cards.items()) for frame in frames):
@@ -139,10 +144,10 @@ class Readout:
 
     # ------------------------------------------------------------------ one frame
 
-    def _opened(self, frame: Frame) -> RawFrame | AssembledFrame:
+    def _opened(self, frame: Frame, extensions) -> RawFrame | AssembledFrame:
         if isinstance(frame, (RawFrame, AssembledFrame)):
             return frame
-        parts = amplifier_frames(frame) if isinstance(frame, FileFrame) else [frame]
+        parts = amplifier_frames(frame, extensions) if isinstance(frame, FileFrame) else [frame]
         if len(parts) > 1:
             return self._assembled(parts)
         header = parts[0].header
@@ -314,6 +319,12 @@ _READ = {
     "SUBOSCAN": "the overscan (BIASSEC)", "TRIMIM": "the light (TRIMSEC, DATASEC)",
     "GAINCOR": "the gain", "AMPLIFS": "amplifiers",
 }
+
+
+def _first_of(extensions: Sequence[int | str]) -> int | str:
+    if not extensions:
+        raise ValueError("hdu is an empty list, expected the extensions of the amplifiers")
+    return extensions[0]
 
 
 def _first_section(header: Mapping, cards: Sequence[str]) -> tuple[str, str] | tuple[None, None]:
