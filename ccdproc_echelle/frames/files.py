@@ -138,14 +138,38 @@ class FileFrame(Frame):
         return replace(self, span=(chosen.start, chosen.stop))
 
     def load(self) -> MemoryFrame:
+        return self.load_together([self])[0]
+
+    @staticmethod
+    def load_together(frames: Sequence["FileFrame"]) -> list[MemoryFrame]:
+        """
+        Frames of one file in memory; the file is opened once.
+
+        Parameters
+        ----------
+        frames : sequence of `FileFrame`
+            Extensions of the same file.
+
+        Returns
+        -------
+        list of `MemoryFrame`
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read to the end.
+        """
+        with _naming(frames[0].name), frames[0]._open() as hdus:
+            return [frame._read(hdus) for frame in frames]
+
+    def _read(self, hdus: fits.HDUList) -> MemoryFrame:
         layout, rows = self.layout, slice(self._rows.start, self._rows.stop)
-        with _naming(self.name), self._open() as hdus:
-            data = hdus[layout.hdu].section[rows]
-            mask = None if layout.mask is None else hdus[layout.mask].section[rows] != 0
-            uncertainty = None
-            if layout.uncertainty is not None:
-                array = hdus[layout.uncertainty].section[rows]
-                uncertainty = layout.uncertainty_type(array, copy=False)
+        data = hdus[layout.hdu].section[rows]
+        mask = None if layout.mask is None else hdus[layout.mask].section[rows] != 0
+        uncertainty = None
+        if layout.uncertainty is not None:
+            array = hdus[layout.uncertainty].section[rows]
+            uncertainty = layout.uncertainty_type(array, copy=False)
         ccd = CCDData(data, unit=layout.unit, mask=mask, uncertainty=uncertainty)
         return MemoryFrame(ccd, self.name)
 

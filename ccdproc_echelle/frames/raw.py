@@ -11,6 +11,7 @@ from astropy import units as u
 from astropy.nddata import CCDData
 
 from ccdproc_echelle.frames.calibrated import NoiseModel
+from ccdproc_echelle.frames.files import FileFrame
 from ccdproc_echelle.frames.regions import Regions
 from ccdproc_echelle.frames.sections import Box
 from ccdproc_echelle.frames.views import Frame, Section
@@ -21,36 +22,6 @@ __all__ = ["SECTION_KEYWORDS", "AssembledFrame", "RawFrame", "Tile"]
 SECTION_KEYWORDS = (
     "BIASSEC", "TRIMSEC", "DATASEC", "CCDSEC", "DETSEC", "AMPSEC", "ORIGSEC",
 )
-
-
-class _DoneFrame(Frame):
-    """Loaded rows with which everything is done."""
-
-    def __init__(self, frame: Frame, values: Section):
-        self.name, self.unit, self.dtype = frame.name, frame.unit, frame.dtype
-        self.uncertainty_type = frame.uncertainty_type
-        self.shape = values.data.shape
-        self._values = values
-
-    def section(self, where: Any) -> Section:
-        data, good, variance, saturated = (None if a is None else a[where] for a in self._values)
-        return Section(data, good.copy(), variance, saturated)
-
-    def part(self, rows: slice) -> "_DoneFrame":
-        return _DoneFrame(self, self.section(rows))
-
-    def load(self) -> "_DoneFrame":
-        return self
-
-    def ccddata(self) -> CCDData:
-        return self.pixels_as_ccddata()
-
-    def metadata(self) -> tuple[dict, None]:
-        return {}, None
-
-    @property
-    def header(self) -> dict:
-        return {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,25 +115,39 @@ class RawFrame(Frame):
             noise=None if self.noise is None else self.noise.part(rows),
         )
 
-    def load(self) -> Frame:
-        loaded = self.source.load()
-        if self._hands_out_the_source():
-            return loaded
-        data, good, variance, saturated = loaded.section(tuple(self.light))
+    def load(self) -> "RawFrame":
+        return replace(self, source=self.source.load())
+
+    def section(self, where: slice | tuple) -> Section:
+        """
+        The values of some pixels; the frame must be loaded.
+
+        Parameters
+        ----------
+        where : slice or tuple
+            Rows, or slices or indices of rows and columns.
+
+        Returns
+        -------
+        `Section`
+        """
+        data, good, variance, saturated = self.source.section(self._in_source(where))
         if self.saturation is not None:
-            saturated = data >= _numbers(self.saturation, data.dtype)
+            saturated = data >= _numbers(self.saturation, where, data.dtype)
             good &= ~saturated
         if self.zero is not None:
-            data = data - self.zero.astype(data.dtype)
+            data = data - np.broadcast_to(self.zero, self.shape)[where].astype(data.dtype)
         if self.gain is not None:
-            gain = _numbers(self.gain, data.dtype)
+            gain = _numbers(self.gain, where, data.dtype)
             data = data * gain
             variance = None if variance is None else variance * gain**2
-        return _DoneFrame(self, Section(data, good, variance, saturated))
+        return Section(data, good, variance, saturated)
 
-    def _hands_out_the_source(self) -> bool:
-        nothing = self.zero is None and self.gain is None and self.saturation is None
-        return nothing and self.light == Box.whole(self.full_shape)
+    def _in_source(self, where: slice | tuple) -> slice | tuple:
+        if self.light == Box.whole(self.full_shape):
+            return where
+        where = where if isinstance(where, tuple) else (where, slice(None))
+        return tuple(_moved(index, span) for index, span in zip(where, self.light, strict=True))
 
     def ccddata(self) -> CCDData:
         return self.pixels_as_ccddata()
@@ -189,17 +174,25 @@ class Tile(NamedTuple):
     box: Box
     flipped: tuple[bool, bool]
 
-    def part(self, rows: slice) -> "Tile | None":
-        """What lies in some rows of the detector, counted from the first of these."""
-        here = self.box.common(Box(rows, self.box.columns))
-        if here is None:
+    def meeting(self, rows: slice) -> tuple[slice, slice] | None:
+        """Which of its rows lie in some of the detector, and where among those."""
+        start = max(self.box.rows.start, rows.start)
+        stop = min(self.box.rows.stop, rows.stop)
+        if start >= stop:
             return None
-        own = here.inside(self.box).rows
+        own = slice(start - self.box.rows.start, stop - self.box.rows.start)
         if self.flipped[0]:
             n_rows = self.box.shape[0]
             own = slice(n_rows - own.stop, n_rows - own.start)
-        moved = slice(here.rows.start - rows.start, here.rows.stop - rows.start)
-        return Tile(self.frame.part(own), Box(moved, here.columns), self.flipped)
+        return own, slice(start - rows.start, stop - rows.start)
+
+    def part(self, rows: slice) -> "Tile | None":
+        """What lies in some rows of the detector, counted from the first of these."""
+        meeting = self.meeting(rows)
+        if meeting is None:
+            return None
+        own, placed = meeting
+        return Tile(self.frame.part(own), Box(placed, self.box.columns), self.flipped)
 
     def turned(self, image: np.ndarray) -> np.ndarray:
         """An image of the amplifier as it lies on the detector."""
@@ -286,20 +279,53 @@ class AssembledFrame(Frame):
             noise=None if self.noise is None else self.noise.part(rows),
         )
 
-    def load(self) -> Frame:
+    def load(self) -> "AssembledFrame":
+        sources = [tile.frame.source for tile in self.tiles]
+        if isinstance(sources[0], FileFrame):
+            sources = FileFrame.load_together(sources)
+        tiles = (
+            tile._replace(frame=replace(tile.frame, source=source))
+            for tile, source in zip(self.tiles, sources, strict=True)
+        )
+        return replace(self, tiles=tuple(tiles))
+
+    def section(self, where: slice | tuple) -> Section:
+        """
+        The values of some pixels; the frame must be loaded.
+
+        Parameters
+        ----------
+        where : slice or tuple
+            Rows, or slices or indices of rows and columns.
+
+        Returns
+        -------
+        `Section`
+        """
+        if isinstance(where, slice):
+            return self._rows(slice(*where.indices(self.shape[0])[:2]))
+        whole = self._rows(slice(0, self.shape[0]))
+        return Section(*(None if image is None else image[where] for image in whole))
+
+    def _rows(self, rows: slice) -> Section:
+        shape = rows.stop - rows.start, self.shape[1]
         known = self.uncertainty_type is not None
-        data = np.empty(self.shape, dtype=self.dtype)
-        good, saturated = np.empty(self.shape, dtype=bool), np.zeros(self.shape, dtype=bool)
-        variance = np.empty_like(data) if known else None
-        for tile in self.tiles:
-            found, where = tile.frame.load().section(slice(None)), tuple(tile.box)
-            data[where], good[where] = tile.turned(found.data), tile.turned(found.good)
-            if known:
-                variance[where] = tile.turned(found.variance)
-            if found.saturated is not None:
-                saturated[where] = tile.turned(found.saturated)
         watched = any(tile.frame.saturation is not None for tile in self.tiles)
-        return _DoneFrame(self, Section(data, good, variance, saturated if watched else None))
+        images = Section(
+            data=np.empty(shape, dtype=self.dtype),
+            good=np.empty(shape, dtype=bool),
+            variance=np.empty(shape, dtype=self.dtype) if known else None,
+            saturated=np.empty(shape, dtype=bool) if watched else None,
+        )
+        for tile in self.tiles:
+            meeting = tile.meeting(rows)
+            if meeting is None:
+                continue
+            own, placed = meeting
+            for image, found in zip(images, tile.frame.section(own), strict=True):
+                if image is not None:
+                    image[placed, tile.box.columns] = tile.turned(found)
+        return images
 
     def ccddata(self) -> CCDData:
         return self.pixels_as_ccddata()
@@ -313,6 +339,14 @@ def _rows_of(number: float | Regions | None, rows: slice) -> float | Regions | N
     return number.part(rows) if isinstance(number, Regions) else number
 
 
-def _numbers(number: float | Regions, dtype: np.dtype) -> np.ndarray:
-    """To be broadcast against an image."""
-    return number.image(dtype) if isinstance(number, Regions) else dtype.type(number)
+def _numbers(number: float | Regions, where: slice | tuple, dtype: np.dtype) -> np.ndarray:
+    """Those of some pixels, or one for all."""
+    return number.at(where, dtype) if isinstance(number, Regions) else dtype.type(number)
+
+
+def _moved(index: slice | np.ndarray, span: slice) -> slice | np.ndarray:
+    """An index into a span of a longer axis, as one into that axis."""
+    if isinstance(index, slice):
+        start, stop, step = index.indices(span.stop - span.start)
+        return slice(start + span.start, stop + span.start, step)
+    return index + span.start

@@ -59,6 +59,25 @@ class Regions:
         )
         return replace(self, shape=(last - first, self.shape[1]), boxes=moved)
 
+    def at(self, where: slice | tuple, dtype: np.dtype = float) -> np.ndarray:
+        """
+        Some of its pixels.
+
+        Parameters
+        ----------
+        where : slice or tuple
+            Rows, or slices or indices of rows and columns.
+        dtype : `numpy.dtype`, optional
+            Their type.
+
+        Returns
+        -------
+        array
+        """
+        if isinstance(where, slice):
+            return self.part(where).image(dtype)
+        return self.image(dtype)[where]
+
     def image(self, dtype: np.dtype = float) -> np.ndarray:
         """
         All its pixels.
