@@ -79,7 +79,8 @@ def run(options: argparse.Namespace) -> None:
     reading, raw = reading_keywords(options), raw_keywords(options)
     orders = None
     if options.orders is not None:
-        orders = _orders_of(options, Readout(**raw).open(options.flats[:1], **reading)[0])
+        frame, = Readout(trim=options.trim, oscan=False).open(options.flats[:1], **reading)
+        orders = _orders_of(options, frame)
     with _executor(options.jobs) as executor:
         master = make_master_flat(
             options.flats,

@@ -45,7 +45,7 @@ class NoiseModel(NamedTuple):
         """
         read_noise = self.read_noise
         if isinstance(read_noise, Regions):
-            read_noise = read_noise.at(where)
+            read_noise = read_noise.at(where, charge.dtype)
         of_reading = np.asarray((read_noise / self.gain) ** 2, dtype=charge.dtype)
         return np.fmax(charge, 0) / charge.dtype.type(self.gain) + of_reading
 

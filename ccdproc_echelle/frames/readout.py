@@ -128,6 +128,7 @@ class Readout:
         ]
         check_one_readout(frames)
         self._warn_of_unknown_gains(frames)
+        _warn_of_light_in_overscan(frames)
         for done in dict.fromkeys(tuple(frame.cards.items()) for frame in frames):
             n = sum(tuple(frame.cards.items()) == done for frame in frames)
             if done:
@@ -321,6 +322,19 @@ _READ = {
 }
 
 
+def _warn_of_light_in_overscan(frames: Sequence[RawFrame | AssembledFrame]) -> None:
+    for frame in frames:
+        parts = [t.frame for t in frame.tiles] if isinstance(frame, AssembledFrame) else [frame]
+        for part in parts:
+            trimmed = part.light != Box.whole(part.full_shape)
+            if trimmed and part.overscan is not None and part.overscan.common(part.light):
+                warn(
+                    f"the overscan {part.overscan} of {part.name} lies in the part that is kept, "
+                    f"{part.light}: it may see light; check oscan= and trim="
+                )
+                return
+
+
 def _first_of(extensions: Sequence[int | str]) -> int | str:
     if not extensions:
         raise ValueError("hdu is an empty list, expected the extensions of the amplifiers")
@@ -364,4 +378,6 @@ def _noise_of(tiles: Sequence[Tile], shape: tuple[int, int]) -> NoiseModel | Non
     if None in models:
         return None
     read_noise = tuple(model.read_noise for model in models)
+    if len(set(read_noise)) == 1:
+        return models[0]
     return NoiseModel(models[0].gain, Regions(shape, tuple(t.box for t in tiles), read_noise))

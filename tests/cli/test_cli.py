@@ -122,7 +122,7 @@ def test_version(capsys):
         (["polish"], "polish"),
         (["flat"], "FLAT"),
         (["flat", "a.fits", "--orders", "o.ecsv"], "--output"),
-        (["flat", "a.fits", "--orders", "o", "-o", "m", "--gain", "high"], "'high'"),
+        (["flat", "a.fits", "--orders", "o", "-o", "m", "--window", "high"], "'high'"),
         (["flat", "a.fits", "--orders", "o", "-o", "m", "--dispersion-axis", "2"], "2"),
         (["flat", "a.fits", "--orders", "o", "-o", "m", "--colour"], "--colour"),
         (["flat", "a.fits", "-o", "m", "--orders", "o", "--orders-format", "soxpipe"], "soxpipe"),
@@ -222,6 +222,11 @@ def test_flat_with_all_options(folder, capsys):
         (["--scattered-light", "master"], {"scattered_light": "master"}),
         (["--per-order"], {"per_order": True}),
         (["--saturation", "1e4"], {"saturation": 1e4}),
+        (["--saturation", "SATURATE"], {"saturation": "SATURATE"}),
+        (["--gain", "GAIN", "--read-noise", "ESO DET OUT1 RON"],
+         {"gain": "GAIN", "read_noise": "ESO DET OUT1 RON"}),
+        (["--trim", "[1:160,1:128]", "--oscan", "none"],
+         {"trim": "[1:160,1:128]", "oscan": False}),
         (["--reject", "drop"], {"reject": "drop"}),
         (["--limits", "limits.yaml"], {"limits": {"frames_used": (5, None)}}),
         (["--mask-interorder"], {"mask_flags": UNUSABLE | FlatFlag.INTERORDER}),
@@ -247,6 +252,33 @@ def test_options_of_flat_are_those_of_the_recipe(folder, monkeypatch, arguments,
     assert all(
         value == defaults[name].default for name, value in usual.items() if name in defaults
     )
+
+
+@pytest.mark.parametrize("shape", [(128, 160), (128, 192)])
+def test_flat_of_raw_frames_with_overscan(folder, shape):
+    """The order table is that of the light, or of the whole frame."""
+    SIMULATION.write(folder, 3, 2, layout="overscan", overwrite=True)
+    centers = np.pad(
+        ORDERS.center(), ((0, 0), (0, shape[1] - 160)), mode="reflect", reflect_type="odd"
+    )
+    EchelleOrderTable.from_traces(
+        ORDERS.order_numbers, centers, shape=shape, dispersion_axis=1
+    ).write("orders.ecsv", overwrite=True)
+    assert main(["flat", *flats(), "--dark", "dark_01.fits", *USUAL, "--scattered-light", "none",
+                 "--gain", "GAIN", "--read-noise", "RDNOISE"]) == 0
+    master = MasterFlat.read("master.fits")
+    assert master.flat.shape == (128, 160)
+    np.testing.assert_allclose(master.orders.center(), ORDERS.center(), atol=0.3)
+
+
+def test_amplifiers_by_name(folder, capsys):
+    SIMULATION.write(folder, 3, 2, layout="mef", overwrite=True)
+    command = ["flat", *flats(), "--dark", "dark_01.fits", *USUAL, "--scattered-light", "none"]
+    assert main([*command, "--hdu", "AMP1,2"]) == 0
+    assert MasterFlat.read("master.fits").flat.header["AMPLIFS"] == 2
+    assert main([*command, "--overwrite", "--hdu", "AMP1"]) == 1
+    error = capsys.readouterr().err
+    assert all(shape in error for shape in ("(128, 160)", "(128, 112)", "(128, 80)"))
 
 
 def test_flat_tells_of_limits_that_are_broken(folder, capsys):
@@ -337,6 +369,12 @@ USUAL = ["--orders", "orders.ecsv", "-o", "master.fits"]
          [*flats(), *USUAL, "--dark", "dark_01.fits"], ["dark_01.fits", "(5, 7)"]),
         (None, [*flats(), *USUAL, "--gain", "1"], ["read_noise"]),
         (None, [*flats(), *USUAL, "--gain", "0", "--read-noise", "4"], ["gain", "0"]),
+        (None, [*flats(), *USUAL, "--gain", "high", "--read-noise", "4"],
+         ["gain", "'high'", "flat_01.fits"]),
+        (None, [*flats(), *USUAL, "--trim", "[1:300,1:128]"], ["trim", "flat_01.fits", "[1:300"]),
+        (None, [*flats(), *USUAL, "--oscan", "1:30"], ["oscan", "flat_01.fits", "'1:30'"]),
+        (spoiled("dark_01.fits", np.ones((128, 160)), BUNIT="adu", TRIMSEC="[1:99,1:99]"),
+         [*flats(), *USUAL, "--dark", "dark_01.fits"], ["dark_01.fits", "TRIMSEC", "[1:99,1:99]"]),
         (None, [*flats(), *USUAL, "--gain", "nan", "--read-noise", "4"], ["gain", "nan"]),
         (None, [*flats(), *USUAL, "--window", "-1"], ["window", "-1"]),
         (None, [*flats(), "--orders", "nothing.ecsv", "-o", "master.fits"], ["nothing.ecsv"]),

@@ -207,6 +207,11 @@ def test_sections_that_differ_within_a_set(other):
         opened(raw(trimsec=LIGHT, biassec=OVERSCAN), raw(**other))
 
 
+def test_an_overscan_in_the_light_is_warned_of():
+    with pytest.warns(UserWarning, match=r"overscan \[20:34,1:30\] of frame 0 lies in the part"):
+        opened(*[raw(trimsec=LIGHT, biassec="[20:34,1:30]")] * 2)
+
+
 def test_mask_uncertainty_and_wcs_are_trimmed():
     ccd = raw(trimsec=LIGHT, biassec=OVERSCAN)
     ccd.mask = ccd.data > 340
