@@ -13,7 +13,7 @@ from ccdproc_echelle.frames.listing import (
 )
 from ccdproc_echelle.frames.output import check_output, replacing
 from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame
-from ccdproc_echelle.frames.readout import Readout, check_one_readout
+from ccdproc_echelle.frames.readout import Readout, check_one_readout, warn_of_zero_points
 from ccdproc_echelle.frames.regions import Regions
 from ccdproc_echelle.frames.uncertainties import (
     standard_deviation,
@@ -60,4 +60,5 @@ __all__ = [
     "uncompressed",
     "variance_array",
     "warn_of_missing_uncertainties",
+    "warn_of_zero_points",
 ]

@@ -31,7 +31,7 @@ class RawFrame(Frame):
 
     Parameters
     ----------
-    source : `Frame`
+    raw : `Frame`
         The frame as it was written.
     light : `~ccdproc_echelle.frames.sections.Box`
         The part that is kept.
@@ -49,7 +49,7 @@ class RawFrame(Frame):
         Header cards that tell what is done.
     """
 
-    source: Frame
+    raw: Frame
     light: Box
     zero: np.ndarray | None = None
     gain: float | Regions | None = None
@@ -60,7 +60,7 @@ class RawFrame(Frame):
 
     @property
     def name(self) -> str:
-        return self.source.name
+        return self.raw.name
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -69,26 +69,26 @@ class RawFrame(Frame):
     @property
     def full_shape(self) -> tuple[int, int]:
         """Rows and columns before anything was cut off."""
-        return self.source.shape
+        return self.raw.shape
 
     @property
     def unit(self) -> u.UnitBase:
-        return self.source.unit if self.gain is None else u.electron
+        return self.raw.unit if self.gain is None else u.electron
 
     @property
     def dtype(self) -> np.dtype:
-        return self.source.dtype
+        return self.raw.dtype
 
     @property
     def uncertainty_type(self) -> type | None:
-        return self.source.uncertainty_type
+        return self.raw.uncertainty_type
 
     @property
     def header(self) -> Any:
-        return self.source.header
+        return self.raw.header
 
     def metadata(self) -> tuple[Any, Any]:
-        header, wcs = self.source.metadata()
+        header, wcs = self.raw.metadata()
         if self.cards:
             header = header.copy()
             for keyword in SECTION_KEYWORDS:
@@ -106,7 +106,7 @@ class RawFrame(Frame):
             zero = zero[first:last]
         return replace(
             self,
-            source=self.source.part(slice(start + first, start + last)),
+            raw=self.raw.part(slice(start + first, start + last)),
             light=Box(slice(0, last - first), self.light.columns),
             zero=zero,
             overscan=None,
@@ -116,7 +116,7 @@ class RawFrame(Frame):
         )
 
     def load(self) -> "RawFrame":
-        return replace(self, source=self.source.load())
+        return replace(self, raw=self.raw.load())
 
     def section(self, where: slice | tuple) -> Section:
         """
@@ -131,7 +131,7 @@ class RawFrame(Frame):
         -------
         `Section`
         """
-        data, good, variance, saturated = self.source.section(self._in_source(where))
+        data, good, variance, saturated = self.raw.section(self._in_source(where))
         if self.saturation is not None:
             saturated = data >= _numbers(self.saturation, where, data.dtype)
             good &= ~saturated
@@ -153,7 +153,7 @@ class RawFrame(Frame):
         return self.pixels_as_ccddata()
 
     def unpacked(self, path: Path) -> "RawFrame":
-        return replace(self, source=self.source.unpacked(path))
+        return replace(self, raw=self.raw.unpacked(path))
 
 
 class Tile(NamedTuple):
@@ -280,11 +280,11 @@ class AssembledFrame(Frame):
         )
 
     def load(self) -> "AssembledFrame":
-        sources = [tile.frame.source for tile in self.tiles]
+        sources = [tile.frame.raw for tile in self.tiles]
         if isinstance(sources[0], FileFrame):
             sources = FileFrame.load_together(sources)
         tiles = (
-            tile._replace(frame=replace(tile.frame, source=source))
+            tile._replace(frame=replace(tile.frame, raw=source))
             for tile, source in zip(self.tiles, sources, strict=True)
         )
         return replace(self, tiles=tuple(tiles))

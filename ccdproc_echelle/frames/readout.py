@@ -23,7 +23,7 @@ from ccdproc_echelle.frames.regions import Regions, check_tiling
 from ccdproc_echelle.frames.sections import Box, parse_section, reaches_beyond
 from ccdproc_echelle.frames.views import Frame
 
-__all__ = ["Readout", "check_one_readout"]
+__all__ = ["Readout", "check_one_readout", "warn_of_zero_points"]
 
 _log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class Readout:
         if frame.overscan is None or frame.zero is not None:
             return frame
         zero = measure_overscan(
-            frame.source, frame.overscan, frame.light,
+            frame.raw, frame.overscan, frame.light,
             median=self.oscan_median, model=self.oscan_model,
         )
         return replace(frame, zero=zero)
@@ -254,7 +254,7 @@ class Readout:
             named = replace(frame, name=name)
             light, overscan = how._amplifier_sections(header, named, place.box.shape)
             raw = how._raw(named, header, light, overscan, amplifier=True)
-            raw = replace(raw, source=frame)
+            raw = replace(raw, raw=frame)
             tiles.append((raw, place))
         places = on_common_origin([place for _, place in tiles], names)
         tiles = [Tile(raw, *place) for (raw, _), place in zip(tiles, places, strict=True)]
@@ -301,31 +301,64 @@ def check_one_readout(frames: Sequence[RawFrame | AssembledFrame]) -> None:
     """
     first = {}
     for frame in frames:
-        other = first.setdefault(frame.full_shape, frame)
-        for card in sorted({*frame.cards, *other.cards}):
-            found, expected = frame.cards.get(card), other.cards.get(card)
-            if found != expected:
-                raise ValueError(
-                    f"sections differ: {frame.name} has {_READ[card]} {found}, but {other.name} "
-                    f"{expected}"
-                )
-        gains = [f.noise.gain for f in (frame, other) if f.noise is not None]
-        if len(gains) == 2 and not np.isclose(*gains, rtol=_SAME_GAIN, atol=0):
+        for i, part in enumerate(_parts(frame)):
+            other = first.setdefault((i, frame.full_shape, part.full_shape), part)
+            _check_one_readout(part, other)
+
+
+def _check_one_readout(frame: RawFrame, other: RawFrame) -> None:
+    for card in sorted({*frame.cards, *other.cards}):
+        found, expected = frame.cards.get(card), other.cards.get(card)
+        if found != expected:
             raise ValueError(
-                f"{frame.name} has gain {gains[0]:g}, but {other.name} {gains[1]:g}"
+                f"sections differ: {frame.name} has {_READ[card]} {found}, but {other.name} "
+                f"{expected}"
             )
+    gains = [f.noise.gain for f in (frame, other) if f.noise is not None]
+    if len(gains) == 2 and not np.isclose(*gains, rtol=_SAME_GAIN, atol=0):
+        raise ValueError(f"{frame.name} has gain {gains[0]:g}, but {other.name} {gains[1]:g}")
+
+
+def _parts(frame: RawFrame | AssembledFrame) -> list[RawFrame]:
+    """The amplifiers of a frame, or just this one."""
+    return [t.frame for t in frame.tiles] if isinstance(frame, AssembledFrame) else [frame]
+
+
+def warn_of_zero_points(
+    flats: Sequence[RawFrame | AssembledFrame], others: Sequence[RawFrame | AssembledFrame]
+) -> None:
+    """
+    Warn if flats have lost their zero point with the overscan, and bias or dark frames have not.
+
+    Parameters
+    ----------
+    flats, others : sequence of `RawFrame` or `AssembledFrame`
+        The flats; bias and dark frames.
+    """
+    zero = _parts(flats[0])[0].zero
+    for frame in others if zero is not None else ():
+        if _parts(frame)[0].zero is None:
+            middle = frame.shape[0] // 2
+            values = frame.part(slice(middle, middle + 1)).load().section(slice(None)).data
+            found, expected = np.nanmedian(values), np.median(zero)
+            if found > expected / 2:
+                warn(
+                    f"{frame.name} has a zero point of {found:.4g}, that of the flats, "
+                    f"{expected:.4g}, was subtracted with their overscan: subtract the overscan of "
+                    "this frame as well, or give oscan=False"
+                )
+                return
 
 
 _READ = {
     "SUBOSCAN": "the overscan (BIASSEC)", "TRIMIM": "the light (TRIMSEC, DATASEC)",
-    "GAINCOR": "the gain", "AMPLIFS": "amplifiers",
+    "GAINCOR": "the gain",
 }
 
 
 def _warn_of_light_in_overscan(frames: Sequence[RawFrame | AssembledFrame]) -> None:
     for frame in frames:
-        parts = [t.frame for t in frame.tiles] if isinstance(frame, AssembledFrame) else [frame]
-        for part in parts:
+        for part in _parts(frame):
             trimmed = part.light != Box.whole(part.full_shape)
             if trimmed and part.overscan is not None and part.overscan.common(part.light):
                 warn(

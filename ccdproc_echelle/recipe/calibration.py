@@ -26,6 +26,7 @@ from ccdproc_echelle.frames import (
     observation_time,
     uncertainty_array,
     variance_array,
+    warn_of_zero_points,
 )
 
 __all__ = ["Calibration", "SharedNoise", "calibrate_frames"]
@@ -213,7 +214,8 @@ def calibrate_frames(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If dark and flat differ in exposure time and there is no bias to scale the dark.
+        If dark and flat differ in exposure time and there is no bias to scale the dark; if the
+        overscan of the flats is subtracted, and bias or dark still have their zero point.
     """
     readout = Readout(
         oscan=oscan, trim=trim, oscan_median=oscan_median, oscan_model=oscan_model,
@@ -221,6 +223,7 @@ def calibrate_frames(
     )
     flats, bias, dark = (_opened(frames, readout, reading) for frames in (flats, bias, dark))
     check_one_readout([*flats, *bias, *dark])
+    warn_of_zero_points(flats, [*bias, *dark])
     noise = flats[0].noise
     for kind, frames in (("bias", bias), ("dark", dark)):
         _check_fit(kind, frames, flats[0])

@@ -150,6 +150,15 @@ def test_calibration_frames_without_the_sections_of_the_flats_are_refused(tmp_pa
         calibrate_frames(flats, bias=biases, **BY_KEYWORD)
 
 
+def test_a_bias_that_kept_its_zero_point_is_warned_of(tmp_path):
+    """Trimmed, but its overscan was not subtracted, as that of the flats is."""
+    flats, _, biases = simulated().write(tmp_path, 2, 0, 1, layout="overscan")
+    bias = CCDData(fits.getdata(biases[0])[:, :256], unit="adu")
+    with pytest.warns(UserWarning, match="frame 0 has a zero point of 30.*subtract the overscan"):
+        calibrate_frames(flats, bias=[bias], gain=1, read_noise=5)
+    calibrate_frames(flats, bias=[bias], oscan=False, gain=1, read_noise=5)
+
+
 def test_a_bias_that_is_trimmed_already(tmp_path):
     """As a master bias of ccdproc, whose header still has the sections."""
     flats, _, biases = simulated().write(tmp_path, 2, 0, 1, layout="overscan")
