@@ -191,29 +191,29 @@ class Readout:
     def _sections(self, header: Mapping, frame: Frame) -> tuple[Box, Box | None]:
         """The part that is kept, and the overscan."""
         whole = Box.whole(frame.shape)
-        card, text = _first_section(header, ("TRIMSEC", "DATASEC"))
-        trimmed = text is not None and reaches_beyond(text, frame.shape, f"{card} of {frame.name}")
-        light = whole
         if isinstance(self.trim, str):
             light = _given_section("trim", self.trim, frame)
-        elif self.trim is None and text is not None and not trimmed:
-            light = parse_section(text, frame.shape, f"{card} of {frame.name}") or whole
-        return light, self._overscan(header, frame, light, text, trimmed)
+            return light, self._overscan(header, frame, cut_off=False)
+        card, text = _first_section(header, ("TRIMSEC", "DATASEC"))
+        if text is None or (self.trim is False and self.oscan is not None):
+            return whole, self._overscan(header, frame, cut_off=False)
+        source = f"{card} of {frame.name}"
+        if reaches_beyond(text, frame.shape, source):  # trimmed already
+            return whole, self._overscan(header, frame, cut_off=True)
+        light = parse_section(text, frame.shape, source) or whole
+        cut_off = light == whole and _is_beyond("BIASSEC", header, frame)
+        light = whole if self.trim is False else light
+        return light, self._overscan(header, frame, cut_off=cut_off)
 
-    def _overscan(self, header, frame, light: Box, text, trimmed) -> Box | None:
+    def _overscan(self, header, frame, *, cut_off: bool) -> Box | None:
+        """The overscan, unless it was cut off already."""
         if isinstance(self.oscan, str):
             found = _given_section("oscan", self.oscan, frame)
         else:
-            card, section = _first_section(header, ("BIASSEC",))
-            if self.oscan is False or section is None or trimmed:
+            card, text = _first_section(header, ("BIASSEC",))
+            if self.oscan is False or text is None or cut_off:
                 return None
-            source = f"{card} of {frame.name}"
-            beyond = reaches_beyond(section, frame.shape, source)
-            if beyond and text is not None and parse_section(text, frame.shape, "") in (
-                None, Box.whole(frame.shape)
-            ):
-                return None  # it was cut off already
-            found = parse_section(section, frame.shape, source)
+            found = parse_section(text, frame.shape, f"{card} of {frame.name}")
         return None if found == Box.whole(frame.shape) else found
 
     # ------------------------------------------------------------------ numbers
@@ -381,6 +381,11 @@ def _first_section(header: Mapping, cards: Sequence[str]) -> tuple[str, str] | t
         if text:
             return card, text
     return None, None
+
+
+def _is_beyond(card: str, header: Mapping, frame: Frame) -> bool:
+    _, text = _first_section(header, (card,))
+    return text is not None and reaches_beyond(text, frame.shape, f"{card} of {frame.name}")
 
 
 def _given_section(name: str, text: str, frame: Frame) -> Box:

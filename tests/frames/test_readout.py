@@ -179,6 +179,19 @@ def test_what_is_given_takes_the_place_of_what_the_header_says():
     assert opened(raw(datasec="[1:9,1:9]", trimsec=LIGHT))[0].shape == (30, 20)
 
 
+def test_sections_that_are_not_used_may_be_wrong():
+    ccd = raw(trimsec="[1:", biassec="[1:400,1:30]")
+    frame, = opened(ccd, trim=LIGHT, oscan=OVERSCAN)
+    np.testing.assert_array_equal(pixels(frame), pixels(*opened(raw(), trim=LIGHT, oscan=OVERSCAN)))
+    assert opened(ccd, trim=False, oscan=False)[0].shape == ccd.shape
+
+
+def test_a_prescan_that_was_cut_off_is_not_looked_for_in_the_light():
+    """Though its BIASSEC lies within the frame; whatever is asked for the trim."""
+    ccd = raw(trimsec="[5:38,1:30]", biassec="[1:4,1:30]")
+    np.testing.assert_array_equal(pixels(*opened(ccd, trim=False)), ccd.data)
+
+
 @pytest.mark.parametrize(
     ("header", "how", "message"),
     [
