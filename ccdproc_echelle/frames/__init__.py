@@ -12,9 +12,10 @@ from ccdproc_echelle.frames.listing import (
     open_frames,
 )
 from ccdproc_echelle.frames.output import check_output, replacing
-from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame
+from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
 from ccdproc_echelle.frames.readout import Readout, check_one_readout, warn_of_zero_points
 from ccdproc_echelle.frames.regions import Regions
+from ccdproc_echelle.frames.sections import Box
 from ccdproc_echelle.frames.uncertainties import (
     standard_deviation,
     uncertainty_array,
@@ -32,6 +33,7 @@ from ccdproc_echelle.frames.views import (
 __all__ = [
     "READING_KEYWORDS",
     "AssembledFrame",
+    "Box",
     "CalibratedFrame",
     "FileFrame",
     "Frame",
@@ -42,6 +44,7 @@ __all__ = [
     "Readout",
     "Regions",
     "Section",
+    "Tile",
     "Subtraction",
     "check_alike",
     "check_keywords",

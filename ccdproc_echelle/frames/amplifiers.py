@@ -74,7 +74,7 @@ def place_of(header: Mapping, source: str) -> Place:
 
     Returns
     -------
-    `~ccdproc_echelle.frames.sections.Place`
+    `Place`
 
     Raises
     ------
@@ -108,14 +108,14 @@ def on_common_origin(places: Sequence[Place], names: Sequence[str]) -> list[Plac
 
     Parameters
     ----------
-    places : sequence of `~ccdproc_echelle.frames.sections.Place`
+    places : sequence of `Place`
         Where each lies.
     names : sequence of str
         What messages call each.
 
     Returns
     -------
-    list of `~ccdproc_echelle.frames.sections.Place`
+    list of `Place`
 
     Raises
     ------

@@ -24,9 +24,9 @@ def measure_overscan(
     ----------
     frame : `Frame`
         The raw frame, of which some rows at a time are read.
-    section : `~ccdproc_echelle.frames.sections.Box`
+    section : `~ccdproc_echelle.frames.Box`
         The overscan.
-    light : `~ccdproc_echelle.frames.sections.Box`
+    light : `~ccdproc_echelle.frames.Box`
         The part that sees light.
     median : bool, optional
         Whether each row (column) of the overscan is represented by its median or its mean.

@@ -33,7 +33,7 @@ class RawFrame(Frame):
     ----------
     raw : `Frame`
         The frame as it was written.
-    light : `~ccdproc_echelle.frames.sections.Box`
+    light : `~ccdproc_echelle.frames.Box`
         The part that is kept.
     zero : array, shape (rows, 1) or (1, columns), optional
         What is subtracted from each row or column of that part. Default: nothing.
@@ -43,7 +43,7 @@ class RawFrame(Frame):
         Values of this and above, as they were written, are bad.
     noise : `NoiseModel`, optional
         The noise of what is handed out, where it is known.
-    overscan : `~ccdproc_echelle.frames.sections.Box`, optional
+    overscan : `~ccdproc_echelle.frames.Box`, optional
         Where ``zero`` was found.
     cards : dict, optional
         Header cards that tell what is done.
@@ -164,7 +164,7 @@ class Tile(NamedTuple):
     ----------
     frame : `RawFrame`
         Its light.
-    box : `~ccdproc_echelle.frames.sections.Box`
+    box : `~ccdproc_echelle.frames.Box`
         Where it lies on the detector.
     flipped : tuple of bool
         Whether its rows, and columns, run backwards there.

@@ -2,6 +2,7 @@
 """The door for raw frames: what overscan, trim and amplifiers are, from headers or as told."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,8 +53,8 @@ class Readout:
 
     Raises
     ------
-    TypeError
-        If one of them is something else.
+    TypeError, ValueError
+        If one of them is something else, or the model is not linear.
 
     Examples
     --------
@@ -82,9 +83,13 @@ class Readout:
                 raise TypeError(
                     f"{name} is a {type(value).__name__}, expected a FITS section, False or None"
                 )
-        if self.oscan_model is not None and not isinstance(self.oscan_model, Model):
-            raise TypeError(
-                f"oscan_model is a {type(self.oscan_model).__name__}, expected an astropy model"
+        model = self.oscan_model
+        if model is not None and not isinstance(model, Model):
+            raise TypeError(f"oscan_model is a {type(model).__name__}, expected an astropy model")
+        if model is not None and not (model.linear and model.n_inputs == 1):
+            raise ValueError(
+                f"oscan_model is a {type(model).__name__}, expected a model of one variable that "
+                "is linear in its parameters, as Chebyshev1D"
             )
 
     def open(self, img_list: Any, **reading: Any) -> list[RawFrame | AssembledFrame]:
@@ -123,16 +128,14 @@ class Readout:
         extensions = reading.get("hdu") if isinstance(reading.get("hdu"), list) else None
         if extensions is not None:
             reading = reading | {"hdu": _first_of(extensions)}
-        frames = [
-            self._opened(frame, extensions) for frame in list_frames(img_list, **reading)
-        ]
+        frames = list_frames(img_list, **reading)
+        if all(isinstance(frame, (RawFrame, AssembledFrame)) for frame in frames):
+            return frames
+        frames = [self._opened(frame, extensions) for frame in frames]
         check_one_readout(frames)
         self._warn_of_unknown_gains(frames)
         _warn_of_light_in_overscan(frames)
-        for done in dict.fromkeys(tuple(frame.cards.items()) for frame in frames):
-            n = sum(tuple(frame.cards.items()) == done for frame in frames)
-            if done:
-                _log.info("%d frames: %s", n, "; ".join(f"{k} {v}" for k, v in done))
+        _log_what_is_done(frames)
         return [self._with_overscan(frame) for frame in frames]
 
     def _warn_of_unknown_gains(self, frames: Sequence[RawFrame | AssembledFrame]) -> None:
@@ -354,6 +357,13 @@ _READ = {
     "SUBOSCAN": "the overscan (BIASSEC)", "TRIMIM": "the light (TRIMSEC, DATASEC)",
     "GAINCOR": "the gain",
 }
+
+
+def _log_what_is_done(frames: Sequence[RawFrame | AssembledFrame]) -> None:
+    done = Counter("; ".join(f"{k} {v}" for k, v in frame.cards.items()) for frame in frames)
+    for what, n in done.items():
+        if what:
+            _log.info("%d frames: %s", n, what)
 
 
 def _warn_of_light_in_overscan(frames: Sequence[RawFrame | AssembledFrame]) -> None:

@@ -20,7 +20,7 @@ class Regions:
     ----------
     shape : tuple of int
         Rows and columns of the image.
-    boxes : sequence of `~ccdproc_echelle.frames.sections.Box`
+    boxes : sequence of `~ccdproc_echelle.frames.Box`
         The rectangles, which cover the image; where they reach beyond it, they are cut.
     values : sequence of float
         The number of each.
@@ -103,11 +103,11 @@ def check_tiling(boxes: Sequence[Box], names: Sequence[str], whole: Box, what: s
 
     Parameters
     ----------
-    boxes : sequence of `~ccdproc_echelle.frames.sections.Box`
+    boxes : sequence of `~ccdproc_echelle.frames.Box`
         The rectangles.
     names : sequence of str
         What messages call each.
-    whole : `~ccdproc_echelle.frames.sections.Box`
+    whole : `~ccdproc_echelle.frames.Box`
         What is to be covered.
     what : str
         What messages call all of them.

@@ -485,7 +485,7 @@ cosmic_rays, bias, dark_current
             Numbers of frames.
         layout : `RawLayout` or str, optional
             How the detector is read out and the files are written; or the name of one of
-            `LAYOUTS`. Default: one image in the primary HDU, light only.
+            ``LAYOUTS``. Default: one image in the primary HDU, light only.
         overwrite : bool
             Whether existing files may be replaced.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
-from astropy.modeling.models import Chebyshev1D, Polynomial1D
+from astropy.modeling.models import Chebyshev1D, Gaussian1D, Polynomial1D, Polynomial2D
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.wcs import WCS
 
@@ -212,6 +212,12 @@ def test_wrong_sections_of_frames(header, how, message):
 def test_other_kinds_of_arguments(how):
     with pytest.raises(TypeError, match=f"{next(iter(how))} is a "):
         Readout(**how)
+
+
+@pytest.mark.parametrize("model", [Gaussian1D(), Polynomial2D(1)])
+def test_models_that_cannot_be_fitted(model):
+    with pytest.raises(ValueError, match="oscan_model is a .*expected a model of one variable"):
+        Readout(oscan_model=model)
 
 
 @pytest.mark.parametrize("other", [{}, {"trimsec": LIGHT}, {"trimsec": "[4:23,1:30]"}])
