@@ -139,7 +139,7 @@ class RawFrame(Frame):
             data = data - np.broadcast_to(self.zero, self.shape)[where].astype(data.dtype)
         if self.gain is not None:
             gain = _numbers(self.gain, where, data.dtype)
-            data = data * gain
+            data = data * gain if self.zero is None else np.multiply(data, gain, out=data)
             variance = None if variance is None else variance * gain**2
         return Section(data, good, variance, saturated)
 
@@ -193,6 +193,18 @@ class Tile(NamedTuple):
             return None
         own, placed = meeting
         return Tile(self.frame.part(own), Box(placed, self.box.columns), self.flipped)
+
+    def contains(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Which pixels of the detector are its own."""
+        y, x = self.box
+        return (rows >= y.start) & (rows < y.stop) & (columns >= x.start) & (columns < x.stop)
+
+    def own(self, *indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Rows and columns of the detector, as those of the amplifier."""
+        return tuple(
+            span.stop - 1 - index if flipped else index - span.start
+            for index, span, flipped in zip(indices, self.box, self.flipped, strict=True)
+        )
 
     def turned(self, image: np.ndarray) -> np.ndarray:
         """An image of the amplifier as it lies on the detector."""
@@ -304,19 +316,34 @@ class AssembledFrame(Frame):
         """
         if isinstance(where, slice):
             return self._rows(slice(*where.indices(self.shape[0])[:2]))
+        if all(isinstance(index, np.ndarray) for index in where):
+            return self._single(*where)
         whole = self._rows(slice(0, self.shape[0]))
         return Section(*(None if image is None else image[where] for image in whole))
 
-    def _rows(self, rows: slice) -> Section:
-        shape = rows.stop - rows.start, self.shape[1]
+    def _empty(self, shape: tuple[int, ...]) -> Section:
         known = self.uncertainty_type is not None
         watched = any(tile.frame.saturation is not None for tile in self.tiles)
-        images = Section(
+        return Section(
             data=np.empty(shape, dtype=self.dtype),
             good=np.empty(shape, dtype=bool),
             variance=np.empty(shape, dtype=self.dtype) if known else None,
             saturated=np.empty(shape, dtype=bool) if watched else None,
         )
+
+    def _single(self, rows: np.ndarray, columns: np.ndarray) -> Section:
+        """Single pixels, from the amplifiers in which they are."""
+        values = self._empty(rows.shape)
+        for tile in self.tiles:
+            inside = tile.contains(rows, columns)
+            found = tile.frame.section(tile.own(rows[inside], columns[inside]))
+            for value, part in zip(values, found, strict=True):
+                if value is not None:
+                    value[inside] = part
+        return values
+
+    def _rows(self, rows: slice) -> Section:
+        images = self._empty((rows.stop - rows.start, self.shape[1]))
         for tile in self.tiles:
             meeting = tile.meeting(rows)
             if meeting is None:

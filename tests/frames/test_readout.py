@@ -368,6 +368,17 @@ def halves(left="[1:4,1:3]", right="[8:5,1:3]", **cards):
     ]
 
 
+def test_single_pixels_are_those_of_the_whole_frame(tmp_path):
+    frame, = opened(mef(tmp_path / "flat.fits", halves()), saturation=9)
+    loaded = frame.load()
+    whole = loaded.section(slice(None))
+    rows, columns = np.array([0, 1, 2, 2]), np.array([7, 4, 3, 0])
+    for where in ((rows, columns), (slice(0, 3, 2), slice(1, 8, 3))):
+        for found, expected in zip(loaded.section(where), whole, strict=True):
+            if expected is not None:
+                np.testing.assert_array_equal(found, expected[where])
+
+
 @pytest.mark.parametrize("reading", [{}, {"hdu": [1, 2]}, {"hdu": ["AMP2", "AMP1"]}])
 def test_amplifiers_are_assembled(tmp_path, reading):
     path = mef(tmp_path / "flat.fits", halves(), EXPTIME=3.0)
