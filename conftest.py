@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """What every test shares: the header, the plot backend, reproducible examples, the real data."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import ccdproc_echelle
 collect_ignore_glob = ["docs/*.py"]
 
 # Fixtures that several tests share; not in files named conftest.py, as pytest 7 knows only one.
-pytest_plugins = ["helpers.combining", "helpers.executors"]
+pytest_plugins = ["helpers.combining", "helpers.command_line", "helpers.executors"]
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -21,7 +22,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # The same examples in every run; `pytest --hypothesis-profile=explore` looks for new ones.
-settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.register_profile("reproducible", derandomize=True, deadline=None, max_examples=25)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("reproducible")
 
@@ -35,6 +36,12 @@ def pytest_configure(config):
     for name in ("numpy", "scipy", "astropy", "ccdproc", "reproject", "matplotlib", "tqdm"):
         PYTEST_HEADER_MODULES[name] = name
     TESTED_VERSIONS["ccdproc_echelle"] = ccdproc_echelle.__version__
+
+
+def pytest_collection_finish():
+    # All that was imported and collected stays: no use in walking through it again and again.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header():

@@ -162,14 +162,11 @@ def edge_pulls(flat: CCDData, simulation: EchelleSimulation) -> np.ndarray:
     return pulls[seen & np.isfinite(pulls)]
 
 
-def combined_flat(setup: Setup) -> CCDData:
+def combined_flat(orders: EchelleOrderTable, img_list: list, dark: list, **noise) -> CCDData:
     """The master with its light between the orders, as edges are measured on it."""
-    frames = setup.frames()
-    calibration = calibrate_frames(
-        open_frames(frames.pop("img_list")), dark=open_frames(frames.pop("dark")), **frames
-    )
+    calibration = calibrate_frames(open_frames(img_list), dark=open_frames(dark), **noise)
     return two_pass_flat_combine(
-        calibration.flats, setup.simulation.truth.orders, window=_WINDOW, sigma_clip=True,
+        calibration.flats, orders, window=_WINDOW, sigma_clip=True,
         sigma_clip_low_thresh=5, sigma_clip_high_thresh=5,
     )
 
@@ -247,12 +244,12 @@ def compared(master: MasterFlat, setup: Setup) -> dict[str, float]:
 
 def measure(setup: Setup) -> dict[str, dict[str, float]]:
     """What came of one set-up, with the order table given and traced."""
-    orders = centers_only(setup.simulation.truth.orders)
+    truth, frames = setup.simulation.truth.orders, setup.frames()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        given = make_master_flat(orders=orders, **setup.frames())
-        traced = make_master_flat(scattered_light="master", **setup.frames())
-        flat = combined_flat(setup)
+        given = make_master_flat(orders=centers_only(truth), **frames)
+        traced = make_master_flat(scattered_light="master", **frames)
+        flat = combined_flat(truth, **frames)
         even = with_even_response(flat, setup.simulation)
         of_edges = [spread(edge_pulls(image, setup.simulation)) for image in (flat, even)]
     points = dict(zip(("edge pulls", "edge pulls, even response"), of_edges, strict=True))

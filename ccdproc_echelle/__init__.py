@@ -1,47 +1,52 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Master flats for echelle spectrographs: an extension of ccdproc."""
 
-from ccdproc_echelle.combining import (
-    combine_frames,
-    inner_order_scale,
-    measure_exposure_levels,
-    one_level_test,
-    two_pass_flat_combine,
-)
-from ccdproc_echelle.light import (
-    FlatFlag,
-    NormalizedFlat,
-    find_bad_response,
-    fit_scattered_light,
-    mask_low_sensitivity,
-    normalize_flat,
-    stitch_flats,
-    subtract_scattered_light,
-)
-from ccdproc_echelle.orders import (
-    EchelleOrderTable,
-    detect_order_edges,
-    fit_order_edges,
-    frame_shift,
-    mask_interorder,
-    measure_order_edges,
-    measure_shift,
-    recenter,
-    trace_orders,
-)
-from ccdproc_echelle.orders import (
-    recentre as recentre,  # the other spelling
-)
-from ccdproc_echelle.recipe import (
-    MasterFlat,
-    accepted_frames,
-    flat_quality,
-    make_master_flat,
-    order_quality,
-    vet_frames,
-    vet_setup,
-    with_limits,
-)
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # for checkers and editors; at run time names come by way of __getattr__
+    from ccdproc_echelle.combining import (
+        combine_frames,
+        inner_order_scale,
+        measure_exposure_levels,
+        measure_noise,
+        one_level_test,
+        two_pass_flat_combine,
+    )
+    from ccdproc_echelle.light import (
+        FlatFlag,
+        NormalizedFlat,
+        find_bad_response,
+        fit_scattered_light,
+        mask_low_sensitivity,
+        normalize_flat,
+        stitch_flats,
+        subtract_scattered_light,
+    )
+    from ccdproc_echelle.orders import (
+        EchelleOrderTable,
+        detect_order_edges,
+        fit_order_edges,
+        frame_shift,
+        mask_interorder,
+        measure_order_edges,
+        measure_shift,
+        recenter,
+        trace_orders,
+    )
+    from ccdproc_echelle.orders import (
+        recentre as recentre,  # the other spelling
+    )
+    from ccdproc_echelle.recipe import (
+        MasterFlat,
+        accepted_frames,
+        flat_quality,
+        make_master_flat,
+        order_quality,
+        vet_frames,
+        vet_setup,
+        with_limits,
+    )
 
 try:
     from ccdproc_echelle._version import version as __version__
@@ -66,6 +71,7 @@ __all__ = [
     "mask_interorder",
     "mask_low_sensitivity",
     "measure_exposure_levels",
+    "measure_noise",
     "measure_order_edges",
     "measure_shift",
     "normalize_flat",
@@ -84,3 +90,18 @@ __all__ = [
 
 def __dir__():
     return sorted(__all__)
+
+
+# The wings in the order in which they import each other.
+_WINGS = ("frames", "orders", "combining", "light", "recipe")
+
+
+def __getattr__(name):
+    """A public name, or a wing; its wing is imported when it is asked for first."""
+    if name in _WINGS:
+        return import_module(f"{__name__}.{name}")
+    if name in __all__ or name == "recentre":
+        for wing in map(__getattr__, _WINGS):
+            if name in wing.__all__:
+                return getattr(wing, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,14 +2,25 @@
 """Tasks on any executor: their results in order, and nothing left behind after an error."""
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
 from contextlib import closing, nullcontext
 from itertools import islice
 from typing import Any
 
 __all__ = ["n_workers_of", "results_of"]
+
+# After so many seconds without a result the executor is asked whether it still takes tasks.
+_PATIENCE = 5.0
 
 
 def n_workers_of(executor: Executor | None) -> int:
@@ -50,6 +61,11 @@ def results_of(tasks: Iterable[Callable[[], Any]], executor: Executor | None) ->
     Yields
     ------
     object
+
+    Raises
+    ------
+    BrokenExecutor
+        If the executor takes no more tasks, as its workers were killed or it was shut down.
     """
     pool = nullcontext(executor) if executor else ThreadPoolExecutor(n_workers_of(None))
     n_ahead = 2 * n_workers_of(executor)
@@ -63,10 +79,46 @@ def _results(
     futures: deque[Future] = deque()
     try:
         while True:
-            futures.extend(executor.submit(task) for task in islice(tasks, n_ahead - len(futures)))
+            for task in islice(tasks, n_ahead - len(futures)):
+                futures.append(_submitted(task, executor))
             if not futures:
                 return
-            yield futures[0].result()
+            yield _awaited(futures[0], executor)
             futures.popleft()
     finally:
         wait([future for future in futures if not future.cancel()])
+
+
+def _submitted(task: Callable[[], Any], executor: Executor) -> Future:
+    try:
+        return executor.submit(task)
+    except Exception:  # the task's own, if the executor does it at once
+        _check(executor)
+        raise
+
+
+def _awaited(future: Future, executor: Executor) -> Any:
+    """The result of a task, unless its executor is gone: a closed one of dask never says so."""
+    while True:
+        try:
+            return future.result(_PATIENCE)
+        except (BrokenExecutor, CancelledError) as error:
+            raise _loss(executor, error) from error
+        except TimeoutError:
+            if future.done():  # just now, or the error is the task's own
+                return future.result()
+            _check(executor)
+
+
+def _check(executor: Executor) -> None:
+    """Whether it takes a task; the time, as dask would not do the same task a second time."""
+    try:
+        executor.submit(float, time.monotonic())
+    except Exception as error:
+        raise _loss(executor, error) from error
+
+
+def _loss(executor: Executor, error: Exception) -> BrokenExecutor:
+    kind = type(error) if isinstance(error, BrokenExecutor) else BrokenExecutor
+    reason = str(error) or type(error).__name__
+    return kind(f"{type(executor).__name__} lost its workers or was shut down: {reason}")

@@ -3,8 +3,11 @@
 What happens to the product when the process is killed, a worker dies or the disk is full.
 
 This file is also a program: it reads tasks from its standard input and does each in a fork of its
-own, which is hit by a signal at a given moment. A moment is a number of calls and returns of
+own, which is hit by a signal at given moments. A moment is a number of calls and returns of
 Python functions, so that it is the same one in every run.
+
+What a killed process leaves is what the files are at that moment. So the process is halted at many
+moments of one run, and only at the last is it killed indeed.
 """
 
 import ast
@@ -58,29 +61,37 @@ def write(folder, output):
 def command(folder, output):
     return main(["flat", *map(str, sorted(folder.glob("flat_*.fits"))),
                  "--dark", str(folder / "dark_01.fits"), "--orders", str(folder / "orders.ecsv"),
-                 "--gain", "1", "--read-noise", "4", "--output", str(output), "--overwrite"])
+                 "--gain", "1", "--read-noise", "4", "--scattered-light", "none",
+                 "--output", str(output), "--overwrite"])
 
 
 TASKS = {task.__name__: task for task in (combine, write, command)}
+# The function that a task does most of its work in. All of them write in one called `replacing`.
+WORK = {"combine": "uncompressed", "write": "write", "command": "make_master_flat"}
 
 
 class Moments:
-    """Counts calls and returns from the first call of a function on, and strikes at one."""
+    """Counts calls and returns from the first call of a function on, and strikes at some."""
 
-    def __init__(self, since, moment, number):
-        self.since, self.moment, self.number = since, moment, number
-        self.count = 0
+    def __init__(self, since, moments, number):
+        self.since, self.moments, self.number = since, frozenset(moments), number
+        self.last = max(moments, default=None)
+        self.count = self.replacing = 0
 
     def __call__(self, frame, event, argument):
-        if self.count or frame.f_code.co_name == self.since:
+        name = frame.f_code.co_name
+        if self.count or name == self.since:
             self.count += 1
-            if self.count == self.moment:
+            if name == "replacing" and not self.replacing:
+                self.replacing = self.count
+            if self.count == self.last:
                 sys.setprofile(None)
+            if self.count in self.moments:
                 signal.raise_signal(self.number)
 
 
 def run(name, folder, output, temporary, size_limit, moments):
-    """The exit status of a task; the number of its moments goes to a file beside the output."""
+    """The exit status of a task; how many moments it has goes to a file beside the output."""
     tempfile.tempdir = temporary
     if size_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size_limit, size_limit))
@@ -93,8 +104,8 @@ def run(name, folder, output, temporary, size_limit, moments):
         return OS_ERROR
     finally:
         sys.setprofile(None)
-        if moments.since and moments.moment is None:
-            Path(temporary, "moments").write_text(str(moments.count))
+        if moments.since and not moments.moments:
+            Path(temporary, "moments").write_text(f"{moments.replacing} {moments.count}")
 
 
 def serve():
@@ -112,7 +123,12 @@ def serve():
                 status = run(*task, Moments(*moments))
             finally:
                 os._exit(status)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        status = os.waitpid(child, os.WUNTRACED)[1]
+        while os.WIFSTOPPED(status):
+            print("halted", flush=True)
+            os.kill(child, int(sys.stdin.readline()))
+            status = os.waitpid(child, os.WUNTRACED)[1]
+        print(os.waitstatus_to_exitcode(status), flush=True)
 
 
 # ---------------------------------------------------------------------------------- the nursery
@@ -127,7 +143,7 @@ class Nursery:
             root / name for name in ("input", "output", "temporary")
         )
         self.product = self.output / "master.fits"
-        self.expected = {}
+        self.expected, self.counted = {}, {}
         for name in TASKS:
             self.clear()
             assert self.run(name) == DONE
@@ -142,16 +158,39 @@ class Nursery:
         if old is not None:
             self.product.write_bytes(old)
 
-    def run(self, name, *, size_limit=None, moment=(None, None, None)):
-        """Exit status of a task, minus the number of the signal that killed it."""
-        task = (name, str(self.folder), str(self.product), str(self.temporary), size_limit)
-        self.process.stdin.write(f"{(task, moment)!r}\n")
+    def tell(self, words):
+        self.process.stdin.write(f"{words}\n")
         self.process.stdin.flush()
-        return int(self.process.stdout.readline())
+        return self.process.stdout.readline().strip()
 
-    def n_moments(self, name, since):
-        assert self.run(name, moment=(since, None, None)) == DONE
-        return int((self.temporary / "moments").read_text())
+    def start(self, name, *, size_limit=None, moments=(None, (), None)):
+        task = (name, str(self.folder), str(self.product), str(self.temporary), size_limit)
+        return self.tell(repr((task, moments)))
+
+    def run(self, name, **keywords):
+        """Exit status of a task, minus the number of the signal that killed it."""
+        return int(self.start(name, **keywords))
+
+    def halts(self, name, moments):
+        """Where the task is halted, one moment after the other; at the last one it is killed."""
+        said = self.start(name, moments=(WORK[name], moments, int(signal.SIGSTOP)))
+        for moment in moments[:-1]:
+            assert said == "halted"
+            yield moment
+            said = self.tell(int(signal.SIGCONT))
+        assert said == "halted"
+        assert int(self.tell(int(signal.SIGKILL))) == -signal.SIGKILL
+        yield moments[-1]
+
+    def moments(self, name, n, number):
+        """n of all moments of a task, and n of those from the writing of the product on."""
+        if name not in self.counted:
+            assert self.run(name, moments=(WORK[name], (), None)) == DONE
+            text = (self.temporary / "moments").read_text()
+            self.counted[name] = [int(word) for word in text.split()]
+        replacing, last = self.counted[name]
+        rng = np.random.default_rng(number)
+        return [*rng.integers(1, last, n).tolist(), *rng.integers(replacing, last, n).tolist()]
 
     def found(self):
         return self.product.read_bytes() if self.product.exists() else None
@@ -187,40 +226,57 @@ def nursery(tmp_path_factory):
 # ------------------------------------------------------------------------------ killed processes
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.parametrize("name, since", [
-    ("combine", "uncompressed"),
-    ("combine", "replacing"),
-    ("write", "write"),
-    ("write", "replacing"),
-    ("command", "make_master_flat"),
-    ("command", "replacing"),
-])
-def test_a_signal_leaves_the_old_product_or_the_whole_new_one(nursery, name, since, number):
-    rng = np.random.default_rng(number)
-    expected, n_moments = nursery.expected[name], nursery.n_moments(name, since)
+@pytest.mark.parametrize("old", [None, OLD], ids=["new", "old"])
+@pytest.mark.parametrize("name", TASKS)
+def test_a_kill_leaves_the_old_product_or_the_whole_new_one(nursery, name, old):
+    expected = nursery.expected[name]
+    moments = sorted(set(nursery.moments(name, 10, signal.SIGKILL)))
+    nursery.clear(old)
+    for _ in nursery.halts(name, moments):
+        assert nursery.found() in (old, expected)
+        # What it is working at is there, but nobody takes it for a product.
+        names = {path.name for path in nursery.output.iterdir()} - {nursery.product.name}
+        assert all(name.startswith(".writing_") for name in names)
+    assert_works_again(nursery, name)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_an_interrupt_leaves_the_old_product_or_the_whole_new_one(nursery, name):
+    expected = nursery.expected[name]
     statuses = []
-    for i, moment in enumerate(rng.integers(1, n_moments, 5).tolist()):
+    for i, moment in enumerate(nursery.moments(name, 5, signal.SIGINT)):
         old = OLD if i % 2 else None
         nursery.clear(old)
-        status = nursery.run(name, moment=(since, moment, int(number)))
+        status = nursery.run(name, moments=(WORK[name], (moment,), int(signal.SIGINT)))
         statuses.append(status)
         product = nursery.found()
         assert product in (old, expected)
-        if number == signal.SIGKILL:
-            assert status == -number
-            # What it was working at stays, but nobody takes it for a product.
-            names = {path.name for path in nursery.output.iterdir()} - {nursery.product.name}
-            assert all(name.startswith(".writing_") for name in names)
-        else:
-            # An interrupt that hits a function of numpy or the lock of a thread pool comes out as
-            # another error, and some versions of astropy put it off until the file is closed.
-            stopped = status in (INTERRUPTED, FAILED, OS_ERROR)
-            assert stopped or (status, product) == (DONE, expected)
-            nursery.check_nothing_is_left(product)
-    assert sum(status in (FAILED, OS_ERROR) for status in statuses) <= 1
+        # An interrupt that hits a function of numpy or the lock of a thread pool comes out as
+        # another error, and some versions of astropy put it off until the file is closed.
+        stopped = status in (INTERRUPTED, FAILED, OS_ERROR)
+        assert stopped or (status, product) == (DONE, expected)
+        nursery.check_nothing_is_left(product)
+    assert sum(status in (FAILED, OS_ERROR) for status in statuses) <= 2
+    assert_works_again(nursery, name)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_termination_leaves_the_old_product_or_the_whole_new_one(nursery, name):
+    for i, moment in enumerate(nursery.moments(name, 3, signal.SIGTERM)):
+        old = OLD if i % 2 else None
+        nursery.clear(old)
+        status = nursery.run(name, moments=(WORK[name], (moment,), int(signal.SIGTERM)))
+        assert status == -signal.SIGTERM
+        assert nursery.found() in (old, nursery.expected[name])
+        # A folder may stay that was made at this very moment, but nothing in it.
+        for folder in (nursery.output, nursery.temporary):
+            assert [p for p in folder.rglob("*") if p.is_file() and p != nursery.product] == []
+    assert_works_again(nursery, name)
+
+
+def assert_works_again(nursery, name):
     assert nursery.run(name) == DONE
-    assert nursery.found() == expected
+    assert nursery.found() == nursery.expected[name]
     assert list(ImageFileCollection(nursery.output).files) == ["master.fits"]
 
 
@@ -267,12 +323,36 @@ def test_a_killed_worker_is_an_error_and_leaves_nothing(nursery, monkeypatch, at
     context = get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as workers:
         executor = Murderer(workers, at)
-        with pytest.raises(BrokenProcessPool, match="terminated abruptly"):
+        with pytest.raises(BrokenProcessPool, match="Murderer lost .* terminated abruptly"):
             two_pass_flat_combine(flats, orders, nursery.product, executor=executor, **options)
         assert executor.n_submitted >= at
     nursery.check_nothing_is_left(OLD)
     two_pass_flat_combine(flats, orders, nursery.product, **options)
     nursery.check_nothing_is_left(nursery.expected["combine"])
+
+
+@pytest.mark.parametrize("at", [2, 6, 10])
+def test_a_killed_worker_of_the_command_is_one_line(nursery, monkeypatch, capsys, at):
+    class Murderers(ProcessPoolExecutor):
+        def submit(self, function, /, *args, **kwargs):
+            numbers.append(len(numbers) + 1)
+            if numbers[-1] == at:
+                function, args = signal.raise_signal, (signal.SIGKILL,)
+            return super().submit(function, *args, **kwargs)
+
+    numbers = []
+    nursery.clear(OLD)
+    monkeypatch.setattr(tempfile, "tempdir", str(nursery.temporary))
+    monkeypatch.setattr("ccdproc_echelle.cli.flat.ProcessPoolExecutor", Murderers)
+    assert main(["flat", *map(str, sorted(nursery.folder.glob("flat_*.fits.gz"))),
+                 "--dark", str(nursery.folder / "dark_01.fits"), "--gain", "1",
+                 "--orders", str(nursery.folder / "orders.ecsv"), "--read-noise", "4",
+                 "--output", str(nursery.product), "--overwrite", "--jobs", "2"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("ccdproc-echelle: error: Murderers lost its workers")
+    assert error.count("\n") == 1
+    assert len(numbers) >= at
+    nursery.check_nothing_is_left(OLD)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from astropy.nddata import (
     UnknownUncertainty,
     VarianceUncertainty,
 )
+from astropy.utils.exceptions import AstropyUserWarning
 
 import ccdproc_echelle
 from ccdproc_echelle import (
@@ -369,10 +370,22 @@ def test_uncertainties_of_zero():
     assert_clear(lambda: combine_frames(flats, weights="inverse_variance"), "frame 0")
 
 
-def test_uncertainties_of_unknown_type():
+def test_uncertainties_of_unknown_type_in_one_frame():
     flats = [flat.copy() for flat in FLATS]
     flats[1].uncertainty = UnknownUncertainty(DATA)
-    assert_clear(lambda: combine_frames(flats), "frame 1 has uncertainties of type Unknown")
+    with pytest.warns(AstropyUserWarning, match="no uncertainty in frame 1: those of the other"):
+        combined = combine_frames(flats)
+    bare = combine_frames([CCDData(flat.data, unit="adu") for flat in FLATS])
+    np.testing.assert_array_equal(combined.uncertainty.array, bare.uncertainty.array)
+
+
+def test_uncertainties_of_unknown_type():
+    flats = [CCDData(flat.data, unit="adu") for flat in FLATS]
+    bare = combine_frames(flats)
+    for flat in flats:
+        flat.uncertainty = UnknownUncertainty(DATA)
+    combined = combine_frames(flats)
+    np.testing.assert_array_equal(combined.uncertainty.array, bare.uncertainty.array)
 
 
 # ---------------------------------------------------------------------- order tables
@@ -447,6 +460,24 @@ def test_orders_that_cross_are_no_orders_of_the_flats():
 # ---------------------------------------------------------------------- text of each format
 
 
+@pytest.mark.parametrize(("old", "new", "culprit"), [
+    ("12 -0.5", '12 ""', "row 2 has no value in column 'pixel_min'"),
+    ("12 -0.5", "12 nan", r"orders \[12\]"),
+    ("12 -0.5", '"" -0.5', "order number 0"),
+    ("12 -0.5", '12 -0.5 ""', "inconsistent"),
+    (r"(?<=12 -0.5 127.5 \[)[^,]+", "null", "row 2 has no value in column 'center'"),
+    (r"(?<=12 -0.5 127.5 \[)[^,]+", "NaN", r"orders \[12\]"),
+    (r"(?<=12 -0.5 127.5 )\S+", '""', "row 2 has no value in column 'center'"),
+    ("dispersion_axis: 1", "dispersion_axis: 3", "dispersion_axis is 3"),
+    (r"\[96, 128\]", "[96]", "shape is"),
+])
+def test_a_damaged_native_order_table_is_named(folder, old, new, culprit):
+    text, n_changes = re.subn(old, new, Path("orders.ecsv").read_text(), count=1)
+    assert n_changes == 1
+    Path("bad.ecsv").write_text(text)
+    assert_clear(lambda: EchelleOrderTable.read("bad.ecsv"), f"bad.ecsv.*{culprit}")
+
+
 @pytest.mark.parametrize(("format", "text"), [
     ("ecsv", "# %ECSV 1.0\n"),
     ("ecsv", "# %ECSV 1.0\n# ---\n# datatype: 3\norder\n1\n"),
@@ -504,6 +535,63 @@ def test_where_nothing_can_be_written(folder, output, error):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.fixture
+def raw(folder):
+    """The working directory with every kind of input, and what was in them."""
+    for path in SIMULATION.write(folder, 2, 1)[0]:
+        Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    Path("limits.yaml").write_text("frames_used: [1, null]\n")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def linked(name, link):
+    """Another name of a file."""
+    if link is None:
+        return name
+    link(name if link is os.link else Path(name).absolute(), "another.fits")
+    return "another.fits"
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link], ids=["path", "symbolic", "hard"])
+@pytest.mark.parametrize("names", [["flat_01.fits", "flat_02.fits"],
+                                   ["flat_01.fits.gz", "flat_02.fits.gz"]])
+def test_no_function_replaces_its_input(raw, names, link):
+    output = linked(names[1], link)
+    for call in (
+        lambda: combine_frames(names, output, overwrite_output=True),
+        lambda: combine_frames(",".join(names), output, overwrite_output=True),
+        lambda: two_pass_flat_combine(names, ORDERS, Path(output), overwrite_output=True),
+        lambda: make_master_flat(names, ORDERS, scattered_light=None).write(
+            output, overwrite=True),
+    ):
+        assert_clear(call, f"cannot write {output}: it is the input {names[1]}")
+    assert {name: Path(name).read_bytes() for name in raw} == raw
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link], ids=["path", "symbolic", "hard"])
+@pytest.mark.parametrize("command, victims", [
+    ("flat flat_01.fits flat_02.fits --dark dark_01.fits --bias good_0.fits --orders orders.ecsv "
+     "--limits limits.yaml -o OUTPUT", 6),
+    ("flat flat_01.fits flat_02.fits --dark dark_01.fits --bias good_0.fits --orders orders.ecsv "
+     "--limits limits.yaml -o new.fits --plot OUTPUT", 6),
+    ("trace flat_01.fits -o OUTPUT", 1),
+    ("edges flat_01.fits --orders orders.ecsv -o OUTPUT", 2),
+    ("convert orders.ecsv --to soxspipe -o OUTPUT", 1),
+])
+def test_no_command_replaces_its_input(raw, command, victims, link, monkeypatch):
+    monkeypatch.setattr("ccdproc_echelle.cli.flat.make_master_flat", pytest.fail)
+    inputs = [word for word in command.split() if word in raw]
+    assert len(inputs) == victims
+    for name in inputs:
+        output = linked(name, link)
+        words = [output if word == "OUTPUT" else word for word in command.split()]
+        status, message = run(*words, "--overwrite")
+        assert status == 1 and f"cannot write {output}: it is the input {name}" in message
+        if link is not None:
+            Path(output).unlink()
+        assert {path.name: path.read_bytes() for path in Path().iterdir()} == raw
+
+
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root may do everything")
 def test_files_and_folders_without_permission(folder):
     Path("good_0.fits").chmod(0)
@@ -515,49 +603,78 @@ def test_files_and_folders_without_permission(folder):
         folder.chmod(0o700)
 
 
-def limited(folder, limit, code):
-    """Run code under a limit of the system in a process of its own."""
+LIMITED = """
+import os, resource, sys
+from ccdproc_echelle import *
+for line in sys.stdin:
+    folder, limit, value, code = eval(line)
+    os.chdir(folder)
+    if os.fork() == 0:
+        resource.setrlimit(getattr(resource, limit), (value, value))
+        exec(code)
+        sys.stdout.flush()
+        os._exit(0)
+    print("status", os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def limited():
+    """Runs code under a limit of the system, each in a fork of a process that has the package."""
     pytest.importorskip("resource", reason="no limits on this system")
-    start = (
-        f"import resource; from ccdproc_echelle import *\n"
-        f"resource.setrlimit(resource.{limit[0]}, ({limit[1]}, {limit[1]}))\n"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", start + code], cwd=folder, capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}, check=False,
-    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", LIMITED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=environment,
+    ) as process:
+
+        def run(folder, limit, value, code):
+            process.stdin.write(f"{(str(folder), limit, value, code)!r}\n")
+            process.stdin.flush()
+            printed = list(iter(process.stdout.readline, "status 0\n"))
+            assert "" not in printed
+            return printed
+
+        yield run
+        process.stdin.close()
 
 
-@pytest.mark.parametrize("code", [
-    "two_pass_flat_combine(names, orders, 'out.fits', overwrite_output=True)",
-    "orders.write('out.fits', overwrite=True)",
-    "make_master_flat(names, orders, scattered_light=None).write('out.fits', overwrite=True)",
-])
-def test_a_full_disk_leaves_the_old_file(folder, code):
+def test_a_full_disk_leaves_the_old_file(folder, limited):
+    calls = [
+        "two_pass_flat_combine(names, orders, 'out.fits', overwrite_output=True)",
+        "orders.write('out.fits', overwrite=True)",
+        "make_master_flat(names, orders, scattered_light=None).write('out.fits', overwrite=True)",
+    ]
     Path("out.fits").write_bytes(b"old")
-    before = contents(folder)
-    names = "names = ['good_0.fits', 'good_2.fits']; orders = EchelleOrderTable.read('orders.ecsv')"
-    result = limited(folder, ("RLIMIT_FSIZE", 1000), f"{names}\n{code}")
-    assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith("OSError"), result.stderr
-    assert "out.fits" in result.stderr.splitlines()[-1]
-    assert contents(folder) == before
-    assert Path("out.fits").read_bytes() == b"old"
+    errors = limited(folder, "RLIMIT_FSIZE", 1000, (
+        "names = ['good_0.fits', 'good_2.fits']\n"
+        "orders = EchelleOrderTable.read('orders.ecsv')\n"
+        f"for call in {calls}:\n"
+        "    try:\n"
+        "        eval(call)\n"
+        "    except OSError as error:\n"
+        "        print(error, '| left', sorted(os.listdir()), open('out.fits').read())\n"
+    ))
+    assert len(errors) == len(calls)
+    for error in errors:
+        message, left = error.rstrip().split(" | left ")
+        assert "out.fits" in message
+        assert left == f"{contents(folder)} old"
 
 
-def test_a_thousand_frames_and_few_open_files(folder):
+def test_hundreds_of_frames_and_few_open_files(folder, limited):
     orders = EchelleOrderTable.from_polynomials([1], [[8.0]], shape=(16, 20), dispersion_axis=1)
     orders.write("small.ecsv")
     fits.writeto("many.fits", np.ones((16, 20), dtype="f4"), header())
     head, rest = Path("many.fits").read_bytes()[:2880], bytes(2880 - 16 * 20 * 4)
-    for i in range(1000):
+    for i in range(300):
         data = np.full((16, 20), 1 + i, dtype=">f4").tobytes()
         Path(f"many_{i:04d}.fits").write_bytes(head + data + rest)
-    result = limited(folder, ("RLIMIT_NOFILE", 40), (
-        "names = [f'many_{i:04d}.fits' for i in range(1000)]\n"
+    (printed,) = limited(folder, "RLIMIT_NOFILE", 40, (
+        "names = [f'many_{i:04d}.fits' for i in range(300)]\n"
         "orders = EchelleOrderTable.read('small.ecsv')\n"
         "print(combine_frames(names).data.mean(), two_pass_flat_combine(names, orders).data.std())"
     ))
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.split()[0] == "500.5"
-    assert float(result.stdout.split()[1]) < 1e-6
+    mean, scatter = printed.split()
+    assert mean == "150.5"
+    assert float(scatter) < 1e-6

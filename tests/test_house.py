@@ -3,6 +3,7 @@
 
 import ast
 import importlib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def wing_of(path) -> str:
     return path.relative_to(HOUSE).parts[0].removesuffix(".py")
 
 
+@cache
 def imports_of(path) -> list:
     """(wing, module, name) of all that a module imports, late and for type checking included."""
     found = []
@@ -122,6 +124,27 @@ def test_the_pages_list_every_public_name_once(pytestconfig):
         skipped = {line.removeprefix("   :skip: ") for line in lines if ":skip:" in line}
         elsewhere = {name for name in door.__all__ if f"{wing}.{name}" in api}
         assert skipped - {"recentre"} == elsewhere | (set(door.__all__) & set(api)), wing
+
+
+def test_what_checkers_see_is_what_there_is():
+    """Names are imported when asked for; type checkers and editors read the imports instead."""
+    init = HOUSE / "__init__.py"
+    seen = [(name, module) for _, module, name in imports_of(init) if "_version" not in module]
+    assert sorted(name for name, _ in seen) == sorted([*ccdproc_echelle.__all__, "recentre"])
+    for name, module in seen:
+        assert getattr(ccdproc_echelle, name) is getattr(importlib.import_module(module), name)
+
+
+def test_what_takes_long_to_import_is_imported_late():
+    """Half a second each, and optional or needed by few."""
+    slow = {"scipy.stats", "scipy.signal", "matplotlib", "tqdm", "specreduce"}
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [getattr(node, "module", None)] if isinstance(node, ast.ImportFrom) else [
+                alias.name for alias in getattr(node, "names", []) if isinstance(node, ast.Import)
+            ]
+            for name in names:
+                assert not any(f"{name}.".startswith(f"{each}.") for each in slow), (path, name)
 
 
 def test_only_one_place_warns():

@@ -4,7 +4,7 @@
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import log_ndtr
 
 from ccdproc_echelle._numeric.sorting import median_of_rows
 
@@ -123,7 +123,7 @@ def _median_variance(n: int) -> float:
     """Variance of the median of n standard normal values, from the density of its order."""
     x = np.linspace(-8, 8, 801)
     k = (n - 1) // 2  # values below the (lower) middle one
-    log_cdf, log_sf, log_pdf = norm.logcdf(x), norm.logsf(x), norm.logpdf(x)
+    log_cdf, log_sf, log_pdf = log_ndtr(x), log_ndtr(-x), -0.5 * (x**2 + np.log(2 * np.pi))
     if n % 2:
         density = k * (log_cdf + log_sf) + log_pdf
         density = np.exp(density - density.max())

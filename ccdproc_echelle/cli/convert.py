@@ -35,6 +35,6 @@ def add(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    check_output(options.output, overwrite=options.overwrite)
+    check_output(options.output, overwrite=options.overwrite, inputs=[options.orders])
     orders = read_orders(options, options.shape, detector=options.detector)
     write_orders(orders, options)

@@ -39,7 +39,8 @@ def add(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    check_output(options.output, overwrite=options.overwrite)
+    inputs = [options.flat, options.orders]
+    check_output(options.output, overwrite=options.overwrite, inputs=inputs)
     flat = read_flat(options)
     orders = read_orders(options, flat.shape)
     write_orders(detect_order_edges(flat, orders, threshold=options.threshold), options)

@@ -19,7 +19,7 @@ from ccdproc_echelle.cli.options import (
     read_orders,
     reading_keywords,
 )
-from ccdproc_echelle.cli.products import broken_limits, write_product
+from ccdproc_echelle.cli.products import broken_limits, check_master_name, write_product
 from ccdproc_echelle.frames import AssembledFrame, RawFrame, Readout, check_output
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -42,12 +42,18 @@ def add(commands) -> None:
         example=_EXAMPLE,
     )
     option = flat.add_argument
-    option("flats", nargs="+", metavar="FLAT", help="raw flats (FITS)")
+    option("flats", nargs="*", metavar="FLAT", help="raw flats (FITS)")
     option("--orders", metavar="FILE", help="order table (default: the orders are traced)")
     add_order_format(flat, "--orders-format")
     option("--bias", nargs="+", default=None, metavar="FILE", help="bias frames")
     option("--dark", nargs="+", default=None, metavar="FILE", help="dark or lamp-off frames")
     add_raw(flat)
+    option("--exposure-key", metavar="KEYWORD",
+        help="header keyword of the exposure time (default: EXPTIME)")
+    option("--no-scale-dark", action="store_true",
+        help="darks are not scaled to the exposure time of the flats")
+    option("--setup-keyword", action="append", default=[], metavar="KEYWORD",
+        help="another header keyword that must agree in all flats; may be repeated")
     add_reading(flat)
     option("--window", type=float, default=10, metavar="PIXELS",
         help="width of the window on the order centres (default: 10)")
@@ -56,6 +62,8 @@ def add(commands) -> None:
     option("--per-order", action="store_true", help="an exposure level for each order of a frame")
     option("--reject", choices=("warn", "drop", "error"), default="warn",
         help="what becomes of frames that do not match the others (default: %(default)s)")
+    option("--min-signal-to-noise", type=float, default=3, metavar="RATIO",
+        help="mask pixels of the master flat below so many times their uncertainty (default: 3)")
     option("--mask-interorder", action="store_true", help="mask the inter-order area as well")
     option("--limits", metavar="FILE", help="limits of the quality (YAML, see inspect)")
     option("--jobs", type=_number_of_jobs, metavar="N",
@@ -66,14 +74,19 @@ def add(commands) -> None:
     option("--plot", metavar="FILE", help="summary figure to be written (PNG or PDF)")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     if options.orders is None:
         for name in ("orders_format", "dispersion_axis"):
             if getattr(options, name) is not None:
                 options.wrong_usage(f"argument --{name.replace('_', '-')}: only with --orders")
+    if not options.flats:
+        options.wrong_usage(
+            "no FLAT: --bias and --dark take all file names after them; put the flats first"
+        )
     outputs = [Path(path) for path in (options.output, options.plot) if path is not None]
     for path in outputs:
-        check_output(path, overwrite=options.overwrite)
+        check_output(path, overwrite=options.overwrite, inputs=_inputs(options))
+    check_master_name(options.output)
     if options.plot is not None:
         _check_plot(options.plot, options.output)
     reading, raw = reading_keywords(options), raw_keywords(options)
@@ -87,6 +100,9 @@ def run(options: argparse.Namespace) -> None:
             orders,
             bias=options.bias,
             dark=options.dark,
+            exposure_key=options.exposure_key,
+            scale_dark=not options.no_scale_dark,
+            setup_keywords=tuple(options.setup_keyword),
             scattered_light=None if options.scattered_light == "none" else options.scattered_light,
             per_order=options.per_order,
             executor=executor,
@@ -94,17 +110,25 @@ def run(options: argparse.Namespace) -> None:
             reject=options.reject,
             limits=options.limits,
             window=options.window,
+            min_signal_to_noise=options.min_signal_to_noise,
             mask_flags=UNUSABLE | FlatFlag.INTERORDER if options.mask_interorder else UNUSABLE,
             **raw,
             **reading,
         )
-    write_product(master, options.output, options.plot, overwrite=options.overwrite)
+    written = write_product(master, options.output, options.plot, overwrite=options.overwrite)
     print_levels(master)
     print(f"{len(master.orders)} orders, {master.flat.mask.sum()} pixels masked")
     for broken in broken_limits(master.quality):
         print(f"beyond its limits: {broken}")
-    for path in outputs:
+    for path in written:
         print(f"wrote {path}")
+    return 0 if written == outputs else 1
+
+
+def _inputs(options: argparse.Namespace) -> list[str]:
+    """All files that the master flat is made from."""
+    single = [path for path in (options.orders, options.limits) if path is not None]
+    return [*options.flats, *(options.bias or ()), *(options.dark or ()), *single]
 
 
 def _orders_of(

@@ -1,19 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The command ``ccdproc-echelle``: which commands there are, and how they end."""
+"""The command ``ccdproc-echelle``; this module imports nothing that takes time."""
 
-import argparse
 import sys
-import warnings
-from collections.abc import Sequence
-
-import ccdproc_echelle
-from ccdproc_echelle.cli import convert, demo, edges, flat, inspect, trace
-from ccdproc_echelle.cli.messages import log_on_stderr, print_message, show_warning
-from ccdproc_echelle.cli.options import EXIT_STATUS
+from collections.abc import Callable, Sequence
 
 __all__ = ["main"]
-
-_COMMANDS = (flat, trace, edges, convert, inspect, demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,32 +19,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 done, 1 data, files or limits do not allow it (one line on standard error
-        says why), 130 interrupted. Wrong usage exits with status 2.
+        Exit status: 0 done, 1 data, files or limits do not allow it, or the figure failed (one line
+        on standard error says why), 130 interrupted. Wrong usage exits with status 2.
     """
-    options = _parser().parse_args(arguments)
-    with warnings.catch_warnings(), log_on_stderr(options.verbose):
-        warnings.showwarning = show_warning
-        try:
-            options.run(options)
-        except (ValueError, TypeError, OSError, ImportError) as error:
-            print_message("error", str(error).replace("overwrite=True", "--overwrite"))
-            return 1
-        except KeyboardInterrupt:
-            print("ccdproc-echelle: interrupted", file=sys.stderr)
-            return 130
-    return 0
+    try:
+        return _commands()(arguments)
+    except KeyboardInterrupt:
+        print("ccdproc-echelle: interrupted", file=sys.stderr)
+        return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ccdproc-echelle",
-        description="Master flats for echelle spectrographs.",
-        epilog=EXIT_STATUS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=ccdproc_echelle.__version__)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add(commands)
-    return parser
+def _commands() -> Callable[[Sequence[str] | None], int]:
+    """What runs the commands; its import takes a second, which can be interrupted as well."""
+    try:
+        from ccdproc_echelle.cli.commands import run
+    except ImportError as error:
+        # A compiled module that was interrupted reports it as a failure of its own.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
+    return run

@@ -28,7 +28,8 @@ __all__ = [
 
 EXIT_STATUS = """\
 exit status:
-  0 done; 1 data, files or limits do not allow it, one line on standard error says why;
+  0 done; 1 data, files or limits do not allow it, one line on standard error says why, or the
+  figure failed, but not the master flat;
   2 the command was not understood; 130 interrupted"""
 
 _READABLE, _WRITABLE = able_formats("read"), able_formats("write")
@@ -104,7 +105,7 @@ def add_dispersion_axis(parser, when: str) -> None:
 
 
 def add_written_format(parser, flag: str) -> None:
-    parser.add_argument(flag, dest="output_format", choices=_WRITABLE, default="ecsv",
+    parser.add_argument(flag, dest="output_format", choices=_WRITABLE,
         metavar="NAME", help=f"its format: {', '.join(_WRITABLE)} (default: ecsv)")
 
 

@@ -1,24 +1,49 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Master flats written, and their limits judged, by several commands."""
 
+from pathlib import Path
+
 import numpy as np
 from astropy.table import QTable
 
+from ccdproc_echelle.cli.messages import print_message
 from ccdproc_echelle.frames import replacing
 from ccdproc_echelle.recipe import MasterFlat
 
-__all__ = ["broken_limits", "write_product"]
+__all__ = ["broken_limits", "check_master_name", "write_product"]
+
+_FITS = (".fits", ".fit", ".fts", ".fits.gz")
 
 
-def write_product(master: MasterFlat, output, plot, *, overwrite: bool) -> None:
-    """The figure is drawn first: if that fails no file is written."""
+def check_master_name(output: str) -> None:
+    """A slip of the pen is found before any work is done."""
+    if not output.lower().endswith(_FITS):
+        raise ValueError(
+            f"--output is {output}, expected a file name that ends in one of {_FITS}: a master "
+            "flat is a FITS file"
+        )
+
+
+def write_product(master: MasterFlat, output, plot, *, overwrite: bool) -> list[Path]:
+    """
+    Write the master flat, then draw its figure. What was written.
+
+    A figure that fails costs a warning, not the master flat.
+    """
+    master.write(output, overwrite=overwrite)
     if plot is None:
-        master.write(output, overwrite=overwrite)
-        return
-    figure = master.plot()
-    with replacing(plot, overwrite=overwrite) as temporary:
-        figure.savefig(temporary)
-        master.write(output, overwrite=overwrite)
+        return [Path(output)]
+    try:
+        with replacing(plot, overwrite=overwrite) as temporary:
+            master.plot().savefig(temporary)
+    except Exception as error:  # matplotlib and what it calls raise anything
+        print_message(
+            "warning",
+            f"the figure {plot} was not written: {type(error).__name__}: {error}; the master flat "
+            f"{output} is complete",
+        )
+        return [Path(output)]
+    return [Path(output), Path(plot)]
 
 
 def broken_limits(quality: QTable) -> list[str]:

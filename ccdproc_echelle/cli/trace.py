@@ -36,7 +36,7 @@ def add(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    check_output(options.output, overwrite=options.overwrite)
+    check_output(options.output, overwrite=options.overwrite, inputs=[options.flat])
     orders = trace_orders(
         read_flat(options),
         dispersion_axis=options.dispersion_axis,

@@ -10,17 +10,19 @@ import numpy as np
 from astropy.stats import SigmaClip
 from astropy.table import QTable
 
+from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.clipping.sigma import SigmaClipping
 from ccdproc_echelle.combining.clipping.stack import StackCombiner
-from ccdproc_echelle.combining.noise_check import warn_of_missing_noise
+from ccdproc_echelle.combining.fitness import Survey, gathered_and_surveyed
+from ccdproc_echelle.combining.noise_check import doubt_about_noise, some_of
 from ccdproc_echelle.combining.outliers import LEVEL_CLIP, NOTHING_LEFT
-from ccdproc_echelle.combining.pixels import Pixels, evenly_spread, gather
+from ccdproc_echelle.combining.pixels import Pixels, evenly_spread
 from ccdproc_echelle.combining.ratios import Master, Ratios, ratios_to
 from ccdproc_echelle.combining.statistics import STATISTICS, lost_scatter, mean, weighted
 from ccdproc_echelle.frames import Frame, inverse_variance_weights, open_frames, uncompressed
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
-__all__ = ["measure_exposure_levels", "measure_levels"]
+__all__ = ["level_pixels", "measure_exposure_levels", "measure_levels"]
 
 # The first master of `measure_exposure_levels`, where no other is asked for.
 _FIRST_MASTER = StackCombiner(rejections=(SigmaClipping(low=5, high=5),))
@@ -119,7 +121,7 @@ def measure_exposure_levels(
     frames = open_frames(frames, **reading)
     orders = checked_orders(orders).on_detector(frames[0].shape)
     with uncompressed(frames) as frames:
-        return measure_levels(
+        table, doubt = measure_levels(
             frames,
             orders,
             window=window,
@@ -129,6 +131,30 @@ def measure_exposure_levels(
             per_order=per_order,
             combiner=_FIRST_MASTER,
         )
+    if doubt:
+        warn(doubt)
+    return table
+
+
+def level_pixels(orders: EchelleOrderTable, window: float, n_frames: int) -> np.ndarray:
+    """
+    The pixels that tell the levels: those in the inner orders, or an even part of them.
+
+    Parameters
+    ----------
+    orders : `EchelleOrderTable`
+        The order centres, on the detector of the frames.
+    window : float
+        Full width of the window on the order centre, in pixel.
+    n_frames : int
+        Of how many frames they are held in memory.
+
+    Returns
+    -------
+    int array, shape (n_pixels,)
+        Indices of the flattened image.
+    """
+    return evenly_spread(np.flatnonzero(orders.inner_mask(window)), n_frames)
 
 
 def measure_levels(
@@ -143,7 +169,9 @@ def measure_levels(
     per_order: bool = False,
     weights: np.ndarray | str | None = None,
     executor: Executor | None = None,
-) -> QTable:
+    gathered: Pixels | None = None,
+    survey: Survey | None = None,
+) -> tuple[QTable, str]:
     """
     `measure_exposure_levels` for opened frames and any way to combine the first master.
 
@@ -162,15 +190,23 @@ def measure_levels(
         ``"inverse_variance"``.
     executor : `concurrent.futures.Executor`, optional
         What gathers the pixels. Default: a thread for each core.
+    gathered : `Pixels`, optional
+        The `level_pixels` of the frames, if they are in memory already.
+    survey : `Survey`, optional
+        What is looked at, and checked, in the same reading.
 
     Returns
     -------
-    `~astropy.table.QTable`
+    table : `~astropy.table.QTable`
         As `measure_exposure_levels`.
+    doubt : str
+        What speaks against the uncertainties of the frames; empty if nothing does.
     """
     _check_request(n_passes, statistic)
-    indices = evenly_spread(np.flatnonzero(orders.inner_mask(window)), len(frames))
-    pixels = gather(frames, indices, executor)
+    indices = level_pixels(orders, window, len(frames))
+    if gathered is None:
+        gathered = gathered_and_surveyed(frames, indices, executor, survey)
+    pixels = gathered.of_known_noise()
     common = pixels.good.all(axis=0)
     if not common.any():
         raise ValueError(_why_no_pixel(frames, pixels.good, window))
@@ -186,8 +222,17 @@ def measure_levels(
         found /= (found[0] / levels).mean(axis=0)
         table["order_level"], table["order_level_uncertainty"] = found * frames[0].unit
         levels = found[0].take(order, axis=1)
-    warn_of_missing_noise(pixels, common, levels, passes[-1].master.value)
-    return table
+    return table, _doubt(gathered, common, levels, passes[-1].master.value)
+
+
+def _doubt(pixels: Pixels, common: np.ndarray, levels: np.ndarray, master: np.ndarray) -> str:
+    """What speaks against the uncertainties; levels have shape (n_frames, 1 or n_pixels)."""
+    if pixels.variance is None:
+        return ""
+    chosen = some_of(np.flatnonzero(common))
+    scales = 1 / (levels[:, chosen] if levels.shape[1] > 1 else levels)
+    data, _, variance = pixels.selected(chosen)
+    return doubt_about_noise(data * scales, variance * scales**2, master[chosen])
 
 
 class _Pass(NamedTuple):

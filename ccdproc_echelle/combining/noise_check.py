@@ -4,10 +4,9 @@
 import numpy as np
 
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
-from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.combining.pixels import Pixels
+from ccdproc_echelle.combining.pixels import MOST_UNKNOWN
 
-__all__ = ["warn_of_missing_noise"]
+__all__ = ["doubt_about_noise", "some_of"]
 
 # Frames may scatter by this factor more than their uncertainties say without a warning: their
 # illumination may drift.
@@ -18,41 +17,64 @@ _ENOUGH_PIXELS = 10_000
 # this fraction of the pixels.
 _MOST_CLIPPED = 0.05
 
+_ADVICE = (
+    "do the uncertainties hold the noise of the flats? A flat without uncertainty takes over that "
+    "of the bias or dark that is subtracted from it: make it with ccdproc.create_deviation, or "
+    "give gain and read_noise to make_master_flat"
+)
 
-def warn_of_missing_noise(
-    pixels: Pixels, common: np.ndarray, levels: np.ndarray, master: np.ndarray
-) -> None:
+
+def doubt_about_noise(
+    values: np.ndarray, variances: np.ndarray | None, master: np.ndarray
+) -> str:
     """
-    Warn of uncertainties that are far too small for the differences between the frames.
+    What speaks against the uncertainties of frames, if anything.
 
-    Levels have shape (n_frames, 1) or (n_frames, n_pixels); only pixels that all frames have in
-    common are looked at.
+    Parameters
+    ----------
+    values : float array, shape (n_frames, n_pixels)
+        The frames, brought to the scale of the master, at pixels that all of them have.
+    variances : float array, shape (n_frames, n_pixels), or None
+        Their variances, if known; NaN where they are not.
+    master : float array, shape (n_pixels,)
+        What the frames were combined to; NaN where none was left.
+
+    Returns
+    -------
+    str
+        Empty if nothing does.
     """
-    if pixels.variance is None or len(pixels.data) == 1:
-        return
-    chosen = np.flatnonzero(common)
-    chosen = chosen[:: len(chosen) // _ENOUGH_PIXELS + 1]
-    scales = 1 / (levels[:, chosen] if levels.shape[1] > 1 else levels)
-    found = _verdict(pixels.selected(chosen), scales, master[chosen])
-    if found:
-        warn(
-            f"{found}; do the uncertainties hold the noise of the flats? A flat without "
-            "uncertainty takes over that of the dark that is subtracted from it: make it with "
-            "ccdproc.create_deviation, or give gain and read_noise to make_master_flat",
-        )
-
-
-def _verdict(pixels: Pixels, scales: np.ndarray, master: np.ndarray) -> str | None:
-    """What is wrong with the uncertainties, if anything."""
+    if variances is None or values.size == 0 or len(values) == 1:
+        return ""
+    if np.isnan(variances).mean() > MOST_UNKNOWN:
+        return "most uncertainties are NaN"
     clipped = ~np.isfinite(master)
     if clipped.mean() > _MOST_CLIPPED:
-        return f"clipping leaves no frame in {clipped.mean():.0%} of the inner-order pixels"
+        found = f"clipping leaves no frame in {clipped.mean():.0%} of the pixels"
+        return f"{found}; {_ADVICE}"
     # A frame is part of the master, which follows 1/n of its deviation.
-    expected = pixels.variance * scales**2 * (1 - 1 / len(pixels.data))
+    expected = variances * (1 - 1 / len(values))
     known = (expected > 0) & ~clipped
-    pulls = np.abs(pixels.data * scales - master)[known] / np.sqrt(expected[known])
+    pulls = np.abs(values - master)[known] / np.sqrt(expected[known])
     # Half of the pulls of a Gaussian with standard deviation 1 are below 1 / MAD_TO_SIGMA.
     ratio = np.median(pulls) * MAD_TO_SIGMA if known.any() else 0
     if ratio > _TOLERATED:
-        return f"the frames differ by {ratio:.2g} times what their uncertainties allow for"
-    return None
+        found = f"the frames differ by {ratio:.2g} times what their uncertainties allow for"
+        return f"{found}; {_ADVICE}"
+    return ""
+
+
+def some_of(indices: np.ndarray) -> np.ndarray:
+    """
+    Evenly spread ones of these pixels, as many as the check needs.
+
+    Parameters
+    ----------
+    indices : int array, shape (n_pixels,)
+        Indices of pixels.
+
+    Returns
+    -------
+    int array, shape (n_chosen,)
+    """
+    return indices[:: len(indices) // _ENOUGH_PIXELS + 1]

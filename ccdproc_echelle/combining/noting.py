@@ -59,8 +59,10 @@ class Noted(NamedTuple):
         Indices of the pixels of which all values were kept.
     values, variances : float array, shape (n_frames, n_pixels)
         Scaled values of the chosen pixels, and their variances; `None` if these are not known.
+    good : bool array, shape (n_frames, n_pixels)
+        Which of them were good.
     used : bool array, shape (n_frames, n_pixels)
-        Which of them were good and not rejected.
+        Which of the good ones were not rejected.
     """
 
     has_data: np.ndarray
@@ -69,6 +71,7 @@ class Noted(NamedTuple):
     pixels: np.ndarray
     values: np.ndarray
     variances: np.ndarray | None
+    good: np.ndarray
     used: np.ndarray
 
     @classmethod
@@ -81,6 +84,7 @@ class Noted(NamedTuple):
             pixels=watch.pixels,
             values=np.empty(shape, dtype=dtype),
             variances=np.empty(shape, dtype=dtype) if has_variances else None,
+            good=np.empty(shape, dtype=bool),
             used=np.empty(shape, dtype=bool),
         )
 
@@ -89,8 +93,10 @@ class Noted(NamedTuple):
         here, columns = watch.part(rows), watch.columns(rows)
         self.has_data[rows] = stack.good.any(axis=0).reshape(here.inside.shape)
         self.saturated[rows] = stack.saturated.reshape(here.inside.shape)
-        self.n_rejected[:] += (stack.good & ~kept & here.inside.ravel()).sum(axis=1)
+        if here.inside.any():
+            self.n_rejected[:] += (stack.good & ~kept & here.inside.ravel()).sum(axis=1)
         self.values[:, columns] = stack.values.take(here.pixels, axis=1)
+        self.good[:, columns] = stack.good.take(here.pixels, axis=1)
         self.used[:, columns] = kept.take(here.pixels, axis=1)
         if self.variances is not None:
             self.variances[:, columns] = stack.variances.take(here.pixels, axis=1)
@@ -100,6 +106,7 @@ class Noted(NamedTuple):
         columns = watch.columns(rows)
         self.has_data[rows], self.saturated[rows] = part.has_data, part.saturated
         self.n_rejected[:] += part.n_rejected
-        self.values[:, columns], self.used[:, columns] = part.values, part.used
+        self.values[:, columns] = part.values
+        self.good[:, columns], self.used[:, columns] = part.good, part.used
         if self.variances is not None:
             self.variances[:, columns] = part.variances

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from astropy.table import QTable
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 __all__ = ["OneLevelTest", "one_level_test"]
 
@@ -93,7 +93,7 @@ def one_level_test(levels: QTable) -> OneLevelTest:
     weights = sigmas[:, known] ** -2
     total = float((weights * _without_main_effects(np.log(values[:, known]), weights) ** 2).sum())
     excess = np.sqrt(max(0.0, total / dof - 1) / weights.mean())
-    return OneLevelTest(total, dof, float(chi2.sf(total, dof)), float(excess))
+    return OneLevelTest(total, dof, float(chdtrc(dof, total)), float(excess))
 
 
 def _without_main_effects(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The inner-order pixels of all frames, gathered in one reading."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from functools import partial
@@ -10,14 +10,19 @@ from typing import NamedTuple
 import numpy as np
 
 from ccdproc_echelle._tasks import results_of
-from ccdproc_echelle.frames import Frame, gather_pixels
+from ccdproc_echelle.frames import Frame, Section, gather_pixels
 
-__all__ = ["Pixels", "evenly_spread", "gather"]
+__all__ = ["MOST_UNKNOWN", "Pixels", "evenly_spread", "gather"]
+
+#: Uncertainties of which more than this fraction is unknown (NaN) are no use.
+MOST_UNKNOWN = 0.5
 
 # Inner-order pixels of all frames are held in memory. With many frames or a large detector an even
 # part of them will do: 100 000 pixels give a level to 0.3 % of the noise of a single one.
 _GATHERED_BYTES = 8_000_000
 _BYTES_PER_PIXEL = 9  # single-precision value and variance, good or not
+
+_NOTHING = np.empty(0, dtype=int)
 
 
 class Pixels(NamedTuple):
@@ -32,6 +37,15 @@ class Pixels(NamedTuple):
         variance = None if self.variance is None else self.variance / master**2
         return Pixels(self.data / master, self.good, variance)
 
+    def of_known_noise(self) -> "Pixels":
+        """Values of unknown noise do not count, unless most are: then no noise is known."""
+        if self.variance is None:
+            return self
+        unknown = np.isnan(self.variance)
+        if unknown.mean() > MOST_UNKNOWN:
+            return self._replace(variance=None)
+        return self._replace(good=self.good & ~unknown)
+
     def selected(self, which: np.ndarray) -> "Pixels":
         """Some of the pixels, named by their indices."""
         return Pixels(*(None if part is None else part.take(which, axis=1) for part in self))
@@ -44,16 +58,36 @@ def evenly_spread(indices: np.ndarray, n_frames: int) -> np.ndarray:
 
 
 def gather(
-    frames: Sequence[Frame], indices: np.ndarray, executor: Executor | None = None
-) -> Pixels:
-    """The pixels of all frames at these indices of the flattened image, in ascending order."""
+    frames: Sequence[Frame],
+    indices: np.ndarray,
+    executor: Executor | None = None,
+    *,
+    more: np.ndarray = _NOTHING,
+    more_of: Collection[int] = (),
+) -> tuple[Pixels, list[Section]]:
+    """
+    The pixels of all frames at these indices of the flattened image, in ascending order.
+
+    In the same reading, more pixels of some frames, which are named by their place in the list.
+    """
     data = np.empty((len(frames), len(indices)), np.result_type(*(f.dtype for f in frames)))
     known = all(frame.uncertainty_type is not None for frame in frames)
     pixels = Pixels(data, np.empty(data.shape, bool), np.empty_like(data) if known else None)
-    tasks = [partial(gather_pixels, frame, indices) for frame in frames]
+    both, extra = np.union1d(indices, more), []
+    tasks = [
+        partial(gather_pixels, frame, both if i in more_of else indices)
+        for i, frame in enumerate(frames)
+    ]
     with closing(results_of(tasks, executor)) as sections:
         for i, section in enumerate(sections):
+            if i in more_of:
+                extra.append(_taken(section, np.searchsorted(both, more)))
+                section = _taken(section, np.searchsorted(both, indices))
             pixels.data[i], pixels.good[i] = section.data, section.good
             if known:
                 pixels.variance[i] = section.variance
-    return pixels
+    return pixels, extra
+
+
+def _taken(section: Section, which: np.ndarray) -> Section:
+    return Section(*(None if part is None else part.take(which) for part in section))

@@ -3,11 +3,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.clipping.extrema import ExtremaClipping
 from ccdproc_echelle.combining.clipping.minmax import MinMaxClipping
 from ccdproc_echelle.combining.clipping.rejection import Rejection
@@ -48,20 +50,25 @@ class CombineSettings:
     sigma_clip_low_thresh, sigma_clip_high_thresh : float, optional
         By how many deviations; `None` for no limit.
     sigma_clip_func : callable or str, optional
-        The centre: ``"median"`` (default), ``"mean"``, or a function such as `numpy.ma.median`.
+        The centre: ``"median"`` (default, also for `None`), ``"mean"``, or a function such as
+        `numpy.ma.median`.
     sigma_clip_dev_func : callable or str, optional
         The deviation: ``"uncertainty"`` (each value's own), ``"mad_std"``, ``"std"`` or a function
         such as `astropy.stats.mad_std`. Default: the uncertainties where all frames have them,
         else the median absolute deviation with its factor for small samples.
     dtype : `numpy.dtype`, optional
         Floating-point type of the computation and the result. Default: float32 where it holds
-        the input exactly, else float64.
+        the input exactly, and its squares, else float64; float64 for a weighted sum.
     combine_uncertainty_function : callable, optional
-        Gives the scatter of a masked stack along ``axis=0``; the uncertainty is that divided by
-        the root of the number of values. Default: the uncertainties of the frames are propagated
-        if all have them, else the sample standard deviation is taken.
+        Gives the scatter of a stack along ``axis=0``; the uncertainty is that divided by the root
+        of the number of values, whatever the method. It gets a masked array with NaN where a value
+        is masked or rejected. Default: the uncertainties of the frames are propagated if all have
+        them, else the sample standard deviation is taken.
     overwrite_output : bool, optional
         Whether an existing output file may be replaced.
+    array_package : module, optional
+        For the scripts of newer versions of ccdproc. The arrays of the result are those of NumPy;
+        a warning says so if another package is asked for.
     """
 
     method: str = "average"
@@ -76,11 +83,12 @@ class CombineSettings:
     sigma_clip: bool = False
     sigma_clip_low_thresh: float | None = 3
     sigma_clip_high_thresh: float | None = 3
-    sigma_clip_func: str | Callable = "median"
+    sigma_clip_func: str | Callable | None = "median"
     sigma_clip_dev_func: str | Callable | None = None
     dtype: DTypeLike | None = None
     combine_uncertainty_function: Callable | None = None
     overwrite_output: bool = False
+    array_package: Any = None
 
     def __post_init__(self):
         if not self.mem_limit > 0:
@@ -97,10 +105,16 @@ class CombineSettings:
             number = getattr(self, name)
             if number is not None and not (isinstance(number, (int, np.integer)) and number >= 0):
                 raise ValueError(f"{name} is {number!r}, expected a number of frames")
+        package = self.array_package
+        if package is not None and getattr(package, "ndarray", None) is not np.ndarray:
+            name = getattr(package, "__name__", repr(package))
+            warn(f"array_package is {name}, but the arrays of the result are those of NumPy")
         self.combiner()
 
     @classmethod
-    def from_keywords(cls, keywords: dict[str, Any]) -> tuple["CombineSettings", dict[str, Any]]:
+    def from_keywords(
+        cls, keywords: dict[str, Any], function: Callable | None = None
+    ) -> tuple["CombineSettings", dict[str, Any]]:
         """
         Sort keywords into settings and keywords of ``CCDData.read``.
 
@@ -108,6 +122,8 @@ class CombineSettings:
         ----------
         keywords : dict
             Keywords of either kind.
+        function : callable, optional
+            What they were given to; one that is unknown may be a misspelt argument of its own.
 
         Returns
         -------
@@ -130,7 +146,8 @@ class CombineSettings:
         TypeError: unknown keyword 'signma_clip_dev_func'; did you mean 'sigma_clip_dev_func'?
         """
         known = [field.name for field in fields(cls)]
-        check_keywords(keywords, [*known, *READING_KEYWORDS])
+        own = [] if function is None else list(signature(function).parameters)[:-1]
+        check_keywords(keywords, [*known, *READING_KEYWORDS], own)
         settings = cls(**{name: value for name, value in keywords.items() if name in known})
         return settings, {n: value for n, value in keywords.items() if n not in known}
 
@@ -158,7 +175,7 @@ class CombineSettings:
             (self.sigma_clip, SigmaClipping(
                 low=_limit(below, np.inf),
                 high=_limit(above, np.inf),
-                center=self.sigma_clip_func,
+                center=self.sigma_clip_func or "median",
                 deviation=self.sigma_clip_dev_func,
             )),
         )

@@ -14,6 +14,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from ccdproc_echelle.combining.noting import Watch
 from ccdproc_echelle.combining.progress import Progress
 from ccdproc_echelle.combining.scales import OrderScales
+from ccdproc_echelle.combining.scatter import fill_zero_scatter
 from ccdproc_echelle.combining.settings import CombineSettings
 from ccdproc_echelle.combining.streaming import CombinedImages, stream
 from ccdproc_echelle.frames import (
@@ -24,20 +25,38 @@ from ccdproc_echelle.frames import (
     replacing,
     uncertainty_array,
     warn_of_missing_uncertainties,
+    without_file_cards,
+    write_fits,
 )
 
-__all__ = ["as_ccddata", "check_target", "opened", "streamed", "write"]
+__all__ = ["as_ccddata", "opened", "streamed", "write"]
 
 
-def check_target(output_file: str | os.PathLike | None, settings: CombineSettings) -> None:
-    """Refuse an output file that exists and may not be replaced, before anything is read."""
+# Scales between this and its inverse keep usual values within the range of single precision.
+_SMALLEST_SCALE = 1e-10
+
+
+def _check_target(
+    output_file: str | os.PathLike | None,
+    settings: CombineSettings,
+    frames: Sequence[Frame] = (),
+) -> None:
+    """Refuse an output file that may not be replaced, as none of the frames may ever be."""
     if output_file is not None:
-        check_output(output_file, overwrite=settings.overwrite_output)
+        names = [frame.name for frame in frames]
+        check_output(output_file, **_replacement(settings), inputs=names)
 
 
-def opened(img_list: Any, reading: dict) -> list[Frame]:
-    """The frames, with a warning if only some of them have uncertainties."""
+def opened(
+    img_list: Any,
+    reading: dict,
+    output_file: str | os.PathLike | None,
+    settings: CombineSettings,
+) -> list[Frame]:
+    """The frames, none of which is the output; a warning if only some have uncertainties."""
+    _check_target(output_file, settings)
     frames = open_frames(img_list, **reading)
+    _check_target(output_file, settings, frames)
     warn_of_missing_uncertainties(frames, "frames")
     return frames
 
@@ -51,45 +70,68 @@ def streamed(
     want_rejected: bool,
     watch: Watch | None = None,
 ) -> CombinedImages:
-    """The frames, scaled and combined with these settings."""
-    dtype = settings.dtype or np.result_type(*(frame.dtype for frame in frames))
-    return stream(
+    """The frames, scaled and combined with these settings; of a scatter that is not 0."""
+    images = stream(
         frames,
         scales,
         settings.combiner(),
         weights=settings.weights_of(frames),
-        dtype=np.dtype(dtype),
+        dtype=_dtype(frames, scales, settings),
         mem_limit=settings.mem_limit,
         executor=executor,
         progress=progress,
         want_rejected=want_rejected,
         watch=watch,
     )
+    unknown = any(frame.uncertainty_type is None for frame in frames)
+    if unknown and settings.combine_uncertainty_function is None:
+        fill_zero_scatter(images, frames, scales)
+    return images
+
+
+def _dtype(
+    frames: Sequence[Frame], scales: np.ndarray | OrderScales, settings: CombineSettings
+) -> np.dtype:
+    """Single precision where it holds the frames, what becomes of them, and the squares."""
+    if settings.dtype is not None:
+        return np.dtype(settings.dtype)
+    factors = scales.values if isinstance(scales, OrderScales) else scales
+    of_any_size = settings.method == "sum" and settings.weights is not None
+    if of_any_size or factors.min() < _SMALLEST_SCALE or factors.max() > 1 / _SMALLEST_SCALE:
+        return np.dtype(float)
+    return np.result_type(*(frame.dtype for frame in frames))
 
 
 def as_ccddata(frames: Sequence[Frame], combined: CombinedImages, unit: u.UnitBase) -> CCDData:
-    """The combined frame, with the header and WCS of the first one."""
-    header, wcs = frames[0].metadata()
-    header = copy.deepcopy(header)
+    """The combined frame, with all that the first one has besides its pixels."""
+    header, wcs, psf, flags, ccd_class = frames[0].metadata()
+    header, psf, flags = without_file_cards(header), *copy.deepcopy((psf, flags))
     header["NCOMBINE"] = len(frames)
     header["combined"] = True
     header["BUNIT"] = unit.to_string()
     types = {frame.uncertainty_type for frame in frames}
     kind = types.pop() if len(types) == 1 and None not in types else StdDevUncertainty
-    return CCDData(
+    ccd = CCDData(
         combined.value,
         unit=unit,
         uncertainty=kind(uncertainty_array(combined.variance, kind)),
         mask=combined.count == 0,
         header=header,
         wcs=wcs,
+        psf=psf,
+        flags=flags,
     )
+    return ccd if ccd_class is CCDData else ccd_class(ccd)
 
 
 def write(ccd: CCDData, output_file: str | os.PathLike | None, settings: CombineSettings) -> None:
     """Write the combined frame, if a file is asked for, and make sure that it can be read."""
     if output_file is not None:
-        with replacing(output_file, overwrite=settings.overwrite_output) as temporary:
-            ccd.write(temporary, format="fits")
+        with replacing(output_file, **_replacement(settings)) as temporary:
+            write_fits(ccd.to_hdu(), temporary)
             # NumPy does not notice if a disk gets full in the last kilobytes of an array.
             FileFrame(temporary, {"unit": ccd.unit})
+
+
+def _replacement(settings: CombineSettings) -> dict[str, Any]:
+    return {"overwrite": settings.overwrite_output, "keyword": "overwrite_output"}

@@ -14,7 +14,7 @@ from ccdproc_echelle.combining.clipping import StackCombiner, block_size
 from ccdproc_echelle.combining.noting import Noted, ScaledStack, Watch
 from ccdproc_echelle.combining.progress import SILENT, Progress
 from ccdproc_echelle.combining.scales import OrderScales
-from ccdproc_echelle.frames import Frame, inverse_variance_weights
+from ccdproc_echelle.frames import Frame, inverse_variance_weights, look_at
 
 __all__ = ["CombinedImages", "RowTask", "stream"]
 
@@ -36,6 +36,8 @@ class CombinedImages(NamedTuple):
         Good values that were rejected; only if asked for.
     noted : `Noted` or None
         What was noted of the frames; only if asked for.
+    looks : list of tuple of bytes
+        What `look_at` gave of each section of each frame.
     """
 
     value: np.ndarray
@@ -43,6 +45,7 @@ class CombinedImages(NamedTuple):
     count: np.ndarray
     rejected: np.ndarray | None
     noted: Noted | None
+    looks: list[tuple[bytes, ...]]
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class RowTask:
                 result.rejected[:, rows] = rejected.reshape(len(frames), -1, n_columns)
             if self.watch is not None:
                 result.noted.note(self.watch, rows, stack, found.kept)
-        return result
+        return result._replace(looks=[(look_at(frame),) for frame in frames])
 
     def _stacked(self, frames: Sequence[Frame], rows: slice) -> ScaledStack:
         n_pixels = (rows.stop - rows.start) * frames[0].shape[1]
@@ -199,7 +202,9 @@ def stream(
                     whole[..., rows, :] = piece
             if watch is not None:
                 result.noted.take_over(part.noted, watch, rows)
-    return result
+            for look, more in zip(result.looks, part.looks, strict=True):
+                look.extend(more)
+    return result._replace(looks=[tuple(look) for look in result.looks])
 
 
 def _empty_images(frames, shape, dtype: np.dtype, want_rejected: bool, watch) -> CombinedImages:
@@ -213,6 +218,7 @@ def _empty_images(frames, shape, dtype: np.dtype, want_rejected: bool, watch) ->
         count=np.empty(shape, dtype=np.min_scalar_type(n_frames)),
         rejected=np.empty((n_frames, *shape), dtype=bool) if want_rejected else None,
         noted=noted,
+        looks=[[] for _ in frames],
     )
 
 

@@ -14,15 +14,18 @@ from astropy.table import QTable
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.combine import CombineDiagnostics
-from ccdproc_echelle.combining.levels import measure_levels
+from ccdproc_echelle.combining.fitness import Survey, warn_of_lost_orders
+from ccdproc_echelle.combining.known_noise import known_noise, noise_cards
+from ccdproc_echelle.combining.levels import level_pixels, measure_levels
+from ccdproc_echelle.combining.noise import MeasuredNoise
 from ccdproc_echelle.combining.noting import Watch
 from ccdproc_echelle.combining.one_level import one_level_test
 from ccdproc_echelle.combining.progress import SILENT, Progress, one_step
 from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
-from ccdproc_echelle.combining.steps import as_ccddata, check_target, opened, streamed, write
+from ccdproc_echelle.combining.steps import as_ccddata, opened, streamed, write
 from ccdproc_echelle.combining.streaming import CombinedImages
-from ccdproc_echelle.frames import Frame, uncompressed
+from ccdproc_echelle.frames import Frame, uncompressed, warn_of_copies
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
 __all__ = ["combine_with_levels", "two_pass_flat_combine"]
@@ -88,7 +91,9 @@ def two_pass_flat_combine(
     -------
     `~astropy.nddata.CCDData`
         The master flat: dimensionless, with mean 1 over the inner-order pixels. Mask and
-        uncertainty as from `combine_frames`. The header is that of the first frame, with
+        uncertainty as from `combine_frames`, but frames without uncertainties get the noise that
+        they show themselves (`measure_noise`; ``GAINMEAS`` and ``RONMEAS`` in the header), if that
+        can be measured. The header is that of the first frame, with
         ``NCOMBINE``, ``combined`` and the level of each frame (``LEVEL001`` and so on, in
         the unit of the frames), and if ``per_order`` is not False ``PERORDER``, whether orders
         have scales of their own. Errors of the levels cancel in the normalisation, except in
@@ -102,16 +107,21 @@ def two_pass_flat_combine(
         If a keyword is unknown.
     ValueError
         If there is no frame, frames differ in shape or unit, the order table does not fit
-        them, no inner-order pixel is good in all frames, a level is not positive, or no order
-        has a level with ``per_order=True``.
+        them, no inner-order pixel is good in all frames, a level is not positive, no order
+        has a level with ``per_order=True``, or the output is one of the input files, by whatever
+        name or link. A `WrongOrderTableError` if the orders are not where the table has them, nor
+        near.
     OSError
         If a file is missing or broken, or the output exists without ``overwrite_output``.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If there is only one frame, only some have uncertainties, or the frames differ by far more
-        than their uncertainties allow for.
+        If there is only one frame, a frame is a copy of another one, only some have uncertainties,
+        the frames differ by far more than their uncertainties allow for, so that the noise they
+        show is taken instead, or by something else than noise. If the orders are a pixel or more
+        off the table, the window is wider than they are, an order has no good pixel, or the frames
+        still have a bias or their overscan.
 
     References
     ----------
@@ -132,9 +142,8 @@ def two_pass_flat_combine(
         raise TypeError(
             "two_pass_flat_combine measures the scale itself; combine_frames takes scale="
         )
-    settings, reading = CombineSettings.from_keywords(keywords)
-    check_target(output_file, settings)
-    frames = opened(img_list, reading)
+    settings, reading = CombineSettings.from_keywords(keywords, two_pass_flat_combine)
+    frames = opened(img_list, reading, output_file, settings)
     with uncompressed(frames) as frames, one_step(progress_bar) as progress:
         flat, _, images = combine_with_levels(
             frames,
@@ -147,7 +156,9 @@ def two_pass_flat_combine(
             executor=executor,
             progress=progress,
             want_rejected=diagnostics,
+            surveyed=True,
         )
+        warn_of_copies(frames, images.looks)
     write(flat, output_file, settings)
     return (flat, CombineDiagnostics(images.count, images.rejected)) if diagnostics else flat
 
@@ -165,6 +176,7 @@ def combine_with_levels(
     progress: Progress = SILENT,
     want_rejected: bool = False,
     watch: Watch | None = None,
+    surveyed: bool = False,
 ) -> tuple[CCDData, QTable, CombinedImages]:
     """
     `two_pass_flat_combine` for opened frames, which also returns the levels and what was noted.
@@ -181,6 +193,8 @@ def combine_with_levels(
         Counts the sections that are combined.
     want_rejected, watch
         As `stream`.
+    surveyed : bool, optional
+        Whether to see if flats, orders and window go together, as `check_flats` does.
 
     Returns
     -------
@@ -196,7 +210,7 @@ def combine_with_levels(
     if len(frames) == 1:
         warn(f"{frames[0].name} is the only frame: nothing can be clipped")
     orders = checked_orders(orders).on_detector(frames[0].shape)
-    levels = measure_levels(
+    frames, levels, noise = _measured(
         frames,
         orders,
         window=window,
@@ -206,18 +220,47 @@ def combine_with_levels(
         combiner=settings.combiner(),
         weights=settings.weights_of(frames),
         executor=executor,
+        survey=Survey.planned(frames, orders, window) if surveyed else None,
     )
     if per_order == "auto":
         per_order = not one_level_test(levels).suffices
-    scales, noise = (
+    scales, noise_of_scales = (
         _order_scales(levels, orders, window) if per_order else _frame_scales(levels)
     )
     images = streamed(frames, scales, settings, executor, progress, want_rejected, watch)
     _normalize(images, levels, orders.inner_mask(window))
-    _add_noise_of_levels(images, scales, noise, len(frames))
+    _add_noise_of_levels(images, scales, noise_of_scales, len(frames))
     flat = as_ccddata(frames, images, u.dimensionless_unscaled)
+    warn_of_lost_orders(flat.mask, orders, window)
     _record_levels(flat, levels, per_order)
+    if noise is not None:
+        _record_noise(flat, noise)
     return flat, levels, images
+
+
+def _measured(
+    frames: Sequence[Frame],
+    orders: EchelleOrderTable,
+    *,
+    executor: Executor | None,
+    per_order: bool,
+    survey: Survey | None,
+    **how: Any,
+) -> tuple[Sequence[Frame], QTable, MeasuredNoise | None]:
+    """The levels of frames, which get uncertainties first if they have none that can be true."""
+    how |= dict(executor=executor, per_order=per_order)
+    if len(frames) == 1 or all(frame.uncertainty_type is not None for frame in frames):
+        levels, doubt = measure_levels(frames, orders, **how, survey=survey)
+        if not doubt:
+            return frames, levels, None
+        warn(f"{doubt}. They are not used")
+        survey = None
+    indices = level_pixels(orders, how["window"], len(frames))
+    known = known_noise(
+        frames, orders, indices, executor, with_drift=not per_order, survey=survey
+    )
+    levels, _ = measure_levels(known.frames, orders, **how, gathered=known.pixels)
+    return known.frames, levels, known.noise
 
 
 def _check_request(settings: CombineSettings, per_order: bool | str) -> None:
@@ -273,6 +316,14 @@ def _add_noise_of_levels(
     if isinstance(scales, OrderScales):
         noise = np.interp(scales.places.ravel()[short], np.arange(len(noise)), noise)
     variance[short] += noise * (1 / count[short] - 1 / n_frames) * value[short] ** 2
+
+
+def _record_noise(flat: CCDData, noise: MeasuredNoise) -> None:
+    """Gain and read noise in the header."""
+    for key, (value, comment) in noise_cards(noise).items():
+        flat.header[key] = value
+        if isinstance(flat.header, fits.Header):
+            flat.header.comments[key] = comment
 
 
 def _record_levels(flat: CCDData, levels: QTable, per_order: bool) -> None:

@@ -1,10 +1,26 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Input and output: any input as frames that hand out rows, and files that are written whole."""
 
-from ccdproc_echelle.frames.calibrated import CalibratedFrame, NoiseModel, Plane, Subtraction
+from ccdproc_echelle.frames.calibrated import (
+    CalibratedFrame,
+    NoiseModel,
+    Plane,
+    Subtraction,
+    with_noise,
+)
+from ccdproc_echelle.frames.checksums import check_sums, write_fits
+from ccdproc_echelle.frames.copies import look_at, twins_of, warn_of_copies
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
 from ccdproc_echelle.frames.gathering import gather_pixels
-from ccdproc_echelle.frames.headers import exposure_time, observation_time
+from ccdproc_echelle.frames.headers import (
+    EXPOSURE_KEY,
+    exposure_time,
+    keyword_name,
+    number_of,
+    observation_time,
+    without_file_cards,
+)
+from ccdproc_echelle.frames.legal import legal_header
 from ccdproc_echelle.frames.listing import (
     check_keywords,
     completed_keywords,
@@ -12,11 +28,13 @@ from ccdproc_echelle.frames.listing import (
     open_frames,
 )
 from ccdproc_echelle.frames.output import check_output, replacing
+from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
 from ccdproc_echelle.frames.readout import Readout, check_one_readout, warn_of_zero_points
 from ccdproc_echelle.frames.regions import Regions
 from ccdproc_echelle.frames.sections import Box
 from ccdproc_echelle.frames.uncertainties import (
+    UNCERTAINTIES,
     standard_deviation,
     uncertainty_array,
     variance_array,
@@ -24,6 +42,7 @@ from ccdproc_echelle.frames.uncertainties import (
 from ccdproc_echelle.frames.views import (
     Frame,
     MemoryFrame,
+    Metadata,
     Section,
     check_alike,
     inverse_variance_weights,
@@ -31,13 +50,16 @@ from ccdproc_echelle.frames.views import (
 )
 
 __all__ = [
+    "EXPOSURE_KEY",
     "READING_KEYWORDS",
     "AssembledFrame",
     "Box",
+    "UNCERTAINTIES",
     "CalibratedFrame",
     "FileFrame",
     "Frame",
     "MemoryFrame",
+    "Metadata",
     "NoiseModel",
     "Plane",
     "RawFrame",
@@ -50,18 +72,29 @@ __all__ = [
     "check_keywords",
     "check_one_readout",
     "check_output",
+    "check_sums",
     "completed_keywords",
     "exposure_time",
     "gather_pixels",
     "inverse_variance_weights",
+    "keyword_name",
+    "legal_header",
     "list_frames",
+    "look_at",
+    "number_of",
     "observation_time",
     "open_frames",
     "replacing",
     "standard_deviation",
+    "twins_of",
     "uncertainty_array",
     "uncompressed",
+    "user_path",
     "variance_array",
+    "warn_of_copies",
     "warn_of_missing_uncertainties",
     "warn_of_zero_points",
+    "with_noise",
+    "without_file_cards",
+    "write_fits",
 ]

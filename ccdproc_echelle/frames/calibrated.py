@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Raw frames seen as calibrated ones, whose rows are computed when they are asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +11,9 @@ from astropy import units as u
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from ccdproc_echelle.frames.regions import Regions
-from ccdproc_echelle.frames.views import Frame, Section
+from ccdproc_echelle.frames.views import Frame, Metadata, Section
 
-__all__ = ["CalibratedFrame", "NoiseModel", "Plane", "Subtraction"]
+__all__ = ["CalibratedFrame", "NoiseModel", "Plane", "Subtraction", "with_noise"]
 
 
 class NoiseModel(NamedTuple):
@@ -161,8 +161,20 @@ class CalibratedFrame(Frame):
         return self.raw.header
 
     @property
+    def as_read(self) -> Frame:
+        return self.raw
+
+    @property
+    def source(self) -> Hashable:
+        return self.raw.source
+
+    @property
     def uncertainty_type(self) -> type | None:
         return self.raw.uncertainty_type if self.noise is None else StdDevUncertainty
+
+    @property
+    def quantum(self) -> float:
+        return self.raw.quantum
 
     def part(self, rows: slice) -> "CalibratedFrame":
         return replace(
@@ -213,6 +225,9 @@ class CalibratedFrame(Frame):
             data, variance = self._without_surface(data, variance, where)
         return Section(data, good, variance, saturated)
 
+    def without_uncertainty(self) -> "CalibratedFrame":
+        return replace(self, raw=self.raw.without_uncertainty(), noise=None)
+
     def _without_surface(self, data, variance, where) -> tuple[np.ndarray, np.ndarray | None]:
         if isinstance(where, slice):
             first, last, _ = where.indices(self.shape[0])
@@ -235,5 +250,29 @@ class CalibratedFrame(Frame):
     def ccddata(self) -> CCDData:
         return self.pixels_as_ccddata()
 
-    def metadata(self) -> tuple[Any, Any]:
-        return self.raw.metadata()
+    @property
+    def illegal_cards(self) -> list[str]:
+        return self.raw.illegal_cards
+
+    def metadata(self) -> Metadata:
+        return Metadata(*self.raw.metadata()[:2])  # the rest is that of a raw frame
+
+
+def with_noise(frame: Frame, noise: NoiseModel) -> CalibratedFrame:
+    """
+    A frame with the uncertainty that this noise makes, whichever it had.
+
+    Parameters
+    ----------
+    frame : `Frame`
+        The frame.
+    noise : `NoiseModel`
+        Its gain and read noise.
+
+    Returns
+    -------
+    `CalibratedFrame`
+    """
+    if isinstance(frame, CalibratedFrame):
+        return replace(frame, noise=noise)
+    return CalibratedFrame(frame, noise=noise)

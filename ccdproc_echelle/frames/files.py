@@ -6,21 +6,23 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from inspect import signature
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData, fits_ccddata_reader
+from astropy.nddata import CCDData, UnknownUncertainty, fits_ccddata_reader
 from astropy.utils.data import get_readable_fileobj
-from astropy.wcs import FITSFixedWarning
 
+from ccdproc_echelle.frames.legal import legal_header
+from ccdproc_echelle.frames.scratch import scratch_folder
 from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES
-from ccdproc_echelle.frames.views import Frame, MemoryFrame, float_type
+from ccdproc_echelle.frames.views import Frame, MemoryFrame, Metadata, float_type
 
 __all__ = ["READING_KEYWORDS", "FileFrame", "uncompressed"]
 
@@ -37,6 +39,9 @@ _OPENING_KEYWORDS = (
 
 # All keywords of CCDData.read; astropy itself lets unknown ones pass in silence.
 READING_KEYWORDS = tuple(dict.fromkeys((*_CCDDATA_KEYWORDS, *sorted(_OPENING_KEYWORDS))))
+
+# FITS files consist of blocks of so many bytes.
+_FITS_BLOCK = 2880
 
 # First bytes of gzip, bzip2 and xz files.
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
@@ -68,7 +73,8 @@ class FileFrame(Frame):
     OSError
         If it is not a FITS file.
     ValueError
-        If it has no 2-D image there, or no unit is known.
+        If it has no 2-D image there, or its ``BUNIT`` is no unit and no other one is given.
+        Without ``BUNIT`` the unit is adu.
     """
 
     path: Path
@@ -114,12 +120,28 @@ class FileFrame(Frame):
 
     @property
     def header(self) -> fits.Header:
-        """The primary header, and over it that of the image where this is an extension."""
+        """That of the image, with the primary header under it, as FITS allows them."""
+        return self._legal_header[0]
+
+    @property
+    def illegal_cards(self) -> list[str]:
+        return self._legal_header[1]
+
+    @cached_property
+    def _legal_header(self) -> tuple[fits.Header, list[str]]:
         with _naming(self.name), self._open() as hdus:
-            header = hdus[0].header.copy()
+            header = hdus[self.layout.hdu].header.copy()
             if self.layout.hdu:
-                header.update(hdus[self.layout.hdu].header)
-        return header
+                header.extend(hdus[0].header, unique=True)
+            return legal_header(header)
+
+    def __getstate__(self) -> dict:
+        """Another process needs no header to read pixels."""
+        return {key: value for key, value in vars(self).items() if key != "_legal_header"}
+
+    @property
+    def quantum(self) -> float:
+        return self.layout.quantum
 
     def images(self) -> dict[int, fits.Header]:
         """
@@ -167,11 +189,19 @@ class FileFrame(Frame):
         data = hdus[layout.hdu].section[rows]
         mask = None if layout.mask is None else hdus[layout.mask].section[rows] != 0
         uncertainty = None
-        if layout.uncertainty is not None:
+        if layout.uncertainty_type is not None:
             array = hdus[layout.uncertainty].section[rows]
             uncertainty = layout.uncertainty_type(array, copy=False)
         ccd = CCDData(data, unit=layout.unit, mask=mask, uncertainty=uncertainty)
-        return MemoryFrame(ccd, self.name)
+        return MemoryFrame(ccd, self.name, self.dtype)
+
+    @property
+    def source(self) -> tuple:
+        found = self.path.stat()  # of the file itself, whatever links lead to it
+        return found.st_dev, found.st_ino, self.layout.hdu, self.span
+
+    def without_uncertainty(self) -> "FileFrame":
+        return replace(self, layout=self.layout._replace(uncertainty=None, uncertainty_type=None))
 
     def unpacked(self, path: Path) -> "FileFrame":
         if not _is_compressed(self.path):
@@ -183,17 +213,26 @@ class FileFrame(Frame):
         return replace(self, path=path)
 
     def ccddata(self) -> CCDData:
-        unit = {} if self.layout.unit_as_stated else {"unit": self.unit}
-        # Where the first image is asked for, CCDData passes over tile-compressed ones.
-        hdu = {"hdu": self.layout.hdu} if self.layout.tile_compressed else {}
+        ccd = self.load().ccddata()
+        ccd.header, ccd.wcs, ccd.psf, ccd.flags, _ = self.metadata()
+        return ccd
+
+    def metadata(self) -> Metadata:
+        # CCDData takes the WCS out of a header only where it reads a file.
         with _naming(self.name), warnings.catch_warnings():
             # The celestial WCS of a flat is of no interest, nor is what astropy repairs in it.
-            warnings.simplefilter("ignore", FITSFixedWarning)
-            ccd = CCDData.read(self.path, **{"format": "fits"} | unit | self.reading | hdu)
-        if ccd.uncertainty is not None and type(ccd.uncertainty) is not self.uncertainty_type:
-            # CCDData knows the names of the classes, but not "var" or "ivar".
-            ccd.uncertainty = self.uncertainty_type(ccd.uncertainty.array)
-        return ccd
+            warnings.simplefilter("ignore")
+            image = fits.PrimaryHDU(np.zeros(self.shape, dtype=np.uint8), self.header)
+            size = image.data.size + -image.data.size % _FITS_BLOCK
+            file = BytesIO(image.header.tostring().encode("ascii") + bytes(size))
+            ccd = CCDData.read(file, format="fits", unit=self.unit)
+            psf, flags = self._psf_and_flags() if self.layout.has_more else (None, None)
+        return Metadata(ccd.header, ccd.wcs, psf, flags, CCDData)
+
+    def _psf_and_flags(self) -> tuple[Any, Any]:
+        keywords = {"format": "fits", "unit": self.unit} | self.reading
+        ccd = CCDData.read(self.path, **keywords | {"hdu": self.layout.hdu})
+        return ccd.psf, ccd.flags
 
     def _open(self) -> fits.HDUList:
         # Scaled integers (BZERO) cannot be memory-mapped, and sections need no map.
@@ -218,8 +257,8 @@ def uncompressed(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
     ------
     list of `Frame`
     """
-    with TemporaryDirectory(prefix="ccdproc_echelle_") as folder:
-        yield [frame.unpacked(Path(folder) / f"{i}.fits") for i, frame in enumerate(frames)]
+    with scratch_folder(prefix="ccdproc_echelle_") as folder:
+        yield [frame.unpacked(folder / f"{i}.fits") for i, frame in enumerate(frames)]
 
 
 class _Layout(NamedTuple):
@@ -232,8 +271,9 @@ class _Layout(NamedTuple):
     unit: u.UnitBase
     dtype: np.dtype
     uncertainty_type: type | None
-    unit_as_stated: bool
-    tile_compressed: bool
+    quantum: float
+    lacks_unit: bool
+    has_more: bool
 
 
 @contextmanager
@@ -285,44 +325,51 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
         uncertainty=uncertainty,
         shape=hdus[hdu].shape,
         unit=_unit(header, path, reading.get("unit")),
-        dtype=_stored_float_type(header),
+        dtype=_stored_float_type(hdus[hdu]),
         uncertainty_type=uncertainty and _stored_uncertainty_type(
             hdus[uncertainty].header, path, reading.get("key_uncertainty_type", "UTYPE")
         ),
-        unit_as_stated="unit" in reading or _is_unit(header.get("BUNIT")),
-        tile_compressed=isinstance(hdus[hdu], fits.CompImageHDU),
+        has_more="hdu_flags" in reading or reading.get("hdu_psf", "PSFIMAGE") in hdus,
+        lacks_unit=reading.get("unit") is None and header.get("BUNIT") is None,
+        quantum=_stored_quantum(header),
     )
 
 
 def _unit(header: fits.Header, path: Path, unit: Any) -> u.UnitBase:
-    unit = header.get("BUNIT") if unit is None else unit
-    if unit is None:
-        raise ValueError(f"{path} has no BUNIT keyword; give unit=")
-    if _is_unit(unit):
-        return u.Unit(CCDData.known_invalid_fits_unit_strings.get(unit, unit))
-    return u.Unit(unit.lower())  # ADU and ELECTRON are common spellings
-
-
-def _is_unit(text: Any) -> bool:
-    """Whether CCDData.read takes it for a unit."""
+    if unit is not None:
+        return _as_unit(unit)
+    stated = header.get("BUNIT", "adu")
     try:
-        u.Unit(CCDData.known_invalid_fits_unit_strings.get(text, text))
+        return _as_unit(stated)
     except (TypeError, ValueError):
-        return False
-    return True
+        raise ValueError(f"{path} has BUNIT = {stated!r}, which is no unit; give unit=") from None
 
 
-def _stored_float_type(header: fits.Header) -> np.dtype:
+def _as_unit(unit: Any) -> u.UnitBase:
+    known = CCDData.known_invalid_fits_unit_strings.get(unit, unit)
+    try:
+        return u.Unit(known)
+    except ValueError:
+        return u.Unit(known.lower())  # ADU and ELECTRON are common spellings
+
+
+def _stored_float_type(hdu: fits.ImageHDU | fits.CompImageHDU) -> np.dtype:
     integers = {8: "u1", 16: "i2"}
-    bitpix = header.get("ZBITPIX", header["BITPIX"])
+    bitpix = hdu.header.get("ZBITPIX", hdu.header["BITPIX"])
     stored = np.dtype(integers.get(bitpix, "f4" if bitpix == -32 else "f8"))
-    return float_type(stored)
+    return float_type(stored, hdu.section)
 
 
-def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> type:
+def _stored_quantum(header: fits.Header) -> float:
+    integers = header.get("ZBITPIX", header["BITPIX"]) > 0
+    return abs(float(header.get("BSCALE", 1))) if integers else 0.0
+
+
+def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> type | None:
     known = dict(zip(("std", "var", "ivar"), UNCERTAINTIES, strict=True))
     known |= {kind.__name__: kind for kind in UNCERTAINTIES}
     kind = header.get(keyword, "std")  # as CCDData.read takes it where it is not said
+    known |= dict.fromkeys(("unknown", UnknownUncertainty.__name__))
     if kind not in known:
         raise ValueError(f"{path} has {keyword} = {kind!r}, expected one of {sorted(known)}")
     return known[kind]

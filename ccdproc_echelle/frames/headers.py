@@ -1,11 +1,60 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What headers say of an exposure: when it was taken, and how long it took."""
+"""What headers say of an exposure, and what only of the file it was in."""
 
-from collections.abc import Mapping
+import copy
+import math
+import re
+from collections.abc import Mapping, MutableMapping
+from typing import Any
 
 from astropy.time import Time
+from ccdproc import Keyword
 
-__all__ = ["exposure_time", "observation_time"]
+__all__ = [
+    "EXPOSURE_KEY", "exposure_time", "keyword_name", "number_of", "observation_time",
+    "without_file_cards",
+]
+
+#: The header keyword of the exposure time, unless another one is named.
+EXPOSURE_KEY = "EXPTIME"
+
+# The time of day, where the date stands alone.
+_CLOCKS = ("UTC", "UT", "UTSTART", "UTC-OBS", "UT-OBS", "TIME-OBS")
+
+# Keywords that describe one HDU of one file: its layout, the scaling and range of its numbers, its
+# name, its checksums, and how it was compressed. They are wrong for whatever is made from it.
+_FILE_CARDS = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|INHERIT|EXT(NAME|VER|LEVEL)"
+    r"|BSCALE|BZERO|BLANK|DATA(MIN|MAX|SUM)|CHECKSUM"
+    r"|Z(HECKSUM|DATASUM|IMAGE|TENSION|SIMPLE|EXTEND|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TILE\d+)"
+    r"|Z(CMPTYPE|NAME\d+|VAL\d+|QUANTIZ|DITHER0|BLANK|SCALE|ZERO|MASKCMP)"
+)
+
+
+def without_file_cards(header: MutableMapping) -> MutableMapping:
+    """
+    What a header says of the exposure, and not of the file it was in.
+
+    Parameters
+    ----------
+    header : dict-like
+        The header of a frame.
+
+    Returns
+    -------
+    dict-like
+        A copy without checksums, layout, scaling, name and compression of the HDU.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import without_file_cards
+    >>> without_file_cards({"OBJECT": "FLAT", "BZERO": 32768, "DATASUM": "123"})
+    {'OBJECT': 'FLAT'}
+    """
+    header = copy.deepcopy(header)
+    for key in {key for key in header if _FILE_CARDS.fullmatch(str(key).upper())}:
+        del header[key]
+    return header
 
 
 def observation_time(header: Mapping) -> float | None:
@@ -15,7 +64,8 @@ def observation_time(header: Mapping) -> float | None:
     Parameters
     ----------
     header : dict-like
-        With ``MJD-OBS`` or ``DATE-OBS``.
+        With ``MJD-OBS``, ``MJD`` or ``DATE-OBS``; where the latter is a date alone, the time of day
+        may stand in ``UTC``, ``UT``, ``UTSTART``, ``UTC-OBS``, ``UT-OBS`` or ``TIME-OBS``.
 
     Returns
     -------
@@ -27,36 +77,95 @@ def observation_time(header: Mapping) -> float | None:
     >>> from ccdproc_echelle.frames import observation_time
     >>> observation_time({"DATE-OBS": "2024-03-01T12:00:00"})
     60370.5
+    >>> observation_time({"DATE-OBS": "2024-03-01", "UT": "12:00:00"})
+    60370.5
     """
-    for keyword in ("MJD-OBS", "DATE-OBS"):
-        value = header.get(keyword)
-        if value is not None:
-            try:
-                return float(value) if keyword == "MJD-OBS" else float(Time(value).mjd)
-            except ValueError:
-                continue
-    return None
+    for keyword in ("MJD-OBS", "MJD"):
+        time = number_of(header.get(keyword))
+        if time is not None:
+            return time
+    date = str(header.get("DATE-OBS", "")).strip()
+    if "T" not in date:
+        clock = next((str(header[name]) for name in _CLOCKS if ":" in str(header.get(name))), "")
+        date = f"{date}T{clock.strip()}" if clock else date
+    try:
+        return float(Time(date).mjd)
+    except ValueError:
+        return None
 
 
-def exposure_time(header: Mapping) -> float | None:
+def exposure_time(header: Mapping, keyword: str | Keyword | None = None) -> float | None:
     """
     How long an exposure took.
 
     Parameters
     ----------
     header : dict-like
-        With ``EXPTIME``.
+        The header.
+    keyword : str or `ccdproc.Keyword`, optional
+        Which of its keywords tells. Default: ``EXPTIME``.
 
     Returns
     -------
     float or None
-        Seconds; `None` if the header does not tell.
+        Seconds; `None` if the header does not tell. A number that is written as text counts.
 
     Examples
     --------
     >>> from ccdproc_echelle.frames import exposure_time
-    >>> exposure_time({"EXPTIME": 30})
-    30.0
+    >>> exposure_time({"EXPTIME": 30}), exposure_time({"ELAPTIME": "12.5"}, "ELAPTIME")
+    (30.0, 12.5)
     """
-    time = header.get("EXPTIME")
-    return float(time) if isinstance(time, (int, float)) else None
+    return number_of(header.get(keyword_name(keyword or EXPOSURE_KEY)))
+
+
+def keyword_name(keyword: str | Keyword) -> str:
+    """
+    The name of a header keyword, with or without ``HIERARCH``.
+
+    Parameters
+    ----------
+    keyword : str or `ccdproc.Keyword`
+        The keyword.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import keyword_name
+    >>> keyword_name("HIERARCH ESO DET DIT")
+    'ESO DET DIT'
+    """
+    name = keyword.name if isinstance(keyword, Keyword) else keyword
+    return name.strip().removeprefix("HIERARCH ").strip()
+
+
+def number_of(value: Any) -> float | None:
+    """
+    A number in a header, also one that is written as text.
+
+    Parameters
+    ----------
+    value : object
+        What stands in the header.
+
+    Returns
+    -------
+    float or None
+        `None` for what is no finite number.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import number_of
+    >>> number_of(3), number_of(" 1.5 "), number_of("fast"), number_of(True)
+    (3.0, 1.5, None, None)
+    """
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None

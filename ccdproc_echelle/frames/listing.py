@@ -2,6 +2,8 @@
 """Frames from whatever a user hands in: file names, CCDData, ImageFileCollection."""
 
 import difflib
+import glob
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import Parameter, signature
@@ -11,10 +13,17 @@ from typing import Any
 from astropy.nddata import CCDData
 from ccdproc import ImageFileCollection
 
+from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame
+from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.views import Frame, MemoryFrame, check_alike
 
 __all__ = ["check_keywords", "completed_keywords", "list_frames", "open_frames"]
+
+# What makes a file name a pattern.
+_WILDCARDS = set("*?[")
+
+_log = logging.getLogger(__name__)
 
 
 def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
@@ -24,8 +33,10 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
     Parameters
     ----------
     img_list : list, str, `numpy.ndarray` or `ccdproc.ImageFileCollection`
-        File names, `~astropy.nddata.CCDData` objects or frames that are opened already; a
-        string may hold several file names separated by commas.
+        File names, `~astropy.nddata.CCDData` objects or frames that are opened already. File
+        names may be patterns such as ``"night/flat_*.fits"``; a string may hold several,
+        separated by commas. Of a collection the extension ``ext`` of each file is read, unless
+        ``hdu`` is given.
     **reading
         Keywords of ``CCDData.read``.
 
@@ -40,7 +51,13 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
     TypeError
         If an item is neither a file name nor a CCDData, or a keyword is unknown.
     FileNotFoundError, OSError
-        If a file is missing or not a readable FITS file.
+        If a file is missing, a folder or not a readable FITS file, or no file matches a pattern.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If headers hold cards that FITS does not allow: those with an illegal keyword become
+        ``HIERARCH`` cards, and those that have no value or repeat a keyword are left out.
     """
     frames = list_frames(img_list, **reading)
     check_alike(frames)
@@ -66,20 +83,49 @@ def list_frames(img_list: Any, **reading: Any) -> list[Frame]:
         As `open_frames`.
     """
     check_keywords(reading, READING_KEYWORDS)
+    if isinstance(img_list, ImageFileCollection) and img_list.ext:
+        reading = {"hdu": img_list.ext} | reading
     frames = [
         item if isinstance(item, Frame) else
         MemoryFrame(item, f"frame {i}") if isinstance(item, CCDData) else
-        FileFrame(_as_path(item), reading)
+        FileFrame(item, reading)
         for i, item in enumerate(_listed(img_list))
     ]
     if not frames:
         raise ValueError("img_list holds no frames")
+    given = img_list if isinstance(img_list, Sequence) else ()
+    opened = [frame for frame in frames if not any(frame is item for item in given)]
+    _tell_of_units(opened)
+    _warn_of_illegal_cards(opened)
     return frames
 
 
+def _tell_of_units(frames: Sequence[Frame]) -> None:
+    files = [frame for frame in frames if isinstance(frame, FileFrame)]
+    without = [frame for frame in files if frame.layout.lacks_unit]
+    if without:
+        _log.info("%s%s taken to be in adu: no BUNIT", without[0].name, _and_others(without))
 
 
-def check_keywords(names: Iterable[str], known: Sequence[str]) -> None:
+def _warn_of_illegal_cards(frames: Sequence[Frame]) -> None:
+    guilty = [frame for frame in frames if frame.illegal_cards]
+    if guilty:
+        cards = dict.fromkeys(card for frame in guilty for card in frame.illegal_cards)
+        warn(
+            f"{guilty[0].name}{_and_others(guilty)}: the header holds cards that FITS does not "
+            f"allow: {', '.join(cards)}; they are kept as HIERARCH cards, or left out if they "
+            "have no value or repeat a keyword"
+        )
+
+
+def _and_others(frames: Sequence[Frame]) -> str:
+    """After the name of the first."""
+    return f" and {len(frames) - 1} other frames" if len(frames) > 1 else ""
+
+
+def check_keywords(
+    names: Iterable[str], known: Sequence[str], others: Sequence[str] = ()
+) -> None:
     """
     Refuse unknown keywords, which ccdproc and astropy let pass in silence.
 
@@ -89,6 +135,8 @@ def check_keywords(names: Iterable[str], known: Sequence[str]) -> None:
         Names of keywords.
     known : sequence of str
         The names that may occur.
+    others : sequence of str, optional
+        Names of arguments that may have been meant as well.
 
     Raises
     ------
@@ -105,7 +153,7 @@ def check_keywords(names: Iterable[str], known: Sequence[str]) -> None:
     """
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = difflib.get_close_matches(name, [*known, *others], n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"unknown keyword {name!r}{hint}")
 
@@ -149,22 +197,36 @@ def completed_keywords(function: Callable, keywords: Mapping[str, Any]) -> dict[
 
 def _listed(img_list: Any) -> list:
     if isinstance(img_list, ImageFileCollection):
-        return list(img_list.files_filtered(include_path=True))
+        return [Path(name) for name in img_list.files_filtered(include_path=True)]
     if isinstance(img_list, str):
-        return [name.strip() for name in img_list.split(",") if name.strip()]
+        img_list = [name.strip() for name in img_list.split(",") if name.strip()]
     if isinstance(img_list, (CCDData, os.PathLike)):
-        return [img_list]
+        img_list = [img_list]
     if isinstance(img_list, Iterable):
-        return list(img_list)
+        return [found for item in img_list for found in _matching(item)]
     raise TypeError(
         f"img_list is a {type(img_list).__name__}; expected file names, CCDData objects or an "
         "ImageFileCollection"
     )
 
 
-def _as_path(item: Any) -> Path:
-    if isinstance(item, (str, os.PathLike)):
-        return Path(item)
-    raise TypeError(
-        f"img_list holds a {type(item).__name__}; expected file names or CCDData objects"
-    )
+def _matching(item: Any) -> list:
+    """The item, or in place of a file name the path or those that match a pattern."""
+    if isinstance(item, (CCDData, Frame)):
+        return [item]
+    if not isinstance(item, (str, os.PathLike)):
+        raise TypeError(
+            f"img_list holds a {type(item).__name__}; expected file names or CCDData objects"
+        )
+    path = user_path(item)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f'{path} is a folder; expected files, such as "{path}/flat_*.fits", or an '
+            "ImageFileCollection"
+        )
+    if path.exists() or not _WILDCARDS & set(os.fspath(path)):
+        return [path]
+    found = sorted(Path(name) for name in glob.glob(os.fspath(path)))
+    if not found:
+        raise FileNotFoundError(f"no file matches {path}")
+    return found

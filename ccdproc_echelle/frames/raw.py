@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Frames as detectors write them, seen as the light alone: overscan subtracted, trimmed."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from ccdproc_echelle.frames.calibrated import NoiseModel
 from ccdproc_echelle.frames.files import FileFrame
 from ccdproc_echelle.frames.regions import Regions
 from ccdproc_echelle.frames.sections import Box
-from ccdproc_echelle.frames.views import Frame, Section
+from ccdproc_echelle.frames.views import Frame, Metadata, Section
 
 __all__ = ["SECTION_KEYWORDS", "AssembledFrame", "RawFrame", "Tile"]
 
@@ -87,8 +87,24 @@ class RawFrame(Frame):
     def header(self) -> Any:
         return self.raw.header
 
-    def metadata(self) -> tuple[Any, Any]:
-        header, wcs = self.raw.metadata()
+    @property
+    def illegal_cards(self) -> list[str]:
+        return self.raw.illegal_cards
+
+    @property
+    def source(self) -> Hashable:
+        return self.raw.source
+
+    @property
+    def quantum(self) -> float:
+        gain = 1.0 if self.gain is None else self.gain
+        return self.raw.quantum * (max(gain.values) if isinstance(gain, Regions) else gain)
+
+    def without_uncertainty(self) -> "RawFrame":
+        return replace(self, raw=self.raw.without_uncertainty())
+
+    def metadata(self) -> Metadata:
+        header, wcs, psf, flags, ccd_class = self.raw.metadata()
         if self.cards:
             header = header.copy()
             for keyword in SECTION_KEYWORDS:
@@ -96,7 +112,8 @@ class RawFrame(Frame):
             header.update(self.cards)
         if wcs is not None and self.light != Box.whole(self.full_shape):
             wcs = wcs[tuple(self.light)]
-        return header, wcs
+            flags = None
+        return Metadata(header, wcs, psf, flags, ccd_class)
 
     def part(self, rows: slice) -> "RawFrame":
         first, last, _ = rows.indices(self.shape[0])
@@ -273,13 +290,29 @@ class AssembledFrame(Frame):
     def header(self) -> Any:
         return self._first.header
 
-    def metadata(self) -> tuple[Any, None]:
+    @property
+    def illegal_cards(self) -> list[str]:
+        return list(dict.fromkeys(c for tile in self.tiles for c in tile.frame.illegal_cards))
+
+    @property
+    def source(self) -> Hashable:
+        return tuple(tile.frame.source for tile in self.tiles)
+
+    @property
+    def quantum(self) -> float:
+        return max(tile.frame.quantum for tile in self.tiles)
+
+    def without_uncertainty(self) -> "AssembledFrame":
+        tiles = (tile._replace(frame=tile.frame.without_uncertainty()) for tile in self.tiles)
+        return replace(self, tiles=tuple(tiles))
+
+    def metadata(self) -> Metadata:
         """That of the first amplifier, whose place on the sky is not that of the frame."""
         header = self._first.metadata()[0].copy()
         for keyword in (*SECTION_KEYWORDS, "EXTNAME", "EXTVER"):
             header.pop(keyword, None)
         header.update(self.cards)
-        return header, None
+        return Metadata(header, None, None, None, CCDData)
 
     def part(self, rows: slice) -> "AssembledFrame":
         first, last, _ = rows.indices(self.shape[0])

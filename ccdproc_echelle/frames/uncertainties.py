@@ -2,7 +2,13 @@
 """What an uncertainty is worth: standard deviations, variances, inverse variances."""
 
 import numpy as np
-from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
+from astropy.nddata import (
+    CCDData,
+    InverseVariance,
+    StdDevUncertainty,
+    UnknownUncertainty,
+    VarianceUncertainty,
+)
 
 __all__ = ["UNCERTAINTIES", "standard_deviation", "uncertainty_array", "variance_array"]
 
@@ -89,14 +95,14 @@ def standard_deviation(ccd: CCDData, name: str) -> np.ndarray | None:
     Returns
     -------
     array, shape (rows, columns), or None
-        `None` where the frame has no uncertainty.
+        `None` where the frame has no uncertainty or one of unknown kind.
 
     Raises
     ------
     TypeError
         If the uncertainty is of an unknown type.
     """
-    if ccd.uncertainty is None:
+    if ccd.uncertainty is None or isinstance(ccd.uncertainty, UnknownUncertainty):
         return None
     try:
         return ccd.uncertainty.represent_as(StdDevUncertainty).array

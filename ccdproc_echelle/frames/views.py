@@ -2,7 +2,7 @@
 """One view on frames wherever they are: rows of values, of variances, and which are good."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,20 +10,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
-from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty
+from astropy.io import fits
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, UnknownUncertainty
 
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames.legal import legal_header
 from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES, uncertainty_array, variance_array
 
 __all__ = [
     "Frame",
     "MemoryFrame",
+    "Metadata",
     "Section",
     "check_alike",
     "float_type",
     "inverse_variance_weights",
     "warn_of_missing_uncertainties",
 ]
+
+
+# Typical values between these have variances in the range of single precision, 1e-38 to 3e38,
+# with room for pixels much brighter or fainter.
+_SMALLEST, _LARGEST = 1e-12, 1e12
+_SAMPLE_ROWS = 8
 
 
 class Section(NamedTuple):
@@ -35,9 +44,10 @@ class Section(NamedTuple):
     data : float array
         Pixel values in the frame's unit.
     good : bool array
-        False where the pixel is masked or its value or variance is not finite.
+        False where the pixel is masked, its value is not finite or its variance infinite.
     variance : float array or None
-        Variances in the frame's squared unit; `None` for frames without uncertainty.
+        Variances in the frame's squared unit, NaN where they are unknown; `None` for frames
+        without uncertainty.
     saturated : bool array or None
         True where the raw frame is saturated, which is not good either; `None` if no limit is
         known.
@@ -47,6 +57,25 @@ class Section(NamedTuple):
     good: np.ndarray
     variance: np.ndarray | None
     saturated: np.ndarray | None = None
+
+
+class Metadata(NamedTuple):
+    """
+    What a frame made from another takes over.
+
+    Attributes
+    ----------
+    header, wcs, psf, flags
+        As `~astropy.nddata.CCDData` has them.
+    kind : type
+        `~astropy.nddata.CCDData`, or a class of the user's own that is one.
+    """
+
+    header: Any
+    wcs: Any
+    psf: Any = None
+    flags: Any = None
+    kind: type = CCDData
 
 
 class Frame(ABC):
@@ -62,9 +91,12 @@ class Frame(ABC):
     unit : `~astropy.units.Unit`
         Unit of the data.
     dtype : `numpy.dtype`
-        Floating-point type that holds the data without loss: float32 or float64.
+        Floating-point type that holds the data without loss, and their squares: float32 or
+        float64.
     uncertainty_type : type or None
-        Class of its uncertainty.
+        Class of its uncertainty; `None` if it has none or one of unknown kind.
+    quantum : float
+        Step of its digitisation: 1 for integers; 0 where it is not known.
     """
 
     name: str
@@ -72,6 +104,7 @@ class Frame(ABC):
     unit: u.UnitBase
     dtype: np.dtype
     uncertainty_type: type | None
+    quantum: float
 
     @abstractmethod
     def part(self, rows: slice) -> "Frame":
@@ -115,22 +148,45 @@ class Frame(ABC):
         `~astropy.nddata.CCDData`
         """
 
+    @abstractmethod
+    def without_uncertainty(self) -> "Frame":
+        """
+        The frame as if it had no uncertainty; nothing is read or copied.
+
+        Returns
+        -------
+        `Frame`
+        """
+
     @property
     @abstractmethod
     def header(self) -> Any:
         """All that the header says of the frame."""
 
-    def metadata(self) -> tuple[Any, Any]:
+    @property
+    def as_read(self) -> "Frame":
+        """The frame before any calibration."""
+        return self
+
+    @property
+    @abstractmethod
+    def source(self) -> Hashable:
+        """Where its pixels are: equal for two views on the same ones."""
+
+    @property
+    def illegal_cards(self) -> list[str]:
+        """Keywords of the cards in the header that FITS does not allow."""
+        return []
+
+    @abstractmethod
+    def metadata(self) -> Metadata:
         """
         What a frame made from this one takes over.
 
         Returns
         -------
-        header, wcs
-            As `~astropy.nddata.CCDData` has them.
+        `Metadata`
         """
-        ccd = self.ccddata()
-        return ccd.header, ccd.wcs
 
     def pixels_as_ccddata(self) -> CCDData:
         """
@@ -147,7 +203,7 @@ class Frame(ABC):
             kind = self.uncertainty_type
             uncertainty = kind(uncertainty_array(section.variance, kind))
         mask = None if section.good.all() else ~section.good
-        header, wcs = self.metadata()
+        header, wcs = self.metadata()[:2]
         return CCDData(
             section.data, unit=self.unit, mask=mask, uncertainty=uncertainty,
             header=header.copy(), wcs=wcs,
@@ -185,6 +241,8 @@ class MemoryFrame(Frame):
         The frame.
     name : str
         What messages call it.
+    dtype : `numpy.dtype`, optional
+        Type of its values; one of its data is found if it is not given.
 
     Raises
     ------
@@ -195,6 +253,7 @@ class MemoryFrame(Frame):
 
     ccd: CCDData
     name: str
+    dtype: np.dtype | None = None
 
     def __post_init__(self):
         self._check()
@@ -206,6 +265,8 @@ class MemoryFrame(Frame):
             expected = (self.shape,) if part == "uncertainty" else ((), self.shape)
             if value is not None and shape not in expected:
                 raise ValueError(f"{part} of {self.name} has shape {shape}, expected {self.shape}")
+        if self.dtype is None:
+            object.__setattr__(self, "dtype", float_type(self.ccd.data.dtype, self.ccd.data))
         kind = self.uncertainty_type
         if kind is not None and not issubclass(kind, UNCERTAINTIES):
             raise ValueError(
@@ -222,25 +283,31 @@ class MemoryFrame(Frame):
         return self.ccd.unit
 
     @property
-    def dtype(self) -> np.dtype:
-        return float_type(self.ccd.data.dtype)
+    def uncertainty_type(self) -> type | None:
+        kind = type(self.ccd.uncertainty)
+        return None if kind in (type(None), UnknownUncertainty) else kind
 
     @property
-    def uncertainty_type(self) -> type | None:
-        return None if self.ccd.uncertainty is None else type(self.ccd.uncertainty)
+    def quantum(self) -> float:
+        return 1.0 if self.ccd.data.dtype.kind in "iu" else 0.0
 
     def part(self, rows: slice) -> "MemoryFrame":
-        mask, uncertainty = self.ccd.mask, self.ccd.uncertainty
+        mask, kind, uncertainty = self.ccd.mask, self.uncertainty_type, None
         if mask is not None and np.ndim(mask):
             mask = mask[rows]
-        if uncertainty is not None:
-            kind, unit = type(uncertainty), uncertainty.unit
-            uncertainty = kind(uncertainty.array[rows], unit=unit, copy=False)
+        if kind is not None:
+            whole = self.ccd.uncertainty
+            uncertainty = kind(whole.array[rows], unit=whole.unit, copy=False)
         part = CCDData(self.ccd.data[rows], unit=self.unit, mask=mask, uncertainty=uncertainty)
-        return MemoryFrame(part, self.name)
+        return MemoryFrame(part, self.name, self.dtype)
 
     def load(self) -> "MemoryFrame":
         return self
+
+    def without_uncertainty(self) -> "MemoryFrame":
+        ccd = self.ccd
+        bare = CCDData(ccd.data, unit=ccd.unit, mask=ccd.mask, header=ccd.header, wcs=ccd.wcs)
+        return MemoryFrame(bare, self.name)
 
     def section(self, where: slice | tuple[np.ndarray, np.ndarray]) -> Section:
         """
@@ -265,37 +332,56 @@ class MemoryFrame(Frame):
         good = np.isfinite(data)
         if ccd.mask is not None:
             good &= ~np.asarray(ccd.mask[where] if np.ndim(ccd.mask) else ccd.mask, dtype=bool)
-        if ccd.uncertainty is None:
+        if self.uncertainty_type is None:
             return Section(data, good, None)
         variance = self._variance(np.asarray(ccd.uncertainty.array[where], dtype=self.dtype))
-        good &= np.isfinite(variance)
+        good &= ~np.isinf(variance)
         return Section(data, good, variance)
 
     def _variance(self, uncertainty: np.ndarray) -> np.ndarray:
         if uncertainty.size and np.fmin.reduce(uncertainty, axis=None) < 0:
             found = np.nanmin(uncertainty)
             raise ValueError(f"{self.name} has a negative uncertainty, {found}; expected >= 0")
-        variance = variance_array(uncertainty, self.uncertainty_type)
-        return variance if self._unit_factor == 1 else variance * self._unit_factor
+        if self._unit_factor == 1:
+            return variance_array(uncertainty, self.uncertainty_type)
+        # Numbers in another unit may be of any size.
+        return variance_array(uncertainty.astype(float), self.uncertainty_type) * self._unit_factor
 
     @cached_property
-    def _unit_factor(self) -> np.floating:
+    def _unit_factor(self) -> float:
         """From the unit of the variances to the squared unit of the frame."""
         unit, kind = self.ccd.uncertainty.unit, self.uncertainty_type
         if unit is None:
-            return self.dtype.type(1)
+            return 1.0
         if issubclass(kind, StdDevUncertainty):
             unit = unit**2
         elif issubclass(kind, InverseVariance):
-            unit = 1 / unit
-        return self.dtype.type(unit.to(self.unit**2))
+            unit = unit**-1
+        return float(unit.to(self.unit**2))
 
     def ccddata(self) -> CCDData:
         return self.ccd
 
+    def metadata(self) -> Metadata:
+        ccd = self.ccd
+        return Metadata(self._legal_header[0], ccd.wcs, ccd.psf, ccd.flags, type(ccd))
+
     @property
     def header(self) -> Any:
         return self.ccd.header
+
+    @property
+    def illegal_cards(self) -> list[str]:
+        return self._legal_header[1]
+
+    @cached_property
+    def _legal_header(self) -> tuple[Any, list[str]]:
+        header = self.ccd.header
+        return legal_header(header) if isinstance(header, fits.Header) else (header, [])
+
+    @property
+    def source(self) -> int:
+        return id(self.ccd.data)
 
 
 def check_alike(frames: Sequence[Frame]) -> None:
@@ -342,7 +428,7 @@ def inverse_variance_weights(
     frames: Sequence[Frame], variances: np.ndarray, good: np.ndarray
 ) -> np.ndarray:
     """
-    One over the variance of each good value, 0 for the others.
+    One over the variance of each good value, 0 for the others and where it is unknown.
 
     Parameters
     ----------
@@ -363,7 +449,7 @@ def inverse_variance_weights(
         If a good value has no uncertainty at all, whose weight would be infinite.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        weights = np.where(good, 1 / variances, 0)
+        weights = np.where(good & ~np.isnan(variances), 1 / variances, 0)
     for frame, infinite in zip(frames, np.isinf(weights).any(axis=1), strict=True):
         if infinite:
             raise ValueError(
@@ -373,6 +459,19 @@ def inverse_variance_weights(
     return weights
 
 
-def float_type(dtype: np.dtype) -> np.dtype:
-    """Single precision holds 16-bit integers exactly; whatever needs more gets double."""
-    return np.dtype("f4") if np.can_cast(dtype, np.float32) else np.dtype("f8")
+def float_type(dtype: np.dtype, image: Any) -> np.dtype:
+    """
+    Single precision holds 16-bit integers exactly; whatever needs more gets double.
+
+    So do floats, such as fluxes in SI units, whose variances single precision does not hold. It is
+    some rows of the image, or of the section of an image in a file, that tell.
+    """
+    if not np.can_cast(dtype, np.float32):
+        return np.dtype("f8")
+    if dtype.kind == "f":
+        step = max(1, image.shape[0] // _SAMPLE_ROWS)
+        sample = np.abs([image[row] for row in range(0, image.shape[0], step)], dtype=float)
+        sample = sample[np.isfinite(sample) & (sample > 0)]
+        if sample.size and not _SMALLEST < np.median(sample) < _LARGEST:
+            return np.dtype("f8")
+    return np.dtype("f4")

@@ -1,6 +1,12 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """What the light of a flat is made of: scattered light, blaze, slit profile, pixel response."""
 
+from ccdproc_echelle.light.faint import (
+    check_min_signal_to_noise,
+    faint_fractions,
+    faint_pixels,
+    usable_ranges,
+)
 from ccdproc_echelle.light.flags import UNUSABLE, FlatFlag, flag_cards
 from ccdproc_echelle.light.response import (
     BadResponse,
@@ -21,6 +27,7 @@ from ccdproc_echelle.light.stitching import stitch_flats
 from ccdproc_echelle.light.surface import ScatteredLight, sums_of
 
 __all__ = [
+    "check_min_signal_to_noise",
     "check_sensitivity_keywords",
     "UNUSABLE",
     "BadResponse",
@@ -28,6 +35,8 @@ __all__ = [
     "NormalizedFlat",
     "ScatteredLight",
     "ScatteredLightModel",
+    "faint_fractions",
+    "faint_pixels",
     "find_bad_response",
     "fit_scattered_light",
     "flag_cards",
@@ -38,4 +47,5 @@ __all__ = [
     "stitch_flats",
     "subtract_scattered_light",
     "sums_of",
+    "usable_ranges",
 ]

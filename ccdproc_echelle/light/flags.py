@@ -50,6 +50,8 @@ class FlatFlag(IntFlag):
     SATURATED = 256
     #: In two orders at once.
     OVERLAP = 512
+    #: In an order, but not above zero, or not above its own noise.
+    FAINT = 1024
 
 
 # By pixels with one of these nothing can be divided.
@@ -59,6 +61,7 @@ UNUSABLE = (
     | FlatFlag.DEAD
     | FlatFlag.HOT
     | FlatFlag.ALL_REJECTED
+    | FlatFlag.FAINT
 )
 
 _MEANINGS = {
@@ -72,6 +75,7 @@ _MEANINGS = {
     FlatFlag.ALL_REJECTED: "clipped in all frames where it was good",
     FlatFlag.SATURATED: "saturated in at least one input frame",
     FlatFlag.OVERLAP: "in two orders at once",
+    FlatFlag.FAINT: "too faint to divide by",
 }
 
 

@@ -12,7 +12,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.table import QTable
 
 from ccdproc_echelle._tasks import results_of
-from ccdproc_echelle.frames import completed_keywords, standard_deviation
+from ccdproc_echelle.frames import completed_keywords, standard_deviation, without_file_cards
 from ccdproc_echelle.light.order_fit import fit_order, sketch_order
 from ccdproc_echelle.orders import EchelleOrderTable
 
@@ -332,6 +332,7 @@ def mask_low_sensitivity(
         flat, orders, dead=threshold, low=threshold, n_sigma=n_sigma, length=length
     )
     result = flat.copy()
+    result.header = without_file_cards(flat.header)
     result.mask = _masked(flat) | bad.dead | bad.low
     return result
 

@@ -5,7 +5,7 @@ import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.frames import standard_deviation
+from ccdproc_echelle.frames import standard_deviation, without_file_cards
 from ccdproc_echelle.light.interorder import LEAST_PIXELS, gaps, known_edges
 from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel, check_values
 from ccdproc_echelle.light.surface import ScatteredLight
@@ -135,6 +135,7 @@ def subtract_scattered_light(
     """
     difference = frame.subtract(fit_scattered_light(frame, orders, margin=margin))
     result = frame.copy()
+    result.header = without_file_cards(frame.header)
     dtype = frame.data.dtype if frame.data.dtype.kind == "f" else float
     result.data = difference.data.astype(dtype)
     if frame.uncertainty is not None:

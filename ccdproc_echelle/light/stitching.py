@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Several lamps into one flat: each lamp serves the orders in which it is bright."""
 
-import copy
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,12 +14,14 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.stats import mad_std
 
+from ccdproc_echelle._numeric.ranges import lit_range
 from ccdproc_echelle.frames import (
     MemoryFrame,
     Section,
     open_frames,
     uncertainty_array,
     warn_of_missing_uncertainties,
+    without_file_cards,
 )
 from ccdproc_echelle.orders import EchelleOrderTable, rasters
 
@@ -29,6 +30,9 @@ __all__ = ["stitch_flats"]
 # Pixels off the ratio of two lamps by more than this many sigma do not enter it.
 _CLIP = 5
 _ITERATIONS = 10
+
+# A lamp that lights more of an order, by this part of its length, is the better one for it.
+_LONGER = 0.05
 
 # A seam known no better than this would be a step in every spectrum.
 _LARGEST_ERROR = 0.05
@@ -47,7 +51,8 @@ def stitch_flats(
 
     Between two lamps lies a seam, which runs midway between two orders and follows their curves.
     It is next to the overlap order, in which both lamps have signal: this order brings one lamp
-    to the scale of the other, and is served by the lamp with the better signal-to-noise there.
+    to the scale of the other, and is served by the lamp that lights more of it or, where both light
+    it all, has the better signal-to-noise there.
 
     Parameters
     ----------
@@ -100,8 +105,9 @@ def stitch_flats(
     in the sum over all lamps.
 
     The ratio of two lamps is that of their sums over the inner-order pixels of the overlap order
-    that are good in both. That is the mean ratio weighted by brightness, which is the best for
-    photon noise; weights from the noise of each pixel would bias it. Pixels are rejected whose
+    that are good in both, in the part of the order that both light. That is the mean ratio weighted
+    by brightness, which is the best for photon noise; weights from the noise of each pixel would
+    bias it. Pixels are rejected whose
     difference deviates by more than 5 sigma: the uncertainty, or the scatter where that is larger
     as the spectra of the lamps differ. Where they differ, one ratio per order is all there is.
 
@@ -143,10 +149,15 @@ def stitch_flats(
     lamps = _arranged(noise)
     if overlap is None:
         overlap = [_best_overlap(noise[pair]) for pair in _pairs(lamps)]
-    seams = _seams(noise[lamps], overlap)
+    parts = np.array([
+        [_lit_part(images[lamp], where, orders) for where in inner] for lamp in lamps
+    ])
+    seams = _seams(noise[lamps], np.ptp(parts, axis=-1), overlap)
     names = [frames[lamp].name for lamp in lamps]
     _check_seams(names, seams, len(orders))
-    ratios, errors = _ratios(names, [images[lamp] for lamp in lamps], orders, inner, overlap)
+    ratios, errors = _ratios(
+        names, [images[lamp] for lamp in lamps], orders, inner, parts, overlap
+    )
 
     source = _sources(orders, seams)
     stitched, factors, errors = _stitched([images[i] for i in lamps], source, ratios, errors, inner)
@@ -210,7 +221,24 @@ def _best_overlap(noise: np.ndarray) -> int:
         return int(np.argmin((1 / noise**2).sum(axis=0)))
 
 
-def _seams(noise: np.ndarray, overlap: Sequence[int]) -> list[int]:
+def _lit_part(image: Section, where: tuple, orders: EchelleOrderTable) -> tuple[int, int]:
+    """First and last dispersion pixel to which an order has light; all of it if it has none."""
+    n_pixels = orders.shape[orders.dispersion_axis]
+    good = image.good[where]
+    pixel = where[orders.dispersion_axis][good]
+    light = np.bincount(pixel, image.data[where][good], n_pixels)
+    known = np.bincount(pixel, minlength=n_pixels) > 0
+    if image.variance is None:
+        variance = np.full(n_pixels, 0.5 * mad_std(np.diff(light)) ** 2)
+    else:
+        variance = np.bincount(pixel, image.variance[where][good], n_pixels)
+    tiny = np.finfo(float).tiny
+    return lit_range(np.where(known, light / np.sqrt(np.maximum(variance, tiny)), np.nan)) or (
+        0, n_pixels - 1
+    )
+
+
+def _seams(noise: np.ndarray, length: np.ndarray, overlap: Sequence[int]) -> list[int]:
     """
     For each seam the first order above it.
 
@@ -219,7 +247,10 @@ def _seams(noise: np.ndarray, overlap: Sequence[int]) -> list[int]:
     n_orders, n_seams = noise.shape[1], len(overlap)
     seams = []
     for j, k in enumerate(overlap):
-        seam = k if noise[j + 1, k] > noise[j, k] else k + 1
+        longer = length[j + 1, k] - length[j, k]
+        enough = _LONGER * length[j : j + 2, k].max()
+        better = longer > 0 if abs(longer) > enough else noise[j + 1, k] > noise[j, k]
+        seam = k if better else k + 1
         seams.append(min(max(seam, j + 1), n_orders - n_seams + j))
     return seams
 
@@ -242,11 +273,16 @@ def _sources(orders: EchelleOrderTable, seams: Sequence[int]) -> np.ndarray:
 # ---------------------------------------------------------------------- scaling
 
 
-def _ratios(names, images, orders, inner, overlap) -> tuple[np.ndarray, np.ndarray]:
+def _ratios(names, images, orders, inner, parts, overlap) -> tuple[np.ndarray, np.ndarray]:
     """Of each lamp to the next one, and their relative errors."""
     ratios, errors = [], []
-    for pair, names_of_pair, k in zip(_pairs(images), _pairs(names), overlap, strict=True):
-        ratio, error = _ratio(*pair, inner[k])
+    for j, (pair, names_of_pair, k) in enumerate(
+        zip(_pairs(images), _pairs(names), overlap, strict=True)
+    ):
+        pixel = inner[k][orders.dispersion_axis]
+        first, last = parts[j : j + 2, k, 0].max(), parts[j : j + 2, k, 1].min()
+        both = (pixel >= first) & (pixel <= last)
+        ratio, error = _ratio(*pair, tuple(index[both] for index in inner[k]))
         if not error < _LARGEST_ERROR:
             raise ValueError(
                 f"{' and '.join(names_of_pair)} have too little signal in common: the relative "
@@ -391,7 +427,7 @@ def _cards(lamps, names, orders, seams, factors, errors) -> list[tuple]:
 
 def _as_ccddata(frames, stitched: Section, cards: list[tuple]) -> CCDData:
     first = frames[0].ccddata()
-    header = copy.deepcopy(first.header)
+    header = without_file_cards(first.header)
     for key in [key for key in header if re.fullmatch(r"LEV[EL]*\d+", key)]:
         del header[key]
     numbers = [frame.ccddata().header.get("NCOMBINE") for frame in frames]

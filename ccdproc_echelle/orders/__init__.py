@@ -14,11 +14,13 @@ from ccdproc_echelle.orders.edges import (
 from ccdproc_echelle.orders.flexure import (
     OrderShift,
     WrongOrderTableError,
+    check_in_place,
     frame_shift,
     in_place,
     measure_shift,
     recenter,
     recentre,
+    typical_width,
 )
 from ccdproc_echelle.orders.registry import FORMATS, OrderTableFormat, able_formats, register_format
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
@@ -32,6 +34,7 @@ __all__ = [
     "OrderTableFormat",
     "WrongOrderTableError",
     "able_formats",
+    "check_in_place",
     "checked_orders",
     "detect_order_edges",
     "fit_order_edges",
@@ -48,4 +51,5 @@ __all__ = [
     "register_format",
     "rough_order_edges",
     "trace_orders",
+    "typical_width",
 ]

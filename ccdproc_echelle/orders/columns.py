@@ -4,6 +4,7 @@
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable
+from astropy.utils.masked import Masked
 
 __all__ = [
     "CURVES",
@@ -33,15 +34,22 @@ def ranges_in(table: QTable) -> list[str]:
 
 def coefficients_of(table: QTable, name: str) -> np.ndarray:
     """Chebyshev coefficients of a curve, (n_orders, degree + 1)."""
-    return u.Quantity(table[name], u.pix).value
+    return _in_pixel(table[name])
 
 
 def range_of(table: QTable, name: str = "pixel") -> np.ndarray:
     """First and last end of a range, (n_orders, 2)."""
-    ends = (u.Quantity(table[f"{name}_{end}"], u.pix).value for end in ("min", "max"))
+    ends = (_in_pixel(table[f"{name}_{end}"]) for end in ("min", "max"))
     return np.stack(list(ends), axis=1)
 
 
 def set_range(table: QTable, name: str, ends: np.ndarray) -> None:
     """Write both ends of a range, (n_orders, 2)."""
     table[f"{name}_min"], table[f"{name}_max"] = ends.T * u.pix
+
+
+def _in_pixel(column) -> np.ndarray:
+    """Plain numbers; what the file leaves open is NaN."""
+    if isinstance(column, (Masked, np.ma.MaskedArray)):
+        column = column.astype(float).filled(np.nan)
+    return u.Quantity(column, u.pix).value

@@ -13,7 +13,7 @@ from numpy.polynomial.chebyshev import chebvander, chebvander2d
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import clipped_fit, weighted_fit
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.frames import completed_keywords
+from ccdproc_echelle.frames import completed_keywords, without_file_cards
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
 from ccdproc_echelle.orders.slices import as_rasters, checked_image, slice_columns, slice_lengths
 from ccdproc_echelle.orders.slits import fit_slits, is_blended
@@ -465,6 +465,7 @@ def mask_interorder(
         raise ValueError(f"fill_value is {fill_value!r}, expected a finite number")
     outside = orders.on_detector(flat.shape).interorder_mask(margin)
     result = flat.copy()
+    result.header = without_file_cards(flat.header)
     if result.data.dtype.kind != "f":
         result.data = result.data.astype(float)
     result.data[outside] = fill_value

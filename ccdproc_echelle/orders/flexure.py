@@ -17,7 +17,7 @@ import numpy as np
 from astropy.nddata import CCDData
 
 from ccdproc_echelle._numeric.gaussians import blurred_step, gaussian
-from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle._numeric.medians import finite_median, median_noise
 from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.slices import as_raster, checked_image
@@ -26,11 +26,13 @@ from ccdproc_echelle.orders.table import EchelleOrderTable
 __all__ = [
     "OrderShift",
     "WrongOrderTableError",
+    "check_in_place",
     "frame_shift",
     "in_place",
     "measure_shift",
     "recenter",
     "recentre",
+    "typical_width",
 ]
 
 # Order centres further off than this, in pixel, are put in place; the coarse shift, good to a few
@@ -50,6 +52,10 @@ _LEAST_MATCH = 0.85
 
 # How much better than a permitted shift a larger one must match to be believed.
 _CLEARLY_BETTER = 0.05
+
+# A place is dark where the first harmonic of its profile is below so many times its noise. Of fewer
+# lit places than this part of all, some shift or other always matches.
+_LEAST_LIGHT, _LEAST_LIT = 5.0, 0.1
 
 # Standard deviation in pixel of the blur of the order edges from which the fit starts.
 _FIRST_BLUR = 0.9
@@ -280,18 +286,81 @@ def in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
     """
     orders = orders.on_detector(flat.shape)
     try:
-        if abs(_roughly(flat, orders)) < _CLEARLY_IN_PLACE:
-            return orders
-        shift = measure_shift(flat, orders).shift
+        shift = _intolerable_shift(flat, orders)
     except WrongOrderTableError:
         raise
     except ValueError as error:
         warn(f"whether the order centres are in place could not be found: {error}")
         return orders
-    if abs(shift) < _TOLERATED_SHIFT:
+    if shift == 0:
         return orders
     warn(f"the orders are {shift:+.2f} pixels off the order table, which is shifted")
     return orders.shifted(shift)
+
+
+def check_in_place(orders: EchelleOrderTable, flat: CCDData) -> None:
+    """
+    Refuse an order table that is not that of a flat; `in_place` for who must not change the table.
+
+    Parameters
+    ----------
+    orders : `EchelleOrderTable`
+        The order centres, on the detector of the flat.
+    flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
+        A flat.
+
+    Raises
+    ------
+    WrongOrderTableError
+        If it is not the table of this flat.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If the orders are off by a pixel or more.
+    """
+    try:
+        shift = _intolerable_shift(flat, orders)
+    except WrongOrderTableError:
+        raise
+    except ValueError:
+        return  # one order alone, or none of them complete: whether it fits cannot be told
+    if shift:
+        warn(f"the orders are {shift:+.2f} pixels off the order table: move it with recenter")
+
+
+def typical_width(flat: CCDData, orders: EchelleOrderTable) -> float:
+    """
+    Width of the orders in pixel, the median of all: between edges, where the table has them.
+
+    Parameters
+    ----------
+    flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
+        A flat on which the orders are where the table has them.
+    orders : `EchelleOrderTable`
+        The order centres.
+
+    Returns
+    -------
+    float
+        That of a box with the area and height of the light, if there are no edges. Infinite where
+        it cannot be found.
+    """
+    if orders.has_edges:
+        return float(np.nanmedian(orders.upper() - orders.lower()))
+    if len(orders) == 1:
+        return np.inf
+    raster, slices = _raster_and_slices(flat, orders, "flat")
+    widths = _equivalent_widths(_profiles(raster, slices, 0.0), slices)[:, 1]
+    return float(np.nanmedian(widths)) if np.isfinite(widths).any() else np.inf
+
+
+def _intolerable_shift(flat: CCDData, orders: EchelleOrderTable) -> float:
+    """By how much the orders of the flat are off the table; 0 if by less than can be tolerated."""
+    if abs(_roughly(flat, orders)) < _CLEARLY_IN_PLACE:
+        return 0.0
+    shift = measure_shift(flat, orders).shift
+    return shift if abs(shift) >= _TOLERATED_SHIFT else 0.0
 
 
 def _roughly(flat: CCDData, orders: EchelleOrderTable) -> float:
@@ -395,8 +464,18 @@ def _profiles(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
     """
     Light at the offsets from the shifted order centres, shape (n_orders, n_slices, n_offsets).
 
-    Linear between pixels; the median over the columns of a slice ignores cosmic rays.
+    The median over the columns of a slice ignores cosmic rays.
     """
+    values = _samples(raster, slices, shift)
+    values.sort(axis=2)
+    n_good = np.isfinite(values).sum(axis=2, keepdims=True)
+    middle = [np.take_along_axis(values, np.maximum(n - 1, 0) // 2, axis=2)
+              for n in (n_good, n_good + 1)]
+    return 0.5 * (middle[0] + middle[1])[:, :, 0]
+
+
+def _samples(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
+    """What profiles are the medians of, (n_orders, n_slices, width, n_offsets)."""
     position = slices.center[..., None] + shift + slices.offsets
     position = np.where(np.isfinite(position), position, -9)
     below = np.floor(position).astype(int)
@@ -406,11 +485,7 @@ def _profiles(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
     columns = slices.columns[..., None]
     values = (1 - fraction) * raster[below, columns] + fraction * raster[below + 1, columns]
     values[outside] = np.nan
-    values.sort(axis=2)
-    n_good = np.isfinite(values).sum(axis=2, keepdims=True)
-    middle = [np.take_along_axis(values, np.maximum(n - 1, 0) // 2, axis=2)
-              for n in (n_good, n_good + 1)]
-    return 0.5 * (middle[0] + middle[1])[:, :, 0]
+    return values
 
 
 # ---------------------------------------------------------------------- which shift roughly
@@ -421,7 +496,8 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     smallest = np.nanmin(slices.spacing)
     reach = max(1.5 * smallest, max_shift)
     trials = np.linspace(-reach, reach, 2 * int(np.ceil(4 * reach)) + 1)
-    phases = _phases(_profiles(raster, slices, 0.0), slices)
+    noise = _profile_noise(raster, slices)
+    phases = _phases(_profiles(raster, slices, 0.0), slices, noise)
     scores = _score(phases, slices, trials)
     near = np.abs(trials) <= max_shift
     best = np.argmax(np.where(near, scores, -np.inf))
@@ -430,7 +506,7 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     shift = trials[best]
     trials = np.linspace(-0.25, 0.25, 101) * smallest
     for _ in range(2):  # recenterd, the profiles are symmetric about the order and not cut by it
-        phases = _phases(_profiles(raster, slices, shift), slices)
+        phases = _phases(_profiles(raster, slices, shift), slices, noise)
         scores = _score(phases, slices, trials)
         shift += trials[np.argmax(scores)]
     if not scores.max() > _LEAST_MATCH:
@@ -439,14 +515,24 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
             f"the best, the orders match to {scores.max():.2f} (1 for all, 0 for none), expected "
             f"at least {_LEAST_MATCH}"
         )
+    if abs(shift) > max_shift:
+        raise WrongOrderTableError(_too_far(shift, max_shift))
     return shift, scores.max()
 
 
-def _phases(profiles: np.ndarray, slices: _Slices) -> np.ndarray:
+def _profile_noise(raster: np.ndarray, slices: _Slices) -> np.ndarray:
+    """Noise of a sample of each profile, (n_orders, n_slices), from column to column."""
+    samples = _samples(raster, slices, 0.0)
+    steps = np.abs(np.diff(samples, axis=2)).reshape(*samples.shape[:2], -1)
+    return finite_median(steps) / 0.6745 / np.sqrt(2) * median_noise(np.array(samples.shape[2]))
+
+
+def _phases(profiles: np.ndarray, slices: _Slices, noise: np.ndarray) -> np.ndarray:
     """
     Phase of the first harmonic with the distance of the orders as the period, on the unit circle.
 
-    0 where the second harmonic rules: there are two orders in that distance. NaN where cut.
+    0 where the second harmonic rules: there are two orders in that distance. NaN where cut, and
+    where there is no light.
     """
     spacing = slices.spacing[..., None]
     # The samples at both ends belong to the period in part.
@@ -459,6 +545,9 @@ def _phases(profiles: np.ndarray, slices: _Slices) -> np.ndarray:
     first, second = ((inside * light * turns**n).sum(axis=-1) for n in (1, 2))
     single = np.abs(first) > 0.5 * np.abs(second)
     phases = np.where(single, first / np.where(single, np.abs(first), 1), 0)
+    dark = np.abs(first) < _LEAST_LIGHT * noise * np.sqrt(total[..., 0])
+    if (usable & ~dark).sum() > _LEAST_LIT * usable.sum():
+        usable &= ~dark
     return np.where(usable, phases, np.nan)
 
 
@@ -539,7 +628,7 @@ def _equivalent_widths(profiles: np.ndarray, slices: _Slices) -> np.ndarray:
         widths = (np.where(core, light - low, 0) / (high - low)).sum(axis=-1)
     widths[~usable] = np.nan
     typical = finite_median(widths)
-    typical = np.where(np.isfinite(typical), typical, np.nanmedian(typical))
+    typical = np.where(np.isfinite(typical), typical, finite_median(typical[None]))
     return _with_neighbours(np.broadcast_to(typical[:, None], widths.shape))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdproc_echelle.frames import replacing
+from ccdproc_echelle.frames import replacing, user_path
 from ccdproc_echelle.orders.checks import checked_axis, checked_shape
 
 __all__ = ["FORMATS", "OrderTableFormat", "read_orders", "register_format", "write_orders"]
@@ -189,7 +189,7 @@ def write_orders(
     path : path-like
         The file.
     format : str, optional
-        A key of ``FORMATS``. Default: ``"ecsv"``, whatever the name of the file.
+        A key of ``FORMATS``. Default: ``"ecsv"``.
     overwrite : bool, optional
         Whether an existing file may be replaced.
 
@@ -198,7 +198,8 @@ def write_orders(
     FileExistsError
         If the file exists and ``overwrite`` is false.
     ValueError
-        If the format is unknown or cannot be written, or cannot hold these orders.
+        If the format is unknown or cannot be written, or cannot hold these orders; if the file is
+        called a FITS file, but no format is given.
 
     Examples
     --------
@@ -213,6 +214,11 @@ def write_orders(
     ...     EchelleOrderTable.read(path)
     <EchelleOrderTable: 2 orders (10 to 11), shape None, dispersion_axis 0, no edges>
     """
+    if format is None and os.fspath(path).lower().endswith(_FITS):
+        raise ValueError(
+            f"{path} is called a FITS file, but the native format of order tables is text (.ecsv); "
+            "give format=, as 'soxspipe', which is FITS"
+        )
     known = _format("ecsv" if format is None else format, "write")
     with replacing(path, overwrite=overwrite) as temporary:
         known.write(orders, temporary)
@@ -235,11 +241,13 @@ def able_formats(action: str) -> list[str]:
     return [name for name, known in FORMATS.items() if getattr(known, action) is not None]
 
 
+_FITS = (".fits", ".fit", ".fts", ".fits.gz")
+
 _PARTICIPLES = {"read": "read", "write": "written"}
 
 
 def _checked_input(path: str | os.PathLike) -> Path:
-    path = Path(path)
+    path = user_path(path)
     if not path.exists():
         raise FileNotFoundError(f"order table {path} does not exist")
     if path.is_dir():

@@ -15,11 +15,11 @@ from scipy.ndimage import (
     minimum_filter1d,
     uniform_filter1d,
 )
-from scipy.signal import find_peaks
 
 from ccdproc_echelle._numeric.medians import column_median
 from ccdproc_echelle._numeric.robust import soft_fit, weighted_fit
 from ccdproc_echelle._numeric.spread import scatter_about_zero
+from ccdproc_echelle.orders.lit import around, in_middle, lit_sections
 from ccdproc_echelle.orders.slices import as_raster, bridged, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
@@ -34,6 +34,9 @@ _SLOPE_DEGREES, _CORRECTION_DEGREES = (3, 3), (3, 4)
 
 # An order stands out from the valleys beside it by this fraction of its height.
 _LEAST_PROMINENCE = 0.3
+
+# Of the brightest light; what is less is no structure and no noise.
+_ROUNDING = 1e-15
 
 # Orders are looked for in so many sections of the dispersion axis, and then measured in so many.
 _N_SECTIONS, _N_MEASURED = 16, 100
@@ -50,9 +53,8 @@ _WIDENINGS = (1, 3, 9)
 # The width of an order is within this factor of what its neighbours suggest.
 _WIDTH_TOLERANCE = 1.6
 
-# The level of an order is measured so far from its middle, in units of half its width, and changes
-# from there to its edge at most by this fraction.
-_PLATEAU, _STEEPEST = 0.6, 0.4
+# From the middle of an order to its edge its level changes at most by this fraction.
+_STEEPEST = 0.4
 
 # Where an order was not measured its path counts so much of a measurement.
 _MODEL_WEIGHT = 0.03
@@ -426,10 +428,13 @@ def _intervals(profiles, noise, window, min_signal_to_noise):
 
 
 def _intervals_of_profile(section, light, noise, min_signal_to_noise):
+    from scipy.signal import find_peaks  # half a second, which all but the tracing can do without
+
     finite = np.isfinite(light)
     filled = np.where(finite, light, 0.0)
     smooth = np.where(finite, uniform_filter1d(filled, 3), 0.0)
-    peaks, found = find_peaks(smooth, prominence=1e-12)
+    rounding = _ROUNDING * np.abs(smooth).max(initial=0) or 1.0
+    peaks, found = find_peaks(smooth, prominence=rounding)
     prominence = found["prominences"]
     clear = (prominence > min_signal_to_noise * noise[peaks] / np.sqrt(2)) & (
         prominence > _LEAST_PROMINENCE * smooth[peaks]
@@ -437,7 +442,7 @@ def _intervals_of_profile(section, light, noise, min_signal_to_noise):
     peaks = peaks[clear]
     valleys = [a + int(np.argmin(smooth[a:b])) for a, b in pairwise(peaks)]
     limits = [0, *valleys, len(light) - 1]
-    strength = prominence[clear] / np.maximum(noise[peaks], 1e-12)
+    strength = prominence[clear] / np.maximum(noise[peaks], rounding)
     centers, widths, cuts = [], [], []
     for k, peak in enumerate(peaks):
         level = 0.5 * smooth[peak]
@@ -579,6 +584,10 @@ def _measured_edges(straight, orders, window, min_signal_to_noise):
     NaN where the order is too faint or the edge is not on the detector.
     """
     edges = None
+    mean, noise, _ = _sections(straight, _N_MEASURED)
+    lit = np.array([
+        lit_sections(mean, noise, order["label"], order["width"] / 2) for order in orders
+    ])
     for widening in _WIDENINGS:
         mean, noise, _ = _sections(straight, _N_MEASURED, widening)
         light = mean - _background(mean, window)
@@ -591,18 +600,14 @@ def _measured_edges(straight, orders, window, min_signal_to_noise):
             edges = found
         missing = np.isnan(edges).all(axis=0)
         edges[:, missing] = found[:, missing]
+    edges[:, ~lit] = np.nan
     return edges
 
 
 def _edges_of_order(light, noise, label, half, min_signal_to_noise) -> np.ndarray:
     """Both edges of one order relative to its label, (2, n_sections)."""
-    reach = int(np.ceil(1.5 * half + 4))
-    away = np.arange(-reach, reach + 1)
-    whole = int(np.floor(label))
-    columns = np.clip(whole + away, 0, light.shape[1] - 2)
-    # Samples symmetric about the label: else the curved top of a narrow order looks like a slope.
-    light = (1 - label + whole) * light[:, columns] + (label - whole) * light[:, columns + 1]
-    level, slope, sigma = _plateau(light, noise[:, columns], away, half)
+    light, noise, away = around(light, noise, label, half)
+    level, slope, sigma = _plateau(light, noise, away, half)
     level[~(level > 0.5 * min_signal_to_noise * sigma)] = np.nan
     edges = []
     for side in (-1, 1):
@@ -623,7 +628,7 @@ def _plateau(light, noise, away, half):
     Between them the slope, as a fraction of the level per pixel: that of the slit illumination,
     one for the whole order.
     """
-    middle = np.abs(away) <= max(_PLATEAU * half, 1)
+    middle = in_middle(away, half)
     light, noise, away = light[:, middle], noise[:, middle], away[middle]
     seen = np.isfinite(light)
     count = np.maximum(seen.sum(axis=1), 1)

@@ -41,6 +41,7 @@ _AREA_FLAGS = {
     FlatFlag.EXTRAPOLATED_EDGE: "#F5E98A",
     FlatFlag.PARTLY_COVERED: "0.6",
     FlatFlag.OVERLAP: "#CC79A7",
+    FlatFlag.FAINT: "#8C6BB1",
 }
 
 
@@ -113,7 +114,7 @@ def plot_flags(flags: np.ndarray, *, ax: "Axes | None" = None) -> "Axes":
     """
     Show the flags of a master flat.
 
-    Areas (inter-order, partly covered, overlap, edge not measured) are shaded; single pixels
+    Areas (inter-order, partly covered, overlap, edge not measured, faint) are shaded; single pixels
     (dead, hot, low sensitivity, saturated, without data) have markers, larger than
     they are. The legend counts the pixels of each flag.
 

@@ -4,16 +4,19 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.modeling import Model
 from astropy.nddata import CCDData
 from astropy.table import QTable
+from ccdproc import Keyword
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import combine_frames
 from ccdproc_echelle.frames import (
+    EXPOSURE_KEY,
     CalibratedFrame,
     Frame,
     NoiseModel,
@@ -23,6 +26,7 @@ from ccdproc_echelle.frames import (
     check_alike,
     check_one_readout,
     exposure_time,
+    keyword_name,
     observation_time,
     uncertainty_array,
     variance_array,
@@ -160,6 +164,9 @@ def calibrate_frames(
     trim: str | bool | None = None,
     oscan_median: bool = True,
     oscan_model: "Model | None" = None,
+    exposure_key: str | Keyword | None = None,
+    scale_dark: bool = True,
+    noise: NoiseModel | None = None,
     mem_limit: float = 16e9,
     executor: Executor | None = None,
     **reading: Any,
@@ -170,7 +177,7 @@ def calibrate_frames(
     Calibration frames less than half an hour apart (by ``MJD-OBS`` or ``DATE-OBS``) are a series;
     the series nearest in time to a flat is averaged and taken, or both that are equally near.
     Frames of unknown time are one series. With a bias, darks lose the one
-    nearest to them and are scaled to the exposure time of the flat (``EXPTIME``); without, a dark
+    nearest to them and are scaled to the exposure time of the flat; without, a dark
     carries the bias as well and is subtracted as it is, which is also right for lamp-off frames.
 
     Parameters
@@ -191,6 +198,13 @@ def calibrate_frames(
         Raw values of this and above are masked.
     oscan, trim, oscan_median, oscan_model
         Of all frames, as for `~ccdproc_echelle.frames.Readout`.
+    exposure_key : str or `ccdproc.Keyword`, optional
+        Header keyword of the exposure time in seconds; a number written as text counts.
+        Default: ``EXPTIME``.
+    scale_dark : bool, optional
+        Whether darks are scaled where there is a bias.
+    noise : `~ccdproc_echelle.frames.NoiseModel`, optional
+        That of the frames where ``gain`` and ``read_noise`` are not given.
     mem_limit : float, optional
         Bytes that averaging the bias and dark frames may use.
     executor : `concurrent.futures.Executor`, optional
@@ -214,8 +228,9 @@ def calibrate_frames(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If dark and flat differ in exposure time and there is no bias to scale the dark; if the
-        overscan of the flats is subtracted, and bias or dark still have their zero point.
+        If dark and flat differ in exposure time and there is no bias to scale the dark, or the
+        dark is to be scaled and an exposure time is unknown: then it is subtracted as it is. If
+        the overscan of the flats is subtracted, and bias or dark still have their zero point.
     """
     readout = Readout(
         oscan=oscan, trim=trim, oscan_median=oscan_median, oscan_model=oscan_model,
@@ -224,10 +239,13 @@ def calibrate_frames(
     flats, bias, dark = (_opened(frames, readout, reading) for frames in (flats, bias, dark))
     check_one_readout([*flats, *bias, *dark])
     warn_of_zero_points(flats, [*bias, *dark])
-    noise = flats[0].noise
+    noise = flats[0].noise or noise
     for kind, frames in (("bias", bias), ("dark", dark)):
         _check_fit(kind, frames, flats[0])
-    masters = _Masters(bias, dark, noise, dict(mem_limit=mem_limit, executor=executor))
+    exposures = _Exposures(exposure_key, scale=scale_dark and bool(bias))
+    if scale_dark:
+        exposures.check(flats, dark)
+    masters = _Masters(bias, dark, noise, exposures, dict(mem_limit=mem_limit, executor=executor))
     calibrated, coefficients = [], []
     for flat in flats:
         subtractions, counts = masters.subtracted_from(flat)
@@ -273,9 +291,11 @@ class _Masters:
         bias: Sequence[Frame],
         dark: Sequence[Frame],
         noise: NoiseModel | None,
+        exposures: "_Exposures",
         combining: Mapping,
     ):
         self._noise = noise
+        self._exposures = exposures
         self._combining = combining
         self._frames = {"bias": bias, "dark": dark}
         self._headers = {
@@ -294,7 +314,7 @@ class _Masters:
             counts[bias] = 1.0
         if dark:
             dark_header = self._first_header(dark)
-            ratio = _exposure_ratio(flat.name, header, dark_header, scale=bool(bias))
+            ratio = self._exposures.ratio(header, dark_header)
             # Without a bias it is not known how much of the dark is charge.
             subtractions.append(Subtraction(self._planes[dark], ratio, is_charge=bool(bias)))
             counts[dark] = ratio
@@ -328,7 +348,7 @@ class _Masters:
         times = [observation_time(one) for one in self._headers[kind]]
         key = kind, _nearest(times, observation_time(header))
         if key not in self._planes:
-            _check_one_exposure_time(kind, [self._headers[kind][i] for i in key[1]])
+            self._exposures.check_one(kind, [self._headers[kind][i] for i in key[1]])
             average = self._average(key)
             self._planes[key] = Plane(average.data, average.mask if average.mask.any() else None)
             self._variances[key] = variance_array(
@@ -367,16 +387,6 @@ class _Masters:
         return combine_frames(frames, method=method, **self._combining)
 
 
-def _check_one_exposure_time(kind: str, headers: Sequence[Mapping]) -> None:
-    """Only what was exposed alike can be averaged."""
-    known = [time for time in map(exposure_time, headers) if time is not None]
-    if known and not np.allclose(known, known[0], rtol=_SAME_EXPOSURE, atol=0):
-        times = ", ".join(f"{time:g}" for time in sorted(set(known)))
-        raise ValueError(
-            f"{kind} frames of one series were exposed for [{times}] s; expected one exposure time"
-        )
-
-
 def _nearest(times: Sequence[float | None], time: float | None) -> tuple[int, ...]:
     """Indices of the series of times nearest to a time; all where that cannot be told."""
     if time is None or None in times:
@@ -389,16 +399,70 @@ def _nearest(times: Sequence[float | None], time: float | None) -> tuple[int, ..
     return tuple(sorted(np.concatenate(near).tolist()))
 
 
-def _exposure_ratio(name: str, flat: Mapping, dark: Mapping, *, scale: bool) -> float:
-    """By what a dark is multiplied to match the exposure of a flat."""
-    times = exposure_time(flat), exposure_time(dark)
-    if not all(time is not None and time > 0 for time in times):
-        return 1.0
-    if scale:
-        return times[0] / times[1]
-    if not np.isclose(*times, rtol=_SAME_EXPOSURE, atol=0):
-        warn(
-            f"{name} was exposed for {times[0]:g} s, its dark for {times[1]:g} s; without a bias "
-            "the dark cannot be scaled and is subtracted as it is",
-        )
-    return 1.0
+# ---------------------------------------------------------------------- exposure times
+
+
+class _Exposures:
+    """
+    Exposure times of flats and darks, and what follows from them.
+
+    Parameters
+    ----------
+    keyword : str, `ccdproc.Keyword` or None
+        Where they stand in the header.
+    scale : bool
+        Whether darks are scaled by them.
+    """
+
+    def __init__(self, keyword: str | Keyword | None, *, scale: bool):
+        self._keyword = keyword_name(keyword or EXPOSURE_KEY)
+        self._scale = scale
+
+    def _time(self, header: Mapping) -> float | None:
+        time = exposure_time(header, self._keyword)
+        return time if time is not None and time > 0 else None
+
+    def check(self, flats: Sequence[Frame], darks: Sequence[Frame]) -> None:
+        """Warn of darks that cannot be brought to the exposure time of the flats."""
+        if not darks:
+            return
+        times = [[self._time(frame.header) for frame in frames] for frames in (flats, darks)]
+        unknown = [
+            frame.name for frame, time in zip((*flats, *darks), chain(*times), strict=True)
+            if time is None
+        ]
+        if self._scale and unknown:
+            others = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""
+            warn(
+                f"the exposure time of {unknown[0]}{others} is unknown (no number in the header "
+                f"under {self._keyword}): the dark is subtracted as it is; say where it stands "
+                "with exposure_key=, or scale_dark=False if dark and flats were exposed alike",
+            )
+        of_flats, of_darks = (sorted(set(known) - {None}) for known in times)
+        if not self._scale and not all(
+            any(np.isclose(flat, dark, rtol=_SAME_EXPOSURE, atol=0) for dark in of_darks)
+            for flat in of_flats if of_darks
+        ):
+            warn(
+                f"the flats were exposed for {_seconds(of_flats)} s, the dark for "
+                f"{_seconds(of_darks)} s; the dark is not scaled, which takes a bias, and is "
+                "subtracted as it is",
+            )
+
+    def check_one(self, kind: str, headers: Sequence[Mapping]) -> None:
+        """Only what was exposed alike can be averaged."""
+        known = [time for time in map(self._time, headers) if time is not None]
+        if known and not np.allclose(known, known[0], rtol=_SAME_EXPOSURE, atol=0):
+            raise ValueError(
+                f"{kind} frames of one series were exposed for [{_seconds(sorted(set(known)))}] s; "
+                "expected one exposure time"
+            )
+
+    def ratio(self, flat: Mapping, dark: Mapping) -> float:
+        """By what a dark is multiplied to match the exposure of a flat."""
+        times = self._time(flat), self._time(dark)
+        return times[0] / times[1] if self._scale and None not in times else 1.0
+
+
+def _seconds(times: Sequence[float]) -> str:
+    return ", ".join(f"{time:g}" for time in times)

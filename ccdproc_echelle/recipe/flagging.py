@@ -11,7 +11,11 @@ __all__ = ["pixel_flags"]
 
 
 def pixel_flags(
-    mask: np.ndarray, orders: EchelleOrderTable, bad: BadResponse, noted: Noted
+    mask: np.ndarray,
+    orders: EchelleOrderTable,
+    bad: BadResponse,
+    faint: np.ndarray,
+    noted: Noted,
 ) -> np.ndarray:
     """
     The flags of each pixel.
@@ -24,6 +28,8 @@ def pixel_flags(
         The orders, with the edges that were measured.
     bad : `~ccdproc_echelle.light.BadResponse`
         Dead, low and hot pixels.
+    faint : bool array, shape (rows, columns)
+        Pixels that are too faint to divide by, as from `~ccdproc_echelle.light.faint_pixels`.
     noted : `~ccdproc_echelle.combining.Noted`
         What was noted of the frames when they were combined.
 
@@ -45,6 +51,7 @@ def pixel_flags(
         (FlatFlag.NO_DATA, ~noted.has_data),
         (FlatFlag.ALL_REJECTED, mask & noted.has_data),
         (FlatFlag.SATURATED, noted.saturated),
+        (FlatFlag.FAINT, faint),
     ):
         flags[where] |= flag
     return flags

@@ -6,7 +6,7 @@ import os
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from astropy import units as u
@@ -15,14 +15,13 @@ from astropy.nddata import CCDData
 from astropy.table import QTable, Table
 from astropy.wcs import FITSFixedWarning
 
-from ccdproc_echelle.frames import replacing
+from ccdproc_echelle.frames import check_output, replacing, without_file_cards, write_fits
 from ccdproc_echelle.light import flag_cards
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.plotting import plot_summary, quality_lines
+from ccdproc_echelle.recipe.product_checks import TABLES, VERSION_CARD, check_file, check_parts
 
 __all__ = ["MasterFlat"]
-
-_EXTENSIONS = ("FLAGS", "ORDERS", "LEVELS", "QUALITY", "VETTING")
 
 # Longest side of the picture on a page, in pixel.
 _THUMBNAIL = 320
@@ -74,7 +73,8 @@ class MasterFlat:
 
         ``CCDData.read`` opens it as the flat with mask and uncertainty; the extensions ``FLAGS``
         (whose header names every bit), ``ORDERS``, ``LEVELS``, ``QUALITY`` and ``VETTING`` hold
-        the rest.
+        the rest. Every extension has its ``CHECKSUM`` and ``DATASUM``; ``FLATVERS`` is the
+        version of this layout.
 
         Parameters
         ----------
@@ -87,14 +87,19 @@ class MasterFlat:
         ------
         FileExistsError
             If the file exists and ``overwrite`` is false.
+        ValueError
+            If it is one of the raw flats, or the parts do not fit together.
         """
+        self._check()
+        check_output(path, overwrite=overwrite, inputs=self.vetting["frame"])
         hdus = self.flat.to_hdu()
+        hdus[0].header.set(*VERSION_CARD)
         hdus.append(fits.ImageHDU(self.flags, fits.Header(flag_cards()), name="FLAGS"))
         hdus.append(_orders_hdu(self.orders))
-        for name in ("levels", "quality", "vetting"):
-            hdus.append(_table_hdu(getattr(self, name), name.upper()))
+        for name, table in self._tables().items():
+            hdus.append(_table_hdu(table, name))
         with replacing(path, overwrite=overwrite) as temporary:
-            hdus.writeto(temporary)
+            write_fits(hdus, temporary)
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> "MasterFlat":
@@ -115,7 +120,9 @@ class MasterFlat:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it is no FITS file, lacks one of the extensions of a master flat or is damaged.
+            If it is no FITS file, does not agree with its checksums, lacks one of the parts of a
+            master flat, has parts that do not fit together, or is from a newer version of the
+            package. The message names the extension. Files without checksums are read.
         """
         try:
             return cls._read(path)
@@ -129,19 +136,22 @@ class MasterFlat:
         with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
             # The celestial WCS of a flat is of no interest, nor is what astropy repairs in it.
             warnings.simplefilter("ignore", FITSFixedWarning)
-            missing = [name for name in _EXTENSIONS if name not in hdus]
-            if missing:
-                raise ValueError(f"it has no extension {missing[0]}")
-            flags = hdus["FLAGS"].data.astype(np.int16)
+            check_file(hdus)
+            flags = hdus["FLAGS"].data
             orders = _read_orders(hdus["ORDERS"])
-            tables = [_read_table(hdus[name]) for name in _EXTENSIONS[2:]]
+            tables = {name.lower(): _read_table(hdus[name]) for name in TABLES}
             flat = CCDData.read(path, format="fits")
-        if not flat.shape == flags.shape == orders.shape:
-            raise ValueError(
-                f"flat, flags and orders are for shapes {flat.shape}, {flags.shape} and "
-                f"{orders.shape}"
-            )
-        return cls(flat, orders, tables[0], flags, *tables[1:])
+        flat.header = without_file_cards(flat.header)
+        flat.header.remove(VERSION_CARD[0], ignore_missing=True)
+        master = cls(flat, orders, flags=flags, **tables)
+        master._check()
+        return replace(master, flags=flags.astype(np.int16))
+
+    def _check(self) -> None:
+        check_parts(self.flat, self.flags, self.orders.shape, self._tables())
+
+    def _tables(self) -> dict[str, QTable]:
+        return {name: getattr(self, name.lower()) for name in TABLES}
 
     def plot(self):
         """
@@ -264,7 +274,7 @@ def _with_ascii(table: QTable) -> QTable:
 
 
 def _read_orders(hdu: fits.BinTableHDU) -> EchelleOrderTable:
-    table = QTable.read(hdu)
+    table = QTable.read(hdu, mask_invalid=False)
     header = hdu.header
     table.meta.clear()
     table.meta["shape"] = (header["DETROWS"], header["DETCOLS"])

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 
 from ccdproc_echelle._numeric.medians import finite_median, label_medians
 from ccdproc_echelle.combining import CombineDiagnostics
-from ccdproc_echelle.frames import gather_pixels, open_frames, variance_array
-from ccdproc_echelle.light import UNUSABLE, FlatFlag
+from ccdproc_echelle.frames import gather_pixels, open_frames, user_path, variance_array
+from ccdproc_echelle.light import UNUSABLE, FlatFlag, faint_fractions, usable_ranges
 from ccdproc_echelle.recipe.product import MasterFlat
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "quality_cards",
     "quality_table",
     "reduced_chi_square",
-    "usable_pixels",
+    "sound_pixels",
     "with_limits",
 ]
 
@@ -89,6 +89,8 @@ METRICS = {
     "clipped_fraction": Metric("CLIPMAX", "", "clipped of the worst frame", upper=0.05),
     "saturated_fraction": Metric("SATFRAC", "", "in-order pixels ever saturated", upper=0.01),
     "unusable_fraction": Metric("BADFRAC", "", "in-order pixels of no use", upper=0.05),
+    "faint_fraction": Metric("FAINTFRC", "", "in-order pixels too faint"),
+    "faint_fraction_max": Metric("FAINTMAX", "", "too faint of the worst order", upper=0.5),
     "low_sensitivity_pixels": Metric("NLOWSENS", "", "pixels of low sensitivity"),
     "dead_pixels": Metric("NDEAD", "", "dead pixels"),
     "hot_pixels": Metric("NHOT", "", "hot pixels"),
@@ -164,8 +166,9 @@ def flat_quality(
 
     Notes
     -----
-    Unless said otherwise, quantities are those of the usable inner-order pixels: those within
+    Unless said otherwise, quantities are those of the sound inner-order pixels: those within
     ``window / 2`` of an order centre and between the edges, without masked and flagged ones.
+    Pixels that are only too faint count: without them a dark order would look brighter than it is.
 
     - ``order_flux_10``, ``_50`` and ``_90`` are percentiles of a frame of median level, the
       ORDEXP10, ORDEXP50 and ORDEXP90 of the SOXS pipeline, in the unit of the levels.
@@ -174,6 +177,9 @@ def flat_quality(
     - ``counts`` and ``signal_to_noise`` are those of the orders with the smallest, median and
       largest median; counts are of a frame of median level, signal-to-noise that of the master.
     - ``clipped_fraction`` counts the in-order pixels in which the worst frame was rejected.
+    - ``relative_uncertainty`` is infinite where most pixels are not above zero.
+    - ``faint_fraction_max`` is the part of the pixels of an order that are too faint to divide by,
+      in the order with most of them.
     - ``order_width`` is the median over the orders of their median widths,
       ``order_width_scatter`` the standard deviation over the orders.
     - ``reduced_chi_square`` is 1 where the frames, divided by their levels, differ as their
@@ -249,7 +255,7 @@ def quality_table(
         "reduced_chi_square": chi_square,
         "clipped_fraction": clipped_fraction,
         **_level_values(master.levels["level"].value, times),
-        **_flux_values(master, usable_pixels(master, window)),
+        **_flux_values(master, sound_pixels(master, window)),
         **_flag_values(master.flags),
         **_order_values(order_quality(master, window=window)),
         **_edge_values(master.orders.table),
@@ -271,12 +277,15 @@ def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
     Returns
     -------
     `~astropy.table.QTable`
-        One row per order: ``order``; ``n_pixels``, the number of usable inner-order pixels, and of
+        One row per order: ``order``; ``n_pixels``, the number of sound inner-order pixels, and of
         these the median ``counts`` in a frame of median level and the median ``signal_to_noise``
         of the master; ``width`` between the edges, its median along the order, and
         ``width_scatter``, its standard deviation there; ``dead_pixels``,
-        ``low_sensitivity_pixels`` and ``hot_pixels``. NaN where an order has no pixel, or the
-        flat no uncertainty.
+        ``low_sensitivity_pixels`` and ``hot_pixels``; ``faint_fraction``, the part of all its
+        pixels that are too faint to divide by; ``usable_min`` and ``usable_max``, the first and
+        last dispersion pixel of the range in which at least half of the slit is usable, as from
+        `~ccdproc_echelle.light.usable_ranges`. NaN where an order has no pixel, or the flat no
+        uncertainty.
 
     Raises
     ------
@@ -295,7 +304,7 @@ def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
     """
     orders, flags = master.orders, master.flags.ravel()
     order_of = orders.order_index().ravel()
-    inner = usable_pixels(master, window)
+    inner = sound_pixels(master, window)
     order, data = order_of[inner], master.flat.data.ravel()[inner]
     snr = 1 / _relative_uncertainty(master.flat).ravel()[inner]
     level = np.median(master.levels["level"])
@@ -309,6 +318,8 @@ def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
     for name, flag in _FLAGGED.items():
         flagged = np.flatnonzero((flags & int(flag) != 0) & (order_of >= 0))
         table[name] = np.bincount(order_of[flagged], minlength=len(orders))
+    table["faint_fraction"] = faint_fractions(master.flags, orders)
+    table["usable_min"], table["usable_max"] = usable_ranges(master.flags, orders).T * u.pix
     return table
 
 
@@ -436,9 +447,9 @@ _FLAGGED = {
 _SIDES = ("lower", "upper")
 
 
-def usable_pixels(master: MasterFlat, window: float) -> np.ndarray:
+def sound_pixels(master: MasterFlat, window: float) -> np.ndarray:
     """
-    The inner-order pixels that tell the quality of a flat.
+    The inner-order pixels that tell the quality of a flat: all but bad ones, however faint.
 
     Parameters
     ----------
@@ -452,21 +463,22 @@ def usable_pixels(master: MasterFlat, window: float) -> np.ndarray:
     int array
         Indices of the flattened image.
     """
-    unusable = master.flags & int(UNUSABLE | FlatFlag.INTERORDER) != 0
+    unsound = master.flags & int(UNUSABLE & ~FlatFlag.FAINT | FlatFlag.INTERORDER) != 0
     if master.flat.mask is not None:
-        unusable |= master.flat.mask
-    usable = master.orders.inner_mask(window) & np.isfinite(master.flat.data) & ~unusable
-    return np.flatnonzero(usable)
+        # The mask of a pixel that is faint stands for that.
+        unsound |= master.flat.mask & (master.flags & int(FlatFlag.FAINT) == 0)
+    sound = master.orders.inner_mask(window) & np.isfinite(master.flat.data) & ~unsound
+    return np.flatnonzero(sound)
 
 
 def _relative_uncertainty(flat: CCDData) -> np.ndarray:
-    """Standard deviation over value; NaN where it is not known."""
+    """Standard deviation over value, negative where that is; NaN where it is not known."""
     if flat.uncertainty is None:
         return np.full(flat.shape, np.nan)
     variance = variance_array(flat.uncertainty.array, type(flat.uncertainty))
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.sqrt(variance) / flat.data
-    relative[~(np.isfinite(relative) & (relative > 0))] = np.nan
+    relative[~(np.isfinite(variance) & (variance > 0))] = np.nan
     return relative
 
 
@@ -496,8 +508,14 @@ def _flux_values(master, inner: np.ndarray) -> dict[str, float]:
         "order_flux_90": flux[2],
         "inner_mean": data.mean(),
         "inner_rms": data.std(),
-        "relative_uncertainty": finite_median(_relative_uncertainty(master.flat).ravel()[inner]),
+        "relative_uncertainty": _typical(_relative_uncertainty(master.flat).ravel()[inner]),
     }
+
+
+def _typical(relative: np.ndarray) -> float:
+    """Median of the known relative uncertainties: those of values up to zero are the largest."""
+    known = relative[~np.isnan(relative)]
+    return np.median(np.where(known < 0, np.inf, known)) if len(known) else np.nan
 
 
 def _flag_values(flags: np.ndarray) -> dict[str, float]:
@@ -506,13 +524,18 @@ def _flag_values(flags: np.ndarray) -> dict[str, float]:
     return {
         "saturated_fraction": _number_of(in_order, FlatFlag.SATURATED) / n,
         "unusable_fraction": _number_of(in_order, UNUSABLE) / n,
+        "faint_fraction": _number_of(in_order, FlatFlag.FAINT) / n,
         **{name: _number_of(in_order, flag) for name, flag in _FLAGGED.items()},
     }
 
 
 def _order_values(by_order: QTable) -> dict[str, float]:
     widths = by_order["width"].value
-    values = {"order_width": finite_median(widths), "order_width_scatter": np.nanstd(widths)}
+    values = {
+        "order_width": finite_median(widths),
+        "order_width_scatter": np.nanstd(widths),
+        "faint_fraction_max": np.fmax.reduce(by_order["faint_fraction"]),
+    }
     for name in ("counts", "signal_to_noise"):
         column = by_order[name].value
         values |= {
@@ -549,7 +572,7 @@ def _largest_fraction(rejected: np.ndarray | None, flags: np.ndarray) -> float:
 def _chi_square_of(frames, master, window: float, rejected: np.ndarray | None) -> float:
     if frames is None or any(frame.uncertainty_type is None for frame in frames):
         return np.nan
-    pixels = bright_enough(master, usable_pixels(master, window))
+    pixels = bright_enough(master, sound_pixels(master, window))
     pixels = pixels[:: len(pixels) // _ENOUGH_PIXELS + 1]
     where = np.unravel_index(pixels, master.flat.shape)
     scales = 1 / _levels_at(where, master)
@@ -617,7 +640,7 @@ def _as_table(values: Mapping[str, float], unit_of_levels: u.UnitBase) -> QTable
     table["lower"] = [metric.lower for metric in METRICS.values()]
     table["upper"] = [metric.upper for metric in METRICS.values()]
     table["verdict"] = [
-        _verdict(row["value"], row["lower"], row["upper"]) if np.isfinite(row["value"]) else ""
+        "" if np.isnan(row["value"]) else _verdict(row["value"], row["lower"], row["upper"])
         for row in table
     ]
     table["comment"] = [metric.comment for metric in METRICS.values()]
@@ -669,7 +692,7 @@ def checked_limits(limits) -> dict[str, tuple[float, float]]:
         return {}
     source = "limits"
     if isinstance(limits, (str, os.PathLike)):
-        source, limits = str(limits), _loaded(Path(limits))
+        source, limits = str(limits), _loaded(user_path(limits))
     if not isinstance(limits, Mapping):
         raise ValueError(
             f"{source} holds a {type(limits).__name__}, expected pairs (lower, upper) by name"

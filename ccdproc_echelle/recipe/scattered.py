@@ -15,7 +15,7 @@ from astropy.table import QTable
 
 from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.combining import Progress, with_common_errors
+from ccdproc_echelle.combining import Pixels, Progress, with_common_errors
 from ccdproc_echelle.frames import CalibratedFrame, Section, gather_pixels
 from ccdproc_echelle.light import (
     ScatteredLight,
@@ -72,6 +72,7 @@ def scattered_surfaces(
 
 
 def _measured(name: str, pixels: Section, model: ScatteredLightModel) -> ScatteredLight:
+    pixels = Pixels(pixels.data, pixels.good, pixels.variance).of_known_noise()
     sigma = None if pixels.variance is None else np.sqrt(pixels.variance)
     try:
         return model.measure(pixels.data, pixels.good, sigma)

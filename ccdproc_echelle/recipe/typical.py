@@ -10,7 +10,7 @@ import numpy as np
 from astropy.nddata import CCDData
 
 from ccdproc_echelle._tasks import results_of
-from ccdproc_echelle.combining import combine_frames
+from ccdproc_echelle.combining import CombineSettings, combine_with_scales
 from ccdproc_echelle.frames import Frame, gather_pixels
 
 __all__ = ["typical_frame"]
@@ -46,10 +46,8 @@ def typical_frame(
     `~astropy.nddata.CCDData`
         In the unit of the flats, about as bright as most of them.
     """
-    return combine_frames(
-        flats, scale=_scales(flats, executor), method="median", mem_limit=mem_limit,
-        executor=executor,
-    )
+    settings = CombineSettings(method="median", mem_limit=mem_limit)
+    return combine_with_scales(flats, _scales(flats, executor), settings, executor=executor)[0]
 
 
 def _scales(flats: Sequence[Frame], executor: Executor | None) -> np.ndarray:

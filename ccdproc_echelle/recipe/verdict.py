@@ -6,17 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 
+from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import Noted, Watch
 from ccdproc_echelle.frames import Frame, observation_time
-from ccdproc_echelle.light import FlatFlag
+from ccdproc_echelle.light import FlatFlag, faint_fractions
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.quality import (
+    METRICS,
     bright_enough,
     quality_cards,
     quality_table,
     reduced_chi_square,
-    usable_pixels,
+    sound_pixels,
 )
 
 __all__ = ["judged", "watched"]
@@ -74,7 +76,13 @@ def judged(
     Returns
     -------
     `~ccdproc_echelle.MasterFlat`
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If most of an order is too faint to divide by.
     """
+    _warn_of_dark_orders(master)
     in_order = np.count_nonzero(master.flags & int(FlatFlag.INTERORDER) == 0)
     quality = quality_table(
         master,
@@ -90,11 +98,23 @@ def judged(
     return replace(master, quality=quality)
 
 
+def _warn_of_dark_orders(master: MasterFlat) -> None:
+    most = METRICS["faint_fraction_max"].upper
+    dark = faint_fractions(master.flags, master.orders) > most
+    if dark.any():
+        warn(
+            f"orders {master.orders.order_numbers[dark].tolist()} have too little light to divide "
+            f"by: more than {most:.0%} of their pixels have the flag FAINT; expose longer or more "
+            "often, add a lamp that is bright there (stitch_flats), or leave these orders out of "
+            "the order table"
+        )
+
+
 def _chi_square(master: MasterFlat, noted: Noted, window: float) -> float:
     if noted.variances is None:
         return np.nan
     chosen = np.zeros(master.flat.shape, dtype=bool)
-    chosen.ravel()[bright_enough(master, usable_pixels(master, window))] = True
+    chosen.ravel()[bright_enough(master, sound_pixels(master, window))] = True
     counts = chosen.ravel()[noted.pixels]
     return reduced_chi_square(noted.values[:, counts], noted.variances[:, counts],
                               noted.used[:, counts])

@@ -15,11 +15,11 @@ from astropy import units as u
 from astropy.stats import mad_std
 from astropy.table import QTable, vstack
 
-from ccdproc_echelle._numeric.medians import label_medians
+from ccdproc_echelle._numeric.medians import finite_median, label_medians
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.combining import StackCombiner
-from ccdproc_echelle.frames import Frame, check_alike, list_frames, open_frames
+from ccdproc_echelle.combining import StackCombiner, ThinnedStack, thinned
+from ccdproc_echelle.frames import Frame, check_alike, list_frames, open_frames, twins_of
 from ccdproc_echelle.orders import EchelleOrderTable, frame_shift, rasters
 from ccdproc_echelle.recipe.calibration import Calibration
 
@@ -27,10 +27,12 @@ __all__ = [
     "SETUP_KEYWORDS",
     "accepted_frames",
     "all_vetted",
+    "is_sound",
     "of_one_setup",
     "vet_frames",
     "vet_setup",
     "vetted",
+    "without_copies",
 ]
 
 #: Header keywords in which the flats of a set agree: instrument and arm, binning, slit, lamp,
@@ -39,9 +41,11 @@ SETUP_KEYWORDS = (
     "INSTRUME", "DETECTOR", "ESO SEQ ARM",
     "CCDSUM", "CCDBIN1", "CCDBIN2", "XBINNING", "YBINNING", "BINNING",
     "ESO DET WIN1 BINX", "ESO DET WIN1 BINY", "ESO DET BINX", "ESO DET BINY",
-    "SLIT", "SLITNAME", "DECKER", "DECKNAME",
+    "SLIT", "SLITNAME", "SLITMSKN", "DECKER", "DECKNAME",
+    "ESO INS SLIT1 NAME", "ESO INS SLIT2 NAME", "ESO INS SLIT3 NAME",
     "ESO INS OPTI3 NAME", "ESO INS OPTI4 NAME", "ESO INS OPTI5 NAME",
-    "LAMP", "LAMPNAME", "FILTER", "GRATING", "GRISM", "DISPERSR",
+    "LAMP", "LAMPNAME", "FILTER", "FILTER2", "GRATING", "GRATNAME", "ECHNAME", "ECHANGL",
+    "XDISPERS", "GRISM", "DISPERSR", "OBSMODE", "ESO INS MODE",
     "READMODE", "RDMODE", "READSPD", "ESO DET READ MODE", "ESO DET READ SPEED",
     "ESO DET READ CURNAME", "GAIN", "EGAIN", "ESO DET OUT1 CONAD",
 )
@@ -62,6 +66,9 @@ _FEWEST_PIXELS = 25
 # Fainter than this fraction of the mean, a drift of the zero point passes for another shape.
 _FAINTEST = 0.1
 
+# What the verdict begins with on a frame that is in the list twice.
+_COPY = "a copy of"
+
 # By how many standard deviations a difference must exceed its limit.
 _SIGNIFICANT = 5
 
@@ -81,7 +88,8 @@ def vet_setup(
     Find frames that were taken with another setup, from shape, unit and headers alone.
 
     Right is what most frames have. If no value is the most frequent, as with two frames that
-    differ, it cannot be known which is right, and each frame gets a verdict.
+    differ, it cannot be known which is right, and each frame gets the same verdict, which counts
+    the frames of each set-up.
 
     Parameters
     ----------
@@ -120,7 +128,7 @@ def vet_setup(
         usual = _commonest(values)
         for i, value in zip(having, values, strict=True):
             if usual is None:
-                reasons[i].append(f"{name} is {value}, but no value is the most frequent")
+                reasons[i].append(f"{name} is {_counted(values)}")
             elif value != usual:
                 reasons[i].append(f"{name} is {value}, that of the others {usual}")
     verdicts = ["another setup: " + "; ".join(found) if found else "" for found in reasons]
@@ -139,12 +147,13 @@ def vet_frames(
     **reading: Any,
 ) -> QTable:
     """
-    Find frames that are saturated, without light, shifted, or of another shape.
+    Find frames that are saturated, without light, shifted, of another shape, or copies.
 
     The frames, divided by their levels, make a median; those with light and not saturated take
     part. Each is compared with it: at the inner-order pixels for level and shape, at the flanks
     of the orders for the shift. What is wrong with a minority of the frames is found. With two
-    frames there is none: each differs by half of what the two do.
+    frames there is none: each differs by half of what the two do. Copies of a frame, which are no
+    measurement of their own, take no part in the median.
 
     Parameters
     ----------
@@ -206,13 +215,14 @@ def vet_frames(
     limits = _Limits(max_masked, min_level, max_shift, max_residual)
     _check(dict(limits._asdict(), window=window))
     orders = orders.on_detector(frames[0].shape)
-    stack = _thinned(frames, orders)
+    twins = twins_of(frames)
+    stack = thinned(frames, orders, _n_columns(frames, orders))
     inner = _inner_order_pixels(stack.orders, window)
     masked = 1 - stack.good[:, *inner.where].mean(axis=1)
     usable = masked <= max_masked
     levels, noise = _first_levels(stack, inner, usable)
     darkness = _darkness(levels, noise, usable, min_level)
-    lit = usable & (darkness == "")
+    lit = usable & (darkness == "") & np.array([twin is None for twin in twins])
     found = _Measured.nothing(masked, levels)
     if lit.any():
         found = _measure(stack, inner, masked, levels, lit, limits)
@@ -224,8 +234,9 @@ def vet_frames(
         "shift_uncertainty": found.shift_uncertainty * u.pix,
         "residual": found.residual,
         "verdict": [
-            _verdict(_Measured(*values), dark, limits)
-            for dark, *values in zip(darkness, *found, strict=True)
+            _verdict(_Measured(*values), dark, limits) if twin is None
+            else _verdict_on_copy(frames[twin])
+            for twin, dark, *values in zip(twins, darkness, *found, strict=True)
         ],
     })
 
@@ -240,7 +251,8 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
         From `vet_setup` or `vet_frames`.
     reject : {"warn", "drop", "error"}, optional
         ``"warn"``: all frames are used, with a warning; ``"drop"``: those with a verdict are
-        left out, with a warning; ``"error"``: they are an error.
+        left out, with a warning; ``"error"``: they are an error. Copies that are used count as
+        measurements of their own: they are best left out.
 
     Returns
     -------
@@ -251,7 +263,8 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
     ------
     ValueError
         If ``reject`` is none of these, is ``"error"`` and a frame has a verdict, or is ``"drop"``
-        and more than half of the frames have one: then the set is to be doubted, not a frame.
+        and more than half of the frames, copies apart, have one: then the set is to be doubted, not
+        a frame.
 
     Warns
     -----
@@ -268,22 +281,43 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
     if reject not in ("warn", "drop", "error"):
         raise ValueError(f"reject is {reject!r}, expected 'warn', 'drop' or 'error'")
     good = np.array([not verdict for verdict in table["verdict"]], dtype=bool)
-    reasons = [f"{row['frame']} does not belong to the set: {row['verdict']}"
-               for row in table[~good]]
+    reasons = _reasons(table)
     if reasons and reject == "error":
         raise ValueError("; ".join(reasons))
-    if reject == "drop" and 2 * len(reasons) > len(table):
+    # Of copies any number can be left out: nothing is lost with them.
+    n_copies = sum(verdict.startswith(_COPY) for verdict in table["verdict"])
+    n_bad = np.count_nonzero(~good)
+    if reject == "drop" and 2 * (n_bad - n_copies) > len(table) - n_copies:
         raise ValueError(
-            f"{len(reasons)} of {len(table)} frames would be left out, expected at most half: "
+            f"{n_bad} of {len(table)} frames would be left out, expected at most half: "
             + "; ".join(reasons)
         )
-    outcome = "left out" if reject == "drop" else "used all the same"
     for reason in reasons:
-        warn(f"{reason}; it is {outcome}")
+        it_is, it = ("it is", "it") if " does not belong " in reason else ("they are", "them")
+        if reject == "drop":
+            warn(f"{reason}; {it_is} left out")
+        else:
+            warn(f"{reason}; {it_is} used all the same; reject='drop' leaves {it} out")
     return good if reject == "drop" else np.ones(len(table), dtype=bool)
 
 
-def of_one_setup(frames: list[Frame], reject: str) -> tuple[list[Frame], QTable]:
+def _reasons(table: QTable) -> list[str]:
+    """Each verdict once, with the frames that have it."""
+    frames: dict[str, list[str]] = {}
+    for row in table:
+        if row["verdict"]:
+            frames.setdefault(row["verdict"], []).append(row["frame"])
+    return [
+        f"the {len(table)} frames do not belong together: {verdict}" if len(names) == len(table) > 1
+        else f"{', '.join(names)} {'does' if len(names) == 1 else 'do'} not belong to the set: "
+             f"{verdict}"
+        for verdict, names in frames.items()
+    ]
+
+
+def of_one_setup(
+    frames: list[Frame], reject: str, keywords: Iterable[str] = ()
+) -> tuple[list[Frame], QTable]:
     """
     The frames that belong to a set by their headers.
 
@@ -293,6 +327,8 @@ def of_one_setup(frames: list[Frame], reject: str) -> tuple[list[Frame], QTable]
         Raw flats.
     reject : str
         As for `accepted_frames`.
+    keywords : iterable of str, optional
+        Header keywords that must agree, besides `SETUP_KEYWORDS`.
 
     Returns
     -------
@@ -306,7 +342,7 @@ def of_one_setup(frames: list[Frame], reject: str) -> tuple[list[Frame], QTable]
     ValueError
         As `accepted_frames`, or if frames that are used differ in shape or unit.
     """
-    setup = vet_setup(frames)
+    setup = vet_setup(frames, keywords=dict.fromkeys((*SETUP_KEYWORDS, *keywords)))
     setup["used"] = accepted_frames(setup, reject)
     frames = [frame for frame, used in zip(frames, setup["used"], strict=True) if used]
     check_alike(frames)
@@ -338,6 +374,54 @@ def vetted(
     vetting = vet_frames(calibration.flats, orders, window=window)
     vetting["used"] = accepted_frames(vetting, reject)
     return calibration.selected(vetting["used"]), vetting
+
+
+def without_copies(frames: Any, reject: str, **reading: Any) -> Any:
+    """
+    Calibration frames that are each a measurement of their own.
+
+    Parameters
+    ----------
+    frames : list, str, `ccdproc.ImageFileCollection` or None
+        Bias or dark frames.
+    reject : str
+        As for `accepted_frames`. With ``"warn"`` all are used, and who combines them warns.
+    **reading
+        Keywords of ``CCDData.read``.
+
+    Returns
+    -------
+    as ``frames``, or list of `~ccdproc_echelle.frames.Frame`
+
+    Raises
+    ------
+    ValueError
+        If ``reject`` is ``"error"`` and there is a copy.
+    """
+    if frames is None or reject == "warn":
+        return frames
+    frames = open_frames(frames, **reading)
+    twins = twins_of(frames)
+    verdicts = ["" if twin is None else _verdict_on_copy(frames[twin]) for twin in twins]
+    table = QTable({"frame": [frame.name for frame in frames], "verdict": verdicts})
+    used = accepted_frames(table, reject)
+    return [frame for frame, good in zip(frames, used, strict=True) if good]
+
+
+def is_sound(vetting: QTable) -> np.ndarray:
+    """
+    Which of the flats that are used have no fault.
+
+    Parameters
+    ----------
+    vetting : `~astropy.table.QTable`
+        From `vetted`.
+
+    Returns
+    -------
+    bool array, shape (n_used,)
+    """
+    return np.array([not verdict for verdict in vetting["verdict"][vetting["used"]]], dtype=bool)
 
 
 def all_vetted(setup: QTable, vetting: QTable) -> QTable:
@@ -382,6 +466,14 @@ def _comparable(value: Any) -> str:
     return str(value).strip()
 
 
+def _counted(values: Sequence[Any]) -> str:
+    """Each value, and how many frames have it."""
+    return " or ".join(
+        f"{value} ({number} frame{'s' if number > 1 else ''})"
+        for value, number in Counter(values).most_common()
+    )
+
+
 def _commonest(values: Sequence[Any]) -> Any:
     """The most frequent value; `None` if there are several."""
     ranked = Counter(values).most_common(2)
@@ -399,15 +491,6 @@ class _Limits(NamedTuple):
     max_residual: float
 
 
-class _ThinnedStack(NamedTuple):
-    """Some columns of all frames, turned so that orders run along rows, and their order table."""
-
-    data: np.ndarray
-    good: np.ndarray
-    variance: list[np.ndarray | None]
-    orders: EchelleOrderTable
-
-
 class _InnerPixels(NamedTuple):
     """Rows and columns of the inner-order pixels, and to which part of which order each belongs."""
 
@@ -421,29 +504,9 @@ def _check(options: dict[str, float]) -> None:
             raise ValueError(f"{name} is {value!r}, expected a positive number")
 
 
-def _thinned(frames: Sequence[Frame], orders: EchelleOrderTable) -> _ThinnedStack:
-    """Every k-th column, k odd: the middle of each column of a detector binned by k."""
-    axis = orders.dispersion_axis
-    n_pixels, n_cross = frames[0].shape[axis], frames[0].shape[1 - axis]
-    most = _THINNED_PIXELS // (len(frames) * n_cross)
-    step = max(1, n_pixels // min(_LEAST_COLUMNS, most) if most else n_pixels)
-    step -= 1 - step % 2
-    thinning = [slice(None), slice(None)]
-    thinning[axis] = slice(step // 2, step // 2 + n_pixels // step * step, step)
-    sections = [frame.load().section(tuple(thinning)) for frame in frames]
-    factors = [1, 1]
-    factors[axis] = step
-    orders = orders.rebinned(tuple(factors))
-
-    def turned(image):
-        return image if axis == 1 else image.T
-
-    return _ThinnedStack(
-        data=np.array([turned(section.data) for section in sections]),
-        good=np.array([turned(section.good) for section in sections]),
-        variance=[None if s.variance is None else turned(s.variance) for s in sections],
-        orders=orders if axis == 1 else orders.transposed(),
-    )
+def _n_columns(frames: Sequence[Frame], orders: EchelleOrderTable) -> int:
+    n_cross = frames[0].shape[1 - orders.dispersion_axis]
+    return min(_LEAST_COLUMNS, _THINNED_PIXELS // (len(frames) * n_cross))
 
 
 def _inner_order_pixels(orders: EchelleOrderTable, window: float) -> _InnerPixels:
@@ -458,7 +521,7 @@ def _inner_order_pixels(orders: EchelleOrderTable, window: float) -> _InnerPixel
     return _InnerPixels((rows[inside].astype(int), columns), part)
 
 
-def _first_levels(stack: _ThinnedStack, inner: _InnerPixels, usable) -> tuple:
+def _first_levels(stack: ThinnedStack, inner: _InnerPixels, usable) -> tuple:
     """
     Median of the inner-order pixels of each frame, and of their standard deviations, if known.
 
@@ -473,7 +536,7 @@ def _first_levels(stack: _ThinnedStack, inner: _InnerPixels, usable) -> tuple:
         if chosen.any():
             levels[i] = np.median(image[inner.where][chosen])
             if variance is not None:
-                noise[i] = np.sqrt(np.median(variance[inner.where][chosen]))
+                noise[i] = np.sqrt(np.nan_to_num(finite_median(variance[inner.where][chosen])))
     return levels, noise
 
 
@@ -534,7 +597,7 @@ def _measure(stack, inner, masked, levels, lit, limits: _Limits) -> _Measured:
     return found
 
 
-def _reference(stack: _ThinnedStack, levels, lit) -> tuple[np.ndarray, np.ndarray]:
+def _reference(stack: ThinnedStack, levels, lit) -> tuple[np.ndarray, np.ndarray]:
     """Median of the frames with light, divided by their levels, and where there is one."""
     scales = (1 / levels[lit]).astype(stack.data.dtype)
     n_lit, shape = len(scales), stack.data.shape[1:]
@@ -597,6 +660,13 @@ def _any_shift(image, reference, orders) -> tuple[float, float] | None:
 
 
 # ---------------------------------------------------------------------- verdict
+
+
+def _verdict_on_copy(twin: Frame) -> str:
+    return (
+        f"{_COPY} {twin.name}: counted as a measurement of its own, it makes the uncertainty too "
+        "small"
+    )
 
 
 def _verdict(frame: _Measured, darkness: str, limits: _Limits) -> str:

@@ -4,6 +4,7 @@ The layers of a simulation. Each draws itself.
 
 A frame is built in stages, in each of which every layer has its turn (``|`` is "then")::
 
+    blaze    = blaze of the grating and the lamp | blaze of each layer
     response = 1 | response of each layer
     light    = 0 | light of each layer
     counts   = (flat + response * light) | illumination of each layer | counts of each layer
@@ -23,8 +24,9 @@ from ccdproc_echelle.simulation.checks import check
 from ccdproc_echelle.simulation.geometry import plane_axes
 
 __all__ = [
-    "BadPixels", "Bias", "ColorDrift", "CosmicRays", "DarkCurrent", "DeadPixels", "Drift", "Dust",
-    "Layer", "LevelSpread", "MAX_RAW", "PixelResponse", "ScatteredLight",
+    "BadPixels", "Bias", "ColorDrift", "CosmicRays", "DarkCurrent", "DarkEnd", "DeadPixels",
+    "Drift", "Dust", "FaintOrder", "Layer", "LevelSpread", "MAX_RAW", "PixelResponse",
+    "ScatteredLight",
 ]
 
 MAX_RAW = np.iinfo(np.uint16).max
@@ -43,6 +45,10 @@ class Layer:
     # Each random layer draws from streams of its own, ``scene.rng(stream, index)``. The number is
     # part of the seed and must never change. 7 to 12 are the noise; the next free one is 15.
     streams: ClassVar[tuple[int, ...]] = ()
+
+    def blaze(self, blaze, scene):
+        """Light along each order in adu, (n_orders, n_pixels)."""
+        return blaze
 
     def response(self, response, scene):
         """Pixel response, an image that is 1 on average."""
@@ -85,6 +91,42 @@ def random_pixels(name, n, allowed, rng):
     image = np.zeros(allowed.shape, dtype=bool)
     image.flat[rng.choice(places, n, replace=False, shuffle=False)] = True
     return image
+
+
+# -------------------------------------------------------------------- the light along the orders
+
+
+@dataclass(frozen=True)
+class DarkEnd(Layer):
+    """A lamp, or vignetting, that leaves the last part of every order without light."""
+
+    fraction: float = 0.0
+    fade: float = 0.2
+
+    def __post_init__(self):
+        check("fraction", self.fraction, 0, 0.9)
+        check("fade", self.fade, 0, 1)
+
+    def blaze(self, blaze, scene):
+        if self.fraction == 0:
+            return blaze
+        lit = 1 - self.fraction - np.linspace(0, 1, blaze.shape[1])
+        return blaze * np.clip(lit / max(self.fade, 1e-9), 0, 1) ** 2
+
+
+@dataclass(frozen=True)
+class FaintOrder(Layer):
+    """One order that is fainter than the blaze function says."""
+
+    order_number: int | None = None
+    factor: float = 1e-3
+
+    def __post_init__(self):
+        check("factor", self.factor, 0, 1)
+
+    def blaze(self, blaze, scene):
+        here = scene.orders.order_numbers == self.order_number
+        return np.where(here[:, np.newaxis], self.factor * blaze, blaze)
 
 
 # --------------------------------------------------------------------------- the pixel response

@@ -35,9 +35,11 @@ from ccdproc_echelle.simulation.layers import (
     ColorDrift,
     CosmicRays,
     DarkCurrent,
+    DarkEnd,
     DeadPixels,
     Drift,
     Dust,
+    FaintOrder,
     Layer,
     LevelSpread,
     PixelResponse,
@@ -104,8 +106,8 @@ class EchelleSimulation:
         Standard deviation of the pixel response.
     exposure_time : float
         In seconds.
-    noise, level_spread, drift, color_drift, scattered_light, dust, dead_pixels, bad_pixels, \
-cosmic_rays, bias, dark_current
+    noise, dark_end, faint_order, level_spread, drift, color_drift, scattered_light, dust, \
+dead_pixels, bad_pixels, cosmic_rays, bias, dark_current
         The layers; set by the methods of the same names.
     layers : tuple
         Further layers, in the order in which they act; see `with_layer`.
@@ -147,6 +149,8 @@ cosmic_rays, bias, dark_current
     pixel_response: float = 0.01
     exposure_time: float = 10.0
     noise: Noise = field(default=Noise())
+    dark_end: DarkEnd = field(default=DarkEnd())
+    faint_order: FaintOrder = field(default=FaintOrder())
     level_spread: float = 0.0
     drift: float = 0.0
     color_drift: float = 0.0
@@ -283,6 +287,41 @@ cosmic_rays, bias, dark_current
     def without_noise(self) -> "EchelleSimulation":
         """Draw no noise; the uncertainties stay those of the noise model."""
         return replace(self, noise=replace(self.noise, drawn=False))
+
+    def with_dark_end(self, fraction: float, *, fade: float = 0.2) -> "EchelleSimulation":
+        """
+        A lamp, or vignetting, that leaves the end of every order without light.
+
+        Parameters
+        ----------
+        fraction : float
+            Part of the dispersion axis without light, at its high end.
+        fade : float
+            Part of the dispersion axis over which the light falls, as a parabola, to nothing.
+        """
+        return replace(self, dark_end=DarkEnd(fraction, fade))
+
+    def with_faint_order(
+        self, order_number: int, *, factor: float = 1e-3
+    ) -> "EchelleSimulation":
+        """
+        One order with hardly any light, or none.
+
+        Parameters
+        ----------
+        order_number : int
+            Which one.
+        factor : float
+            What is left of its light.
+
+        Raises
+        ------
+        ValueError
+            If there is no such order.
+        """
+        check("order_number", order_number, self.first_order, self.first_order + self.n_orders - 1,
+              integer=True)
+        return replace(self, faint_order=FaintOrder(order_number, factor))
 
     def with_level_spread(self, spread: float) -> "EchelleSimulation":
         """
@@ -558,6 +597,7 @@ cosmic_rays, bias, dark_current
     def _layers(self):
         """All layers, in the order in which they act at each stage."""
         return (
+            self.dark_end, self.faint_order,
             PixelResponse(self.pixel_response), self.dust, self.dead_pixels,
             ScatteredLight(self.scattered_light),
             LevelSpread(self.level_spread), Drift(self.drift), ColorDrift(self.color_drift),

@@ -139,7 +139,10 @@ class EchelleTruth:
     @cached_property
     def _blaze(self):
         sim = self.simulation
-        return sim.peak * blaze_functions(sim.n_orders, sim._row_shape[1], sim.brightness_ratio)
+        blaze = sim.peak * blaze_functions(sim.n_orders, sim._row_shape[1], sim.brightness_ratio)
+        for layer in sim._layers:
+            blaze = layer.blaze(blaze, sim._scene)
+        return blaze
 
     def _slit_image(self, brightness):
         sim, orders = self.simulation, self.simulation._scene.orders

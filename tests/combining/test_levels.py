@@ -76,7 +76,7 @@ def twenty_stacks():
     """Frames, orders and true levels of twenty simulations."""
     stacks = []
     for seed in range(20):
-        simulation = EchelleSimulation(shape=(256, 256), n_orders=5, seed=seed, peak=2000)
+        simulation = EchelleSimulation(shape=(128, 160), n_orders=3, seed=seed, peak=2000)
         simulation = simulation.with_level_spread(0.35)
         frames, levels = simulation.flats(N_FRAMES), simulation.truth.levels(N_FRAMES)
         stacks.append((frames, simulation.truth.orders, levels))

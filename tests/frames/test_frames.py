@@ -3,6 +3,7 @@ import gzip
 import logging
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -265,19 +266,21 @@ def test_unit_keyword_comes_first(raw_files, unit, caplog):
         assert frame.ccddata().unit == u.electron
 
 
-def test_no_unit(tmp_path):
+def test_no_unit(tmp_path, caplog):
     path = tmp_path / "frame.fits"
     fits.writeto(path, image())
-    with pytest.raises(ValueError, match=r"frame\.fits has no BUNIT keyword; give unit="):
-        open_frames(path)
-    (frame,) = open_frames(path, unit="adu")
-    assert frame.unit == u.adu
+    with caplog.at_level("INFO", logger="ccdproc_echelle"):
+        (frame,) = open_frames(path)
+    assert frame.unit == frame.ccddata().unit == u.adu
+    assert "frame.fits taken to be in adu: no BUNIT" in caplog.text
+    (frame,) = open_frames(path, unit="electron")
+    assert frame.unit == frame.ccddata().unit == u.electron
 
 
 def test_unknown_unit(tmp_path):
     path = tmp_path / "frame.fits"
     fits.writeto(path, image(), fits.Header([("BUNIT", "blurbs")]))
-    with pytest.raises(ValueError, match=r"frame\.fits cannot be read: 'blurbs' did not parse"):
+    with pytest.raises(ValueError, match=r"frame\.fits has BUNIT = 'blurbs'.*; give unit="):
         open_frames(path)
 
 
@@ -292,6 +295,15 @@ def test_uncertainty_in_another_unit(kind, unit):
     (frame,) = open_frames(kilo)
     np.testing.assert_allclose(
         section_of(frame, slice(0, 12)).variance, variances() * 1e-6, rtol=1e-6
+    )
+
+
+def test_uncertainty_in_a_unit_that_is_larger_by_far():
+    tiny = CCDData(image(), unit=1e-17 * u.Jy)
+    tiny.uncertainty = StdDevUncertainty((np.sqrt(variances()) * 1e-20).astype("f4"), unit=u.Jy)
+    (frame,) = open_frames(tiny)
+    np.testing.assert_allclose(
+        section_of(frame, slice(0, 12)).variance, variances() * 1e-6, rtol=1e-5
     )
 
 
@@ -330,12 +342,12 @@ def test_frames_in_memory_are_not_changed():
     np.testing.assert_array_equal(ccd.uncertainty.array, before.uncertainty.array)
 
 
-def test_what_is_not_finite_is_not_good():
+def test_what_is_not_finite_is_not_good_but_for_an_unknown_uncertainty():
     ccd = ccd_with_everything()
     ccd.data[0, :2] = np.nan, np.inf
     ccd.uncertainty.array[1, :2] = np.nan, np.inf
     good = section_of(open_frames([ccd])[0], slice(0, 12)).good
-    assert np.argwhere(~good).tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [3, 4]]
+    assert np.argwhere(~good).tolist() == [[0, 0], [0, 1], [1, 1], [3, 4]]
 
 
 def test_inverse_variance_zero_is_not_good():
@@ -427,10 +439,22 @@ def test_negative_uncertainty(tmp_path, in_memory):
         section_of(frame, slice(0, 4))
 
 
-def test_unknown_uncertainty():
-    ccd = CCDData(image(), unit="adu", uncertainty=UnknownUncertainty(image()))
-    with pytest.raises(ValueError, match="frame 0 has uncertainties of type UnknownUncertainty"):
-        section_of(open_frames([ccd])[0], slice(0, 4))
+def test_unknown_uncertainty_counts_as_none():
+    ccd = CCDData(image(), unit="adu", uncertainty=UnknownUncertainty(-image()))
+    (frame,) = open_frames(ccd)
+    assert frame.uncertainty_type is None
+    section = section_of(frame, slice(0, 4))
+    assert section.variance is None and section.good.all()
+
+
+class MysteriousUncertainty(UnknownUncertainty):
+    """One of which nothing is known here."""
+
+
+def test_uncertainty_of_another_class():
+    ccd = CCDData(image(), unit="adu", uncertainty=MysteriousUncertainty(image()))
+    with pytest.raises(ValueError, match="frame 0 has uncertainties of type MysteriousUncertain"):
+        open_frames([ccd])
 
 
 @pytest.mark.parametrize("value", [3.0, None, np.ones((12, 1))])
@@ -457,8 +481,20 @@ def test_missing_file(raw_files, tmp_path):
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=f"no such file: {tmp_path}"):
+    with pytest.raises(IsADirectoryError, match=f"{tmp_path} is a folder; expected files"):
         open_frames([tmp_path])
+
+
+def test_patterns_are_the_files_that_match(tmp_path):
+    for name in ("flat_b.fits", "flat_a.fits", "dark.fits"):
+        fits.writeto(tmp_path / name, image(), fits.Header([("BUNIT", "adu")]))
+    frames = open_frames(f"{tmp_path}/flat_*.fits, {tmp_path}/dark.fits")
+    assert [Path(frame.name).name for frame in frames] == [
+        "flat_a.fits", "flat_b.fits", "dark.fits"]
+    (tmp_path / "flat_[1].fits").write_bytes((tmp_path / "dark.fits").read_bytes())
+    assert len(open_frames(tmp_path / "flat_[1].fits")) == 1  # a file of just this name
+    with pytest.raises(FileNotFoundError, match=r"no file matches .*/flatt_\*"):
+        open_frames(f"{tmp_path}/flatt_*")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a FITS file", b"SIMPLE  =" + 3000 * b" "])

@@ -7,6 +7,10 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 
 import pytest
 
+# By default a cluster looks at itself so often that it takes a tenth of a core for the rest of the
+# tests. It is one for all of them.
+CALM = {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"}
+
 
 class SerialExecutor(Executor):
     """Does the work at once, where it is submitted."""
@@ -39,11 +43,12 @@ def executors(tmp_path_factory):
         distributed = pytest.importorskip(
             "distributed", reason="no test on a dask cluster: distributed is not installed"
         )
-        with pytest.MonkeyPatch.context() as patch:
+        dask = pytest.importorskip("dask")
+        with pytest.MonkeyPatch.context() as patch, dask.config.set(CALM):
             # not in the temporary folder of the test that happens to be the first
             patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("dask")))
             cluster = distributed.LocalCluster(
-                n_workers=2, threads_per_worker=1, processes=True,
+                n_workers=1, threads_per_worker=2, processes=True,
                 host="127.0.0.1", dashboard_address="127.0.0.1:0",
                 worker_dashboard_address="127.0.0.1:0",
             )

@@ -251,3 +251,24 @@ def test_lamps_without_a_common_order_are_refused(flats):
     blue.data[place <= 14] = 0
     with pytest.raises(ValueError, match="red and blue have too little signal in common"):
         stitch_flats({"red": red, "blue": blue}, ORDERS)
+
+
+@pytest.mark.parametrize("with_uncertainty", [True, False])
+def test_a_lamp_without_light_at_one_end_of_the_overlap_order_does_not_win_it(with_uncertainty):
+    whole, other = lamp(100), lamp(0.01, peak=150)
+    short = whole.with_dark_end(0.3, fade=0.01)
+    lamps = {"whole": whole, "short": short, "other": other}
+    flats = {name: master(simulation) for name, simulation in lamps.items()}
+    if not with_uncertainty:
+        for flat in flats.values():
+            flat.uncertainty = None
+    served, ratios = {}, {}
+    for name in ("whole", "short"):
+        flat = stitch_flats({name: flats[name], "other": flats["other"]}, ORDERS, overlap=14)
+        served[name] = flat.header["LAMPO001"]
+        ratios[name] = flat.header["LAMPF002"] / flat.header["LAMPF001"]
+    assert served == {"whole": "11-14", "short": "11-13"}
+    # Where both have light, their ratio is the true one: the dark does not count as a faint lamp.
+    lit = ORDERS.select(14).inner_mask(WINDOW) & (np.arange(500) < 340)
+    expected = short.truth.flat[lit].sum() / other.truth.flat[lit].sum()
+    assert ratios["short"] == pytest.approx(expected, rel=5e-3)

@@ -565,7 +565,7 @@ def test_bad_points_are_refused():
 
 @pytest.mark.parametrize(
     "seed",
-    [2, 4, 12, 15, 28, 37, 44, 48],  # narrow; wide with faint neighbours; touching; cut; 60:1
+    [2, 12, 15, 37, 38, 44, 47, 52],  # narrow; wide with faint neighbours; touching; cut; 60:1
 )
 def test_spectrographs_drawn_at_random(seed):
     sim = EchelleSimulation.random(seed)

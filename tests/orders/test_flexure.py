@@ -17,8 +17,8 @@ from ccdproc_echelle.orders.flexure import (
 )
 from ccdproc_echelle.simulation import EchelleSimulation
 
-# 5 to 52 orders, gaps from 3 pixels, both axes, cut orders, brightness ratios up to 80.
-SPECTROGRAPHS = [0, 3, 8, 12, 19, 21, 29, 44]
+# 5 to 28 orders, gaps from 3 pixels, both axes, cut orders, brightness ratios up to 80.
+SPECTROGRAPHS = [0, 3, 8, 12, 19, 27, 29, 44]
 
 
 def simulation(**kwargs) -> EchelleSimulation:
@@ -282,3 +282,17 @@ def test_orders_too_close_for_the_fit_of_a_box():
 
 def test_british_spelling_is_the_same_function():
     assert recentre is recenter
+
+
+@pytest.mark.parametrize("dimmed", ["dark order", "dark end"])
+def test_a_table_belongs_to_a_frame_in_which_some_orders_are_dark(dimmed):
+    simulation = EchelleSimulation(shape=(256, 256), n_orders=4, seed=5)
+    orders = simulation.truth.orders
+    if dimmed == "dark end":
+        simulation = simulation.with_dark_end(0.4)
+    else:
+        simulation = simulation.with_faint_order(13, factor=0)
+    flat = simulation.flats(1)[0]
+    assert abs(measure_shift(flat, orders.shifted(-3)).shift - 3) < 0.1
+    with pytest.raises(ValueError, match="does not belong to this frame|more than the"):
+        measure_shift(flat, EchelleSimulation(shape=(256, 256), n_orders=7).truth.orders)

@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable, Table
 from astropy.utils.exceptions import AstropyUserWarning
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -46,7 +46,6 @@ def spectrograph(seed) -> EchelleOrderTable:
 
 
 spectrographs = st.integers(0, 10**6).map(spectrograph)
-few = settings(max_examples=40)
 
 
 def simple_orders(**kwargs) -> EchelleOrderTable:
@@ -207,7 +206,6 @@ def test_given_shape_fills_what_the_file_does_not_carry(tmp_path):
 # ---------------------------------------------------------------------- ecsv
 
 
-@few
 @given(spectrographs, st.booleans())
 def test_ecsv_loses_nothing(orders, has_shape):
     source = orders.table
@@ -319,14 +317,12 @@ def evaluated_as_soxspipe_does(path):
     return curves
 
 
-@few
 @given(spectrographs)
 def test_soxspipe_fits_round_trip(orders):
     again = through_file(orders, "soxspipe", shape=orders.shape)
     assert_same_curves(again, orders, atol=1e-3)
 
 
-@few
 @given(spectrographs)
 def test_soxspipe_would_find_the_orders_where_they_are(orders):
     with tempfile.TemporaryDirectory() as folder:
@@ -507,7 +503,6 @@ def test_malformed_soxspipe_csv(old, new, message, tmp_path):
 # ---------------------------------------------------------------------- samples
 
 
-@few
 @given(spectrographs)
 def test_samples_round_trip(orders):
     assume(orders.table["center"].shape[1] <= 5)  # it is read with degree 4

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.utils.exceptions import AstropyUserWarning
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.polynomial.chebyshev import chebval
 from numpy.polynomial.legendre import legval
@@ -17,7 +17,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from ccdproc_echelle import EchelleOrderTable
 
 read = EchelleOrderTable.read
-few = settings(max_examples=40)
 
 
 # ---------------------------------------------------------------------- curves, the slow way
@@ -248,7 +247,6 @@ def again(orders) -> EchelleOrderTable:
         return read(Path(folder) / "apflat", shape=orders.shape)
 
 
-@few
 @given(st.integers(0, 10**6).map(lambda seed: spectrograph(seed, varying=False)))
 def test_round_trip(orders):
     found = again(orders)
@@ -259,7 +257,6 @@ def test_round_trip(orders):
         assert_allclose(getattr(found, name)(), getattr(orders, name)(), rtol=0, atol=1e-6)
 
 
-@few
 @given(st.integers(0, 10**6).map(spectrograph).filter(lambda orders: orders.has_edges))
 def test_varying_edges_become_their_mean(orders):
     widths = orders.upper() - orders.lower()

@@ -131,3 +131,12 @@ def test_a_format_without_reader_and_writer_is_refused():
 def test_any_file_of_numbers_is_a_last_resort():
     """It is asked after all others, those of this package and those that are registered later."""
     assert next(iter(FORMATS)) == "samples"
+
+
+@pytest.mark.parametrize("name", ["orders.fits", "orders.FIT", "orders.fits.gz"])
+def test_a_text_file_is_not_called_a_fits_file(tmp_path, name):
+    orders = EchelleOrderTable.from_polynomials([1], [[5]], shape=(9, 9), dispersion_axis=1)
+    with pytest.raises(ValueError, match=r"orders\..* is called a FITS file.*; give format="):
+        orders.write(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    orders.write(tmp_path / name, format="soxspipe")

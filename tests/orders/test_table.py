@@ -95,7 +95,7 @@ def random_curves(seed, axis=None, full=False) -> Curves:
     """One to three orders that do not overlap, steep or not, on a small detector."""
     rng = np.random.default_rng(seed)
     axis = int(rng.integers(2)) if axis is None else axis
-    n_cross, n_pixels, n_orders = rng.integers(30, 41), rng.integers(12, 21), rng.integers(1, 4)
+    n_cross, n_pixels, n_orders = rng.integers(26, 33), rng.integers(10, 15), rng.integers(1, 4)
     slope, bend = rng.uniform(-0.8, 0.8), rng.uniform(-0.003, 0.003)
     center = np.array([
         (c + rng.uniform(-1, 1) - slope * n_pixels / 2, slope, bend)

@@ -23,6 +23,12 @@ from helpers.figures import (
 )
 
 
+@pytest.fixture(scope="module")
+def plain_summary():
+    """The summary of a master with orders along the rows, for tests that only look at it."""
+    return plot_summary(some_master(ALONG_ROWS))
+
+
 def zoom_titles(figure):
     return [ax.get_title() for ax in figure.axes if ": " in ax.get_title()]
 
@@ -66,18 +72,19 @@ def test_summary_of_fewer_than_three_orders(numbers, titles):
     assert zoom_titles(plot_summary(some_master(ALONG_ROWS, orders))) == titles
 
 
-def test_summary_has_all_panels():
-    figure = plot_summary(some_master(ALONG_ROWS))
-
-    labels = {(ax.get_xlabel(), ax.get_ylabel()) for ax in figure.axes}
+def test_summary_has_all_panels(plain_summary):
+    labels = {(ax.get_xlabel(), ax.get_ylabel()) for ax in plain_summary.axes}
     assert ("dispersion axis: column (pixel)", "cross-dispersion axis: row (pixel)") in labels
     assert ("cross-dispersion axis: row (pixel)", "signal (relative)") in labels
     assert ("column (pixel)", "row (pixel)") in labels
     assert any(x == "frame" and y.endswith("(%)") for x, y in labels)
 
 
+def test_summary_has_a_title_without_a_header(plain_summary):
+    assert plain_summary.get_suptitle() == "master flat"
+
+
 @pytest.mark.parametrize("header, title", [
-    ({}, "master flat"),
     ({"NCOMBINE": 7}, "master flat of 7 frames"),
     ({"NCOMBINE": 7, "INSTRUME": "SOXS", "OBJECT": "FLAT"}, "SOXS, FLAT, master flat of 7 frames"),
 ])
@@ -99,10 +106,10 @@ def test_nothing_on_the_summary_overlaps_or_is_cut_off(simulation):
 
 
 @pytest.mark.parametrize("format, start", [("png", b"\x89PNG"), ("pdf", b"%PDF")])
-def test_summary_can_be_saved(format, start):
+def test_summary_can_be_saved(plain_summary, format, start):
     file = BytesIO()
 
-    plot_summary(some_master(ALONG_ROWS)).savefig(file, format=format)
+    plain_summary.savefig(file, format=format)
 
     assert file.getvalue().startswith(start)
 

@@ -9,6 +9,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.utils.exceptions import AstropyUserWarning
+from ccdproc import Keyword
 
 from ccdproc_echelle.combining import CombineSettings, combine_with_levels
 from ccdproc_echelle.frames import open_frames, variance_array
@@ -220,7 +221,8 @@ def test_photon_noise_is_that_of_the_light_without_the_bias():
 
 def test_photon_noise_is_also_that_of_the_dark_current():
     (flat,), _ = calibrated(
-        [frame(2600)], bias=[frame(1000)], dark=[frame(1700)], gain=1, read_noise=0
+        [frame(2600)], bias=[frame(1000)], dark=[frame(1700)], gain=1, read_noise=0,
+        scale_dark=False,
     )
     assert (flat.data == 900).all()
     np.testing.assert_allclose(flat.uncertainty.array, 40)
@@ -270,7 +272,7 @@ def test_shared_noise_of_one_dark():
 
 
 def test_shared_noise_of_several_darks_averages_down():
-    _, shared = calibrated([frame(1000)], dark=[frame(100)] * 5, gain=1, read_noise=6)
+    _, shared = calibrated([frame(1000)], dark=[frame(100) for _ in range(5)], gain=1, read_noise=6)
     np.testing.assert_allclose(shared.of_average(np.ones(1)), 36 / 5, rtol=1e-4)
 
 
@@ -318,7 +320,7 @@ def test_shared_noise_with_an_image_of_weights_for_each_flat():
 
 
 def test_own_uncertainties_of_the_darks_are_used_without_gain():
-    _, shared = calibrated([frame(1000, sigma=9)], dark=[frame(100, sigma=4)] * 2)
+    _, shared = calibrated([frame(1000, sigma=9)], dark=[frame(100, sigma=4) for _ in range(2)])
     np.testing.assert_allclose(shared.of_average(np.ones(1)), 4**2 / 2)
 
 
@@ -402,9 +404,30 @@ def test_wrong_gain_or_read_noise(noise, message):
 
 def test_dark_of_another_exposure_time_without_bias_warns():
     flats, darks = [frame(1000, EXPTIME=10)], [frame(130, EXPTIME=60)]
-    with pytest.warns(AstropyUserWarning, match="frame 0 was exposed for 10 s, its dark for 60 s"):
+    with pytest.warns(AstropyUserWarning, match="flats were exposed for 10 s, the dark for 60 s"):
         (flat,), _ = calibrated(flats, dark=darks)
     assert (flat.data == 870).all()
+
+
+def test_a_dark_that_cannot_be_scaled_warns():
+    flats, darks = [frame(1000, ELAPTIME=10)], [frame(130, ELAPTIME=60)]
+    with pytest.warns(AstropyUserWarning, match="exposure time of frame 0.* under EXPTIME"):
+        (flat,), _ = calibrated(flats, bias=[frame(100)], dark=darks)
+    assert (flat.data == 870).all()
+
+
+@pytest.mark.parametrize("key", ["ELAPTIME", Keyword("ELAPTIME"), "HIERARCH ELAPTIME"])
+@pytest.mark.parametrize("kind", [float, str])
+def test_exposure_time_under_another_keyword(key, kind):
+    flats, darks = [frame(1000, ELAPTIME=kind(10))], [frame(160, ELAPTIME=kind(60))]
+    (flat,), _ = calibrated(flats, bias=[frame(100)], dark=darks, exposure_key=key)
+    np.testing.assert_allclose(flat.data, 890)
+
+
+def test_a_dark_is_not_scaled_if_so_told():
+    flats, darks = [frame(1000, EXPTIME=10)], [frame(160, EXPTIME=60)]
+    (flat,), _ = calibrated(flats, bias=[frame(100)], dark=darks, scale_dark=False)
+    np.testing.assert_allclose(flat.data, 840)
 
 
 def test_averaged_darks_must_have_one_exposure_time():
@@ -422,12 +445,14 @@ def test_dark_without_uncertainty_warns_where_flats_have_one():
 
 def test_bias_and_dark_without_uncertainty_are_both_named():
     with pytest.warns(AstropyUserWarning, match="the bias and dark frames have no uncertainty"):
-        calibrated([frame(1000, sigma=5)], bias=[frame(90)], dark=[frame(100)])
+        calibrated([frame(1000, sigma=5)], bias=[frame(90)], dark=[frame(100)], scale_dark=False)
 
 
 def test_noise_of_the_bias_counts_where_only_the_dark_has_none():
     with pytest.warns(AstropyUserWarning, match="the dark frames have no uncertainty"):
-        _, shared = calibrated([frame(1000, sigma=5)], bias=[frame(90, sigma=2)], dark=[frame(100)])
+        _, shared = calibrated(
+            [frame(1000, sigma=5)], bias=[frame(90, sigma=2)], dark=[frame(100)], scale_dark=False
+        )
     # Flat and dark have the same exposure time as far as is known: the bias cancels.
     np.testing.assert_allclose(shared.of_average(np.ones(1)), 0)
 

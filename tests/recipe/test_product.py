@@ -6,9 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
 from astropy.table import QTable
 
-from ccdproc_echelle import MasterFlat, make_master_flat, with_limits
+from ccdproc_echelle import (
+    FlatFlag,
+    MasterFlat,
+    combine_frames,
+    make_master_flat,
+    mask_interorder,
+    mask_low_sensitivity,
+    subtract_scattered_light,
+    two_pass_flat_combine,
+    with_limits,
+)
 from ccdproc_echelle.simulation import EchelleSimulation
 
 SIMULATION = EchelleSimulation(shape=(128, 144), n_orders=3)
@@ -59,6 +71,196 @@ def test_a_master_read_from_a_file_looks_the_same(master, tmp_path):
     found = MasterFlat.read(tmp_path / "master.fits")
     assert repr(found) == repr(master)
     assert quality_rows(found) == quality_rows(master)
+
+
+# ---------------------------------------------------------------------- in a file
+
+
+@pytest.fixture(scope="module")
+def with_bad_pixels():
+    return make_master_flat(
+        SIMULATION.with_dead_pixels(9).flats(3), SIMULATION.truth.orders, scattered_light=None
+    )
+
+
+def rewritten(master, folder, change, **keywords):
+    """The file of a master, changed by another program that writes checksums of its own."""
+    master.write(folder / "master.fits")
+    with fits.open(folder / "master.fits") as hdus:
+        hdus = fits.HDUList([hdu.copy() for hdu in hdus])
+    change(hdus)
+    hdus.writeto(folder / "changed.fits", **{"checksum": True} | keywords)
+    return folder / "changed.fits"
+
+
+def without(name):
+    return lambda hdus: hdus.pop(hdus.index_of(name))
+
+
+def with_data(name, data):
+    def change(hdus):
+        hdus[name].data = data(hdus[name].data)
+
+    return change
+
+
+def with_rows(name, n_rows):
+    def change(hdus):
+        hdu = hdus[name]
+        hdus[name] = fits.BinTableHDU(hdu.data[:n_rows], hdu.header, name=name)
+
+    return change
+
+
+def with_card(name, keyword, value):
+    return lambda hdus: hdus[name].header.set(keyword, value)
+
+
+def with_cell(name, column, value):
+    def change(hdus):
+        hdus[name].data[column][1, ...] = value
+
+    return change
+
+
+def without_column(name, column):
+    def change(hdus):
+        columns = [one for one in hdus[name].columns if one.name != column]
+        hdus[name] = fits.BinTableHDU.from_columns(columns, name=name)
+
+    return change
+
+
+@pytest.mark.parametrize(("change", "culprit"), [
+    (without("MASK"), "no extension MASK, but FLAGS says that 9 pixels are bad"),
+    (without("UNCERT"), "no extension UNCERT"),
+    (without("FLAGS"), "no extension FLAGS"),
+    (without("VETTING"), "no extension VETTING"),
+    (with_data("PRIMARY", lambda data: None), "PRIMARY holds no image"),
+    (with_data("PRIMARY", lambda data: data[:5].copy()), r"expected .* flat, \(5, 144\)"),
+
+    (with_data("MASK", lambda data: data[:5, :5].copy()), r"MASK has shape \(5, 5\)"),
+    (with_data("UNCERT", lambda data: data[:5, :5].copy()), r"UNCERT has shape \(5, 5\)"),
+    (with_data("FLAGS", lambda data: data[:5, :5].copy()), "are for shapes"),
+    (with_card("ORDERS", "DETROWS", 200), "orders are for shapes .*200"),
+    (with_data("FLAGS", lambda data: data.astype("f4")), "FLAGS holds .*f4"),
+    (with_data("FLAGS", lambda data: data.astype("i4") | 2**20), r"bits \[20\].* newer version"),
+    (with_data("FLAGS", lambda data: data | 2**14), r"FLAGS has bits \[14\].* newer version"),
+    (with_data("FLAGS", lambda data: data | -(2**15)), r"FLAGS has bits \[15\]"),
+    (with_card("UNCERT", "UTYPE", "Guess"), "UNCERT has UTYPE = 'Guess'"),
+    (with_card("PRIMARY", "FLATVERS", 2), "FLATVERS is 2, expected 1: .* newer version"),
+    (with_rows("ORDERS", 0), "order table is empty"),
+    (with_rows("LEVELS", 0), "LEVELS has no rows"),
+    (with_rows("QUALITY", 0), "QUALITY has no rows"),
+    (with_rows("VETTING", 0), "VETTING has no rows"),
+    (without_column("LEVELS", "level"), "LEVELS has no column 'level'"),
+    (with_cell("ORDERS", "center", np.nan), r"orders \[.*\] have coefficients"),
+    (with_cell("ORDERS", "pixel_max", np.nan), r"orders \[.*\] have coefficients"),
+    (with_card("ORDERS", "DISPAXIS", 2), "dispersion_axis is 2"),
+])
+def test_a_file_that_is_not_whole_is_refused(with_bad_pixels, tmp_path, change, culprit):
+    path = rewritten(with_bad_pixels, tmp_path, change)
+    with pytest.raises(ValueError, match=f"cannot read {path} as a master flat: .*{culprit}"):
+        MasterFlat.read(path)
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+def test_a_file_that_is_whole_is_read_whoever_wrote_it(with_bad_pixels, tmp_path, checksum):
+    path = rewritten(with_bad_pixels, tmp_path, lambda hdus: None, checksum=checksum)
+    fits.setval(path, "OBJECT", value="lamp")
+    found = MasterFlat.read(path)
+    np.testing.assert_array_equal(found.flat.mask, with_bad_pixels.flat.mask)
+    np.testing.assert_array_equal(found.flags, with_bad_pixels.flags)
+    assert found.flat.header["OBJECT"] == "lamp"
+
+
+def test_a_mask_may_be_missing_where_nothing_is_bad(master, tmp_path):
+    clean = replace(master, flags=master.flags & FlatFlag.INTERORDER)
+    found = MasterFlat.read(rewritten(clean, tmp_path, without("MASK")))
+    assert found.flat.mask is None
+
+
+@pytest.mark.parametrize("name", ["PRIMARY", "MASK", "UNCERT", "FLAGS", "ORDERS", "LEVELS",
+                                  "QUALITY", "VETTING"])
+def test_one_bit_that_is_not_as_it_was_names_its_extension(master, tmp_path, name):
+    path = tmp_path / "master.fits"
+    master.write(path)
+    with fits.open(path) as hdus:
+        place = hdus[name].fileinfo()["datLoc"] + hdus[name].size // 3
+    content = np.fromfile(path, "u1")
+    content[place] ^= 16
+    content.tofile(path)
+    with pytest.raises(ValueError, match=f"{name} is damaged: its content"):
+        MasterFlat.read(path)
+
+
+def test_what_could_not_be_read_is_not_written(master, tmp_path):
+    bare = CCDData(master.flat.data, unit="")
+    for parts, culprit in (({"flat": bare}, "UNCERT"), ({"levels": master.levels[:0]}, "LEVELS"),
+                           ({"flags": master.flags | 2**14}, "FLAGS")):
+        with pytest.raises(ValueError, match=culprit):
+            replace(master, **parts).write(tmp_path / "master.fits")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_and_writing_again_is_the_same_file(master, tmp_path):
+    master.write(tmp_path / "a.fits")
+    MasterFlat.read(tmp_path / "a.fits").write(tmp_path / "b.fits")
+    assert (tmp_path / "a.fits").read_bytes() == (tmp_path / "b.fits").read_bytes()
+
+
+# ---------------------------------------------------------------------- cards of the raw file
+
+
+STALE = ("CHECKSUM", "DATASUM", "BZERO", "BSCALE", "BLANK", "DATAMAX", "EXTNAME", "INHERIT")
+
+
+@pytest.fixture(params=["primary", "extension", "tile-compressed"])
+def raw_flats(tmp_path, request):
+    """Raw integers whose header says much of their file."""
+    paths = []
+    for i, flat in enumerate(SIMULATION.flats(3)):
+        data = np.maximum(flat.data, 0).astype("u2")
+        header = fits.Header({"BUNIT": "adu", "OBJECT": "lamp", "DATAMAX": 9})
+        if request.param == "primary":
+            hdus = [fits.PrimaryHDU(data, header)]
+        else:
+            kind = fits.ImageHDU if request.param == "extension" else fits.CompImageHDU
+            header["INHERIT"] = True
+            hdus = [fits.PrimaryHDU(), kind(data, header, name="MASK_OF_IT")]
+        paths.append(tmp_path / f"raw_{i}.fits")
+        fits.HDUList(hdus).writeto(paths[-1], checksum=True)
+    return paths
+
+
+def as_read(path):
+    """In memory; CCDData passes over images that are tile-compressed."""
+    with fits.open(path) as hdus:
+        return CCDData.read(path, hdu=len(hdus) - 1)
+
+
+@pytest.mark.parametrize("make", [
+    lambda raw, orders: combine_frames(raw),
+    lambda raw, orders: combine_frames([as_read(path) for path in raw]),
+    lambda raw, orders: two_pass_flat_combine(raw, orders),
+    lambda raw, orders: make_master_flat(raw, orders, scattered_light=None).flat,
+    lambda raw, orders: mask_interorder(as_read(raw[0]), orders),
+    lambda raw, orders: mask_low_sensitivity(as_read(raw[0]), orders),
+    lambda raw, orders: subtract_scattered_light(as_read(raw[0]), orders),
+])
+def test_what_a_header_says_of_the_raw_file_stays_there(raw_flats, tmp_path, make):
+    ccd = make(raw_flats, SIMULATION.truth.orders)
+    assert ccd.header["OBJECT"] == "lamp"
+    assert [key for key in STALE if key in ccd.header] == []
+    ccd.write(tmp_path / "out.fits")
+    with fits.open(tmp_path / "out.fits", checksum=True) as hdus:
+        assert hdus[0].name == "PRIMARY" and hdus[0].shape == ccd.shape
+
+
+def test_a_combined_file_has_checksums(raw_flats, tmp_path):
+    combine_frames(raw_flats, tmp_path / "out.fits")
+    with fits.open(tmp_path / "out.fits", checksum=True) as hdus:
+        assert [hdu.verify_checksum() for hdu in hdus] == [1] * len(hdus)
 
 
 # ---------------------------------------------------------------------- in a notebook

@@ -101,10 +101,12 @@ def test_files_are_written(run):
 
 
 def test_only_the_faintest_orders_are_warned_about(run):
-    assert run.warned.count("\n") == 2
+    assert run.warned.count("\n") == 3
     # The hand-made order centres are that far from the middle between the edges.
     assert "the orders are -5.0" in run.warned
     numbers = re.search(r"edges of orders \[([\d, ]+)\]", run.warned)[1]
+    assert {int(number) for number in numbers.split(",")} <= set(range(26, 30))
+    numbers = re.search(r"orders \[([\d, ]+)\] have too little light", run.warned)[1]
     assert {int(number) for number in numbers.split(",")} <= set(range(26, 30))
 
 
@@ -128,7 +130,11 @@ def test_mean_is_one(master, frames):
 def test_few_pixels_are_masked(master, order_map):
     reasons = int(UNUSABLE)
     np.testing.assert_array_equal((master.flags & reasons) > 0, master.flat.mask)
-    assert master.flat.mask[order_map > 0].mean() < 1e-4
+    # The lamp hardly lights the last orders, least of all their ends.
+    faint = (master.flags & FlatFlag.FAINT) > 0
+    bad = (master.flags & (UNUSABLE & ~FlatFlag.FAINT)) > 0
+    assert bad[order_map > 0].mean() < 1e-4
+    assert faint[(order_map > 0) & (order_map < 18)].mean() < 1e-3
     assert not master.flat.mask[order_map == 0].any()
 
 

@@ -1,10 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """What the recipe needs of the machine, and that its result does not depend on it."""
 
+import gzip
 import multiprocessing
-import sys
 import tracemalloc
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections import Counter
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,12 +15,12 @@ from ccdproc_echelle.combining import Progress
 from ccdproc_echelle.simulation import EchelleSimulation
 
 SIMULATION = (
-    EchelleSimulation(shape=(220, 260), n_orders=4, seed=11)
+    EchelleSimulation(shape=(110, 140), n_orders=3, seed=11)
     .with_bias(300)
     .with_level_spread(0.3)
     .with_scattered_light(0.04)
-    .with_cosmic_rays(30)
-    .with_dead_pixels(12)
+    .with_cosmic_rays(10)
+    .with_dead_pixels(4)
     .with_dark_current(2)
 )
 ORDERS = SIMULATION.truth.orders
@@ -84,32 +85,31 @@ def test_files_and_frames_in_memory_are_the_same(files, master):
 def test_peak_memory_does_not_grow_with_the_number_of_frames(tmp_path):
     simulation = EchelleSimulation(shape=(400, 420), n_orders=4, seed=2).with_bias(300)
     simulation = simulation.with_scattered_light(0.03)
-    paths = [tmp_path / f"flat_{i:02d}.fits" for i in range(16)]
-    for path, frame in zip(paths, simulation.flats(16, raw=True), strict=True):
+    paths = [tmp_path / f"flat_{i:02d}.fits" for i in range(8)]
+    for path, frame in zip(paths, simulation.flats(8, raw=True), strict=True):
         frame.write(path)
     dark = simulation.darks(2, raw=True)
 
-    def peak(n_frames):
-        tracemalloc.start()
+    def reduce(n_frames):
         make_master_flat(
             paths[:n_frames], simulation.truth.orders, dark=dark, gain=1, read_noise=4,
             mem_limit=2e6, executor=threads,
         )
+
+    def peak(n_frames):
+        tracemalloc.start()
+        reduce(n_frames)
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
 
     plane, samples = 400 * 420 * 4, 45e6  # the model of the scattered light has a fixed size
     with ThreadPoolExecutor(2) as threads:
-        peak(3)  # whatever is imported or kept at the first call
-        few, many = peak(4), peak(16)
+        reduce(2)  # whatever is imported or kept at the first call
+        few, many = peak(3), peak(8)
     # The rest grows: what is kept of each frame are single pixels.
-    assert many - few < 12 * 0.6 * plane
+    assert many - few < 5 * 0.6 * plane
     assert many < samples + 30 * plane
-
-
-def kill_worker(*args):
-    sys.exit("the worker is gone")
 
 
 def test_lost_workers_end_with_one_error_and_leave_nothing(files, tmp_path, monkeypatch):
@@ -120,9 +120,45 @@ def test_lost_workers_end_with_one_error_and_leave_nothing(files, tmp_path, monk
         process_pool_is_up.result()
         for process in executor._processes.values():
             process.kill()
-        with pytest.raises(BrokenExecutor):
+        with pytest.raises(BrokenExecutor, match="ProcessPoolExecutor lost its workers"):
             reduced(files, executor=executor)
     assert list(tmp_path.iterdir()) == []
+
+
+class Closing(Executor):
+    """Hands the work on to a client of dask, which is closed after a number of tasks."""
+
+    def __init__(self, client, at):
+        self.client, self.executor, self.at = client, client.get_executor(), at
+
+    def submit(self, function, /, *args, **kwargs):
+        future = self.executor.submit(function, *args, **kwargs)
+        self.at -= 1
+        if self.at == 0:
+            self.client.close()
+        return future
+
+
+@pytest.mark.parametrize("at", [3, 14])
+def test_a_client_that_is_closed_ends_with_one_error(files, tmp_path, monkeypatch, at):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr("ccdproc_echelle._tasks._PATIENCE", 0.1)
+    packed, temporary = tmp_path / "packed", tmp_path / "temporary"
+    packed.mkdir(), temporary.mkdir()
+    compressed = files | {"flat": [packed / f"{path.name}.gz" for path in files["flat"]]}
+    for path, target in zip(files["flat"], compressed["flat"], strict=True):
+        target.write_bytes(gzip.compress(path.read_bytes(), 1))
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None,
+        local_directory=str(tmp_path / "dask"),
+    )
+    with cluster, distributed.Client(cluster) as client:
+        monkeypatch.setattr("tempfile.tempdir", str(temporary))
+        executor = Closing(client, at)
+        with pytest.raises(BrokenExecutor, match="Closing lost its workers or was shut down: "):
+            reduced(compressed, executor=executor, mem_limit=1e6)
+    assert executor.at <= 0
+    assert list(temporary.iterdir()) == []
 
 
 def test_progress_is_told_step_by_step(files, capsys):
@@ -130,11 +166,41 @@ def test_progress_is_told_step_by_step(files, capsys):
     reduced(files, progress_bar=True)
     shown = capsys.readouterr().err
     steps = ["bias and dark", "typical frame", "orders", "vetting", "scattered light",
-             "levels and combination", "bad pixels", "quality"]
+             "levels and combination", "order edges", "bad pixels", "quality"]
     places = [shown.index(step) for step in steps]
     assert places == sorted(places)
     assert "5 of 5" in shown
     assert "100%" in shown
+
+
+def test_the_bar_is_never_silent_for_long(files, monkeypatch):
+    """It shows each frame or section of the long steps; no other takes over an eighth."""
+
+    class Recorder:
+        n, step = 0, None
+
+        def set_description(self, step, refresh):
+            self.step = step
+
+        def refresh(self):
+            shown.append((self.step, self.n))
+
+        def set_postfix_str(self, text, refresh):
+            pass
+
+        def close(self):
+            pass
+
+    shown = []
+    monkeypatch.setattr("ccdproc_echelle.combining.progress._bar", Recorder)
+    reduced(files, progress_bar=True, mem_limit=2e6)
+    updates = Counter(step for step, _ in shown)
+    assert len(updates) == 9
+    assert updates["scattered light"] == 1 + len(files["flat"])
+    assert updates["levels and combination"] > 2
+    places = np.array([0, *(place for _, place in shown)])
+    assert np.diff(places).max() <= 12.5
+    assert places[-1] == 100
 
 
 def test_steps_are_timed_in_the_log(files, caplog):

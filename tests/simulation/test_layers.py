@@ -161,3 +161,26 @@ def test_no_two_layers_share_a_stream(taken):
         sim.with_layer(Greedy())
     with pytest.raises(TypeError, match=r"^layers: expected layers, found 3"):
         sim.with_layer(3)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_end_of_every_order_is_dark(axis):
+    shape = (130, 160) if axis == 1 else (160, 130)
+    sim = EchelleSimulation(**{**SMALL, "shape": shape}, dispersion_axis=axis)
+    dark = sim.with_dark_end(0.3, fade=0.1)
+    ratio = dark.truth.noiseless_flats(1)[0] / np.maximum(sim.truth.noiseless_flats(1)[0], 1e-9)
+    ratio = ratio if axis == 1 else ratio.T
+    inner = sim.truth.orders.inner_mask(5)
+    inner = inner if axis == 1 else inner.T
+    np.testing.assert_allclose(ratio[:, :95][inner[:, :95]], 1)
+    assert (ratio[:, 112:] == 0).all()
+    assert sim.with_dark_end(0).truth.blaze.tobytes() == sim.truth.blaze.tobytes()
+
+
+def test_one_order_is_faint():
+    sim = EchelleSimulation(**SMALL)
+    faint = sim.with_faint_order(12, factor=0.001)
+    ratio = faint.truth._blaze / sim.truth._blaze
+    np.testing.assert_allclose(ratio, [[1], [0.001], [1]] * np.ones((1, 160)))
+    with pytest.raises(ValueError, match="order_number is 99, expected an integer from 11 to 13"):
+        sim.with_faint_order(99)

@@ -18,7 +18,8 @@ class ExtremaClipping(Rejection):
     Parameters
     ----------
     n_low, n_high : int, optional
-        How many of the lowest and of the highest values. Of equal values the first is the lowest.
+        How many of the lowest and of the highest values. Of equal values the one with the least
+        variance is the lowest, and of those equal in that as well the first.
 
     Examples
     --------
@@ -64,6 +65,13 @@ class ExtremaClipping(Rejection):
             The lowest and the highest good values of each column.
         """
         rank = np.empty(values.shape, dtype=int)
-        order = np.argsort(np.where(good, values, np.inf), axis=0, kind="stable")
+        order = _order(np.where(good, values, np.inf), variances)
         np.put_along_axis(rank, order, np.arange(len(values))[:, None], axis=0)
         return good & ((rank < self.n_low) | (rank >= good.sum(axis=0) - self.n_high))
+
+
+def _order(values: np.ndarray, variances: np.ndarray | None) -> np.ndarray:
+    """From the lowest to the highest of each column, however the frames are arranged."""
+    if variances is None:
+        return np.argsort(values, axis=0, kind="stable")
+    return np.lexsort((variances, values), axis=0)

@@ -64,7 +64,8 @@ class StackCombiner:
         They are applied in this order, each to what the earlier ones have left.
     uncertainty_function : callable, optional
         Replaces the sample standard deviation as the scatter of a stack:
-        ``f(masked_array, axis=0)``. It is divided by the root of the number of values.
+        ``f(masked_array, axis=0)``, with NaN where a value does not count. It is divided by the
+        root of the number of values.
         Without it the input variances are propagated where there are any.
 
     Raises
@@ -141,8 +142,10 @@ class StackCombiner:
         result.value[:], result.variance[:] = self._statistics(stack, None)
         columns = np.flatnonzero(self._disputed(stack))
         if len(columns):
-            stack = stack.columns(columns).without_garbage()
+            stack = stack.columns(columns)
+            stack = stack.without_garbage(stack.good)
             kept = self._kept(stack)
+            stack = stack.without_garbage(kept)
             result.value[columns], result.variance[columns] = self._statistics(stack, kept)
             result.kept[:, columns] = kept
             result.count[columns] = kept.sum(axis=0)
@@ -167,21 +170,21 @@ class StackCombiner:
 
     def _statistics(self, stack: "_Stack", kept: np.ndarray | None) -> tuple:
         """Combined value and its variance; ``kept=None`` means that all are kept."""
-        used = kept
+        used, unit = kept, 1
         if stack.weights is not None:
-            used = stack.weights if kept is None else kept * stack.weights
+            used, unit = _relative(stack.weights if kept is None else kept * stack.weights)
         if self.method == "median":
             return column_median(stack.values, kept), self._variance_of_median(stack, kept)
         mean, variance = column_mean(stack.values, used), self._variance_of_mean(stack, kept, used)
         if self.method == "average":
             return mean, variance
-        total = total_weight(stack.values, used)
+        total = unit * total_weight(stack.values, used)
         return np.where(total > 0, mean * total, np.nan), variance * total**2
 
     def _variance_of_mean(self, stack, kept, used) -> np.ndarray:
         """Of the mean weighted by ``used``, in which the values ``kept`` count."""
         if self.uncertainty_function is not None:
-            return self._scatter(stack, kept) / total_weight(stack.values, kept)
+            return self._own_scatter(stack, kept)
         square = used if used is kept else used**2
         share = total_weight(stack.values, square) / total_weight(stack.values, used) ** 2
         if stack.variances is not None:
@@ -193,9 +196,11 @@ class StackCombiner:
 
     def _variance_of_median(self, stack, kept) -> np.ndarray:
         """Of the median of values that may differ in noise, for Gaussian noise."""
+        if self.uncertainty_function is not None:
+            return self._own_scatter(stack, kept)
         count = total_weight(stack.values, kept)
         factors = median_variance_factors(len(stack.values))[np.asarray(count, dtype=int)]
-        if self.uncertainty_function is not None or stack.variances is None:
+        if stack.variances is None:
             return factors * self._scatter(stack, kept) / count
         plain = column_sum(stack.variances, kept) / count**2
         # The density at the centre counts, to which a noisy value contributes little.
@@ -203,12 +208,20 @@ class StackCombiner:
         density = column_sum(density if kept is None else np.where(kept, density, 0))
         return np.where(count > 2, factors * count / density**2, plain)
 
+    def _own_scatter(self, stack, kept) -> np.ndarray:
+        """
+        Variance of what is combined, by a function of the user's own.
+
+        It gets a copy, as it may change it, and NaN below the mask, as it may not look at that.
+        """
+        counts = np.ones(stack.values.shape, dtype=bool) if kept is None else kept
+        values = np.ma.array(np.where(counts, stack.values, np.nan), mask=~counts)
+        scatter = self.uncertainty_function(values, axis=0)
+        scatter = np.ma.filled(np.ma.asarray(scatter, dtype=float), np.nan)
+        return scatter**2 / total_weight(stack.values, kept)
+
     def _scatter(self, stack, kept) -> np.ndarray:
         """Variance of the values in each column, NaN where it cannot be told."""
-        if self.uncertainty_function is not None:
-            values = np.ma.array(stack.values, mask=False if kept is None else ~kept)
-            scatter = self.uncertainty_function(values, axis=0)
-            return np.ma.filled(np.ma.asarray(scatter, dtype=float), np.nan) ** 2
         count = total_weight(stack.values, kept)
         squares = stack.values - column_mean(stack.values, kept)
         squares *= squares
@@ -237,10 +250,17 @@ class _Stack(NamedTuple):
             return _Stack(*(None if part is None else part[:, which] for part in self))
         return _Stack(*(None if part is None else part.take(which, axis=1) for part in self))
 
-    def without_garbage(self) -> "_Stack":
+    def without_garbage(self, kept: np.ndarray) -> "_Stack":
         """Values that do not count set to 0, so that they can be multiplied with 0."""
-        variances = None if self.variances is None else np.where(self.good, self.variances, 0)
-        return self._replace(values=np.where(self.good, self.values, 0), variances=variances)
+        variances = None if self.variances is None else np.where(kept, self.variances, 0)
+        return self._replace(values=np.where(kept, self.values, 0), variances=variances)
+
+
+def _relative(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights by the largest in their column, whose squares are within any precision; and that."""
+    largest = weights.max(axis=0)
+    largest[largest == 0] = 1
+    return weights / largest, largest
 
 
 def block_size(n_frames: int) -> int:

@@ -6,8 +6,10 @@ Nothing is lost: coefficients and ranges are written with all their digits, and 
 the detector shape, the dispersion axis and whatever else is in ``table.meta``.
 """
 
+import csv
 from pathlib import Path
 
+from astropy import units as u
 from astropy.table import QTable
 
 from ccdproc_echelle.orders.registry import register_format
@@ -42,9 +44,23 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     Raises
     ------
     ValueError
-        If the file is not ECSV, or lacks what an order table needs.
+        If the file is not ECSV, lacks what an order table needs, or leaves a number open.
     """
-    return EchelleOrderTable(QTable.read(path, format="ascii.ecsv"))
+    table = QTable.read(path, format="ascii.ecsv")
+    _check_no_number_is_missing(path, table)
+    return EchelleOrderTable(table)
+
+
+def _check_no_number_is_missing(path: Path, table: QTable) -> None:
+    """Where a number with a unit is missing astropy reads 0."""
+    text = path.read_text(encoding="utf-8").splitlines()
+    lines = [line for line in text if line and not line.startswith("#")]
+    names, *rows = csv.reader(lines, delimiter="," if "," in lines[0] else " ")
+    for number, row in enumerate(rows, start=1):
+        for name, cell in zip(names, row, strict=False):
+            is_number = isinstance(table.columns.get(name), u.Quantity)
+            if is_number and (cell == "" or "null" in cell):
+                raise ValueError(f"row {number} has no value in column {name!r}")
 
 
 def write(orders: EchelleOrderTable, path: Path) -> None:

@@ -29,7 +29,6 @@ from astropy import units as u
 from astropy.table import QTable
 from numpy.polynomial import Chebyshev, Legendre
 from numpy.polynomial.chebyshev import chebinterpolate
-from scipy.interpolate import BSpline
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.registry import register_format
@@ -337,8 +336,10 @@ def _series(aperture: _Aperture) -> tuple[Chebyshev, float]:
     return series + (aperture.center - 1), miss
 
 
-def _spline(coefficients: list[float], degree: int, low: float, high: float) -> BSpline:
+def _spline(coefficients: list[float], degree: int, low: float, high: float) -> Callable:
     """Pieces of equal length; the B-splines of IRAF add up to ``degree!`` instead of 1."""
+    from scipy.interpolate import BSpline  # a quarter of a second, which few tables need
+
     n_pieces = len(coefficients) - degree
     step = (high - low) / n_pieces
     knots = low + step * np.arange(-degree, n_pieces + degree + 1)

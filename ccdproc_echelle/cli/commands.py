@@ -1,0 +1,54 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Which commands there are, and how they end."""
+
+import argparse
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
+
+import ccdproc_echelle
+from ccdproc_echelle.cli import convert, demo, edges, flat, inspect, trace
+from ccdproc_echelle.cli.messages import log_on_stderr, print_message, show_warning
+from ccdproc_echelle.cli.options import EXIT_STATUS
+
+__all__ = ["run"]
+
+_OPTIONS = {
+    "overwrite=True": "--overwrite", "unit=": "--unit", "exposure_key=": "--exposure-key",
+    "scale_dark=False": "--no-scale-dark",
+}
+
+_COMMANDS = (flat, trace, edges, convert, inspect, demo)
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """The command that these arguments ask for; see `~ccdproc_echelle.cli.main`."""
+    options = _parser().parse_args(arguments)
+    with warnings.catch_warnings(), log_on_stderr(options.verbose):
+        warnings.showwarning = show_warning
+        try:
+            return options.run(options) or 0
+        except (ValueError, TypeError, OSError, ImportError, BrokenExecutor) as error:
+            print_message("error", _in_words_of_the_shell(str(error)))
+            return 1
+
+
+def _in_words_of_the_shell(message: str) -> str:
+    """Messages name keywords of functions; here these are options."""
+    for keyword, option in _OPTIONS.items():
+        message = message.replace(keyword, option)
+    return message
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ccdproc-echelle",
+        description="Master flats for echelle spectrographs.",
+        epilog=EXIT_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=ccdproc_echelle.__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in _COMMANDS:
+        command.add(commands)
+    return parser

@@ -1,0 +1,302 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Whether flats, order table and window go together, from a look at some columns of some frames."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from ccdproc.utils.slices import slice_from_string
+
+from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.combining.pixels import Pixels, gather
+from ccdproc_echelle.combining.thinned import ThinnedStack, stacked, thinning
+from ccdproc_echelle.frames import Frame, Section, gather_pixels
+from ccdproc_echelle.orders import EchelleOrderTable, check_in_place, rasters, typical_width
+
+__all__ = ["Survey", "check_flats", "gathered_and_surveyed", "warn_of_lost_orders"]
+
+# What is looked at.
+_N_FRAMES = 5
+_N_COLUMNS = 60
+
+# In an evenly lit frame the dark pixels have more than this part of the light of the bright ones.
+_EVEN = 0.5
+
+# The default window may be wider than the orders: the dark pixels that it takes in on either side
+# are left out of the levels. A wider one reaches the next order.
+_HARMLESS_WINDOW = 10
+
+# The zero point is off if the light between the orders does not go to zero with that on them: by
+# more than this part of it, and by so many standard deviations. The light between the orders may
+# drift by a few per cent with respect to that on them.
+_RELEVANT_OFFSET = 0.002
+_SIGNIFICANT = 5
+_DRIFT = 0.03
+
+_MEDIAN_NOISE = np.sqrt(np.pi / 2)  # of the median over that of the mean
+
+
+@dataclass(frozen=True)
+class Survey:
+    """
+    A look at some columns of up to five flats: do flats, order table and window go together?
+
+    Attributes
+    ----------
+    frames : sequence of `Frame`
+        The flats.
+    window : float
+        Full width of the window on the order centre.
+    slices : tuple of slice
+        The pixels that are looked at.
+    orders : `EchelleOrderTable`
+        The order table of these pixels.
+    """
+
+    frames: Sequence[Frame]
+    window: float
+    slices: tuple[slice, slice]
+    orders: EchelleOrderTable
+
+    @classmethod
+    def planned(
+        cls, frames: Sequence[Frame], orders: EchelleOrderTable, window: float
+    ) -> "Survey":
+        """
+        What is to be looked at; nothing is read yet.
+
+        Parameters
+        ----------
+        frames : sequence of `Frame`
+            The flats.
+        orders : `EchelleOrderTable`
+            The order centres, on the detector of the frames.
+        window : float
+            Full width of the window on the order centre.
+
+        Returns
+        -------
+        `Survey`
+        """
+        return cls(frames, window, *thinning(frames[0].shape, orders, _N_COLUMNS))
+
+    @property
+    def chosen(self) -> list[int]:
+        """Which of the frames are looked at."""
+        places = np.linspace(0, len(self.frames) - 1, _N_FRAMES)
+        return np.unique(places.round().astype(int)).tolist()
+
+    @cached_property
+    def indices(self) -> np.ndarray:
+        """Which pixels of the flattened image are, ascending."""
+        rows, columns = (np.arange(part.start, part.stop, part.step) for part in self.slices)
+        return (rows[:, None] * self.frames[0].shape[1] + columns).ravel()
+
+    def check(self, sections: Sequence[Section]) -> None:
+        """
+        Refuse the order table of other flats, and warn of what makes the levels wrong.
+
+        Parameters
+        ----------
+        sections : sequence of `Section`
+            The pixels ``indices`` of the frames ``chosen``.
+
+        Raises
+        ------
+        WrongOrderTableError
+            A `ValueError`: if the orders are not where the table has them, nor near.
+
+        Warns
+        -----
+        `~astropy.utils.exceptions.AstropyUserWarning`
+            If the orders are some pixels off, the window is wider than they are, a bias is left in
+            the frames, or their overscan.
+        """
+        shape = [len(range(part.start, part.stop, part.step)) for part in self.slices]
+        images = [
+            Section(*(None if part is None else part.reshape(shape) for part in section))
+            for section in sections
+        ]
+        stack = stacked(images, self.orders)
+        light = np.ma.masked_array(stack.data, ~stack.good).mean(axis=0)
+        if _shows_orders(light):
+            check_in_place(stack.orders, light)
+            _warn_of_wide_window(light, stack.orders, self.window)
+        _warn_of_overscan(self.frames[0])
+        _warn_of_offset(stack, self.frames[0].unit)
+
+
+def check_flats(frames: Sequence[Frame], orders: EchelleOrderTable, window: float) -> None:
+    """
+    Make a `Survey`.
+
+    Parameters
+    ----------
+    frames, orders, window
+        As for `Survey.planned`.
+
+    Raises
+    ------
+    WrongOrderTableError
+        As `Survey.check`, which also warns.
+    """
+    survey = Survey.planned(frames, orders, window)
+    survey.check([gather_pixels(frames[i], survey.indices) for i in survey.chosen])
+
+
+def gathered_and_surveyed(
+    frames: Sequence[Frame],
+    indices: np.ndarray,
+    executor: Executor | None,
+    survey: Survey | None,
+) -> Pixels:
+    """
+    Pixels of all frames, and in the same reading those of a survey, which is made.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        The frames.
+    indices : int array, shape (n_pixels,)
+        Pixels to be gathered, as indices of the flattened image, ascending.
+    executor : `concurrent.futures.Executor` or None
+        What reads the frames; `None` stands for a thread for each core.
+    survey : `Survey` or None
+        What is looked at, and checked, besides.
+
+    Returns
+    -------
+    `Pixels`
+        Those at the indices.
+    """
+    more = {} if survey is None else dict(more=survey.indices, more_of=survey.chosen)
+    pixels, seen = gather(frames, indices, executor, **more)
+    if survey is not None:
+        survey.check(seen)
+    return pixels
+
+
+def warn_of_lost_orders(mask: np.ndarray, orders: EchelleOrderTable, window: float) -> None:
+    """
+    Warn of orders of which nothing is left.
+
+    Parameters
+    ----------
+    mask : bool array, shape (rows, columns)
+        Pixels of the master without a good value in any frame.
+    orders : `EchelleOrderTable`
+        The order centres, on the detector of the mask.
+    window : float
+        Full width of the window on the order centre.
+    """
+    if orders.dispersion_axis == 0:
+        mask = mask.T
+    rows, inside = rasters.window_rows(orders.center(), window, len(mask))
+    good = inside & ~mask[rows, np.arange(mask.shape[1])[:, None]]
+    lost = inside.any(axis=(1, 2)) & ~good.any(axis=(1, 2))
+    if lost.any():
+        numbers = ", ".join(str(number) for number in orders.order_numbers[lost])
+        warn(
+            f"no frame has a good pixel in the window of order {numbers}: it is masked in the "
+            "master; look at the masks of the frames, or leave it out of the order table"
+        )
+
+
+def _shows_orders(light: np.ma.MaskedArray) -> bool:
+    """Whether there is light and dark; in an evenly lit frame no order table can be wrong."""
+    values = light.compressed()
+    if len(values) == 0:
+        return False
+    dark, bright = np.quantile(values, (0.05, 0.95))
+    return bool(bright > 0 and dark < _EVEN * bright)
+
+
+def _warn_of_wide_window(
+    light: np.ma.MaskedArray, orders: EchelleOrderTable, window: float
+) -> None:
+    width = typical_width(light, orders)
+    if window > max(width, _HARMLESS_WINDOW):
+        warn(
+            f"the window of {window:g} pixels is wider than the orders, of {width:.3g} pixels: the "
+            "levels are those of the light between the orders too; give a narrower window"
+        )
+
+
+# ---------------------------------------------------------------------- zero point
+
+
+def _warn_of_offset(stack: ThinnedStack, unit) -> None:
+    found = _light_between_and_on(stack)
+    if found is None:
+        return
+    offset, sigma, level = _offset(*found)
+    if abs(offset) > max(_SIGNIFICANT * sigma, _RELEVANT_OFFSET * level):
+        warn(
+            f"the frames have an offset of about {offset:.3g} {unit} that does not follow their "
+            "light, which makes their levels wrong: subtract the bias and dark, once"
+        )
+
+
+def _light_between_and_on(stack: ThinnedStack) -> tuple | None:
+    """
+    Median light midway between neighbouring orders, and on them, and the errors of the former.
+
+    Each of shape (n_frames,), from pixels that are good in all frames; `None` if there are none.
+    """
+    centers = stack.orders.center()
+    centers = centers[np.argsort(np.nanmedian(centers, axis=1))]
+    places = np.stack([0.5 * (centers[1:] + centers[:-1]), centers[1:], centers[:-1]])
+    columns = np.arange(centers.shape[1])
+    usable = ((places >= 0) & (places <= stack.data.shape[1] - 1)).all(axis=0)
+    rows = np.where(usable, places, 0).round().astype(int)
+    usable &= stack.good[:, rows, columns].all(axis=(0, 1))
+    if len(stack.data) == 1 or not usable.any():
+        return None
+    between, *on = np.moveaxis(stack.data[:, rows, columns][..., usable], 1, 0)
+    dark = np.median(between, axis=1)
+    spread = MAD_TO_SIGMA * np.median(np.abs(between - dark[:, None]), axis=1)
+    errors = np.hypot(_MEDIAN_NOISE * spread / np.sqrt(between.shape[1]), _DRIFT * dark)
+    return dark, np.median(0.5 * (on[0] + on[1]), axis=1), errors
+
+
+def _offset(dark, bright, errors) -> tuple[float, float, float]:
+    """Where the straight line of dark against bright begins, its error, and the mean of bright."""
+    level = bright.mean()
+    lever = ((bright - level) ** 2).sum()
+    if not lever > 0:
+        return 0.0, np.inf, level
+    slope = ((bright - level) * dark).sum() / lever
+    error = np.sqrt(np.mean(errors**2) * (1 / len(dark) + level**2 / lever))
+    return dark.mean() - slope * level, error, level
+
+
+# ---------------------------------------------------------------------- overscan
+
+
+def _warn_of_overscan(frame: Frame) -> None:
+    header, shape = frame.header, frame.shape
+    overscan = _extent(header.get("BIASSEC"))
+    # What ccdproc.trim_image writes.
+    if overscan is None or any(str(key).upper() == "TRIMIM" for key in header):
+        return
+    inside = all(part.stop <= n for part, n in zip(overscan, shape, strict=True))
+    image = _extent(header.get("TRIMSEC") or header.get("DATASEC"))
+    trimmed = image is not None and tuple(part.stop - part.start for part in image) == shape
+    if inside and not trimmed:
+        warn(
+            f"{frame.name} still has its overscan, BIASSEC {header['BIASSEC']}: subtract it with "
+            "ccdproc.subtract_overscan and cut it off with ccdproc.trim_image"
+        )
+
+
+def _extent(section) -> tuple[slice, slice] | None:
+    """Rows and columns of a FITS section; `None` if it is none."""
+    try:
+        slices = slice_from_string(section, fits_convention=True)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    known = len(slices) == 2 and all(None not in (part.start, part.stop) for part in slices)
+    return slices if known else None

@@ -1,0 +1,63 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The scatter of a few values that happen to agree: not zero, but that of pixels like theirs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import chdtri
+
+from ccdproc_echelle.combining.scales import OrderScales
+from ccdproc_echelle.combining.streaming import CombinedImages
+from ccdproc_echelle.frames import Frame
+
+__all__ = ["fill_zero_scatter"]
+
+# Pixels of about the same light have about the same noise.
+_PIXELS_OF_A_BIN = 500
+_MOST_BINS = 64
+
+
+def fill_zero_scatter(
+    images: CombinedImages, frames: Sequence[Frame], scales: np.ndarray | OrderScales
+) -> None:
+    """
+    Replace variances of 0 by that of pixels that are as bright.
+
+    It is no less than that of the digitisation; where all pixels agree and there is none, nothing
+    is known of the noise, and the variance is NaN.
+
+    Parameters
+    ----------
+    images : `CombinedImages`
+        Combined from frames without uncertainties; changed in place.
+    frames : sequence of `Frame`
+        The frames, of which nothing is read.
+    scales : float array, shape (n_frames,), or `OrderScales`
+        By which they were multiplied.
+    """
+    value, variance, count = (image.ravel() for image in images[:3])
+    zero = np.flatnonzero((variance == 0) & (count > 1))
+    if len(zero) == 0:
+        return
+    factors = getattr(scales, "values", scales)
+    quantum = np.mean([frame.quantum**2 for frame in frames])
+    if quantum == 0 and np.ptp(factors) > 0:
+        # Numbers that were not digitised, and scaled differently, agree by rounding only.
+        variance[zero] = (np.finfo(variance.dtype).eps * value[zero]) ** 2
+        return
+    step = quantum / 12 * np.mean(factors) ** 2 / count[zero]
+    # The median of a sample variance is below its mean.
+    dof = len(frames) - 1
+    found = np.maximum(_pooled(value, variance, zero) * dof / chdtri(dof, 0.5), step)
+    variance[zero] = np.where(found > 0, found, np.nan)
+
+
+def _pooled(value: np.ndarray, variance: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Median variance, at these pixels, of all pixels of about the same value."""
+    known = np.flatnonzero(np.isfinite(variance))
+    order = known[np.argsort(value[known], kind="stable")]
+    n_bins = max(1, min(_MOST_BINS, len(order) // _PIXELS_OF_A_BIN))
+    bins = np.array_split(order, n_bins)
+    medians = np.array([np.median(variance[pixels]) for pixels in bins])
+    starts = value[[pixels[0] for pixels in bins]]
+    return medians[np.maximum(np.searchsorted(starts, value[where], side="right") - 1, 0)]

@@ -1,0 +1,124 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Copies of a frame in a list of frames, which are no second measurement."""
+
+from collections.abc import Hashable, Sequence
+from hashlib import blake2b
+
+import numpy as np
+
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames.views import Frame
+
+__all__ = ["look_at", "twins_of", "warn_of_copies"]
+
+# Frames that are equal in so many rows in the middle are compared as a whole.
+_FIRST_ROWS = 4
+_ROWS_AT_ONCE = 512
+
+# With noise, neighbouring pixels differ about as often as two frames do. Where fewer do, as in a
+# frame of one value, two exposures may be equal by chance.
+_LEAST_CHANGES = 100
+
+
+def look_at(frame: Frame) -> bytes:
+    """
+    What tells most frames apart: a digest of some rows in the middle, before calibration.
+
+    Parameters
+    ----------
+    frame : `Frame`
+        A frame, or some rows of it.
+
+    Returns
+    -------
+    bytes
+        Equal for equal frames, and hardly ever for others.
+    """
+    first = max(0, frame.shape[0] // 2 - _FIRST_ROWS // 2)
+    rows = _values(frame.as_read.part(slice(first, first + _FIRST_ROWS)))
+    return blake2b(np.ascontiguousarray(rows, dtype="f4"), digest_size=16).digest()
+
+
+def twins_of(
+    frames: Sequence[Frame], looks: Sequence[Hashable] | None = None
+) -> list[int | None]:
+    """
+    Find frames that are copies of others: the same exposure twice.
+
+    Copies are the same object or file, by whatever name or link, or equal in all pixels before
+    calibration. Only frames that look alike are read whole.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        Frames of one shape; compressed files are best unpacked.
+    looks : sequence, optional
+        What `look_at` gave of each frame, or of each part of it, where they were read anyway.
+
+    Returns
+    -------
+    list of int or None
+        For each frame the first one in the list of which it is a copy; `None` if of no other.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import open_frames, twins_of
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> flats = EchelleSimulation(shape=(64, 64), n_orders=2).flats(2)
+    >>> twins_of(open_frames([*flats, flats[0].copy()]))
+    [None, None, 0]
+    """
+    raw = [frame.as_read for frame in frames]
+    sources = [frame.source for frame in raw]
+    looks = [look_at(frame) for frame in raw] if looks is None else looks
+    twins = []
+    for i, frame in enumerate(raw):
+        alike = (
+            j for j in range(i)
+            if twins[j] is None and (
+                sources[j] == sources[i] or (looks[j] == looks[i] and _equal(raw[j], frame))
+            )
+        )
+        twins.append(next(alike, None))
+    return twins
+
+
+def warn_of_copies(frames: Sequence[Frame], looks: Sequence[Hashable]) -> None:
+    """
+    Warn if frames that are to be combined are copies of others.
+
+    Parameters
+    ----------
+    frames, looks
+        As for `twins_of`.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        Naming each copy and its twin.
+    """
+    pairs = [
+        f"{frame.name} is a copy of {frames[twin].name}"
+        for frame, twin in zip(frames, twins_of(frames, looks), strict=True) if twin is not None
+    ]
+    if pairs:
+        warn(
+            f"{', '.join(pairs)}: counted as measurements of their own, copies make the "
+            "uncertainty too small and outvote other frames in the clipping; leave them out",
+        )
+
+
+def _equal(one: Frame, other: Frame) -> bool:
+    """Whether frames have the same pixels, and so many different ones that this is no chance."""
+    n_changes = 0
+    for first in range(0, one.shape[0], _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        values = _values(one.part(rows))
+        if not np.array_equal(values, _values(other.part(rows)), equal_nan=True):
+            return False
+        n_changes += np.count_nonzero(values[:, 1:] != values[:, :-1])
+    return n_changes >= _LEAST_CHANGES
+
+
+def _values(frame: Frame) -> np.ndarray:
+    return frame.load().section(slice(None)).data

@@ -1,0 +1,87 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Headers that FITS does not allow, which can be read but not written."""
+
+import copy
+import re
+import warnings
+
+from astropy.io import fits
+from astropy.io.fits.verify import VerifyError
+
+__all__ = ["legal_header"]
+
+_LEGAL_KEYWORD = re.compile(r"[A-Z0-9_-]*\Z")
+
+
+def legal_header(header: fits.Header) -> tuple[fits.Header, list[str]]:
+    """
+    A header that can be written, and what FITS does not allow in the one that was read.
+
+    A card with an illegal keyword becomes a ``HIERARCH`` card of the same name. One that has no
+    value, continues nothing, or repeats a keyword is left out.
+
+    Parameters
+    ----------
+    header : `~astropy.io.fits.Header`
+        As it was read.
+
+    Returns
+    -------
+    legal : `~astropy.io.fits.Header`
+        A copy; illegal keywords are found in it as before.
+    illegal : list of str
+        Keywords of the cards that were changed or left out.
+
+    Examples
+    --------
+    >>> from astropy.io import fits
+    >>> from ccdproc_echelle.frames import legal_header
+    >>> legal, illegal = legal_header(fits.Header.fromstring("GAIN.SPE= 5".ljust(80)))
+    >>> legal["GAIN.SPE"], illegal
+    (5, ['GAIN.SPE'])
+    """
+    cards, illegal, seen = [], [], set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for card in header.cards:
+            found, name = _legal_card(copy.copy(card))
+            if found is not None and _is_repeated(found, seen):
+                found, name = None, found.keyword
+            if found is not None:
+                cards.append(found)
+            if name:
+                illegal.append(name)
+        return fits.Header(cards), list(dict.fromkeys(illegal))
+
+
+def _legal_card(card: fits.Card) -> tuple[fits.Card | None, str]:
+    """What becomes of a card, and its keyword where that is another one."""
+    keyword = card.keyword
+    try:
+        card.verify("silentfix")
+        image = str(card)
+    except VerifyError:
+        return _renamed(card)
+    if image.startswith("HIERARCH ") or _LEGAL_KEYWORD.match(image[:8].rstrip()):
+        return card, ""
+    return None, keyword
+
+
+def _renamed(card: fits.Card) -> tuple[fits.Card | None, str]:
+    try:
+        return fits.Card(f"HIERARCH {card.keyword}", card.value, card.comment), card.keyword
+    except (VerifyError, ValueError):
+        pass
+    # astropy reads a CONTINUE card as a part of the one before it, whatever that is.
+    image = getattr(card, "_image", None) or ""
+    if image[80:].startswith("CONTINUE"):
+        return fits.Card.fromstring(image[:80]), "CONTINUE"
+    return None, card.keyword
+
+
+def _is_repeated(card: fits.Card, seen: set[str]) -> bool:
+    """Whether a card has the keyword of one before it, although it is no comment."""
+    is_comment = card.keyword in ("", "COMMENT", "HISTORY")
+    repeated = card.keyword in seen and not is_comment
+    seen.add(card.keyword)
+    return repeated

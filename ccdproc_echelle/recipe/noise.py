@@ -1,0 +1,115 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The noise of the set: what the flats have themselves, against what is known of the detector."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.combining import MeasuredNoise, noise_of, tell_noise
+from ccdproc_echelle.frames import CalibratedFrame, NoiseModel, Regions
+from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.recipe.calibration import Calibration, calibrate_frames
+
+__all__ = ["with_noise_of_set"]
+
+# Gains that differ by more than this factor are not those of one detector: charge that neighbours
+# share, light near saturation and the like make up to 0.1. Likewise read noises, in which patterns
+# and dark current have a part.
+_SAME_GAIN = 1.2
+_SAME_READ_NOISE = 1.5
+
+# So many standard deviations are no chance.
+_SIGNIFICANT = 5
+
+
+def with_noise_of_set(
+    calibration: Calibration,
+    orders: EchelleOrderTable,
+    sound: np.ndarray,
+    *,
+    per_order: bool | str,
+    executor: Executor | None,
+    **calibrating: Any,
+) -> tuple[Calibration, MeasuredNoise | None]:
+    """
+    Calibrated flats whose noise is known, measured where nothing else tells it.
+
+    Parameters
+    ----------
+    calibration : `~ccdproc_echelle.recipe.Calibration`
+        The flats.
+    orders : `~ccdproc_echelle.EchelleOrderTable`
+        The order centres.
+    sound : bool array, shape (n_flats,)
+        Flats with which nothing is wrong: those whose noise tells of the detector.
+    per_order : bool or str
+        Whether orders are scaled one by one, so that a drift of the illumination is no noise.
+    executor : `concurrent.futures.Executor` or None
+        What reads the frames.
+    **calibrating
+        Keywords of `calibrate_frames` other than gain and read noise.
+
+    Returns
+    -------
+    calibration : `~ccdproc_echelle.recipe.Calibration`
+        As if gain and read noise had been given, where the flats had no uncertainty and these
+        could be measured.
+    noise : `~ccdproc_echelle.combining.MeasuredNoise` or None
+        As measured; `None` for a single sound flat.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If the gain or read noise given is not that of the flats, or the flats that need it differ
+        by something else than noise.
+    """
+    flats = calibration.flats
+    if np.count_nonzero(sound) < 2:
+        return calibration, None
+    noise = noise_of(calibration.selected(sound).flats, orders, executor)
+    if flats[0].noise is not None and noise.is_known:
+        _compare(noise, flats)
+    if not noise.is_known or all(flat.uncertainty_type is not None for flat in flats):
+        return calibration, noise
+    tell_noise(noise)
+    model = noise.model(with_drift=not per_order)
+    raw = [flat.raw for flat in flats]
+    known = calibrate_frames(raw, noise=model, executor=executor, **calibrating)
+    return known, noise
+
+
+def _compare(noise: MeasuredNoise, flats: Sequence[CalibratedFrame]) -> None:
+    """Warn if gain or read noise are not those given."""
+    given = flats[0].noise
+    gain, gain_error = noise.gain.value, noise.gain_uncertainty.value
+    found = None
+    if _differ(gain, given.gain, gain_error, _SAME_GAIN):
+        found = f"gain is {given.gain:g}"
+    elif _read_noise_differs(noise, given, flats):
+        found = f"read_noise is {given.read_noise:g}"
+    if found:
+        warn(
+            f"{found}, but the noise of the flats themselves tells {noise}; uncertainties and "
+            "clipping are wrong if it is not that of these frames. Gain is in electrons per unit "
+            "of the data, read noise in electrons",
+        )
+
+
+def _read_noise_differs(noise: MeasuredNoise, given: NoiseModel, flats) -> bool:
+    """Whether there is less or more noise without light than there can be."""
+    if isinstance(given.read_noise, Regions):
+        return False  # one number cannot tell several amplifiers
+    found, error = noise.read_noise.value, noise.read_noise_uncertainty.value
+    digitised = np.hypot(given.read_noise, given.gain * flats[0].quantum / np.sqrt(12))
+    expected = given.read_noise if found < given.read_noise else digitised
+    if found > expected and flats[0].subtractions:
+        return False  # a dark current makes noise as well
+    return _differ(found, expected, error, _SAME_READ_NOISE)
+
+
+def _differ(found: float, given: float, error: float, factor: float) -> bool:
+    apart = max(found, given) > factor * min(found, given)
+    return bool(apart and abs(found - given) > _SIGNIFICANT * error)

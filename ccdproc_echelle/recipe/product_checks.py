@@ -1,0 +1,128 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Whether a master flat is whole: in its file, and part by part."""
+
+import numpy as np
+from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.table import QTable
+
+from ccdproc_echelle.frames import UNCERTAINTIES, check_sums
+from ccdproc_echelle.light import UNUSABLE, FlatFlag
+
+__all__ = ["TABLES", "VERSION_CARD", "check_file", "check_parts"]
+
+# What the layout of the file is; a file of a later one may mean something else.
+VERSION_CARD = ("FLATVERS", 1, "version of the layout of this master flat")
+
+# The tables of a master flat, and the columns that each has at least.
+TABLES = {
+    "LEVELS": ("frame", "level", "level_uncertainty"),
+    "QUALITY": ("name", "value", "unit", "lower", "upper", "verdict", "comment"),
+    "VETTING": ("frame", "verdict", "used"),
+}
+
+
+def check_file(hdus: fits.HDUList) -> None:
+    """
+    Refuse a file that is damaged, incomplete or of a version yet unknown.
+
+    Parameters
+    ----------
+    hdus : `astropy.io.fits.HDUList`
+        The file of a master flat, no data of which was looked at.
+
+    Raises
+    ------
+    ValueError
+        If it is; the message names the extension.
+    """
+    keyword, known, _ = VERSION_CARD
+    found = hdus[0].header.get(keyword, known)
+    if found != known:
+        raise ValueError(
+            f"its {keyword} is {found!r}, expected {known}: a file from a newer version of "
+            "ccdproc_echelle needs that version"
+        )
+    missing = [name for name in ("MASK", "UNCERT", "FLAGS", "ORDERS", *TABLES) if name not in hdus]
+    if set(missing) - {"MASK"}:
+        raise ValueError(f"it has no extension {', '.join(missing)}")
+    for keyword in ("DETROWS", "DETCOLS", "DISPAXIS"):
+        if keyword not in hdus["ORDERS"].header:
+            raise ValueError(f"ORDERS has no keyword {keyword}")
+    check_sums(hdus)
+    if hdus[0].header["NAXIS"] == 0:
+        raise ValueError("PRIMARY holds no image, expected the flat")
+    _check_shapes(hdus)
+    _check_uncertainty_type(hdus)
+
+
+def check_parts(flat: CCDData, flags: np.ndarray, shape: tuple, tables: dict[str, QTable]) -> None:
+    """
+    Refuse parts of a master flat that do not make a whole.
+
+    Parameters
+    ----------
+    flat : `~astropy.nddata.CCDData`
+        The flat with its mask and uncertainty.
+    flags : array
+        Bits of `~ccdproc_echelle.FlatFlag`.
+    shape : tuple of int
+        That of the detector of the order table.
+    tables : dict
+        The tables by the names of their extensions.
+
+    Raises
+    ------
+    ValueError
+        If they do not; the message names the extension.
+    """
+    if not flat.shape == flags.shape == shape:
+        raise ValueError(
+            f"flat, flags and orders are for shapes {flat.shape}, {flags.shape} and {shape}"
+        )
+    _check_flags(flags)
+    _check_planes(flat, flags)
+    for name, table in tables.items():
+        missing = [column for column in TABLES[name] if column not in table.colnames]
+        if missing:
+            raise ValueError(f"{name} has no column {missing[0]!r}; found {table.colnames}")
+        if len(table) == 0:
+            raise ValueError(f"{name} has no rows, expected at least one")
+
+
+def _check_shapes(hdus: fits.HDUList) -> None:
+    expected = hdus[0].shape
+    for name in ("MASK", "UNCERT"):
+        found = getattr(hdus[name], "shape", "of a table") if name in hdus else expected
+        if found != expected:
+            raise ValueError(f"{name} has shape {found}, expected that of the flat, {expected}")
+
+
+def _check_uncertainty_type(hdus: fits.HDUList) -> None:
+    """CCDData takes what it does not know for a standard deviation."""
+    known = [kind.__name__ for kind in UNCERTAINTIES]
+    found = hdus["UNCERT"].header.get("UTYPE")
+    if found not in known:
+        raise ValueError(f"UNCERT has UTYPE = {found!r}, expected one of {known}")
+
+
+def _check_flags(flags: np.ndarray) -> None:
+    if flags.dtype.kind not in "iu":
+        raise ValueError(f"FLAGS holds {flags.dtype}, expected integers")
+    unknown = np.bitwise_or.reduce(flags, axis=None) & ~sum(FlatFlag)
+    if unknown:
+        bits = [bit for bit in range(8 * flags.itemsize) if int(unknown) >> bit & 1]
+        raise ValueError(
+            f"FLAGS has bits {bits}, which mean nothing; a file from a newer version of "
+            "ccdproc_echelle needs that version"
+        )
+
+
+def _check_planes(flat: CCDData, flags: np.ndarray) -> None:
+    if flat.uncertainty is None:
+        raise ValueError("it has no extension UNCERT, the uncertainty of the flat")
+    if flat.uncertainty.array.shape != flat.shape:
+        raise ValueError(f"UNCERT has shape {flat.uncertainty.array.shape}, expected {flat.shape}")
+    n_bad = np.count_nonzero(flags & UNUSABLE)
+    if flat.mask is None and n_bad:
+        raise ValueError(f"it has no extension MASK, but FLAGS says that {n_bad} pixels are bad")

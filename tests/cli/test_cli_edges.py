@@ -1,0 +1,49 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""``ccdproc-echelle edges``: the edges it finds, and what it says of bad input."""
+
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from ccdproc_echelle import EchelleOrderTable, MasterFlat, detect_order_edges
+from ccdproc_echelle.cli import main
+from helpers.command_line import FLATS, QUICK, assert_one_line_and_nothing_left
+
+
+def test_edges(working_folder, capsys):
+    main(["flat", *FLATS, "--dark", "dark_01.fits", *QUICK])
+    capsys.readouterr()
+    assert main(["edges", "master.fits", "--orders", "orders.ecsv", "-o", "edges.ecsv"]) == 0
+    assert "3 orders (11 to 13), dispersion axis 1, with edges\n" in capsys.readouterr().out
+    expected = detect_order_edges(
+        MasterFlat.read("master.fits").flat, EchelleOrderTable.read("orders.ecsv")
+    )
+    found = EchelleOrderTable.read("edges.ecsv")
+    np.testing.assert_allclose(found.upper(), expected.upper(), atol=1e-9)
+
+
+def test_edges_at_another_threshold(working_folder):
+    dark = CCDData.read("dark_01.fits").data.astype(float)
+    flat = CCDData.read("flat_01.fits").data - dark
+    CCDData(flat, unit="adu").write("flat.fits")
+    usual = ["edges", "flat.fits", "--orders", "orders.ecsv"]
+    assert main([*usual, "-o", "half.ecsv"]) == 0
+    assert main([*usual, "--threshold", "0.2", "-o", "fifth.ecsv"]) == 0
+    half, fifth = EchelleOrderTable.read("half.ecsv"), EchelleOrderTable.read("fifth.ecsv")
+    assert np.mean(fifth.upper() - half.upper()) > 0.1
+    assert np.mean(fifth.lower() - half.lower()) < -0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "culprits"),
+    [
+        (["edges", "nothing.fits", "--orders", "orders.ecsv", "-o", "out"], ["nothing.fits"]),
+        (["edges", "flat_01.fits", "--orders", "nothing.ecsv", "-o", "out"], ["nothing.ecsv"]),
+        (["edges", "flat_01.fits", "--orders", "orders.ecsv", "-o", "orders.ecsv"],
+         ["orders.ecsv already exists"]),
+        (["edges", "flat_01.fits", "--orders", "orders.ecsv", "-o", "out", "--threshold", "2"],
+         ["threshold", "2"]),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(working_folder, capsys, arguments, culprits):
+    assert_one_line_and_nothing_left(capsys, working_folder, arguments, culprits)

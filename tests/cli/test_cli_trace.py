@@ -1,0 +1,45 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""``ccdproc-echelle trace``: the orders it finds, and what it says of bad input."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+from ccdproc_echelle import EchelleOrderTable
+from ccdproc_echelle.cli import main
+from helpers.command_line import ORDERS, ZERO, assert_one_line_and_nothing_left
+
+
+def test_trace(working_folder, capsys):
+    assert main(["trace", "flat_01.fits", "-o", "traced.ecsv", "--first-order", "11"]) == 0
+    assert capsys.readouterr() == (
+        "3 orders (11 to 13), dispersion axis 1, no edges\nwrote traced.ecsv\n", ""
+    )
+    traced = EchelleOrderTable.read("traced.ecsv")
+    assert traced.order_numbers.tolist() == [11, 12, 13]
+    np.testing.assert_allclose(traced.center(), ORDERS.center(), atol=0.3)
+
+
+def test_trace_along_columns_in_another_format(working_folder):
+    flat = CCDData.read("flat_01.fits")
+    CCDData(flat.data.T, unit="adu").write("turned.fits")
+    assert main(["trace", "turned.fits", "--dispersion-axis", "0", "--format", "iraf",
+                 "-o", "apturned"]) == 0
+    traced = EchelleOrderTable.read("apturned", shape=(160, 128))
+    assert traced.dispersion_axis == 0
+    np.testing.assert_allclose(traced.center(), ORDERS.center(), atol=0.3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "culprits"),
+    [
+        (["trace", "nothing.fits", "-o", "out"], ["nothing.fits"]),
+        (["trace", "zero.fits", "-o", "out"], ["order"]),
+        (["trace", "flat_01.fits", "-o", "orders.ecsv"], ["already exists", "--overwrite"]),
+        (["trace", "flat_01.fits", "-o", "no/out"], ["folder no does not exist"]),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(working_folder, capsys, arguments, culprits):
+    fits.writeto("zero.fits", ZERO, fits.Header({"BUNIT": "adu"}))
+    assert_one_line_and_nothing_left(capsys, working_folder, arguments, culprits)

@@ -1,0 +1,58 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What the recipe does with copies of flats, and of bias and dark frames."""
+
+import pytest
+
+from ccdproc_echelle import accepted_frames, make_master_flat, vet_frames
+from ccdproc_echelle.simulation import EchelleSimulation
+
+SIM = EchelleSimulation(shape=(256, 256), n_orders=4, seed=4).with_bias(300)
+ORDERS = SIM.truth.orders
+SMALL = EchelleSimulation(shape=(120, 128), n_orders=2, seed=4)
+SETTINGS = dict(gain=1, read_noise=4, scattered_light=None)
+
+
+def test_copies_do_not_outvote_the_others():
+    flats = SMALL.flats(3)
+    copies = flats[0].copy(), flats[0].copy()
+    table = vet_frames([flats[0], *copies, *flats[1:]], SMALL.truth.orders)
+    assert [v.split(":")[0] for v in table["verdict"]] == [
+        "", "a copy of frame 0", "a copy of frame 0", "", ""]
+
+
+def test_more_copies_than_frames_can_be_left_out():
+    flat, other = SMALL.flats(2)
+    table = vet_frames([flat, *[flat.copy() for _ in range(4)], other], SMALL.truth.orders)
+    with pytest.warns(UserWarning, match="a copy of frame 0.*they are left out"):
+        assert accepted_frames(table, "drop").tolist() == [True, *[False] * 4, True]
+
+
+@pytest.mark.parametrize(("reject", "n_used"), [("drop", 3), ("warn", 4)])
+def test_flats(reject, n_used):
+    flats, darks = SIM.flats(3, raw=True), SIM.darks(3, raw=True)
+    with pytest.warns(UserWarning, match="frame 3 does not belong .* a copy of frame 0"):
+        master = make_master_flat(
+            [*flats, flats[0].copy()], ORDERS, dark=darks, reject=reject, **SETTINGS)
+    assert len(master.levels) == n_used
+    assert master.vetting["used"].tolist() == [True] * 3 + [reject == "warn"]
+    assert master.vetting["verdict"][3].startswith("a copy of frame 0:")
+
+
+@pytest.mark.parametrize("kind", ["flats", "darks"])
+def test_they_can_be_refused(kind):
+    flats, darks = SIM.flats(3, raw=True), SIM.darks(3, raw=True)
+    frames = flats if kind == "flats" else darks
+    frames.append(frames[1].copy())
+    with pytest.raises(ValueError, match="frame 3 does not belong .* a copy of frame 1"):
+        make_master_flat(flats, ORDERS, dark=darks, reject="error", **SETTINGS)
+
+
+def test_a_copy_among_the_darks_is_left_out():
+    flats, darks = SIM.flats(3, raw=True), SIM.darks(3, raw=True)
+    expected = make_master_flat(flats, ORDERS, dark=darks, reject="drop", **SETTINGS)
+    with pytest.warns(UserWarning, match="a copy of frame 2: .*; it is left out"):
+        found = make_master_flat(
+            flats, ORDERS, dark=[*darks, darks[2].copy()], reject="drop", **SETTINGS)
+    assert (found.flat.uncertainty.array == expected.flat.uncertainty.array).all()
+    with pytest.warns(UserWarning, match="frame 3 is a copy of frame 2:"):
+        make_master_flat(flats, ORDERS, dark=[*darks, darks[2].copy()], **SETTINGS)

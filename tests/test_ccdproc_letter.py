@@ -1,0 +1,38 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The script that runs ccdproc's own tests sees what it is meant to see."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import ccdproc_letter
+import pytest
+
+BAD_INPUT = "test_combine_bad_input"
+EXTREMA = "test_clip_extrema_via_combine"
+
+
+@pytest.mark.parametrize(
+    ("differences", "good"),
+    [
+        ([BAD_INPUT], True),
+        ([], False),  # one that is not declared fails
+        ([BAD_INPUT, EXTREMA], False),  # one that is declared does not differ
+        ([BAD_INPUT, "test_of_yesterday"], False),  # one that is declared is not there
+    ],
+)
+def test_differences_are_those_that_are_declared(differences, good, capfd):
+    arguments = ["-q", "-k", f"{BAD_INPUT} or {EXTREMA}", "-p", "no:xdist"]
+    done = ccdproc_letter.run(dict.fromkeys(differences, "on trial"), arguments)
+    said = capfd.readouterr()
+    assert (done.returncode == 0) == good, said.out + said.err
+    assert ("1 passed" in said.out and "1 xfailed" in said.out) == good
+
+
+def test_the_installed_ccdproc_is_left_alone(tmp_path):
+    conftest = Path(importlib.util.find_spec("ccdproc").origin).with_name("conftest.py")
+    before = conftest.read_bytes()
+    copy = ccdproc_letter.copy_with_replacement(tmp_path, {})
+    assert copy.parent == tmp_path and b"combine_frames" in (copy / "conftest.py").read_bytes()
+    assert conftest.read_bytes() == before and b"combine_frames" not in before
+    assert "ccdproc.tests.test_combiner" not in sys.modules
