@@ -50,7 +50,7 @@ autosummary_context = {"at_home_in": _at_home_in}
 
 # The order of the gallery: from a first look to the night's work.
 _RECIPES = [
-    "drop_in", "soxs_recipe", "twilight", "tracing", "order_tables", "bad_pixels",
+    "drop_in", "soxs_recipe", "raw_frames", "twilight", "tracing", "order_tables", "bad_pixels",
     "science_frame", "two_lamps", "pulls", "night_on_dask", "lab_echelle",
 ]
 

@@ -25,8 +25,8 @@ def add(commands) -> None:
     demo = add_command(
         commands, "demo", run,
         help="simulate raw flats, reduce them and compare with the truth",
-        description="Simulate raw flats and darks of an echelle spectrograph, make a master flat "
-        "from them and compare levels, edges and bad pixels with the truth.",
+        description="Simulate raw flats and darks of an echelle spectrograph, with their overscan, "
+        "make a master flat from them and compare levels, edges and bad pixels with the truth.",
         example="  ccdproc-echelle demo --folder echelle_demo",
     )
     demo.add_argument(
@@ -52,14 +52,16 @@ def run(options: argparse.Namespace) -> int:
     folder.mkdir(exist_ok=True)
     check_output(master_path, overwrite=options.overwrite)
     print(f"simulating {_N_FLATS} flats and {_N_DARKS} darks of 1024 x 1024 pixels in {folder}")
-    flats, darks = simulation.write(folder, _N_FLATS, _N_DARKS, overwrite=options.overwrite)
+    flats, darks = simulation.write(
+        folder, _N_FLATS, _N_DARKS, layout="overscan", overwrite=options.overwrite
+    )
     orders_path = folder / "orders.ecsv"
     centers = EchelleOrderTable.from_traces(
         simulation.truth.orders.order_numbers, simulation.truth.orders.center(),
         shape=(1024, 1024), dispersion_axis=1,
     )
     centers.write(orders_path, overwrite=options.overwrite)
-    master = make_master_flat(flats, centers, dark=darks, gain=_GAIN, read_noise=_READ_NOISE)
+    master = make_master_flat(flats, centers, dark=darks, gain="GAIN", read_noise="RDNOISE")
     written = write_product(master, master_path, plot_path, overwrite=options.overwrite)
     _compare(master, simulation)
     for path in written:

@@ -13,13 +13,16 @@ from ccdproc_echelle.cli.options import (
     add_command,
     add_order_format,
     add_output,
+    add_raw,
     add_reading,
+    raw_keywords,
     read_orders,
     reading_keywords,
 )
 from ccdproc_echelle.cli.products import broken_limits, check_master_name, write_product
-from ccdproc_echelle.frames import check_output, open_frames
+from ccdproc_echelle.frames import AssembledFrame, RawFrame, Readout, check_output
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
+from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe import MasterFlat, make_master_flat
 
 __all__ = ["add", "run"]
@@ -44,10 +47,7 @@ def add(commands) -> None:
     add_order_format(flat, "--orders-format")
     option("--bias", nargs="+", default=None, metavar="FILE", help="bias frames")
     option("--dark", nargs="+", default=None, metavar="FILE", help="dark or lamp-off frames")
-    option("--gain", type=float, metavar="G", help="electrons per unit of the data")
-    option("--read-noise", type=float, metavar="E", help="read noise in electrons")
-    option("--saturation", type=float, metavar="VALUE",
-        help="raw values from this one on are saturated, in the unit of the data")
+    add_raw(flat)
     option("--exposure-key", metavar="KEYWORD",
         help="header keyword of the exposure time (default: EXPTIME)")
     option("--no-scale-dark", action="store_true",
@@ -89,19 +89,17 @@ def run(options: argparse.Namespace) -> int:
     check_master_name(options.output)
     if options.plot is not None:
         _check_plot(options.plot, options.output)
-    reading = reading_keywords(options)
+    reading, raw = reading_keywords(options), raw_keywords(options)
     orders = None
     if options.orders is not None:
-        orders = read_orders(options, open_frames(options.flats[:1], **reading)[0].shape)
+        frame, = Readout(trim=options.trim, oscan=False).open(options.flats[:1], **reading)
+        orders = _orders_of(options, frame)
     with _executor(options.jobs) as executor:
         master = make_master_flat(
             options.flats,
             orders,
             bias=options.bias,
             dark=options.dark,
-            gain=options.gain,
-            read_noise=options.read_noise,
-            saturation=options.saturation,
             exposure_key=options.exposure_key,
             scale_dark=not options.no_scale_dark,
             setup_keywords=tuple(options.setup_keyword),
@@ -114,6 +112,7 @@ def run(options: argparse.Namespace) -> int:
             window=options.window,
             min_signal_to_noise=options.min_signal_to_noise,
             mask_flags=UNUSABLE | FlatFlag.INTERORDER if options.mask_interorder else UNUSABLE,
+            **raw,
             **reading,
         )
     written = write_product(master, options.output, options.plot, overwrite=options.overwrite)
@@ -130,6 +129,18 @@ def _inputs(options: argparse.Namespace) -> list[str]:
     """All files that the master flat is made from."""
     single = [path for path in (options.orders, options.limits) if path is not None]
     return [*options.flats, *(options.bias or ()), *(options.dark or ()), *single]
+
+
+def _orders_of(
+    options: argparse.Namespace, frame: RawFrame | AssembledFrame
+) -> EchelleOrderTable:
+    """The table of the frames; one that does not tell its shape is that of what is kept of them."""
+    try:
+        return read_orders(options, frame.shape)
+    except ValueError:
+        if frame.full_shape == frame.shape:
+            raise
+        return read_orders(options, None)
 
 
 def _number_of_jobs(text: str) -> int:

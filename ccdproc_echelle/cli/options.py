@@ -16,10 +16,12 @@ __all__ = [
     "add_dispersion_axis",
     "add_order_format",
     "add_output",
+    "add_raw",
     "add_reading",
     "add_written_format",
     "read_flat",
     "read_orders",
+    "raw_keywords",
     "reading_keywords",
     "write_orders",
 ]
@@ -50,12 +52,45 @@ def add_command(
 
 def add_reading(parser) -> None:
     parser.add_argument("--unit", help="unit of the frames, if they have no BUNIT keyword")
-    parser.add_argument("--hdu", type=_number_or_name, default=0, metavar="HDU",
-        help="number or name of the HDU with the image in the FITS files (default: 0)")
+    parser.add_argument("--hdu", type=_extension, default=0,
+        help="HDU of the image in the FITS files, by number or name (default: 0)")
 
 
-def _number_or_name(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
+def add_raw(parser) -> None:
+    """What tells how raw frames were read out."""
+    option = parser.add_argument
+    option("--gain", type=_number_or_name, metavar="G",
+        help="electrons per unit of the data, or the header keyword that tells")
+    option("--read-noise", type=_number_or_name, metavar="E",
+        help="read noise in electrons, or the header keyword that tells")
+    option("--saturation", type=_number_or_name, metavar="VALUE",
+        help="raw values from this one on are saturated, in the unit of the data; or a keyword")
+    option("--oscan", type=_section, metavar="SECTION",
+        help="FITS section of the overscan, 'none' for none (default: BIASSEC of each header)")
+    option("--trim", type=_section, metavar="SECTION",
+        help="FITS section that is kept, 'none' for all (default: TRIMSEC or DATASEC)")
+
+
+def raw_keywords(options: argparse.Namespace) -> dict:
+    names = ("gain", "read_noise", "saturation", "oscan", "trim")
+    return {name: getattr(options, name) for name in names}
+
+
+def _number_or_name(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _section(text: str) -> str | bool:
+    return False if text.lower() == "none" else text
+
+
+def _extension(text: str) -> int | str | list[int | str]:
+    """A number or name, or several, separated by commas."""
+    found = [int(part) if part.isdigit() else part for part in text.split(",")]
+    return found if len(found) > 1 else found[0]
 
 
 def add_order_format(parser, flag: str) -> None:

@@ -29,6 +29,10 @@ from ccdproc_echelle.frames.listing import (
 )
 from ccdproc_echelle.frames.output import check_output, replacing
 from ccdproc_echelle.frames.paths import user_path
+from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
+from ccdproc_echelle.frames.readout import Readout, check_one_readout, warn_of_zero_points
+from ccdproc_echelle.frames.regions import Regions
+from ccdproc_echelle.frames.sections import Box
 from ccdproc_echelle.frames.uncertainties import (
     UNCERTAINTIES,
     standard_deviation,
@@ -48,6 +52,8 @@ from ccdproc_echelle.frames.views import (
 __all__ = [
     "EXPOSURE_KEY",
     "READING_KEYWORDS",
+    "AssembledFrame",
+    "Box",
     "UNCERTAINTIES",
     "CalibratedFrame",
     "FileFrame",
@@ -56,10 +62,15 @@ __all__ = [
     "Metadata",
     "NoiseModel",
     "Plane",
+    "RawFrame",
+    "Readout",
+    "Regions",
     "Section",
+    "Tile",
     "Subtraction",
     "check_alike",
     "check_keywords",
+    "check_one_readout",
     "check_output",
     "check_sums",
     "completed_keywords",
@@ -82,6 +93,7 @@ __all__ = [
     "variance_array",
     "warn_of_copies",
     "warn_of_missing_uncertainties",
+    "warn_of_zero_points",
     "with_noise",
     "without_file_cards",
     "write_fits",

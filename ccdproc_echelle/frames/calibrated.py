@@ -10,7 +10,7 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import CCDData, StdDevUncertainty
 
-from ccdproc_echelle.frames.uncertainties import uncertainty_array
+from ccdproc_echelle.frames.regions import Regions
 from ccdproc_echelle.frames.views import Frame, Metadata, Section
 
 __all__ = ["CalibratedFrame", "NoiseModel", "Plane", "Subtraction", "with_noise"]
@@ -24,16 +24,29 @@ class NoiseModel(NamedTuple):
     ----------
     gain : float
         Electrons per unit of the data.
-    read_noise : float
-        Read noise in electrons.
+    read_noise : float or `~ccdproc_echelle.frames.Regions`
+        Read noise in electrons, of the frame or of each amplifier.
     """
 
     gain: float
-    read_noise: float
+    read_noise: float | Regions
 
-    def variance(self, charge: np.ndarray) -> np.ndarray:
-        """Of photon and read noise where this charge, in the unit of the data, was collected."""
-        of_reading = charge.dtype.type((self.read_noise / self.gain) ** 2)
+    def part(self, rows: slice) -> "NoiseModel":
+        """That of some rows of the frame."""
+        if isinstance(self.read_noise, Regions):
+            return self._replace(read_noise=self.read_noise.part(rows))
+        return self
+
+    def variance(self, charge: np.ndarray, where: Any = slice(None)) -> np.ndarray:
+        """
+        Of photon and read noise where this charge, in the unit of the data, was collected.
+
+        ``where`` tells which pixels these are.
+        """
+        read_noise = self.read_noise
+        if isinstance(read_noise, Regions):
+            read_noise = read_noise.at(where, charge.dtype)
+        of_reading = np.asarray((read_noise / self.gain) ** 2, dtype=charge.dtype)
         return np.fmax(charge, 0) / charge.dtype.type(self.gain) + of_reading
 
 
@@ -114,8 +127,6 @@ class CalibratedFrame(Frame):
         Makes the uncertainty. Default: that of the raw frame.
     counts_photons : bool, optional
         Whether the charge is known and makes noise; else there is read noise only.
-    saturation : float, optional
-        Raw values of this and above are bad.
     surface : optional
         Scattered light: ``surface.rows_with_variance(slice, dtype)`` gives rows and variances.
     first_row : int, optional
@@ -126,7 +137,6 @@ class CalibratedFrame(Frame):
     subtractions: Sequence[Subtraction] = ()
     noise: NoiseModel | None = None
     counts_photons: bool = True
-    saturation: float = np.inf
     surface: Any = None
     first_row: int = 0
 
@@ -171,6 +181,7 @@ class CalibratedFrame(Frame):
             self,
             raw=self.raw.part(rows),
             subtractions=[s._replace(plane=s.plane.part(rows)) for s in self.subtractions],
+            noise=None if self.noise is None else self.noise.part(rows),
             first_row=self.first_row + rows.indices(self.shape[0])[0],
         )
 
@@ -195,11 +206,7 @@ class CalibratedFrame(Frame):
         ValueError
             If an uncertainty is negative.
         """
-        data, good, variance, _ = self.raw.section(where)
-        saturated = None
-        if np.isfinite(self.saturation):
-            saturated = data >= self.saturation
-            good &= ~saturated
+        data, good, variance, saturated = self.raw.section(where)
         charge = data
         for plane, factor, is_charge in self.subtractions:
             if factor == 1:
@@ -212,7 +219,8 @@ class CalibratedFrame(Frame):
                 charge = data
         good &= np.isfinite(data)
         if self.noise is not None:
-            variance = self.noise.variance(charge if self.counts_photons else np.zeros_like(data))
+            charge = charge if self.counts_photons else np.zeros_like(data)
+            variance = self.noise.variance(charge, where)
         if self.surface is not None:
             data, variance = self._without_surface(data, variance, where)
         return Section(data, good, variance, saturated)
@@ -240,17 +248,7 @@ class CalibratedFrame(Frame):
         return replace(self, raw=self.raw.unpacked(path))
 
     def ccddata(self) -> CCDData:
-        raw = self.raw.ccddata()
-        section = self.load().section(slice(None))
-        uncertainty = None
-        if section.variance is not None:
-            kind = self.uncertainty_type
-            uncertainty = kind(uncertainty_array(section.variance, kind))
-        mask = None if section.good.all() else ~section.good
-        return CCDData(
-            section.data, unit=self.unit, mask=mask, uncertainty=uncertainty,
-            header=raw.header.copy(), wcs=raw.wcs,
-        )
+        return self.pixels_as_ccddata()
 
     @property
     def illegal_cards(self) -> list[str]:

@@ -143,19 +143,55 @@ class FileFrame(Frame):
     def quantum(self) -> float:
         return self.layout.quantum
 
+    def images(self) -> dict[int, fits.Header]:
+        """
+        The headers of all 2-D images in the file.
+
+        Returns
+        -------
+        dict
+            By the number of the HDU.
+        """
+        with _naming(self.name), self._open() as hdus:
+            return {i: h.header for i, h in enumerate(hdus) if h.is_image and len(h.shape) == 2}
+
     def part(self, rows: slice) -> "FileFrame":
         chosen = self._rows[rows]
         return replace(self, span=(chosen.start, chosen.stop))
 
     def load(self) -> MemoryFrame:
+        return self.load_together([self])[0]
+
+    @staticmethod
+    def load_together(frames: Sequence["FileFrame"]) -> list[MemoryFrame]:
+        """
+        Frames of one file in memory; the file is opened once.
+
+        Parameters
+        ----------
+        frames : sequence of `FileFrame`
+            Extensions of the same file.
+
+        Returns
+        -------
+        list of `MemoryFrame`
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read to the end.
+        """
+        with _naming(frames[0].name), frames[0]._open() as hdus:
+            return [frame._read(hdus) for frame in frames]
+
+    def _read(self, hdus: fits.HDUList) -> MemoryFrame:
         layout, rows = self.layout, slice(self._rows.start, self._rows.stop)
-        with _naming(self.name), self._open() as hdus:
-            data = hdus[layout.hdu].section[rows]
-            mask = None if layout.mask is None else hdus[layout.mask].section[rows] != 0
-            uncertainty = None
-            if layout.uncertainty_type is not None:
-                array = hdus[layout.uncertainty].section[rows]
-                uncertainty = layout.uncertainty_type(array, copy=False)
+        data = hdus[layout.hdu].section[rows]
+        mask = None if layout.mask is None else hdus[layout.mask].section[rows] != 0
+        uncertainty = None
+        if layout.uncertainty_type is not None:
+            array = hdus[layout.uncertainty].section[rows]
+            uncertainty = layout.uncertainty_type(array, copy=False)
         ccd = CCDData(data, unit=layout.unit, mask=mask, uncertainty=uncertainty)
         return MemoryFrame(ccd, self.name, self.dtype)
 
@@ -171,8 +207,9 @@ class FileFrame(Frame):
         if not _is_compressed(self.path):
             return self
         with _naming(self.name), get_readable_fileobj(self.path, encoding="binary") as packed:
-            with path.open("wb") as file:
-                shutil.copyfileobj(packed, file)
+            if not path.exists():  # as where another extension of it is needed
+                with path.open("wb") as file:
+                    shutil.copyfileobj(packed, file)
         return replace(self, path=path)
 
     def ccddata(self) -> CCDData:
@@ -260,6 +297,10 @@ def _check_length(hdus: fits.HDUList, path: Path) -> None:
 
 
 def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
+    if isinstance(reading.get("hdu"), list):
+        raise ValueError(
+            f"hdu is {reading['hdu']}, expected one HDU: only make_master_flat assembles several"
+        )
     hdu = hdus.index_of(reading.get("hdu", 0))
     if hdu >= len(hdus):
         raise ValueError(f"{path} has no HDU {hdu}, only {len(hdus)}")

@@ -15,7 +15,7 @@ from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, UnknownU
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames.legal import legal_header
-from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES, variance_array
+from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES, uncertainty_array, variance_array
 
 __all__ = [
     "Frame",
@@ -187,6 +187,27 @@ class Frame(ABC):
         -------
         `Metadata`
         """
+
+    def pixels_as_ccddata(self) -> CCDData:
+        """
+        The whole frame as its rows are handed out, with the metadata it hands on.
+
+        Returns
+        -------
+        `~astropy.nddata.CCDData`
+            Its mask is `None` where all pixels are good.
+        """
+        section = self.load().section(slice(None))
+        uncertainty = None
+        if section.variance is not None:
+            kind = self.uncertainty_type
+            uncertainty = kind(uncertainty_array(section.variance, kind))
+        mask = None if section.good.all() else ~section.good
+        header, wcs = self.metadata()[:2]
+        return CCDData(
+            section.data, unit=self.unit, mask=mask, uncertainty=uncertainty,
+            header=header.copy(), wcs=wcs,
+        )
 
     def unpacked(self, path: Path) -> "Frame":
         """

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
-from astropy import units as u
+from astropy.modeling import Model
 from astropy.nddata import CCDData
 from astropy.table import QTable
 from ccdproc import Keyword
@@ -21,13 +21,16 @@ from ccdproc_echelle.frames import (
     Frame,
     NoiseModel,
     Plane,
+    Readout,
     Subtraction,
+    check_alike,
+    check_one_readout,
     exposure_time,
     keyword_name,
     observation_time,
-    open_frames,
     uncertainty_array,
     variance_array,
+    warn_of_zero_points,
 )
 
 __all__ = ["Calibration", "SharedNoise", "calibrate_frames"]
@@ -154,11 +157,16 @@ def calibrate_frames(
     *,
     bias: Any = None,
     dark: Any = None,
-    gain: float | u.Quantity | None = None,
-    read_noise: float | u.Quantity | None = None,
-    saturation: float | u.Quantity | None = None,
+    gain: Any = None,
+    read_noise: Any = None,
+    saturation: Any = None,
+    oscan: str | bool | None = None,
+    trim: str | bool | None = None,
+    oscan_median: bool = True,
+    oscan_model: "Model | None" = None,
     exposure_key: str | Keyword | None = None,
     scale_dark: bool = True,
+    noise: NoiseModel | None = None,
     mem_limit: float = 16e9,
     executor: Executor | None = None,
     **reading: Any,
@@ -178,20 +186,25 @@ def calibrate_frames(
         Raw flats, as for `ccdproc.combine`.
     bias, dark : as ``flats``, optional
         Bias and dark (or lamp-off) frames.
-    gain : float or `~astropy.units.Quantity`, optional
-        Electrons per unit of the data.
-    read_noise : float or `~astropy.units.Quantity`, optional
+    gain : float, `~astropy.units.Quantity`, str, `ccdproc.Keyword` or dict, optional
+        Electrons per unit of the data: a number, the name of a header keyword, or one of these
+        for the FITS section of each amplifier, where the frames become electrons.
+    read_noise : as ``gain``, optional
         Read noise in electrons. With ``gain`` it makes the uncertainty of each flat from its
         photon and read noise, replacing any it had. The photon noise is that of what is above
         the bias, dark current and all; without a bias frame only that of the light, as it is not
         known how much of the dark is charge.
-    saturation : float or `~astropy.units.Quantity`, optional
+    saturation : as ``gain``, optional
         Raw values of this and above are masked.
+    oscan, trim, oscan_median, oscan_model
+        Of all frames, as for `~ccdproc_echelle.frames.Readout`.
     exposure_key : str or `ccdproc.Keyword`, optional
         Header keyword of the exposure time in seconds; a number written as text counts.
         Default: ``EXPTIME``.
     scale_dark : bool, optional
         Whether darks are scaled where there is a bias.
+    noise : `~ccdproc_echelle.frames.NoiseModel`, optional
+        That of the frames where ``gain`` and ``read_noise`` are not given.
     mem_limit : float, optional
         Bytes that averaging the bias and dark frames may use.
     executor : `concurrent.futures.Executor`, optional
@@ -208,19 +221,25 @@ def calibrate_frames(
     Raises
     ------
     ValueError
-        If a calibration frame differs in shape or unit from the flats, darks of one series
-        differ in exposure time, only one of ``gain`` and ``read_noise`` is given, or one of them is
-        not positive or of another unit, as ``saturation`` must not be either.
+        If a calibration frame differs in shape, unit or sections from the flats, darks of one
+        series differ in exposure time, or frames cannot be read as
+        `~ccdproc_echelle.frames.Readout` is told.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         If dark and flat differ in exposure time and there is no bias to scale the dark, or the
-        dark is to be scaled and an exposure time is unknown: then it is subtracted as it is.
+        dark is to be scaled and an exposure time is unknown: then it is subtracted as it is. If
+        the overscan of the flats is subtracted, and bias or dark still have their zero point.
     """
-    flats, bias, dark = (_opened(frames, reading) for frames in (flats, bias, dark))
-    noise = _checked_noise(gain, read_noise, flats[0].unit)
-    limit = _checked_saturation(saturation, flats[0].unit)
+    readout = Readout(
+        oscan=oscan, trim=trim, oscan_median=oscan_median, oscan_model=oscan_model,
+        gain=gain, read_noise=read_noise, saturation=saturation,
+    )
+    flats, bias, dark = (_opened(frames, readout, reading) for frames in (flats, bias, dark))
+    check_one_readout([*flats, *bias, *dark])
+    warn_of_zero_points(flats, [*bias, *dark])
+    noise = flats[0].noise or noise
     for kind, frames in (("bias", bias), ("dark", dark)):
         _check_fit(kind, frames, flats[0])
     exposures = _Exposures(exposure_key, scale=scale_dark and bool(bias))
@@ -230,7 +249,7 @@ def calibrate_frames(
     calibrated, coefficients = [], []
     for flat in flats:
         subtractions, counts = masters.subtracted_from(flat)
-        calibrated.append(CalibratedFrame(flat, subtractions, noise, saturation=limit))
+        calibrated.append(CalibratedFrame(flat, subtractions, noise))
         coefficients.append(counts)
     if calibrated[0].uncertainty_type is None:
         return Calibration(calibrated, None)
@@ -240,44 +259,12 @@ def calibrate_frames(
 # ---------------------------------------------------------------------- checks at the door
 
 
-def _opened(frames: Any, reading: Mapping[str, Any]) -> list[Frame]:
-    return [] if frames is None else open_frames(frames, **reading)
-
-
-def _checked_noise(gain, read_noise, unit: u.UnitBase) -> NoiseModel | None:
-    if (gain is None) != (read_noise is None):
-        missing = "gain" if gain is None else "read_noise"
-        raise ValueError(f"{missing} is missing: an uncertainty needs both gain and read_noise")
-    if gain is None:
-        return None
-    noise = NoiseModel(
-        _number("gain", gain, u.electron / unit).value,
-        _number("read_noise", read_noise, u.electron).value,
-    )
-    if not noise.gain > 0:
-        raise ValueError(f"gain is {gain}, expected a positive number")
-    if not noise.read_noise >= 0:
-        raise ValueError(f"read_noise is {read_noise}, expected a number that is not negative")
-    return noise
-
-
-def _checked_saturation(saturation, unit: u.UnitBase) -> float:
-    if saturation is None:
-        return np.inf
-    limit = _number("saturation", saturation, unit).value
-    if not limit > 0:
-        raise ValueError(f"saturation is {saturation}, expected a positive number")
-    return limit
-
-
-def _number(name: str, value, unit: u.UnitBase) -> u.Quantity:
-    try:
-        number = u.Quantity(value, unit, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is {value!r}, expected a number in {unit}") from error
-    if number.shape != () or not np.isfinite(number.value):
-        raise ValueError(f"{name} is {value}, expected one finite number")
-    return number
+def _opened(frames: Any, readout: Readout, reading: Mapping[str, Any]) -> list[Frame]:
+    if frames is None:
+        return []
+    frames = readout.open(frames, **reading)
+    check_alike(frames)
+    return frames
 
 
 def _check_fit(kind: str, frames: Sequence[Frame], flat: Frame) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
-from astropy import units as u
+from astropy.modeling import Model
 from astropy.table import QTable
 from ccdproc import Keyword
 
@@ -19,7 +19,7 @@ from ccdproc_echelle.combining import (
     combine_with_levels,
     noise_cards,
 )
-from ccdproc_echelle.frames import list_frames, uncompressed
+from ccdproc_echelle.frames import Readout, uncompressed
 from ccdproc_echelle.light import (
     UNUSABLE,
     FlatFlag,
@@ -51,6 +51,7 @@ from ccdproc_echelle.recipe.scattered import (
     with_surface_errors,
     without_surfaces,
 )
+from ccdproc_echelle.recipe.trimming import on_trimmed
 from ccdproc_echelle.recipe.typical import typical_frame
 from ccdproc_echelle.recipe.verdict import judged, watched
 from ccdproc_echelle.recipe.vetting import (
@@ -85,9 +86,13 @@ def make_master_flat(
     *,
     bias: Any = None,
     dark: Any = None,
-    gain: float | u.Quantity | None = None,
-    read_noise: float | u.Quantity | None = None,
-    saturation: float | u.Quantity | None = None,
+    gain: Any = None,
+    read_noise: Any = None,
+    saturation: Any = None,
+    oscan: str | bool | None = None,
+    trim: str | bool | None = None,
+    oscan_median: bool = True,
+    oscan_model: "Model | None" = None,
     exposure_key: str | Keyword | None = None,
     scale_dark: bool = True,
     setup_keywords: Iterable[str] = (),
@@ -125,19 +130,30 @@ def make_master_flat(
         Raw flats, as for `ccdproc.combine`.
     orders : `EchelleOrderTable`, optional
         The order centres; edges it has are replaced by those of the flat, and a table that is
-        off by a pixel or more is shifted. Default: the orders that `trace_orders` finds,
+        off by a pixel or more is shifted. One of the untrimmed detector is cropped as the frames
+        are. Default: the orders that `trace_orders` finds,
         numbered from 1.
     bias, dark : as ``img_list``, optional
         Bias and dark frames. Lamp-off frames are darks. The series nearest in time to each flat
         is taken; see `~ccdproc_echelle.recipe.calibrate_frames`.
-    gain : float or `~astropy.units.Quantity`, optional
-        Electrons per unit of the data.
-    read_noise : float or `~astropy.units.Quantity`, optional
+    gain : float, `~astropy.units.Quantity`, str, `ccdproc.Keyword` or dict, optional
+        Electrons per unit of the data: a number, or the name of a header keyword, as ``"GAIN"``.
+        Of amplifiers in one image, one of these for each FITS section:
+        ``{"[1:240,1:352]": 1.0, "[241:480,1:352]": 1.5}``. Those of amplifiers in extensions
+        are taken from their headers. With gains of amplifiers, frames and levels are in electrons.
+    read_noise : as ``gain``, optional
         Read noise in electrons. With ``gain``, it makes the uncertainty of the flats. Without,
         the flats keep theirs; if they have none, gain and read noise are measured on the flats
         (`measure_noise`), and where that cannot be done the scatter of the frames is taken.
-    saturation : float or `~astropy.units.Quantity`, optional
-        Raw values of this and above do not enter anything.
+    saturation : as ``gain``, optional
+        Raw values of this and above, as they were written, do not enter anything.
+    oscan, trim : str or False, optional
+        FITS sections of the overscan, which is subtracted, and of the part that is kept, of
+        flats, bias and darks, as `ccdproc.ccd_process` takes them; False: nothing of that kind
+        is done. Default: ``BIASSEC`` and ``TRIMSEC`` (or ``DATASEC``) of each header.
+    oscan_median, oscan_model : optional
+        As `ccdproc.ccd_process`: whether each row (or column) of the overscan is represented by
+        its median or its mean, and what is fitted to them.
     exposure_key : str or `ccdproc.Keyword`, optional
         Header keyword of the exposure time in seconds. Default: ``EXPTIME``.
     scale_dark : bool, optional
@@ -179,7 +195,8 @@ def make_master_flat(
         As `ccdproc.combine`, but on by default.
     **keywords
         Those of `~ccdproc_echelle.combining.CombineSettings` and, for files, of
-        ``CCDData.read``.
+        ``CCDData.read``; ``hdu`` may be a list of extensions, the amplifiers of one detector.
+        Default: all that have ``DETSEC`` or ``CCDSEC``, where the primary HDU is empty.
 
     Returns
     -------
@@ -222,26 +239,34 @@ def make_master_flat(
     settings, reading = CombineSettings.from_keywords(keywords | clipping, make_master_flat)
     limits = checked_limits(limits)
     check_min_signal_to_noise(min_signal_to_noise)
-    raw, setup = of_one_setup(list_frames(img_list, **reading), reject, setup_keywords)
+    readout = Readout(
+        oscan=oscan,
+        trim=trim,
+        oscan_median=oscan_median,
+        oscan_model=oscan_model,
+        gain=gain,
+        read_noise=read_noise,
+        saturation=saturation,
+    )
+    raw, setup = of_one_setup(readout.open(img_list, **reading), reject, setup_keywords)
     edge_keywords, sensitivity_keywords = edge_keywords or {}, sensitivity_keywords or {}
     check_edge_keywords(edge_keywords)
     check_sensitivity_keywords(sensitivity_keywords)
-    _check_options(raw, orders, settings, window, scattered_light, noise_is_known=gain is not None)
+    orders = None if orders is None else on_trimmed(orders, raw[0])
+    _check_options(raw, orders, settings, window, scattered_light)
     _log.info("%d frames of shape %s", len(raw), raw[0].shape)
     resources = dict(mem_limit=settings.mem_limit, executor=executor)
     calibrating = dict(
-        bias=without_copies(bias, reject, **reading),
-        dark=without_copies(dark, reject, **reading),
-        saturation=saturation,
+        bias=without_copies(None if bias is None else readout.open(bias, **reading), reject),
+        dark=without_copies(None if dark is None else readout.open(dark, **reading), reject),
         exposure_key=exposure_key,
         scale_dark=scale_dark,
         **resources,
-        **reading,
     )
 
     with Progress(_STEPS, shown=progress_bar) as progress, uncompressed(raw) as raw:
         progress.begin("bias and dark")
-        calibration = calibrate_frames(raw, gain=gain, read_noise=read_noise, **calibrating)
+        calibration = calibrate_frames(raw, **calibrating)
         progress.begin("typical frame")
         typical = typical_frame(calibration.flats, **resources)
         progress.begin("orders")
@@ -302,12 +327,10 @@ def make_master_flat(
         )
 
 
-def _check_options(
-    frames, orders, settings, window, scattered_light, *, noise_is_known
-) -> None:
+def _check_options(frames, orders, settings, window, scattered_light) -> None:
     """Refuse what cannot be done before any frame is read."""
     check_choice(scattered_light)
-    if not (noise_is_known and isinstance(settings.weights, str)):
+    if not (frames[0].noise is not None and isinstance(settings.weights, str)):
         settings.weights_of(frames)
     if orders is not None:
         checked_orders(orders).on_detector(frames[0].shape).inner_mask(window)

@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass, replace
 
 import numpy as np
+from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import QTable, Table
@@ -96,9 +97,7 @@ class MasterFlat:
         hdus.append(fits.ImageHDU(self.flags, fits.Header(flag_cards()), name="FLAGS"))
         hdus.append(_orders_hdu(self.orders))
         for name, table in self._tables().items():
-            hdu = fits.table_to_hdu(_with_ascii(table))
-            hdu.name = name
-            hdus.append(hdu)
+            hdus.append(_table_hdu(table, name))
         with replacing(path, overwrite=overwrite) as temporary:
             write_fits(hdus, temporary)
 
@@ -251,6 +250,19 @@ def _orders_hdu(orders: EchelleOrderTable) -> fits.BinTableHDU:
     return hdu
 
 
+def _table_hdu(table: QTable, name: str) -> fits.BinTableHDU:
+    """A table; units that FITS does not know, as electron, are named all the same."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The unit .* could not be saved")
+        hdu = fits.table_to_hdu(_with_ascii(table))
+    hdu.name = name
+    for column in hdu.columns:
+        unit = getattr(table[column.name], "unit", None)
+        if column.unit is None and unit is not None:
+            column.unit = unit.to_string()
+    return hdu
+
+
 def _with_ascii(table: QTable) -> QTable:
     """The table with other characters, as in names of files, escaped: FITS holds only ASCII."""
     table = table.copy(copy_data=False)
@@ -271,6 +283,12 @@ def _read_orders(hdu: fits.BinTableHDU) -> EchelleOrderTable:
 
 
 def _read_table(hdu: fits.BinTableHDU) -> QTable:
-    table = QTable.read(hdu, mask_invalid=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", u.UnitsWarning)
+        table = QTable.read(hdu, mask_invalid=False)
     table.meta.clear()
+    for name in table.colnames:
+        unit = getattr(table[name], "unit", None)
+        if isinstance(unit, u.UnrecognizedUnit):
+            table[name] = u.Quantity(table[name].value, unit.to_string())
     return table

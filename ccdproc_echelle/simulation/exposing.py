@@ -10,7 +10,7 @@ from astropy.time import Time
 
 from ccdproc_echelle.simulation.layers import MAX_RAW
 
-__all__ = ["expose"]
+__all__ = ["digitised", "expose"]
 
 _FIRST_HOUR = {"flat": 0, "dark": 8, "bias": 16}  # of the night on which each kind is taken
 _READOUT_TIME = 20.0  # seconds from the end of an exposure to the start of the next
@@ -25,7 +25,7 @@ def expose(simulation, exposure, *, uncertainty=True, raw=False) -> CCDData:
         data = layer.observed(data, counts, scene, exposure)
     header = _header(exposure, noise)
     if raw:
-        return CCDData(_digitised(turned(data)), unit="adu", header=header)
+        return CCDData(digitised(turned(data)), unit="adu", header=header)
     masks = [layer.mask(scene, exposure) for layer in simulation._layers]
     masks = [mask for mask in masks if mask is not None]
     mask = turned(np.logical_or.reduce(masks)) if masks else None
@@ -51,7 +51,8 @@ def _header(exposure, noise):
     ])
 
 
-def _digitised(data):
+def digitised(data):
+    """Numbers as a converter of 16 bits writes them."""
     if not np.isfinite(data).all():
         raise ValueError("raw frames are integers and cannot hold bad pixels that are not finite")
     return np.clip(np.rint(data), 0, MAX_RAW).astype(np.uint16)

@@ -45,6 +45,7 @@ from ccdproc_echelle.simulation.layers import (
     PixelResponse,
     ScatteredLight,
 )
+from ccdproc_echelle.simulation.layouts import RawLayout, layout_named
 from ccdproc_echelle.simulation.noise import NOISE_STREAMS, Noise
 from ccdproc_echelle.simulation.scene import Exposure, Scene
 from ccdproc_echelle.simulation.truth import EchelleTruth
@@ -503,34 +504,61 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current
         return self._frames("bias", n, uncertainty=uncertainty, raw=raw)
 
     def write(
-        self, folder: str | os.PathLike, n_flats: int, n_darks: int = 0, *, overwrite: bool = False
-    ) -> tuple[list[Path], list[Path]]:
+        self,
+        folder: str | os.PathLike,
+        n_flats: int,
+        n_darks: int = 0,
+        n_biases: int | None = None,
+        *,
+        layout: RawLayout | str | None = None,
+        overwrite: bool = False,
+    ) -> tuple[list[Path], ...]:
         """
-        Write raw flats and darks as FITS files, one at a time.
+        Write raw flats, darks and biases as FITS files, one at a time.
 
         Parameters
         ----------
         folder : path-like
             An existing folder.
-        n_flats, n_darks : int
+        n_flats, n_darks, n_biases : int
             Numbers of frames.
+        layout : `RawLayout` or str, optional
+            How the detector is read out and the files are written; or the name of one of
+            ``LAYOUTS``. Default: one image in the primary HDU, light only.
         overwrite : bool
             Whether existing files may be replaced.
 
         Returns
         -------
-        flats, darks : list of `~pathlib.Path`
-            ``flat_01.fits``, ... and ``dark_01.fits``, ...
+        flats, darks, biases : list of `~pathlib.Path`
+            ``flat_01.fits``, ..., ``dark_01.fits``, ... and ``bias_01.fits``, ...; the last list
+            only where ``n_biases`` is given.
 
         Raises
         ------
         FileNotFoundError, FileExistsError
             If the folder does not exist, or a file does and ``overwrite`` is false; nothing has
             been written then.
+        ValueError
+            If no layout has this name.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> from astropy.io import fits
+        >>> from ccdproc_echelle.simulation import EchelleSimulation
+        >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4).with_bias(300)
+        >>> with TemporaryDirectory() as folder:
+        ...     flats, darks = simulation.write(folder, 2, layout="mef")
+        ...     header = fits.getheader(flats[0], "AMP2")
+        >>> header["DETSEC"], header["BIASSEC"], header["GAIN"]
+        ('[256:129,1:256]', '[129:160,1:256]', 1.5)
         """
+        layout = None if layout is None else layout_named(layout)
         numbers = {"flat": n_flats, "dark": n_darks}
-        flats, darks = write_frames(self, folder, numbers, overwrite=overwrite)
-        return flats, darks
+        if n_biases is not None:
+            numbers["bias"] = n_biases
+        return tuple(write_frames(self, folder, numbers, layout, overwrite=overwrite))
 
     # ---------------------------------------------------------------------------- insides
 

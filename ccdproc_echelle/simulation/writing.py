@@ -10,16 +10,20 @@ from ccdproc_echelle.simulation.exposing import expose
 __all__ = ["write_frames"]
 
 
-def write_frames(simulation, folder, numbers, *, overwrite) -> list[list[Path]]:
+def write_frames(simulation, folder, numbers, layout, *, overwrite) -> list[list[Path]]:
     """Raw frames of each kind; numbers holds how many. Refused before the first is written."""
-    paths = {}
+    paths, suffix = {}, ".fits" if layout is None else layout.suffix
     for kind, n in numbers.items():
         check(f"n_{kind}s", n, 0, integer=True)
-        names = [Path(folder) / f"{kind}_{i + 1:02d}.fits" for i in range(n)]
+        names = [Path(folder) / f"{kind}_{i + 1:02d}{suffix}" for i in range(n)]
         paths[kind] = [check_output(name, overwrite=overwrite) for name in names]
     for kind, names in paths.items():
         for i, path in enumerate(names):
-            frame = expose(simulation, simulation._exposure(kind, i), raw=True)
+            exposure = simulation._exposure(kind, i)
+            if layout is None:
+                hdus = expose(simulation, exposure, raw=True).to_hdu()
+            else:
+                hdus = layout.read_out(simulation, exposure)
             with replacing(path, overwrite=overwrite) as temporary:
-                frame.write(temporary, format="fits")
+                hdus.writeto(temporary)
     return list(paths.values())

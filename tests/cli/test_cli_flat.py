@@ -102,6 +102,11 @@ def test_flat_with_all_options(working_folder, capsys):
         (["--scattered-light", "master"], {"scattered_light": "master"}),
         (["--per-order"], {"per_order": True}),
         (["--saturation", "1e4"], {"saturation": 1e4}),
+        (["--saturation", "SATURATE"], {"saturation": "SATURATE"}),
+        (["--gain", "GAIN", "--read-noise", "ESO DET OUT1 RON"],
+         {"gain": "GAIN", "read_noise": "ESO DET OUT1 RON"}),
+        (["--trim", "[1:160,1:128]", "--oscan", "none"],
+         {"trim": "[1:160,1:128]", "oscan": False}),
         (["--reject", "drop"], {"reject": "drop"}),
         (["--limits", "limits.yaml"], {"limits": {"frames_used": (5, None)}}),
         (["--mask-interorder"], {"mask_flags": UNUSABLE | FlatFlag.INTERORDER}),
@@ -127,6 +132,31 @@ def test_options_of_flat_are_those_of_the_recipe(working_folder, monkeypatch, ar
     assert all(
         value == defaults[name].default for name, value in usual.items() if name in defaults
     )
+
+
+@pytest.mark.parametrize("shape", [(128, 160), (128, 192)])
+def test_flat_of_raw_frames_with_overscan(working_folder, shape):
+    """The order table is that of the light, or of the whole frame."""
+    SIMULATION.write(working_folder, 3, 2, layout="overscan", overwrite=True)
+    centers = np.pad(
+        ORDERS.center(), ((0, 0), (0, shape[1] - 160)), mode="reflect", reflect_type="odd"
+    )
+    EchelleOrderTable.from_traces(
+        ORDERS.order_numbers, centers, shape=shape, dispersion_axis=1
+    ).write("orders.ecsv", overwrite=True)
+    assert main(["flat", *FLATS, *QUICK, "--gain", "GAIN", "--read-noise", "RDNOISE"]) == 0
+    master = MasterFlat.read("master.fits")
+    assert master.flat.shape == (128, 160)
+    np.testing.assert_allclose(master.orders.center(), ORDERS.center(), atol=0.3)
+
+
+def test_amplifiers_by_name(working_folder, capsys):
+    SIMULATION.write(working_folder, 3, 2, layout="mef", overwrite=True)
+    assert main(["flat", *FLATS, *QUICK, "--hdu", "AMP1,2"]) == 0
+    assert MasterFlat.read("master.fits").flat.header["AMPLIFS"] == 2
+    assert main(["flat", *FLATS, *QUICK, "--overwrite", "--hdu", "AMP1"]) == 1
+    error = capsys.readouterr().err
+    assert all(shape in error for shape in ("(128, 160)", "(128, 112)", "(128, 80)"))
 
 
 def test_flat_tells_of_limits_that_are_broken(working_folder, capsys):
@@ -213,6 +243,12 @@ def order_table(name, **options):
         (None, [*FLATS, *USUAL, "--gain", "1"], ["read_noise"]),
         (None, [*FLATS, *USUAL, "--gain", "0", "--read-noise", "4"], ["gain", "0"]),
         (None, [*FLATS, *USUAL, "--gain", "nan", "--read-noise", "4"], ["gain", "nan"]),
+        (None, [*FLATS, *USUAL, "--gain", "high", "--read-noise", "4"],
+         ["gain", "'high'", "flat_01.fits"]),
+        (None, [*FLATS, *USUAL, "--trim", "[1:300,1:128]"], ["trim", "flat_01.fits", "[1:300"]),
+        (None, [*FLATS, *USUAL, "--oscan", "1:30"], ["oscan", "flat_01.fits", "'1:30'"]),
+        (spoiled("dark_01.fits", np.ones((128, 160)), BUNIT="adu", TRIMSEC="[1:99,1:99]"),
+         [*FLATS, *USUAL, "--dark", "dark_01.fits"], ["dark_01.fits", "TRIMSEC", "[1:99,1:99]"]),
         (None, [*FLATS, *USUAL, "--window", "-1"], ["window", "-1"]),
         (None, [*FLATS, "--orders", "nothing.ecsv", "-o", "master.fits"], ["nothing.ecsv"]),
         (text("bad.ecsv", "# %ECSV 1.0\n"), [*FLATS, "--orders", "bad.ecsv", "-o", "master.fits"],

@@ -64,7 +64,7 @@ def test_version(capsys):
         (["flat", "-o", "m.fits"], "FLAT"),
         (["flat", "-o", "m.fits", "--dark", "a.fits", "b.fits"], "put the flats first"),
         (["flat", "a.fits", "--orders", "o.ecsv"], "--output"),
-        (["flat", "a.fits", "--orders", "o", "-o", "m", "--gain", "high"], "'high'"),
+        (["flat", "a.fits", "--orders", "o", "-o", "m", "--window", "high"], "'high'"),
         (["flat", "a.fits", "--orders", "o", "-o", "m", "--dispersion-axis", "2"], "2"),
         (["flat", "a.fits", "--orders", "o", "-o", "m", "--colour"], "--colour"),
         (["flat", "a.fits", "-o", "m", "--orders", "o", "--orders-format", "soxpipe"], "soxpipe"),

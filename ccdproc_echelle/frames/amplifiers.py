@@ -1,0 +1,136 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Which extensions of a file are the amplifiers of one detector, and where each lies on it."""
+
+from collections.abc import Mapping, Sequence
+
+from ccdproc_echelle.frames.files import FileFrame
+from ccdproc_echelle.frames.regions import check_tiling
+from ccdproc_echelle.frames.sections import Box, Place, parse_place
+
+__all__ = ["amplifier_frames", "on_common_origin", "place_of"]
+
+_PLACES = ("DETSEC", "CCDSEC")
+
+# Extensions with these names go with an image, and are no other detector.
+_COMPANIONS = ("MASK", "UNCERT", "ERR", "ERROR", "VAR", "DQ", "QUAL", "FLAGS")
+
+
+def amplifier_frames(
+    frame: FileFrame, extensions: Sequence[int | str] | None
+) -> list[FileFrame]:
+    """
+    The amplifiers that make up a frame.
+
+    Parameters
+    ----------
+    frame : `FileFrame`
+        As it was opened.
+    extensions : sequence of int or str, or None
+        Those that were asked for, if several were.
+
+    Returns
+    -------
+    list of `FileFrame`
+        Just this one, unless extensions were listed, or none was chosen, the primary HDU is empty
+        and several extensions say where they lie on the detector.
+
+    Raises
+    ------
+    ValueError
+        If several images might be meant.
+    """
+    if extensions is not None:
+        return [_extension(frame, hdu) for hdu in extensions]
+    if frame.reading.get("hdu", 0) != 0 or frame.layout.hdu == 0:
+        return [frame]
+    companions = {frame.layout.mask, frame.layout.uncertainty, *_COMPANIONS}
+    images = {i: h for i, h in frame.images().items() if h.get("EXTNAME") not in companions}
+    amplifiers = [i for i, h in images.items() if any(h.get(card) for card in _PLACES)]
+    if amplifiers:
+        return [_extension(frame, hdu) for hdu in amplifiers]
+    if len(images) > 1:
+        found = ", ".join(f"{i} {h.get('EXTNAME', '')}".strip() for i, h in images.items())
+        raise ValueError(
+            f"{frame.name} holds several detectors, in the extensions {found}; choose one with "
+            "hdu= (several that are amplifiers of one detector need DETSEC or CCDSEC)"
+        )
+    return [frame]
+
+
+def _extension(frame: FileFrame, hdu: int | str) -> FileFrame:
+    return FileFrame(frame.path, frame.reading | {"hdu": hdu}, frame.name)
+
+
+def place_of(header: Mapping, source: str) -> Place:
+    """
+    Where an amplifier lies, in pixels as they were read out.
+
+    Parameters
+    ----------
+    header : dict-like
+        With ``DETSEC`` or ``CCDSEC``, and ``CCDSUM`` where pixels are binned.
+    source : str
+        What errors call it.
+
+    Returns
+    -------
+    `Place`
+
+    Raises
+    ------
+    ValueError
+        If there is no such card, or one does not parse.
+    """
+    for card in _PLACES:
+        if header.get(card):
+            return parse_place(str(header[card]), _binning(header, source), f"{card} of {source}")
+    raise ValueError(
+        f"{source} has neither DETSEC nor CCDSEC, which tell where the amplifier lies; choose one "
+        "extension with hdu="
+    )
+
+
+def _binning(header: Mapping, source: str) -> tuple[int, int]:
+    """Rows and columns that make one pixel."""
+    text = str(header.get("CCDSUM", "1 1"))
+    try:
+        columns, rows = (int(number) for number in text.replace(",", " ").split())
+    except ValueError:
+        columns = rows = 0
+    if min(columns, rows) < 1:
+        raise ValueError(f"CCDSUM of {source} is {text!r}, expected two numbers, as '1 1'")
+    return rows, columns
+
+
+def on_common_origin(places: Sequence[Place], names: Sequence[str]) -> list[Place]:
+    """
+    Amplifiers counted from the corner of all of them.
+
+    Parameters
+    ----------
+    places : sequence of `Place`
+        Where each lies.
+    names : sequence of str
+        What messages call each.
+
+    Returns
+    -------
+    list of `Place`
+
+    Raises
+    ------
+    ValueError
+        If they overlap or leave gaps.
+    """
+    whole = Box(*(
+        slice(min(p.box[i].start for p in places), max(p.box[i].stop for p in places))
+        for i in (0, 1)
+    ))
+    try:
+        check_tiling([p.box for p in places], names, whole, "amplifiers")
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. If these are several detectors, choose one with hdu="
+        ) from error
+    return [Place(place.box.inside(whole), place.flipped) for place in places]
+

@@ -1,0 +1,92 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Numbers that are given as such, or by the keyword under which headers have them."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from ccdproc import Keyword
+
+__all__ = ["number_of"]
+
+
+def number_of(
+    name: str, value: Any, unit: u.UnitBase, header: Mapping, frame: str, *,
+    may_be_zero: bool = False,
+) -> float:
+    """
+    A number that is given, or stands in the header of a frame.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    value : float, `~astropy.units.Quantity`, str or `ccdproc.Keyword`
+        The number, or the name of a header keyword (with or without ``HIERARCH``).
+    unit : `~astropy.units.Unit`
+        In which it is wanted; numbers without unit are in it.
+    header : dict-like
+        Of the frame.
+    frame : str
+        What messages call the frame.
+    may_be_zero : bool, optional
+        Whether 0 is allowed; negative numbers are not.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If it is not one finite positive number in a unit that fits, or the header has none.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from ccdproc_echelle.frames.header_numbers import number_of
+    >>> number_of("gain", "GAIN", u.electron / u.adu, {"GAIN": "1.6"}, "flat.fits")
+    1.6
+    """
+    source = name
+    if isinstance(value, (str, Keyword)):
+        keyword, value = _from_header(name, value, header, frame)
+        source = f"{keyword} of {frame}, which {name} names,"
+    try:
+        number = u.Quantity(value, unit, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source} is {value!r}, expected a number in {unit}") from error
+    if number.shape != () or not np.isfinite(number.value):
+        raise ValueError(f"{source} is {value}, expected one finite number")
+    if number.value < 0 or (number.value == 0 and not may_be_zero):
+        kind = "a number that is not negative" if may_be_zero else "a positive number"
+        raise ValueError(f"{source} is {value}, expected {kind}")
+    return float(number.value)
+
+
+def _from_header(name: str, keyword: str | Keyword, header: Mapping, frame: str) -> tuple:
+    """Name and value of a header keyword."""
+    unit = None
+    if isinstance(keyword, Keyword):
+        if keyword.value is not None:
+            return keyword.name, keyword.value
+        keyword, unit = keyword.name, keyword.unit
+    key = keyword.strip().upper().removeprefix("HIERARCH ").strip()
+    known = {str(k).upper(): k for k in header}
+    if key not in known:
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"{name} is {keyword!r}, expected a number, or a keyword in the header of {frame}, "
+            f"which has none of that name{hint}"
+        )
+    value = header[known[key]]
+    try:
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise ValueError(f"{frame} has {key} = {value!r}, which {name} names; expected a number")
+    return key, number if unit is None else number * unit

@@ -1,0 +1,116 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The zero point of each row or column of a frame, from pixels that see no light."""
+
+import numpy as np
+from astropy.modeling import Model
+from astropy.modeling.fitting import LinearLSQFitter
+
+from ccdproc_echelle.frames.sections import Box
+from ccdproc_echelle.frames.views import Frame
+
+__all__ = ["lies_beside", "measure_overscan", "overscan_level"]
+
+# Enough for a file to be opened seldom, and little beside the frames.
+_PIXELS_AT_ONCE = 4_200_000
+
+
+def measure_overscan(
+    frame: Frame, section: Box, light: Box, *, median: bool = True, model: "Model | None" = None
+) -> np.ndarray:
+    """
+    The zero point of a frame, to be subtracted from the part that sees light.
+
+    Parameters
+    ----------
+    frame : `Frame`
+        The raw frame, of which some rows at a time are read.
+    section : `~ccdproc_echelle.frames.Box`
+        The overscan.
+    light : `~ccdproc_echelle.frames.Box`
+        The part that sees light.
+    median : bool, optional
+        Whether each row (column) of the overscan is represented by its median or its mean.
+    model : `~astropy.modeling.Model`, optional
+        What is fitted along the overscan. Default: nothing, its rows (columns) are taken as
+        they are.
+
+    Returns
+    -------
+    array, shape (rows, 1) or (1, columns)
+        Rows or columns are those of the light. Beside the end of the overscan, the value there.
+
+    Raises
+    ------
+    ValueError
+        If all pixels of the overscan are masked.
+    """
+    axis = 1 if lies_beside(section, light) else 0
+    level = overscan_level(_pixels(frame, section), axis=axis, median=median, model=model)
+    if not np.isfinite(level).any():
+        raise ValueError(f"{frame.name} has no good pixel in its overscan {section}")
+    along, wanted = section[1 - axis], light[1 - axis]
+    known = np.isfinite(level)
+    measured = np.arange(along.start, along.stop)[known]
+    level = np.interp(np.arange(wanted.start, wanted.stop), measured, level[known])
+    return level[:, np.newaxis] if axis == 1 else level[np.newaxis]
+
+
+def overscan_level(
+    pixels: np.ndarray, *, axis: int, median: bool = True, model: "Model | None" = None
+) -> np.ndarray:
+    """
+    The zero point along an overscan, as `ccdproc.subtract_overscan` finds it.
+
+    Parameters
+    ----------
+    pixels : float array, shape (rows, columns)
+        The overscan; NaN where it is bad.
+    axis : int
+        Along which the pixels are averaged: 1 for a zero point of each row.
+    median : bool, optional
+        Whether the median is taken, or the mean.
+    model : `~astropy.modeling.Model`, optional
+        Is fitted to the averages, by least squares; their indices are its argument.
+
+    Returns
+    -------
+    array
+        For each row or column; NaN where all pixels are bad.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle.frames.overscan import overscan_level
+    >>> overscan_level(np.array([[299.0, 300, 301], [301, 302, 306]]), axis=1)
+    array([300., 302.])
+    """
+    bad = np.isnan(pixels).all(axis=axis, keepdims=True)
+    average = np.nanmedian if median else np.nanmean
+    level = average(np.where(bad, 0, pixels), axis=axis)
+    known = ~bad.squeeze(axis)
+    if model is not None and known.any():
+        index = np.arange(len(level))
+        level = LinearLSQFitter()(model, index[known], level[known])(index)
+        return level
+    return np.where(known, level, np.nan)
+
+
+def lies_beside(section: Box, light: Box) -> bool:
+    """Whether an overscan has pixels for each row; else, for each column."""
+    apart = [
+        s.stop <= o.start or o.stop <= s.start for s, o in zip(section, light, strict=True)
+    ]
+    if apart[0] != apart[1]:
+        return apart[1]
+    return section.shape[1] <= section.shape[0]
+
+
+def _pixels(frame: Frame, section: Box) -> np.ndarray:
+    """The pixels of a section, NaN where they are bad."""
+    step = max(1, _PIXELS_AT_ONCE // frame.shape[1])
+    parts = []
+    for first in range(section.rows.start, section.rows.stop, step):
+        rows = slice(first, min(first + step, section.rows.stop))
+        found = frame.part(rows).load().section((slice(None), section.columns))
+        parts.append(np.where(found.good, found.data.astype(float), np.nan))
+    return np.concatenate(parts)

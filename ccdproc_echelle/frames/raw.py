@@ -1,0 +1,412 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Frames as detectors write them, seen as the light alone: overscan subtracted, trimmed."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import CCDData
+
+from ccdproc_echelle.frames.calibrated import NoiseModel
+from ccdproc_echelle.frames.files import FileFrame
+from ccdproc_echelle.frames.regions import Regions
+from ccdproc_echelle.frames.sections import Box
+from ccdproc_echelle.frames.views import Frame, Metadata, Section
+
+__all__ = ["SECTION_KEYWORDS", "AssembledFrame", "RawFrame", "Tile"]
+
+#: Cards that no longer hold for a frame that was trimmed or assembled.
+SECTION_KEYWORDS = (
+    "BIASSEC", "TRIMSEC", "DATASEC", "CCDSEC", "DETSEC", "AMPSEC", "ORIGSEC",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RawFrame(Frame):
+    """
+    The light of a raw frame.
+
+    Parameters
+    ----------
+    raw : `Frame`
+        The frame as it was written.
+    light : `~ccdproc_echelle.frames.Box`
+        The part that is kept.
+    zero : array, shape (rows, 1) or (1, columns), optional
+        What is subtracted from each row or column of that part. Default: nothing.
+    gain : float or `Regions`, optional
+        By which it is then multiplied, so that it is in electrons. Default: the unit is kept.
+    saturation : float or `Regions`, optional
+        Values of this and above, as they were written, are bad.
+    noise : `NoiseModel`, optional
+        The noise of what is handed out, where it is known.
+    overscan : `~ccdproc_echelle.frames.Box`, optional
+        Where ``zero`` was found.
+    cards : dict, optional
+        Header cards that tell what is done.
+    """
+
+    raw: Frame
+    light: Box
+    zero: np.ndarray | None = None
+    gain: float | Regions | None = None
+    saturation: float | Regions | None = None
+    noise: NoiseModel | None = None
+    overscan: Box | None = None
+    cards: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.raw.name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.light.shape
+
+    @property
+    def full_shape(self) -> tuple[int, int]:
+        """Rows and columns before anything was cut off."""
+        return self.raw.shape
+
+    @property
+    def unit(self) -> u.UnitBase:
+        return self.raw.unit if self.gain is None else u.electron
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.raw.dtype
+
+    @property
+    def uncertainty_type(self) -> type | None:
+        return self.raw.uncertainty_type
+
+    @property
+    def header(self) -> Any:
+        return self.raw.header
+
+    @property
+    def illegal_cards(self) -> list[str]:
+        return self.raw.illegal_cards
+
+    @property
+    def source(self) -> Hashable:
+        return self.raw.source
+
+    @property
+    def quantum(self) -> float:
+        gain = 1.0 if self.gain is None else self.gain
+        return self.raw.quantum * (max(gain.values) if isinstance(gain, Regions) else gain)
+
+    def without_uncertainty(self) -> "RawFrame":
+        return replace(self, raw=self.raw.without_uncertainty())
+
+    def metadata(self) -> Metadata:
+        header, wcs, psf, flags, ccd_class = self.raw.metadata()
+        if self.cards:
+            header = header.copy()
+            for keyword in SECTION_KEYWORDS:
+                header.pop(keyword, None)
+            header.update(self.cards)
+        if wcs is not None and self.light != Box.whole(self.full_shape):
+            wcs = wcs[tuple(self.light)]
+            flags = None
+        return Metadata(header, wcs, psf, flags, ccd_class)
+
+    def part(self, rows: slice) -> "RawFrame":
+        first, last, _ = rows.indices(self.shape[0])
+        start = self.light.rows.start
+        zero = self.zero
+        if zero is not None and len(zero) == self.shape[0]:
+            zero = zero[first:last]
+        return replace(
+            self,
+            raw=self.raw.part(slice(start + first, start + last)),
+            light=Box(slice(0, last - first), self.light.columns),
+            zero=zero,
+            overscan=None,
+            gain=_rows_of(self.gain, rows),
+            saturation=_rows_of(self.saturation, rows),
+            noise=None if self.noise is None else self.noise.part(rows),
+        )
+
+    def load(self) -> "RawFrame":
+        return replace(self, raw=self.raw.load())
+
+    def section(self, where: slice | tuple) -> Section:
+        """
+        The values of some pixels; the frame must be loaded.
+
+        Parameters
+        ----------
+        where : slice or tuple
+            Rows, or slices or indices of rows and columns.
+
+        Returns
+        -------
+        `Section`
+        """
+        data, good, variance, saturated = self.raw.section(self._in_source(where))
+        if self.saturation is not None:
+            saturated = data >= _numbers(self.saturation, where, data.dtype)
+            good &= ~saturated
+        if self.zero is not None:
+            data = data - np.broadcast_to(self.zero, self.shape)[where].astype(data.dtype)
+        if self.gain is not None:
+            gain = _numbers(self.gain, where, data.dtype)
+            data = data * gain if self.zero is None else np.multiply(data, gain, out=data)
+            variance = None if variance is None else variance * gain**2
+        return Section(data, good, variance, saturated)
+
+    def _in_source(self, where: slice | tuple) -> slice | tuple:
+        if self.light == Box.whole(self.full_shape):
+            return where
+        where = where if isinstance(where, tuple) else (where, slice(None))
+        return tuple(_moved(index, span) for index, span in zip(where, self.light, strict=True))
+
+    def ccddata(self) -> CCDData:
+        return self.pixels_as_ccddata()
+
+    def unpacked(self, path: Path) -> "RawFrame":
+        return replace(self, raw=self.raw.unpacked(path))
+
+
+class Tile(NamedTuple):
+    """
+    One amplifier of a detector.
+
+    Attributes
+    ----------
+    frame : `RawFrame`
+        Its light.
+    box : `~ccdproc_echelle.frames.Box`
+        Where it lies on the detector.
+    flipped : tuple of bool
+        Whether its rows, and columns, run backwards there.
+    """
+
+    frame: RawFrame
+    box: Box
+    flipped: tuple[bool, bool]
+
+    def meeting(self, rows: slice) -> tuple[slice, slice] | None:
+        """Which of its rows lie in some of the detector, and where among those."""
+        start = max(self.box.rows.start, rows.start)
+        stop = min(self.box.rows.stop, rows.stop)
+        if start >= stop:
+            return None
+        own = slice(start - self.box.rows.start, stop - self.box.rows.start)
+        if self.flipped[0]:
+            n_rows = self.box.shape[0]
+            own = slice(n_rows - own.stop, n_rows - own.start)
+        return own, slice(start - rows.start, stop - rows.start)
+
+    def part(self, rows: slice) -> "Tile | None":
+        """What lies in some rows of the detector, counted from the first of these."""
+        meeting = self.meeting(rows)
+        if meeting is None:
+            return None
+        own, placed = meeting
+        return Tile(self.frame.part(own), Box(placed, self.box.columns), self.flipped)
+
+    def contains(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Which pixels of the detector are its own."""
+        y, x = self.box
+        return (rows >= y.start) & (rows < y.stop) & (columns >= x.start) & (columns < x.stop)
+
+    def own(self, *indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Rows and columns of the detector, as those of the amplifier."""
+        return tuple(
+            span.stop - 1 - index if flipped else index - span.start
+            for index, span, flipped in zip(indices, self.box, self.flipped, strict=True)
+        )
+
+    def turned(self, image: np.ndarray) -> np.ndarray:
+        """An image of the amplifier as it lies on the detector."""
+        return image[tuple(slice(None, None, -1 if flip else None) for flip in self.flipped)]
+
+
+@dataclass(frozen=True, eq=False)
+class AssembledFrame(Frame):
+    """
+    A frame whose amplifiers were written one by one.
+
+    Parameters
+    ----------
+    tiles : sequence of `Tile`
+        They cover it, each pixel once.
+    shape : tuple of int
+        Rows and columns.
+    noise : `NoiseModel`, optional
+        The noise of what is handed out, where it is known.
+    cards : dict, optional
+        Header cards that tell what is done.
+    """
+
+    tiles: tuple[Tile, ...]
+    shape: tuple[int, int]
+    noise: NoiseModel | None = None
+    cards: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def _first(self) -> RawFrame:
+        return self.tiles[0].frame
+
+    @property
+    def name(self) -> str:
+        return self._first.name
+
+    @property
+    def full_shape(self) -> tuple[int, int]:
+        """Nothing is cut off what was assembled."""
+        return self.shape
+
+    @property
+    def gain_is_unknown(self) -> bool:
+        """Whether its amplifiers were not brought to electrons."""
+        return any(tile.frame.gain is None for tile in self.tiles)
+
+    @property
+    def light(self) -> Box:
+        """All of it."""
+        return Box.whole(self.shape)
+
+    @property
+    def unit(self) -> u.UnitBase:
+        return self._first.unit
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.result_type(*(tile.frame.dtype for tile in self.tiles))
+
+    @property
+    def uncertainty_type(self) -> type | None:
+        kinds = {tile.frame.uncertainty_type for tile in self.tiles}
+        return kinds.pop() if len(kinds) == 1 else None
+
+    @property
+    def header(self) -> Any:
+        return self._first.header
+
+    @property
+    def illegal_cards(self) -> list[str]:
+        return list(dict.fromkeys(c for tile in self.tiles for c in tile.frame.illegal_cards))
+
+    @property
+    def source(self) -> Hashable:
+        return tuple(tile.frame.source for tile in self.tiles)
+
+    @property
+    def quantum(self) -> float:
+        return max(tile.frame.quantum for tile in self.tiles)
+
+    def without_uncertainty(self) -> "AssembledFrame":
+        tiles = (tile._replace(frame=tile.frame.without_uncertainty()) for tile in self.tiles)
+        return replace(self, tiles=tuple(tiles))
+
+    def metadata(self) -> Metadata:
+        """That of the first amplifier, whose place on the sky is not that of the frame."""
+        header = self._first.metadata()[0].copy()
+        for keyword in (*SECTION_KEYWORDS, "EXTNAME", "EXTVER"):
+            header.pop(keyword, None)
+        header.update(self.cards)
+        return Metadata(header, None, None, None, CCDData)
+
+    def part(self, rows: slice) -> "AssembledFrame":
+        first, last, _ = rows.indices(self.shape[0])
+        tiles = [tile.part(slice(first, last)) for tile in self.tiles]
+        return replace(
+            self,
+            tiles=tuple(tile for tile in tiles if tile is not None),
+            shape=(last - first, self.shape[1]),
+            noise=None if self.noise is None else self.noise.part(rows),
+        )
+
+    def load(self) -> "AssembledFrame":
+        sources = [tile.frame.raw for tile in self.tiles]
+        if isinstance(sources[0], FileFrame):
+            sources = FileFrame.load_together(sources)
+        tiles = (
+            tile._replace(frame=replace(tile.frame, raw=source))
+            for tile, source in zip(self.tiles, sources, strict=True)
+        )
+        return replace(self, tiles=tuple(tiles))
+
+    def section(self, where: slice | tuple) -> Section:
+        """
+        The values of some pixels; the frame must be loaded.
+
+        Parameters
+        ----------
+        where : slice or tuple
+            Rows, or slices or indices of rows and columns.
+
+        Returns
+        -------
+        `Section`
+        """
+        if isinstance(where, slice):
+            return self._rows(slice(*where.indices(self.shape[0])[:2]))
+        if all(isinstance(index, np.ndarray) for index in where):
+            return self._single(*where)
+        whole = self._rows(slice(0, self.shape[0]))
+        return Section(*(None if image is None else image[where] for image in whole))
+
+    def _empty(self, shape: tuple[int, ...]) -> Section:
+        known = self.uncertainty_type is not None
+        watched = any(tile.frame.saturation is not None for tile in self.tiles)
+        return Section(
+            data=np.empty(shape, dtype=self.dtype),
+            good=np.empty(shape, dtype=bool),
+            variance=np.empty(shape, dtype=self.dtype) if known else None,
+            saturated=np.empty(shape, dtype=bool) if watched else None,
+        )
+
+    def _single(self, rows: np.ndarray, columns: np.ndarray) -> Section:
+        """Single pixels, from the amplifiers in which they are."""
+        values = self._empty(rows.shape)
+        for tile in self.tiles:
+            inside = tile.contains(rows, columns)
+            found = tile.frame.section(tile.own(rows[inside], columns[inside]))
+            for value, part in zip(values, found, strict=True):
+                if value is not None:
+                    value[inside] = part
+        return values
+
+    def _rows(self, rows: slice) -> Section:
+        images = self._empty((rows.stop - rows.start, self.shape[1]))
+        for tile in self.tiles:
+            meeting = tile.meeting(rows)
+            if meeting is None:
+                continue
+            own, placed = meeting
+            for image, found in zip(images, tile.frame.section(own), strict=True):
+                if image is not None:
+                    image[placed, tile.box.columns] = tile.turned(found)
+        return images
+
+    def ccddata(self) -> CCDData:
+        return self.pixels_as_ccddata()
+
+    def unpacked(self, path: Path) -> "AssembledFrame":
+        tiles = (tile._replace(frame=tile.frame.unpacked(path)) for tile in self.tiles)
+        return replace(self, tiles=tuple(tiles))
+
+
+def _rows_of(number: float | Regions | None, rows: slice) -> float | Regions | None:
+    return number.part(rows) if isinstance(number, Regions) else number
+
+
+def _numbers(number: float | Regions, where: slice | tuple, dtype: np.dtype) -> np.ndarray:
+    """Those of some pixels, or one for all."""
+    return number.at(where, dtype) if isinstance(number, Regions) else dtype.type(number)
+
+
+def _moved(index: slice | np.ndarray, span: slice) -> slice | np.ndarray:
+    """An index into a span of a longer axis, as one into that axis."""
+    if isinstance(index, slice):
+        start, stop, step = index.indices(span.stop - span.start)
+        return slice(start + span.start, stop + span.start, step)
+    return index + span.start

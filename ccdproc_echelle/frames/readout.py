@@ -1,0 +1,431 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The door for raw frames: what overscan, trim and amplifiers are, from headers or as told."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.modeling import Model
+from ccdproc import Keyword
+
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames.amplifiers import amplifier_frames, on_common_origin, place_of
+from ccdproc_echelle.frames.calibrated import NoiseModel
+from ccdproc_echelle.frames.files import FileFrame
+from ccdproc_echelle.frames.header_numbers import number_of
+from ccdproc_echelle.frames.listing import list_frames
+from ccdproc_echelle.frames.overscan import lies_beside, measure_overscan
+from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
+from ccdproc_echelle.frames.regions import Regions, check_tiling
+from ccdproc_echelle.frames.sections import Box, parse_section, reaches_beyond
+from ccdproc_echelle.frames.views import Frame
+
+__all__ = ["Readout", "check_one_readout", "warn_of_zero_points"]
+
+_log = logging.getLogger(__name__)
+
+# Gains that differ by a smaller fraction are equal.
+_SAME_GAIN = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readout:
+    """
+    How raw frames are to be read: the same for flats, bias and darks.
+
+    Parameters
+    ----------
+    oscan : str or False, optional
+        FITS section of the overscan, False for none. Default: ``BIASSEC`` of each header.
+    trim : str or False, optional
+        FITS section of the part that is kept, False for all. Default: ``TRIMSEC``, or ``DATASEC``.
+    oscan_median : bool, optional
+        Whether each row (or column) of the overscan is represented by its median or its mean.
+    oscan_model : `~astropy.modeling.Model`, optional
+        What is fitted along the overscan. Default: it is taken as it is.
+    gain, read_noise, saturation : float, Quantity, str, `ccdproc.Keyword` or dict, optional
+        A number, the name of a header keyword, or one of these for each FITS section of a dict;
+        electrons per unit of the data, electrons, and unit of the data.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of them is something else, or the model is not linear.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> from ccdproc_echelle.frames import Readout
+    >>> raw = CCDData(np.full((4, 8), 300), unit="adu",
+    ...               header={"TRIMSEC": "[1:6,1:4]", "BIASSEC": "[7:8,1:4]"})
+    >>> frame, = Readout().open([raw])
+    >>> frame.shape, float(frame.ccddata().data.max())
+    ((4, 6), 0.0)
+    """
+
+    oscan: str | bool | None = None
+    trim: str | bool | None = None
+    oscan_median: bool = True
+    oscan_model: "Model | None" = None
+    gain: Any = None
+    read_noise: Any = None
+    saturation: Any = None
+
+    def __post_init__(self):
+        for name in ("oscan", "trim"):
+            value = getattr(self, name)
+            if not (value is None or value is False or isinstance(value, str)):
+                raise TypeError(
+                    f"{name} is a {type(value).__name__}, expected a FITS section, False or None"
+                )
+        model = self.oscan_model
+        if model is not None and not isinstance(model, Model):
+            raise TypeError(f"oscan_model is a {type(model).__name__}, expected an astropy model")
+        if model is not None and not (model.linear and model.n_inputs == 1):
+            raise ValueError(
+                f"oscan_model is a {type(model).__name__}, expected a model of one variable that "
+                "is linear in its parameters, as Chebyshev1D"
+            )
+
+    def open(self, img_list: Any, **reading: Any) -> list[RawFrame | AssembledFrame]:
+        """
+        The light of raw frames.
+
+        Of each file the headers are read, and the overscan, where there is one.
+
+        Parameters
+        ----------
+        img_list : list, str or `ccdproc.ImageFileCollection`
+            Raw frames, as for `ccdproc.combine`; those that were opened so already stay as they
+            are.
+        **reading
+            Keywords of ``CCDData.read``; ``hdu`` may be a list of extensions, the amplifiers of
+            one detector.
+
+        Returns
+        -------
+        list of `RawFrame` or `AssembledFrame`
+
+        Raises
+        ------
+        ValueError
+            If only one of ``gain`` and ``read_noise`` is given, a section does not parse or lies
+            outside its frame, frames of one shape have different sections, amplifiers overlap or
+            leave gaps, or a header lacks a number.
+        TypeError, OSError
+            As `list_frames`.
+        """
+        if (self.gain is None) != (self.read_noise is None):
+            missing = "gain" if self.gain is None else "read_noise"
+            raise ValueError(
+                f"{missing} is missing: an uncertainty needs both gain and read_noise"
+            )
+        extensions = reading.get("hdu") if isinstance(reading.get("hdu"), list) else None
+        if extensions is not None:
+            reading = reading | {"hdu": _first_of(extensions)}
+        frames = list_frames(img_list, **reading)
+        if all(isinstance(frame, (RawFrame, AssembledFrame)) for frame in frames):
+            return frames
+        frames = [self._opened(frame, extensions) for frame in frames]
+        check_one_readout(frames)
+        self._warn_of_unknown_gains(frames)
+        _warn_of_light_in_overscan(frames)
+        _log_what_is_done(frames)
+        return [self._with_overscan(frame) for frame in frames]
+
+    def _warn_of_unknown_gains(self, frames: Sequence[RawFrame | AssembledFrame]) -> None:
+        unknown = [f.name for f in frames if isinstance(f, AssembledFrame) and f.gain_is_unknown]
+        if unknown and self.gain is None:
+            warn(
+                f"the amplifiers of {unknown[0]} have no GAIN: the master has a step where two "
+                "gains meet; give gain= and read_noise="
+            )
+
+    # ------------------------------------------------------------------ one frame
+
+    def _opened(self, frame: Frame, extensions) -> RawFrame | AssembledFrame:
+        if isinstance(frame, (RawFrame, AssembledFrame)):
+            return frame
+        parts = amplifier_frames(frame, extensions) if isinstance(frame, FileFrame) else [frame]
+        if len(parts) > 1:
+            return self._assembled(parts)
+        header = parts[0].header
+        light, overscan = self._sections(header, parts[0])
+        return self._raw(parts[0], header, light, overscan)
+
+    def _raw(self, frame, header, light: Box, overscan: Box | None, *, amplifier=False) -> RawFrame:
+        """A raw frame whose overscan is known by its place only."""
+        numbers = self._numbers(header, frame, light, amplifier)
+        cards = {}
+        if overscan is not None:
+            cards["SUBOSCAN"] = self._overscan_text(overscan, light)
+        if light != Box.whole(frame.shape):
+            cards["TRIMIM"] = str(light)
+        if numbers["gain"] is not None:
+            cards["GAINCOR"] = "to electrons"
+        return RawFrame(frame, light, **numbers, overscan=overscan, cards=cards)
+
+    def _overscan_text(self, overscan: Box, light: Box) -> str:
+        kind = "median" if self.oscan_median else "mean"
+        model = "" if self.oscan_model is None else f", {type(self.oscan_model).__name__}"
+        lines = "rows" if lies_beside(overscan, light) else "columns"
+        return f"{overscan} {kind} of {lines}{model}"
+
+    def _with_overscan(self, frame):
+        """A frame whose overscan is measured."""
+        if isinstance(frame, AssembledFrame):
+            tiles = (t._replace(frame=self._with_overscan(t.frame)) for t in frame.tiles)
+            return replace(frame, tiles=tuple(tiles))
+        if frame.overscan is None or frame.zero is not None:
+            return frame
+        zero = measure_overscan(
+            frame.raw, frame.overscan, frame.light,
+            median=self.oscan_median, model=self.oscan_model,
+        )
+        return replace(frame, zero=zero)
+
+    # ------------------------------------------------------------------ sections
+
+    def _sections(self, header: Mapping, frame: Frame) -> tuple[Box, Box | None]:
+        """The part that is kept, and the overscan."""
+        whole = Box.whole(frame.shape)
+        if isinstance(self.trim, str):
+            light = _given_section("trim", self.trim, frame)
+            return light, self._overscan(header, frame, cut_off=False)
+        card, text = _first_section(header, ("TRIMSEC", "DATASEC"))
+        if text is None or (self.trim is False and self.oscan is not None):
+            return whole, self._overscan(header, frame, cut_off=False)
+        source = f"{card} of {frame.name}"
+        if reaches_beyond(text, frame.shape, source):  # trimmed already
+            return whole, self._overscan(header, frame, cut_off=True)
+        light = parse_section(text, frame.shape, source) or whole
+        cut_off = light == whole and _is_beyond("BIASSEC", header, frame)
+        light = whole if self.trim is False else light
+        return light, self._overscan(header, frame, cut_off=cut_off)
+
+    def _overscan(self, header, frame, *, cut_off: bool) -> Box | None:
+        """The overscan, unless it was cut off already."""
+        if isinstance(self.oscan, str):
+            found = _given_section("oscan", self.oscan, frame)
+        else:
+            card, text = _first_section(header, ("BIASSEC",))
+            if self.oscan is False or text is None or cut_off:
+                return None
+            found = parse_section(text, frame.shape, f"{card} of {frame.name}")
+        return None if found == Box.whole(frame.shape) else found
+
+    # ------------------------------------------------------------------ numbers
+
+    def _numbers(self, header, frame: Frame, light: Box, amplifier: bool) -> dict[str, Any]:
+        """Gain that is applied, saturation and noise."""
+        def number(name, unit, **limits):
+            value = getattr(self, name)
+            if value is None:
+                return None
+            if isinstance(value, Mapping):
+                if amplifier:
+                    raise ValueError(
+                        f"{name} has sections, but the amplifiers of {frame.name} are extensions; "
+                        "expected a number or a header keyword"
+                    )
+                return _regions(name, value, unit, header, frame, light, **limits)
+            return number_of(name, value, unit, header, frame.name, **limits)
+
+        gain = number("gain", u.electron / frame.unit)
+        read_noise = number("read_noise", u.electron, may_be_zero=True)
+        named = isinstance(self.gain, (str, Keyword))
+        applied = gain if isinstance(gain, Regions) or (amplifier and named) else None
+        noise = None
+        if gain is not None and read_noise is not None:
+            noise = NoiseModel(gain if applied is None else 1.0, read_noise)
+        return dict(gain=applied, saturation=number("saturation", frame.unit), noise=noise)
+
+    # ------------------------------------------------------------------ amplifiers
+
+    def _assembled(self, frames: Sequence[FileFrame]) -> AssembledFrame:
+        headers = [frame.header for frame in frames]
+        names = [f"{f.name} HDU {f.layout.hdu}" for f in frames]
+        how = self._with_gains_of(headers)
+        tiles = []
+        for frame, header, name in zip(frames, headers, names, strict=True):
+            place = place_of(header, name)
+            named = replace(frame, name=name)
+            light, overscan = how._amplifier_sections(header, named, place.box.shape)
+            raw = how._raw(named, header, light, overscan, amplifier=True)
+            raw = replace(raw, raw=frame)
+            tiles.append((raw, place))
+        places = on_common_origin([place for _, place in tiles], names)
+        tiles = [Tile(raw, *place) for (raw, _), place in zip(tiles, places, strict=True)]
+        shape = tuple(max(t.box[i].stop for t in tiles) for i in (0, 1))
+        cards = {"AMPLIFS": len(tiles)} | tiles[0].frame.cards
+        return AssembledFrame(tuple(tiles), shape, _noise_of(tiles, shape), cards)
+
+    def _with_gains_of(self, headers: Sequence[Mapping]) -> "Readout":
+        """With the gain and read noise of the amplifiers, unless these are given."""
+        if self.gain is not None:
+            return self
+        keywords = {"gain": "GAIN", "read_noise": "RDNOISE"}
+        known = {k: c for k, c in keywords.items() if all(c in header for header in headers)}
+        return replace(self, **known) if "gain" in known else self
+
+    def _amplifier_sections(self, header, frame, shape) -> tuple[Box, Box | None]:
+        """The part that is kept is that which has the size of its place on the detector."""
+        light, overscan = self._sections(header, frame)
+        if self.trim is None and light.shape != shape:
+            _, text = _first_section(header, ("DATASEC",))
+            data = text and parse_section(text, frame.shape, f"DATASEC of {frame.name}")
+            light = data or light
+        if light.shape != shape:
+            raise ValueError(
+                f"{frame.name} has {light.shape[0]} rows and {light.shape[1]} columns of light in "
+                f"{light}, but DETSEC or CCDSEC has {shape[0]} and {shape[1]}; expected the same"
+            )
+        return light, overscan
+
+
+def check_one_readout(frames: Sequence[RawFrame | AssembledFrame]) -> None:
+    """
+    Raise if frames of one shape were read differently, or their gains differ.
+
+    Parameters
+    ----------
+    frames : sequence of `RawFrame` or `AssembledFrame`
+        The frames.
+
+    Raises
+    ------
+    ValueError
+        If sections or gains differ.
+    """
+    first = {}
+    for frame in frames:
+        for i, part in enumerate(_parts(frame)):
+            other = first.setdefault((i, frame.full_shape, part.full_shape), part)
+            _check_one_readout(part, other)
+
+
+def _check_one_readout(frame: RawFrame, other: RawFrame) -> None:
+    for card in sorted({*frame.cards, *other.cards}):
+        found, expected = frame.cards.get(card), other.cards.get(card)
+        if found != expected:
+            raise ValueError(
+                f"sections differ: {frame.name} has {_READ[card]} {found}, but {other.name} "
+                f"{expected}"
+            )
+    gains = [f.noise.gain for f in (frame, other) if f.noise is not None]
+    if len(gains) == 2 and not np.isclose(*gains, rtol=_SAME_GAIN, atol=0):
+        raise ValueError(f"{frame.name} has gain {gains[0]:g}, but {other.name} {gains[1]:g}")
+
+
+def _parts(frame: RawFrame | AssembledFrame) -> list[RawFrame]:
+    """The amplifiers of a frame, or just this one."""
+    return [t.frame for t in frame.tiles] if isinstance(frame, AssembledFrame) else [frame]
+
+
+def warn_of_zero_points(
+    flats: Sequence[RawFrame | AssembledFrame], others: Sequence[RawFrame | AssembledFrame]
+) -> None:
+    """
+    Warn if flats have lost their zero point with the overscan, and bias or dark frames have not.
+
+    Parameters
+    ----------
+    flats, others : sequence of `RawFrame` or `AssembledFrame`
+        The flats; bias and dark frames.
+    """
+    zero = _parts(flats[0])[0].zero
+    for frame in others if zero is not None else ():
+        if _parts(frame)[0].zero is None:
+            middle = frame.shape[0] // 2
+            values = frame.part(slice(middle, middle + 1)).load().section(slice(None)).data
+            found, expected = np.nanmedian(values), np.median(zero)
+            if found > expected / 2:
+                warn(
+                    f"{frame.name} has a zero point of {found:.4g}, that of the flats, "
+                    f"{expected:.4g}, was subtracted with their overscan: subtract the overscan of "
+                    "this frame as well, or give oscan=False"
+                )
+                return
+
+
+_READ = {
+    "SUBOSCAN": "the overscan (BIASSEC)", "TRIMIM": "the light (TRIMSEC, DATASEC)",
+    "GAINCOR": "the gain",
+}
+
+
+def _log_what_is_done(frames: Sequence[RawFrame | AssembledFrame]) -> None:
+    done = Counter("; ".join(f"{k} {v}" for k, v in frame.cards.items()) for frame in frames)
+    for what, n in done.items():
+        if what:
+            _log.info("%d frames: %s", n, what)
+
+
+def _warn_of_light_in_overscan(frames: Sequence[RawFrame | AssembledFrame]) -> None:
+    for frame in frames:
+        for part in _parts(frame):
+            trimmed = part.light != Box.whole(part.full_shape)
+            if trimmed and part.overscan is not None and part.overscan.common(part.light):
+                warn(
+                    f"the overscan {part.overscan} of {part.name} lies in the part that is kept, "
+                    f"{part.light}: it may see light; check oscan= and trim="
+                )
+                return
+
+
+def _first_of(extensions: Sequence[int | str]) -> int | str:
+    if not extensions:
+        raise ValueError("hdu is an empty list, expected the extensions of the amplifiers")
+    return extensions[0]
+
+
+def _first_section(header: Mapping, cards: Sequence[str]) -> tuple[str, str] | tuple[None, None]:
+    """Name and value of the first of these cards that is not empty."""
+    for card in cards:
+        text = str(header.get(card) or "").strip()
+        if text:
+            return card, text
+    return None, None
+
+
+def _is_beyond(card: str, header: Mapping, frame: Frame) -> bool:
+    _, text = _first_section(header, (card,))
+    return text is not None and reaches_beyond(text, frame.shape, f"{card} of {frame.name}")
+
+
+def _given_section(name: str, text: str, frame: Frame) -> Box:
+    source = f"{name} for {frame.name}"
+    found = parse_section(text, frame.shape, source)
+    if found is None:
+        raise ValueError(f"{source} is {text!r}, expected a section that is not empty")
+    return found
+
+
+def _regions(name, values: Mapping, unit, header, frame: Frame, light: Box, **limits) -> Regions:
+    """The number of each section of a frame, as it was written."""
+    boxes = [_given_section(f"section of {name}", text, frame) for text in values]
+    check_tiling(boxes, list(values), light, f"{name} for {frame.name}")
+    numbers = [
+        number_of(f"{name} of {text}", value, unit, header, frame.name, **limits)
+        for text, value in values.items()
+    ]
+    kept = [
+        (box.common(light).inside(light), number)
+        for box, number in zip(boxes, numbers, strict=True) if box.common(light)
+    ]
+    return Regions(light.shape, *(tuple(column) for column in zip(*kept, strict=True)))
+
+
+def _noise_of(tiles: Sequence[Tile], shape: tuple[int, int]) -> NoiseModel | None:
+    models = [tile.frame.noise for tile in tiles]
+    if None in models:
+        return None
+    read_noise = tuple(model.read_noise for model in models)
+    if len(set(read_noise)) == 1:
+        return models[0]
+    return NoiseModel(models[0].gain, Regions(shape, tuple(t.box for t in tiles), read_noise))

@@ -1,0 +1,43 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Order tables that keep in step with trimmed frames."""
+
+from ccdproc_echelle.frames import AssembledFrame, RawFrame
+from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
+
+__all__ = ["on_trimmed"]
+
+
+def on_trimmed(
+    orders: EchelleOrderTable, frame: RawFrame | AssembledFrame
+) -> EchelleOrderTable:
+    """
+    The order table for the part of a frame that is kept.
+
+    Parameters
+    ----------
+    orders : `EchelleOrderTable`
+        For that part, or for the frame as it was written.
+    frame : `~ccdproc_echelle.frames.RawFrame` or `~ccdproc_echelle.frames.AssembledFrame`
+        The frame.
+
+    Returns
+    -------
+    `EchelleOrderTable`
+        For that part; orders of which nothing is left are dropped.
+
+    Raises
+    ------
+    TypeError
+        If ``orders`` is not an order table.
+    ValueError
+        If it is for another shape, or no order is left.
+    """
+    shape = checked_orders(orders).shape
+    if shape is None or shape == frame.shape or frame.full_shape == frame.shape:
+        return orders.on_detector(frame.shape)
+    if shape == frame.full_shape:
+        return orders.cropped(tuple(frame.light))
+    raise ValueError(
+        f"order table is for shape {shape}, but {frame.name} has shape {frame.full_shape}, trimmed "
+        f"{frame.shape}; expected one of these"
+    )
