@@ -35,6 +35,7 @@ from ccdproc_echelle.simulation import EchelleSimulation
 
 SIMULATION = (
     EchelleSimulation(shape=(96, 120), n_orders=3, seed=8)
+    .with_bias(200)
     .with_level_spread(0.3)
     .with_cosmic_rays(10)
 )
@@ -311,6 +312,9 @@ class Murderer(Executor):
         return self.executor.submit(function, *args, **kwargs)
 
 
+# These flats still have their bias.
+@pytest.mark.filterwarnings("ignore:the frames have an offset")
+@pytest.mark.filterwarnings("ignore:the noise of the frames cannot")
 @pytest.mark.parametrize("at", [1, 4])
 def test_a_killed_worker_is_an_error_and_leaves_nothing(nursery, monkeypatch, at):
     nursery.clear(OLD)

@@ -274,9 +274,10 @@ def make_master_flat(
         _log.info("%d orders", len(orders))
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)
-        check_flats(calibration.flats, orders, window)
+        sound = is_sound(vetting)
+        check_flats(calibration.selected(sound).flats, orders, window)
         calibration, noise = with_noise_of_set(
-            calibration, orders, is_sound(vetting), per_order=per_order, **calibrating
+            calibration, orders, sound, per_order=per_order, **calibrating
         )
         progress.begin("scattered light")
         orders = rough_order_edges(typical, orders, **edge_keywords)

@@ -215,11 +215,11 @@ def vet_frames(
     limits = _Limits(max_masked, min_level, max_shift, max_residual)
     _check(dict(limits._asdict(), window=window))
     orders = orders.on_detector(frames[0].shape)
-    twins = twins_of(frames)
     stack = thinned(frames, orders, _n_columns(frames, orders))
     inner = _inner_order_pixels(stack.orders, window)
     masked = 1 - stack.good[:, *inner.where].mean(axis=1)
     usable = masked <= max_masked
+    twins = _twins_of_usable(frames, usable)
     levels, noise = _first_levels(stack, inner, usable)
     darkness = _darkness(levels, noise, usable, min_level)
     lit = usable & (darkness == "") & np.array([twin is None for twin in twins])
@@ -410,7 +410,7 @@ def without_copies(frames: Any, reject: str, **reading: Any) -> Any:
 
 def is_sound(vetting: QTable) -> np.ndarray:
     """
-    Which of the flats that are used have no fault.
+    Which of the flats that are used have no fault; all of them if each has one.
 
     Parameters
     ----------
@@ -421,7 +421,8 @@ def is_sound(vetting: QTable) -> np.ndarray:
     -------
     bool array, shape (n_used,)
     """
-    return np.array([not verdict for verdict in vetting["verdict"][vetting["used"]]], dtype=bool)
+    sound = np.array([not verdict for verdict in vetting["verdict"][vetting["used"]]], dtype=bool)
+    return sound if sound.any() else ~sound
 
 
 def all_vetted(setup: QTable, vetting: QTable) -> QTable:
@@ -660,6 +661,14 @@ def _any_shift(image, reference, orders) -> tuple[float, float] | None:
 
 
 # ---------------------------------------------------------------------- verdict
+
+
+def _twins_of_usable(frames: Sequence[Frame], usable: np.ndarray) -> list[int | None]:
+    """As `twins_of`: a frame is no copy of one that cannot be used anyway."""
+    twins, places = [None] * len(frames), np.flatnonzero(usable)
+    for place, twin in zip(places, twins_of([frames[i] for i in places]), strict=True):
+        twins[place] = None if twin is None else int(places[twin])
+    return twins
 
 
 def _verdict_on_copy(twin: Frame) -> str:
