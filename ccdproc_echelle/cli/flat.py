@@ -48,6 +48,8 @@ def add(commands) -> None:
     option("--read-noise", type=float, metavar="E", help="read noise in electrons")
     option("--saturation", type=float, metavar="VALUE",
         help="raw values from this one on are saturated, in the unit of the data")
+    option("--bad-pixel-mask", metavar="FILE",
+        help="image of the detector (FITS) in which known bad pixels are not 0")
     add_reading(flat)
     option("--window", type=float, default=10, metavar="PIXELS",
         help="width of the window on the order centres (default: 10)")
@@ -91,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
             gain=options.gain,
             read_noise=options.read_noise,
             saturation=options.saturation,
+            bad_pixel_mask=options.bad_pixel_mask,
             scattered_light=None if options.scattered_light == "none" else options.scattered_light,
             per_order=options.per_order,
             executor=executor,
@@ -114,8 +117,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _inputs(options: argparse.Namespace) -> list[str]:
     """All files that the master flat is made from."""
-    single = [path for path in (options.orders, options.limits) if path is not None]
-    return [*options.flats, *(options.bias or ()), *(options.dark or ()), *single]
+    single = (options.orders, options.limits, options.bad_pixel_mask)
+    frames = [*options.flats, *(options.bias or ()), *(options.dark or ())]
+    return [*frames, *(path for path in single if path is not None)]
 
 
 def _number_of_jobs(text: str) -> int:

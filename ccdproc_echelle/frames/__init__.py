@@ -1,6 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Input and output: any input as frames that hand out rows, and files that are written whole."""
 
+from ccdproc_echelle.frames.bad_pixels import (
+    MaskedFrame,
+    known_bad_pixels,
+    without_known_bad,
+)
 from ccdproc_echelle.frames.calibrated import CalibratedFrame, NoiseModel, Plane, Subtraction
 from ccdproc_echelle.frames.checksums import check_sums, write_fits
 from ccdproc_echelle.frames.copies import look_at, twins_of, warn_of_copies
@@ -41,6 +46,7 @@ __all__ = [
     "CalibratedFrame",
     "FileFrame",
     "Frame",
+    "MaskedFrame",
     "MemoryFrame",
     "Metadata",
     "NoiseModel",
@@ -55,6 +61,7 @@ __all__ = [
     "exposure_time",
     "gather_pixels",
     "inverse_variance_weights",
+    "known_bad_pixels",
     "list_frames",
     "look_at",
     "observation_time",
@@ -69,5 +76,6 @@ __all__ = [
     "warn_of_copies",
     "warn_of_missing_uncertainties",
     "without_file_cards",
+    "without_known_bad",
     "write_fits",
 ]

@@ -40,11 +40,11 @@ class NoiseModel(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Plane:
     """
-    An image that several frames have subtracted, or some of its rows.
+    An image that several frames have in common, or some of its rows.
 
     Parameters
     ----------
-    data : float array, shape (rows, columns)
+    data : array, shape (rows, columns)
         Its values.
     mask : bool array, shape (rows, columns), or None
         True where it is bad.
@@ -152,7 +152,7 @@ class CalibratedFrame(Frame):
 
     @property
     def as_read(self) -> Frame:
-        return self.raw
+        return self.raw.as_read
 
     @property
     def source(self) -> Hashable:

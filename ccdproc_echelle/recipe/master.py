@@ -17,7 +17,12 @@ from ccdproc_echelle.combining import (
     check_flats,
     combine_with_levels,
 )
-from ccdproc_echelle.frames import list_frames, uncompressed
+from ccdproc_echelle.frames import (
+    known_bad_pixels,
+    list_frames,
+    uncompressed,
+    without_known_bad,
+)
 from ccdproc_echelle.light import (
     UNUSABLE,
     FlatFlag,
@@ -79,6 +84,7 @@ def make_master_flat(
     gain: float | u.Quantity | None = None,
     read_noise: float | u.Quantity | None = None,
     saturation: float | u.Quantity | None = None,
+    bad_pixel_mask: Any = None,
     scattered_light: str | None = "frames",
     per_order: bool | str = False,
     reject: str = "warn",
@@ -125,6 +131,10 @@ def make_master_flat(
         the flats keep theirs; if they have none, the scatter of the frames is taken.
     saturation : float or `~astropy.units.Quantity`, optional
         Raw values of this and above do not enter anything.
+    bad_pixel_mask : array, `~astropy.nddata.CCDData` or path-like, optional
+        Pixels of the detector that are known to be bad: not zero (True) or masked, in an image of
+        the shape of the raw frames. They enter no level, no fit and no edge, and have the flag
+        ``KNOWN_BAD``. Of a FITS file with several images the one in ``hdu`` is read.
     scattered_light : {"frames", "master"} or None, optional
         Whether the scattered light is subtracted from each frame, before its level is measured,
         or from the master, or not at all. Where the orders leave no room to measure it, none is.
@@ -207,6 +217,8 @@ def make_master_flat(
     check_sensitivity_keywords(sensitivity_keywords)
     _check_options(raw, orders, settings, window, scattered_light, noise_is_known=gain is not None)
     _log.info("%d frames of shape %s", len(raw), raw[0].shape)
+    known_bad = known_bad_pixels(bad_pixel_mask, raw, hdu=reading.get("hdu", 0))
+    raw = without_known_bad(raw, known_bad)
     resources = dict(mem_limit=settings.mem_limit, executor=executor)
 
     with Progress(_STEPS, shown=progress_bar) as progress, uncompressed(raw) as raw:
@@ -262,7 +274,7 @@ def make_master_flat(
         _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
         progress.begin("quality")
         faint = faint_pixels(flat, orders, min_signal_to_noise=min_signal_to_noise)
-        flags = pixel_flags(flat.mask, orders, bad, faint, noted)
+        flags = pixel_flags(flat.mask, orders, bad, faint, noted, known_bad)
         flat = mask_interorder(flat, orders, mask=False)
         flat.mask = (flags & mask_flags) > 0
         master = MasterFlat(flat, orders, levels, flags, QTable(), all_vetted(setup, vetting))

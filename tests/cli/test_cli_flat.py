@@ -354,3 +354,23 @@ def test_plot_without_matplotlib(working_folder, capsys, monkeypatch):
 def test_flat_does_not_need_matplotlib(working_folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["flat", *FLATS, *QUICK]) == 0
+
+
+def test_flat_with_a_bad_pixel_mask(working_folder):
+    bad = ZERO.astype("u1")
+    bad[40:50, 60:64] = 1
+    fits.writeto("bpm.fits", bad)
+    assert main(["flat", *FLATS, "--dark", "dark_01.fits", "dark_02.fits", *QUICK,
+                 "--bad-pixel-mask", "bpm.fits"]) == 0
+    known = MasterFlat.read("master.fits").flags & int(FlatFlag.KNOWN_BAD) != 0
+    np.testing.assert_array_equal(known, bad != 0)
+
+
+def test_a_bad_pixel_mask_is_never_overwritten(working_folder, capsys):
+    fits.writeto("bpm.fits", ZERO)
+    before = contents(working_folder)
+    status = main(["flat", *FLATS, "--orders", "orders.ecsv", "-o", "bpm.fits", "--overwrite",
+                   "--bad-pixel-mask", "bpm.fits"])
+    assert status != 0
+    assert "it is the input bpm.fits" in capsys.readouterr().err
+    assert contents(working_folder) == before
