@@ -12,7 +12,9 @@ from ccdproc_echelle.frames.copies import look_at, twins_of, warn_of_copies
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
 from ccdproc_echelle.frames.gathering import gather_pixels
 from ccdproc_echelle.frames.headers import (
+    IMAGE_TYPE_OF_MASTER,
     exposure_time,
+    is_of_master_flat,
     observation_time,
     without_file_cards,
 )
@@ -41,6 +43,7 @@ from ccdproc_echelle.frames.views import (
 )
 
 __all__ = [
+    "IMAGE_TYPE_OF_MASTER",
     "READING_KEYWORDS",
     "UNCERTAINTIES",
     "CalibratedFrame",
@@ -61,6 +64,7 @@ __all__ = [
     "exposure_time",
     "gather_pixels",
     "inverse_variance_weights",
+    "is_of_master_flat",
     "known_bad_pixels",
     "list_frames",
     "look_at",

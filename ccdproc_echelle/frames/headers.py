@@ -7,7 +7,16 @@ from collections.abc import Mapping, MutableMapping
 
 from astropy.time import Time
 
-__all__ = ["exposure_time", "observation_time", "without_file_cards"]
+__all__ = [
+    "IMAGE_TYPE_OF_MASTER",
+    "exposure_time",
+    "is_of_master_flat",
+    "observation_time",
+    "without_file_cards",
+]
+
+#: ``IMAGETYP`` of a master flat.
+IMAGE_TYPE_OF_MASTER = "master flat"
 
 # Keywords that describe one HDU of one file: its layout, the scaling and range of its numbers, its
 # name, its checksums, and how it was compressed. They are wrong for whatever is made from it.
@@ -97,3 +106,29 @@ def exposure_time(header: Mapping) -> float | None:
     """
     time = header.get("EXPTIME")
     return float(time) if isinstance(time, (int, float)) else None
+
+
+def is_of_master_flat(header: Mapping) -> bool:
+    """
+    Whether a header is that of a master flat, of this package or another pipeline.
+
+    Parameters
+    ----------
+    header : dict-like
+        The header of a frame.
+
+    Returns
+    -------
+    bool
+        True by its ``FLATVERS``, ``IMAGETYP`` or ``ESO PRO CATG``.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import is_of_master_flat
+    >>> is_of_master_flat({"IMAGETYP": "Master Flat"}), is_of_master_flat({"IMAGETYP": "FLAT"})
+    (True, False)
+    """
+    words = (str(header.get(keyword, "")).lower() for keyword in ("IMAGETYP", "ESO PRO CATG"))
+    return "FLATVERS" in header or any(
+        re.sub("[^a-z]", "", word).startswith("masterflat") for word in words
+    )

@@ -43,7 +43,9 @@ from ccdproc_echelle.orders import (
 )
 from ccdproc_echelle.recipe.calibration import calibrate_frames
 from ccdproc_echelle.recipe.flagging import pixel_flags
+from ccdproc_echelle.recipe.header import label_as_master
 from ccdproc_echelle.recipe.product import MasterFlat
+from ccdproc_echelle.recipe.provenance import provenance_of
 from ccdproc_echelle.recipe.quality import checked_limits
 from ccdproc_echelle.recipe.scattered import (
     check_choice,
@@ -144,7 +146,7 @@ def make_master_flat(
     reject : {"warn", "drop", "error"}, optional
         What happens with frames of another set-up, without light, saturated, shifted, of another
         shape than the others, or copies of another one; copies of bias and dark frames are treated
-        alike.
+        alike. A master flat is never taken for a raw one: with "warn" it is an error.
     limits : dict or path-like, optional
         Limits of the quality; see `flat_quality`.
     window, n_passes
@@ -203,6 +205,7 @@ def make_master_flat(
     >>> master.flat.shape, len(master.orders), len(master.levels)
     ((256, 256), 4, 3)
     """
+    arguments = dict(locals())
     clipping = dict(
         sigma_clip=sigma_clip,
         sigma_clip_low_thresh=sigma_clip_low_thresh,
@@ -220,13 +223,14 @@ def make_master_flat(
     known_bad = known_bad_pixels(bad_pixel_mask, raw, hdu=reading.get("hdu", 0))
     raw = without_known_bad(raw, known_bad)
     resources = dict(mem_limit=settings.mem_limit, executor=executor)
+    bias, dark = (without_copies(frames, reject, **reading) for frames in (bias, dark))
 
     with Progress(_STEPS, shown=progress_bar) as progress, uncompressed(raw) as raw:
         progress.begin("bias and dark")
         calibration = calibrate_frames(
             raw,
-            bias=without_copies(bias, reject, **reading),
-            dark=without_copies(dark, reject, **reading),
+            bias=bias,
+            dark=dark,
             gain=gain,
             read_noise=read_noise,
             saturation=saturation,
@@ -277,7 +281,11 @@ def make_master_flat(
         flags = pixel_flags(flat.mask, orders, bad, faint, noted, known_bad)
         flat = mask_interorder(flat, orders, mask=False)
         flat.mask = (flags & mask_flags) > 0
-        master = MasterFlat(flat, orders, levels, flags, QTable(), all_vetted(setup, vetting))
+        used = {"flat": calibration.flats, "bias": bias, "dark": dark}
+        provenance = provenance_of(arguments, settings, reading, used)
+        label_as_master(flat.header, provenance, lost)
+        vetting = all_vetted(setup, vetting)
+        master = MasterFlat(flat, orders, levels, flags, QTable(), vetting, provenance)
         return judged(
             master,
             flats,
