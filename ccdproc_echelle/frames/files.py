@@ -18,6 +18,7 @@ from astropy.nddata import CCDData, fits_ccddata_reader
 from astropy.utils.data import get_readable_fileobj
 from astropy.wcs import FITSFixedWarning
 
+from ccdproc_echelle.frames.headers import is_of_master_flat
 from ccdproc_echelle.frames.scratch import scratch_folder
 from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES
 from ccdproc_echelle.frames.views import Frame, MemoryFrame, float_type
@@ -90,7 +91,12 @@ class FileFrame(Frame):
             warnings.filterwarnings("ignore", message="File may have been truncated")
             with self._open() as hdus:
                 _check_length(hdus, self.path)
-                return _layout(hdus, self.path, self.reading)
+                try:
+                    return _layout(hdus, self.path, self.reading)
+                except Exception as error:
+                    if not is_of_master_flat(hdus[0].header):
+                        raise
+                    raise ValueError(f"{self.name} is a master flat: {error}") from error
 
     @property
     def shape(self) -> tuple[int, int]:

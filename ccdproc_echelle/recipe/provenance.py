@@ -235,5 +235,5 @@ def _checksum_of_values(*arrays: np.ndarray) -> str:
     for array in arrays:
         if array.dtype.hasobject:  # whose bytes are addresses
             array = array.astype(str)
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array).ravel().view("u1"))
     return f"sha256:{digest.hexdigest()}"
