@@ -53,8 +53,8 @@ class Provenance:
     inputs : `~astropy.table.QTable`
         The files, or what was in memory instead: ``role`` ("flat", "bias", "dark", "orders",
         "mask", "limits"), ``file``, ``checksum`` (SHA-256 of the file, as ``sha256sum`` prints it,
-        or of the values in memory), ``exposure`` (s; NaN if unknown) and ``date`` (start of the
-        exposure, UTC; empty if unknown).
+        or of the values in memory; empty if the file is gone), ``exposure`` (s; NaN if unknown) and
+        ``date`` (start of the exposure, UTC; empty if unknown).
 
     Examples
     --------
@@ -226,8 +226,11 @@ def _of_mask(mask: Any) -> tuple:
 
 
 def _checksum_of_file(name: str | os.PathLike) -> str:
-    with user_path(name).open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    try:
+        with user_path(name).open("rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except OSError:  # gone since it was read, which is no reason to lose what was made of it
+        return ""
 
 
 def _checksum_of_values(*arrays: np.ndarray) -> str:

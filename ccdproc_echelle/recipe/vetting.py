@@ -444,11 +444,10 @@ def _setup(frame: Frame, header: Mapping, keywords: Sequence[str]) -> dict[str, 
 
 def _refuse_masters(setup: QTable) -> None:
     """It is no matter of doubt that they are not used."""
-    found = [row["frame"] for row in setup if row["verdict"] == _MASTER]
+    found = [f"{row['frame']} is a master flat" for row in setup if row["verdict"] == _MASTER]
     if found:
         raise ValueError(
-            f"{', '.join(found)} is a master flat, expected raw flats: leave it out, as "
-            "reject='drop' does"
+            f"{', '.join(found)}, expected raw flats: leave it out, as reject='drop' does"
         )
 
 

@@ -374,3 +374,20 @@ def test_a_bad_pixel_mask_is_never_overwritten(working_folder, capsys):
     assert status != 0
     assert "it is the input bpm.fits" in capsys.readouterr().err
     assert contents(working_folder) == before
+
+
+def test_flat_tells_the_files_it_was_made_of(working_folder):
+    assert main(["flat", *FLATS, "--dark", "dark_01.fits", "dark_02.fits", *QUICK]) == 0
+    inputs = MasterFlat.read("master.fits").provenance.inputs
+    assert list(inputs["file"]) == [*FLATS, "dark_01.fits", "dark_02.fits", "orders.ecsv"]
+    assert list(inputs["role"]) == ["flat"] * 3 + ["dark"] * 2 + ["orders"]
+
+
+def test_a_master_among_the_raw_flats(working_folder, capsys):
+    assert main(["flat", *FLATS, "--dark", "dark_01.fits", "dark_02.fits", *QUICK]) == 0
+    capsys.readouterr()
+    assert_one_line_and_nothing_left(
+        capsys, working_folder,
+        ["flat", *FLATS, "master.fits", "--orders", "orders.ecsv", "-o", "again.fits"],
+        ["master.fits is a master flat"],
+    )

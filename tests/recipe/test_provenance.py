@@ -180,6 +180,15 @@ def test_calibration_frames_may_be_an_iterator(small):
     assert np.count_nonzero(found.provenance.inputs["role"] == "dark") == 2
 
 
+def test_a_file_that_is_gone_does_not_cost_the_master(tmp_path):
+    ORDERS.write(tmp_path / "orders.ecsv")
+    orders = EchelleOrderTable.read(tmp_path / "orders.ecsv")
+    (tmp_path / "orders.ecsv").unlink()
+    flats, darks = SIMULATION.flats(3, raw=True), SIMULATION.darks(2, raw=True)
+    row = make_master_flat(flats, orders, dark=darks, **USUAL).provenance.inputs[-1]
+    assert (row["file"], row["checksum"]) == (str(tmp_path / "orders.ecsv"), "")
+
+
 def test_a_table_knows_its_file_until_it_is_changed(night):
     orders = EchelleOrderTable.read(night[0] / "orders.ecsv")
     assert orders.source == night[0] / "orders.ecsv"
