@@ -6,10 +6,8 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -20,7 +18,6 @@ from astropy.table import QTable
 from astropy.time import Time
 
 from ccdproc_echelle import __version__
-from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle.combining import CombineSettings
 from ccdproc_echelle.frames import Frame, exposure_time, observation_time, user_path
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -129,17 +126,20 @@ def provenance_of(
 
 
 def _record(parameters: Mapping[str, Any]) -> QTable:
-    now = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
     versions = {name: version(name) for name in _DEPENDENCIES}
     texts = {
         name: "see INPUTS" if name in _INPUTS and value is not None else _text(value)
         for name, value in parameters.items()
     }
-    rows = [("run", "date", f"{now}Z")]
+    rows = [("run", "date", _now())]
     rows += [("run", name, texts.pop(name)) for name in _OF_THE_RUN]
     rows += [("version", "ccdproc_echelle", __version__), *_kind("version", versions)]
     rows += [("version", "python", platform.python_version()), *_kind("parameter", texts)]
     return QTable(rows=rows, names=("kind", "name", "value"))
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _kind(kind: str, values: Mapping[str, str]) -> list[tuple[str, str, str]]:
@@ -172,18 +172,15 @@ def _text(value: Any) -> str:
 def _inputs(
     arguments: Mapping[str, Any], frames: Mapping[str, Sequence[Frame] | None]
 ) -> QTable:
-    rows = [
-        partial(_row_of_frame, role, frame) for role, some in frames.items() for frame in some or ()
-    ]
+    rows = [_row_of_frame(role, frame) for role, some in frames.items() for frame in some or ()]
     orders, limits = arguments["orders"], arguments["limits"]
     if orders is not None:
-        rows.append(partial(_row, "orders", *_of_orders(orders)))
+        rows.append(_row("orders", *_of_orders(orders)))
     if isinstance(limits, (str, os.PathLike)):
-        rows.append(partial(_row, "limits", limits))
+        rows.append(_row("limits", limits))
     if arguments["bad_pixel_mask"] is not None:
-        rows.append(partial(_row, "mask", *_of_mask(arguments["bad_pixel_mask"])))
-    with closing(results_of(rows, None)) as found:  # checksums take long, and leave the others work
-        table = QTable(rows=list(found), names=("role", "file", "checksum", "exposure", "date"))
+        rows.append(_row("mask", *_of_mask(arguments["bad_pixel_mask"])))
+    table = QTable(rows=rows, names=("role", "file", "checksum", "exposure", "date"))
     table["exposure"] = table["exposure"] * u.s
     return table
 
