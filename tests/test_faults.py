@@ -23,6 +23,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from ccdproc import ImageFileCollection
 import ccdproc_echelle
 from ccdproc_echelle import EchelleOrderTable, MasterFlat, two_pass_flat_combine
 from ccdproc_echelle.cli import main
+from ccdproc_echelle.recipe import provenance
 from ccdproc_echelle.simulation import EchelleSimulation
 
 SIMULATION = (
@@ -59,10 +61,13 @@ def write(folder, output):
 
 
 def command(folder, output):
-    return main(["flat", *map(str, sorted(folder.glob("flat_*.fits"))),
-                 "--dark", str(folder / "dark_01.fits"), "--orders", str(folder / "orders.ecsv"),
-                 "--gain", "1", "--read-noise", "4", "--scattered-light", "none",
-                 "--output", str(output), "--overwrite"])
+    with patch.object(provenance, "_now", lambda: "2024-01-02T03:04:05Z"):
+        return main([
+            "flat", *map(str, sorted(folder.glob("flat_*.fits"))),
+            "--dark", str(folder / "dark_01.fits"), "--orders", str(folder / "orders.ecsv"),
+            "--gain", "1", "--read-noise", "4", "--scattered-light", "none",
+            "--output", str(output), "--overwrite",
+        ])
 
 
 TASKS = {task.__name__: task for task in (combine, write, command)}

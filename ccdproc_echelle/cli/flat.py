@@ -54,6 +54,8 @@ def add(commands) -> None:
         help="darks are not scaled to the exposure time of the flats")
     option("--setup-keyword", action="append", default=[], metavar="KEYWORD",
         help="another header keyword that must agree in all flats; may be repeated")
+    option("--bad-pixel-mask", metavar="FILE",
+        help="image of the detector (FITS) in which known bad pixels are not 0")
     add_reading(flat)
     option("--window", type=float, default=10, metavar="PIXELS",
         help="width of the window on the order centres (default: 10)")
@@ -103,6 +105,7 @@ def run(options: argparse.Namespace) -> int:
             exposure_key=options.exposure_key,
             scale_dark=not options.no_scale_dark,
             setup_keywords=tuple(options.setup_keyword),
+            bad_pixel_mask=options.bad_pixel_mask,
             scattered_light=None if options.scattered_light == "none" else options.scattered_light,
             per_order=options.per_order,
             executor=executor,
@@ -127,8 +130,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _inputs(options: argparse.Namespace) -> list[str]:
     """All files that the master flat is made from."""
-    single = [path for path in (options.orders, options.limits) if path is not None]
-    return [*options.flats, *(options.bias or ()), *(options.dark or ()), *single]
+    single = (options.orders, options.limits, options.bad_pixel_mask)
+    frames = [*options.flats, *(options.bias or ()), *(options.dark or ())]
+    return [*frames, *(path for path in single if path is not None)]
 
 
 def _orders_of(

@@ -44,6 +44,7 @@ def combine_frames(
     output_file: str | os.PathLike | None = None,
     *,
     scale: ArrayLike | Callable | None = None,
+    bad_pixel_mask: Any = None,
     executor: Executor | None = None,
     progress_bar: bool = False,
     diagnostics: bool = False,
@@ -62,6 +63,10 @@ def combine_frames(
     scale : array, shape (n_frames,), or callable, optional
         Factor by which each frame is multiplied first. A callable gets the frame's data and
         returns its factor; `inner_order_scale` gets the mask as well.
+    bad_pixel_mask : array, `~astropy.nddata.CCDData` or path-like, optional
+        Pixels of the detector that are known to be bad: not zero (True) or masked, in an image of
+        the shape of the frames. They are masked in every frame. Of a FITS file with several images
+        the one in ``hdu`` is read.
     executor : `concurrent.futures.Executor`, optional
         What does the work. Default: threads. The result is the same whichever it is.
     progress_bar : bool, optional
@@ -89,8 +94,9 @@ def combine_frames(
     TypeError
         If a keyword is unknown.
     ValueError
-        If there is no frame, frames differ in shape or unit, a setting makes no sense, or the
-        output is one of the input files, by whatever name or link.
+        If there is no frame, frames differ in shape or unit, ``bad_pixel_mask`` has another
+        shape, a setting makes no sense, or the output is one of the input files, by whatever name
+        or link.
     OSError
         If a file is missing or broken, or the output exists without ``overwrite_output``.
 
@@ -120,7 +126,7 @@ def combine_frames(
     1.0
     """
     settings, reading = CombineSettings.from_keywords(keywords, combine_frames)
-    frames = opened(img_list, reading, output_file, settings)
+    frames = opened(img_list, reading, output_file, settings, bad_pixel_mask)
     settings.check_frames(frames)
     with uncompressed(frames) as frames, one_step(progress_bar) as progress:
         combined, images = combine_with_scales(

@@ -21,11 +21,14 @@ from ccdproc_echelle.frames import (
     FileFrame,
     Frame,
     check_output,
+    known_bad_pixels,
     open_frames,
     replacing,
     uncertainty_array,
+    user_path,
     warn_of_missing_uncertainties,
     without_file_cards,
+    without_known_bad,
     write_fits,
 )
 
@@ -39,12 +42,11 @@ _SMALLEST_SCALE = 1e-10
 def _check_target(
     output_file: str | os.PathLike | None,
     settings: CombineSettings,
-    frames: Sequence[Frame] = (),
+    inputs: Sequence[str | os.PathLike] = (),
 ) -> None:
-    """Refuse an output file that may not be replaced, as none of the frames may ever be."""
+    """Refuse an output file that may not be replaced, as none of the inputs may ever be."""
     if output_file is not None:
-        names = [frame.name for frame in frames]
-        check_output(output_file, **_replacement(settings), inputs=names)
+        check_output(output_file, **_replacement(settings), inputs=inputs)
 
 
 def opened(
@@ -52,13 +54,18 @@ def opened(
     reading: dict,
     output_file: str | os.PathLike | None,
     settings: CombineSettings,
+    bad_pixel_mask: Any = None,
 ) -> list[Frame]:
     """The frames, none of which is the output; a warning if only some have uncertainties."""
     _check_target(output_file, settings)
     frames = open_frames(img_list, **reading)
-    _check_target(output_file, settings, frames)
+    inputs = [frame.name for frame in frames]
+    if isinstance(bad_pixel_mask, (str, os.PathLike)):
+        inputs.append(user_path(bad_pixel_mask))
+    _check_target(output_file, settings, inputs)
     warn_of_missing_uncertainties(frames, "frames")
-    return frames
+    bad = known_bad_pixels(bad_pixel_mask, frames, hdu=reading.get("hdu", 0))
+    return without_known_bad(frames, bad)
 
 
 def streamed(

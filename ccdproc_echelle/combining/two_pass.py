@@ -43,6 +43,7 @@ def two_pass_flat_combine(
     n_passes: int = 2,
     statistic: str = "mean",
     per_order: bool | str = False,
+    bad_pixel_mask: Any = None,
     executor: Executor | None = None,
     progress_bar: bool = False,
     diagnostics: bool = False,
@@ -77,6 +78,10 @@ def two_pass_flat_combine(
         The scale is that of the order between its edges, or within the window if these are not
         known, and is interpolated linearly from there to the next order. Orders too faint to have
         a level follow their neighbours. The master has the mean colour of the frames.
+    bad_pixel_mask : array, `~astropy.nddata.CCDData` or path-like, optional
+        Pixels of the detector that are known to be bad: not zero (True) or masked, in an image of
+        the shape of the frames. They enter no level and are masked in the
+        master. Of a FITS file with several images the one in ``hdu`` is read.
     executor : `concurrent.futures.Executor`, optional
         What does the work. Default: threads. The result is the same whichever it is.
     progress_bar : bool, optional
@@ -106,11 +111,11 @@ def two_pass_flat_combine(
     TypeError
         If a keyword is unknown.
     ValueError
-        If there is no frame, frames differ in shape or unit, the order table does not fit
-        them, no inner-order pixel is good in all frames, a level is not positive, no order
-        has a level with ``per_order=True``, or the output is one of the input files, by whatever
-        name or link. A `WrongOrderTableError` if the orders are not where the table has them, nor
-        near.
+        If there is no frame, frames differ in shape or unit, ``bad_pixel_mask`` has another
+        shape, the order table does not fit them, no inner-order pixel is good in all frames, a
+        level is not positive, no order has a level with ``per_order=True``, or the output is one
+        of the input files, by whatever name or link. A `WrongOrderTableError` if the orders are
+        not where the table has them, nor near.
     OSError
         If a file is missing or broken, or the output exists without ``overwrite_output``.
 
@@ -143,7 +148,7 @@ def two_pass_flat_combine(
             "two_pass_flat_combine measures the scale itself; combine_frames takes scale="
         )
     settings, reading = CombineSettings.from_keywords(keywords, two_pass_flat_combine)
-    frames = opened(img_list, reading, output_file, settings)
+    frames = opened(img_list, reading, output_file, settings, bad_pixel_mask)
     with uncompressed(frames) as frames, one_step(progress_bar) as progress:
         flat, _, images = combine_with_levels(
             frames,

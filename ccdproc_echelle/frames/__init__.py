@@ -1,6 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Input and output: any input as frames that hand out rows, and files that are written whole."""
 
+from ccdproc_echelle.frames.bad_pixels import (
+    MaskedFrame,
+    known_bad_pixels,
+    without_known_bad,
+)
 from ccdproc_echelle.frames.calibrated import (
     CalibratedFrame,
     NoiseModel,
@@ -14,7 +19,9 @@ from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompress
 from ccdproc_echelle.frames.gathering import gather_pixels
 from ccdproc_echelle.frames.headers import (
     EXPOSURE_KEY,
+    IMAGE_TYPE_OF_MASTER,
     exposure_time,
+    is_of_master_flat,
     keyword_name,
     number_of,
     observation_time,
@@ -51,6 +58,7 @@ from ccdproc_echelle.frames.views import (
 
 __all__ = [
     "EXPOSURE_KEY",
+    "IMAGE_TYPE_OF_MASTER",
     "READING_KEYWORDS",
     "AssembledFrame",
     "Box",
@@ -58,6 +66,7 @@ __all__ = [
     "CalibratedFrame",
     "FileFrame",
     "Frame",
+    "MaskedFrame",
     "MemoryFrame",
     "Metadata",
     "NoiseModel",
@@ -79,6 +88,8 @@ __all__ = [
     "inverse_variance_weights",
     "keyword_name",
     "legal_header",
+    "is_of_master_flat",
+    "known_bad_pixels",
     "list_frames",
     "look_at",
     "number_of",
@@ -96,5 +107,6 @@ __all__ = [
     "warn_of_zero_points",
     "with_noise",
     "without_file_cards",
+    "without_known_bad",
     "write_fits",
 ]

@@ -53,11 +53,11 @@ class NoiseModel(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Plane:
     """
-    An image that several frames have subtracted, or some of its rows.
+    An image that several frames have in common, or some of its rows.
 
     Parameters
     ----------
-    data : float array, shape (rows, columns)
+    data : array, shape (rows, columns)
         Its values.
     mask : bool array, shape (rows, columns), or None
         True where it is bad.
@@ -129,6 +129,8 @@ class CalibratedFrame(Frame):
         Whether the charge is known and makes noise; else there is read noise only.
     surface : optional
         Scattered light: ``surface.rows_with_variance(slice, dtype)`` gives rows and variances.
+    bad : `Plane`, optional
+        Whose data are True where a pixel is known to be bad.
     first_row : int, optional
         Which row of the surface is the first of this part of the frame.
     """
@@ -138,6 +140,7 @@ class CalibratedFrame(Frame):
     noise: NoiseModel | None = None
     counts_photons: bool = True
     surface: Any = None
+    bad: Plane | None = None
     first_row: int = 0
 
     @property
@@ -162,7 +165,7 @@ class CalibratedFrame(Frame):
 
     @property
     def as_read(self) -> Frame:
-        return self.raw
+        return self.raw.as_read
 
     @property
     def source(self) -> Hashable:
@@ -182,6 +185,7 @@ class CalibratedFrame(Frame):
             raw=self.raw.part(rows),
             subtractions=[s._replace(plane=s.plane.part(rows)) for s in self.subtractions],
             noise=None if self.noise is None else self.noise.part(rows),
+            bad=None if self.bad is None else self.bad.part(rows),
             first_row=self.first_row + rows.indices(self.shape[0])[0],
         )
 
@@ -217,6 +221,8 @@ class CalibratedFrame(Frame):
                 good &= ~plane.mask[where]
             if not is_charge:
                 charge = data
+        if self.bad is not None:
+            good &= ~self.bad.data[where]
         good &= np.isfinite(data)
         if self.noise is not None:
             charge = charge if self.counts_photons else np.zeros_like(data)

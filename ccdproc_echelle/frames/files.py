@@ -19,6 +19,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, UnknownUncertainty, fits_ccddata_reader
 from astropy.utils.data import get_readable_fileobj
 
+from ccdproc_echelle.frames.headers import is_of_master_flat
 from ccdproc_echelle.frames.legal import legal_header
 from ccdproc_echelle.frames.scratch import scratch_folder
 from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES
@@ -96,7 +97,12 @@ class FileFrame(Frame):
             warnings.filterwarnings("ignore", message="File may have been truncated")
             with self._open() as hdus:
                 _check_length(hdus, self.path)
-                return _layout(hdus, self.path, self.reading)
+                try:
+                    return _layout(hdus, self.path, self.reading)
+                except Exception as error:
+                    if not is_of_master_flat(hdus[0].header):
+                        raise
+                    raise ValueError(f"{self.name} is a master flat: {error}") from error
 
     @property
     def shape(self) -> tuple[int, int]:

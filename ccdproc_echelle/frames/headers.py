@@ -11,9 +11,18 @@ from astropy.time import Time
 from ccdproc import Keyword
 
 __all__ = [
-    "EXPOSURE_KEY", "exposure_time", "keyword_name", "number_of", "observation_time",
+    "EXPOSURE_KEY",
+    "IMAGE_TYPE_OF_MASTER",
+    "exposure_time",
+    "is_of_master_flat",
+    "keyword_name",
+    "number_of",
+    "observation_time",
     "without_file_cards",
 ]
+
+#: ``IMAGETYP`` of a master flat.
+IMAGE_TYPE_OF_MASTER = "master flat"
 
 #: The header keyword of the exposure time, unless another one is named.
 EXPOSURE_KEY = "EXPTIME"
@@ -169,3 +178,29 @@ def number_of(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
+
+
+def is_of_master_flat(header: Mapping) -> bool:
+    """
+    Whether a header is that of a master flat, of this package or another pipeline.
+
+    Parameters
+    ----------
+    header : dict-like
+        The header of a frame.
+
+    Returns
+    -------
+    bool
+        True by its ``FLATVERS``, ``IMAGETYP`` or ``ESO PRO CATG``.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import is_of_master_flat
+    >>> is_of_master_flat({"IMAGETYP": "Master Flat"}), is_of_master_flat({"IMAGETYP": "FLAT"})
+    (True, False)
+    """
+    words = (str(header.get(keyword, "")).lower() for keyword in ("IMAGETYP", "ESO PRO CATG"))
+    return "FLATVERS" in header or any(
+        re.sub("[^a-z]", "", word).startswith("masterflat") for word in words
+    )

@@ -34,7 +34,7 @@ class FlatFlag(IntFlag):
     INTERORDER = 1
     #: The response is below that of the surroundings.
     LOW_SENSITIVITY = 2
-    #: Bad in all input frames.
+    #: Bad in all input frames, for another reason than ``KNOWN_BAD``.
     NO_DATA = 4
     #: In an order, where its edge could not be measured.
     EXTRAPOLATED_EDGE = 8
@@ -52,6 +52,8 @@ class FlatFlag(IntFlag):
     OVERLAP = 512
     #: In an order, but not above zero, or not above its own noise.
     FAINT = 1024
+    #: Bad by the ``bad_pixel_mask``: not used in any frame.
+    KNOWN_BAD = 2048
 
 
 # By pixels with one of these nothing can be divided.
@@ -62,6 +64,7 @@ UNUSABLE = (
     | FlatFlag.HOT
     | FlatFlag.ALL_REJECTED
     | FlatFlag.FAINT
+    | FlatFlag.KNOWN_BAD
 )
 
 _MEANINGS = {
@@ -76,6 +79,7 @@ _MEANINGS = {
     FlatFlag.SATURATED: "saturated in at least one input frame",
     FlatFlag.OVERLAP: "in two orders at once",
     FlatFlag.FAINT: "too faint to divide by",
+    FlatFlag.KNOWN_BAD: "bad by the bad-pixel mask that was given",
 }
 
 

@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from astropy.table import QTable
@@ -69,6 +70,7 @@ class EchelleOrderTable(OrdersOnDetector):
         table.meta["dispersion_axis"] = checked_axis(table.meta.get("dispersion_axis"))
         check_orders(table)
         self._table = table
+        self._source: Path | None = None
         super().__init__()
 
     # ------------------------------------------------------------------ construction
@@ -255,9 +257,11 @@ class EchelleOrderTable(OrdersOnDetector):
             If the format is unknown, the content is malformed, or it contradicts ``shape`` or
             ``dispersion_axis``.
         """
-        return read_orders(
+        orders = read_orders(
             path, format=format, shape=shape, dispersion_axis=dispersion_axis, detector=detector
         )
+        orders._source = Path(path)
+        return orders
 
     def write(
         self, path: str | os.PathLike, *, format: str | None = None, overwrite: bool = False
@@ -324,6 +328,11 @@ class EchelleOrderTable(OrdersOnDetector):
     def order_numbers(self) -> np.ndarray:
         """Order numbers, shape (n_orders,)."""
         return np.array(self._table["order"], dtype=int)
+
+    @property
+    def source(self) -> Path | None:
+        """The file it was read from; `None` for a table that was made or changed since."""
+        return self._source
 
     @property
     def shape(self) -> tuple[int, int] | None:

@@ -42,6 +42,7 @@ _AREA_FLAGS = {
     FlatFlag.PARTLY_COVERED: "0.6",
     FlatFlag.OVERLAP: "#CC79A7",
     FlatFlag.FAINT: "#8C6BB1",
+    FlatFlag.KNOWN_BAD: "#A6761D",
 }
 
 
@@ -114,9 +115,9 @@ def plot_flags(flags: np.ndarray, *, ax: "Axes | None" = None) -> "Axes":
     """
     Show the flags of a master flat.
 
-    Areas (inter-order, partly covered, overlap, edge not measured, faint) are shaded; single pixels
-    (dead, hot, low sensitivity, saturated, without data) have markers, larger than
-    they are. The legend counts the pixels of each flag.
+    Areas (inter-order, partly covered, overlap, edge not measured, faint, known to be bad) are
+    shaded; single pixels (dead, hot, low sensitivity, saturated, without data) have markers, larger
+    than they are. The legend counts the pixels of each flag.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@
 from ccdproc_echelle.recipe.calibration import Calibration, SharedNoise, calibrate_frames
 from ccdproc_echelle.recipe.master import make_master_flat
 from ccdproc_echelle.recipe.product import MasterFlat
+from ccdproc_echelle.recipe.provenance import Provenance, provenance_of
 from ccdproc_echelle.recipe.quality import (
     METRICS,
     Metric,
@@ -22,6 +23,7 @@ __all__ = [
     "Calibration",
     "MasterFlat",
     "Metric",
+    "Provenance",
     "SharedNoise",
     "accepted_frames",
     "calibrate_frames",
@@ -29,6 +31,7 @@ __all__ = [
     "flat_quality",
     "make_master_flat",
     "order_quality",
+    "provenance_of",
     "quality_cards",
     "reduced_chi_square",
     "vet_frames",

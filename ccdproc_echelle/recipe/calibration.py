@@ -167,6 +167,7 @@ def calibrate_frames(
     exposure_key: str | Keyword | None = None,
     scale_dark: bool = True,
     noise: NoiseModel | None = None,
+    known_bad: np.ndarray | None = None,
     mem_limit: float = 16e9,
     executor: Executor | None = None,
     **reading: Any,
@@ -205,6 +206,8 @@ def calibrate_frames(
         Whether darks are scaled where there is a bias.
     noise : `~ccdproc_echelle.frames.NoiseModel`, optional
         That of the frames where ``gain`` and ``read_noise`` are not given.
+    known_bad : bool array, shape (rows, columns), optional
+        True where a pixel is known to be bad; it is not good in any flat.
     mem_limit : float, optional
         Bytes that averaging the bias and dark frames may use.
     executor : `concurrent.futures.Executor`, optional
@@ -246,10 +249,11 @@ def calibrate_frames(
     if scale_dark:
         exposures.check(flats, dark)
     masters = _Masters(bias, dark, noise, exposures, dict(mem_limit=mem_limit, executor=executor))
+    bad = None if known_bad is None else Plane(known_bad)
     calibrated, coefficients = [], []
     for flat in flats:
         subtractions, counts = masters.subtracted_from(flat)
-        calibrated.append(CalibratedFrame(flat, subtractions, noise))
+        calibrated.append(CalibratedFrame(flat, subtractions, noise, bad=bad))
         coefficients.append(counts)
     if calibrated[0].uncertainty_type is None:
         return Calibration(calibrated, None)

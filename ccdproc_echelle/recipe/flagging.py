@@ -16,6 +16,7 @@ def pixel_flags(
     bad: BadResponse,
     faint: np.ndarray,
     noted: Noted,
+    known_bad: np.ndarray | None,
 ) -> np.ndarray:
     """
     The flags of each pixel.
@@ -32,6 +33,8 @@ def pixel_flags(
         Pixels that are too faint to divide by, as from `~ccdproc_echelle.light.faint_pixels`.
     noted : `~ccdproc_echelle.combining.Noted`
         What was noted of the frames when they were combined.
+    known_bad : bool array, shape (rows, columns), or None
+        Pixels that were known to be bad, and so have no data; `None` if none were.
 
     Returns
     -------
@@ -40,6 +43,7 @@ def pixel_flags(
     """
     coverage, order_index = orders.coverage(), orders.order_index()
     flags = np.zeros(mask.shape, dtype=np.int16)
+    known_bad = np.zeros_like(mask) if known_bad is None else known_bad
     for flag, where in (
         (FlatFlag.INTERORDER, order_index < 0),
         (FlatFlag.PARTLY_COVERED, (coverage > 0) & (coverage < 1)),
@@ -48,10 +52,11 @@ def pixel_flags(
         (FlatFlag.LOW_SENSITIVITY, bad.low),
         (FlatFlag.DEAD, bad.dead),
         (FlatFlag.HOT, bad.hot),
-        (FlatFlag.NO_DATA, ~noted.has_data),
+        (FlatFlag.NO_DATA, ~noted.has_data & ~known_bad),
         (FlatFlag.ALL_REJECTED, mask & noted.has_data),
         (FlatFlag.SATURATED, noted.saturated),
         (FlatFlag.FAINT, faint),
+        (FlatFlag.KNOWN_BAD, known_bad),
     ):
         flags[where] |= flag
     return flags

@@ -19,7 +19,7 @@ from ccdproc_echelle.combining import (
     combine_with_levels,
     noise_cards,
 )
-from ccdproc_echelle.frames import Readout, uncompressed
+from ccdproc_echelle.frames import Readout, known_bad_pixels, uncompressed
 from ccdproc_echelle.light import (
     UNUSABLE,
     FlatFlag,
@@ -40,8 +40,10 @@ from ccdproc_echelle.orders import (
 )
 from ccdproc_echelle.recipe.calibration import calibrate_frames
 from ccdproc_echelle.recipe.flagging import pixel_flags
+from ccdproc_echelle.recipe.header import label_as_master
 from ccdproc_echelle.recipe.noise import with_noise_of_set
 from ccdproc_echelle.recipe.product import MasterFlat
+from ccdproc_echelle.recipe.provenance import provenance_of
 from ccdproc_echelle.recipe.quality import checked_limits
 from ccdproc_echelle.recipe.scattered import (
     check_choice,
@@ -89,6 +91,7 @@ def make_master_flat(
     gain: Any = None,
     read_noise: Any = None,
     saturation: Any = None,
+    bad_pixel_mask: Any = None,
     oscan: str | bool | None = None,
     trim: str | bool | None = None,
     oscan_median: bool = True,
@@ -147,6 +150,10 @@ def make_master_flat(
         (`measure_noise`), and where that cannot be done the scatter of the frames is taken.
     saturation : as ``gain``, optional
         Raw values of this and above, as they were written, do not enter anything.
+    bad_pixel_mask : array, `~astropy.nddata.CCDData` or path-like, optional
+        Pixels of the detector that are known to be bad: not zero (True) or masked, in an image of
+        the shape of the frames, trimmed or not. They enter no level, no fit and no edge, and have
+        the flag ``KNOWN_BAD``. Of a FITS file with several images the one in ``hdu`` is read.
     oscan, trim : str or False, optional
         FITS sections of the overscan, which is subtracted, and of the part that is kept, of
         flats, bias and darks, as `ccdproc.ccd_process` takes them; False: nothing of that kind
@@ -170,7 +177,7 @@ def make_master_flat(
     reject : {"warn", "drop", "error"}, optional
         What happens with frames of another set-up, without light, saturated, shifted, of another
         shape than the others, or copies of another one; copies of bias and dark frames are treated
-        alike.
+        alike. A master flat is never taken for a raw one: with "warn" it is an error.
     limits : dict or path-like, optional
         Limits of the quality; see `flat_quality`.
     window, n_passes
@@ -231,6 +238,7 @@ def make_master_flat(
     >>> master.flat.shape, len(master.orders), len(master.levels)
     ((256, 256), 4, 3)
     """
+    arguments = dict(locals())
     clipping = dict(
         sigma_clip=sigma_clip,
         sigma_clip_low_thresh=sigma_clip_low_thresh,
@@ -255,10 +263,16 @@ def make_master_flat(
     orders = None if orders is None else on_trimmed(orders, raw[0])
     _check_options(raw, orders, settings, window, scattered_light)
     _log.info("%d frames of shape %s", len(raw), raw[0].shape)
+    known_bad = known_bad_pixels(bad_pixel_mask, raw, hdu=reading.get("hdu", 0))
     resources = dict(mem_limit=settings.mem_limit, executor=executor)
+    bias, dark = (
+        without_copies(None if frames is None else readout.open(frames, **reading), reject)
+        for frames in (bias, dark)
+    )
     calibrating = dict(
-        bias=without_copies(None if bias is None else readout.open(bias, **reading), reject),
-        dark=without_copies(None if dark is None else readout.open(dark, **reading), reject),
+        bias=bias,
+        dark=dark,
+        known_bad=known_bad,
         exposure_key=exposure_key,
         scale_dark=scale_dark,
         **resources,
@@ -313,10 +327,14 @@ def make_master_flat(
         progress.begin("quality")
         flat.header.update(noise_cards(noise) if noise else {})
         faint = faint_pixels(flat, orders, min_signal_to_noise=min_signal_to_noise)
-        flags = pixel_flags(flat.mask, orders, bad, faint, noted)
+        flags = pixel_flags(flat.mask, orders, bad, faint, noted, known_bad)
         flat = mask_interorder(flat, orders, mask=False)
         flat.mask = (flags & mask_flags) > 0
-        master = MasterFlat(flat, orders, levels, flags, QTable(), all_vetted(setup, vetting))
+        used = {"flat": calibration.flats, "bias": bias, "dark": dark}
+        provenance = provenance_of(arguments, settings, reading, used)
+        label_as_master(flat.header, provenance, lost)
+        vetting = all_vetted(setup, vetting)
+        master = MasterFlat(flat, orders, levels, flags, QTable(), vetting, provenance)
         return judged(
             master,
             flats,

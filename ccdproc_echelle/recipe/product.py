@@ -19,7 +19,14 @@ from ccdproc_echelle.frames import check_output, replacing, without_file_cards, 
 from ccdproc_echelle.light import flag_cards
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.plotting import plot_summary, quality_lines
-from ccdproc_echelle.recipe.product_checks import TABLES, VERSION_CARD, check_file, check_parts
+from ccdproc_echelle.recipe.product_checks import (
+    HOW_IT_WAS_MADE,
+    TABLES,
+    VERSION_CARD,
+    check_file,
+    check_parts,
+)
+from ccdproc_echelle.recipe.provenance import Provenance
 
 __all__ = ["MasterFlat"]
 
@@ -48,6 +55,9 @@ class MasterFlat:
         What was found out about each frame before the combination, and which were left out:
         ``frame``, ``verdict`` (what is wrong with it, or nothing) and ``used``, and the numbers
         of `~ccdproc_echelle.vet_frames`.
+    provenance : `~ccdproc_echelle.recipe.Provenance` or None
+        How it was made: parameters, versions, date and files. `None` if that is not known, as of
+        files that were written before there was such.
 
     See Also
     --------
@@ -66,15 +76,17 @@ class MasterFlat:
     flags: np.ndarray
     quality: QTable
     vetting: QTable
+    provenance: Provenance | None = None
 
     def write(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """
         Write everything to one FITS file.
 
         ``CCDData.read`` opens it as the flat with mask and uncertainty; the extensions ``FLAGS``
-        (whose header names every bit), ``ORDERS``, ``LEVELS``, ``QUALITY`` and ``VETTING`` hold
-        the rest. Every extension has its ``CHECKSUM`` and ``DATASUM``; ``FLATVERS`` is the
-        version of this layout.
+        (whose header names every bit), ``ORDERS``, ``LEVELS``, ``QUALITY``, ``VETTING``,
+        ``PROVENANCE`` and ``INPUTS`` hold the rest. Every extension has its ``CHECKSUM`` and
+        ``DATASUM``; ``FLATVERS`` is the version of this layout. A master flat that is made again
+        of the same files differs in ``PROVENANCE`` only, which tells the date.
 
         Parameters
         ----------
@@ -88,10 +100,10 @@ class MasterFlat:
         FileExistsError
             If the file exists and ``overwrite`` is false.
         ValueError
-            If it is one of the raw flats, or the parts do not fit together.
+            If it is one of the files it was made of, or the parts do not fit together.
         """
         self._check()
-        check_output(path, overwrite=overwrite, inputs=self.vetting["frame"])
+        check_output(path, overwrite=overwrite, inputs=self._inputs())
         hdus = self.flat.to_hdu()
         hdus[0].header.set(*VERSION_CARD)
         hdus.append(fits.ImageHDU(self.flags, fits.Header(flag_cards()), name="FLAGS"))
@@ -140,10 +152,12 @@ class MasterFlat:
             flags = hdus["FLAGS"].data
             orders = _read_orders(hdus["ORDERS"])
             tables = {name.lower(): _read_table(hdus[name]) for name in TABLES}
+            made = [_read_table(hdus[name]) for name in HOW_IT_WAS_MADE if name in hdus]
             flat = CCDData.read(path, format="fits")
         flat.header = without_file_cards(flat.header)
         flat.header.remove(VERSION_CARD[0], ignore_missing=True)
-        master = cls(flat, orders, flags=flags, **tables)
+        provenance = Provenance(*made) if made else None
+        master = cls(flat, orders, flags=flags, **tables, provenance=provenance)
         master._check()
         return replace(master, flags=flags.astype(np.int16))
 
@@ -151,7 +165,14 @@ class MasterFlat:
         check_parts(self.flat, self.flags, self.orders.shape, self._tables())
 
     def _tables(self) -> dict[str, QTable]:
-        return {name: getattr(self, name.lower()) for name in TABLES}
+        tables = {name: getattr(self, name.lower()) for name in TABLES}
+        made = self.provenance
+        return tables | ({"PROVENANCE": made.record, "INPUTS": made.inputs} if made else {})
+
+    def _inputs(self) -> list[str]:
+        """The files it was made of, and those that were left out."""
+        files = [] if self.provenance is None else self.provenance.inputs["file"]
+        return [*self.vetting["frame"], *files]
 
     def plot(self):
         """

@@ -9,7 +9,7 @@ from astropy.table import QTable
 from ccdproc_echelle.frames import UNCERTAINTIES, check_sums
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
 
-__all__ = ["TABLES", "VERSION_CARD", "check_file", "check_parts"]
+__all__ = ["HOW_IT_WAS_MADE", "TABLES", "VERSION_CARD", "check_file", "check_parts"]
 
 # What the layout of the file is; a file of a later one may mean something else.
 VERSION_CARD = ("FLATVERS", 1, "version of the layout of this master flat")
@@ -19,6 +19,12 @@ TABLES = {
     "LEVELS": ("frame", "level", "level_uncertainty"),
     "QUALITY": ("name", "value", "unit", "lower", "upper", "verdict", "comment"),
     "VETTING": ("frame", "verdict", "used"),
+}
+
+# Those of its provenance, which files from before have not.
+HOW_IT_WAS_MADE = {
+    "PROVENANCE": ("kind", "name", "value"),
+    "INPUTS": ("role", "file", "checksum", "exposure", "date"),
 }
 
 
@@ -46,6 +52,9 @@ def check_file(hdus: fits.HDUList) -> None:
     missing = [name for name in ("MASK", "UNCERT", "FLAGS", "ORDERS", *TABLES) if name not in hdus]
     if set(missing) - {"MASK"}:
         raise ValueError(f"it has no extension {', '.join(missing)}")
+    lost = [name for name in HOW_IT_WAS_MADE if name not in hdus]
+    if len(lost) == 1:
+        raise ValueError(f"it has no extension {lost[0]}")
     for keyword in ("DETROWS", "DETCOLS", "DISPAXIS"):
         if keyword not in hdus["ORDERS"].header:
             raise ValueError(f"ORDERS has no keyword {keyword}")
@@ -83,7 +92,8 @@ def check_parts(flat: CCDData, flags: np.ndarray, shape: tuple, tables: dict[str
     _check_flags(flags)
     _check_planes(flat, flags)
     for name, table in tables.items():
-        missing = [column for column in TABLES[name] if column not in table.colnames]
+        columns = (TABLES | HOW_IT_WAS_MADE)[name]
+        missing = [column for column in columns if column not in table.colnames]
         if missing:
             raise ValueError(f"{name} has no column {missing[0]!r}; found {table.colnames}")
         if len(table) == 0:

@@ -7,7 +7,7 @@ frames that have light. So any single frame may be the bad one, the first as wel
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,14 @@ from ccdproc_echelle._numeric.medians import finite_median, label_medians
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import StackCombiner, ThinnedStack, thinned
-from ccdproc_echelle.frames import Frame, check_alike, list_frames, open_frames, twins_of
+from ccdproc_echelle.frames import (
+    Frame,
+    check_alike,
+    is_of_master_flat,
+    list_frames,
+    open_frames,
+    twins_of,
+)
 from ccdproc_echelle.orders import EchelleOrderTable, frame_shift, rasters
 from ccdproc_echelle.recipe.calibration import Calibration
 
@@ -69,6 +76,9 @@ _FAINTEST = 0.1
 # What the verdict begins with on a frame that is in the list twice.
 _COPY = "a copy of"
 
+# The verdict on what is no raw frame.
+_MASTER = "it is a master flat, not a raw one"
+
 # By how many standard deviations a difference must exceed its limit.
 _SIGNIFICANT = 5
 
@@ -89,7 +99,8 @@ def vet_setup(
 
     Right is what most frames have. If no value is the most frequent, as with two frames that
     differ, it cannot be known which is right, and each frame gets the same verdict, which counts
-    the frames of each set-up.
+    the frames of each set-up. A master flat, which is no frame of any set,
+    gets a verdict as well.
 
     Parameters
     ----------
@@ -120,7 +131,12 @@ def vet_setup(
     ['another setup: GAIN is 2.5, that of the others 1', '', '']
     """
     frames, keywords = list_frames(frames, **reading), tuple(keywords)
-    setups = [_setup(frame, keywords) for frame in frames]
+    headers = [frame.header for frame in frames]
+    masters = [is_of_master_flat(header) for header in headers]
+    setups = [
+        {} if master else _setup(frame, header, keywords)
+        for frame, header, master in zip(frames, headers, masters, strict=True)
+    ]
     reasons = [[] for _ in frames]
     for name in ("shape", "unit", *keywords):
         having = [i for i, setup in enumerate(setups) if name in setup]
@@ -131,7 +147,10 @@ def vet_setup(
                 reasons[i].append(f"{name} is {_counted(values)}")
             elif value != usual:
                 reasons[i].append(f"{name} is {value}, that of the others {usual}")
-    verdicts = ["another setup: " + "; ".join(found) if found else "" for found in reasons]
+    verdicts = [
+        _MASTER if master else "another setup: " + "; ".join(found) if found else ""
+        for found, master in zip(reasons, masters, strict=True)
+    ]
     return QTable({"frame": [frame.name for frame in frames], "verdict": verdicts})
 
 
@@ -340,9 +359,12 @@ def of_one_setup(
     Raises
     ------
     ValueError
-        As `accepted_frames`, or if frames that are used differ in shape or unit.
+        As `accepted_frames`, or if frames that are used differ in shape or unit, or one of them is
+        a master flat.
     """
     setup = vet_setup(frames, keywords=dict.fromkeys((*SETUP_KEYWORDS, *keywords)))
+    if reject == "warn":
+        _refuse_masters(setup)
     setup["used"] = accepted_frames(setup, reject)
     frames = [frame for frame, used in zip(frames, setup["used"], strict=True) if used]
     check_alike(frames)
@@ -378,7 +400,7 @@ def vetted(
 
 def without_copies(frames: Any, reject: str, **reading: Any) -> Any:
     """
-    Calibration frames that are each a measurement of their own.
+    Calibration frames, opened, that are each a measurement of their own.
 
     Parameters
     ----------
@@ -391,16 +413,18 @@ def without_copies(frames: Any, reject: str, **reading: Any) -> Any:
 
     Returns
     -------
-    as ``frames``, or list of `~ccdproc_echelle.frames.Frame`
+    list of `~ccdproc_echelle.frames.Frame`, or None
 
     Raises
     ------
     ValueError
         If ``reject`` is ``"error"`` and there is a copy.
     """
-    if frames is None or reject == "warn":
-        return frames
+    if frames is None:
+        return None
     frames = open_frames(frames, **reading)
+    if reject == "warn":
+        return frames
     twins = twins_of(frames)
     verdicts = ["" if twin is None else _verdict_on_copy(frames[twin]) for twin in twins]
     table = QTable({"frame": [frame.name for frame in frames], "verdict": verdicts})
@@ -455,10 +479,18 @@ def all_vetted(setup: QTable, vetting: QTable) -> QTable:
 # ---------------------------------------------------------------------- setup
 
 
-def _setup(frame: Frame, keywords: Sequence[str]) -> dict[str, Any]:
-    header = frame.header
+def _setup(frame: Frame, header: Mapping, keywords: Sequence[str]) -> dict[str, Any]:
     found = {name: _comparable(header[name]) for name in keywords if name in header}
     return {"shape": frame.shape, "unit": str(frame.unit)} | found
+
+
+def _refuse_masters(setup: QTable) -> None:
+    """It is no matter of doubt that they are not used."""
+    found = [f"{row['frame']} is a master flat" for row in setup if row["verdict"] == _MASTER]
+    if found:
+        raise ValueError(
+            f"{', '.join(found)}, expected raw flats: leave it out, as reject='drop' does"
+        )
 
 
 def _comparable(value: Any) -> str:

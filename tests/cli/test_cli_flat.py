@@ -391,3 +391,40 @@ def test_plot_without_matplotlib(working_folder, capsys, monkeypatch):
 def test_flat_does_not_need_matplotlib(working_folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["flat", *FLATS, *QUICK]) == 0
+
+
+def test_flat_with_a_bad_pixel_mask(working_folder):
+    bad = ZERO.astype("u1")
+    bad[40:50, 60:64] = 1
+    fits.writeto("bpm.fits", bad)
+    assert main(["flat", *FLATS, "--dark", "dark_01.fits", "dark_02.fits", *QUICK,
+                 "--bad-pixel-mask", "bpm.fits"]) == 0
+    known = MasterFlat.read("master.fits").flags & int(FlatFlag.KNOWN_BAD) != 0
+    np.testing.assert_array_equal(known, bad != 0)
+
+
+def test_a_bad_pixel_mask_is_never_overwritten(working_folder, capsys):
+    fits.writeto("bpm.fits", ZERO)
+    before = contents(working_folder)
+    status = main(["flat", *FLATS, "--orders", "orders.ecsv", "-o", "bpm.fits", "--overwrite",
+                   "--bad-pixel-mask", "bpm.fits"])
+    assert status != 0
+    assert "it is the input bpm.fits" in capsys.readouterr().err
+    assert contents(working_folder) == before
+
+
+def test_flat_tells_the_files_it_was_made_of(working_folder):
+    assert main(["flat", *FLATS, "--dark", "dark_01.fits", "dark_02.fits", *QUICK]) == 0
+    inputs = MasterFlat.read("master.fits").provenance.inputs
+    assert list(inputs["file"]) == [*FLATS, "dark_01.fits", "dark_02.fits", "orders.ecsv"]
+    assert list(inputs["role"]) == ["flat"] * 3 + ["dark"] * 2 + ["orders"]
+
+
+def test_a_master_among_the_raw_flats(working_folder, capsys):
+    assert main(["flat", *FLATS, "--dark", "dark_01.fits", "dark_02.fits", *QUICK]) == 0
+    capsys.readouterr()
+    assert_one_line_and_nothing_left(
+        capsys, working_folder,
+        ["flat", *FLATS, "master.fits", "--orders", "orders.ecsv", "-o", "again.fits"],
+        ["master.fits is a master flat"],
+    )

@@ -11,7 +11,7 @@ def test_bits_are_what_files_already_written_say():
     assert {flag.name: int(flag) for flag in FlatFlag} == {
         "INTERORDER": 1, "LOW_SENSITIVITY": 2, "NO_DATA": 4, "EXTRAPOLATED_EDGE": 8,
         "PARTLY_COVERED": 16, "DEAD": 32, "HOT": 64, "ALL_REJECTED": 128, "SATURATED": 256,
-        "OVERLAP": 512, "FAINT": 1024,
+        "OVERLAP": 512, "FAINT": 1024, "KNOWN_BAD": 2048,
     }
 
 

@@ -136,6 +136,8 @@ def without_column(name, column):
     (without("UNCERT"), "no extension UNCERT"),
     (without("FLAGS"), "no extension FLAGS"),
     (without("VETTING"), "no extension VETTING"),
+    (without("PROVENANCE"), "no extension PROVENANCE"),
+    (without("INPUTS"), "no extension INPUTS"),
     (with_data("PRIMARY", lambda data: None), "PRIMARY holds no image"),
     (with_data("PRIMARY", lambda data: data[:5].copy()), r"expected .* flat, \(5, 144\)"),
 
@@ -153,6 +155,8 @@ def without_column(name, column):
     (with_rows("LEVELS", 0), "LEVELS has no rows"),
     (with_rows("QUALITY", 0), "QUALITY has no rows"),
     (with_rows("VETTING", 0), "VETTING has no rows"),
+    (with_rows("INPUTS", 0), "INPUTS has no rows"),
+    (without_column("PROVENANCE", "value"), "PROVENANCE has no column 'value'"),
     (without_column("LEVELS", "level"), "LEVELS has no column 'level'"),
     (with_cell("ORDERS", "center", np.nan), r"orders \[.*\] have coefficients"),
     (with_cell("ORDERS", "pixel_max", np.nan), r"orders \[.*\] have coefficients"),
@@ -181,7 +185,7 @@ def test_a_mask_may_be_missing_where_nothing_is_bad(master, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["PRIMARY", "MASK", "UNCERT", "FLAGS", "ORDERS", "LEVELS",
-                                  "QUALITY", "VETTING"])
+                                  "QUALITY", "VETTING", "PROVENANCE", "INPUTS"])
 def test_one_bit_that_is_not_as_it_was_names_its_extension(master, tmp_path, name):
     path = tmp_path / "master.fits"
     master.write(path)

@@ -1,0 +1,261 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Pixels of a detector that are known to be bad: which they are, and frames without them."""
+
+import os
+import warnings
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames.calibrated import Plane
+from ccdproc_echelle.frames.files import FileFrame
+from ccdproc_echelle.frames.paths import user_path
+from ccdproc_echelle.frames.raw import RawFrame
+from ccdproc_echelle.frames.views import Frame, MemoryFrame, Metadata, Section
+
+__all__ = ["MaskedFrame", "known_bad_pixels", "without_known_bad"]
+
+_KEYWORD = "bad_pixel_mask"
+
+# What CCDData writes beside an image.
+_OF_CCDDATA = ("MASK", "UNCERT")
+
+# Of more bad pixels than good ones, as in a map in which 1 is good.
+_SUSPICIOUS = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedFrame(Frame):
+    """
+    A frame some pixels of which are known to be bad; its values remain as they are.
+
+    Parameters
+    ----------
+    raw : `Frame`
+        The frame.
+    bad : `Plane`
+        Whose data are True where a pixel is bad.
+    """
+
+    raw: Frame
+    bad: Plane
+
+    @property
+    def name(self) -> str:
+        return self.raw.name
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.raw.shape
+
+    @property
+    def unit(self) -> u.UnitBase:
+        return self.raw.unit
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.raw.dtype
+
+    @property
+    def uncertainty_type(self) -> type | None:
+        return self.raw.uncertainty_type
+
+    @property
+    def header(self) -> Any:
+        return self.raw.header
+
+    @property
+    def as_read(self) -> Frame:
+        return self.raw.as_read
+
+    @property
+    def source(self) -> Hashable:
+        return self.raw.source
+
+    @property
+    def quantum(self) -> float:
+        return self.raw.quantum
+
+    @property
+    def illegal_cards(self) -> list[str]:
+        return self.raw.illegal_cards
+
+    def without_uncertainty(self) -> "MaskedFrame":
+        return replace(self, raw=self.raw.without_uncertainty())
+
+    def part(self, rows: slice) -> "MaskedFrame":
+        return MaskedFrame(self.raw.part(rows), self.bad.part(rows))
+
+    def load(self) -> "MaskedFrame":
+        return replace(self, raw=self.raw.load())
+
+    def section(self, where: slice | tuple[np.ndarray, np.ndarray]) -> Section:
+        """
+        The values of some pixels, of which bad ones are not good; the frame must be loaded.
+
+        Parameters
+        ----------
+        where : slice or tuple of array
+            Rows, or the indices of single pixels.
+
+        Returns
+        -------
+        `Section`
+
+        Raises
+        ------
+        ValueError
+            If an uncertainty is negative.
+        """
+        section = self.raw.section(where)
+        return section._replace(good=section.good & ~self.bad.data[where])
+
+    def unpacked(self, path: Path) -> "MaskedFrame":
+        return replace(self, raw=self.raw.unpacked(path))
+
+    def ccddata(self) -> CCDData:
+        ccd = self.raw.ccddata().copy()
+        ccd.mask = self.bad.data.copy() if ccd.mask is None else ccd.mask | self.bad.data
+        return ccd
+
+    def metadata(self) -> Metadata:
+        return self.raw.metadata()
+
+
+def known_bad_pixels(
+    bad_pixel_mask: Any, frames: Sequence[Frame], *, hdu: Any = 0
+) -> np.ndarray | None:
+    """
+    Which pixels of frames are known to be bad.
+
+    Parameters
+    ----------
+    bad_pixel_mask : array, `~astropy.nddata.CCDData`, path-like or None
+        Pixels that are not zero, or masked, are bad. Of a FITS file with several images the one
+        in ``hdu`` is read.
+    frames : sequence of `Frame`
+        The frames, all of one shape.
+    hdu : int, str or tuple, optional
+        Which HDU of their files the frames are in.
+
+    Returns
+    -------
+    bool array, shape (rows, columns), or None
+        True is bad; `None` if no mask was given.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+    ValueError
+        If it has another shape than the frames, trimmed or not, or calls every pixel bad.
+    FileNotFoundError, OSError
+        If the file is missing or not a FITS file.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If more than half of the pixels are bad.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> from ccdproc_echelle.frames import known_bad_pixels, open_frames
+    >>> frames = open_frames([CCDData(np.ones((2, 3)), unit="adu")])
+    >>> known_bad_pixels([[0, 1, 0], [0, 0, 0]], frames)
+    array([[False,  True, False],
+           [False, False, False]])
+    """
+    if bad_pixel_mask is None:
+        return None
+    mask = _opened(bad_pixel_mask, 0 if isinstance(hdu, list) else hdu)
+    kept = _kept_part(mask, frames[0])
+    section = mask.load().section(slice(None))
+    bad = ((section.data != 0) | ~section.good)[kept]
+    if bad.all():
+        raise ValueError(f"{mask.name} calls every pixel bad, expected 0 or False for good ones")
+    if bad.mean() > _SUSPICIOUS:
+        warn(
+            f"{mask.name} calls {bad.mean():.0%} of the pixels bad: is it inverted? True, or any "
+            "number but 0, is bad"
+        )
+    return bad
+
+
+def without_known_bad(frames: Sequence[Frame], bad: np.ndarray | None) -> list[Frame]:
+    """
+    Frames whose known bad pixels are not good.
+
+    Parameters
+    ----------
+    frames : sequence of `Frame`
+        The frames.
+    bad : bool array, shape (rows, columns), or None
+        True is bad, as from `known_bad_pixels`.
+
+    Returns
+    -------
+    list of `Frame`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> from ccdproc_echelle.frames import open_frames, without_known_bad
+    >>> frames = open_frames([CCDData(np.ones((1, 3)), unit="adu")])
+    >>> frame, = without_known_bad(frames, np.array([[False, True, False]]))
+    >>> frame.load().section(slice(None)).good
+    array([[ True, False,  True]])
+    """
+    if bad is None:
+        return list(frames)
+    plane = Plane(bad)  # one for all, which other processes are sent once
+    return [MaskedFrame(frame, plane) for frame in frames]
+
+
+def _opened(given: Any, hdu: Any) -> Frame:
+    if isinstance(given, (str, os.PathLike)):
+        path = user_path(given)
+        return FileFrame(path, {"unit": "", "hdu": _image_of(path, hdu)}, f"{_KEYWORD} {path}")
+    if not isinstance(given, CCDData):
+        array = np.asarray(given)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(
+                f"{_KEYWORD} is a {type(given).__name__}, expected an array, a CCDData object or "
+                "the name of a FITS file"
+            )
+        given = CCDData(array, unit="")
+    return MemoryFrame(given, _KEYWORD)
+
+
+def _image_of(path: Path, hdu: Any) -> Any:
+    """Where the mask is in its file: where the frames are in theirs, if there is a choice."""
+    try:
+        with warnings.catch_warnings(action="ignore"), fits.open(path) as hdus:
+            images = [
+                i for i, one in enumerate(hdus)
+                if one.is_image and one.shape and one.name not in _OF_CCDDATA
+            ]
+    except OSError:
+        return hdu  # whoever reads it says it better
+    return images[0] if len(images) == 1 else hdu
+
+
+def _kept_part(mask: Frame, frame: Frame) -> tuple[slice, slice]:
+    """What of a mask is left when it is trimmed as the frames were, if it is not trimmed yet."""
+    if mask.shape == frame.shape:
+        return slice(None), slice(None)
+    if isinstance(frame, RawFrame) and mask.shape == frame.full_shape:
+        return tuple(frame.light)
+    whole = f" or, untrimmed, {frame.full_shape}" if isinstance(frame, RawFrame) else ""
+    raise ValueError(
+        f"{mask.name} has shape {mask.shape}, expected that of {frame.name}, {frame.shape}{whole}"
+    )

@@ -1,0 +1,243 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""How a master flat was made: with which parameters and versions, when, and of which files."""
+
+import enum
+import hashlib
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import CCDData
+from astropy.table import QTable
+from astropy.time import Time
+from ccdproc import Keyword
+
+from ccdproc_echelle import __version__
+from ccdproc_echelle.combining import CombineSettings
+from ccdproc_echelle.frames import Frame, exposure_time, observation_time, user_path
+from ccdproc_echelle.orders import EchelleOrderTable
+
+__all__ = ["Provenance", "provenance_of"]
+
+_DEPENDENCIES = ("numpy", "scipy", "astropy", "ccdproc")
+
+# What says how the work was done: the result is the same to the last bit, whatever they are.
+_OF_THE_RUN = ("executor", "mem_limit", "progress_bar", "overwrite_output")
+
+# Arguments that are inputs, and not described by their values.
+_INPUTS = ("img_list", "bias", "dark", "orders", "bad_pixel_mask")
+
+# Arrays of more numbers are described by their shape and checksum.
+_LONGEST_ARRAY = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Provenance:
+    """
+    How a master flat was made; ``print`` shows all of it.
+
+    Attributes
+    ----------
+    record : `~astropy.table.QTable`
+        Columns ``kind``, ``name`` and ``value``, all text. Of kind "run": the date (UTC) and how
+        the work was done, which has no influence on the result. Of kind "version": those of this
+        package, its dependencies and Python. Of kind "parameter": every keyword, also the defaults.
+    inputs : `~astropy.table.QTable`
+        The files, or what was in memory instead: ``role`` ("flat", "bias", "dark", "orders",
+        "mask", "limits"), ``file``, ``checksum`` (SHA-256 of the file, as ``sha256sum`` prints it,
+        or of the values in memory; empty if the file is gone), ``exposure`` (s; NaN if unknown) and
+        ``date`` (start of the exposure, UTC; empty if unknown).
+
+    Examples
+    --------
+    >>> from ccdproc_echelle import make_master_flat
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4)
+    >>> master = make_master_flat(simulation.flats(3), simulation.truth.orders, window=8)
+    >>> master.provenance["window"], master.provenance["n_passes"]
+    ('8', '2')
+    >>> print(master.provenance.inputs["role", "file", "exposure", "date"])
+     role     file   exposure           date
+                        s
+    ------ --------- -------- -----------------------
+      flat   frame 0     10.0 2024-01-01T00:00:00.000
+      flat   frame 1     10.0 2024-01-01T00:00:30.000
+      flat   frame 2     10.0 2024-01-01T00:01:00.000
+    orders in memory      nan
+    """
+
+    record: QTable
+    inputs: QTable
+
+    def __getitem__(self, name: str) -> str:
+        """The value of a parameter, the version of a package, or ``"date"``."""
+        found = self.record["value"][self.record["name"] == name]
+        if len(found) == 0:
+            raise KeyError(f"{name!r} is not in the provenance; it has {list(self.record['name'])}")
+        return str(found[0])
+
+    def __str__(self) -> str:
+        lines = [f"{row['kind']:9s}  {row['name']} = {row['value']}" for row in self.record]
+        for row in self.inputs:
+            about = [str(row["file"]), str(row["checksum"])]
+            if np.isfinite(row["exposure"]):
+                about.append(str(row["exposure"]))
+            lines.append(f"{row['role']:9s}  {'  '.join([*about, str(row['date'])])}".rstrip())
+        return "\n".join(lines)
+
+
+def provenance_of(
+    arguments: Mapping[str, Any],
+    settings: CombineSettings,
+    reading: Mapping[str, Any],
+    frames: Mapping[str, Sequence[Frame] | None],
+) -> Provenance:
+    """
+    How a master flat is made by a call.
+
+    Parameters
+    ----------
+    arguments : dict
+        All arguments of the function by name, as ``locals()`` has them when it begins; those that
+        were collected in ``keywords`` count by the two that follow.
+    settings : `~ccdproc_echelle.combining.CombineSettings`
+        How frames are combined.
+    reading : dict
+        Keywords of ``CCDData.read``.
+    frames : dict
+        The frames that are used, by their role.
+
+    Returns
+    -------
+    `Provenance`
+    """
+    combining = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    parameters = {**arguments, **combining, **reading}
+    parameters.pop("keywords")
+    return Provenance(_record(parameters), _inputs(arguments, frames))
+
+
+# ---------------------------------------------------------------------- parameters and versions
+
+
+def _record(parameters: Mapping[str, Any]) -> QTable:
+    versions = {name: version(name) for name in _DEPENDENCIES}
+    texts = {
+        name: "see INPUTS" if name in _INPUTS and value is not None else _text(value)
+        for name, value in parameters.items()
+    }
+    rows = [("run", "date", _now())]
+    rows += [("run", name, texts.pop(name)) for name in _OF_THE_RUN]
+    rows += [("version", "ccdproc_echelle", __version__), *_kind("version", versions)]
+    rows += [("version", "python", platform.python_version()), *_kind("parameter", texts)]
+    return QTable(rows=rows, names=("kind", "name", "value"))
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _kind(kind: str, values: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    return [(kind, name, value) for name, value in values.items()]
+
+
+def _text(value: Any) -> str:
+    """A value for readers, the same in every run: no address in memory."""
+    if isinstance(value, np.generic):
+        return _text(value.item())
+    if isinstance(value, u.Quantity) or isinstance(value, u.UnitBase):
+        return str(value)
+    if isinstance(value, enum.Flag):
+        return str(value.name)
+    if value is None or isinstance(value, (str, int, float, os.PathLike)):
+        return str(value)
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_text(key)}: {_text(one)}' for key, one in value.items())}}}"
+    if isinstance(value, np.ndarray) and value.size > _LONGEST_ARRAY:
+        return f"array of shape {value.shape}, {_checksum_of_values(value)}"
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return f"[{', '.join(_text(one) for one in value)}]"
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+# ---------------------------------------------------------------------- inputs
+
+
+def _inputs(
+    arguments: Mapping[str, Any], frames: Mapping[str, Sequence[Frame] | None]
+) -> QTable:
+    key = arguments["exposure_key"]
+    rows = [
+        _row_of_frame(role, frame, key) for role, some in frames.items() for frame in some or ()
+    ]
+    orders, limits = arguments["orders"], arguments["limits"]
+    if orders is not None:
+        rows.append(_row("orders", *_of_orders(orders)))
+    if isinstance(limits, (str, os.PathLike)):
+        rows.append(_row("limits", limits))
+    if arguments["bad_pixel_mask"] is not None:
+        rows.append(_row("mask", *_of_mask(arguments["bad_pixel_mask"])))
+    table = QTable(rows=rows, names=("role", "file", "checksum", "exposure", "date"))
+    table["exposure"] = table["exposure"] * u.s
+    return table
+
+
+def _row_of_frame(role: str, frame: Frame, exposure_key: str | Keyword | None) -> tuple:
+    header = frame.header
+    exposure, start = exposure_time(header, exposure_key), observation_time(header)
+    date = "" if start is None else Time(start, format="mjd").isot
+    exposure = np.nan if exposure is None else exposure
+    if user_path(frame.name).is_file():
+        return _row(role, frame.name, exposure=exposure, date=date)
+    values = frame.as_read.load().section(slice(None)).data
+    return _row(role, frame.name, [values], exposure=exposure, date=date)
+
+
+def _row(
+    role: str,
+    name: str | os.PathLike,
+    values: Iterable[np.ndarray] | None = None,
+    *,
+    exposure: float = np.nan,
+    date: str = "",
+) -> tuple:
+    """Of a file, or of values in memory that are called so."""
+    checksum = _checksum_of_file(name) if values is None else _checksum_of_values(*values)
+    return role, str(name), checksum, float(exposure), date
+
+
+def _of_orders(orders: EchelleOrderTable) -> tuple:
+    if orders.source is not None:
+        return (orders.source,)
+    table = orders.table
+    return "in memory", [np.asarray(table[name]) for name in table.colnames]
+
+
+def _of_mask(mask: Any) -> tuple:
+    if isinstance(mask, (str, os.PathLike)):
+        return (mask,)
+    return "in memory", [mask.data if isinstance(mask, CCDData) else np.asarray(mask)]
+
+
+def _checksum_of_file(name: str | os.PathLike) -> str:
+    try:
+        with user_path(name).open("rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except OSError:  # gone since it was read, which is no reason to lose what was made of it
+        return ""
+
+
+def _checksum_of_values(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        if array.dtype.hasobject:  # whose bytes are addresses
+            array = array.astype(str)
+        digest.update(np.ascontiguousarray(array).ravel().view("u1"))
+    return f"sha256:{digest.hexdigest()}"
