@@ -14,6 +14,7 @@ from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import clipped_fit, weighted_fit
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import completed_keywords, without_file_cards
+from ccdproc_echelle.orders.bad_rows import bad_rows, bridge_rows, section_medians
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
 from ccdproc_echelle.orders.slices import as_rasters, checked_image, slice_columns, slice_lengths
 from ccdproc_echelle.orders.slits import fit_slits, is_blended
@@ -533,10 +534,21 @@ def _measured(
     raster, variance = as_rasters(flat, orders.dispersion_axis, lines=lines)
     if lines is not None:
         centers, here = centers[:, lines], np.searchsorted(lines, columns)
+    _bridge_bad_rows(raster, variance, here, columns[1, 0] - columns[0, 0])
     slices, crossings = measured_slices(raster, variance, centers, here, lengths, levels)
     if not np.isfinite(crossings.edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     return columns.mean(axis=1), *_edges_and_errors(slices, crossings, levels)
+
+
+def _bridge_bad_rows(raster, variance, columns, width) -> None:
+    """Where whole rows are bad or masked a slice has the light of the rows beside them."""
+    sections = section_medians(raster, columns)
+    bad = bad_rows(sections, width) | np.isnan(sections)
+    if bad.any():
+        for image in (raster, variance):
+            if image is not None:
+                bridge_rows(image, columns, bad)
 
 
 def _edges_and_errors(slices, crossings, levels) -> tuple[np.ndarray, np.ndarray]:
