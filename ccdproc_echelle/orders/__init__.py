@@ -2,6 +2,7 @@
 """Where the orders lie: their table and its formats, tracing, edges, and shifts."""
 
 from ccdproc_echelle.orders import formats, rasters
+from ccdproc_echelle.orders.bad_rows import bad_row_pixels
 from ccdproc_echelle.orders.edges import (
     check_edge_keywords,
     detect_order_edges,
@@ -34,6 +35,7 @@ __all__ = [
     "OrderTableFormat",
     "WrongOrderTableError",
     "able_formats",
+    "bad_row_pixels",
     "check_in_place",
     "checked_orders",
     "detect_order_edges",

@@ -11,11 +11,13 @@ dispersion pixels, NaN where all are masked.
 """
 
 import numpy as np
+from astropy.nddata import CCDData
 from scipy.ndimage import binary_propagation, uniform_filter1d
 
 from ccdproc_echelle._numeric.medians import column_median
+from ccdproc_echelle.orders.slices import as_raster, slice_columns
 
-__all__ = ["bad_rows", "bridge_rows", "rows_of", "section_medians", "without_bad_rows"]
+__all__ = ["bad_row_pixels", "bad_rows", "bridge_rows", "section_medians", "without_bad_rows"]
 
 # So many rows side by side are recognised as bad, and so many masked or bad ones are bridged.
 _LARGEST_RUN, _LARGEST_GAP = 2, 4
@@ -39,6 +41,33 @@ _LENGTH, _NOISE_LENGTH = 50, 200
 _ENOUGH = 5
 
 
+def bad_row_pixels(flat: CCDData, dispersion_axis: int) -> np.ndarray:
+    """
+    The pixels of detector rows, along the orders, that differ sharply from the rows beside them.
+
+    Parameters
+    ----------
+    flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
+        A flat. Masked and non-finite pixels are not among those found.
+    dispersion_axis : int
+        1 when orders run along image rows, 0 when along columns.
+
+    Returns
+    -------
+    bool array, shape (rows, columns)
+    """
+    n_pixels = np.shape(flat)[dispersion_axis]
+    columns = slice_columns(n_pixels, None, 4)
+    some = columns[:, :: max(1, columns.shape[1] // _ENOUGH)]
+    raster = as_raster(flat, dispersion_axis, lines=some.ravel())
+    sections = section_medians(raster, np.arange(some.size).reshape(some.shape))
+    bad = bad_rows(sections, columns.shape[1])
+    pixels, rows = np.zeros((n_pixels, bad.shape[1]), dtype=bool), np.flatnonzero(bad.any(axis=0))
+    nearest = np.clip(np.arange(n_pixels) - columns[0, 0], 0, columns.size - 1) // columns.shape[1]
+    pixels[:, rows] = bad[nearest][:, rows]
+    return pixels if dispersion_axis == 0 else pixels.T
+
+
 def section_medians(raster: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """
     Medians of sections of a raster (n_pixels, n_cross), from a few of their dispersion pixels.
@@ -58,23 +87,13 @@ def without_bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
 
 
 def bridge_rows(raster: np.ndarray, columns: np.ndarray, bad: np.ndarray) -> None:
-    """Bridge, in a raster (n_pixels, n_cross), the bad rows of the sections of `section_medians`."""
+    """Bridge, in a raster (n_pixels, n_cross), the bad rows of sections with these columns."""
     below, above = _good_neighbours(bad)
     section, row = np.nonzero(bad & (above - below - 1 <= _LARGEST_GAP))
     if len(row):
         here, below, above = columns[section].T, below[section, row], above[section, row]
         part = (row - below) / (above - below)
         raster[here, row] = (1 - part) * raster[here, below] + part * raster[here, above]
-
-
-def rows_of(bad: np.ndarray, columns: np.ndarray, n_pixels: int) -> np.ndarray:
-    """The bad rows of sections as pixels of a raster, (n_pixels, n_cross)."""
-    middles = columns.mean(axis=1)
-    ends = 0.5 * (middles[1:] + middles[:-1])
-    result = np.zeros((n_pixels, bad.shape[1]), dtype=bool)
-    rows = np.flatnonzero(bad.any(axis=0))
-    result[:, rows] = bad[np.searchsorted(ends, np.arange(n_pixels))][:, rows]
-    return result
 
 
 def bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
@@ -106,19 +125,20 @@ def _noise(light: np.ndarray, length: int) -> np.ndarray:
 def _runs(light: np.ndarray, noise: np.ndarray, run: int) -> np.ndarray:
     """Runs of bad rows of this length."""
     n = light.shape[1] - run - 3
-    window = [light[:, k : k + n] for k in range(run + 4)]
-    beside, within = window[1::run + 1], window[2 : 2 + run]
+    beside = [light[:, k : k + n] for k in (1, run + 2)]
+    within = [light[:, 2 + k : 2 + k + n] for k in range(run)]
     lowest, highest = np.minimum(*beside), np.maximum(*beside)
-    dark, bright = np.minimum.reduce(within), np.maximum.reduce(within)
-    swing = np.maximum.reduce(window) - np.minimum.reduce(window)
-    lit = lowest > _LEAST_LIGHT_BESIDE * bright
-    step = np.maximum(lowest - bright, np.where(lit, dark - highest, 0))
-    sigma = np.maximum.reduce([noise[:, k + 1 : k + 1 + n] for k in range(run + 2)])
-    found = (step > _LEAST_STEP * highest) & (step > _SHARP * swing)
-    found &= (step > _LEAST_SIGNIFICANCE * sigma) & (lowest > _LEAST_SIGNIFICANCE * sigma)
+    step = np.maximum(lowest - np.maximum.reduce(within), np.minimum.reduce(within) - highest)
+    section, first = np.nonzero(step > _LEAST_STEP * np.abs(highest))
+    window = first + np.arange(run + 4)[:, None]
+    sigma = noise[section, window[1:-1]].max(axis=0)
+    step, lowest, window = step[section, first], lowest[section, first], light[section, window]
+    brightest = window[2 : 2 + run].max(axis=0)
+    found = (step > _SHARP * np.ptp(window, axis=0)) & (lowest > _LEAST_LIGHT_BESIDE * brightest)
+    found &= np.minimum(step, lowest) > _LEAST_SIGNIFICANCE * sigma
     bad = np.zeros(light.shape, dtype=bool)
     for k in range(run):
-        bad[:, 2 + k : 2 + k + n] |= found
+        bad[section[found], first[found] + 2 + k] = True
     return bad
 
 
