@@ -23,6 +23,7 @@ from ccdproc_echelle.orders.flexure import (
     recentre,
     typical_width,
 )
+from ccdproc_echelle.orders.plausible import width_jumps
 from ccdproc_echelle.orders.registry import FORMATS, OrderTableFormat, able_formats, register_format
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
 from ccdproc_echelle.orders.tracing import trace_orders
@@ -54,4 +55,5 @@ __all__ = [
     "rough_order_edges",
     "trace_orders",
     "typical_width",
+    "width_jumps",
 ]

@@ -16,6 +16,7 @@ from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import completed_keywords, without_file_cards
 from ccdproc_echelle.orders.bad_rows import bad_rows, bridge_rows, section_medians
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
+from ccdproc_echelle.orders.plausible import warn_of_cut_orders, warn_of_strange_edges
 from ccdproc_echelle.orders.slices import as_rasters, checked_image, slice_columns, slice_lengths
 from ccdproc_echelle.orders.slits import fit_slits, is_blended
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
@@ -146,7 +147,9 @@ def detect_order_edges(
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         Names the orders with an edge that lies on the detector but could be measured in less than
-        three quarters of the slices.
+        three quarters of the slices; those whose edges cross each other or those of a neighbour, or
+        whose width is not what the other orders suggest; and those that end where their light goes
+        on.
 
     See Also
     --------
@@ -187,9 +190,11 @@ def detect_order_edges(
         degree=degree, sigma=sigma, maxiters=maxiters,
     )
     orders = orders.on_detector(points.meta["shape"])
-    return fit_order_edges(
+    orders = fit_order_edges(
         points, orders, degree=degree, order_degree=order_degree, sigma=sigma, maxiters=maxiters
     )
+    warn_of_cut_orders(flat, orders)
+    return orders
 
 
 def measure_order_edges(
@@ -332,7 +337,7 @@ def fit_order_edges(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        As `detect_order_edges`.
+        As `detect_order_edges`, except that of light that goes on.
 
     Examples
     --------
@@ -356,6 +361,7 @@ def fit_order_edges(
         raise ValueError(_NOTHING_FOUND)
     orders = _with_fitted_edges(orders, pixels, edges, (degree, order_degree), (sigma, maxiters))
     _warn_of_unmeasured(orders)
+    warn_of_strange_edges(orders)
     return orders
 
 
