@@ -57,6 +57,9 @@ _CLEARLY_BETTER = 0.05
 # lit places than this part of all, some shift or other always matches.
 _LEAST_LIGHT, _LEAST_LIT = 5.0, 0.1
 
+# And where it is below this part of that of a neighbour, whose wings would be taken for the order.
+_LEAST_BESIDE = 0.1
+
 # Standard deviation in pixel of the blur of the order edges from which the fit starts.
 _FIRST_BLUR = 0.9
 
@@ -545,7 +548,10 @@ def _phases(profiles: np.ndarray, slices: _Slices, noise: np.ndarray) -> np.ndar
     first, second = ((inside * light * turns**n).sum(axis=-1) for n in (1, 2))
     single = np.abs(first) > 0.5 * np.abs(second)
     phases = np.where(single, first / np.where(single, np.abs(first), 1), 0)
-    dark = np.abs(first) < _LEAST_LIGHT * noise * np.sqrt(total[..., 0])
+    strength = np.where(usable, np.abs(first), 0)
+    dark = strength < _LEAST_LIGHT * noise * np.sqrt(total[..., 0])
+    padded = np.pad(strength, ((1, 1), (0, 0)))
+    dark |= strength < _LEAST_BESIDE * np.maximum(padded[:-2], padded[2:])
     if (usable & ~dark).sum() > _LEAST_LIT * usable.sum():
         usable &= ~dark
     return np.where(usable, phases, np.nan)

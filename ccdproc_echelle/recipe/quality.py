@@ -102,7 +102,7 @@ METRICS = {
     "order_width_scatter": Metric("ORDWSTD", "pix", "standard deviation of order widths"),
     "order_width_jump": Metric("ORDWJUMP", "", "width of the worst order to others", upper=0.25),
     "scattered_light_fraction": Metric("SCATFRAC", "", "scattered light in orders"),
-    "inner_mean": Metric("INNMEAN", "", "mean of inner-order pixels", 0.99, 1.01),
+    "inner_mean": Metric("INNMEAN", "", "mean of inner-order pixels", 0.9, 1.1),
     "inner_rms": Metric("INNRMS", "", "standard deviation of inner-order pixels"),
 }
 
