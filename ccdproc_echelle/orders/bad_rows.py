@@ -25,7 +25,7 @@ _LARGEST_RUN, _LARGEST_GAP = 2, 4
 # A row is bad if it differs from its neighbours by this part of the light there and by so many
 # times the noise, and if that is nearly all by which the rows around it differ: a blurred edge, or
 # an order of a few pixels, changes over more rows.
-_LEAST_STEP, _LEAST_SIGNIFICANCE, _SHARP = 0.25, 6.0, 0.8
+_LEAST_STEP, _LEAST_SIGNIFICANCE, _SHARP = 0.25, 6.0, 0.85
 
 # A bad row is followed to where it differs by this part of the light only.
 _FOLLOWED = 0.15

@@ -540,21 +540,37 @@ def _measured(
     raster, variance = as_rasters(flat, orders.dispersion_axis, lines=lines)
     if lines is not None:
         centers, here = centers[:, lines], np.searchsorted(lines, columns)
-    _bridge_bad_rows(raster, variance, here, columns[1, 0] - columns[0, 0])
+    step = orders.shape[orders.dispersion_axis] / len(columns)
+    _bridge_bad_rows(raster, variance, here, step, centers)
     slices, crossings = measured_slices(raster, variance, centers, here, lengths, levels)
     if not np.isfinite(crossings.edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     return columns.mean(axis=1), *_edges_and_errors(slices, crossings, levels)
 
 
-def _bridge_bad_rows(raster, variance, columns, width) -> None:
-    """Where whole rows are bad or masked a slice has the light of the rows beside them."""
+def _bridge_bad_rows(raster, variance, columns, width, centers) -> None:
+    """
+    Where whole rows are bad or masked a slice has the light of the rows beside them.
+
+    Midway between two orders a dark row or two may be all the gap there is.
+    """
     sections = section_medians(raster, columns)
-    bad = bad_rows(sections, width) | np.isnan(sections)
+    bad = bad_rows(sections, width)
+    section, row = bad.nonzero()
+    lower, upper = _neighbouring(centers[:, columns[section, columns.shape[1] // 2]])
+    midway = np.abs(row - 0.5 * (lower + upper)) < np.maximum((upper - lower) / 8, 2)
+    bad[section, row] = ~midway.any(axis=0)
+    bad |= np.isnan(sections)
     if bad.any():
         for image in (raster, variance):
             if image is not None:
                 bridge_rows(image, columns, bad)
+
+
+def _neighbouring(centers) -> tuple[np.ndarray, np.ndarray]:
+    """Centres sorted by their position: all but the last, and all but the first."""
+    ranked = np.sort(centers, axis=0)
+    return ranked[:-1], ranked[1:]
 
 
 def _edges_and_errors(slices, crossings, levels) -> tuple[np.ndarray, np.ndarray]:
