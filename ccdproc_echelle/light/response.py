@@ -232,8 +232,11 @@ def find_bad_response(
     that of few frames is often too small; without uncertainty it stands alone. Where the fit finds
     no light nothing can be judged.
 
-    A bad row of the detector that lies within one slit position for most of an order, which
-    takes an order as straight as that, looks like a dark line of the slit and is not found.
+    One or two bad rows of the detector, straight along an order, do not enter the fit: they would
+    pass for a dark line of the slit. Three side by side do.
+
+    Fringes are no defect. Where neighbouring pixels predict much of what differs from blaze times
+    slit profile, as they do for a wave, a pixel is judged against that prediction.
 
     Examples
     --------

@@ -6,8 +6,8 @@ A blurred slit does not fall from full light to nothing within a pixel, straight
 row, and there is light again behind: what does is one or two bad rows. Left alone they would be
 taken for the edge of an order, or for an order.
 
-Pure arrays, (n_sections, n_cross): sections of the dispersion axis, in each the median of some
-dispersion pixels, NaN where all are masked.
+Once a frame is a raster these are pure arrays, (n_sections, n_cross): sections of the dispersion
+axis, in each the median of some dispersion pixels, NaN where all are masked.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from scipy.ndimage import binary_propagation, uniform_filter1d
 from ccdproc_echelle._numeric.medians import column_median
 from ccdproc_echelle.orders.slices import as_raster, slice_columns
 
-__all__ = ["bad_row_pixels", "bad_rows", "bridge_rows", "section_medians", "without_bad_rows"]
+__all__ = ["bad_row_pixels", "bad_rows", "bridge_bad_rows", "without_bad_rows"]
 
 # So many rows side by side are recognised as bad, and so many masked or bad ones are bridged.
 _LARGEST_RUN, _LARGEST_GAP = 2, 4
@@ -60,7 +60,7 @@ def bad_row_pixels(flat: CCDData, dispersion_axis: int) -> np.ndarray:
     columns = slice_columns(n_pixels, None, 4)
     some = columns[:, :: max(1, columns.shape[1] // _ENOUGH)]
     raster = as_raster(flat, dispersion_axis, lines=some.ravel())
-    sections = section_medians(raster, np.arange(some.size).reshape(some.shape))
+    sections = _medians(raster, np.arange(some.size).reshape(some.shape))
     bad = bad_rows(sections, columns.shape[1])
     pixels, rows = np.zeros((n_pixels, bad.shape[1]), dtype=bool), np.flatnonzero(bad.any(axis=0))
     nearest = np.clip(np.arange(n_pixels) - columns[0, 0], 0, columns.size - 1) // columns.shape[1]
@@ -68,32 +68,31 @@ def bad_row_pixels(flat: CCDData, dispersion_axis: int) -> np.ndarray:
     return pixels if dispersion_axis == 0 else pixels.T
 
 
-def section_medians(raster: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """
-    Medians of sections of a raster (n_pixels, n_cross), from a few of their dispersion pixels.
-
-    ``columns`` are the dispersion pixels of each section, (n_sections, width).
-    """
-    some = columns[:, :: max(1, columns.shape[1] // _ENOUGH)].T
-    values = raster[some].reshape(len(some), -1)
-    good = np.isfinite(values)
-    medians = column_median(values, None if good.all() else good)
-    return medians.reshape(len(columns), raster.shape[1])
-
-
 def without_bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
     """Sections, each so many pixels wide, with bad rows and narrow gaps bridged."""
     return _bridged(sections, bad_rows(sections, width) | np.isnan(sections))[0]
 
 
-def bridge_rows(raster: np.ndarray, columns: np.ndarray, bad: np.ndarray) -> None:
-    """Bridge, in a raster (n_pixels, n_cross), the bad rows of sections with these columns."""
-    below, above = _good_neighbours(bad)
-    section, row = np.nonzero(bad & (above - below - 1 <= _LARGEST_GAP))
-    if len(row):
-        here, below, above = columns[section].T, below[section, row], above[section, row]
-        part = (row - below) / (above - below)
-        raster[here, row] = (1 - part) * raster[here, below] + part * raster[here, above]
+def bridge_bad_rows(raster, variance, columns, width, centers) -> None:
+    """
+    Bridge, in a raster (n_pixels, n_cross) and its variance, the bad rows along orders.
+
+    ``columns`` are the dispersion pixels of each section, so many pixels apart, ``centers`` those
+    of the orders at each line of the raster. Midway between two orders a dark row or two may be all
+    the gap there is.
+    """
+    sections = _medians(raster, columns)
+    bad = bad_rows(sections, width)
+    section, row = bad.nonzero()
+    here = np.sort(centers[:, columns[section, columns.shape[1] // 2]], axis=0)
+    lower, upper = here[:-1], here[1:]
+    midway = np.abs(row - 0.5 * (lower + upper)) < np.maximum((upper - lower) / 8, 2)
+    bad[section, row] = ~midway.any(axis=0)
+    bad |= np.isnan(sections)
+    if bad.any():
+        for image in (raster, variance):
+            if image is not None:
+                _bridge(image, columns, bad)
 
 
 def bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
@@ -114,6 +113,15 @@ def bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
     if len(rows):
         bad = _followed(light, noise, bad, rows) & known
     return bad
+
+
+def _medians(raster: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Medians of sections of a raster, from a few of their dispersion pixels."""
+    some = columns[:, :: max(1, columns.shape[1] // _ENOUGH)].T
+    values = raster[some].reshape(len(some), -1)
+    good = np.isfinite(values)
+    medians = column_median(values, None if good.all() else good)
+    return medians.reshape(len(columns), raster.shape[1])
 
 
 def _noise(light: np.ndarray, length: int) -> np.ndarray:
@@ -176,3 +184,13 @@ def _good_neighbours(bad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     below = np.maximum.accumulate(np.where(bad, -far, index), axis=1)
     above = np.minimum.accumulate(np.where(bad, far, index)[:, ::-1], axis=1)[:, ::-1]
     return below, above
+
+
+def _bridge(raster: np.ndarray, columns: np.ndarray, bad: np.ndarray) -> None:
+    """Bridge, in a raster (n_pixels, n_cross), the bad rows of sections with these columns."""
+    below, above = _good_neighbours(bad)
+    section, row = np.nonzero(bad & (above - below - 1 <= _LARGEST_GAP))
+    if len(row):
+        here, below, above = columns[section].T, below[section, row], above[section, row]
+        part = (row - below) / (above - below)
+        raster[here, row] = (1 - part) * raster[here, below] + part * raster[here, above]

@@ -14,7 +14,7 @@ from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import clipped_fit, weighted_fit
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import completed_keywords, without_file_cards
-from ccdproc_echelle.orders.bad_rows import bad_rows, bridge_rows, section_medians
+from ccdproc_echelle.orders.bad_rows import bridge_bad_rows
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
 from ccdproc_echelle.orders.plausible import warn_of_cut_orders, warn_of_strange_edges
 from ccdproc_echelle.orders.slices import as_rasters, checked_image, slice_columns, slice_lengths
@@ -90,6 +90,9 @@ def detect_order_edges(
     frame, fitted by least squares. The edges are the half-maxima of the slit before its blur.
     Where the slit is hardly wider than the blur, less than two standard deviations, the two cannot
     be told apart, and the half-maxima of the light stand.
+
+    Rows of the detector, along the orders, that are masked, dead or hot are no edges: up to two bad
+    and four masked ones side by side are bridged by the light of the rows beside them.
 
     An edge that cannot be measured - outside the detector, masked, too faint - is placed at
     the order's width from its opposite edge; where that one is missing as well, symmetrically
@@ -541,36 +544,11 @@ def _measured(
     if lines is not None:
         centers, here = centers[:, lines], np.searchsorted(lines, columns)
     step = orders.shape[orders.dispersion_axis] / len(columns)
-    _bridge_bad_rows(raster, variance, here, step, centers)
+    bridge_bad_rows(raster, variance, here, step, centers)
     slices, crossings = measured_slices(raster, variance, centers, here, lengths, levels)
     if not np.isfinite(crossings.edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     return columns.mean(axis=1), *_edges_and_errors(slices, crossings, levels)
-
-
-def _bridge_bad_rows(raster, variance, columns, width, centers) -> None:
-    """
-    Where whole rows are bad or masked a slice has the light of the rows beside them.
-
-    Midway between two orders a dark row or two may be all the gap there is.
-    """
-    sections = section_medians(raster, columns)
-    bad = bad_rows(sections, width)
-    section, row = bad.nonzero()
-    lower, upper = _neighbouring(centers[:, columns[section, columns.shape[1] // 2]])
-    midway = np.abs(row - 0.5 * (lower + upper)) < np.maximum((upper - lower) / 8, 2)
-    bad[section, row] = ~midway.any(axis=0)
-    bad |= np.isnan(sections)
-    if bad.any():
-        for image in (raster, variance):
-            if image is not None:
-                bridge_rows(image, columns, bad)
-
-
-def _neighbouring(centers) -> tuple[np.ndarray, np.ndarray]:
-    """Centres sorted by their position: all but the last, and all but the first."""
-    ranked = np.sort(centers, axis=0)
-    return ranked[:-1], ranked[1:]
 
 
 def _edges_and_errors(slices, crossings, levels) -> tuple[np.ndarray, np.ndarray]:
