@@ -95,7 +95,7 @@ class Survey:
         rows, columns = (np.arange(part.start, part.stop, part.step) for part in self.slices)
         return (rows[:, None] * self.frames[0].shape[1] + columns).ravel()
 
-    def check(self, sections: Sequence[Section]) -> None:
+    def check(self, sections: Sequence[Section], *, check_table: bool = True) -> None:
         """
         Refuse the order table of other flats, and warn of what makes the levels wrong.
 
@@ -103,6 +103,8 @@ class Survey:
         ----------
         sections : sequence of `Section`
             The pixels ``indices`` of the frames ``chosen``.
+        check_table : bool, optional
+            Whether the orders have to be where the table has them.
 
         Raises
         ------
@@ -123,13 +125,20 @@ class Survey:
         stack = stacked(images, self.orders)
         light = np.ma.masked_array(stack.data, ~stack.good).mean(axis=0)
         if _shows_orders(light):
-            check_in_place(stack.orders, light)
+            if check_table:
+                check_in_place(stack.orders, light)
             _warn_of_wide_window(light, stack.orders, self.window)
         _warn_of_overscan(self.frames[0])
         _warn_of_offset(stack, self.frames[0].unit)
 
 
-def check_flats(frames: Sequence[Frame], orders: EchelleOrderTable, window: float) -> None:
+def check_flats(
+    frames: Sequence[Frame],
+    orders: EchelleOrderTable,
+    window: float,
+    *,
+    check_table: bool = True,
+) -> None:
     """
     Make a `Survey`.
 
@@ -137,6 +146,8 @@ def check_flats(frames: Sequence[Frame], orders: EchelleOrderTable, window: floa
     ----------
     frames, orders, window
         As for `Survey.planned`.
+    check_table
+        As for `Survey.check`.
 
     Raises
     ------
@@ -144,7 +155,8 @@ def check_flats(frames: Sequence[Frame], orders: EchelleOrderTable, window: floa
         As `Survey.check`, which also warns.
     """
     survey = Survey.planned(frames, orders, window)
-    survey.check([gather_pixels(frames[i], survey.indices) for i in survey.chosen])
+    sections = [gather_pixels(frames[i], survey.indices) for i in survey.chosen]
+    survey.check(sections, check_table=check_table)
 
 
 def gathered_and_surveyed(

@@ -17,7 +17,7 @@ from ccdproc_echelle._numeric.penalised import Penalty, block_band, restricted_l
 from ccdproc_echelle._numeric.splines import CubicSplines
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 
-__all__ = ["OrderFit", "OrderSketch", "fit_order", "sketch_order"]
+__all__ = ["OrderFit", "OrderSketch", "fit_order", "scatter_about", "sketch_order"]
 
 _CLIP = 5  # sigma
 _LEAST_SCATTER = 1e-4  # of the median light; of a flat without noise
@@ -94,6 +94,17 @@ def fit_order(
     )
 
 
+def scatter_about(
+    expected: np.ndarray, values: np.ndarray, good: np.ndarray, length: int
+) -> np.ndarray:
+    """The scatter of `OrderSketch` about any light expected, which may hold more than a sketch."""
+    scale = _typical(values[good])
+    expected, values = expected / scale, np.where(good, values, 0) / scale
+    scatter = _Scatter(values.shape[1], length)
+    columns = np.arange(values.shape[1])
+    return scatter.measured(columns, good, expected, values - expected) * scale
+
+
 class _Pixels(NamedTuple):
     """Pixels of an order, (n_rows, n_columns), and the dispersion pixel of each column."""
 
@@ -141,7 +152,7 @@ class _Order:
         """Blaze and profile fitted to these pixels, their scatter before, which were used."""
         expected = blaze * profile
         residual = pixels.values - expected
-        scatter = self.scatter.measured(pixels, expected, residual)
+        scatter = self.scatter.measured(pixels.columns, pixels.good, expected, residual)
         used = pixels.good & (np.abs(residual) < _CLIP * scatter)
         weights = used / scatter**2
         profile = self.profile_fit(pixels, weights, blaze)
@@ -204,16 +215,16 @@ class _Scatter:
         self._near = _parts(n_pixels, length)
         self._far = _parts(n_pixels, _LENGTHS_PER_STRETCH * length)
 
-    def measured(self, pixels: _Pixels, expected, residual) -> np.ndarray:
-        """The scatter of these pixels, from them."""
-        deviation, good = np.abs(residual), pixels.good
-        near, far = self._near[pixels.columns], self._far[pixels.columns]
+    def measured(self, columns, good, expected, residual) -> np.ndarray:
+        """The scatter in some columns, from their good pixels."""
+        deviation = np.abs(residual)
+        near, far = self._near[columns], self._far[columns]
         nearby = _part_medians(deviation, good, near, across=True)
         self._nearby = _filled(nearby, _LEAST_SCATTER)
         self.level = np.median(self._nearby)
         ratio = _part_medians(deviation / self._nearby[near], good, far, across=False)
         self._ratio = np.where(np.isfinite(ratio), np.maximum(ratio, 1e-3), 1).T
-        return self.at(pixels.columns, expected)
+        return self.at(columns, expected)
 
     def at(self, columns: np.ndarray, expected: np.ndarray) -> np.ndarray:
         """The scatter in some columns, as last measured."""

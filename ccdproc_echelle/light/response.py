@@ -13,8 +13,14 @@ from astropy.table import QTable
 
 from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle.frames import completed_keywords, standard_deviation, without_file_cards
-from ccdproc_echelle.light.order_fit import fit_order, sketch_order
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.light.fringes import fringe_pattern
+from ccdproc_echelle.light.order_fit import (
+    OrderSketch,
+    fit_order,
+    scatter_about,
+    sketch_order,
+)
+from ccdproc_echelle.orders import EchelleOrderTable, bad_row_pixels
 
 __all__ = [
     "BadResponse",
@@ -226,8 +232,11 @@ def find_bad_response(
     that of few frames is often too small; without uncertainty it stands alone. Where the fit finds
     no light nothing can be judged.
 
-    A bad row of the detector that lies within one slit position for most of an order, which
-    takes an order as straight as that, looks like a dark line of the slit and is not found.
+    One or two bad rows of the detector, straight along an order, do not enter the fit: they would
+    pass for a dark line of the slit. Three side by side do.
+
+    Fringes are no defect. Where neighbouring pixels predict much of what differs from blaze times
+    slit profile, as they do for a wave, a pixel is judged against that prediction.
 
     Examples
     --------
@@ -245,13 +254,13 @@ def find_bad_response(
     sigma = _noise(flat)
     found = np.zeros((3, *flat.shape), bool)
     for _, cut, light in _fits(sketch_order, flat, orders, length):
-        expected = light.blaze * light.profile
+        expected, scatter = _with_fringes(light, cut, length)
         # No other pixel can be found, whatever its noise.
         odd = (cut.values < low * expected) | (cut.values > hot * expected)
         odd &= cut.usable & (expected > 0)
         indices, expected = cut.indices[odd], expected[odd]
         response = cut.values[odd] / expected
-        noise = n_sigma * np.fmax(sigma.take(indices), light.scatter[odd]) / expected
+        noise = n_sigma * np.fmax(sigma.take(indices), scatter[odd]) / expected
         is_low = np.maximum(response, 0) + noise < low
         is_hot = (response - noise > hot) & (response - 2 * noise > 1)
         kinds = is_low & (response < dead), is_low & (response >= dead), is_hot
@@ -408,12 +417,15 @@ class _Cut(NamedTuple):
     width: float
     values: np.ndarray  # of the flat
     usable: np.ndarray  # inside, and good
+    fitted: np.ndarray  # usable, and not in a bad row of the detector
+    lowest: np.ndarray  # detector row of the first row, (n_pixels,)
 
 
 def _cuts(flat: CCDData, orders: EchelleOrderTable) -> Iterator[tuple[int, _Cut]]:
     """Row in the table and pixels of each order on the detector."""
-    order_map, data, masked = (
-        image.ravel() for image in (orders.order_map(), flat.data, _masked(flat))
+    bad = bad_row_pixels(flat, orders.dispersion_axis)
+    order_map, data, masked, in_bad_row = (
+        image.ravel() for image in (orders.order_map(), flat.data, _masked(flat), bad)
     )
     n_cross = flat.shape[1 - orders.dispersion_axis]
     steps = (flat.shape[1], 1) if orders.dispersion_axis == 1 else (1, flat.shape[1])
@@ -424,23 +436,39 @@ def _cuts(flat: CCDData, orders: EchelleOrderTable) -> Iterator[tuple[int, _Cut]
             continue
         pixels = np.arange(valid[0], valid[-1] + 1)
         lower, widths = lower[pixels], (upper - lower)[pixels]
-        rows = np.floor(lower).astype(int) + np.arange(int(np.ceil(widths.max())) + 2)[:, None]
+        lowest = np.floor(lower).astype(int)
+        rows = lowest + np.arange(int(np.ceil(widths.max())) + 2)[:, None]
         indices = np.clip(rows, 0, n_cross - 1) * steps[0] + pixels * steps[1]
         inside = (rows >= 0) & (rows < n_cross) & (order_map.take(indices) == number)
         values = data.take(indices)
         usable = inside & np.isfinite(values) & ~masked.take(indices)
         place, width = (rows - lower) / widths, float(np.median(widths))
-        yield i, _Cut(pixels[0], indices, inside, place, width, values, usable)
+        fitted = usable & ~in_bad_row.take(indices)
+        yield i, _Cut(
+            pixels[0], indices, inside, place, width, values, usable, fitted, lowest
+        )
 
 
 def _fits(fit_order: Callable, flat, orders, length) -> Iterator[tuple]:
     """Row in the table, pixels and fit of each order that can be fitted."""
 
     def fitted(i: int, cut: _Cut) -> tuple:
-        return i, cut, fit_order(cut.values, cut.usable, cut.place, cut.width, length)
+        return i, cut, fit_order(cut.values, cut.fitted, cut.place, cut.width, length)
 
-    cuts = (found for found in _cuts(flat, orders) if found[1].usable.any())
+    cuts = (found for found in _cuts(flat, orders) if found[1].fitted.any())
     return results_of((partial(fitted, *found) for found in cuts), None)
+
+
+def _with_fringes(light: OrderSketch, cut: _Cut, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The light expected in each pixel of an order, fringes included, and its scatter."""
+    expected = light.blaze * light.profile
+    lit = cut.fitted & (expected > 0)
+    excess = np.where(lit, cut.values, 0) / np.where(lit, expected, 1) - 1
+    pattern = fringe_pattern(excess, lit, cut.lowest)
+    if pattern is None:
+        return expected, light.scatter
+    expected = expected * (1 + pattern)
+    return expected, scatter_about(expected, cut.values, cut.fitted, length)
 
 
 def _variances(fit, lit, blaze, profile, response, sigma) -> tuple[np.ndarray, ...]:

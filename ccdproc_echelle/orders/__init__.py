@@ -2,6 +2,7 @@
 """Where the orders lie: their table and its formats, tracing, edges, and shifts."""
 
 from ccdproc_echelle.orders import formats, rasters
+from ccdproc_echelle.orders.bad_rows import bad_row_pixels
 from ccdproc_echelle.orders.edges import (
     check_edge_keywords,
     detect_order_edges,
@@ -22,6 +23,7 @@ from ccdproc_echelle.orders.flexure import (
     recentre,
     typical_width,
 )
+from ccdproc_echelle.orders.plausible import width_jumps
 from ccdproc_echelle.orders.registry import FORMATS, OrderTableFormat, able_formats, register_format
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
 from ccdproc_echelle.orders.tracing import trace_orders
@@ -34,6 +36,7 @@ __all__ = [
     "OrderTableFormat",
     "WrongOrderTableError",
     "able_formats",
+    "bad_row_pixels",
     "check_in_place",
     "checked_orders",
     "detect_order_edges",
@@ -52,4 +55,5 @@ __all__ = [
     "rough_order_edges",
     "trace_orders",
     "typical_width",
+    "width_jumps",
 ]

@@ -14,7 +14,9 @@ from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import clipped_fit, weighted_fit
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import completed_keywords, without_file_cards
+from ccdproc_echelle.orders.bad_rows import bridge_bad_rows
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
+from ccdproc_echelle.orders.plausible import warn_of_cut_orders, warn_of_strange_edges
 from ccdproc_echelle.orders.slices import as_rasters, checked_image, slice_columns, slice_lengths
 from ccdproc_echelle.orders.slits import fit_slits, is_blended
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
@@ -89,6 +91,9 @@ def detect_order_edges(
     Where the slit is hardly wider than the blur, less than two standard deviations, the two cannot
     be told apart, and the half-maxima of the light stand.
 
+    Rows of the detector, along the orders, that are masked, dead or hot are no edges: up to two bad
+    and four masked ones side by side are bridged by the light of the rows beside them.
+
     An edge that cannot be measured - outside the detector, masked, too faint - is placed at
     the order's width from its opposite edge; where that one is missing as well, symmetrically
     about the order centre, which is corrected by what was measured in the rest of the order. The
@@ -145,7 +150,9 @@ def detect_order_edges(
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         Names the orders with an edge that lies on the detector but could be measured in less than
-        three quarters of the slices.
+        three quarters of the slices; those whose edges cross each other or those of a neighbour, or
+        whose width is not what the other orders suggest; and those that end where their light goes
+        on.
 
     See Also
     --------
@@ -186,9 +193,11 @@ def detect_order_edges(
         degree=degree, sigma=sigma, maxiters=maxiters,
     )
     orders = orders.on_detector(points.meta["shape"])
-    return fit_order_edges(
+    orders = fit_order_edges(
         points, orders, degree=degree, order_degree=order_degree, sigma=sigma, maxiters=maxiters
     )
+    warn_of_cut_orders(flat, orders)
+    return orders
 
 
 def measure_order_edges(
@@ -331,7 +340,7 @@ def fit_order_edges(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        As `detect_order_edges`.
+        As `detect_order_edges`, except that of light that goes on.
 
     Examples
     --------
@@ -355,6 +364,7 @@ def fit_order_edges(
         raise ValueError(_NOTHING_FOUND)
     orders = _with_fitted_edges(orders, pixels, edges, (degree, order_degree), (sigma, maxiters))
     _warn_of_unmeasured(orders)
+    warn_of_strange_edges(orders)
     return orders
 
 
@@ -533,6 +543,8 @@ def _measured(
     raster, variance = as_rasters(flat, orders.dispersion_axis, lines=lines)
     if lines is not None:
         centers, here = centers[:, lines], np.searchsorted(lines, columns)
+    step = orders.shape[orders.dispersion_axis] / len(columns)
+    bridge_bad_rows(raster, variance, here, step, centers)
     slices, crossings = measured_slices(raster, variance, centers, here, lengths, levels)
     if not np.isfinite(crossings.edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)

@@ -57,6 +57,9 @@ _CLEARLY_BETTER = 0.05
 # lit places than this part of all, some shift or other always matches.
 _LEAST_LIGHT, _LEAST_LIT = 5.0, 0.1
 
+# And where it is below this part of that of a neighbour, whose wings would be taken for the order.
+_LEAST_BESIDE = 0.1
+
 # Standard deviation in pixel of the blur of the order edges from which the fit starts.
 _FIRST_BLUR = 0.9
 
@@ -534,6 +537,17 @@ def _phases(profiles: np.ndarray, slices: _Slices, noise: np.ndarray) -> np.ndar
     0 where the second harmonic rules: there are two orders in that distance. NaN where cut, and
     where there is no light.
     """
+    first, second, usable, total = _harmonics(profiles, slices)
+    single = np.abs(first) > 0.5 * np.abs(second)
+    phases = np.where(single, first / np.where(single, np.abs(first), 1), 0)
+    dark = _outshone(first, usable) | (np.abs(first) < _LEAST_LIGHT * noise * np.sqrt(total))
+    if (usable & ~dark).sum() > _LEAST_LIT * usable.sum():
+        usable &= ~dark
+    return np.where(usable, phases, np.nan)
+
+
+def _harmonics(profiles: np.ndarray, slices: _Slices) -> tuple[np.ndarray, ...]:
+    """First and second harmonic, where these are known, and the number of samples they are of."""
     spacing = slices.spacing[..., None]
     # The samples at both ends belong to the period in part.
     inside = np.nan_to_num(np.clip(0.5 * spacing - np.abs(slices.offsets) + 0.5, 0, 1))
@@ -543,12 +557,13 @@ def _phases(profiles: np.ndarray, slices: _Slices, noise: np.ndarray) -> np.ndar
     light = light - (inside * light).sum(axis=-1, keepdims=True) / np.maximum(total, 1)
     turns = np.exp(2j * np.pi * slices.offsets / np.where(spacing > 0, spacing, np.inf))
     first, second = ((inside * light * turns**n).sum(axis=-1) for n in (1, 2))
-    single = np.abs(first) > 0.5 * np.abs(second)
-    phases = np.where(single, first / np.where(single, np.abs(first), 1), 0)
-    dark = np.abs(first) < _LEAST_LIGHT * noise * np.sqrt(total[..., 0])
-    if (usable & ~dark).sum() > _LEAST_LIT * usable.sum():
-        usable &= ~dark
-    return np.where(usable, phases, np.nan)
+    return first, second, usable, total[..., 0]
+
+
+def _outshone(first: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Where a harmonic is as small as what the wings of a neighbour make."""
+    strength = np.pad(np.where(usable, np.abs(first), 0), ((1, 1), (0, 0)))
+    return usable & (strength[1:-1] < _LEAST_BESIDE * np.maximum(strength[:-2], strength[2:]))
 
 
 def _score(phases: np.ndarray, slices: _Slices, trials: np.ndarray) -> np.ndarray:
@@ -566,7 +581,8 @@ def _score(phases: np.ndarray, slices: _Slices, trials: np.ndarray) -> np.ndarra
 def _fit_boxes(raster, slices, shift) -> tuple[float, float]:
     """Shift of the light from the boxes, started with a good guess, and its uncertainty."""
     profiles = _profiles(raster, slices, shift)
-    use = _fit_window(profiles, slices)
+    first, _, usable, _ = _harmonics(profiles, slices)
+    use = _fit_window(profiles, slices) & ~_outshone(first, usable)[..., None]
     middle, extent = slices.boxes
     free_width = not np.isfinite(extent).any()
     if free_width:

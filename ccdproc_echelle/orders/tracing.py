@@ -19,6 +19,7 @@ from scipy.ndimage import (
 from ccdproc_echelle._numeric.medians import column_median
 from ccdproc_echelle._numeric.robust import soft_fit, weighted_fit
 from ccdproc_echelle._numeric.spread import scatter_about_zero
+from ccdproc_echelle.orders.bad_rows import without_bad_rows
 from ccdproc_echelle.orders.lit import around, in_middle, lit_sections
 from ccdproc_echelle.orders.slices import as_raster, bridged, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
@@ -143,7 +144,7 @@ def trace_orders(
     if dispersion_axis == 1:
         raster = np.ascontiguousarray(raster.T)
     pixels, slices = _slices(raster, slice_width)
-    slices = _without_hot_columns(slices)
+    slices = _without_hot_columns(without_bad_rows(slices, pixels[1] - pixels[0]))
     found = _find_orders(pixels, slices, min_signal_to_noise)
     if found is not None:
         traces, residuals = _traces(

@@ -86,6 +86,7 @@ def make_master_flat(
     img_list: Any,
     orders: EchelleOrderTable | None = None,
     *,
+    check_table: bool = True,
     bias: Any = None,
     dark: Any = None,
     gain: Any = None,
@@ -136,6 +137,9 @@ def make_master_flat(
         off by a pixel or more is shifted. One of the untrimmed detector is cropped as the frames
         are. Default: the orders that `trace_orders` finds,
         numbered from 1.
+    check_table : bool, optional
+        Whether ``orders`` is compared with the light of the flats, and moved or refused where it
+        is not theirs. If not, it is taken as it is.
     bias, dark : as ``img_list``, optional
         Bias and dark frames. Lamp-off frames are darks. The series nearest in time to each flat
         is taken; see `~ccdproc_echelle.recipe.calibrate_frames`.
@@ -215,7 +219,8 @@ def make_master_flat(
     ------
     TypeError, ValueError, OSError
         As `two_pass_flat_combine`, `~ccdproc_echelle.recipe.calibrate_frames`, `trace_orders`
-        and `detect_order_edges`; if ``orders`` is not the table of these flats.
+        and `detect_order_edges`; if ``orders`` is not the table of these flats,
+        unless ``check_table`` is False.
 
     Warns
     -----
@@ -284,12 +289,14 @@ def make_master_flat(
         progress.begin("typical frame")
         typical = typical_frame(calibration.flats, **resources)
         progress.begin("orders")
-        orders = trace_orders(typical) if orders is None else in_place(orders, typical)
+        orders = _orders_of(typical, orders, check_table)
         _log.info("%d orders", len(orders))
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)
         sound = is_sound(vetting)
-        check_flats(calibration.selected(sound).flats, orders, window)
+        check_flats(
+            calibration.selected(sound).flats, orders, window, check_table=check_table
+        )
         calibration, noise = with_noise_of_set(
             calibration, orders, sound, per_order=per_order, **calibrating
         )
@@ -344,6 +351,12 @@ def make_master_flat(
             scattered_light=lost,
             limits=limits,
         )
+
+
+def _orders_of(typical, orders: EchelleOrderTable | None, check_table: bool) -> EchelleOrderTable:
+    if orders is None:
+        return trace_orders(typical)
+    return in_place(orders, typical) if check_table else orders.on_detector(typical.shape)
 
 
 def _check_options(frames, orders, settings, window, scattered_light) -> None:

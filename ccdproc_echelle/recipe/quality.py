@@ -18,6 +18,7 @@ from ccdproc_echelle._numeric.medians import finite_median, label_medians
 from ccdproc_echelle.combining import CombineDiagnostics
 from ccdproc_echelle.frames import gather_pixels, open_frames, user_path, variance_array
 from ccdproc_echelle.light import UNUSABLE, FlatFlag, faint_fractions, usable_ranges
+from ccdproc_echelle.orders import width_jumps
 from ccdproc_echelle.recipe.product import MasterFlat
 
 __all__ = [
@@ -95,12 +96,13 @@ METRICS = {
     "dead_pixels": Metric("NDEAD", "", "dead pixels"),
     "hot_pixels": Metric("NHOT", "", "hot pixels"),
     "edge_rms_median": Metric("EDGERMS", "pix", "edge residual, median edge", upper=0.25),
-    "edge_rms_max": Metric("EDGEMAX", "pix", "edge residual, worst edge"),
+    "edge_rms_max": Metric("EDGEMAX", "pix", "edge residual, worst edge", upper=0.5),
     "edge_measured_min": Metric("EDGEFRAC", "", "measured part of the worst edge"),
     "order_width": Metric("ORDWIDTH", "pix", "median order width"),
     "order_width_scatter": Metric("ORDWSTD", "pix", "standard deviation of order widths"),
+    "order_width_jump": Metric("ORDWJUMP", "", "width of the worst order to others", upper=0.25),
     "scattered_light_fraction": Metric("SCATFRAC", "", "scattered light in orders"),
-    "inner_mean": Metric("INNMEAN", "", "mean of inner-order pixels", 0.99, 1.01),
+    "inner_mean": Metric("INNMEAN", "", "mean of inner-order pixels", 0.9, 1.1),
     "inner_rms": Metric("INNRMS", "", "standard deviation of inner-order pixels"),
 }
 
@@ -182,6 +184,8 @@ def flat_quality(
       in the order with most of them.
     - ``order_width`` is the median over the orders of their median widths,
       ``order_width_scatter`` the standard deviation over the orders.
+    - ``order_width_jump`` is by which part of it the width of an order differs from that which the
+      other orders suggest, in the order that differs most.
     - ``reduced_chi_square`` is 1 where the frames, divided by their levels, differ as their
       uncertainties say; see `reduced_chi_square`. Only pixels above a tenth of the mean count.
 
@@ -259,6 +263,7 @@ def quality_table(
         **_flag_values(master.flags),
         **_order_values(order_quality(master, window=window)),
         **_edge_values(master.orders.table),
+        "order_width_jump": np.fmax.reduce(np.abs(width_jumps(master.orders))),
     }
     return _limited(_as_table(values, master.levels["level"].unit), limits)
 

@@ -297,3 +297,17 @@ def test_a_table_belongs_to_a_frame_in_which_some_orders_are_dark(dimmed):
     assert abs(measure_shift(flat, orders.shifted(-3)).shift - 3) < 0.1
     with pytest.raises(ValueError, match="does not belong to this frame|more than the"):
         measure_shift(flat, EchelleSimulation(shape=(256, 256), n_orders=7).truth.orders)
+
+
+@pytest.mark.parametrize("dark", [[2, 3], [0, 4, 5], [1, 3, 5]])
+@pytest.mark.parametrize("off", [0, 0.8, 10])
+def test_wings_of_bright_orders_in_dark_ones_have_no_vote(dark, off):
+    rng, rows = np.random.default_rng(4), np.arange(256)[:, None]
+    bright = np.ones(6)
+    bright[dark] = 0
+    centers = np.array([30 + 38 * k + 3 * np.linspace(-1, 1, 300) ** 2 for k in range(6)])
+    wings = [1 / (1 + (np.abs(rows - center) / 11) ** 6) for center in centers]
+    flat = rng.poisson(20000 * np.tensordot(bright, wings, axes=1) + 5)
+    table = EchelleOrderTable.from_traces(
+        np.arange(1, 7), centers - off, shape=flat.shape, dispersion_axis=1)
+    assert measure_shift(flat, table).shift == pytest.approx(off, abs=0.1)

@@ -839,3 +839,59 @@ def test_flats_of_unknown_uncertainty():
     inside = orders.order_map(margin=-3) > 0
     ratio = master.flat.uncertainty.array[inside] / expected.flat.uncertainty.array[inside]
     assert np.median(ratio) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("off, response", [(-4, 0.0), (2, 0.3), (5, 0.02)])
+def test_dead_row_along_an_order_is_flagged_and_no_edge(axis, off, response):
+    simulation = EchelleSimulation(shape=(160, 160), n_orders=3, seed=2, dispersion_axis=axis)
+    true, row = simulation.truth.orders, np.zeros((160, 160), dtype=bool)
+    number = int(np.median(true.center()[1])) + off
+    (row if axis == 1 else row.T)[number] = True
+    flats = simulation.flats(3)
+    for flat in flats:
+        flat.data[row] *= response
+    master = make_master_flat(flats, centers_only(true), scattered_light=None)
+    found = master.orders
+    edges = [found.lower() - true.lower(), found.upper() - true.upper()]
+    assert np.nanmax(np.abs(edges)) < 0.2
+    bad = master.flags & int(FlatFlag.DEAD | FlatFlag.LOW_SENSITIVITY) > 0
+    assert bad[row & (true.order_map(margin=-1) > 0)].mean() > 0.9
+    assert "inner_mean" not in master.quality["name"][master.quality["verdict"] == "fail"]
+
+
+def test_table_is_taken_as_it_is_on_request():
+    orders = centers_only(SMALL.truth.orders)
+    options = dict(dark=SMALL.darks(2, raw=True), gain=1, read_noise=4, scattered_light=None)
+    flats = SMALL.flats(3, raw=True)
+    with pytest.warns(AstropyUserWarning, match="pixels off the order table, which is shifted"):
+        moved = make_master_flat(flats, orders.shifted(3), **options)
+    kept = make_master_flat(flats, orders.shifted(3), check_table=False, **options)
+    np.testing.assert_allclose(kept.orders.center(), orders.center() + 3)
+    np.testing.assert_allclose(kept.orders.lower(), moved.orders.lower(), atol=0.2)
+
+
+def test_quality_of_a_flat_with_fringes():
+    simulation = EchelleSimulation(shape=(256, 300), n_orders=4, seed=1).with_level_spread(0.3)
+    rows, columns = np.indices((256, 300))
+    fringes = 1 + 0.15 * np.sin(2 * np.pi * (columns + 0.3 * rows) / 9)
+    flats = simulation.flats(4)
+    for flat in flats:
+        flat.data *= fringes
+        flat.uncertainty.array *= np.sqrt(fringes)
+    master = make_master_flat(flats, simulation.truth.orders)
+    assert "fail" not in master.quality["verdict"]
+    inside = simulation.truth.orders.order_map(margin=-2) > 0
+    assert not (master.flags & int(UNUSABLE) > 0)[inside].any()
+
+
+def test_order_half_in_the_dark_fails():
+    simulation = EchelleSimulation(shape=(256, 300), n_orders=6, seed=5)
+    center, rows = simulation.truth.orders.center()[2], np.arange(256)[:, None]
+    flats = simulation.flats(3)
+    for flat in flats:
+        flat.data *= np.where((rows > center) & (rows < center + 12), 0.01, 1)
+    orders = centers_only(simulation.truth.orders)
+    with pytest.warns(AstropyUserWarning, match="doubtful: the width"):
+        master = make_master_flat(flats, orders, scattered_light=None)
+    assert list(master.quality["name"][master.quality["verdict"] == "fail"]) == ["order_width_jump"]

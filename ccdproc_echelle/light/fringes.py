@@ -1,0 +1,91 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Fringes: what the pixels around each one say of it beyond blaze and slit profile.
+
+Fringes are waves, of a period that changes slowly; a wave is a linear function of its neighbours on
+both sides. Which one, least squares tell, in each stretch of an order anew, and no period has to be
+known. A flat without fringes has no such function: its pixels know nothing of each other.
+
+Pure arrays, (n_rows, n_pixels): the pixels of an order, straightened by whole rows.
+"""
+
+import numpy as np
+
+__all__ = ["fringe_pattern"]
+
+# The neighbours of a pixel: so many dispersion pixels and rows away.
+_REACH, _ROWS = 3, 1
+
+# One of each two neighbours opposite to each other, as (rows, dispersion pixels).
+_NEIGHBOURS = [(0, k) for k in range(1, _REACH + 1)] + [
+    (row, k) for row in range(1, _ROWS + 1) for k in range(-_REACH, _REACH + 1)
+]
+
+# A larger excess is that of a bad pixel.
+_LARGEST_EXCESS = 0.6
+
+# There are fringes if they are this part of the variance; so many values are enough to see that.
+_LEAST_PART, _ENOUGH = 0.3, 4000
+
+# Dispersion pixels over which the period of fringes changes little.
+_STRETCH = 500
+
+# Bad pixels among the neighbours take the value that the others predict for them.
+_ROUNDS = 3
+
+
+def fringe_pattern(excess: np.ndarray, good: np.ndarray, lowest: np.ndarray) -> np.ndarray | None:
+    """
+    The fringes as a fraction of the light, or None if there are none.
+
+    ``excess`` is by how much each pixel exceeds blaze times slit profile, as a fraction of it,
+    ``good`` where it is known, and ``lowest`` the detector row of the first row in each column.
+    """
+    good = good & (np.abs(excess) < _LARGEST_EXCESS)
+    excess = np.where(good, excess, 0)
+    every = np.arange(excess.shape[1])
+    some = every[:: max(1, good.sum() // _ENOUGH)]
+    if not _predicted_part(excess, good, lowest, some) > _LEAST_PART:
+        return None
+    filled, pattern = excess, np.zeros_like(excess)
+    for _ in range(_ROUNDS):
+        for columns in np.array_split(every, max(1, len(every) // _STRETCH)):
+            neighbours = _neighbours(filled, lowest, columns)
+            coefficients = _coefficients(neighbours, excess[:, columns], good[:, columns])
+            pattern[:, columns] = _predicted(neighbours, coefficients)
+        filled = np.where(good, excess, pattern)
+    return pattern
+
+
+def _predicted_part(excess, good, lowest, columns) -> float:
+    """The part of the variance in some columns that the neighbours predict."""
+    neighbours = _neighbours(excess, lowest, columns)
+    values, good = excess[:, columns], good[:, columns]
+    left = values - _predicted(neighbours, _coefficients(neighbours, values, good))
+    total = (values[good] ** 2).sum()
+    return 1 - (left[good] ** 2).sum() / total if total > 0 else 0.0
+
+
+def _neighbours(values: np.ndarray, lowest: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Sums of opposite neighbours on the detector, (n_neighbours, n_rows, n_columns); 0 if none."""
+    n_rows, n_pixels = values.shape
+    padded = np.pad(values, ((1, 1), (_REACH, _REACH)))
+    rows = np.arange(n_rows)[:, None] + 1
+
+    def shifted(row, pixel):
+        there = np.clip(columns + pixel, 0, n_pixels - 1)
+        moved = rows + row + lowest[columns] - lowest[there]
+        return padded[np.clip(moved, 0, n_rows + 1), columns + pixel + _REACH]
+
+    return np.stack([shifted(*place) + shifted(-place[0], -place[1]) for place in _NEIGHBOURS])
+
+
+def _coefficients(neighbours: np.ndarray, values: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Least-squares weights of the neighbours."""
+    design = neighbours[:, good]
+    # A single wave is predicted as well by some of the neighbours as by others.
+    return np.linalg.pinv(design @ design.T, rcond=1e-6, hermitian=True) @ (design @ values[good])
+
+
+def _predicted(neighbours: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    return np.tensordot(coefficients, neighbours, axes=1)

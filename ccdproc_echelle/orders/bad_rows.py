@@ -1,0 +1,196 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Detector rows, along the orders, that have another response than their neighbours or none at all.
+
+A blurred slit does not fall from full light to nothing within a pixel, straight along a detector
+row, and there is light again behind: what does is one or two bad rows. Left alone they would be
+taken for the edge of an order, or for an order.
+
+Once a frame is a raster these are pure arrays, (n_sections, n_cross): sections of the dispersion
+axis, in each the median of some dispersion pixels, NaN where all are masked.
+"""
+
+import numpy as np
+from astropy.nddata import CCDData
+from scipy.ndimage import binary_propagation, uniform_filter1d
+
+from ccdproc_echelle._numeric.medians import column_median
+from ccdproc_echelle.orders.slices import as_raster, slice_columns
+
+__all__ = ["bad_row_pixels", "bad_rows", "bridge_bad_rows", "without_bad_rows"]
+
+# So many rows side by side are recognised as bad, and so many masked or bad ones are bridged.
+_LARGEST_RUN, _LARGEST_GAP = 2, 4
+
+# A row is bad if it differs from its neighbours by this part of the light there and by so many
+# times the noise, and if that is nearly all by which the rows around it differ: a blurred edge, or
+# an order of a few pixels, changes over more rows.
+_LEAST_STEP, _LEAST_SIGNIFICANCE, _SHARP = 0.25, 6.0, 0.85
+
+# A bad row is followed to where it differs by this part of the light only.
+_FOLLOWED = 0.15
+
+# A row that is too bright is told from an order by light on both sides of it, at least this part
+# of its own.
+_LEAST_LIGHT_BESIDE = 0.05
+
+# Dispersion pixels over which a row is bad at least, and over which its noise is measured.
+_LENGTH, _NOISE_LENGTH = 50, 200
+
+# So many dispersion pixels of a section are enough for its median.
+_ENOUGH = 5
+
+
+def bad_row_pixels(flat: CCDData, dispersion_axis: int) -> np.ndarray:
+    """
+    The pixels of detector rows, along the orders, that differ sharply from the rows beside them.
+
+    Parameters
+    ----------
+    flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
+        A flat. Masked and non-finite pixels are not among those found.
+    dispersion_axis : int
+        1 when orders run along image rows, 0 when along columns.
+
+    Returns
+    -------
+    bool array, shape (rows, columns)
+    """
+    n_pixels = np.shape(flat)[dispersion_axis]
+    columns = slice_columns(n_pixels, None, 4)
+    some = columns[:, :: max(1, columns.shape[1] // _ENOUGH)]
+    raster = as_raster(flat, dispersion_axis, lines=some.ravel())
+    sections = _medians(raster, np.arange(some.size).reshape(some.shape))
+    bad = bad_rows(sections, columns.shape[1])
+    pixels, rows = np.zeros((n_pixels, bad.shape[1]), dtype=bool), np.flatnonzero(bad.any(axis=0))
+    nearest = np.clip(np.arange(n_pixels) - columns[0, 0], 0, columns.size - 1) // columns.shape[1]
+    pixels[:, rows] = bad[nearest][:, rows]
+    return pixels if dispersion_axis == 0 else pixels.T
+
+
+def without_bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
+    """Sections, each so many pixels wide, with bad rows and narrow gaps bridged."""
+    return _bridged(sections, bad_rows(sections, width) | np.isnan(sections))[0]
+
+
+def bridge_bad_rows(raster, variance, columns, width, centers) -> None:
+    """
+    Bridge, in a raster (n_pixels, n_cross) and its variance, the bad rows along orders.
+
+    ``columns`` are the dispersion pixels of each section, so many pixels apart, ``centers`` those
+    of the orders at each line of the raster. Midway between two orders a dark row or two may be all
+    the gap there is.
+    """
+    sections = _medians(raster, columns)
+    bad = bad_rows(sections, width)
+    section, row = bad.nonzero()
+    here = np.sort(centers[:, columns[section, columns.shape[1] // 2]], axis=0)
+    lower, upper = here[:-1], here[1:]
+    midway = np.abs(row - 0.5 * (lower + upper)) < np.maximum((upper - lower) / 8, 2)
+    bad[section, row] = ~midway.any(axis=0)
+    bad |= np.isnan(sections)
+    if bad.any():
+        for image in (raster, variance):
+            if image is not None:
+                _bridge(image, columns, bad)
+
+
+def bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
+    """Where rows differ sharply from the rows beside them; what is masked is not among them."""
+    filled, known = _bridged(sections, np.isnan(sections))
+    if min(filled.shape) < 6:
+        return np.zeros(filled.shape, dtype=bool)
+    length = int(np.clip(round(_LENGTH / width), 3, len(filled)))
+    floor = np.where(known, filled, np.inf).min(axis=1, keepdims=True)
+    light = np.where(known, filled - np.where(np.isfinite(floor), floor, 0), 0)
+    noise = _noise(light, int(np.clip(_NOISE_LENGTH / width, 3, len(light))))
+    smooth = uniform_filter1d(light, length, axis=0, mode="nearest")
+    bad = np.zeros(filled.shape, dtype=bool)
+    for run in range(1, _LARGEST_RUN + 1):
+        bad |= _runs(smooth, noise / np.sqrt(length), run)
+    bad &= known
+    rows = np.flatnonzero(bad.any(axis=0))
+    if len(rows):
+        bad = _followed(light, noise, bad, rows) & known
+    return bad
+
+
+def _medians(raster: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Medians of sections of a raster, from a few of their dispersion pixels."""
+    some = columns[:, :: max(1, columns.shape[1] // _ENOUGH)].T
+    values = raster[some].reshape(len(some), -1)
+    good = np.isfinite(values)
+    medians = column_median(values, None if good.all() else good)
+    return medians.reshape(len(columns), raster.shape[1])
+
+
+def _noise(light: np.ndarray, length: int) -> np.ndarray:
+    """Noise of the sections, as neighbouring ones differ nearby."""
+    steps = np.abs(np.diff(light, axis=0, append=light[-2:-1])) / 1.128
+    return uniform_filter1d(steps, length, axis=0, mode="nearest")
+
+
+def _runs(light: np.ndarray, noise: np.ndarray, run: int) -> np.ndarray:
+    """Runs of bad rows of this length."""
+    n = light.shape[1] - run - 3
+    beside = [light[:, k : k + n] for k in (1, run + 2)]
+    within = [light[:, 2 + k : 2 + k + n] for k in range(run)]
+    lowest, highest = np.minimum(*beside), np.maximum(*beside)
+    step = np.maximum(lowest - np.maximum.reduce(within), np.minimum.reduce(within) - highest)
+    section, first = np.nonzero(step > _LEAST_STEP * np.abs(highest))
+    window = first + np.arange(run + 4)[:, None]
+    sigma = noise[section, window[1:-1]].max(axis=0)
+    step, lowest, window = step[section, first], lowest[section, first], light[section, window]
+    brightest = window[2 : 2 + run].max(axis=0)
+    found = (step > _SHARP * np.ptp(window, axis=0)) & (lowest > _LEAST_LIGHT_BESIDE * brightest)
+    found &= np.minimum(step, lowest) > _LEAST_SIGNIFICANCE * sigma
+    bad = np.zeros(light.shape, dtype=bool)
+    for k in range(run):
+        bad[section[found], first[found] + 2 + k] = True
+    return bad
+
+
+def _followed(light, noise, bad, rows) -> np.ndarray:
+    """Bad rows, followed along the dispersion as long as they differ from what bridges them."""
+    everywhere = np.zeros(bad.shape, dtype=bool)
+    everywhere[:, rows] = True
+    level = _bridged(light, everywhere)[0][:, rows]
+    off = light[:, rows] - level
+    same = np.sign(off) == np.sign(np.where(bad[:, rows], off, 0).sum(axis=0))
+    clear = np.abs(off) > np.maximum(_FOLLOWED * level, 3 * noise[:, rows])
+    along = np.array([[0, 1, 0]] * 3, dtype=bool)
+    seeds = bad[:, rows]
+    bad = bad.copy()
+    bad[:, rows] = binary_propagation(seeds, along, mask=seeds | (same & clear))
+    return bad
+
+
+def _bridged(sections: np.ndarray, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sections with narrow gaps filled by the line across them, and which samples have a value."""
+    below, above = _good_neighbours(gaps)
+    narrow = gaps & (above - below - 1 <= _LARGEST_GAP)
+    section, row = np.nonzero(narrow)
+    filled = np.where(gaps, np.nan, sections)
+    below, above = below[section, row], above[section, row]
+    part = (row - below) / (above - below)
+    filled[section, row] = (1 - part) * sections[section, below] + part * sections[section, above]
+    return filled, ~gaps | narrow
+
+
+def _good_neighbours(bad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the nearest good sample on either side of each; far off where there is none."""
+    index = np.arange(bad.shape[1])
+    far = 2 * bad.shape[1]
+    below = np.maximum.accumulate(np.where(bad, -far, index), axis=1)
+    above = np.minimum.accumulate(np.where(bad, far, index)[:, ::-1], axis=1)[:, ::-1]
+    return below, above
+
+
+def _bridge(raster: np.ndarray, columns: np.ndarray, bad: np.ndarray) -> None:
+    """Bridge, in a raster (n_pixels, n_cross), the bad rows of sections with these columns."""
+    below, above = _good_neighbours(bad)
+    section, row = np.nonzero(bad & (above - below - 1 <= _LARGEST_GAP))
+    if len(row):
+        here, below, above = columns[section].T, below[section, row], above[section, row]
+        part = (row - below) / (above - below)
+        raster[here, row] = (1 - part) * raster[here, below] + part * raster[here, above]

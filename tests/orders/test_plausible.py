@@ -1,0 +1,72 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Orders that cannot be as they were found are named in a warning."""
+
+import numpy as np
+import pytest
+from astropy.utils.exceptions import AstropyUserWarning
+
+from ccdproc_echelle import EchelleOrderTable, detect_order_edges
+from ccdproc_echelle.orders import width_jumps
+from ccdproc_echelle.orders.plausible import warn_of_strange_edges
+from ccdproc_echelle.simulation import EchelleSimulation
+
+SIMULATION = EchelleSimulation(shape=(256, 300), n_orders=6, seed=5)
+ORDERS = SIMULATION.truth.orders
+CENTERS = ORDERS.center()
+
+
+def table(centers, **edges):
+    return EchelleOrderTable.from_traces(
+        np.arange(1, len(centers) + 1), centers, shape=(256, 300), dispersion_axis=1, **edges
+    )
+
+
+def test_good_edges_are_not_warned_about():
+    (flat,) = SIMULATION.flats(1)
+    detect_order_edges(flat, table(CENTERS))
+
+
+@pytest.mark.parametrize("k", [0, 3, 5])
+def test_order_half_in_the_dark(k):
+    (flat,) = SIMULATION.flats(1)
+    rows = np.arange(256)[:, None]
+    flat.data *= np.where((rows > CENTERS[k] - 1) & (rows < CENTERS[k] + 12), 0.01, 1)
+    with pytest.warns(AstropyUserWarning, match=rf"orders \[{k + 1}\] are doubtful: the width"):
+        detect_order_edges(flat, table(CENTERS))
+
+
+@pytest.mark.parametrize("first, last", [(0, 150), (100, 300), (60, 270)])
+def test_order_that_ends_where_its_light_goes_on(first, last):
+    (flat,) = SIMULATION.flats(1)
+    centers = CENTERS.copy()
+    centers[2, :first] = centers[2, last:] = np.nan
+    with pytest.warns(AstropyUserWarning, match=r"orders \[3\] end in the order table where their"):
+        detect_order_edges(flat, table(centers))
+
+
+def test_order_that_ends_with_its_light():
+    (flat,) = SIMULATION.flats(1)
+    centers = CENTERS.copy()
+    centers[:, 200:] = np.nan
+    flat.data[:, 200:] *= 0.01
+    detect_order_edges(flat, table(centers))
+
+
+def test_edges_that_cross():
+    lower, upper = CENTERS - 8, CENTERS + 8
+    lower[1, 200:], upper[3] = CENTERS[1, 200:] + 9, CENTERS[3] + 40
+    with pytest.warns(AstropyUserWarning) as caught:
+        warn_of_strange_edges(table(CENTERS, lower=lower, upper=upper))
+    messages = [str(warning.message) for warning in caught]
+    assert "orders [2] are doubtful: the lower edge lies above the upper one" in messages[0]
+    assert "orders [4, 5] are doubtful: the edges reach into the neighbouring" in messages[1]
+
+
+def test_width_jumps():
+    width = np.linspace(14, 20, 6)[:, None]
+    smooth = table(CENTERS, lower=CENTERS - width / 2, upper=CENTERS + width / 2)
+    np.testing.assert_allclose(width_jumps(smooth), 0, atol=0.03)
+    width[4] *= 0.6
+    jump = table(CENTERS, lower=CENTERS - width / 2, upper=CENTERS + width / 2)
+    np.testing.assert_allclose(width_jumps(jump), [0, 0, 0, 0, -0.4, 0], atol=0.05)
+    assert np.isnan(width_jumps(smooth.select([1, 2]))).all()
