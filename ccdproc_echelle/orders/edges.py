@@ -15,6 +15,8 @@ from ccdproc_echelle._numeric.robust import clipped_fit, weighted_fit
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import completed_keywords, without_file_cards
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
+from ccdproc_echelle.orders.fibres import FIBRE_LEVEL
+from ccdproc_echelle.orders.profiles import checked_profile, edges_of_fibres, split_into_bands
 from ccdproc_echelle.orders.slices import as_rasters, checked_image, slice_columns, slice_lengths
 from ccdproc_echelle.orders.slits import fit_slits, is_blended
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
@@ -46,6 +48,9 @@ _LEAST_SCATTER = 1e-3
 # A slit narrower than this, in units of the blur, cannot be told from the blur.
 _UNRESOLVED = 2.0
 
+# Where on its rise an edge of a slit is.
+_SLIT_LEVEL = np.array([0.5])
+
 # Slices that are enough for edges that need not be precise.
 _ROUGHLY = 40
 
@@ -59,7 +64,9 @@ def detect_order_edges(
     flat: CCDData,
     orders: EchelleOrderTable,
     *,
-    threshold: float | tuple[float, float] = 0.5,
+    threshold: float | tuple[float, float] | None = None,
+    profile: str = "auto",
+    n_slices: int = 1,
     slice_length: float | None = None,
     slice_width: int | None = None,
     degree: int = 4,
@@ -182,8 +189,9 @@ def detect_order_edges(
     [ 9.5 34.5] [20.5 45.5]
     """
     points = measure_order_edges(
-        flat, orders, threshold=threshold, slice_length=slice_length, slice_width=slice_width,
-        degree=degree, sigma=sigma, maxiters=maxiters,
+        flat, orders, threshold=threshold, profile=profile, n_slices=n_slices,
+        slice_length=slice_length, slice_width=slice_width, degree=degree, sigma=sigma,
+        maxiters=maxiters,
     )
     orders = orders.on_detector(points.meta["shape"])
     return fit_order_edges(
@@ -195,7 +203,9 @@ def measure_order_edges(
     flat: CCDData,
     orders: EchelleOrderTable,
     *,
-    threshold: float | tuple[float, float] = 0.5,
+    threshold: float | tuple[float, float] | None = None,
+    profile: str = "auto",
+    n_slices: int = 1,
     slice_length: float | None = None,
     slice_width: int | None = None,
     degree: int = 4,
@@ -243,23 +253,25 @@ def measure_order_edges(
     >>> points["used"][:3] = False  # any point may be left out of the fit
     >>> edges = fit_order_edges(points, orders)
     """
-    levels = _checked_levels(threshold)
+    levels, form = _checked_levels(threshold), checked_profile(profile, n_slices)
     _check_options(slice_length, slice_width, degree, 0, sigma, maxiters)
     orders = checked_orders(orders).on_detector(checked_image(flat, "flat"))
     columns = slice_columns(orders.shape[orders.dispersion_axis], slice_width, degree)
-    pixels, edges, errors = _measured(flat, orders, columns, slice_length, levels)
+    pixels, edges, errors, found = _measured(flat, orders, columns, slice_length, levels, form)
     bases = _bases(orders, pixels, degree)
     used = _inliers(edges - orders.center(pixels), bases, (sigma, maxiters))
     if not used.all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
-    return _points(orders, pixels, edges, errors, used)
+    return _points(orders, pixels, edges, errors, used, found)
 
 
 def rough_order_edges(
     flat: CCDData,
     orders: EchelleOrderTable,
     *,
-    threshold: float | tuple[float, float] = 0.5,
+    threshold: float | tuple[float, float] | None = None,
+    profile: str = "auto",
+    n_slices: int = 1,
     slice_length: float | None = None,
     slice_width: int | None = None,
     degree: int = 4,
@@ -285,17 +297,20 @@ def rough_order_edges(
     ValueError
         As `detect_order_edges`.
     """
-    levels, clip = _checked_levels(threshold), (sigma, maxiters)
+    levels, form = _checked_levels(threshold), checked_profile(profile, n_slices)
+    clip = sigma, maxiters
     _check_options(slice_length, slice_width, degree, order_degree, sigma, maxiters)
     orders = checked_orders(orders).on_detector(checked_image(flat, "flat"))
     columns = slice_columns(orders.shape[orders.dispersion_axis], slice_width, degree)
     columns = columns[:: max(1, len(columns) // _ROUGHLY)]
-    pixels, edges, _ = _measured(flat, orders, columns, slice_length, levels, columns.ravel())
+    pixels, edges, _, found = _measured(
+        flat, orders, columns, slice_length, levels, form, columns.ravel()
+    )
     used = _inliers(edges - orders.center(pixels), _bases(orders, pixels, degree), clip)
     if not used.all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     edges = np.where(used, edges, np.nan)
-    return _with_fitted_edges(orders, pixels, edges, (degree, order_degree), clip)
+    return _with_fitted_edges(orders, pixels, edges, (degree, order_degree), clip, found)
 
 
 def fit_order_edges(
@@ -353,7 +368,10 @@ def fit_order_edges(
     pixels, edges = _gridded(points, orders.order_numbers)
     if not np.isfinite(edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
-    orders = _with_fitted_edges(orders, pixels, edges, (degree, order_degree), (sigma, maxiters))
+    found = points.meta.get("profile", "slit")
+    orders = _with_fitted_edges(
+        orders, pixels, edges, (degree, order_degree), (sigma, maxiters), found
+    )
     _warn_of_unmeasured(orders)
     return orders
 
@@ -376,6 +394,7 @@ def check_edge_keywords(keywords: Mapping[str, Any]) -> None:
     """
     values = completed_keywords(detect_order_edges, keywords)
     _checked_levels(values.pop("threshold"))
+    checked_profile(values.pop("profile"), values.pop("n_slices"))
     _check_options(**values)
 
 
@@ -480,8 +499,10 @@ def mask_interorder(
 # ---------------------------------------------------------------------- checks at the door
 
 
-def _checked_levels(threshold) -> np.ndarray:
-    """The levels to try, in order."""
+def _checked_levels(threshold) -> np.ndarray | None:
+    """The levels to try, in order; None where they depend on the profile."""
+    if threshold is None:
+        return None
     ends = np.atleast_1d(np.asarray(threshold, dtype=float))
     if ends.shape not in ((1,), (2,)) or not ((ends > 0) & (ends < 1)).all() or ends[0] > ends[-1]:
         raise ValueError(
@@ -520,39 +541,61 @@ def _checked_centers(orders) -> np.ndarray:
 # ---------------------------------------------------------------------- measured points
 
 
-def _measured(
-    flat, orders, columns, slice_length, levels, lines=None
-) -> tuple[np.ndarray, ...]:
+def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
     """
     Dispersion pixels of the slices, edges in them, and their errors, (2, n_orders, n_slices).
 
-    With ``lines``, these dispersion pixels are put side by side and no others are looked at.
+    And what the orders are images of. With ``lines``, these dispersion pixels are put side by side
+    and no others are looked at.
     """
     centers, here = _checked_centers(orders), columns
+    given = np.stack([orders.lower(), orders.upper()]) if orders.has_edges else None
     lengths = slice_lengths(centers, slice_length)
     raster, variance = as_rasters(flat, orders.dispersion_axis, lines=lines)
     if lines is not None:
         centers, here = centers[:, lines], np.searchsorted(lines, columns)
-    slices, crossings = measured_slices(raster, variance, centers, here, lengths, levels)
-    if not np.isfinite(crossings.edges).all(axis=0).any():
+        given = None if given is None else given[..., lines]
+    centers, n_slices = split_into_bands(raster, centers, lengths, given, form)
+    if n_slices > 1:
+        lengths = slice_lengths(centers, None)
+    slices, crossings = measured_slices(
+        raster, variance, centers, here, lengths, _SLIT_LEVEL if levels is None else levels
+    )
+    edges, errors, of_fibres = _edges_and_errors(slices, crossings, lengths, levels, form)
+    if not np.isfinite(edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
-    return columns.mean(axis=1), *_edges_and_errors(slices, crossings, levels)
+    edges, errors = (  # an order ends where its outermost slices end
+        np.stack([lower[::n_slices], upper[n_slices - 1 :: n_slices]])
+        for lower, upper in (edges, errors)
+    )
+    return columns.mean(axis=1), edges, errors, form.found(n_slices, of_fibres)
 
 
-def _edges_and_errors(slices, crossings, levels) -> tuple[np.ndarray, np.ndarray]:
-    """Cross-dispersion position of the edges and its standard deviation, NaN where not found."""
+def _edges_and_errors(slices, crossings, lengths, levels, form):
+    """
+    Cross-dispersion position of the edges and its standard deviation, NaN where not found.
+
+    And whether they are those of fibres.
+    """
     blur = blur_variance(slices, crossings)
     edges = crossings.edges + slices.origins
-    errors = crossing_errors(slices, crossings, blur, levels[0])
     blended = is_blended(edges, np.sqrt(blur))
+    certain = form.name == "fibre"
+    if certain or (form.name != "slit" and blended.any()):
+        level = FIBRE_LEVEL if levels is None else levels[0]
+        found = edges_of_fibres(slices, lengths, level, certain=certain)
+        if found is not None:
+            return *found, True
+    levels = _SLIT_LEVEL if levels is None else levels
+    errors = crossing_errors(slices, crossings, blur, levels[0])
     if blended.any() and (levels == 0.5).all():
         fitted, fitted_errors, blur = fit_slits(slices, crossings, edges, blended, blur)
         blended &= finite_median(fitted[1] - fitted[0]) > _UNRESOLVED * np.sqrt(blur)
         edges[:, blended], errors[:, blended] = fitted[:, blended], fitted_errors[:, blended]
-    return edges, np.where(np.isfinite(edges), errors, np.nan)
+    return edges, np.where(np.isfinite(edges), errors, np.nan), False
 
 
-def _points(orders, pixels, edges, errors, used) -> QTable:
+def _points(orders, pixels, edges, errors, used, profile) -> QTable:
     """One row for each element of the arrays, (2, n_orders, n_pixels)."""
     side, order, column = (index.ravel() for index in np.indices(edges.shape))
     return QTable(
@@ -564,7 +607,7 @@ def _points(orders, pixels, edges, errors, used) -> QTable:
             "uncertainty": errors.ravel() * u.pix,
             "used": used.ravel(),
         },
-        meta={"shape": orders.shape},
+        meta={"shape": orders.shape, "profile": profile},
     )
 
 
@@ -598,7 +641,7 @@ def _bases(orders, pixels, degree) -> np.ndarray:
     return chebvander((2 * pixels - low - high) / (high - low), degree)
 
 
-def _with_fitted_edges(orders, pixels, edges, degrees, clip) -> EchelleOrderTable:
+def _with_fitted_edges(orders, pixels, edges, degrees, clip, profile) -> EchelleOrderTable:
     """The order table with edges fitted to the positions measured at the slices."""
     degree, order_degree = degrees
     n_cross = orders.shape[1 - orders.dispersion_axis]
@@ -621,6 +664,7 @@ def _with_fitted_edges(orders, pixels, edges, degrees, clip) -> EchelleOrderTabl
         table[f"{name}_measured_max"] = last * u.pix
     fractions = _measured_fractions(EchelleOrderTable(table), pixels, n_cross, measured)
     table["lower_measured"], table["upper_measured"] = fractions
+    table["profile"] = profile
     return EchelleOrderTable(table)
 
 

@@ -20,6 +20,7 @@ from ccdproc_echelle._numeric.gaussians import blurred_step, gaussian
 from ccdproc_echelle._numeric.medians import finite_median, median_noise
 from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.orders.fibres import are_fibres, fit_fibres
 from ccdproc_echelle.orders.slices import as_raster, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
@@ -111,7 +112,8 @@ def measure_shift(
     Each order is fitted as a box blurred by a Gaussian, with its two neighbours, on a background;
     brightness, slope, width and blur are free, and the shift is that of the middle of the box
     from the middle of the edges in the table. In a table without edges it is that from the
-    order centre, so the centre is taken to be the middle of the light.
+    order centre, so the centre is taken to be the middle of the light. The light of fibres, which
+    is told from that of slits by its form, is fitted with Gaussians instead.
 
     Parameters
     ----------
@@ -156,7 +158,7 @@ def measure_shift(
     raster, slices = _raster_and_slices(flat, orders, "flat")
     max_shift = _checked_max_shift(max_shift, slices)
     coarse, match = _coarse_shift(raster, slices, max_shift)
-    fine, uncertainty = _fit_boxes(raster, slices, coarse)
+    fine, uncertainty = _fit_fibres(raster, slices, coarse) or _fit_boxes(raster, slices, coarse)
     return _checked_shift(fine, uncertainty, match, max_shift)
 
 
@@ -561,6 +563,22 @@ def _score(phases: np.ndarray, slices: _Slices, trials: np.ndarray) -> np.ndarra
 
 
 # ---------------------------------------------------------------------- the shift by fits
+
+
+def _fit_fibres(raster, slices, shift) -> tuple[float, float] | None:
+    """Shift of the light from Gaussians and its uncertainty; None where orders are no fibres."""
+    profiles = _profiles(raster, slices, shift)
+    origin = slices.center[..., slices.center.shape[2] // 2] + shift
+    positions = origin[..., None] + slices.offsets
+    noise = np.broadcast_to(_profile_noise(raster, slices)[..., None], profiles.shape)
+    reach = finite_median(slices.spacing) / 4
+    if not are_fibres(positions, profiles, noise, reach):
+        return None
+    fibres = fit_fibres(positions, profiles, noise, reach)
+    shifts, uncertainty = _common(
+        fibres.center - origin - slices.boxes[0, :, 1], fibres.center_error
+    )
+    return shift + shifts, np.hypot(uncertainty, _MODEL_ERROR)
 
 
 def _fit_boxes(raster, slices, shift) -> tuple[float, float]:
