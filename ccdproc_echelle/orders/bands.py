@@ -9,9 +9,9 @@ import numpy as np
 from scipy.signal import find_peaks, peak_widths
 
 from ccdproc_echelle._numeric.medians import finite_median
-from ccdproc_echelle.orders.slices import bridged, extract_slices, slice_columns
+from ccdproc_echelle.orders.slices import extract_slices, slice_columns
 
-__all__ = ["band_offsets", "number_of_bands", "order_profiles"]
+__all__ = ["band_offsets", "looked_at", "number_of_bands", "order_profiles"]
 
 # Places along an order at which its profile is looked at, and pixels that are combined there.
 _N_PLACES, _WIDTH = 16, 5
@@ -25,9 +25,9 @@ _PROMINENCE, _LEAST_PROMINENCE = 0.2, 0.04
 _MOST_ORDERS, _OFF_CENTRE, _UNEVEN = 0.7, 0.35, 0.3
 
 
-def order_profiles(raster, centers, reach: int) -> np.ndarray:
+def looked_at(raster, centers, reach: int) -> np.ndarray:
     """
-    Cross-dispersion profile of each order, from 0 to 1, (n_orders, 2 * reach + 1).
+    Light in some slices of each order, (n_orders, n_slices, 2 * reach + 1), for `order_profiles`.
 
     Parameters
     ----------
@@ -40,17 +40,25 @@ def order_profiles(raster, centers, reach: int) -> np.ndarray:
     """
     columns = slice_columns(len(raster), _WIDTH, 0)
     columns = columns[:: max(1, len(columns) // _N_PLACES)]
-    light = extract_slices(raster, None, centers, columns.mean(axis=1), columns, reach).profiles
+    return extract_slices(raster, None, centers, columns.mean(axis=1), columns, reach).profiles
+
+
+def order_profiles(light: np.ndarray) -> np.ndarray:
+    """
+    Cross-dispersion profile of each order, from 0 to 1, (n_orders, n_samples).
+
+    Parameters
+    ----------
+    light : array, shape (n_orders, n_slices, n_samples)
+        Slices about the order centres, NaN where there is no light.
+    """
     low, high = (end(np.where(np.isfinite(light), light, filler), axis=-1, keepdims=True)
                  for end, filler in ((np.min, np.inf), (np.max, -np.inf)))
     step = np.where(np.isfinite(high - low) & (high > low), high - low, np.nan)
     relative = (light - low) / step
-    weights = bridged(np.nan_to_num(step[..., 0]))  # bright places tell more
-    bright = weights >= np.median(weights, axis=1, keepdims=True)
-    relative[~bright] = np.nan
-    return finite_median(relative.swapaxes(1, 2).reshape(-1, relative.shape[1])).reshape(
-        len(centers), -1
-    )
+    brightness = np.nan_to_num(step[..., 0])
+    relative[brightness < np.median(brightness, axis=1, keepdims=True)] = np.nan
+    return finite_median(relative.swapaxes(1, 2))
 
 
 def number_of_bands(profiles: np.ndarray, limits: np.ndarray) -> int:

@@ -12,18 +12,20 @@ Pure arrays, (n_orders, n_slices) and with the samples of a slice along the last
 from typing import NamedTuple
 
 import numpy as np
+from numpy.polynomial.chebyshev import chebvander
 
-from ccdproc_echelle._numeric.medians import finite_median
-from ccdproc_echelle.orders.slices import bridged
+from ccdproc_echelle._numeric.medians import finite_median, label_medians
+from ccdproc_echelle._numeric.robust import clipped_fit
+from ccdproc_echelle.orders.slices import bridged, extract_slices, slice_columns
 
-__all__ = ["FIBRE_LEVEL", "Fibres", "are_fibres", "fibre_edges", "fit_fibres"]
+__all__ = ["FIBRE_LEVEL", "Fibres", "are_fibres", "fibre_edges", "fibre_traces", "fit_fibres"]
 
 # Where the light of a fibre ends, as a fraction of its height: 99.76 % of a Gaussian are inside,
 # which leaves room for wings that are a little stronger.
 FIBRE_LEVEL = 0.01
 
-# The kurtosis beyond that of a Gaussian: a slit twice as wide as its blur has -0.08, one three times
-# as wide -0.22.
+# The kurtosis beyond that of a Gaussian: a slit twice as wide as its blur has -0.08, one three
+# times as wide -0.22.
 _LEAST_KURTOSIS = -0.12
 
 # A Gaussian leaves less than this of the light of a fibre, RMS, as a fraction of the height.
@@ -33,6 +35,9 @@ _LARGEST_MISFIT = 0.03
 # it is fitted, in standard deviations.
 _ITERATIONS, _FREE_AFTER = 14, 8
 _REACH = 4.5
+
+# How far its light reaches is looked for in bins of this width, in standard deviations.
+_BIN, _N_BINS = 0.25, 40
 
 # Light above the background, in units of the noise of a sample, for a measurement.
 _MIN_SIGNAL_TO_NOISE = 10.0
@@ -49,6 +54,7 @@ class Fibres(NamedTuple):
     center: np.ndarray
     sigma: np.ndarray
     height: np.ndarray
+    background: np.ndarray
     kurtosis: np.ndarray  # 0 unless it was fitted
     center_error: np.ndarray
     sigma_error: np.ndarray
@@ -77,21 +83,90 @@ def are_fibres(positions, profiles, noise, reach) -> bool:
     return bool(kurtosis > _LEAST_KURTOSIS and misfit < _LARGEST_MISFIT)
 
 
-def fibre_edges(fibres: Fibres, level: float, smear=0.0) -> tuple[np.ndarray, np.ndarray]:
+def fibre_edges(positions, profiles, fibres: Fibres, level: float) -> tuple[np.ndarray, ...]:
     """
     Where the light of fibres has fallen to a fraction of their height, and its error.
 
-    Between neighbours that overlap the middle is the edge of both. Both results have shape
-    (2, n_orders, n_slices). The ``smear``, a variance, is what the resampling has added.
+    How far that is, in standard deviations of the Gaussian, is found from all slices of an order:
+    the wings of a fibre are those of a Gaussian more or less. Between neighbours that overlap the
+    middle is the edge of both. Both results have shape (2, n_orders, n_slices).
     """
-    sigma = np.sqrt(np.maximum(fibres.sigma**2 - smear, 0.25 * fibres.sigma**2))
-    factor = np.sqrt(-2 * np.log(level))
-    edges = fibres.center + factor * np.stack([-sigma, sigma])
     below, above = _beside(fibres.center)
+    reach = _reach_of_light(positions, profiles, fibres, level)[..., None]
+    edges = fibres.center + fibres.sigma * reach * np.array([-1, 1])[:, None, None]
     edges[0] = np.fmax(edges[0], 0.5 * (below + fibres.center))
     edges[1] = np.fmin(edges[1], 0.5 * (above + fibres.center))
-    errors = np.hypot(fibres.center_error, factor * fibres.sigma_error)
-    return edges, np.stack([errors, errors])
+    return edges, np.hypot(fibres.center_error, reach * fibres.sigma_error)
+
+
+def _reach_of_light(positions, profiles, fibres, level) -> np.ndarray:
+    """Standard deviations from the centre at which the light falls to a level, (2, n_orders)."""
+    center, sigma, height, background = fibres[:4]
+    light = profiles - _light_of_neighbours(positions, np.stack(fibres[:3]))
+    light = (light - background[..., None]) / height[..., None]
+    away = (positions - center[..., None]) / sigma[..., None]
+    reach = np.empty((2, len(center)))
+    for side, beside in enumerate(_beside(center)):
+        outward = away if side else -away
+        room = np.nan_to_num(0.5 * np.abs(beside - center) / sigma, nan=np.inf)[..., None]
+        label = np.floor(outward / _BIN)
+        own = np.isfinite(light) & (outward < room) & (label >= 0) & (label < _N_BINS)
+        for order, used in enumerate(own):
+            binned = label_medians(light[order][used], label[order][used], _N_BINS)
+            reach[side, order] = _fall_of(binned, level)
+    return reach
+
+
+def _fall_of(light: np.ndarray, level: float) -> float:
+    """Where light in bins from the centre on falls to a level; as a Gaussian if it is too noisy."""
+    places, gaussian = (np.arange(_N_BINS) + 0.5) * _BIN, np.sqrt(-2 * np.log(level))
+    wing = np.isfinite(light) & (places > 0.5 * gaussian)
+    if wing.sum() < 4 or finite_median(np.abs(np.diff(light[wing], 2))[None])[0] > level:
+        return gaussian
+    places, light = places[wing], light[wing]
+    floor = light.min()
+    light = (light - floor) / (1 - floor)
+    after = int(np.argmax(light <= level))
+    if after == 0:
+        return gaussian
+    left, right = light[after - 1], light[after]
+    return places[after - 1] + _BIN * (left - level) / (left - right)
+
+
+def fibre_traces(raster: np.ndarray, traces: np.ndarray, degree: int) -> np.ndarray:
+    """
+    Traces of fibres moved to the middles of their Gaussians, which neighbours do not pull.
+
+    Parameters
+    ----------
+    raster : array, shape (n_pixels, n_cross)
+        The light, NaN where there is none.
+    traces : array, shape (n_traces, n_pixels)
+        Cross-dispersion positions, good to a fraction of the width of a fibre.
+    degree : int
+        That of the polynomial of the correction.
+
+    Returns
+    -------
+    array, shape (n_traces, n_pixels)
+        As given, if the light is not that of fibres.
+    """
+    columns = slice_columns(len(raster), None, degree)
+    pixels, room = columns.mean(axis=1), np.nanmin(np.diff(traces, axis=0))
+    slices = extract_slices(raster, None, traces, pixels, columns, int(np.ceil(2 * room)))
+    positions = slices.origins[..., None] + np.arange(slices.profiles.shape[-1])
+    shown = positions, slices.profiles, slices.noise, np.full(len(traces), room / 4)
+    if not are_fibres(*shown):
+        return traces
+    fibres = fit_fibres(*shown)
+    basis, every = (chebvander(2 * x / (len(raster) - 1) - 1, degree)
+                    for x in (pixels, np.arange(len(raster))))
+    moved = traces.copy()
+    for trace, center in zip(moved, fibres.center, strict=True):
+        off = center - trace[np.rint(pixels).astype(int)]
+        if np.isfinite(off).sum() > 2 * degree:
+            trace += every @ clipped_fit(basis, off, sigma=5, maxiters=5, least_scatter=1e-3)[0]
+    return moved
 
 
 def fit_fibres(positions, profiles, noise, reach, *, with_kurtosis=False) -> Fibres:
@@ -110,12 +185,12 @@ def fit_fibres(positions, profiles, noise, reach, *, with_kurtosis=False) -> Fib
     for iteration in range(iterations):
         n_free = 5 if iteration >= _FREE_AFTER else 4
         state, covariance, misfit = _improved(positions, profiles, noise, state, n_free)
-    center, sigma, height, _, kurtosis = state
+    center, sigma, height = state[:3]
     good = np.isfinite(center) & (misfit < 3 * _LARGEST_MISFIT) & (sigma > 0.3)
     peak_noise = finite_median(noise.reshape(-1, noise.shape[-1])).reshape(center.shape)
     good &= height > _MIN_SIGNAL_TO_NOISE * peak_noise
     errors = np.sqrt(np.maximum(covariance[..., [0, 1]], 0))
-    results = center, sigma, height, kurtosis, errors[..., 0], errors[..., 1], misfit
+    results = *state, errors[..., 0], errors[..., 1], misfit
     return Fibres(*(np.where(good, part, np.nan) for part in results))
 
 
@@ -123,12 +198,15 @@ def _first_state(positions, profiles, reach) -> np.ndarray:
     """Centre, standard deviation, height, background and kurtosis, from the half-maximum."""
     n_samples = profiles.shape[-1]
     index = np.arange(n_samples)
-    near = np.abs(index - n_samples // 2) <= np.maximum(reach, 1)[:, None, None]
+    room = _room(positions[..., n_samples // 2])
+    reach = np.maximum(np.fmin(reach[:, None], room / 4), 1)[..., None]
+    near = np.abs(index - n_samples // 2) <= reach
     seen = np.isfinite(profiles)
     light = np.where(near & seen, profiles, -np.inf)
     top, peak = light.argmax(axis=-1)[..., None], light.max(axis=-1)
-    around = np.abs(index - top) <= 2 * np.maximum(reach, 1)[:, None, None]
+    around = np.abs(index - top) <= 2 * reach
     floor = np.where(around & seen, profiles, np.inf).min(axis=-1)
+    peak, floor = (np.where(np.isfinite(end), end, np.nan) for end in (peak, floor))
     half = 0.5 * (peak + floor)[..., None]
     low = seen & (profiles < half)
     before = np.where(low & (index < top), index, -1).max(axis=-1)
@@ -136,7 +214,7 @@ def _first_state(positions, profiles, reach) -> np.ndarray:
     width = np.where((before >= 0) & (after < n_samples), after - before - 1.0, np.nan)
     typical = finite_median(width)
     sigma = np.broadcast_to(np.maximum(typical, 1.5)[:, None] / _WIDTH_OF_HALF, peak.shape)
-    usable = np.isfinite(peak) & np.isfinite(floor) & np.isfinite(sigma) & (peak > floor)
+    usable = np.isfinite(sigma) & (peak > floor)
     center = np.take_along_axis(positions, top, axis=-1)[..., 0]
     state = np.stack([center, sigma, peak - floor, floor, np.zeros_like(peak)])
     return np.where(usable, state, np.nan)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ccdproc_echelle._numeric.medians import finite_median
-from ccdproc_echelle.orders.bands import band_offsets, number_of_bands, order_profiles
+from ccdproc_echelle.orders.bands import band_offsets, looked_at, number_of_bands, order_profiles
 from ccdproc_echelle.orders.fibres import are_fibres, fibre_edges, fit_fibres
 
 __all__ = ["PROFILES", "OrderProfile", "checked_profile", "edges_of_fibres", "split_into_bands"]
@@ -72,7 +72,7 @@ def split_into_bands(raster, centers, lengths, edges, profile: OrderProfile):
     limits = np.array([-lengths, lengths]) / 3
     if edges is not None:
         limits = finite_median(edges - centers)
-    profiles = order_profiles(raster, centers, int(np.ceil(lengths.max() / 2)))
+    profiles = order_profiles(looked_at(raster, centers, int(np.ceil(lengths.max() / 2))))
     number = profile.n_slices
     if number == 1:
         number = number_of_bands(profiles, limits)
@@ -92,4 +92,4 @@ def edges_of_fibres(slices, lengths, level: float, *, certain: bool):
     shown = slices.origins[..., None] + samples, slices.profiles, slices.noise
     if not certain and not are_fibres(*shown, lengths / 6):
         return None
-    return fibre_edges(fit_fibres(*shown, lengths / 6), level, slices.smear)
+    return fibre_edges(*shown[:2], fit_fibres(*shown, lengths / 6), level)
