@@ -31,6 +31,9 @@ _LEAST_KURTOSIS = -0.12
 # A Gaussian leaves less than this of the light of a fibre, RMS, as a fraction of the height.
 _LARGEST_MISFIT = 0.03
 
+# Fibres are seen in so many of the slices.
+_LEAST_SEEN = 0.2
+
 # Steps of the fit, those after which the kurtosis is free, and how far from the middle of a fibre
 # it is fitted, in standard deviations.
 _ITERATIONS, _FREE_AFTER = 14, 8
@@ -76,7 +79,7 @@ def are_fibres(positions, profiles, noise, reach) -> bool:
     parts = (part[:, ::step] for part in (positions, profiles, noise))
     fibres = fit_fibres(*parts, reach, with_kurtosis=True)
     bright = np.isfinite(fibres.center)
-    if not bright.any():
+    if np.mean(bright) < _LEAST_SEEN:
         return False
     kurtosis, misfit = (finite_median(part[None, bright])[0]
                         for part in (fibres.kurtosis, fibres.misfit))
@@ -180,7 +183,7 @@ def fit_fibres(positions, profiles, noise, reach, *, with_kurtosis=False) -> Fib
     with_kurtosis : bool
         Whether the kurtosis is free in the end.
     """
-    state = _first_state(positions, profiles, reach)
+    state = first = _first_state(positions, profiles, reach)
     n_free, iterations = 4, _ITERATIONS if with_kurtosis else _FREE_AFTER
     for iteration in range(iterations):
         n_free = 5 if iteration >= _FREE_AFTER else 4
@@ -188,6 +191,7 @@ def fit_fibres(positions, profiles, noise, reach, *, with_kurtosis=False) -> Fib
     center, sigma, height = state[:3]
     good = np.isfinite(center) & (misfit < 3 * _LARGEST_MISFIT) & (sigma > 0.3)
     peak_noise = finite_median(noise.reshape(-1, noise.shape[-1])).reshape(center.shape)
+    good &= np.abs(center - first[0]) < 2 * np.maximum(sigma, 1)
     good &= height > _MIN_SIGNAL_TO_NOISE * peak_noise
     errors = np.sqrt(np.maximum(covariance[..., [0, 1]], 0))
     results = *state, errors[..., 0], errors[..., 1], misfit
