@@ -16,6 +16,8 @@ def pixel_flags(
     bad: BadResponse,
     faint: np.ndarray,
     noted: Noted,
+    *,
+    margin: float = 0,
 ) -> np.ndarray:
     """
     The flags of each pixel.
@@ -32,6 +34,8 @@ def pixel_flags(
         Pixels that are too faint to divide by, as from `~ccdproc_echelle.light.faint_pixels`.
     noted : `~ccdproc_echelle.combining.Noted`
         What was noted of the frames when they were combined.
+    margin : float, optional
+        Pixels by which the orders are wider than their edges say.
 
     Returns
     -------
@@ -41,7 +45,7 @@ def pixel_flags(
     coverage, order_index = orders.coverage(), orders.order_index()
     flags = np.zeros(mask.shape, dtype=np.int16)
     for flag, where in (
-        (FlatFlag.INTERORDER, order_index < 0),
+        (FlatFlag.INTERORDER, orders.order_index(margin) < 0),
         (FlatFlag.PARTLY_COVERED, (coverage > 0) & (coverage < 1)),
         (FlatFlag.OVERLAP, orders.overlap_mask()),
         (FlatFlag.EXTRAPOLATED_EDGE, _beyond_measured_edges(orders, order_index)),

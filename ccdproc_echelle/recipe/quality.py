@@ -99,12 +99,17 @@ METRICS = {
     "edge_measured_min": Metric("EDGEFRAC", "", "measured part of the worst edge"),
     "order_width": Metric("ORDWIDTH", "pix", "median order width"),
     "order_width_scatter": Metric("ORDWSTD", "pix", "standard deviation of order widths"),
+    "fibre_orders": Metric("NFIBRE", "", "orders taken for images of fibres"),
+    "sliced_orders": Metric("NSLICED", "", "orders taken for several slices"),
     "scattered_light_fraction": Metric("SCATFRAC", "", "scattered light in orders"),
     "inner_mean": Metric("INNMEAN", "", "mean of inner-order pixels", 0.99, 1.01),
     "inner_rms": Metric("INNRMS", "", "standard deviation of inner-order pixels"),
 }
 
-_COUNTS = {"frames_used", "frames_refused", "low_sensitivity_pixels", "dead_pixels", "hot_pixels"}
+_COUNTS = {
+    "frames_used", "frames_refused", "low_sensitivity_pixels", "dead_pixels", "hot_pixels",
+    "fibre_orders", "sliced_orders",
+}
 
 
 def flat_quality(
@@ -259,6 +264,7 @@ def quality_table(
         **_flag_values(master.flags),
         **_order_values(order_quality(master, window=window)),
         **_edge_values(master.orders.table),
+        **_profile_values(master.orders.table),
     }
     return _limited(_as_table(values, master.levels["level"].unit), limits)
 
@@ -559,6 +565,16 @@ def _edge_values(table: QTable) -> dict[str, float]:
         )
     return values
 
+
+
+def _profile_values(table: QTable) -> dict[str, float]:
+    """What the orders were taken for, where their edges were measured."""
+    if "profile" not in table.colnames:
+        return {"fibre_orders": np.nan, "sliced_orders": np.nan}
+    return {
+        f"{name}_orders": np.count_nonzero(table["profile"] == profile)
+        for name, profile in (("fibre", "fibre"), ("sliced", "slicer"))
+    }
 
 
 def _largest_fraction(rejected: np.ndarray | None, flags: np.ndarray) -> float:

@@ -27,7 +27,9 @@ __all__ = ["judged", "watched"]
 _ENOUGH_VALUES = 200_000
 
 
-def watched(orders: EchelleOrderTable, window: float, n_frames: int) -> Watch:
+def watched(
+    orders: EchelleOrderTable, window: float, n_frames: int, *, margin: float = 0
+) -> Watch:
     """
     What is to be noted of the frames so that the quality needs none of them again.
 
@@ -39,12 +41,14 @@ def watched(orders: EchelleOrderTable, window: float, n_frames: int) -> Watch:
         Full width of the window on the order centre, in pixel.
     n_frames : int
         Number of frames.
+    margin : float, optional
+        Pixels by which the orders are wider than their edges say.
 
     Returns
     -------
     `~ccdproc_echelle.combining.Watch`
     """
-    inside = orders.order_index() >= 0
+    inside = orders.order_index(margin) >= 0
     pixels = np.flatnonzero(orders.inner_mask(window) & inside)
     return Watch(inside, pixels[:: len(pixels) * n_frames // _ENOUGH_VALUES + 1])
 
