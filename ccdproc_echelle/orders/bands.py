@@ -6,9 +6,9 @@ Each band is looked at as an order of its own; the order ends where the outermos
 """
 
 import numpy as np
-from scipy.signal import find_peaks, peak_widths
 
 from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle._numeric.peaks import peaks
 from ccdproc_echelle.orders.slices import extract_slices, slice_columns
 
 __all__ = ["band_offsets", "looked_at", "number_of_bands", "order_profiles"]
@@ -125,9 +125,7 @@ def _bands(profile, limits, prominence) -> tuple[np.ndarray, np.ndarray]:
     known = np.isfinite(profile)
     if not known.any():
         return np.empty(0), np.empty(0)
-    filled = np.pad(np.where(known, profile, 0), 1)
-    peaks, properties = find_peaks(filled, prominence=prominence)
-    _, _, left, right = peak_widths(filled, peaks, rel_height=0.5)
-    places = 0.5 * (left + right) - 1 - middle
+    places, prominences = peaks(np.pad(np.where(known, profile, 0), 1), prominence)
+    places = places - 1 - middle
     inside = (places > limits[0]) & (places < limits[1])
-    return places[inside], properties["prominences"][inside]
+    return places[inside], prominences[inside]

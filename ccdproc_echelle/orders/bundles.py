@@ -126,7 +126,8 @@ def _widest_inner(steps: np.ndarray, number: int) -> float:
     ratios = (ranked[:-1] / ranked[1:])[least - 1 : least + _MOST_GAPS]
     if not len(ratios) or ratios.max() < _WIDER:
         raise ValueError(
-            f"the traces found are evenly spaced: they do not lie in bundles of {number}"
+            f"the {len(steps) + 1} traces found do not lie in bundles of {number}: no gaps of the "
+            "right number stand out"
         )
     return float(ranked[least + np.argmax(ratios)])
 

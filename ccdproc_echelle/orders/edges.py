@@ -1,19 +1,19 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Where the orders end: order edges measured on a flat, and the inter-order area masked."""
+"""Where the orders end: order edges measured on a flat."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.nddata import CCDData, InverseVariance
+from astropy.nddata import CCDData
 from astropy.table import QTable
 from numpy.polynomial.chebyshev import chebvander, chebvander2d
 
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import clipped_fit, weighted_fit
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.frames import completed_keywords, without_file_cards
+from ccdproc_echelle.frames import completed_keywords
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
 from ccdproc_echelle.orders.fibres import FIBRE_LEVEL
 from ccdproc_echelle.orders.profiles import checked_profile, edges_of_fibres, split_into_bands
@@ -25,7 +25,6 @@ __all__ = [
     "check_edge_keywords",
     "detect_order_edges",
     "fit_order_edges",
-    "mask_interorder",
     "measure_order_edges",
     "poorly_measured",
     "rough_order_edges",
@@ -77,6 +76,10 @@ def detect_order_edges(
     """
     Measure the order edges on a flat.
 
+    An order is the image of a slit, of a fibre, or of several slices or fibres side by side; which
+    it is, is found from its light unless ``profile`` says it, and told in the log and in the column
+    ``profile`` of the result. What follows is said of slits; see the notes for the others.
+
     Cross-dispersion slices are resampled along the curved order centres and combined by the
     median of ``slice_width`` dispersion pixels; slices too faint to show edges are tried again
     three and nine times as wide. On each side of each slice the edge is where the
@@ -112,8 +115,15 @@ def detect_order_edges(
         The order centres. They may be some pixels off, as long as they lie within the orders:
         slices are re-centred. Edges already in the table are replaced.
     threshold : float or tuple of float, optional
-        Where on the rise from the background (0) to the plateau (1) the edge is. For a pair,
-        eleven levels are tried from the first to the second, until both edges of a slice are found.
+        Where on the rise from the background (0) to the plateau (1), or to the top of a fibre, the
+        edge is. For a pair, eleven levels are tried from the first to the second, until both edges
+        of a slice are found; of fibres the first is taken. Default: 0.5 for slits; 0.01 for fibres,
+        between whose edges at least 99 % of the light lies.
+    profile : {"auto", "slit", "fibre", "slicer"}, optional
+        What the orders are images of.
+    n_slices : int, optional
+        Slices, or fibres, of each order. Default: with ``profile`` "auto" or "slicer" they are
+        counted, if there are edges in the table between these.
     slice_length : float, optional
         Cross-dispersion extent of a slice in pixel. It must reach into the inter-order area on
         both sides. Default: 1.5 times the distance to the neighbouring orders.
@@ -140,13 +150,14 @@ def detect_order_edges(
         of those in which the edge is on the detector, in which it was measured.
         ``lower_measured_min``, ``lower_measured_max`` and likewise for ``upper`` are the first and
         last dispersion pixels with a measurement; beyond them the edge is extrapolated.
+        ``profile`` is "slit", "fibre" or "slicer".
 
     Raises
     ------
     ValueError
         If a parameter is out of range, the frame is not 2-D, the order table is for another
-        detector, the table has a single order and no ``slice_length`` is given, or no order has
-        edges that can be measured.
+        detector, the table has a single order and no ``slice_length`` is given, no order shows
+        ``n_slices`` slices, or none has edges that can be measured.
 
     Warns
     -----
@@ -172,6 +183,14 @@ def detect_order_edges(
     ``maxiters``. Unlike there, the edges of each order are fitted on their own, so that the order
     degree only matters where an edge was not measured, or poorly. Both fits, that of each edge
     along its order and that of the widths over (order, pixel), are made robust by clipping.
+
+    Fibres: the light of each slice is fitted with a Gaussian beside those of its neighbours. The
+    kurtosis, fitted as well, tells fibres from slits, which have less light in their wings. Where
+    the light has fallen to the threshold is found from all slices of an order, in units of the
+    width of the Gaussian. Edges of fibres that overlap meet in the middle.
+
+    Slices: each is looked at as an order of its own, and the order ends where its outermost slices
+    end. The gaps between them belong to the order.
 
     .. _soxspipe: https://soxspipe.readthedocs.io
 
@@ -217,7 +236,7 @@ def measure_order_edges(
 
     Parameters
     ----------
-    flat, orders, threshold, slice_length, slice_width, degree, sigma, maxiters
+    flat, orders, threshold, profile, n_slices, slice_length, slice_width, degree, sigma, maxiters
         As for `detect_order_edges`.
 
     Returns
@@ -227,7 +246,7 @@ def measure_order_edges(
         ("lower" or "upper"), ``pixel`` (along the dispersion axis), ``position`` (across it; NaN
         where no edge was found), ``uncertainty`` (standard deviation from the noise of the slice
         and the scatter of the pixel response) and ``used`` (False where no edge was found or the
-        point is an outlier). The shape of the frame is in the ``meta``.
+        point is an outlier). The shape of the frame and the profile are in the ``meta``.
 
     Raises
     ------
@@ -284,7 +303,9 @@ def rough_order_edges(
 
     Parameters
     ----------
-    flat, orders, threshold, slice_length, slice_width, degree, order_degree, sigma, maxiters
+    flat, orders, threshold, profile, n_slices, slice_length, slice_width, degree
+        As for `detect_order_edges`.
+    order_degree, sigma, maxiters
         As for `detect_order_edges`.
 
     Returns
@@ -422,78 +443,6 @@ def poorly_measured(orders: EchelleOrderTable) -> np.ndarray:
         raise ValueError("the order table does not say which edges were measured")
     fractions = np.stack([table["lower_measured"], table["upper_measured"]])
     return (fractions < _WELL_MEASURED).any(axis=0)
-
-
-def mask_interorder(
-    flat: CCDData,
-    orders: EchelleOrderTable,
-    *,
-    fill_value: float = 1.0,
-    margin: float = 0,
-    mask: bool = True,
-) -> CCDData:
-    """
-    Set the inter-order area of a flat to a constant, so that dividing by it does nothing there.
-
-    Parameters
-    ----------
-    flat : `~astropy.nddata.CCDData`, shape (rows, columns)
-        The flat; it is not changed.
-    orders : `EchelleOrderTable`
-        The orders, with edges.
-    fill_value : float, optional
-        The value between the orders, in the unit of the flat.
-    margin : float, optional
-        Pixels by which both edges of each order are moved outwards; negative moves them inwards.
-    mask : bool, optional
-        Whether the inter-order area is masked as well.
-
-    Returns
-    -------
-    `~astropy.nddata.CCDData`
-        A copy with the same unit, header and WCS. Between the orders the uncertainty is that of an
-        exact value: 0, or infinity for an `~astropy.nddata.InverseVariance`. Integer data become
-        float.
-
-    Raises
-    ------
-    TypeError
-        If ``flat`` is not a `~astropy.nddata.CCDData`.
-    ValueError
-        If the order table has no edges or is for another detector, or ``fill_value`` is not finite.
-
-    See Also
-    --------
-    detect_order_edges
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from astropy.nddata import CCDData
-    >>> from ccdproc_echelle import EchelleOrderTable
-    >>> from ccdproc_echelle import mask_interorder
-    >>> orders = EchelleOrderTable.from_polynomials(
-    ...     [1], [[2]], lower=[[0.5]], upper=[[3.5]], shape=(5, 2), dispersion_axis=1)
-    >>> flat = mask_interorder(CCDData(np.full((5, 2), 0.9), unit=""), orders)
-    >>> flat.data[:, 0], flat.mask[:, 0]
-    (array([1. , 0.9, 0.9, 0.9, 1. ]), array([ True, False, False, False,  True]))
-    """
-    if not isinstance(flat, CCDData):
-        raise TypeError(f"flat is a {type(flat).__name__}, expected a CCDData")
-    if not np.isfinite(fill_value):
-        raise ValueError(f"fill_value is {fill_value!r}, expected a finite number")
-    outside = orders.on_detector(flat.shape).interorder_mask(margin)
-    result = flat.copy()
-    result.header = without_file_cards(flat.header)
-    if result.data.dtype.kind != "f":
-        result.data = result.data.astype(float)
-    result.data[outside] = fill_value
-    if result.uncertainty is not None:
-        exact = np.inf if isinstance(result.uncertainty, InverseVariance) else 0
-        result.uncertainty.array[outside] = exact
-    if mask:
-        result.mask = outside if flat.mask is None else flat.mask | outside
-    return result
 
 
 # ---------------------------------------------------------------------- checks at the door

@@ -251,7 +251,7 @@ def make_master_flat(
             per_order=per_order,
             executor=executor,
             progress=progress,
-            watch=watched(orders, window, len(flats), margin=margin),
+            watch=watched(orders, window, len(flats)),
         )
         _log.info("levels %s", levels["level"].round(3))
         noted = images.noted

@@ -261,7 +261,7 @@ def quality_table(
         "clipped_fraction": clipped_fraction,
         **_level_values(master.levels["level"].value, times),
         **_flux_values(master, sound_pixels(master, window)),
-        **_flag_values(master.flags),
+        **_flag_values(master.flags[master.orders.order_index() >= 0]),
         **_order_values(order_quality(master, window=window)),
         **_edge_values(master.orders.table),
         **_profile_values(master.orders.table),
@@ -524,8 +524,7 @@ def _typical(relative: np.ndarray) -> float:
     return np.median(np.where(known < 0, np.inf, known)) if len(known) else np.nan
 
 
-def _flag_values(flags: np.ndarray) -> dict[str, float]:
-    in_order = flags[flags & int(FlatFlag.INTERORDER) == 0]
+def _flag_values(in_order: np.ndarray) -> dict[str, float]:
     n = max(1, len(in_order))
     return {
         "saturated_fraction": _number_of(in_order, FlatFlag.SATURATED) / n,

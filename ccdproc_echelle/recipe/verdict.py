@@ -9,7 +9,7 @@ import numpy as np
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import Noted, Watch
 from ccdproc_echelle.frames import Frame, observation_time
-from ccdproc_echelle.light import FlatFlag, faint_fractions
+from ccdproc_echelle.light import faint_fractions
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.quality import (
@@ -27,9 +27,7 @@ __all__ = ["judged", "watched"]
 _ENOUGH_VALUES = 200_000
 
 
-def watched(
-    orders: EchelleOrderTable, window: float, n_frames: int, *, margin: float = 0
-) -> Watch:
+def watched(orders: EchelleOrderTable, window: float, n_frames: int) -> Watch:
     """
     What is to be noted of the frames so that the quality needs none of them again.
 
@@ -41,14 +39,12 @@ def watched(
         Full width of the window on the order centre, in pixel.
     n_frames : int
         Number of frames.
-    margin : float, optional
-        Pixels by which the orders are wider than their edges say.
 
     Returns
     -------
     `~ccdproc_echelle.combining.Watch`
     """
-    inside = orders.order_index(margin) >= 0
+    inside = orders.order_index() >= 0
     pixels = np.flatnonzero(orders.inner_mask(window) & inside)
     return Watch(inside, pixels[:: len(pixels) * n_frames // _ENOUGH_VALUES + 1])
 
@@ -87,7 +83,7 @@ def judged(
         If most of an order is too faint to divide by.
     """
     _warn_of_dark_orders(master)
-    in_order = np.count_nonzero(master.flags & int(FlatFlag.INTERORDER) == 0)
+    in_order = np.count_nonzero(master.orders.order_index() >= 0)
     quality = quality_table(
         master,
         window=window,
