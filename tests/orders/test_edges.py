@@ -25,10 +25,10 @@ from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.orders.edges import (
     detect_order_edges,
     fit_order_edges,
-    mask_interorder,
     measure_order_edges,
     poorly_measured,
 )
+from ccdproc_echelle.orders.masking import mask_interorder
 from ccdproc_echelle.simulation import EchelleSimulation
 
 DATA = Path(os.environ.get("CCDPROC_ECHELLE_DATA", Path(__file__).parents[3] / "shared/data"))
