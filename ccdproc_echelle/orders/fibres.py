@@ -45,8 +45,8 @@ _BIN, _N_BINS = 0.25, 40
 # Light above the background, in units of the noise of a sample, for a measurement.
 _MIN_SIGNAL_TO_NOISE = 10.0
 
-# Slices of each order that suffice to tell fibres from slits.
-_ENOUGH = 25
+# Slices, of each order and of all together, that suffice to tell fibres from slits.
+_ENOUGH_OF_EACH, _ENOUGH = 8, 200
 
 _WIDTH_OF_HALF = 2 * np.sqrt(2 * np.log(2))
 
@@ -75,12 +75,14 @@ def are_fibres(positions, profiles, noise, reach) -> bool:
     reach : array, shape (n_orders,)
         The brightest sample of an order is so near to the middle of the slice.
     """
-    step = max(1, profiles.shape[1] // _ENOUGH)
+    n_orders, n_slices, _ = profiles.shape
+    step = max(1, n_slices // max(_ENOUGH_OF_EACH, _ENOUGH // n_orders))
     parts = (part[:, ::step] for part in (positions, profiles, noise))
     fibres = fit_fibres(*parts, reach, with_kurtosis=True)
-    bright = np.isfinite(fibres.center)
-    if np.mean(bright) < _LEAST_SEEN:
+    seen = np.isfinite(fibres.center)
+    if np.mean(seen) < _LEAST_SEEN:
         return False
+    bright = fibres.height >= np.median(fibres.height[seen])
     kurtosis, misfit = (finite_median(part[None, bright])[0]
                         for part in (fibres.kurtosis, fibres.misfit))
     return bool(kurtosis > _LEAST_KURTOSIS and misfit < _LARGEST_MISFIT)

@@ -575,21 +575,22 @@ def _score(phases: np.ndarray, slices: _Slices, trials: np.ndarray) -> np.ndarra
 
 def _fine_shift(raster, slices, shift) -> tuple[float, float]:
     """Shift of the light, started with a good guess, and its uncertainty."""
-    found = _middles_of_bands(raster, slices, shift) or _fit_fibres(raster, slices, shift)
-    if found:
-        return found
-    try:
-        return _fit_boxes(raster, slices, shift)
-    except ValueError:  # orders of two pixels are hardly boxes
-        found = _fit_fibres(raster, slices, shift, narrow=True)
-        if found:
-            return found
-        raise
+    profiles = _profiles(raster, slices, shift)
+    noise = np.broadcast_to(_profile_noise(raster, slices)[..., None], profiles.shape)
+    found = _middles_of_bands(profiles, slices) or _fit_fibres(profiles, noise, slices)
+    if not found:
+        try:
+            return _fit_boxes(raster, slices, shift)
+        except ValueError:  # orders of two pixels are hardly boxes
+            found = _fit_fibres(profiles, noise, slices, narrow=True)
+            if not found:
+                raise
+    return shift + found[0], np.hypot(found[1], _MODEL_ERROR)
 
 
-def _middles_of_bands(raster, slices, shift) -> tuple[float, float] | None:
+def _middles_of_bands(profiles, slices) -> tuple[float, float] | None:
     """Shift of the middles of orders that are several bands; None where they are single ones."""
-    profiles = order_profiles(_profiles(raster, slices, shift))
+    profiles = order_profiles(profiles)
     spacing = finite_median(slices.spacing)
     middle, extent = (finite_median(part[:, 1]) for part in slices.boxes)
     half = np.where(np.isfinite(extent), extent, spacing) / 2
@@ -600,28 +601,26 @@ def _middles_of_bands(raster, slices, shift) -> tuple[float, float] | None:
         return None
     offsets = band_offsets(profiles[known], limits[:, known], number)
     shifts = 0.5 * (offsets[:, 0] + offsets[:, -1]) - middle[known]
-    off, uncertainty = _common(shifts[:, None], np.full((len(shifts), 1), _BAND_ERROR))
-    return shift + off, np.hypot(uncertainty, _MODEL_ERROR)
+    return _common(shifts[:, None], np.full((len(shifts), 1), _BAND_ERROR))
 
 
-def _fit_fibres(raster, slices, shift, *, narrow=False) -> tuple[float, float] | None:
-    """Shift of the light from Gaussians and its uncertainty; None where orders are no fibres."""
-    profiles = _profiles(raster, slices, shift)
-    origin = slices.center[..., slices.center.shape[2] // 2] + shift
-    positions = origin[..., None] + slices.offsets
-    noise = np.broadcast_to(_profile_noise(raster, slices)[..., None], profiles.shape)
-    reach = finite_median(slices.spacing) / 4
-    if not narrow and not are_fibres(positions, profiles, noise, reach):
+def _fit_fibres(profiles, noise, slices, *, narrow=False) -> tuple[float, float] | None:
+    """
+    Shift of the light from Gaussians and its uncertainty; None where orders are no fibres.
+
+    With ``narrow``, orders that are so narrow that they may as well be fibres are taken for such.
+    """
+    origin = slices.center[..., slices.center.shape[2] // 2]
+    shown = origin[..., None] + slices.offsets, profiles, noise, finite_median(slices.spacing) / 4
+    if not narrow and not are_fibres(*shown):
         return None
-    fibres = fit_fibres(positions, profiles, noise, reach)
+    fibres = fit_fibres(*shown)
     if narrow and not np.nanmedian(np.append(fibres.sigma, np.inf)) < _NARROW:
         return None
     off, uncertainty = _common(
         fibres.center - origin - slices.boxes[0, :, 1], fibres.center_error
     )
-    if narrow and abs(off) > _TOLERATED_SHIFT:
-        return None
-    return shift + off, np.hypot(uncertainty, _MODEL_ERROR)
+    return None if narrow and abs(off) > _TOLERATED_SHIFT else (off, uncertainty)
 
 
 def _fit_boxes(raster, slices, shift) -> tuple[float, float]:
