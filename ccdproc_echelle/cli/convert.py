@@ -3,6 +3,8 @@
 
 import argparse
 
+from ccdproc.utils.slices import slice_from_string
+
 from ccdproc_echelle.cli.options import (
     add_command,
     add_order_format,
@@ -22,7 +24,8 @@ def add(commands) -> None:
         help="convert an order table to another format",
         description="Read an order table and write it in another format.",
         example="  ccdproc-echelle convert order_table.fits --shape 2048 2048 --output orders.ecsv"
-        "\n  ccdproc-echelle convert orders.ecsv --to ds9 --output orders.reg",
+        "\n  ccdproc-echelle convert orders.ecsv --to ds9 --output orders.reg"
+        "\n  ccdproc-echelle convert raw.ecsv --crop '[51:2098,1:4096]' --output orders.ecsv",
     )
     option = convert.add_argument
     option("orders", metavar="FILE", help="order table")
@@ -30,11 +33,26 @@ def add(commands) -> None:
     option("--shape", type=int, nargs=2, metavar=("ROWS", "COLUMNS"),
         help="shape of the detector, if the order table does not tell")
     option("--detector", metavar="NAME", help="which detector, if the file is for several")
+    option("--crop", metavar="SECTION", type=_section,
+        help="part of the detector that is left, as in TRIMSEC: \"[x1:x2,y1:y2]\", from 1 on and "
+        "inclusive; for the order table of raw, untrimmed frames")
     add_output(convert, "order table to be written")
     add_written_format(convert, "--to")
+
+
+def _section(text: str) -> tuple[slice, slice]:
+    """Rows and columns of a FITS section."""
+    try:
+        rows, columns = slice_from_string(text, fits_convention=True)
+    except (ValueError, TypeError, AttributeError) as error:
+        message = f"{text!r} is no section, expected as \"[x1:x2,y1:y2]\""
+        raise argparse.ArgumentTypeError(message) from error
+    return rows, columns
 
 
 def run(options: argparse.Namespace) -> None:
     check_output(options.output, overwrite=options.overwrite, inputs=[options.orders])
     orders = read_orders(options, options.shape, detector=options.detector)
+    if options.crop is not None:
+        orders = orders.cropped(options.crop)
     write_orders(orders, options)

@@ -31,8 +31,12 @@ def add(commands) -> None:
     option("flat", metavar="FLAT", help="a flat (FITS)")
     option("--orders", metavar="FILE", required=True, help="order table")
     add_order_format(edges, "--orders-format")
-    option("--threshold", type=float, default=0.5, metavar="FRACTION",
-        help="an edge is where the flat falls to this fraction of the order (default: 0.5)")
+    option("--threshold", type=float, metavar="FRACTION",
+        help="an edge is where the flat falls to this fraction of the order (default: 0.5, of "
+        "fibres 0.01)")
+    option("--profile", choices=("auto", "slit", "fibre", "slicer"), default="auto",
+        help="what the orders are images of (default: found from the flat)")
+    option("--n-slices", type=int, default=1, metavar="N", help="slices, or fibres, of an order")
     add_reading(edges)
     add_output(edges, "order table with edges to be written")
     add_written_format(edges, "--format")
@@ -43,4 +47,8 @@ def run(options: argparse.Namespace) -> None:
     check_output(options.output, overwrite=options.overwrite, inputs=inputs)
     flat = read_flat(options)
     orders = read_orders(options, flat.shape)
-    write_orders(detect_order_edges(flat, orders, threshold=options.threshold), options)
+    edges = detect_order_edges(
+        flat, orders, threshold=options.threshold, profile=options.profile,
+        n_slices=options.n_slices,
+    )
+    write_orders(edges, options)

@@ -66,6 +66,8 @@ def add(commands) -> None:
         help="what becomes of frames that do not match the others (default: %(default)s)")
     option("--min-signal-to-noise", type=float, default=3, metavar="RATIO",
         help="mask pixels of the master flat below so many times their uncertainty (default: 3)")
+    option("--margin", type=float, default=0, metavar="PIXELS",
+        help="pixels beyond the order edges that keep their values (default: 0)")
     option("--mask-interorder", action="store_true", help="mask the inter-order area as well")
     option("--limits", metavar="FILE", help="limits of the quality (YAML, see inspect)")
     option("--jobs", type=_number_of_jobs, metavar="N",
@@ -114,6 +116,7 @@ def run(options: argparse.Namespace) -> int:
             limits=options.limits,
             window=options.window,
             min_signal_to_noise=options.min_signal_to_noise,
+            margin=options.margin,
             mask_flags=UNUSABLE | FlatFlag.INTERORDER if options.mask_interorder else UNUSABLE,
             **raw,
             **reading,

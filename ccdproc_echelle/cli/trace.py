@@ -30,6 +30,10 @@ def add(commands) -> None:
     add_dispersion_axis(trace, "default: found from the flat")
     trace.add_argument("--first-order", type=int, default=1, metavar="M",
         help="number of the lowest order on the detector; the others count from it (default: 1)")
+    trace.add_argument("--n-fibres", type=int, default=1, metavar="N",
+        help="fibres of an order, each of which is traced")
+    trace.add_argument("--n-slices", type=int, default=1, metavar="N",
+        help="slices, or fibres, of an order that are one order")
     add_reading(trace)
     add_output(trace, "order table to be written")
     add_written_format(trace, "--format")
@@ -41,5 +45,7 @@ def run(options: argparse.Namespace) -> None:
         read_flat(options),
         dispersion_axis=options.dispersion_axis,
         first_order=options.first_order,
+        n_fibres=options.n_fibres,
+        n_slices=options.n_slices,
     )
     write_orders(orders, options)

@@ -33,7 +33,11 @@ def check_min_signal_to_noise(value: float) -> None:
 
 
 def faint_pixels(
-    flat: CCDData, orders: EchelleOrderTable, *, min_signal_to_noise: float = 3
+    flat: CCDData,
+    orders: EchelleOrderTable,
+    *,
+    min_signal_to_noise: float = 3,
+    margin: float = 0,
 ) -> np.ndarray:
     """
     Find the in-order pixels that are too faint to divide by them.
@@ -47,6 +51,8 @@ def faint_pixels(
     min_signal_to_noise : float, optional
         A value below so many times its uncertainty is too faint. Values that are not above zero
         always are; where the uncertainty is not known, only these.
+    margin : float, optional
+        Pixels by which both edges of each order are moved outwards.
 
     Returns
     -------
@@ -75,7 +81,7 @@ def faint_pixels(
     array([False, False,  True,  True,  True])
     """
     check_min_signal_to_noise(min_signal_to_noise)
-    inside = orders.on_detector(flat.shape).order_index() >= 0
+    inside = orders.on_detector(flat.shape).order_index(margin) >= 0
     faint = flat.data <= 0
     sigma = standard_deviation(flat, "flat")
     if sigma is not None:

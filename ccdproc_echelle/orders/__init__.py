@@ -7,7 +7,6 @@ from ccdproc_echelle.orders.edges import (
     check_edge_keywords,
     detect_order_edges,
     fit_order_edges,
-    mask_interorder,
     measure_order_edges,
     poorly_measured,
     rough_order_edges,
@@ -23,6 +22,7 @@ from ccdproc_echelle.orders.flexure import (
     recentre,
     typical_width,
 )
+from ccdproc_echelle.orders.masking import mask_interorder
 from ccdproc_echelle.orders.plausible import width_jumps
 from ccdproc_echelle.orders.registry import FORMATS, OrderTableFormat, able_formats, register_format
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders

@@ -1,22 +1,24 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Where the orders end: order edges measured on a flat, and the inter-order area masked."""
+"""Where the orders end: order edges measured on a flat."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.nddata import CCDData, InverseVariance
+from astropy.nddata import CCDData
 from astropy.table import QTable
 from numpy.polynomial.chebyshev import chebvander, chebvander2d
 
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import clipped_fit, weighted_fit
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.frames import completed_keywords, without_file_cards
+from ccdproc_echelle.frames import completed_keywords
 from ccdproc_echelle.orders.bad_rows import bridge_bad_rows
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
+from ccdproc_echelle.orders.fibres import FIBRE_LEVEL
 from ccdproc_echelle.orders.plausible import warn_of_cut_orders, warn_of_strange_edges
+from ccdproc_echelle.orders.profiles import checked_profile, edges_of_fibres, split_into_bands
 from ccdproc_echelle.orders.slices import as_rasters, checked_image, slice_columns, slice_lengths
 from ccdproc_echelle.orders.slits import fit_slits, is_blended
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
@@ -25,7 +27,6 @@ __all__ = [
     "check_edge_keywords",
     "detect_order_edges",
     "fit_order_edges",
-    "mask_interorder",
     "measure_order_edges",
     "poorly_measured",
     "rough_order_edges",
@@ -48,6 +49,9 @@ _LEAST_SCATTER = 1e-3
 # A slit narrower than this, in units of the blur, cannot be told from the blur.
 _UNRESOLVED = 2.0
 
+# Where on its rise an edge of a slit is.
+_SLIT_LEVEL = np.array([0.5])
+
 # Slices that are enough for edges that need not be precise.
 _ROUGHLY = 40
 
@@ -61,7 +65,9 @@ def detect_order_edges(
     flat: CCDData,
     orders: EchelleOrderTable,
     *,
-    threshold: float | tuple[float, float] = 0.5,
+    threshold: float | tuple[float, float] | None = None,
+    profile: str = "auto",
+    n_slices: int = 1,
     slice_length: float | None = None,
     slice_width: int | None = None,
     degree: int = 4,
@@ -71,6 +77,10 @@ def detect_order_edges(
 ) -> EchelleOrderTable:
     """
     Measure the order edges on a flat.
+
+    An order is the image of a slit, of a fibre, or of several slices or fibres side by side; which
+    it is, is found from its light unless ``profile`` says it, and told in the log and in the column
+    ``profile`` of the result. What follows is said of slits; see the notes for the others.
 
     Cross-dispersion slices are resampled along the curved order centres and combined by the
     median of ``slice_width`` dispersion pixels; slices too faint to show edges are tried again
@@ -110,8 +120,15 @@ def detect_order_edges(
         The order centres. They may be some pixels off, as long as they lie within the orders:
         slices are re-centred. Edges already in the table are replaced.
     threshold : float or tuple of float, optional
-        Where on the rise from the background (0) to the plateau (1) the edge is. For a pair,
-        eleven levels are tried from the first to the second, until both edges of a slice are found.
+        Where on the rise from the background (0) to the plateau (1), or to the top of a fibre, the
+        edge is. For a pair, eleven levels are tried from the first to the second, until both edges
+        of a slice are found; of fibres the first is taken. Default: 0.5 for slits; 0.01 for fibres,
+        between whose edges at least 99 % of the light lies.
+    profile : {"auto", "slit", "fibre", "slicer"}, optional
+        What the orders are images of.
+    n_slices : int, optional
+        Slices, or fibres, of each order. Default: with ``profile`` "auto" or "slicer" they are
+        counted, if there are edges in the table between these.
     slice_length : float, optional
         Cross-dispersion extent of a slice in pixel. It must reach into the inter-order area on
         both sides. Default: 1.5 times the distance to the neighbouring orders.
@@ -138,13 +155,14 @@ def detect_order_edges(
         of those in which the edge is on the detector, in which it was measured.
         ``lower_measured_min``, ``lower_measured_max`` and likewise for ``upper`` are the first and
         last dispersion pixels with a measurement; beyond them the edge is extrapolated.
+        ``profile`` is "slit", "fibre" or "slicer".
 
     Raises
     ------
     ValueError
         If a parameter is out of range, the frame is not 2-D, the order table is for another
-        detector, the table has a single order and no ``slice_length`` is given, or no order has
-        edges that can be measured.
+        detector, the table has a single order and no ``slice_length`` is given, no order shows
+        ``n_slices`` slices, or none has edges that can be measured.
 
     Warns
     -----
@@ -173,6 +191,14 @@ def detect_order_edges(
     degree only matters where an edge was not measured, or poorly. Both fits, that of each edge
     along its order and that of the widths over (order, pixel), are made robust by clipping.
 
+    Fibres: the light of each slice is fitted with a Gaussian beside those of its neighbours. The
+    kurtosis, fitted as well, tells fibres from slits, which have less light in their wings. Where
+    the light has fallen to the threshold is found from all slices of an order, in units of the
+    width of the Gaussian. Edges of fibres that overlap meet in the middle.
+
+    Slices: each is looked at as an order of its own, and the order ends where its outermost slices
+    end. The gaps between them belong to the order.
+
     .. _soxspipe: https://soxspipe.readthedocs.io
 
     Examples
@@ -189,8 +215,9 @@ def detect_order_edges(
     [ 9.5 34.5] [20.5 45.5]
     """
     points = measure_order_edges(
-        flat, orders, threshold=threshold, slice_length=slice_length, slice_width=slice_width,
-        degree=degree, sigma=sigma, maxiters=maxiters,
+        flat, orders, threshold=threshold, profile=profile, n_slices=n_slices,
+        slice_length=slice_length, slice_width=slice_width, degree=degree, sigma=sigma,
+        maxiters=maxiters,
     )
     orders = orders.on_detector(points.meta["shape"])
     orders = fit_order_edges(
@@ -204,7 +231,9 @@ def measure_order_edges(
     flat: CCDData,
     orders: EchelleOrderTable,
     *,
-    threshold: float | tuple[float, float] = 0.5,
+    threshold: float | tuple[float, float] | None = None,
+    profile: str = "auto",
+    n_slices: int = 1,
     slice_length: float | None = None,
     slice_width: int | None = None,
     degree: int = 4,
@@ -216,7 +245,7 @@ def measure_order_edges(
 
     Parameters
     ----------
-    flat, orders, threshold, slice_length, slice_width, degree, sigma, maxiters
+    flat, orders, threshold, profile, n_slices, slice_length, slice_width, degree, sigma, maxiters
         As for `detect_order_edges`.
 
     Returns
@@ -226,7 +255,7 @@ def measure_order_edges(
         ("lower" or "upper"), ``pixel`` (along the dispersion axis), ``position`` (across it; NaN
         where no edge was found), ``uncertainty`` (standard deviation from the noise of the slice
         and the scatter of the pixel response) and ``used`` (False where no edge was found or the
-        point is an outlier). The shape of the frame is in the ``meta``.
+        point is an outlier). The shape of the frame and the profile are in the ``meta``.
 
     Raises
     ------
@@ -252,23 +281,25 @@ def measure_order_edges(
     >>> points["used"][:3] = False  # any point may be left out of the fit
     >>> edges = fit_order_edges(points, orders)
     """
-    levels = _checked_levels(threshold)
+    levels, form = _checked_levels(threshold), checked_profile(profile, n_slices)
     _check_options(slice_length, slice_width, degree, 0, sigma, maxiters)
     orders = checked_orders(orders).on_detector(checked_image(flat, "flat"))
     columns = slice_columns(orders.shape[orders.dispersion_axis], slice_width, degree)
-    pixels, edges, errors = _measured(flat, orders, columns, slice_length, levels)
+    pixels, edges, errors, found = _measured(flat, orders, columns, slice_length, levels, form)
     bases = _bases(orders, pixels, degree)
     used = _inliers(edges - orders.center(pixels), bases, (sigma, maxiters))
     if not used.all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
-    return _points(orders, pixels, edges, errors, used)
+    return _points(orders, pixels, edges, errors, used, found)
 
 
 def rough_order_edges(
     flat: CCDData,
     orders: EchelleOrderTable,
     *,
-    threshold: float | tuple[float, float] = 0.5,
+    threshold: float | tuple[float, float] | None = None,
+    profile: str = "auto",
+    n_slices: int = 1,
     slice_length: float | None = None,
     slice_width: int | None = None,
     degree: int = 4,
@@ -281,7 +312,9 @@ def rough_order_edges(
 
     Parameters
     ----------
-    flat, orders, threshold, slice_length, slice_width, degree, order_degree, sigma, maxiters
+    flat, orders, threshold, profile, n_slices, slice_length, slice_width, degree
+        As for `detect_order_edges`.
+    order_degree, sigma, maxiters
         As for `detect_order_edges`.
 
     Returns
@@ -294,17 +327,20 @@ def rough_order_edges(
     ValueError
         As `detect_order_edges`.
     """
-    levels, clip = _checked_levels(threshold), (sigma, maxiters)
+    levels, form = _checked_levels(threshold), checked_profile(profile, n_slices)
+    clip = sigma, maxiters
     _check_options(slice_length, slice_width, degree, order_degree, sigma, maxiters)
     orders = checked_orders(orders).on_detector(checked_image(flat, "flat"))
     columns = slice_columns(orders.shape[orders.dispersion_axis], slice_width, degree)
     columns = columns[:: max(1, len(columns) // _ROUGHLY)]
-    pixels, edges, _ = _measured(flat, orders, columns, slice_length, levels, columns.ravel())
+    pixels, edges, _, found = _measured(
+        flat, orders, columns, slice_length, levels, form, columns.ravel()
+    )
     used = _inliers(edges - orders.center(pixels), _bases(orders, pixels, degree), clip)
     if not used.all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     edges = np.where(used, edges, np.nan)
-    return _with_fitted_edges(orders, pixels, edges, (degree, order_degree), clip)
+    return _with_fitted_edges(orders, pixels, edges, (degree, order_degree), clip, found)
 
 
 def fit_order_edges(
@@ -362,7 +398,10 @@ def fit_order_edges(
     pixels, edges = _gridded(points, orders.order_numbers)
     if not np.isfinite(edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
-    orders = _with_fitted_edges(orders, pixels, edges, (degree, order_degree), (sigma, maxiters))
+    found = points.meta.get("profile", "slit")
+    orders = _with_fitted_edges(
+        orders, pixels, edges, (degree, order_degree), (sigma, maxiters), found
+    )
     _warn_of_unmeasured(orders)
     warn_of_strange_edges(orders)
     return orders
@@ -386,6 +425,7 @@ def check_edge_keywords(keywords: Mapping[str, Any]) -> None:
     """
     values = completed_keywords(detect_order_edges, keywords)
     _checked_levels(values.pop("threshold"))
+    checked_profile(values.pop("profile"), values.pop("n_slices"))
     _check_options(**values)
 
 
@@ -415,83 +455,13 @@ def poorly_measured(orders: EchelleOrderTable) -> np.ndarray:
     return (fractions < _WELL_MEASURED).any(axis=0)
 
 
-def mask_interorder(
-    flat: CCDData,
-    orders: EchelleOrderTable,
-    *,
-    fill_value: float = 1.0,
-    margin: float = 0,
-    mask: bool = True,
-) -> CCDData:
-    """
-    Set the inter-order area of a flat to a constant, so that dividing by it does nothing there.
-
-    Parameters
-    ----------
-    flat : `~astropy.nddata.CCDData`, shape (rows, columns)
-        The flat; it is not changed.
-    orders : `EchelleOrderTable`
-        The orders, with edges.
-    fill_value : float, optional
-        The value between the orders, in the unit of the flat.
-    margin : float, optional
-        Pixels by which both edges of each order are moved outwards; negative moves them inwards.
-    mask : bool, optional
-        Whether the inter-order area is masked as well.
-
-    Returns
-    -------
-    `~astropy.nddata.CCDData`
-        A copy with the same unit, header and WCS. Between the orders the uncertainty is that of an
-        exact value: 0, or infinity for an `~astropy.nddata.InverseVariance`. Integer data become
-        float.
-
-    Raises
-    ------
-    TypeError
-        If ``flat`` is not a `~astropy.nddata.CCDData`.
-    ValueError
-        If the order table has no edges or is for another detector, or ``fill_value`` is not finite.
-
-    See Also
-    --------
-    detect_order_edges
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from astropy.nddata import CCDData
-    >>> from ccdproc_echelle import EchelleOrderTable
-    >>> from ccdproc_echelle import mask_interorder
-    >>> orders = EchelleOrderTable.from_polynomials(
-    ...     [1], [[2]], lower=[[0.5]], upper=[[3.5]], shape=(5, 2), dispersion_axis=1)
-    >>> flat = mask_interorder(CCDData(np.full((5, 2), 0.9), unit=""), orders)
-    >>> flat.data[:, 0], flat.mask[:, 0]
-    (array([1. , 0.9, 0.9, 0.9, 1. ]), array([ True, False, False, False,  True]))
-    """
-    if not isinstance(flat, CCDData):
-        raise TypeError(f"flat is a {type(flat).__name__}, expected a CCDData")
-    if not np.isfinite(fill_value):
-        raise ValueError(f"fill_value is {fill_value!r}, expected a finite number")
-    outside = orders.on_detector(flat.shape).interorder_mask(margin)
-    result = flat.copy()
-    result.header = without_file_cards(flat.header)
-    if result.data.dtype.kind != "f":
-        result.data = result.data.astype(float)
-    result.data[outside] = fill_value
-    if result.uncertainty is not None:
-        exact = np.inf if isinstance(result.uncertainty, InverseVariance) else 0
-        result.uncertainty.array[outside] = exact
-    if mask:
-        result.mask = outside if flat.mask is None else flat.mask | outside
-    return result
-
-
 # ---------------------------------------------------------------------- checks at the door
 
 
-def _checked_levels(threshold) -> np.ndarray:
-    """The levels to try, in order."""
+def _checked_levels(threshold) -> np.ndarray | None:
+    """The levels to try, in order; None where they depend on the profile."""
+    if threshold is None:
+        return None
     ends = np.atleast_1d(np.asarray(threshold, dtype=float))
     if ends.shape not in ((1,), (2,)) or not ((ends > 0) & (ends < 1)).all() or ends[0] > ends[-1]:
         raise ValueError(
@@ -530,41 +500,63 @@ def _checked_centers(orders) -> np.ndarray:
 # ---------------------------------------------------------------------- measured points
 
 
-def _measured(
-    flat, orders, columns, slice_length, levels, lines=None
-) -> tuple[np.ndarray, ...]:
+def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
     """
     Dispersion pixels of the slices, edges in them, and their errors, (2, n_orders, n_slices).
 
-    With ``lines``, these dispersion pixels are put side by side and no others are looked at.
+    And what the orders are images of. With ``lines``, these dispersion pixels are put side by side
+    and no others are looked at.
     """
     centers, here = _checked_centers(orders), columns
+    given = np.stack([orders.lower(), orders.upper()]) if orders.has_edges else None
     lengths = slice_lengths(centers, slice_length)
     raster, variance = as_rasters(flat, orders.dispersion_axis, lines=lines)
     if lines is not None:
         centers, here = centers[:, lines], np.searchsorted(lines, columns)
+        given = None if given is None else given[..., lines]
     step = orders.shape[orders.dispersion_axis] / len(columns)
     bridge_bad_rows(raster, variance, here, step, centers)
-    slices, crossings = measured_slices(raster, variance, centers, here, lengths, levels)
-    if not np.isfinite(crossings.edges).all(axis=0).any():
+    centers, n_slices = split_into_bands(raster, centers, lengths, given, form)
+    if n_slices > 1:
+        lengths = slice_lengths(centers, None)
+    slices, crossings = measured_slices(
+        raster, variance, centers, here, lengths, _SLIT_LEVEL if levels is None else levels
+    )
+    edges, errors, of_fibres = _edges_and_errors(slices, crossings, lengths, levels, form)
+    if not np.isfinite(edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
-    return columns.mean(axis=1), *_edges_and_errors(slices, crossings, levels)
+    edges, errors = (  # an order ends where its outermost slices end
+        np.stack([lower[::n_slices], upper[n_slices - 1 :: n_slices]])
+        for lower, upper in (edges, errors)
+    )
+    return columns.mean(axis=1), edges, errors, form.found(n_slices, of_fibres)
 
 
-def _edges_and_errors(slices, crossings, levels) -> tuple[np.ndarray, np.ndarray]:
-    """Cross-dispersion position of the edges and its standard deviation, NaN where not found."""
+def _edges_and_errors(slices, crossings, lengths, levels, form):
+    """
+    Cross-dispersion position of the edges and its standard deviation, NaN where not found.
+
+    And whether they are those of fibres.
+    """
     blur = blur_variance(slices, crossings)
     edges = crossings.edges + slices.origins
-    errors = crossing_errors(slices, crossings, blur, levels[0])
     blended = is_blended(edges, np.sqrt(blur))
+    certain = form.name == "fibre"
+    if certain or (form.name != "slit" and blended.any()):
+        level = FIBRE_LEVEL if levels is None else levels[0]
+        found = edges_of_fibres(slices, lengths, level, certain=certain)
+        if found is not None:
+            return *found, True
+    levels = _SLIT_LEVEL if levels is None else levels
+    errors = crossing_errors(slices, crossings, blur, levels[0])
     if blended.any() and (levels == 0.5).all():
         fitted, fitted_errors, blur = fit_slits(slices, crossings, edges, blended, blur)
         blended &= finite_median(fitted[1] - fitted[0]) > _UNRESOLVED * np.sqrt(blur)
         edges[:, blended], errors[:, blended] = fitted[:, blended], fitted_errors[:, blended]
-    return edges, np.where(np.isfinite(edges), errors, np.nan)
+    return edges, np.where(np.isfinite(edges), errors, np.nan), False
 
 
-def _points(orders, pixels, edges, errors, used) -> QTable:
+def _points(orders, pixels, edges, errors, used, profile) -> QTable:
     """One row for each element of the arrays, (2, n_orders, n_pixels)."""
     side, order, column = (index.ravel() for index in np.indices(edges.shape))
     return QTable(
@@ -576,7 +568,7 @@ def _points(orders, pixels, edges, errors, used) -> QTable:
             "uncertainty": errors.ravel() * u.pix,
             "used": used.ravel(),
         },
-        meta={"shape": orders.shape},
+        meta={"shape": orders.shape, "profile": profile},
     )
 
 
@@ -610,7 +602,7 @@ def _bases(orders, pixels, degree) -> np.ndarray:
     return chebvander((2 * pixels - low - high) / (high - low), degree)
 
 
-def _with_fitted_edges(orders, pixels, edges, degrees, clip) -> EchelleOrderTable:
+def _with_fitted_edges(orders, pixels, edges, degrees, clip, profile) -> EchelleOrderTable:
     """The order table with edges fitted to the positions measured at the slices."""
     degree, order_degree = degrees
     n_cross = orders.shape[1 - orders.dispersion_axis]
@@ -633,6 +625,7 @@ def _with_fitted_edges(orders, pixels, edges, degrees, clip) -> EchelleOrderTabl
         table[f"{name}_measured_max"] = last * u.pix
     fractions = _measured_fractions(EchelleOrderTable(table), pixels, n_cross, measured)
     table["lower_measured"], table["upper_measured"] = fractions
+    table["profile"] = profile
     return EchelleOrderTable(table)
 
 

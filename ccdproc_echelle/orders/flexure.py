@@ -20,6 +20,8 @@ from ccdproc_echelle._numeric.gaussians import blurred_step, gaussian
 from ccdproc_echelle._numeric.medians import finite_median, median_noise
 from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.orders.bands import band_offsets, number_of_bands, order_profiles
+from ccdproc_echelle.orders.fibres import are_fibres, fit_fibres
 from ccdproc_echelle.orders.slices import as_raster, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
@@ -71,6 +73,13 @@ _MAX_ITERATIONS = 30
 # no box blurred by a Gaussian once it has been resampled.
 _MODEL_ERROR = 4e-3
 
+# Images whose standard deviation is smaller than this, in pixel, are fitted as Gaussians where they
+# are no boxes.
+_NARROW = 1.5
+
+# And the middles between bands, which are not fitted.
+_BAND_ERROR = 0.05
+
 # Fits further than this many standard deviations from the others are outliers.
 _SIGMA_CLIP = 5.0
 
@@ -114,7 +123,8 @@ def measure_shift(
     Each order is fitted as a box blurred by a Gaussian, with its two neighbours, on a background;
     brightness, slope, width and blur are free, and the shift is that of the middle of the box
     from the middle of the edges in the table. In a table without edges it is that from the
-    order centre, so the centre is taken to be the middle of the light.
+    order centre, so the centre is taken to be the middle of the light. The light of fibres, which
+    is told from that of slits by its form, is fitted with Gaussians instead.
 
     Parameters
     ----------
@@ -159,7 +169,7 @@ def measure_shift(
     raster, slices = _raster_and_slices(flat, orders, "flat")
     max_shift = _checked_max_shift(max_shift, slices)
     coarse, match = _coarse_shift(raster, slices, max_shift)
-    fine, uncertainty = _fit_boxes(raster, slices, coarse)
+    fine, uncertainty = _fine_shift(raster, slices, coarse)
     return _checked_shift(fine, uncertainty, match, max_shift)
 
 
@@ -576,6 +586,56 @@ def _score(phases: np.ndarray, slices: _Slices, trials: np.ndarray) -> np.ndarra
 
 
 # ---------------------------------------------------------------------- the shift by fits
+
+
+def _fine_shift(raster, slices, shift) -> tuple[float, float]:
+    """Shift of the light, started with a good guess, and its uncertainty."""
+    profiles = _profiles(raster, slices, shift)
+    noise = np.broadcast_to(_profile_noise(raster, slices)[..., None], profiles.shape)
+    found = _middles_of_bands(profiles, slices) or _fit_fibres(profiles, noise, slices)
+    if not found:
+        try:
+            return _fit_boxes(raster, slices, shift)
+        except ValueError:  # orders of two pixels are hardly boxes
+            found = _fit_fibres(profiles, noise, slices, narrow=True)
+            if not found:
+                raise
+    return shift + found[0], np.hypot(found[1], _MODEL_ERROR)
+
+
+def _middles_of_bands(profiles, slices) -> tuple[float, float] | None:
+    """Shift of the middles of orders that are several bands; None where they are single ones."""
+    profiles = order_profiles(profiles)
+    spacing = finite_median(slices.spacing)
+    middle, extent = (finite_median(part[:, 1]) for part in slices.boxes)
+    half = np.where(np.isfinite(extent), extent, spacing) / 2
+    limits = np.stack([middle - half, middle + half])
+    known = np.isfinite(profiles).any(axis=1) & np.isfinite(limits).all(axis=0)
+    number = number_of_bands(profiles[known], limits[:, known]) if known.any() else 1
+    if number == 1:
+        return None
+    offsets = band_offsets(profiles[known], limits[:, known], number)
+    shifts = 0.5 * (offsets[:, 0] + offsets[:, -1]) - middle[known]
+    return _common(shifts[:, None], np.full((len(shifts), 1), _BAND_ERROR))
+
+
+def _fit_fibres(profiles, noise, slices, *, narrow=False) -> tuple[float, float] | None:
+    """
+    Shift of the light from Gaussians and its uncertainty; None where orders are no fibres.
+
+    With ``narrow``, orders that are so narrow that they may as well be fibres are taken for such.
+    """
+    origin = slices.center[..., slices.center.shape[2] // 2]
+    shown = origin[..., None] + slices.offsets, profiles, noise, finite_median(slices.spacing) / 4
+    if not narrow and not are_fibres(*shown):
+        return None
+    fibres = fit_fibres(*shown)
+    if narrow and not np.nanmedian(np.append(fibres.sigma, np.inf)) < _NARROW:
+        return None
+    off, uncertainty = _common(
+        fibres.center - origin - slices.boxes[0, :, 1], fibres.center_error
+    )
+    return None if narrow and abs(off) > _TOLERATED_SHIFT else (off, uncertainty)
 
 
 def _fit_boxes(raster, slices, shift) -> tuple[float, float]:

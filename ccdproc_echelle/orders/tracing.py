@@ -20,6 +20,8 @@ from ccdproc_echelle._numeric.medians import column_median
 from ccdproc_echelle._numeric.robust import soft_fit, weighted_fit
 from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle.orders.bad_rows import without_bad_rows
+from ccdproc_echelle.orders.bundles import check_numbers, grouped
+from ccdproc_echelle.orders.fibres import fibre_traces
 from ccdproc_echelle.orders.lit import around, in_middle, lit_sections
 from ccdproc_echelle.orders.slices import as_raster, bridged, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
@@ -69,6 +71,8 @@ def trace_orders(
     degree: int = 4,
     slice_width: int | None = None,
     min_signal_to_noise: float = 6.0,
+    n_fibres: int = 1,
+    n_slices: int = 1,
 ) -> EchelleOrderTable:
     """
     Find the orders on a flat and trace their centres.
@@ -103,6 +107,13 @@ def trace_orders(
         5 to 15.
     min_signal_to_noise : float, optional
         An order is seen where its light exceeds the background so many times the noise.
+    n_fibres : int, optional
+        Fibres of an order, each of which is traced. The table then has the columns ``fibre``, 1
+        for the lowest, and ``bundle``, the order, which its fibres share; ``order`` numbers the
+        traces.
+    n_slices : int, optional
+        Slices, or fibres, of an order that are one order: its centre is the middle between the
+        outermost ones. Give `detect_order_edges` the same number.
 
     Returns
     -------
@@ -114,7 +125,13 @@ def trace_orders(
     Raises
     ------
     ValueError
-        If a parameter is out of range, the frame is not 2-D or too small, or no orders are found.
+        If a parameter is out of range, the frame is not 2-D or too small, no orders are found, or
+        what is found does not lie in bundles of ``n_fibres`` or ``n_slices``.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If a bundle has less traces than the others.
 
     See Also
     --------
@@ -134,6 +151,7 @@ def trace_orders(
     [15. 40.]
     """
     _check_options(dispersion_axis, first_order, degree, slice_width, min_signal_to_noise)
+    check_numbers(n_fibres, n_slices)
     checked_image(flat, "flat")
     raster = as_raster(flat, 0)
     if min(raster.shape) < 20:
@@ -154,11 +172,16 @@ def trace_orders(
         raise ValueError(
             f"no orders found: the flat shows no bands of light along axis {dispersion_axis}"
         )
+    if n_fibres > 1:
+        traces = fibre_traces(raster, traces, degree)
+    traces, residuals, columns = grouped(traces, residuals, n_fibres, n_slices, first_order)
     table = EchelleOrderTable.from_traces(
         first_order + np.arange(len(traces)), traces, shape=shape,
         dispersion_axis=dispersion_axis, degree=degree,
     ).table
     table["center_rms"] = residuals * u.pix
+    for name, values in columns.items():
+        table[name] = values
     return EchelleOrderTable(table)
 
 

@@ -16,7 +16,9 @@ def pixel_flags(
     bad: BadResponse,
     faint: np.ndarray,
     noted: Noted,
-    known_bad: np.ndarray | None,
+    known_bad: np.ndarray | None = None,
+    *,
+    margin: float = 0,
 ) -> np.ndarray:
     """
     The flags of each pixel.
@@ -35,6 +37,8 @@ def pixel_flags(
         What was noted of the frames when they were combined.
     known_bad : bool array, shape (rows, columns), or None
         Pixels that were known to be bad, and so have no data; `None` if none were.
+    margin : float, optional
+        Pixels by which the orders are wider than their edges say.
 
     Returns
     -------
@@ -45,7 +49,7 @@ def pixel_flags(
     flags = np.zeros(mask.shape, dtype=np.int16)
     known_bad = np.zeros_like(mask) if known_bad is None else known_bad
     for flag, where in (
-        (FlatFlag.INTERORDER, order_index < 0),
+        (FlatFlag.INTERORDER, orders.order_index(margin) < 0),
         (FlatFlag.PARTLY_COVERED, (coverage > 0) & (coverage < 1)),
         (FlatFlag.OVERLAP, orders.overlap_mask()),
         (FlatFlag.EXTRAPOLATED_EDGE, _beyond_measured_edges(orders, order_index)),

@@ -110,6 +110,7 @@ def make_master_flat(
     sensitivity_keywords: Mapping[str, Any] | None = None,
     min_signal_to_noise: float = 3,
     mask_flags: FlatFlag = UNUSABLE,
+    margin: float = 0,
     executor: Executor | None = None,
     progress_bar: bool = False,
     sigma_clip: bool = True,
@@ -197,6 +198,9 @@ def make_master_flat(
     mask_flags : `FlatFlag`, optional
         Pixels with one of these flags are masked. The inter-order area is 1 with no uncertainty;
         unless it is masked, science frames keep their background there.
+    margin : float, optional
+        Pixels beyond the order edges that keep their values: the wings of fibres, or what flexure
+        may need.
     executor : `concurrent.futures.Executor`, optional
         What does the work: threads, processes, or the executor of a dask cluster. Default: a
         thread for each core. The result is the same to the last bit.
@@ -252,6 +256,8 @@ def make_master_flat(
     settings, reading = CombineSettings.from_keywords(keywords | clipping, make_master_flat)
     limits = checked_limits(limits)
     check_min_signal_to_noise(min_signal_to_noise)
+    if not np.isfinite(margin):
+        raise ValueError(f"margin is {margin!r}, expected a number of pixels")
     readout = Readout(
         oscan=oscan,
         trim=trim,
@@ -333,9 +339,11 @@ def make_master_flat(
         _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
         progress.begin("quality")
         flat.header.update(noise_cards(noise) if noise else {})
-        faint = faint_pixels(flat, orders, min_signal_to_noise=min_signal_to_noise)
-        flags = pixel_flags(flat.mask, orders, bad, faint, noted, known_bad)
-        flat = mask_interorder(flat, orders, mask=False)
+        faint = faint_pixels(
+            flat, orders, min_signal_to_noise=min_signal_to_noise, margin=margin
+        )
+        flags = pixel_flags(flat.mask, orders, bad, faint, noted, known_bad, margin=margin)
+        flat = mask_interorder(flat, orders, margin=margin, mask=False)
         flat.mask = (flags & mask_flags) > 0
         used = {"flat": calibration.flats, "bias": bias, "dark": dark}
         provenance = provenance_of(arguments, settings, reading, used)

@@ -101,12 +101,17 @@ METRICS = {
     "order_width": Metric("ORDWIDTH", "pix", "median order width"),
     "order_width_scatter": Metric("ORDWSTD", "pix", "standard deviation of order widths"),
     "order_width_jump": Metric("ORDWJUMP", "", "width of the worst order to others", upper=0.25),
+    "fibre_orders": Metric("NFIBRE", "", "orders taken for images of fibres"),
+    "sliced_orders": Metric("NSLICED", "", "orders taken for several slices"),
     "scattered_light_fraction": Metric("SCATFRAC", "", "scattered light in orders"),
     "inner_mean": Metric("INNMEAN", "", "mean of inner-order pixels", 0.9, 1.1),
     "inner_rms": Metric("INNRMS", "", "standard deviation of inner-order pixels"),
 }
 
-_COUNTS = {"frames_used", "frames_refused", "low_sensitivity_pixels", "dead_pixels", "hot_pixels"}
+_COUNTS = {
+    "frames_used", "frames_refused", "low_sensitivity_pixels", "dead_pixels", "hot_pixels",
+    "fibre_orders", "sliced_orders",
+}
 
 
 def flat_quality(
@@ -260,10 +265,11 @@ def quality_table(
         "clipped_fraction": clipped_fraction,
         **_level_values(master.levels["level"].value, times),
         **_flux_values(master, sound_pixels(master, window)),
-        **_flag_values(master.flags),
+        **_flag_values(master.flags[master.orders.order_index() >= 0]),
         **_order_values(order_quality(master, window=window)),
         **_edge_values(master.orders.table),
         "order_width_jump": np.fmax.reduce(np.abs(width_jumps(master.orders))),
+        **_profile_values(master.orders.table),
     }
     return _limited(_as_table(values, master.levels["level"].unit), limits)
 
@@ -523,8 +529,7 @@ def _typical(relative: np.ndarray) -> float:
     return np.median(np.where(known < 0, np.inf, known)) if len(known) else np.nan
 
 
-def _flag_values(flags: np.ndarray) -> dict[str, float]:
-    in_order = flags[flags & int(FlatFlag.INTERORDER) == 0]
+def _flag_values(in_order: np.ndarray) -> dict[str, float]:
     n = max(1, len(in_order))
     return {
         "saturated_fraction": _number_of(in_order, FlatFlag.SATURATED) / n,
@@ -564,6 +569,16 @@ def _edge_values(table: QTable) -> dict[str, float]:
         )
     return values
 
+
+
+def _profile_values(table: QTable) -> dict[str, float]:
+    """What the orders were taken for, where their edges were measured."""
+    if "profile" not in table.colnames:
+        return {"fibre_orders": np.nan, "sliced_orders": np.nan}
+    return {
+        f"{name}_orders": np.count_nonzero(table["profile"] == profile)
+        for name, profile in (("fibre", "fibre"), ("sliced", "slicer"))
+    }
 
 
 def _largest_fraction(rejected: np.ndarray | None, flags: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import Noted, Watch
 from ccdproc_echelle.frames import Frame, observation_time
-from ccdproc_echelle.light import FlatFlag, faint_fractions
+from ccdproc_echelle.light import faint_fractions
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.quality import (
@@ -83,7 +83,7 @@ def judged(
         If most of an order is too faint to divide by.
     """
     _warn_of_dark_orders(master)
-    in_order = np.count_nonzero(master.flags & int(FlatFlag.INTERORDER) == 0)
+    in_order = np.count_nonzero(master.orders.order_index() >= 0)
     quality = quality_table(
         master,
         window=window,

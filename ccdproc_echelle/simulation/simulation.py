@@ -47,6 +47,7 @@ from ccdproc_echelle.simulation.layers import (
 )
 from ccdproc_echelle.simulation.layouts import RawLayout, layout_named
 from ccdproc_echelle.simulation.noise import NOISE_STREAMS, Noise
+from ccdproc_echelle.simulation.profiles import Fibres, Slicer, Slit
 from ccdproc_echelle.simulation.scene import Exposure, Scene
 from ccdproc_echelle.simulation.truth import EchelleTruth
 from ccdproc_echelle.simulation.writing import write_frames
@@ -107,7 +108,7 @@ class EchelleSimulation:
     exposure_time : float
         In seconds.
     noise, dark_end, faint_order, level_spread, drift, color_drift, scattered_light, dust, \
-dead_pixels, bad_pixels, cosmic_rays, bias, dark_current
+dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
         The layers; set by the methods of the same names.
     layers : tuple
         Further layers, in the order in which they act; see `with_layer`.
@@ -161,6 +162,7 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current
     cosmic_rays: CosmicRays = field(default=CosmicRays())
     bias: float = 0.0
     dark_current: float = 0.0
+    order_profile: Slit = field(default=Slit())
     layers: tuple[Layer, ...] = ()
 
     def __post_init__(self):
@@ -452,6 +454,40 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current
             In electron per second and pixel.
         """
         return replace(self, dark_current=rate)
+
+    def with_fibres(
+        self, n: int = 1, *, sigma: float = 1.5, pitch: float = 6.0
+    ) -> "EchelleSimulation":
+        """
+        Orders that are images of fibres, Gaussians, instead of that of a slit.
+
+        This sets ``order_width``: the edges are where the light of the outermost fibres has fallen
+        to a hundredth of its height. ``psf_sigma`` and ``slit_slope`` have no effect.
+
+        Parameters
+        ----------
+        n : int
+            Fibres of each order.
+        sigma : float
+            Standard deviation of the image of a fibre, in pixels.
+        pitch : float
+            Distance of the fibres in pixels.
+        """
+        profile = Fibres(n, sigma, pitch)
+        return replace(self, order_profile=profile, order_width=profile.width)
+
+    def with_slicer(self, n: int = 3, *, gap: float = 3.0) -> "EchelleSimulation":
+        """
+        Orders that are the slices of an image slicer; the edges are those of the outermost ones.
+
+        Parameters
+        ----------
+        n : int
+            Slices of each order.
+        gap : float
+            Dark pixels between two slices.
+        """
+        return replace(self, order_profile=Slicer(n, gap))
 
     def with_layer(self, layer: Layer) -> "EchelleSimulation":
         """

@@ -9,7 +9,7 @@ import numpy as np
 
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.simulation.checks import check
-from ccdproc_echelle.simulation.geometry import blaze_functions, slit_image
+from ccdproc_echelle.simulation.geometry import blaze_functions
 from ccdproc_echelle.simulation.layers import ColorDrift, Drift, LevelSpread
 from ccdproc_echelle.simulation.scene import WINDOW
 
@@ -146,7 +146,7 @@ class EchelleTruth:
 
     def _slit_image(self, brightness):
         sim, orders = self.simulation, self.simulation._scene.orders
-        return slit_image(
+        return sim.order_profile.image(
             sim._row_shape[0], orders.lower(), orders.upper(), brightness,
             sigma=sim.psf_sigma, slope=sim.slit_slope,
         )

@@ -36,6 +36,19 @@ def test_convert_one_detector_of_two(working_folder):
     np.testing.assert_allclose(EchelleOrderTable.read("red.ecsv").center([0.0]), [[50]])
 
 
+def test_convert_of_an_untrimmed_detector(working_folder):
+    assert main(["convert", "orders.ecsv", "--crop", "[11:150, 6:120]", "-o", "cut.ecsv"]) == 0
+    cut = EchelleOrderTable.read("cut.ecsv")
+    assert cut.shape == (115, 140)
+    np.testing.assert_allclose(cut.center(), ORDERS.center()[:, 10:150] - 5, atol=1e-9)
+
+
+def test_a_section_that_is_none(working_folder, capsys):
+    with pytest.raises(SystemExit):
+        main(["convert", "orders.ecsv", "--crop", "11:150", "-o", "cut.ecsv"])
+    assert "'11:150' is no section" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "culprits"),
     [
@@ -44,6 +57,7 @@ def test_convert_one_detector_of_two(working_folder):
         (["convert", "centres.txt", "--from", "iraf", "-o", "out"], ["centres.txt", "'iraf'"]),
         (["convert", "orders.ecsv", "--shape", "9", "9", "-o", "out"], ["(128, 160)", "(9, 9)"]),
         (["convert", "orders.ecsv", "--detector", "RED", "-o", "out"], ["detector", "RED"]),
+        (["convert", "orders.ecsv", "--crop", "[1:9,200:300]", "-o", "out"], ["slices"]),
         (["convert", "orders.ecsv", "-o", "orders.ecsv"], ["already exists", "--overwrite"]),
     ],
 )

@@ -25,10 +25,10 @@ from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.orders.edges import (
     detect_order_edges,
     fit_order_edges,
-    mask_interorder,
     measure_order_edges,
     poorly_measured,
 )
+from ccdproc_echelle.orders.masking import mask_interorder
 from ccdproc_echelle.simulation import EchelleSimulation
 
 DATA = Path(os.environ.get("CCDPROC_ECHELLE_DATA", Path(__file__).parents[3] / "shared/data"))
@@ -602,13 +602,14 @@ def test_touching_order_missing_from_the_table():
 
 
 def test_light_without_a_slit_keeps_its_half_maxima():
-    """A fibre whose image is a Gaussian has no edge but its half-maximum."""
+    """Light that is said to be that of a slit, but is a Gaussian, has no other edge."""
     rows, blur = np.arange(200)[:, None], 1.8
     centers = 25 + 30 * np.arange(6)
     flat = sum(np.exp(-0.5 * ((rows - c - 0.2) / blur) ** 2) for c in centers)
     orders = EchelleOrderTable.from_polynomials(
         np.arange(1, 7), centers[:, None], shape=(200, 300), dispersion_axis=1)
-    found = detect_order_edges(1e4 * np.broadcast_to(flat, (200, 300)), orders)
+    flat = 1e4 * np.broadcast_to(flat, (200, 300))
+    found = detect_order_edges(flat, orders, profile="slit")
     half = blur * np.sqrt(2 * np.log(2))
     np.testing.assert_allclose(found.upper([150])[:, 0], centers + 0.2 + half, atol=0.15)
     np.testing.assert_allclose(found.lower([150])[:, 0], centers + 0.2 - half, atol=0.15)

@@ -578,3 +578,12 @@ def test_orders_that_are_not_on_the_detector_are_refused_by_name(tmp_path):
     simple_orders(shape=None, pixel_range=(0, 49)).write(tmp_path / "far.ecsv")
     with pytest.raises(ValueError, match=r"far\.ecsv: no order centre lies on a detector"):
         read(tmp_path / "far.ecsv", shape=(10, 50))
+
+
+def test_csv_without_header(tmp_path):
+    path = tmp_path / "orders.csv"
+    path.write_text("11,2,30.5,0.01,1e-5\n12,2,60.5,0.01,1e-5\n")
+    with pytest.raises(ValueError, match="its first line must name the columns"):
+        EchelleOrderTable.read(path, shape=(200, 300))
+    with pytest.raises(ValueError, match="line 1 holds numbers, as 11, expected a header"):
+        EchelleOrderTable.read(path, format="soxspipe", shape=(200, 300))

@@ -116,3 +116,12 @@ def test_no_table_at_all(tmp_path):
     path = written(tmp_path / "a.fits", fits.ImageHDU(np.zeros((4, 4)), name="CHIP1.INT1"))
     with pytest.raises(ValueError, match=r"no table HDU has a column All.*found HDUs \[\]"):
         read(path, format="cr2res")
+
+
+def test_a_chip_is_found_by_its_name(tmp_path):
+    path = written(tmp_path / "tw.fits", *(trace_table(f"CHIP{n}.INT1") for n in (1, 2, 3)))
+    assert_array_equal(read(path, detector="CHIP2").center(),
+                       read(path, detector="CHIP2.INT1").center())
+    for unknown in ("CHIP", "CHIP4", "INT1"):
+        with pytest.raises(ValueError, match="expected one of .*'CHIP1.INT1'"):
+            read(path, detector=unknown)

@@ -65,6 +65,8 @@ def test_traces(tmp_path):
     assert_array_equal(orders.order_numbers, [1, 2, 3, 4])
     assert_array_equal(orders.table["file_order"], [0, 0, 0, 1])
     assert_array_equal(orders.table["fiber"], ["SKY", "SCI1", "SCI2", "SKY"])
+    assert_array_equal(orders.table["fibre"], [1, 2, 3, 1])
+    assert_array_equal(orders.table["bundle"], [0, 0, 0, 1])
     assert_curves(orders, truth(GREEN))
 
 
@@ -149,3 +151,8 @@ def test_a_hostile_number_of_coefficients_is_a_missing_column(tmp_path):
     )
     with pytest.raises(ValueError, match="(?i)coeff2"):
         EchelleOrderTable.read(path, format="kpf")
+
+
+def test_a_file_without_its_header(tmp_path):
+    with pytest.raises(ValueError, match="line 1 holds numbers, as 0, expected a header"):
+        read(written(tmp_path / "a.csv", GREEN), format="kpf")

@@ -62,7 +62,8 @@ def read(
     shape, dispersion_axis : None or as in the file
         Not needed.
     detector : str, optional
-        Name of the HDU, for example ``"CHIP2.INT1"``. Default: the only one that has traces.
+        Name of the HDU, for example ``"CHIP2.INT1"``, or of the chip, ``"CHIP2"``, if it has a
+        single one. Default: the only one that has traces.
 
     Returns
     -------
@@ -85,7 +86,7 @@ def read(
     found = [name for name, table in tables.items() if "all" in table and len(table["all"])]
     if not found:
         raise ValueError(f"no table HDU has a column All with traces; found HDUs {list(tables)}")
-    detector = one_detector(found, detector)
+    detector = one_detector(found, _named_in_full(found, detector))
     table, where = tables[detector], f"HDU {detector}"
     center, lower, upper = (
         _from_0(column(table, name, where, ndim=2)) for name in ("All", "Lower", "Upper")
@@ -95,6 +96,12 @@ def read(
         unique_numbers(numbers), center, lower=lower, upper=upper, shape=_SHAPE, dispersion_axis=1
     )
     return with_columns(orders, file_order=numbers, trace=traces)
+
+
+def _named_in_full(found: list[str], detector: str | None) -> str | None:
+    """The HDU of a chip, where only the chip is named: of that name, or all that begin with it."""
+    of_chip = [name for name in found if name.startswith(f"{detector}.")]
+    return of_chip[0] if len(of_chip) == 1 and detector not in found else detector
 
 
 def _from_0(powers: np.ndarray) -> np.ndarray:

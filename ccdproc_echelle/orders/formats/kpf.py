@@ -15,7 +15,7 @@ centre, ``BottomEdge`` below and ``TopEdge`` above it. Orders run along rows
 
 - **An order table is for one detector.** Of a file with both chips, `read` asks for one.
 - KPF has five fibres: an order has the traces SKY, SCI1, SCI2, SCI3 and CAL. Each becomes an
-  order of its own.
+  order of its own, whose columns ``fibre``, from 1 to 5, and ``bundle`` say what it is.
 - Traces with the status "missing" are left out: they have no coefficients.
 
 References
@@ -35,6 +35,7 @@ from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["identify", "read"]
 
+_FIBRES = ("SKY", "SCI1", "SCI2", "SCI3", "CAL")
 _COLUMNS = {"coeff0", "bottomedge", "topedge", "x1", "x2"}
 
 
@@ -67,7 +68,8 @@ def read(
     Returns
     -------
     `EchelleOrderTable`
-        With edges, and where the file names them with columns ``file_order`` and ``fiber``.
+        With edges, and where the file names them with columns ``file_order``, ``bundle`` (the
+        same), ``fiber`` and ``fibre`` (its number, from 1 on).
         Traces are numbered from 1 as they are listed, unless the file gives each a number of
         its own.
 
@@ -98,7 +100,16 @@ def read(
     )
     if not named:
         return orders
-    return with_columns(orders, file_order=numbers, fiber=[row.get("fiber", "") for row in rows])
+    fibers = [row.get("fiber", "") for row in rows]
+    return with_columns(
+        orders, file_order=numbers, bundle=numbers, fiber=fibers, fibre=_fibre_numbers(fibers)
+    )
+
+
+def _fibre_numbers(names: list[str]) -> list[int]:
+    """From 1 on, as KPF lists its fibres; other ones follow."""
+    known = list(dict.fromkeys([*_FIBRES, *names]))
+    return [known.index(name) + 1 for name in names]
 
 
 def _traces(path: Path, detector: str | None) -> list[dict]:

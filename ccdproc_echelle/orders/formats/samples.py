@@ -55,7 +55,10 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     """
     with open(path, encoding="utf-8") as file:
         centers = _table_of_numbers(file)
-    axis = _axis_of(len(centers), shape, dispersion_axis)
+    try:
+        axis = _axis_of(len(centers), shape, dispersion_axis)
+    except ValueError as error:
+        raise ValueError(f"{error}{_hint(path)}") from error
     numbers = np.arange(centers.shape[1]) + 1
     return EchelleOrderTable.from_traces(numbers, centers.T, shape=shape, dispersion_axis=axis)
 
@@ -77,6 +80,17 @@ def write(orders: EchelleOrderTable, path: Path) -> None:
         If the detector shape is unknown.
     """
     np.savetxt(path, orders.center().T, fmt="%.6f")
+
+
+def _hint(path: Path) -> str:
+    """What the file may be instead."""
+    with open(path, encoding="utf-8") as file:
+        if "," not in next(_data_lines(file))[1]:
+            return ""
+    return (
+        ". If it is a CSV table of polynomials, its first line must name the columns: there is no "
+        "such header"
+    )
 
 
 def _data_lines(file):

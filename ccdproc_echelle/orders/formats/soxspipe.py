@@ -26,6 +26,7 @@ References
 
 import csv
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -246,6 +247,11 @@ def _csv_rows(file) -> list[dict]:
     """The rows as dictionaries with lower-case names, and where each is."""
     reader = csv.reader(file)
     names = [name.strip().lower() for name in next(reader)]
+    numbers = [name for name in names if re.fullmatch(r"[-+\d.]+(e[-+]?\d+)?", name)]
+    if numbers:
+        raise ValueError(
+            f"line 1 holds numbers, as {numbers[0]}, expected a header: the names of the columns"
+        )
     rows = []
     for fields in filter(None, reader):
         where = f"line {reader.line_num}"

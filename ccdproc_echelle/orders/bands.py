@@ -1,0 +1,131 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Orders that are several bands: the slices of an image slicer, the fibres of a bundle.
+
+Each band is looked at as an order of its own; the order ends where the outermost bands end.
+"""
+
+import numpy as np
+
+from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle._numeric.peaks import peaks
+from ccdproc_echelle.orders.slices import extract_slices, slice_columns
+
+__all__ = ["band_offsets", "looked_at", "number_of_bands", "order_profiles"]
+
+# Places along an order at which its profile is looked at, and pixels that are combined there.
+_N_PLACES, _WIDTH = 16, 5
+
+# A band stands out from the gaps beside it by so much of the brightest one; where their number is
+# known, less will do.
+_PROMINENCE, _LEAST_PROMINENCE = 0.2, 0.04
+
+# Orders have bands if so many of them have the same number, about their centre and evenly spaced,
+# both in units of their distance.
+_MOST_ORDERS, _OFF_CENTRE, _UNEVEN = 0.7, 0.35, 0.3
+
+
+def looked_at(raster, centers, reach: int) -> np.ndarray:
+    """
+    Light in some slices of each order, (n_orders, n_slices, 2 * reach + 1), for `order_profiles`.
+
+    Parameters
+    ----------
+    raster : array, shape (n_pixels, n_cross)
+        The light, NaN where there is none.
+    centers : array, shape (n_orders, n_pixels)
+        Order centres.
+    reach : int
+        Pixels on either side of a centre.
+    """
+    columns = slice_columns(len(raster), _WIDTH, 0)
+    columns = columns[:: max(1, len(columns) // _N_PLACES)]
+    return extract_slices(raster, None, centers, columns.mean(axis=1), columns, reach).profiles
+
+
+def order_profiles(light: np.ndarray) -> np.ndarray:
+    """
+    Cross-dispersion profile of each order, from 0 to 1, (n_orders, n_samples).
+
+    Parameters
+    ----------
+    light : array, shape (n_orders, n_slices, n_samples)
+        Slices about the order centres, NaN where there is no light.
+    """
+    low, high = (end(np.where(np.isfinite(light), light, filler), axis=-1, keepdims=True)
+                 for end, filler in ((np.min, np.inf), (np.max, -np.inf)))
+    step = np.where(np.isfinite(high - low) & (high > low), high - low, np.nan)
+    relative = (light - low) / step
+    brightness = np.nan_to_num(step[..., 0])
+    relative[brightness < np.median(brightness, axis=1, keepdims=True)] = np.nan
+    return finite_median(relative.swapaxes(1, 2))
+
+
+def number_of_bands(profiles: np.ndarray, limits: np.ndarray) -> int:
+    """
+    How many bands the orders have: 1 unless most of them have more, evenly about the centre.
+
+    Parameters
+    ----------
+    profiles : array, shape (n_orders, n_samples)
+        As from `order_profiles`.
+    limits : array, shape (2, n_orders)
+        Between which offsets from the centre an order lies.
+    """
+    found = [_bands(*order, _PROMINENCE)[0] for order in zip(profiles, limits.T, strict=True)]
+    counts = np.array([len(bands) for bands in found])
+    number = int(np.bincount(counts).argmax())
+    if number < 2 or np.mean(counts == number) < _MOST_ORDERS:
+        return 1
+    bands = np.array([b for b in found if len(b) == number])
+    steps = np.diff(bands, axis=1)
+    pitch = steps.mean(axis=1)
+    regular = np.ptp(steps, axis=1) < _UNEVEN * pitch
+    regular &= np.abs(0.5 * (bands[:, 0] + bands[:, -1])) < _OFF_CENTRE * pitch
+    return number if np.mean(regular) > _MOST_ORDERS else 1
+
+
+def band_offsets(profiles: np.ndarray, limits: np.ndarray, number: int) -> np.ndarray:
+    """
+    Where the bands of each order lie, relative to its centre, (n_orders, number).
+
+    Orders that show another number of bands, mostly for lack of light, have those of the others.
+
+    Parameters
+    ----------
+    profiles, limits
+        As for `number_of_bands`.
+    number : int
+        How many bands an order has.
+
+    Raises
+    ------
+    ValueError
+        If no order shows so many bands.
+    """
+    offsets = np.full((len(profiles), number), np.nan)
+    for row, order in zip(offsets, zip(profiles, limits.T, strict=True), strict=True):
+        places, prominences = _bands(*order, _LEAST_PROMINENCE)
+        if len(places) >= number:
+            row[:] = np.sort(places[np.argsort(-prominences)[:number]])
+    if np.isnan(offsets).all():
+        raise ValueError(
+            f"no order shows {number} slices between its neighbours: n_slices is not that of "
+            "this flat, or the order centres are off"
+        )
+    typical = finite_median(offsets.T)
+    width = np.ptp(offsets, axis=1)
+    usual = np.abs(width - finite_median(width[None])[0]) < 0.3 * np.ptp(typical)
+    return np.where(usual[:, None], offsets, typical)
+
+
+def _bands(profile, limits, prominence) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets of the bands between two limits, each the middle of its flanks, and prominences."""
+    middle = len(profile) // 2
+    known = np.isfinite(profile)
+    if not known.any():
+        return np.empty(0), np.empty(0)
+    places, prominences = peaks(np.pad(np.where(known, profile, 0), 1), prominence)
+    places = places - 1 - middle
+    inside = (places > limits[0]) & (places < limits[1])
+    return places[inside], prominences[inside]

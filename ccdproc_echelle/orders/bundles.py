@@ -1,0 +1,163 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Traces that belong together: the fibres of a bundle, the slices of an image slicer."""
+
+from itertools import combinations
+
+import numpy as np
+
+from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle._warnings import warn
+
+__all__ = ["bundled", "check_numbers", "grouped"]
+
+# Gaps between bundles are wider than those within them by this factor, or cannot be told apart.
+_WIDER = 1.15
+
+# Bundles that lack members make so many gaps more than there must be, at most.
+_MOST_GAPS = 3
+
+
+def check_numbers(n_fibres: int, n_slices: int) -> None:
+    """Refuse what cannot be the number of traces that belong together."""
+    for name, value in (("n_fibres", n_fibres), ("n_slices", n_slices)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name} is {value!r}, expected an integer of at least 1")
+    if n_fibres > 1 and n_slices > 1:
+        raise ValueError(
+            f"n_fibres is {n_fibres} and n_slices {n_slices}: expected one of them, for separate "
+            "traces (n_fibres) or for whole orders (n_slices)"
+        )
+
+
+def grouped(traces, residuals, n_fibres: int, n_slices: int, first_order: int):
+    """
+    Traces as the user wants them: those of single fibres, or one for each order.
+
+    Parameters
+    ----------
+    traces : array, shape (n_traces, n_pixels)
+        Cross-dispersion positions, the lowest trace first; NaN where there is none.
+    residuals : array, shape (n_traces,)
+        RMS residual of each.
+    n_fibres, n_slices : int
+        Traces of an order. Of slices only the middle between the outermost ones is kept.
+    first_order : int
+        Number of the lowest order.
+
+    Returns
+    -------
+    traces, residuals : array
+        As given, or for each order.
+    columns : dict
+        For the order table: ``fibre``, from 1 on, and ``bundle``, the order, of each trace.
+
+    Raises
+    ------
+    ValueError
+        If the traces do not lie in bundles of that many.
+    """
+    if n_fibres == n_slices == 1:
+        return traces, residuals, {}
+    number = max(n_fibres, n_slices)
+    bundle, member = bundled(traces, number)
+    if n_fibres > 1:
+        return traces, residuals, {"fibre": member + 1, "bundle": bundle + first_order}
+    groups = [bundle == one for one in range(bundle.max() + 1)]
+    residuals = np.array([np.sqrt(np.mean(residuals[group] ** 2)) for group in groups])
+    return _middles(traces, groups, member, number), residuals, {}
+
+
+def bundled(traces: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Which bundle each trace belongs to, and which of its members it is.
+
+    Parameters
+    ----------
+    traces : array, shape (n_traces, n_pixels)
+        Cross-dispersion positions, the lowest trace first; NaN where there is none.
+    number : int
+        Members of a bundle.
+
+    Returns
+    -------
+    bundle, member : int arrays, shape (n_traces,)
+        Both count from 0, the lowest first.
+
+    Raises
+    ------
+    ValueError
+        If the traces do not lie in bundles of that many.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If a bundle lacks members: it may be cut by the border, or too faint.
+    """
+    steps = finite_median(np.diff(traces, axis=0))
+    if np.isnan(steps).any() or len(steps) + 1 < number:
+        raise ValueError(f"{len(traces)} traces were found, which make no bundles of {number}")
+    bundle = np.append(0, np.cumsum(steps > _widest_inner(steps, number)))
+    sizes = np.bincount(bundle)
+    if (sizes > number).any() or not (sizes == number).any():
+        raise ValueError(
+            f"the traces found lie in bundles of {sizes.tolist()}, expected {number} in each; "
+            "trace without n_fibres and n_slices to see them"
+        )
+    member = np.arange(len(traces)) - np.append(0, np.cumsum(sizes))[bundle]
+    lacking = np.flatnonzero(sizes < number)
+    if len(lacking):
+        groups = [bundle == one for one in range(len(sizes))]
+        for one in lacking:
+            member[groups[one]] = _likely_members(traces, groups, one, number)
+        places = [f"{finite_median(traces[groups[one]].ravel()):.0f}" for one in lacking]
+        warn(
+            f"{len(lacking)} of {len(sizes)} bundles, at position {', '.join(places)}, have less "
+            f"than {number} traces: cut by the border of the detector, or too faint"
+        )
+    return bundle, member
+
+
+def _widest_inner(steps: np.ndarray, number: int) -> float:
+    """The widest step within a bundle: where the steps, by size, differ most."""
+    least = -(-(len(steps) + 1) // number) - 1
+    if least == 0:
+        return np.inf
+    ranked = np.sort(steps)[::-1]
+    ratios = (ranked[:-1] / ranked[1:])[least - 1 : least + _MOST_GAPS]
+    if not len(ratios) or ratios.max() < _WIDER:
+        raise ValueError(
+            f"the {len(steps) + 1} traces found do not lie in bundles of {number}: no gaps of the "
+            "right number stand out"
+        )
+    return float(ranked[least + np.argmax(ratios)])
+
+
+def _middles(traces, groups, member, number) -> np.ndarray:
+    """Middle between the outermost members of each bundle; the others tell it if one is missing."""
+    offsets = _typical_offsets(traces, groups, number)
+    return np.array([
+        0.5 * (traces[group][0] + traces[group][-1]) if group.sum() == number
+        else finite_median((traces[group] - offsets[member[group], None]).T)
+        for group in groups
+    ])
+
+
+def _typical_offsets(traces, groups, number) -> np.ndarray:
+    """Position of each member relative to the middle of its bundle, (number,)."""
+    whole = [traces[group] for group in groups if group.sum() == number]
+    offsets = [finite_median(own - 0.5 * (own[0] + own[-1])) for own in whole]
+    return finite_median(np.array(offsets).T)
+
+
+def _likely_members(traces, groups, lacking: int, number: int) -> np.ndarray:
+    """Which members an incomplete bundle has, from where the other bundles lie."""
+    whole = np.array([k for k, group in enumerate(groups) if group.sum() == number])
+    places = [finite_median(traces[groups[k]]) for k in whole]
+    degree = min(2, len(whole) - 1)
+    expected = [
+        np.polyval(np.polyfit(whole, column, degree), lacking) for column in np.transpose(places)
+    ]
+    own = finite_median(traces[groups[lacking]])
+    possible = [list(members) for members in combinations(range(number), len(own))]
+    best = min(possible, key=lambda members: np.abs(np.take(expected, members) - own).sum())
+    return np.array(best)

@@ -1,0 +1,305 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Images of fibres: Gaussians fitted to cross-dispersion slices.
+
+The light of a fibre has neither a plateau nor an edge. Its position and width come from a Gaussian
+on a constant background, beside the Gaussians of its neighbours. One more parameter, the kurtosis,
+tells it from a narrow slit, which has less light in its wings.
+
+Pure arrays, (n_orders, n_slices) and with the samples of a slice along the last axis.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.polynomial.chebyshev import chebvander
+
+from ccdproc_echelle._numeric.medians import finite_median, label_medians
+from ccdproc_echelle._numeric.robust import clipped_fit
+from ccdproc_echelle.orders.slices import bridged, extract_slices, slice_columns
+
+__all__ = ["FIBRE_LEVEL", "Fibres", "are_fibres", "fibre_edges", "fibre_traces", "fit_fibres"]
+
+# Where the light of a fibre ends, as a fraction of its height: 99.76 % of a Gaussian are inside,
+# which leaves room for wings that are a little stronger.
+FIBRE_LEVEL = 0.01
+
+# The kurtosis beyond that of a Gaussian: a slit twice as wide as its blur has -0.08, one three
+# times as wide -0.22.
+_LEAST_KURTOSIS = -0.12
+
+# A Gaussian leaves less than this of the light of a fibre, RMS, as a fraction of the height.
+_LARGEST_MISFIT = 0.03
+
+# Fibres are seen in so many of the slices.
+_LEAST_SEEN = 0.2
+
+# Steps of the fit, those after which the kurtosis is free, and how far from the middle of a fibre
+# it is fitted, in standard deviations.
+_ITERATIONS, _FREE_AFTER = 14, 8
+_REACH = 4.5
+
+# How far its light reaches is looked for in bins of this width, in standard deviations.
+_BIN, _N_BINS = 0.25, 40
+
+# Light above the background, in units of the noise of a sample, for a measurement.
+_MIN_SIGNAL_TO_NOISE = 10.0
+
+# Slices, of each order and of all together, that suffice to tell fibres from slits.
+_ENOUGH_OF_EACH, _ENOUGH = 8, 200
+
+_WIDTH_OF_HALF = 2 * np.sqrt(2 * np.log(2))
+
+
+class Fibres(NamedTuple):
+    """Gaussians, all (n_orders, n_slices); NaN where there is none."""
+
+    center: np.ndarray
+    sigma: np.ndarray
+    height: np.ndarray
+    background: np.ndarray
+    kurtosis: np.ndarray  # 0 unless it was fitted
+    center_error: np.ndarray
+    sigma_error: np.ndarray
+    misfit: np.ndarray  # RMS of what the model leaves, beyond the noise, in units of the height
+
+
+def are_fibres(positions, profiles, noise, reach) -> bool:
+    """
+    Whether the orders are images of fibres rather than slits.
+
+    Parameters
+    ----------
+    positions, profiles, noise : array, shape (n_orders, n_slices, n_samples)
+        Cross-dispersion position, light and its standard deviation; NaN where there is none.
+    reach : array, shape (n_orders,)
+        The brightest sample of an order is so near to the middle of the slice.
+    """
+    n_orders, n_slices, _ = profiles.shape
+    step = max(1, n_slices // max(_ENOUGH_OF_EACH, _ENOUGH // n_orders))
+    parts = (part[:, ::step] for part in (positions, profiles, noise))
+    fibres = fit_fibres(*parts, reach, with_kurtosis=True)
+    seen = np.isfinite(fibres.center)
+    if np.mean(seen) < _LEAST_SEEN:
+        return False
+    bright = fibres.height >= np.median(fibres.height[seen])
+    kurtosis, misfit = (finite_median(part[None, bright])[0]
+                        for part in (fibres.kurtosis, fibres.misfit))
+    return bool(kurtosis > _LEAST_KURTOSIS and misfit < _LARGEST_MISFIT)
+
+
+def fibre_edges(positions, profiles, fibres: Fibres, level: float) -> tuple[np.ndarray, ...]:
+    """
+    Where the light of fibres has fallen to a fraction of their height, and its error.
+
+    How far that is, in standard deviations of the Gaussian, is found from all slices of an order:
+    the wings of a fibre are those of a Gaussian more or less. Between neighbours that overlap the
+    middle is the edge of both. Both results have shape (2, n_orders, n_slices).
+    """
+    below, above = _beside(fibres.center)
+    reach = _reach_of_light(positions, profiles, fibres, level)[..., None]
+    edges = fibres.center + fibres.sigma * reach * np.array([-1, 1])[:, None, None]
+    edges[0] = np.fmax(edges[0], 0.5 * (below + fibres.center))
+    edges[1] = np.fmin(edges[1], 0.5 * (above + fibres.center))
+    return edges, np.hypot(fibres.center_error, reach * fibres.sigma_error)
+
+
+def _reach_of_light(positions, profiles, fibres, level) -> np.ndarray:
+    """Standard deviations from the centre at which the light falls to a level, (2, n_orders)."""
+    center, sigma, height, background = fibres[:4]
+    light = profiles - _light_of_neighbours(positions, np.stack(fibres[:3]))
+    light = (light - background[..., None]) / height[..., None]
+    away = (positions - center[..., None]) / sigma[..., None]
+    reach = np.empty((2, len(center)))
+    for side, beside in enumerate(_beside(center)):
+        outward = away if side else -away
+        room = np.nan_to_num(0.5 * np.abs(beside - center) / sigma, nan=np.inf)[..., None]
+        label = np.floor(outward / _BIN)
+        own = np.isfinite(light) & (outward < room) & (label >= 0) & (label < _N_BINS)
+        for order, used in enumerate(own):
+            binned = label_medians(light[order][used], label[order][used], _N_BINS)
+            reach[side, order] = _fall_of(binned, level)
+    return reach
+
+
+def _fall_of(light: np.ndarray, level: float) -> float:
+    """Where light in bins from the centre on falls to a level; as a Gaussian if it is too noisy."""
+    places, gaussian = (np.arange(_N_BINS) + 0.5) * _BIN, np.sqrt(-2 * np.log(level))
+    wing = np.isfinite(light) & (places > 0.5 * gaussian)
+    if wing.sum() < 4 or finite_median(np.abs(np.diff(light[wing], 2))[None])[0] > level:
+        return gaussian
+    places, light = places[wing], light[wing]
+    floor = light.min()
+    light = (light - floor) / (1 - floor)
+    after = int(np.argmax(light <= level))
+    if after == 0:
+        return gaussian
+    left, right = light[after - 1], light[after]
+    return places[after - 1] + _BIN * (left - level) / (left - right)
+
+
+def fibre_traces(raster: np.ndarray, traces: np.ndarray, degree: int) -> np.ndarray:
+    """
+    Traces of fibres moved to the middles of their Gaussians, which neighbours do not pull.
+
+    Parameters
+    ----------
+    raster : array, shape (n_pixels, n_cross)
+        The light, NaN where there is none.
+    traces : array, shape (n_traces, n_pixels)
+        Cross-dispersion positions, good to a fraction of the width of a fibre.
+    degree : int
+        That of the polynomial of the correction.
+
+    Returns
+    -------
+    array, shape (n_traces, n_pixels)
+        As given, if the light is not that of fibres.
+    """
+    columns = slice_columns(len(raster), None, degree)
+    pixels, room = columns.mean(axis=1), np.nanmin(np.diff(traces, axis=0))
+    slices = extract_slices(raster, None, traces, pixels, columns, int(np.ceil(2 * room)))
+    positions = slices.origins[..., None] + np.arange(slices.profiles.shape[-1])
+    shown = positions, slices.profiles, slices.noise, np.full(len(traces), room / 4)
+    if not are_fibres(*shown):
+        return traces
+    fibres = fit_fibres(*shown)
+    basis, every = (chebvander(2 * x / (len(raster) - 1) - 1, degree)
+                    for x in (pixels, np.arange(len(raster))))
+    moved = traces.copy()
+    for trace, center in zip(moved, fibres.center, strict=True):
+        off = center - trace[np.rint(pixels).astype(int)]
+        if np.isfinite(off).sum() > 2 * degree:
+            trace += every @ clipped_fit(basis, off, sigma=5, maxiters=5, least_scatter=1e-3)[0]
+    return moved
+
+
+def fit_fibres(positions, profiles, noise, reach, *, with_kurtosis=False) -> Fibres:
+    """
+    Gaussians fitted to slices.
+
+    Parameters
+    ----------
+    positions, profiles, noise, reach
+        As for `are_fibres`.
+    with_kurtosis : bool
+        Whether the kurtosis is free in the end.
+    """
+    state = first = _first_state(positions, profiles, reach)
+    n_free, iterations = 4, _ITERATIONS if with_kurtosis else _FREE_AFTER
+    for iteration in range(iterations):
+        n_free = 5 if iteration >= _FREE_AFTER else 4
+        state, covariance, misfit = _improved(positions, profiles, noise, state, n_free)
+    center, sigma, height = state[:3]
+    good = np.isfinite(center) & (misfit < 3 * _LARGEST_MISFIT) & (sigma > 0.3)
+    peak_noise = finite_median(noise.reshape(-1, noise.shape[-1])).reshape(center.shape)
+    good &= np.abs(center - first[0]) < 2 * np.maximum(sigma, 1)
+    good &= height > _MIN_SIGNAL_TO_NOISE * peak_noise
+    errors = np.sqrt(np.maximum(covariance[..., [0, 1]], 0))
+    results = *state, errors[..., 0], errors[..., 1], misfit
+    return Fibres(*(np.where(good, part, np.nan) for part in results))
+
+
+def _first_state(positions, profiles, reach) -> np.ndarray:
+    """Centre, standard deviation, height, background and kurtosis, from the half-maximum."""
+    n_samples = profiles.shape[-1]
+    index = np.arange(n_samples)
+    room = _room(positions[..., n_samples // 2])
+    reach = np.maximum(np.fmin(reach[:, None], room / 4), 1)[..., None]
+    near = np.abs(index - n_samples // 2) <= reach
+    seen = np.isfinite(profiles)
+    light = np.where(near & seen, profiles, -np.inf)
+    top, peak = light.argmax(axis=-1)[..., None], light.max(axis=-1)
+    around = np.abs(index - top) <= 2 * reach
+    floor = np.where(around & seen, profiles, np.inf).min(axis=-1)
+    peak, floor = (np.where(np.isfinite(end), end, np.nan) for end in (peak, floor))
+    half = 0.5 * (peak + floor)[..., None]
+    low = seen & (profiles < half)
+    before = np.where(low & (index < top), index, -1).max(axis=-1)
+    after = np.where(low & (index > top), index, n_samples).min(axis=-1)
+    width = np.where((before >= 0) & (after < n_samples), after - before - 1.0, np.nan)
+    typical = finite_median(width)
+    sigma = np.broadcast_to(np.maximum(typical, 1.5)[:, None] / _WIDTH_OF_HALF, peak.shape)
+    usable = np.isfinite(sigma) & (peak > floor)
+    center = np.take_along_axis(positions, top, axis=-1)[..., 0]
+    state = np.stack([center, sigma, peak - floor, floor, np.zeros_like(peak)])
+    return np.where(usable, state, np.nan)
+
+
+def _improved(positions, profiles, noise, state, n_free):
+    """One Gauss-Newton step: the state, variances of the first two, and the relative misfit."""
+    center, sigma, height = (part[..., None] for part in state[:3])
+    away = (positions - center) / sigma
+    light = profiles - _light_of_neighbours(positions, state)
+    room = _room(state[0])[..., None]
+    use = (np.abs(away) < np.minimum(_REACH, np.maximum(0.8 * room / sigma, 2)))
+    use &= np.isfinite(light + noise)
+    model, slopes = _gaussians(np.where(use, away, 0), state)
+    slopes = np.where(use[..., None], slopes[..., :n_free], 0)
+    residual = np.where(use, light - model, 0) / height
+    scatter = np.where(use, noise, 0) / height
+    normal = slopes.swapaxes(-1, -2) @ slopes
+    enough = (use.sum(axis=-1) > n_free) & np.isfinite(state).all(axis=0)
+    normal = np.where(enough[..., None, None], normal, 0) + 1e-9 * np.eye(n_free)
+    inverse = np.linalg.inv(normal)
+    pull = np.where(enough[..., None, None], slopes.swapaxes(-1, -2) @ residual[..., None], 0)
+    change = (inverse @ pull)[..., 0]
+    noisy = slopes * scatter[..., None]
+    noisy = np.where(enough[..., None, None], noisy.swapaxes(-1, -2) @ noisy, 0)
+    covariance = np.einsum("...ii->...i", inverse @ noisy @ inverse)[..., :2]
+    number = np.maximum(use.sum(axis=-1), 1)
+    misfit = np.sqrt(np.maximum((residual**2 - scatter**2).sum(axis=-1), 0) / number)
+    return (_moved(state, change, enough), covariance * state[1][..., None] ** 2, misfit)
+
+
+def _moved(state, change, enough) -> np.ndarray:
+    """The state after a step, which is in units of the standard deviation and the height."""
+    center, sigma, height, background, kurtosis = state
+    change = np.pad(change, [(0, 0), (0, 0), (0, 5 - change.shape[-1])])
+    step = np.moveaxis(change, -1, 0)
+    moved = np.stack([
+        center + sigma * np.clip(step[0], -0.5, 0.5),
+        sigma * np.exp(np.clip(step[1], -0.3, 0.3)),
+        height * np.clip(1 + step[2], 0.5, 2),
+        background + height * step[3],
+        np.clip(kurtosis + step[4], -2, 2),
+    ])
+    return np.where(enough, moved, np.nan)
+
+
+def _gaussians(away, state):
+    """The light, and its derivatives in units of the standard deviation and the height."""
+    height, background, kurtosis = (part[..., None] for part in state[2:])
+    bell = np.exp(-0.5 * away**2)
+    fourth = (away**4 - 6 * away**2 + 3) / 24
+    form = 1 + kurtosis * fourth
+    by_away = bell * (kurtosis * (away**3 - 3 * away) / 6 - away * form)
+    slopes = np.stack(
+        [-by_away, -away * by_away, bell * form, np.ones_like(bell), bell * fourth], axis=-1
+    )
+    return background + height * bell * form, slopes
+
+
+def _light_of_neighbours(positions, state) -> np.ndarray:
+    """What the next fibre on either side adds to each sample."""
+    light = np.zeros(positions.shape)
+    for center, sigma, height in zip(*(_beside(part, state[0]) for part in state[:3]), strict=True):
+        away = (positions - center[..., None]) / np.where(sigma > 0, sigma, 1)[..., None]
+        bell = height[..., None] * np.exp(-0.5 * np.minimum(np.abs(away), 30) ** 2)
+        light += np.nan_to_num(bell)
+    return light
+
+
+def _room(center) -> np.ndarray:
+    """Distance to the nearer neighbour; infinite where there is none."""
+    return np.fmin(*(np.nan_to_num(np.abs(side - center), nan=np.inf) for side in _beside(center)))
+
+
+def _beside(values, center=None) -> tuple[np.ndarray, np.ndarray]:
+    """Values of the order below and the one above, NaN where there is none."""
+    center = values if center is None else center
+    rank = np.argsort(np.nan_to_num(finite_median(center), nan=np.inf))
+    known = bridged(values)
+    below, above = np.full((2, *values.shape), np.nan)
+    below[rank[1:]], above[rank[:-1]] = known[rank[:-1]], known[rank[1:]]
+    return below, above

@@ -1,0 +1,82 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The area between the orders, masked."""
+
+import numpy as np
+from astropy.nddata import CCDData, InverseVariance
+
+from ccdproc_echelle.frames import without_file_cards
+from ccdproc_echelle.orders.table import EchelleOrderTable
+
+__all__ = ["mask_interorder"]
+
+
+def mask_interorder(
+    flat: CCDData,
+    orders: EchelleOrderTable,
+    *,
+    fill_value: float = 1.0,
+    margin: float = 0,
+    mask: bool = True,
+) -> CCDData:
+    """
+    Set the inter-order area of a flat to a constant, so that dividing by it does nothing there.
+
+    Parameters
+    ----------
+    flat : `~astropy.nddata.CCDData`, shape (rows, columns)
+        The flat; it is not changed.
+    orders : `EchelleOrderTable`
+        The orders, with edges.
+    fill_value : float, optional
+        The value between the orders, in the unit of the flat.
+    margin : float, optional
+        Pixels by which both edges of each order are moved outwards; negative moves them inwards.
+    mask : bool, optional
+        Whether the inter-order area is masked as well.
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData`
+        A copy with the same unit, header and WCS. Between the orders the uncertainty is that of an
+        exact value: 0, or infinity for an `~astropy.nddata.InverseVariance`. Integer data become
+        float.
+
+    Raises
+    ------
+    TypeError
+        If ``flat`` is not a `~astropy.nddata.CCDData`.
+    ValueError
+        If the order table has no edges or is for another detector, or ``fill_value`` is not finite.
+
+    See Also
+    --------
+    detect_order_edges
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> from ccdproc_echelle import EchelleOrderTable
+    >>> from ccdproc_echelle import mask_interorder
+    >>> orders = EchelleOrderTable.from_polynomials(
+    ...     [1], [[2]], lower=[[0.5]], upper=[[3.5]], shape=(5, 2), dispersion_axis=1)
+    >>> flat = mask_interorder(CCDData(np.full((5, 2), 0.9), unit=""), orders)
+    >>> flat.data[:, 0], flat.mask[:, 0]
+    (array([1. , 0.9, 0.9, 0.9, 1. ]), array([ True, False, False, False,  True]))
+    """
+    if not isinstance(flat, CCDData):
+        raise TypeError(f"flat is a {type(flat).__name__}, expected a CCDData")
+    if not np.isfinite(fill_value):
+        raise ValueError(f"fill_value is {fill_value!r}, expected a finite number")
+    outside = orders.on_detector(flat.shape).interorder_mask(margin)
+    result = flat.copy()
+    result.header = without_file_cards(flat.header)
+    if result.data.dtype.kind != "f":
+        result.data = result.data.astype(float)
+    result.data[outside] = fill_value
+    if result.uncertainty is not None:
+        exact = np.inf if isinstance(result.uncertainty, InverseVariance) else 0
+        result.uncertainty.array[outside] = exact
+    if mask:
+        result.mask = outside if flat.mask is None else flat.mask | outside
+    return result

@@ -1,0 +1,95 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What the orders are images of: slits, fibres, or the slices of an image slicer."""
+
+import logging
+from typing import NamedTuple
+
+import numpy as np
+
+from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle.orders.bands import band_offsets, looked_at, number_of_bands, order_profiles
+from ccdproc_echelle.orders.fibres import are_fibres, fibre_edges, fit_fibres
+
+__all__ = ["PROFILES", "OrderProfile", "checked_profile", "edges_of_fibres", "split_into_bands"]
+
+_log = logging.getLogger(__name__)
+
+PROFILES = ("auto", "slit", "fibre", "slicer")
+
+
+class OrderProfile(NamedTuple):
+    """What the orders are said to be: one of `PROFILES`, and of how many slices."""
+
+    name: str
+    n_slices: int
+
+    def found(self, n_slices: int, of_fibres: bool) -> str:
+        """What they turned out to be; told in the log where it was not said."""
+        name = "slicer" if n_slices > 1 else "fibre" if of_fibres else "slit"
+        if self.name == "auto" and name != "slit":
+            kind = "fibres" if of_fibres else "slices"
+            number = f"{n_slices} {kind} each" if n_slices > 1 else kind
+            _log.info("the orders are taken for images of %s", number)
+        return name
+
+
+def checked_profile(profile: str, n_slices: int) -> OrderProfile:
+    """Refuse what no order can be."""
+    if profile not in PROFILES:
+        raise ValueError(f"profile is {profile!r}, expected one of {PROFILES}")
+    if isinstance(n_slices, bool) or not isinstance(n_slices, (int, np.integer)) or n_slices < 1:
+        raise ValueError(f"n_slices is {n_slices!r}, expected an integer of at least 1")
+    if profile == "slit" and n_slices > 1:
+        raise ValueError(f"n_slices is {n_slices!r}, expected 1 for profile='slit'")
+    return OrderProfile(profile, int(n_slices))
+
+
+def split_into_bands(raster, centers, lengths, edges, profile: OrderProfile):
+    """
+    The centres of the bands of all orders, and how many an order has.
+
+    Parameters
+    ----------
+    raster : array, shape (n_pixels, n_cross)
+        The light, NaN where there is none.
+    centers : array, shape (n_orders, n_pixels)
+        Order centres.
+    lengths : array, shape (n_orders,)
+        One and a half times the room that each order has.
+    edges : array, shape (2, n_orders, n_pixels), or None
+        Those of the order table. Between them is what belongs to an order.
+    profile : `OrderProfile`
+        What the orders are said to be.
+
+    Returns
+    -------
+    centers : array, shape (n_orders * n_slices, n_pixels)
+        The bands of the first order come first.
+    n_slices : int
+    """
+    if profile.name in ("slit", "fibre") and profile.n_slices == 1:
+        return centers, 1
+    limits = np.array([-lengths, lengths]) / 3
+    if edges is not None:
+        limits = finite_median(edges - centers)
+    profiles = order_profiles(looked_at(raster, centers, int(np.ceil(lengths.max() / 2))))
+    number = profile.n_slices
+    if number == 1:
+        number = number_of_bands(profiles, limits)
+        if number == 1:
+            return centers, 1
+    offsets = band_offsets(profiles, limits, number)
+    return (centers[:, None] + offsets[..., None]).reshape(-1, centers.shape[1]), number
+
+
+def edges_of_fibres(slices, lengths, level: float, *, certain: bool):
+    """
+    Edges of fibres as positions on the detector, and their errors, both (2, n_orders, n_slices).
+
+    None where the orders are no fibres, unless that is certain.
+    """
+    samples = np.arange(slices.profiles.shape[-1])
+    shown = slices.origins[..., None] + samples, slices.profiles, slices.noise
+    if not certain and not are_fibres(*shown, lengths / 6):
+        return None
+    return fibre_edges(*shown[:2], fit_fibres(*shown, lengths / 6), level)

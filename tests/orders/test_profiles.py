@@ -1,0 +1,162 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Orders that are no slits: fibres, bundles of them, and the slices of image slicers."""
+
+import logging
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from ccdproc_echelle import (
+    EchelleOrderTable,
+    detect_order_edges,
+    fit_order_edges,
+    measure_order_edges,
+    measure_shift,
+)
+from ccdproc_echelle.simulation import EchelleSimulation
+
+
+def simulation(**kwargs) -> EchelleSimulation:
+    return EchelleSimulation(**({"shape": (300, 320), "n_orders": 5, "seed": 2} | kwargs))
+
+
+def centers_of(sim) -> EchelleOrderTable:
+    """The order table of a simulation without the edges."""
+    orders = sim.truth.orders
+    return EchelleOrderTable.from_traces(
+        orders.order_numbers, orders.center(), shape=orders.shape,
+        dispersion_axis=orders.dispersion_axis, degree=2,
+    )
+
+
+def light_inside(sim, orders) -> float:
+    """The part of the light of a flat between the edges."""
+    return sim.truth.flat[orders.order_map() > 0].sum() / sim.truth.flat.sum()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("sigma", [0.8, 1.5, 3.5])
+def test_fibres_are_told_from_slits_and_hold_their_light(sigma, axis):
+    shape = (300, 320) if axis == 1 else (320, 300)
+    sim = simulation(shape=shape, dispersion_axis=axis).with_fibres(sigma=sigma)
+    edges = detect_order_edges(sim.flats(1)[0], centers_of(sim))
+    assert set(edges.table["profile"]) == {"fibre"}
+    assert light_inside(sim, edges) > 0.99
+    assert_allclose(edges.lower(), sim.truth.orders.lower(), atol=0.35 + 0.05 * sigma)
+    assert_allclose(edges.upper(), sim.truth.orders.upper(), atol=0.35 + 0.05 * sigma)
+
+
+def test_threshold_of_fibres_is_a_fraction_of_their_height():
+    sim = simulation(pixel_response=0).with_fibres(sigma=2.0)
+    edges = detect_order_edges(sim.flats(1)[0], centers_of(sim), profile="fibre", threshold=0.2)
+    half = 0.5 * (edges.upper() - edges.lower())
+    full = 0.5 * (sim.truth.orders.upper() - sim.truth.orders.lower())
+    expected = full * np.sqrt(np.log(0.2) / np.log(0.01))
+    assert_allclose(half, expected, atol=0.15)
+
+
+def test_wings_stronger_than_those_of_a_gaussian():
+    rows, centers = np.arange(300)[:, None], 30.0 + 48 * np.arange(6)
+    light = sum((1 + ((rows - c) / 3.9) ** 2) ** -3.0 for c in centers)
+    flat = np.random.default_rng(1).poisson(20 + 2e4 * np.broadcast_to(light, (300, 250)))
+    orders = EchelleOrderTable.from_polynomials(
+        np.arange(1, 7), centers[:, None], shape=flat.shape, dispersion_axis=1)
+    inside = detect_order_edges(flat, orders, profile="fibre").order_map() > 0
+    light = np.broadcast_to(light, flat.shape)
+    assert light[inside].sum() > 0.99 * light.sum()
+
+
+def test_slits_are_not_taken_for_fibres():
+    sim = simulation(order_width=4.0, psf_sigma=1.3, smallest_gap=3.0)
+    for profile in ("auto", "slit"):
+        edges = detect_order_edges(sim.flats(1)[0], sim.truth.orders, profile=profile)
+        assert set(edges.table["profile"]) == {"slit"}
+        assert_allclose(edges.lower(), sim.truth.orders.lower(), atol=0.15)
+
+
+def test_edges_of_fibres_that_overlap_meet_in_the_middle():
+    sim = simulation().with_fibres(3, sigma=1.5, pitch=6.0)
+    bundles = sim.truth.orders
+    offsets = 6.0 * np.array([-1, 0, 1])
+    traces = (bundles.center()[:, None] + offsets[:, None]).reshape(15, -1)
+    table = EchelleOrderTable.from_traces(
+        np.arange(1, 16), traces, shape=sim.shape, dispersion_axis=1, degree=2)
+    edges = detect_order_edges(sim.flats(1)[0], table)
+    gaps = edges.lower()[1:] - edges.upper()[:-1]
+    inner = np.arange(14) % 3 < 2
+    assert_allclose(gaps[inner], 0, atol=0.1)
+    assert light_inside(sim, edges) > 0.99
+
+
+@pytest.mark.parametrize("profile", ["auto", "slicer"])
+def test_slices_are_counted(profile, caplog):
+    sim = simulation(order_width=27.0).with_slicer(3, gap=3.0)
+    with caplog.at_level(logging.INFO, logger="ccdproc_echelle"):
+        edges = detect_order_edges(sim.flats(1)[0], centers_of(sim), profile=profile)
+    assert set(edges.table["profile"]) == {"slicer"}
+    assert ("images of 3 slices each" in caplog.text) == (profile == "auto")
+    assert_allclose(edges.lower(), sim.truth.orders.lower(), atol=0.2)
+    assert_allclose(edges.upper(), sim.truth.orders.upper(), atol=0.2)
+
+
+def test_number_of_slices_that_is_given():
+    sim = simulation(order_width=27.0, brightness_ratio=50).with_slicer(4, gap=2.0)
+    edges = detect_order_edges(sim.flats(1)[0], centers_of(sim), n_slices=4)
+    assert_allclose(edges.lower(), sim.truth.orders.lower(), atol=0.3)
+    assert_allclose(edges.upper(), sim.truth.orders.upper(), atol=0.3)
+    with pytest.raises(ValueError, match="no order shows 9 slices"):
+        detect_order_edges(sim.flats(1)[0], centers_of(sim), n_slices=9)
+
+
+def test_edges_of_a_bundle_enclose_its_fibres():
+    sim = simulation().with_fibres(3, sigma=1.5, pitch=6.0)
+    edges = detect_order_edges(sim.flats(1)[0], centers_of(sim), n_slices=3)
+    assert light_inside(sim, edges) > 0.99
+
+
+def test_points_remember_what_they_were_taken_for():
+    sim = simulation().with_fibres(sigma=1.5)
+    flat = sim.flats(1)[0]
+    points = measure_order_edges(flat, centers_of(sim))
+    assert points.meta["profile"] == "fibre"
+    edges = fit_order_edges(points, centers_of(sim))
+    assert_array_equal(edges.lower(), detect_order_edges(flat, centers_of(sim)).lower())
+    assert set(edges.table["profile"]) == {"fibre"}
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"profile": "fiber"}, "profile is 'fiber', expected one of"),
+        ({"n_slices": 0}, "n_slices is 0, expected an integer of at least 1"),
+        ({"n_slices": 2.5}, "n_slices is 2.5"),
+        ({"profile": "slit", "n_slices": 3}, "n_slices is 3, expected 1 for profile='slit'"),
+    ],
+)
+def test_what_no_order_can_be(keywords, message):
+    sim = simulation()
+    with pytest.raises(ValueError, match=message):
+        detect_order_edges(sim.flats(1)[0], sim.truth.orders, **keywords)
+
+
+# ---------------------------------------------------------------------- shifts
+
+
+FORMS = {
+    "narrow fibres": simulation().with_fibres(sigma=0.7),
+    "fibres": simulation().with_fibres(sigma=2.5),
+    "pairs": simulation().with_fibres(2, sigma=1.5, pitch=8.0),
+    "bundles": simulation().with_fibres(5, sigma=1.5, pitch=6.0),
+    "slices": simulation(order_width=27.0).with_slicer(3),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("with_edges", [False, True])
+def test_shift_of_orders_that_are_no_slits(form, with_edges):
+    sim = FORMS[form]
+    orders = sim.truth.orders if with_edges else centers_of(sim)
+    for shift in (0.0, 2.4):
+        found = measure_shift(sim.flats(1)[0], orders.shifted(-shift))
+        assert abs(found.shift - shift) < 0.05
