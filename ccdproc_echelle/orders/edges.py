@@ -18,7 +18,7 @@ from ccdproc_echelle.orders.bad_rows import bridge_bad_rows
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
 from ccdproc_echelle.orders.fibres import FIBRE_LEVEL
 from ccdproc_echelle.orders.plausible import warn_of_cut_orders, warn_of_strange_edges
-from ccdproc_echelle.orders.profiles import checked_profile, edges_of_fibres, split_into_bands
+from ccdproc_echelle.orders.profile_kinds import checked_profile, edges_of_fibres, split_into_bands
 from ccdproc_echelle.orders.slices import as_rasters, checked_image, slice_columns, slice_lengths
 from ccdproc_echelle.orders.slits import fit_slits, is_blended
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders

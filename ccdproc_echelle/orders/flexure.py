@@ -20,8 +20,8 @@ from ccdproc_echelle._numeric.gaussians import blurred_step, gaussian
 from ccdproc_echelle._numeric.medians import finite_median, median_noise
 from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.orders.bands import band_offsets, number_of_bands, order_profiles
 from ccdproc_echelle.orders.fibres import are_fibres, fit_fibres
+from ccdproc_echelle.orders.slicers import band_offsets, number_of_bands, order_profiles
 from ccdproc_echelle.orders.slices import as_raster, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ccdproc_echelle._numeric.medians import finite_median
-from ccdproc_echelle.orders.bands import band_offsets, looked_at, number_of_bands, order_profiles
 from ccdproc_echelle.orders.fibres import are_fibres, fibre_edges, fit_fibres
+from ccdproc_echelle.orders.slicers import band_offsets, looked_at, number_of_bands, order_profiles
 
 __all__ = ["PROFILES", "OrderProfile", "checked_profile", "edges_of_fibres", "split_into_bands"]
 
