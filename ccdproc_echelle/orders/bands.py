@@ -7,14 +7,18 @@ of paths. ``cut`` says that an interval ends, below or above, where the detector
 """
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import median_filter, uniform_filter1d
 
+from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import soft_fit
+from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.orders.paths import corrected_paths, paths_along, straightened
 from ccdproc_echelle.orders.sections import lower_envelope, section_means
+from ccdproc_echelle.orders.slices import bridged
 
 __all__ = ["WIDTH_TOLERANCE", "find_orders"]
 
@@ -36,18 +40,32 @@ _LEAST_EVIDENCE = 4
 # The width of an order is within this factor of what its neighbours suggest.
 WIDTH_TOLERANCE = 1.6
 
+# Of the light of its neighbours an order holds this part, at least.
+_LEAST_LIGHT = 0.03
 
-def find_orders(pixels, slices, min_signal_to_noise):
+# Narrower orders are looked for without any smoothing.
+_NARROW = 5.0
+
+# Beyond the edges of an order its light reaches so many pixels. What profiles scatter about their
+# median over so many pixels, in at least so many that are between the orders, is pattern.
+_FOOT, _SMOOTH, _LEAST_BETWEEN = 4, 15, 30
+
+# Logarithm of the factor beyond which the width of a band is not that of an order.
+_WILD = np.log(2.5)
+
+
+def find_orders(pixels, slices, min_signal_to_noise, min_width=None, max_width=None):
     """Paths, orders, and window for the background; None where there are no orders."""
     paths = paths_along(pixels, slices)
     if paths is None:
         return None
-    window = max(80, slices.shape[1] // 8)
+    window, orders = max(80, slices.shape[1] // 8), []
     for _ in range(3):
-        straight = straightened(slices, paths)
-        mean, noise, starts = section_means(straight, _N_SECTIONS)
+        mean, noise, starts = section_means(straightened(slices, paths), _N_SECTIONS)
+        noise = np.hypot(noise, _pattern(mean, orders))
         seen = _intervals(mean, noise, window, min_signal_to_noise)
-        orders = _grouped(*seen, min_signal_to_noise)
+        seen = seen.of_width(min_width, max_width)
+        orders = _among_equals(_grouped(seen, min_signal_to_noise))
         if len(orders) == 0:
             return None
         middles = 0.5 * (pixels[starts[:-1]] + pixels[starts[1:] - 1])
@@ -58,26 +76,82 @@ def find_orders(pixels, slices, min_signal_to_noise):
     return paths, orders, window
 
 
-def _intervals(profiles, noise, window, min_signal_to_noise):
-    """Section, centre, width, cut and signal-to-noise of each interval, arrays (n_intervals,)."""
+def _pattern(mean: np.ndarray, orders: list[dict]) -> np.ndarray:
+    """
+    What profiles scatter between the orders, (n_sections, 1).
+
+    The fixed pattern of a detector is the same in slice after slice: the difference of slices does
+    not know it.
+    """
+    between = np.ones(mean.shape[1], dtype=bool)
+    for order in orders:
+        away = np.abs(np.arange(mean.shape[1]) - order["label"])
+        between &= away > 0.5 * order["width"] + _FOOT
+    between &= np.isfinite(mean).any(axis=0)
+    if not orders or between.sum() < _LEAST_BETWEEN:
+        return np.zeros((len(mean), 1))
+    level = median_filter(bridged(mean), size=(1, _SMOOTH), mode="nearest")
+    off = np.where(np.isfinite(mean), np.abs(mean - level), np.nan)[:, between]
+    return MAD_TO_SIGMA * np.nan_to_num(finite_median(off))[:, None]
+
+
+# ---------------------------------------------------------------------- intervals
+
+
+class _Intervals(NamedTuple):
+    """Bands of light in sections; all arrays, (n_intervals,)."""
+
+    section: np.ndarray
+    center: np.ndarray
+    width: np.ndarray
+    cut: np.ndarray
+    strength: np.ndarray  # signal-to-noise ratio
+    light: np.ndarray
+
+    def of_width(self, least, most) -> "_Intervals":
+        """Those not too narrow and not too wide; one that is cut may be wider than seen."""
+        kept = (self.cut > 0) | (self.width >= (least or 0))
+        kept &= self.width <= (most or np.inf)
+        return _Intervals(*(part[kept] for part in self))
+
+
+def _intervals(profiles, noise, window, min_signal_to_noise) -> _Intervals:
     light = profiles - lower_envelope(profiles, window)
-    seen = [
-        _intervals_of_profile(k, *row, min_signal_to_noise)
-        for k, row in enumerate(zip(light, noise, strict=True))
-    ]
-    return tuple(np.concatenate(parts) for parts in zip(*seen, strict=True))
+
+    def found(smoothing):
+        seen = [
+            _intervals_of_profile(k, *row, smoothing, min_signal_to_noise)
+            for k, row in enumerate(zip(light, noise, strict=True))
+        ]
+        return _Intervals(*(np.concatenate(parts) for parts in zip(*seen, strict=True)))
+
+    seen = found(1)
+    return seen if _typical_width(seen) < _NARROW else found(3)
 
 
-def _intervals_of_profile(section, light, noise, min_signal_to_noise):
+def _typical_width(seen: _Intervals) -> float:
+    """The width of which half of the light is in narrower bands."""
+    if len(seen.width) == 0:
+        return np.inf
+    return _weighted_median(seen.width, seen.light)
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    rank = np.argsort(values)
+    total = np.cumsum(weights[rank])
+    return values[rank][np.searchsorted(total, 0.5 * total[-1])]
+
+
+def _intervals_of_profile(section, light, noise, smoothing, min_signal_to_noise):
     from scipy.signal import find_peaks  # half a second, which all but the tracing can do without
 
     finite = np.isfinite(light)
     filled = np.where(finite, light, 0.0)
-    smooth = np.where(finite, uniform_filter1d(filled, 3), 0.0)
+    smooth = np.where(finite, uniform_filter1d(filled, smoothing), 0.0)
     rounding = _ROUNDING * np.abs(smooth).max(initial=0) or 1.0
     peaks, found = find_peaks(smooth, prominence=rounding)
     prominence = found["prominences"]
-    clear = (prominence > min_signal_to_noise * noise[peaks] / np.sqrt(2)) & (
+    clear = (prominence > min_signal_to_noise * noise[peaks] * np.sqrt(1.5 / smoothing)) & (
         prominence > _LEAST_PROMINENCE * smooth[peaks]
     )
     peaks = peaks[clear]
@@ -93,7 +167,8 @@ def _intervals_of_profile(section, light, noise, min_signal_to_noise):
         widths.append(upper - lower)
         cuts.append(low_cut + 2 * high_cut)
     number, widths = np.full(len(centers), section), np.array(widths)
-    seen = number, np.array(centers), widths, np.array(cuts, dtype=int), strength
+    seen = (number, np.array(centers), widths, np.array(cuts, dtype=int), strength,
+            widths * smooth[peaks])
     # Between two bands a pixel or two apart the smoothed profile has a peak that the light has not.
     return tuple(part[widths > 0] for part in seen)
 
@@ -112,16 +187,20 @@ def _fall(light, finite, peak, limit, level) -> tuple[float, bool]:
     return way[last - 1] + step * (before - level) / (before - after), False
 
 
-def _grouped(section, center, width, cut, strength, min_signal_to_noise) -> list[dict]:
+# ---------------------------------------------------------------------- orders
+
+
+def _grouped(seen: _Intervals, min_signal_to_noise) -> list[dict]:
     """
     The orders: intervals of different sections on the same path.
 
     Those that are cut, or of another width than the others nearby, have no say in where.
     """
+    section, center, width, cut, strength, light = seen
     whole = cut == 0
     if not whole.any():
         return []
-    expected = _expected_widths(center[whole], width[whole], center)
+    expected = _expected_widths(center[whole], width[whole], light[whole], center)
     fit = whole & (np.abs(np.log(np.maximum(width, 0.1) / expected)) < np.log(WIDTH_TOLERANCE))
     middle = np.where(cut == 1, center + 0.5 * (width - expected),
                       np.where(cut == 2, center - 0.5 * (width - expected), center))
@@ -136,21 +215,38 @@ def _grouped(section, center, width, cut, strength, min_signal_to_noise) -> list
             orders.append({
                 "label": np.median(middle[best]), "width": np.median(expected[best]),
                 "sections": section[best], "centers": middle[best],
-                "seen": np.unique(section[members]),
+                "light": np.median(light[best]),
             })
     return orders
 
 
-def _expected_widths(places: np.ndarray, widths: np.ndarray, where: np.ndarray) -> np.ndarray:
+def _among_equals(orders: list[dict]) -> list[dict]:
+    """
+    Without those that hold next to no light compared with the nearest brighter ones.
+
+    From order to order the light changes little, however much it does over the detector.
+    """
+    kept = []
+    for order in sorted(orders, key=lambda order: -order["light"]):
+        places = np.array([other["label"] for other in kept])
+        below, above = (places[places < order["label"]], places[places >= order["label"]])
+        nearest = [*below[np.argsort(below)][-1:], *above[np.argsort(above)][:1]]
+        light = [other["light"] for other in kept if other["label"] in nearest]
+        if order["light"] > _LEAST_LIGHT * min(light, default=0):
+            kept.append(order)
+    return sorted(kept, key=lambda order: order["label"])
+
+
+def _expected_widths(places, widths, light, where) -> np.ndarray:
     """Width of an order at a place: a smooth function, fitted robustly to those measured."""
     low, high = places.min(), places.max()
-    degree = 1 if high - low > 5 * np.median(widths) else 0
+    start = _weighted_median(widths, light)
+    degree = 1 if high - low > 5 * start else 0
     scaled = [2 * (np.clip(x, low, high) - low) / max(high - low, 1) - 1 for x in (places, where)]
-    logs = np.log(np.maximum(widths, 0.1))
-    # Of narrow bands beside the orders there may be more than of orders; they hold less light.
-    rank = np.argsort(widths)
-    start = logs[rank][np.searchsorted(np.cumsum(widths[rank]), 0.5 * widths.sum())]
-    coefficients = soft_fit(
-        chebvander(scaled[0], degree), logs - start, weights=widths, least_scatter=0.05
-    )
-    return np.exp(start + chebvander(scaled[1], degree) @ coefficients)
+    logs = np.log(np.maximum(widths, 0.1) / start)
+    # Of ripples and of narrow bands beside the orders there may be more than of orders; they hold
+    # less light.
+    known = np.abs(logs) < _WILD
+    basis, weights = chebvander(scaled[0][known], degree), np.sqrt(light[known])
+    coefficients = soft_fit(basis, logs[known], weights=weights, least_scatter=0.05)
+    return start * np.exp(chebvander(scaled[1], degree) @ coefficients)
