@@ -7,26 +7,19 @@ For the tracer. The dispersion is along the first axis and the cross-dispersion 
 
 import numpy as np
 from astropy.stats import mad_std
-from scipy.ndimage import (
-    find_objects,
-    label,
-    maximum_filter1d,
-    median_filter,
-    minimum_filter1d,
-    uniform_filter1d,
-)
+from scipy.ndimage import maximum_filter1d, median_filter, minimum_filter1d, uniform_filter1d
 
 from ccdproc_echelle._numeric.medians import column_median
 from ccdproc_echelle.orders.slices import bridged
 
 __all__ = ["median_slices", "steadier_axis", "without_hot_columns"]
 
-# Hot columns are so many pixels wide at most; what is wider is the track of an order.
-_WIDEST_HOT = 3
+# So many narrow bands, and more than there are wide ones, are orders.
+_SEVERAL = 4
 
-# So many narrow bands, and more than there are wide ones, are orders. A hot column among them is
-# so many times brighter.
-_SEVERAL, _FAR_BRIGHTER = 4, 5.0
+# A hot column is bright in this part of the slices; the pixels of orders that are not straight
+# typically in less than the other one.
+_STRAIGHT, _MOVING = 0.8, 0.5
 
 
 def steadier_axis(image: np.ndarray) -> int:
@@ -61,41 +54,44 @@ def without_hot_columns(slices: np.ndarray) -> np.ndarray:
     """
     NaN where one or two cross-dispersion pixels stick out in slice after slice.
 
-    Orders two pixels wide do so as well. They are told by what they leave: nothing that stands out
-    as often; a hot column among them is far brighter than they are.
+    Orders two pixels wide do so as well. They are told by their number; a hot column among them
+    by that it is straight where they are not.
     """
     filled = np.nan_to_num(bridged(slices))
     usual = median_filter(filled, size=(1, 5), mode="nearest")
     excess = filled - usual
     noise = mad_std(excess)
-    contrast = usual - minimum_filter1d(usual, 15, axis=1)
-    limit = 0.5 * contrast + 6 * noise
-    stuck = _stuck(excess > limit)
-    if _are_orders(stuck, contrast > 6 * noise):
-        stuck = _stuck(excess > _FAR_BRIGHTER * np.median(excess[stuck]))
+    lowest = minimum_filter1d(usual, 15, axis=1)
+    bright = excess > 0.5 * (usual - lowest) + 6 * noise
+    stuck = _stuck(bright)
+    top = maximum_filter1d(usual, 15, axis=1)
+    if _are_orders(stuck, (usual - lowest > 0.5 * (top - lowest)) & (top - lowest > 6 * noise)):
+        stuck &= _straight_columns(bright, stuck)
     return np.where(stuck, np.nan, slices)
 
 
 def _stuck(bright: np.ndarray) -> np.ndarray:
-    """Where pixels are bright in slice after slice, but for what moves on to the next ones."""
+    """Where pixels are bright in slice after slice."""
     reach = max(3, len(bright) // 10)
     often = uniform_filter1d(bright.astype(float), reach, axis=0, mode="nearest") > 0.5
-    stuck = maximum_filter1d(often, reach, axis=0) & bright
-    tracks, _ = label(stuck, structure=np.ones((3, 3)))
-    moving = [
-        k for k, part in enumerate(find_objects(tracks), start=1)
-        if part[1].stop - part[1].start > _WIDEST_HOT
-    ]
-    return stuck & ~np.isin(tracks, moving)
+    return maximum_filter1d(often, reach, axis=0) & bright
 
 
-def _are_orders(stuck: np.ndarray, usual: np.ndarray) -> bool:
+def _are_orders(narrow: np.ndarray, wide: np.ndarray) -> bool:
     """Whether there are more narrow bands than wide ones, and too many for a defect."""
-    narrow, wide = (np.median(_n_runs(part)) for part in (stuck, usual))
-    return narrow >= _SEVERAL and narrow > wide
+    wide = wide & ~maximum_filter1d(narrow, 5, axis=1)
+    n_narrow, n_wide = (np.median(_n_runs(part)) for part in (narrow, wide))
+    return n_narrow >= _SEVERAL and n_narrow > n_wide
 
 
 def _n_runs(marked: np.ndarray) -> np.ndarray:
     """Number of contiguous parts of each row."""
     padded = np.pad(marked, ((0, 0), (1, 0)))
     return (padded[:, 1:] & ~padded[:, :-1]).sum(axis=1)
+
+
+def _straight_columns(bright: np.ndarray, bands: np.ndarray) -> np.ndarray:
+    """Columns that are bright from end to end, if most bands are not; bool (n_cross,)."""
+    share = bright.mean(axis=0)
+    bands_move = np.median(np.broadcast_to(share, bands.shape)[bands]) < _MOVING
+    return (share > _STRAIGHT) & bands_move
