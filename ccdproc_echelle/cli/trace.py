@@ -8,8 +8,10 @@ from ccdproc_echelle.cli.options import (
     add_dispersion_axis,
     add_output,
     add_reading,
+    add_tracing,
     add_written_format,
     read_flat,
+    tracing_keywords,
     write_orders,
 )
 from ccdproc_echelle.frames import check_output
@@ -30,6 +32,7 @@ def add(commands) -> None:
     add_dispersion_axis(trace, "default: found from the flat")
     trace.add_argument("--first-order", type=int, default=1, metavar="M",
         help="number of the lowest order on the detector; the others count from it (default: 1)")
+    add_tracing(trace, signal_to_noise="--min-signal-to-noise")
     add_reading(trace)
     add_output(trace, "order table to be written")
     add_written_format(trace, "--format")
@@ -41,5 +44,6 @@ def run(options: argparse.Namespace) -> None:
         read_flat(options),
         dispersion_axis=options.dispersion_axis,
         first_order=options.first_order,
+        **tracing_keywords(options),
     )
     write_orders(orders, options)

@@ -20,7 +20,7 @@ from ccdproc_echelle.orders.paths import corrected_paths, paths_along, straighte
 from ccdproc_echelle.orders.sections import lower_envelope, section_means
 from ccdproc_echelle.orders.slices import bridged
 
-__all__ = ["WIDTH_TOLERANCE", "find_orders"]
+__all__ = ["WIDTH_TOLERANCE", "Wanted", "find_orders"]
 
 # An order stands out from the valleys beside it by this fraction of its height.
 _LEAST_PROMINENCE = 0.3
@@ -54,7 +54,16 @@ _FOOT, _SMOOTH, _LEAST_BETWEEN = 4, 15, 30
 _WILD = np.log(2.5)
 
 
-def find_orders(pixels, slices, min_signal_to_noise, min_width=None, max_width=None):
+class Wanted(NamedTuple):
+    """What orders are, as far as the user knows."""
+
+    min_signal_to_noise: float
+    n_orders: int | None = None
+    min_width: float | None = None
+    max_width: float | None = None
+
+
+def find_orders(pixels, slices, wanted: Wanted):
     """Paths, orders, and window for the background; None where there are no orders."""
     paths = paths_along(pixels, slices)
     if paths is None:
@@ -63,9 +72,10 @@ def find_orders(pixels, slices, min_signal_to_noise, min_width=None, max_width=N
     for _ in range(3):
         mean, noise, starts = section_means(straightened(slices, paths), _N_SECTIONS)
         noise = np.hypot(noise, _pattern(mean, orders))
-        seen = _intervals(mean, noise, window, min_signal_to_noise)
-        seen = seen.of_width(min_width, max_width)
-        orders = _among_equals(_grouped(seen, min_signal_to_noise))
+        seen = _intervals(mean, noise, window, wanted.min_signal_to_noise)
+        seen = seen.of_width(wanted.min_width, wanted.max_width)
+        orders = _among_equals(_grouped(seen, wanted.min_signal_to_noise))
+        orders = _brightest(orders, wanted.n_orders)
         if len(orders) == 0:
             return None
         middles = 0.5 * (pixels[starts[:-1]] + pixels[starts[1:] - 1])
@@ -235,6 +245,12 @@ def _among_equals(orders: list[dict]) -> list[dict]:
         if order["light"] > _LEAST_LIGHT * min(light, default=0):
             kept.append(order)
     return sorted(kept, key=lambda order: order["label"])
+
+
+def _brightest(orders: list[dict], n: int | None) -> list[dict]:
+    """The n orders with the most light; None: all."""
+    brightest = sorted(orders, key=lambda order: -order["light"] * len(order["sections"]))[:n]
+    return sorted(brightest, key=lambda order: order["label"])
 
 
 def _expected_widths(places, widths, light, where) -> np.ndarray:

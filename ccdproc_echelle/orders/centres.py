@@ -115,7 +115,7 @@ def _plateau(light, noise, away, half):
     mean = np.where(seen, light, 0).sum(axis=1) / count
     slope = 0.0
     whole = seen.all(axis=1) & (mean > 3 * sigma)
-    if whole.any():
+    if whole.any() and len(away) > 1:
         slope = np.median((light[whole] @ away) / (away @ away) / mean[whole])
         slope = np.clip(slope, -_STEEPEST / half, _STEEPEST / half)
     place = (seen * away).sum(axis=1) / count

@@ -7,12 +7,22 @@ For the tracer. The dispersion is along the first axis and the cross-dispersion 
 
 import numpy as np
 from astropy.stats import mad_std
-from scipy.ndimage import maximum_filter1d, median_filter, minimum_filter1d, uniform_filter1d
+from scipy.ndimage import (
+    find_objects,
+    label,
+    maximum_filter1d,
+    median_filter,
+    minimum_filter1d,
+    uniform_filter1d,
+)
 
 from ccdproc_echelle._numeric.medians import column_median
 from ccdproc_echelle.orders.slices import bridged
 
 __all__ = ["median_slices", "steadier_axis", "without_hot_columns"]
+
+# Hot columns are so many pixels wide at most.
+_WIDEST_HOT = 3
 
 # So many narrow bands, and more than there are wide ones, are orders.
 _SEVERAL = 4
@@ -67,6 +77,8 @@ def without_hot_columns(slices: np.ndarray) -> np.ndarray:
     top = maximum_filter1d(usual, 15, axis=1)
     if _are_orders(stuck, (usual - lowest > 0.5 * (top - lowest)) & (top - lowest > 6 * noise)):
         stuck &= _straight_columns(bright, stuck)
+    else:
+        stuck &= ~_moving(stuck)
     return np.where(stuck, np.nan, slices)
 
 
@@ -75,6 +87,13 @@ def _stuck(bright: np.ndarray) -> np.ndarray:
     reach = max(3, len(bright) // 10)
     often = uniform_filter1d(bright.astype(float), reach, axis=0, mode="nearest") > 0.5
     return maximum_filter1d(often, reach, axis=0) & bright
+
+
+def _moving(stuck: np.ndarray) -> np.ndarray:
+    """What goes on in the columns beside: the ridge of an order."""
+    tracks, _ = label(stuck, structure=np.ones((3, 3)))
+    widths = [part[1].stop - part[1].start for part in find_objects(tracks)]
+    return np.isin(tracks, 1 + np.flatnonzero(np.array(widths) > _WIDEST_HOT))
 
 
 def _are_orders(narrow: np.ndarray, wide: np.ndarray) -> bool:

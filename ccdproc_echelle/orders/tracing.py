@@ -5,8 +5,10 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import CCDData
 
-from ccdproc_echelle.orders.bands import find_orders
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.orders.bands import Wanted, find_orders
 from ccdproc_echelle.orders.centres import traces_of
+from ccdproc_echelle.orders.numbering import numbered
 from ccdproc_echelle.orders.profiles import median_slices, steadier_axis, without_hot_columns
 from ccdproc_echelle.orders.slices import as_raster, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
@@ -21,6 +23,10 @@ def trace_orders(
     first_order: int = 1,
     degree: int = 4,
     slice_width: int | None = None,
+    n_orders: int | None = None,
+    min_width: float | None = None,
+    max_width: float | None = None,
+    region: slice | tuple[slice, slice] | None = None,
     min_signal_to_noise: float = 6.0,
 ) -> EchelleOrderTable:
     """
@@ -35,6 +41,13 @@ def trace_orders(
     ghost, a hot column - is smeared out. The paths are corrected by the orders found
     and the search is repeated.
 
+    What is an order is judged by the others. Orders are about as wide as those that hold most of
+    the light, and hold a few hundredths of the light of the nearest ones, at least. What the
+    profile scatters between the orders - rows that are off, ripples of the readout - is noise,
+    though it is the same in every slice. Rows at the border of the detector without light, such as
+    reference pixels, are no part of it. Tell what else you know by ``n_orders``, ``min_width``,
+    ``max_width`` and ``region``.
+
     The order centre is the middle between the half-maximum edges, not the centroid of the light:
     neither an uneven slit illumination nor the light of a neighbour moves it. Where one edge
     is off the detector, the width of the neighbouring orders gives the centre.
@@ -48,12 +61,21 @@ def trace_orders(
         1 when orders run along image rows, 0 when along columns. Default: the axis along which
         the frame changes less.
     first_order : int, optional
-        Order number of the lowest order; the others count up from there.
+        Order number of the lowest order; the others count up from there. Where the regular
+        spacing of the orders has a hole, the numbers that belong there are left free.
     degree : int, optional
         Degree of the Chebyshev series of each order centre.
     slice_width : int, optional
         Dispersion pixels combined to one slice. Default: a 250th of the dispersion axis, but from
         5 to 15.
+    n_orders : int, optional
+        How many orders there are at most: those with the most light are kept.
+    min_width, max_width : float, optional
+        Width in pixels, between the half-maximum edges, that an order has at least and at most.
+    region : slice or tuple of slice, optional
+        The rows, or the rows and columns, where orders are looked for, such as ``np.s_[100:900]``
+        or ``np.s_[:, 50:]``. The table is still that of the whole detector; the orders end
+        with the region.
     min_signal_to_noise : float, optional
         An order is seen where its light exceeds the background so many times the noise.
 
@@ -67,7 +89,13 @@ def trace_orders(
     Raises
     ------
     ValueError
-        If a parameter is out of range, the frame is not 2-D or too small, or no orders are found.
+        If a parameter is out of range, the frame or its region is not 2-D or too small, or no
+        orders are found.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If the spacing of the orders has a hole, or fewer orders than ``n_orders`` are found.
 
     See Also
     --------
@@ -86,44 +114,82 @@ def trace_orders(
     >>> print(orders.center([100])[:, 0].round(1))
     [15. 40.]
     """
-    _check_options(dispersion_axis, first_order, degree, slice_width, min_signal_to_noise)
-    checked_image(flat, "flat")
-    raster = as_raster(flat, 0)
+    _check_options(dispersion_axis, first_order, degree, slice_width, n_orders)
+    _check_limits(min_width, max_width, min_signal_to_noise)
+    shape = checked_image(flat, "flat")
+    rows, columns = _checked_region(region, shape)
+    raster = as_raster(flat, 0)[rows, columns]
     if min(raster.shape) < 20:
         raise ValueError(f"flat has shape {raster.shape}, expected at least 20 pixels each way")
     if dispersion_axis is None:
         dispersion_axis = steadier_axis(raster)
-    shape = raster.shape
+    along, across = (columns, rows) if dispersion_axis == 1 else (rows, columns)
     if dispersion_axis == 1:
         raster = np.ascontiguousarray(raster.T)
-    pixels, slices = median_slices(raster, slice_width)
-    slices = without_hot_columns(slices)
-    found = find_orders(pixels, slices, min_signal_to_noise)
-    if found is not None:
-        traces, residuals = traces_of(
-            pixels, slices, *found, len(raster), degree, min_signal_to_noise
-        )
-    if found is None or len(traces) == 0:
+    wanted = Wanted(min_signal_to_noise, n_orders, min_width, max_width)
+    found, residuals = _traced(raster, wanted, degree, slice_width)
+    if len(found) == 0:
         raise ValueError(
             f"no orders found: the flat shows no bands of light along axis {dispersion_axis}"
         )
+    if n_orders is not None and len(found) < n_orders:
+        warn(f"{len(found)} orders found, expected {n_orders}: look at them, or lower "
+             "min_signal_to_noise")
+    traces = np.full((len(found), shape[dispersion_axis]), np.nan)
+    traces[:, along] = found + across.start
     table = EchelleOrderTable.from_traces(
-        first_order + np.arange(len(traces)), traces, shape=shape,
-        dispersion_axis=dispersion_axis, degree=degree,
+        numbered(traces, first_order), traces, shape=shape, dispersion_axis=dispersion_axis,
+        degree=degree,
     ).table
     table["center_rms"] = residuals * u.pix
     return EchelleOrderTable(table)
 
 
-def _check_options(dispersion_axis, first_order, degree, slice_width, min_signal_to_noise) -> None:
+def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray]:
+    """Order centres, (n_orders, n_pixels), and their residuals; the dispersion is along axis 0."""
+    pixels, slices = median_slices(raster, slice_width)
+    slices = without_hot_columns(slices)
+    found = find_orders(pixels, slices, wanted)
+    if found is None:
+        return np.empty((0, len(raster))), np.empty(0)
+    return traces_of(pixels, slices, *found, len(raster), degree, wanted.min_signal_to_noise)
+
+
+def _check_options(dispersion_axis, first_order, degree, slice_width, n_orders) -> None:
     if dispersion_axis not in (None, 0, 1):
         raise ValueError(f"dispersion_axis is {dispersion_axis!r}, expected 0, 1 or None")
-    for name, value, least in (
-        ("first_order", first_order, 1), ("degree", degree, 0), ("slice_width", slice_width, 1)
+    for name, value, least, optional in (
+        ("first_order", first_order, 1, False), ("degree", degree, 0, False),
+        ("slice_width", slice_width, 1, True), ("n_orders", n_orders, 1, True),
     ):
-        if value is None and name == "slice_width":
+        if value is None and optional:
             continue
         if not isinstance(value, (int, np.integer)) or value < least:
             raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
-    if not 0 < min_signal_to_noise < np.inf:
-        raise ValueError(f"min_signal_to_noise is {min_signal_to_noise!r}, expected more than 0")
+
+
+def _check_limits(min_width, max_width, min_signal_to_noise) -> None:
+    for name, value in (
+        ("min_width", min_width), ("max_width", max_width),
+        ("min_signal_to_noise", min_signal_to_noise),
+    ):
+        if value is None and name != "min_signal_to_noise":
+            continue
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name} is {value!r}, expected more than 0")
+    if min_width is not None and max_width is not None and min_width >= max_width:
+        raise ValueError(f"min_width is {min_width!r}, expected less than max_width, {max_width!r}")
+
+
+def _checked_region(region, shape) -> tuple[slice, slice]:
+    """The region as slices of rows and columns, from 0 on and in steps of 1."""
+    parts = region if isinstance(region, tuple) else (region,)
+    parts = [slice(None) if part is None else part for part in parts]
+    if len(parts) > 2 or not all(isinstance(p, slice) and p.step in (None, 1) for p in parts):
+        raise ValueError(
+            f"region is {region!r}, expected a slice of rows, or of rows and columns, without steps"
+        )
+    parts += [slice(None)] * (2 - len(parts))
+    return tuple(
+        slice(*part.indices(size)[:2]) for part, size in zip(parts, shape, strict=True)
+    )
