@@ -119,9 +119,12 @@ class _Intervals(NamedTuple):
     light: np.ndarray
 
     def of_width(self, least, most) -> "_Intervals":
-        """Those not too narrow and not too wide; one that is cut may be wider than seen."""
-        kept = (self.cut > 0) | (self.width >= (least or 0))
-        kept &= self.width <= (most or np.inf)
+        """Those not too narrow and not too wide; of what is cut, not the parts of wider ones."""
+        least, most = least or 0, most or np.inf
+        kept = (self.width <= most) & ((self.cut > 0) | (self.width >= least))
+        wider = self.width > most
+        inside = np.abs(self.center[:, None] - self.center[wider]) < 0.5 * self.width[wider]
+        kept &= (self.cut == 0) | ~inside.any(axis=1)
         return _Intervals(*(part[kept] for part in self))
 
 
