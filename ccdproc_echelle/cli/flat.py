@@ -14,8 +14,10 @@ from ccdproc_echelle.cli.options import (
     add_order_format,
     add_output,
     add_reading,
+    add_tracing,
     read_orders,
     reading_keywords,
+    tracing_keywords,
 )
 from ccdproc_echelle.cli.products import broken_limits, write_product
 from ccdproc_echelle.frames import check_output, open_frames
@@ -42,6 +44,7 @@ def add(commands) -> None:
     option("flats", nargs="+", metavar="FLAT", help="raw flats (FITS)")
     option("--orders", metavar="FILE", help="order table (default: the orders are traced)")
     add_order_format(flat, "--orders-format")
+    add_tracing(flat, signal_to_noise="--trace-signal-to-noise")
     option("--bias", nargs="+", default=None, metavar="FILE", help="bias frames")
     option("--dark", nargs="+", default=None, metavar="FILE", help="dark or lamp-off frames")
     option("--gain", type=float, metavar="G", help="electrons per unit of the data")
@@ -73,6 +76,11 @@ def run(options: argparse.Namespace) -> int:
         for name in ("orders_format", "dispersion_axis"):
             if getattr(options, name) is not None:
                 options.wrong_usage(f"argument --{name.replace('_', '-')}: only with --orders")
+    elif tracing_keywords(options):
+        options.wrong_usage(
+            "arguments --n-orders, --min-width, --max-width, --trace-signal-to-noise: only without "
+            "--orders"
+        )
     outputs = [Path(path) for path in (options.output, options.plot) if path is not None]
     for path in outputs:
         check_output(path, overwrite=options.overwrite, inputs=_inputs(options))
@@ -93,6 +101,7 @@ def run(options: argparse.Namespace) -> int:
             saturation=options.saturation,
             scattered_light=None if options.scattered_light == "none" else options.scattered_light,
             per_order=options.per_order,
+            trace_keywords=tracing_keywords(options),
             executor=executor,
             progress_bar=_is_watched(options),
             reject=options.reject,

@@ -24,7 +24,7 @@ from ccdproc_echelle.orders.flexure import (
 )
 from ccdproc_echelle.orders.registry import FORMATS, OrderTableFormat, able_formats, register_format
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
-from ccdproc_echelle.orders.tracing import trace_orders
+from ccdproc_echelle.orders.tracing import check_trace_keywords, trace_orders
 
 __all__ = [
     "check_edge_keywords",
@@ -35,6 +35,7 @@ __all__ = [
     "WrongOrderTableError",
     "able_formats",
     "check_in_place",
+    "check_trace_keywords",
     "checked_orders",
     "detect_order_edges",
     "fit_order_edges",

@@ -14,6 +14,7 @@ from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import clipped_fit, weighted_fit
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import completed_keywords, without_file_cards
+from ccdproc_echelle.orders.borders import without_dark_borders
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
 from ccdproc_echelle.orders.slices import as_rasters, checked_image, slice_columns, slice_lengths
 from ccdproc_echelle.orders.slits import fit_slits, is_blended
@@ -533,10 +534,17 @@ def _measured(
     raster, variance = as_rasters(flat, orders.dispersion_axis, lines=lines)
     if lines is not None:
         centers, here = centers[:, lines], np.searchsorted(lines, columns)
+    raster = without_dark_borders(raster, here, _course(centers, here))
     slices, crossings = measured_slices(raster, variance, centers, here, lengths, levels)
     if not np.isfinite(crossings.edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     return columns.mean(axis=1), *_edges_and_errors(slices, crossings, levels)
+
+
+def _course(centers, columns) -> np.ndarray:
+    """Centre of the longest order in each slice; NaN where it is not on the detector."""
+    longest = centers[np.isfinite(centers).sum(axis=1).argmax()]
+    return longest[columns[:, columns.shape[1] // 2]]
 
 
 def _edges_and_errors(slices, crossings, levels) -> tuple[np.ndarray, np.ndarray]:

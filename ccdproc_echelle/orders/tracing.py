@@ -1,19 +1,25 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Where the orders lie, from a flat alone: order centres found and followed without a guess."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from astropy import units as u
 from astropy.nddata import CCDData
 
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames import completed_keywords
 from ccdproc_echelle.orders.bands import Wanted, find_orders
+from ccdproc_echelle.orders.borders import without_dark_borders
 from ccdproc_echelle.orders.centres import traces_of
 from ccdproc_echelle.orders.numbering import numbered
+from ccdproc_echelle.orders.paths import paths_along
 from ccdproc_echelle.orders.profiles import median_slices, steadier_axis, without_hot_columns
 from ccdproc_echelle.orders.slices import as_raster, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
-__all__ = ["trace_orders"]
+__all__ = ["check_trace_keywords", "trace_orders"]
 
 
 def trace_orders(
@@ -145,10 +151,36 @@ def trace_orders(
     return EchelleOrderTable(table)
 
 
+def check_trace_keywords(keywords: Mapping[str, Any]) -> None:
+    """
+    Refuse what `trace_orders` would refuse, before there is a flat.
+
+    Parameters
+    ----------
+    keywords : dict
+        Its keywords.
+
+    Raises
+    ------
+    TypeError
+        If one of them is unknown; the message names the one that is most like it.
+    ValueError
+        If a value is out of range.
+    """
+    values = completed_keywords(trace_orders, keywords)
+    values.pop("region")
+    _check_limits(*(values.pop(n) for n in ("min_width", "max_width", "min_signal_to_noise")))
+    _check_options(**values)
+
+
 def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray]:
     """Order centres, (n_orders, n_pixels), and their residuals; the dispersion is along axis 0."""
     pixels, slices = median_slices(raster, slice_width)
     slices = without_hot_columns(slices)
+    paths = paths_along(pixels, slices)
+    if paths is not None:
+        every = np.arange(len(slices))[:, None]
+        slices = without_dark_borders(slices, every, paths[:, paths.shape[1] // 2])
     found = find_orders(pixels, slices, wanted)
     if found is None:
         return np.empty((0, len(raster))), np.empty(0)

@@ -29,6 +29,7 @@ from ccdproc_echelle.light import (
 from ccdproc_echelle.orders import (
     EchelleOrderTable,
     check_edge_keywords,
+    check_trace_keywords,
     checked_orders,
     detect_order_edges,
     in_place,
@@ -85,6 +86,7 @@ def make_master_flat(
     limits: Mapping[str, Any] | str | os.PathLike | None = None,
     window: float = 10,
     n_passes: int = 2,
+    trace_keywords: Mapping[str, Any] | None = None,
     edge_keywords: Mapping[str, Any] | None = None,
     sensitivity_keywords: Mapping[str, Any] | None = None,
     min_signal_to_noise: float = 3,
@@ -139,6 +141,8 @@ def make_master_flat(
         Limits of the quality; see `flat_quality`.
     window, n_passes
         As `two_pass_flat_combine`.
+    trace_keywords : dict, optional
+        Keywords of `trace_orders`, such as ``n_orders``; only without ``orders``.
     edge_keywords : dict, optional
         Keywords of `detect_order_edges`.
     sensitivity_keywords : dict, optional
@@ -146,7 +150,8 @@ def make_master_flat(
     min_signal_to_noise : float, optional
         In-order pixels of the master whose value is below so many times its uncertainty, or not
         above zero, get the flag ``FAINT``: to divide by them makes noise of any science frame.
-        Not that of `trace_orders`, which says from when on light is an order.
+        Not that of `trace_orders`, which says from when on light is an order and goes into
+        ``trace_keywords``.
     mask_flags : `FlatFlag`, optional
         Pixels with one of these flags are masked. The inter-order area is 1 with no uncertainty;
         unless it is masked, science frames keep their background there.
@@ -203,6 +208,10 @@ def make_master_flat(
     check_min_signal_to_noise(min_signal_to_noise)
     raw, setup = of_one_setup(list_frames(img_list, **reading), reject)
     edge_keywords, sensitivity_keywords = edge_keywords or {}, sensitivity_keywords or {}
+    trace_keywords = trace_keywords or {}
+    check_trace_keywords(trace_keywords)
+    if orders is not None and trace_keywords:
+        raise TypeError("trace_keywords are only for orders that are traced, but orders are given")
     check_edge_keywords(edge_keywords)
     check_sensitivity_keywords(sensitivity_keywords)
     _check_options(raw, orders, settings, window, scattered_light, noise_is_known=gain is not None)
@@ -224,7 +233,10 @@ def make_master_flat(
         progress.begin("typical frame")
         typical = typical_frame(calibration.flats, **resources)
         progress.begin("orders")
-        orders = trace_orders(typical) if orders is None else in_place(orders, typical)
+        if orders is None:
+            orders = trace_orders(typical, **trace_keywords)
+        else:
+            orders = in_place(orders, typical)
         _log.info("%d orders", len(orders))
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)
