@@ -16,7 +16,7 @@ from scipy.ndimage import median_filter, uniform_filter1d
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import soft_fit
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
-from ccdproc_echelle.orders.paths import corrected_paths, paths_along, straightened
+from ccdproc_echelle.orders.paths import corrected_paths, straightened
 from ccdproc_echelle.orders.sections import lower_envelope, section_means
 from ccdproc_echelle.orders.slices import bridged
 
@@ -63,16 +63,14 @@ class Wanted(NamedTuple):
     max_width: float | None = None
 
 
-def find_orders(pixels, slices, wanted: Wanted):
-    """Paths, orders, and window for the background; None where there are no orders."""
-    paths = paths_along(pixels, slices)
-    if paths is None:
-        return None
+def find_orders(pixels, slices, paths, wanted: Wanted):
+    """Corrected paths, orders, and window for the background; None where there are no orders."""
     window, orders = max(80, slices.shape[1] // 8), []
     for _ in range(3):
         mean, noise, starts = section_means(straightened(slices, paths), _N_SECTIONS)
         noise = np.hypot(noise, _pattern(mean, orders))
-        seen = _intervals(mean, noise, window, wanted.min_signal_to_noise)
+        width = np.median([order["width"] for order in orders]) if orders else None
+        seen = _intervals(mean, noise, window, width, wanted.min_signal_to_noise)
         seen = seen.of_width(wanted.min_width, wanted.max_width)
         orders = _among_equals(_grouped(seen, wanted.min_signal_to_noise))
         orders = _brightest(orders, wanted.n_orders)
@@ -128,7 +126,8 @@ class _Intervals(NamedTuple):
         return _Intervals(*(part[kept] for part in self))
 
 
-def _intervals(profiles, noise, window, min_signal_to_noise) -> _Intervals:
+def _intervals(profiles, noise, window, width, min_signal_to_noise) -> _Intervals:
+    """The bands of light; those of narrow orders, if the width is known, without any smoothing."""
     light = profiles - lower_envelope(profiles, window)
 
     def found(smoothing):
@@ -138,15 +137,11 @@ def _intervals(profiles, noise, window, min_signal_to_noise) -> _Intervals:
         ]
         return _Intervals(*(np.concatenate(parts) for parts in zip(*seen, strict=True)))
 
+    if width is not None:
+        return found(1 if width < _NARROW else 3)
     seen = found(1)
-    return seen if _typical_width(seen) < _NARROW else found(3)
-
-
-def _typical_width(seen: _Intervals) -> float:
-    """The width of which half of the light is in narrower bands."""
-    if len(seen.width) == 0:
-        return np.inf
-    return _weighted_median(seen.width, seen.light)
+    narrow = len(seen.width) > 0 and _weighted_median(seen.width, seen.light) < _NARROW
+    return seen if narrow else found(3)
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -74,8 +74,7 @@ def without_hot_columns(slices: np.ndarray) -> np.ndarray:
     lowest = minimum_filter1d(usual, 15, axis=1)
     bright = excess > 0.5 * (usual - lowest) + 6 * noise
     stuck = _stuck(bright)
-    top = maximum_filter1d(usual, 15, axis=1)
-    if _are_orders(stuck, (usual - lowest > 0.5 * (top - lowest)) & (top - lowest > 6 * noise)):
+    if _are_orders(stuck, usual - lowest, noise):
         stuck &= _straight_columns(bright, stuck)
     else:
         stuck &= ~_moving(stuck)
@@ -91,16 +90,21 @@ def _stuck(bright: np.ndarray) -> np.ndarray:
 
 def _moving(stuck: np.ndarray) -> np.ndarray:
     """What goes on in the columns beside: the ridge of an order."""
-    tracks, _ = label(stuck, structure=np.ones((3, 3)))
+    tracks, n_tracks = label(stuck, structure=np.ones((3, 3)))
+    if n_tracks == 0:
+        return stuck
     widths = [part[1].stop - part[1].start for part in find_objects(tracks)]
     return np.isin(tracks, 1 + np.flatnonzero(np.array(widths) > _WIDEST_HOT))
 
 
-def _are_orders(narrow: np.ndarray, wide: np.ndarray) -> bool:
+def _are_orders(narrow: np.ndarray, contrast: np.ndarray, noise: float) -> bool:
     """Whether there are more narrow bands than wide ones, and too many for a defect."""
-    wide = wide & ~maximum_filter1d(narrow, 5, axis=1)
-    n_narrow, n_wide = (np.median(_n_runs(part)) for part in (narrow, wide))
-    return n_narrow >= _SEVERAL and n_narrow > n_wide
+    n_narrow = np.median(_n_runs(narrow))
+    if n_narrow < _SEVERAL:
+        return False
+    top = maximum_filter1d(contrast, 15, axis=1)
+    wide = (contrast > 0.5 * top) & (top > 6 * noise) & ~maximum_filter1d(narrow, 5, axis=1)
+    return n_narrow > np.median(_n_runs(wide))
 
 
 def _n_runs(marked: np.ndarray) -> np.ndarray:

@@ -178,10 +178,13 @@ def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray
     pixels, slices = median_slices(raster, slice_width)
     slices = without_hot_columns(slices)
     paths = paths_along(pixels, slices)
+    lit = slices
     if paths is not None:
         every = np.arange(len(slices))[:, None]
-        slices = without_dark_borders(slices, every, paths[:, paths.shape[1] // 2])
-    found = find_orders(pixels, slices, wanted)
+        lit = without_dark_borders(slices, every, paths[:, paths.shape[1] // 2])
+    if lit is not slices:
+        slices, paths = lit, paths_along(pixels, lit)
+    found = None if paths is None else find_orders(pixels, slices, paths, wanted)
     if found is None:
         return np.empty((0, len(raster))), np.empty(0)
     return traces_of(pixels, slices, *found, len(raster), degree, wanted.min_signal_to_noise)
