@@ -20,6 +20,10 @@ __all__ = ["corrected_paths", "paths_along", "straightened", "unit"]
 # straight line, in pixel RMS, it may be.
 _FOLLOWED, _STRAIGHT = 8, 0.4
 
+# A flank is clear if it has this part of the steepness of the steepest one nearby, and the other
+# part of that of the steepest one in half of the detector.
+_CLEAR, _CLEAR_FROM_AFAR = 0.25, 0.05
+
 # Degrees of the smooth functions of (cross-dispersion, dispersion): slope, and its correction.
 _SLOPE_DEGREES, _CORRECTION_DEGREES = (3, 3), (3, 4)
 
@@ -28,8 +32,10 @@ def _slopes_of_flanks(pixels: np.ndarray, slices: np.ndarray) -> np.ndarray:
     """Samples (position, pixel, slope) of the clear flanks of orders, shape (3, n_samples)."""
     gradient = gaussian_filter1d(np.nan_to_num(bridged(slices)), 1.0, axis=1, order=1)
     gradient[np.isnan(slices)] = 0
-    window = max(40, slices.shape[1] // 8)
-    strong = 0.25 * maximum_filter1d(np.abs(gradient), window, axis=1)
+    steepest = maximum_filter1d(np.abs(gradient), max(40, slices.shape[1] // 8), axis=1)
+    # Between orders far apart there is nothing but the pattern of the detector, which is straight.
+    around = maximum_filter1d(steepest, max(40, slices.shape[1] // 2), axis=1)
+    strong = np.maximum(_CLEAR * steepest, _CLEAR_FROM_AFAR * around)
     samples = []
     for flank in (gradient, -gradient):
         peaks = [_maxima(row, least) for row, least in zip(flank, strong, strict=True)]
