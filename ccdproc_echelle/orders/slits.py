@@ -133,6 +133,9 @@ def _improved(slices, states, neighbours, frame):
         np.square(a).sum(axis=1) / np.maximum(usable.sum(axis=1), 1) for a in (residuals, noise)
     )
     failed = misfit > 9 * (variance + _LARGEST_MISFIT**2)
+    lost = ~np.isfinite(misfit + np.abs(slopes).sum(axis=(1, 2)))  # the slit has left all numbers
+    failed |= lost
+    slopes[lost], residuals[lost], variance[lost] = 0, 0, 1
     weights = 1 / (variance + _MODEL_ERROR**2)
     change, step, inverse = _solved(slopes, residuals, weights, states[:, 3], ~failed)
     change[:, :2] = np.clip(change[:, :2], -0.5, 0.5)
