@@ -15,9 +15,11 @@ from ccdproc_echelle.cli.options import (
     add_output,
     add_raw,
     add_reading,
+    add_tracing,
     raw_keywords,
     read_orders,
     reading_keywords,
+    tracing_keywords,
 )
 from ccdproc_echelle.cli.products import broken_limits, check_master_name, write_product
 from ccdproc_echelle.frames import AssembledFrame, RawFrame, Readout, check_output
@@ -45,6 +47,7 @@ def add(commands) -> None:
     option("flats", nargs="*", metavar="FLAT", help="raw flats (FITS)")
     option("--orders", metavar="FILE", help="order table (default: the orders are traced)")
     add_order_format(flat, "--orders-format")
+    add_tracing(flat, signal_to_noise="--trace-signal-to-noise")
     option("--bias", nargs="+", default=None, metavar="FILE", help="bias frames")
     option("--dark", nargs="+", default=None, metavar="FILE", help="dark or lamp-off frames")
     add_raw(flat)
@@ -83,6 +86,11 @@ def run(options: argparse.Namespace) -> int:
         for name in ("orders_format", "dispersion_axis"):
             if getattr(options, name) is not None:
                 options.wrong_usage(f"argument --{name.replace('_', '-')}: only with --orders")
+    elif tracing_keywords(options):
+        options.wrong_usage(
+            "arguments --n-orders, --min-width, --max-width, --trace-signal-to-noise: only without "
+            "--orders"
+        )
     if not options.flats:
         options.wrong_usage(
             "no FLAT: --bias and --dark take all file names after them; put the flats first"
@@ -110,6 +118,7 @@ def run(options: argparse.Namespace) -> int:
             bad_pixel_mask=options.bad_pixel_mask,
             scattered_light=None if options.scattered_light == "none" else options.scattered_light,
             per_order=options.per_order,
+            trace_keywords=tracing_keywords(options),
             executor=executor,
             progress_bar=_is_watched(options),
             reject=options.reject,

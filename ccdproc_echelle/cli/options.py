@@ -18,11 +18,13 @@ __all__ = [
     "add_output",
     "add_raw",
     "add_reading",
+    "add_tracing",
     "add_written_format",
     "read_flat",
     "read_orders",
     "raw_keywords",
     "reading_keywords",
+    "tracing_keywords",
     "write_orders",
 ]
 
@@ -112,6 +114,29 @@ def add_written_format(parser, flag: str) -> None:
 def add_output(parser, what: str) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help=what)
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
+def add_tracing(parser, *, signal_to_noise: str) -> None:
+    """What the user knows of the orders; the name of one option differs between commands."""
+    parser.add_argument("--n-orders", type=int, metavar="N",
+        help="how many orders there are at most: those with the most light")
+    for name, word in (("min", "least"), ("max", "greatest")):
+        parser.add_argument(f"--{name}-width", type=float, metavar="PIXELS",
+            help=f"{word} width of an order")
+    parser.add_argument(signal_to_noise, dest="trace_signal_to_noise", type=float,
+        metavar="RATIO", help="an order is seen where its light exceeds the background so many "
+        "times the noise (default: 6)")
+
+
+def tracing_keywords(options: argparse.Namespace) -> dict:
+    """The keywords of `trace_orders` that were given."""
+    given = {
+        "n_orders": options.n_orders,
+        "min_width": options.min_width,
+        "max_width": options.max_width,
+        "min_signal_to_noise": options.trace_signal_to_noise,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def reading_keywords(options: argparse.Namespace) -> dict:

@@ -8,8 +8,10 @@ from ccdproc_echelle.cli.options import (
     add_dispersion_axis,
     add_output,
     add_reading,
+    add_tracing,
     add_written_format,
     read_flat,
+    tracing_keywords,
     write_orders,
 )
 from ccdproc_echelle.frames import check_output
@@ -34,6 +36,7 @@ def add(commands) -> None:
         help="fibres of an order, each of which is traced")
     trace.add_argument("--n-slices", type=int, default=1, metavar="N",
         help="slices, or fibres, of an order that are one order")
+    add_tracing(trace, signal_to_noise="--min-signal-to-noise")
     add_reading(trace)
     add_output(trace, "order table to be written")
     add_written_format(trace, "--format")
@@ -47,5 +50,6 @@ def run(options: argparse.Namespace) -> None:
         first_order=options.first_order,
         n_fibres=options.n_fibres,
         n_slices=options.n_slices,
+        **tracing_keywords(options),
     )
     write_orders(orders, options)

@@ -26,7 +26,7 @@ from ccdproc_echelle.orders.masking import mask_interorder
 from ccdproc_echelle.orders.plausible import width_jumps
 from ccdproc_echelle.orders.registry import FORMATS, OrderTableFormat, able_formats, register_format
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
-from ccdproc_echelle.orders.tracing import trace_orders
+from ccdproc_echelle.orders.tracing import check_trace_keywords, trace_orders
 
 __all__ = [
     "check_edge_keywords",
@@ -38,6 +38,7 @@ __all__ = [
     "able_formats",
     "bad_row_pixels",
     "check_in_place",
+    "check_trace_keywords",
     "checked_orders",
     "detect_order_edges",
     "fit_order_edges",

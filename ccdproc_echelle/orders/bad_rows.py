@@ -34,6 +34,9 @@ _FOLLOWED = 0.15
 # of its own.
 _LEAST_LIGHT_BESIDE = 0.05
 
+# A larger part of a frame is not bad: these are orders two pixels wide, or the gaps between them.
+_MOST = 0.02
+
 # Dispersion pixels over which a row is bad at least, and over which its noise is measured.
 _LENGTH, _NOISE_LENGTH = 50, 200
 
@@ -112,7 +115,7 @@ def bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
     rows = np.flatnonzero(bad.any(axis=0))
     if len(rows):
         bad = _followed(light, noise, bad, rows) & known
-    return bad
+    return bad if bad.mean() <= _MOST else np.zeros_like(bad)
 
 
 def _medians(raster: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -7,11 +7,16 @@ from astropy.table import QTable
 from numpy.polynomial import Chebyshev, Polynomial
 from numpy.typing import ArrayLike
 
+from ccdproc_echelle._numeric.spread import scatter_about_zero
+from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.checks import checked_axis, checked_shape, one_row_per_order
 from ccdproc_echelle.orders.columns import CURVES, range_of, set_range
-from ccdproc_echelle.orders.curves import finite_range, fit_traces, padded
+from ccdproc_echelle.orders.curves import evaluate, finite_range, fit_traces, padded
 
-__all__ = ["fitted_edges", "table_from_polynomials", "table_from_traces"]
+__all__ = ["fitted_edges", "table_from_polynomials", "table_from_traces", "warn_of_low_degree"]
+
+# A polynomial misses a trace where it is off by so many pixels, in the mean over a stretch of it.
+_MISSED, _N_STRETCHES = 0.5, 40
 
 
 def table_from_polynomials(
@@ -87,6 +92,33 @@ def table_from_traces(
     for name, trace in traces.items():
         curves[name], residuals[name] = fit_traces(name, numbers, trace, ranges, degree)
     return _table(numbers, ranges, curves, residuals, shape, axis)
+
+
+def warn_of_low_degree(table: QTable, traces: dict[str, ArrayLike]) -> None:
+    """Say which traces their series do not follow; noise of the positions is no reason."""
+    numbers, ranges = np.array(table["order"], dtype=int), range_of(table)
+    for name, trace in traces.items():
+        trace = np.ma.filled(np.ma.asarray(one_row_per_order(name, trace, numbers)), np.nan)
+        coefficients = np.atleast_2d(u.Quantity(table[name], u.pix).value)
+        fitted = evaluate(coefficients, *ranges.T, np.arange(trace.shape[1]))
+        worst = np.array([_systematic(row) for row in trace - fitted])
+        missed = worst > _MISSED
+        if missed.any():
+            warn(
+                f"the {name} of orders {numbers[missed].tolist()} is up to {worst.max():.1f} "
+                f"pixels off a series of degree {coefficients.shape[1] - 1}: give a higher degree, "
+                "or look at the positions"
+            )
+
+
+def _systematic(residuals: np.ndarray) -> float:
+    """The largest mean of many neighbouring residuals, if it is more than their noise makes."""
+    known = residuals[np.isfinite(residuals)]
+    starts = np.linspace(0, len(known), min(_N_STRETCHES, len(known)) + 1).astype(int)
+    length = np.diff(starts)
+    means = np.abs(np.add.reduceat(known, starts[:-1])) / length
+    noise = scatter_about_zero(np.diff(known)) / np.sqrt(2 * length) if len(known) > 1 else 0
+    return float(np.max(means * (means > 5 * noise)))
 
 
 def fitted_edges(table: QTable, valid: np.ndarray, edges: dict[str, ArrayLike], degree: int):

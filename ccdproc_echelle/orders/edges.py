@@ -15,6 +15,7 @@ from ccdproc_echelle._numeric.robust import clipped_fit, weighted_fit
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import completed_keywords
 from ccdproc_echelle.orders.bad_rows import bridge_bad_rows
+from ccdproc_echelle.orders.borders import without_dark_borders
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
 from ccdproc_echelle.orders.fibres import FIBRE_LEVEL
 from ccdproc_echelle.orders.plausible import warn_of_cut_orders, warn_of_strange_edges
@@ -516,6 +517,7 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
         given = None if given is None else given[..., lines]
     step = orders.shape[orders.dispersion_axis] / len(columns)
     bridge_bad_rows(raster, variance, here, step, centers)
+    raster = without_dark_borders(raster, here, _course(centers, here))
     centers, n_slices = split_into_bands(raster, centers, lengths, given, form)
     if n_slices > 1:
         lengths = slice_lengths(centers, None)
@@ -530,6 +532,12 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
         for lower, upper in (edges, errors)
     )
     return columns.mean(axis=1), edges, errors, form.found(n_slices, of_fibres)
+
+
+def _course(centers, columns) -> np.ndarray:
+    """Centre of the longest order in each slice; NaN where it is not on the detector."""
+    longest = centers[np.isfinite(centers).sum(axis=1).argmax()]
+    return longest[columns[:, columns.shape[1] // 2]]
 
 
 def _edges_and_errors(slices, crossings, lengths, levels, form):

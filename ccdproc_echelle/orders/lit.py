@@ -59,4 +59,4 @@ def around(light, noise, label, half):
 
 
 def in_middle(away, half) -> np.ndarray:
-    return np.abs(away) <= max(_PLATEAU * half, 1)
+    return np.abs(away) <= max(_PLATEAU * half, 0.5)

@@ -109,12 +109,36 @@ def slice_lengths(centers: np.ndarray, slice_length: float | None) -> np.ndarray
             "slice_length is needed: the order table has a single order, so there is no distance "
             "between orders to take it from"
         )
-    typical = finite_median(centers)
-    rank = np.argsort(typical)
-    steps = np.diff(typical[rank])
+    rank = np.argsort(_places(centers))
+    steps = _distances(centers[rank])
     spacing = np.empty(len(centers))
     spacing[rank] = 0.5 * (np.append(steps[0], steps) + np.append(steps, steps[-1]))
     return np.maximum(1.5 * spacing, 4.0)
+
+
+def _places(centers: np.ndarray) -> np.ndarray:
+    """
+    Typical place of each order relative to the longest one, where both are on the detector.
+
+    The mean place of an order that is there in a corner only does not tell.
+    """
+    longest = centers[np.isfinite(centers).sum(axis=1).argmax()]
+    places = finite_median(centers - longest)
+    alone = np.isnan(places)
+    places[alone] = finite_median(centers[alone]) - finite_median(longest)
+    return places
+
+
+def _distances(centers: np.ndarray) -> np.ndarray:
+    """
+    Distance of neighbours, (n_orders - 1,): what it is where both are on the detector.
+
+    Where two are never together it is as that of the neighbours.
+    """
+    steps = finite_median(np.diff(centers, axis=0))
+    if not np.isfinite(steps).any():
+        steps = np.diff(finite_median(centers))
+    return bridged(np.abs(steps)[None])[0]
 
 
 def slice_columns(n_pixels: int, slice_width: int | None, degree: int) -> np.ndarray:

@@ -43,13 +43,24 @@ _LARGEST_SHIFT = 2.0
 
 def is_blended(edges: np.ndarray, blur: float) -> np.ndarray:
     """Which orders are too narrow, or too near to a neighbour, for their half-maximum."""
-    lower, upper = (finite_median(side) for side in edges)
+    lower, upper = (finite_median(side) for side in _parallel(edges))
     rank = np.argsort(lower + upper)
     close = lower[rank][1:] - upper[rank][:-1] < _RESOLVED * blur
     blended = upper - lower < max(_RESOLVED * blur, _NARROW)
     blended[rank[1:]] |= close
     blended[rank[:-1]] |= close
     return blended
+
+
+def _parallel(edges: np.ndarray) -> np.ndarray:
+    """
+    Edges with gaps filled, (2, n_orders, n_slices), as if all orders ran alongside.
+
+    An order that is on the detector in a corner only is not where its mean place is.
+    """
+    middle = edges.mean(axis=0)
+    path = bridged(middle[np.isfinite(middle).sum(axis=1).argmax()][None])
+    return bridged(edges - path) + path
 
 
 def fit_slits(slices, crossings, edges, blended, blur):
@@ -88,7 +99,9 @@ def _neighbours(states, slope) -> np.ndarray:
 
     Shape (4, n_orders, n_slices); without light, and far away, where there is none.
     """
-    lower, upper, height, tilt = bridged(np.moveaxis(states, -1, 0)[:4])
+    lower, upper, height, tilt = np.moveaxis(states, -1, 0)[:4]
+    lower, upper = _parallel(np.stack([lower, upper]))
+    height, tilt = bridged(np.stack([height, tilt]))
     result = np.zeros((4, *lower.shape))
     result[0], result[2] = -np.inf, np.inf
     known = np.flatnonzero(np.isfinite(lower + upper + height).all(axis=1))
@@ -120,6 +133,9 @@ def _improved(slices, states, neighbours, frame):
         np.square(a).sum(axis=1) / np.maximum(usable.sum(axis=1), 1) for a in (residuals, noise)
     )
     failed = misfit > 9 * (variance + _LARGEST_MISFIT**2)
+    lost = ~np.isfinite(misfit + np.abs(slopes).sum(axis=(1, 2)))  # the slit has left all numbers
+    failed |= lost
+    slopes[lost], residuals[lost], variance[lost] = 0, 0, 1
     weights = 1 / (variance + _MODEL_ERROR**2)
     change, step, inverse = _solved(slopes, residuals, weights, states[:, 3], ~failed)
     change[:, :2] = np.clip(change[:, :2], -0.5, 0.5)

@@ -170,6 +170,12 @@ class EchelleOrderTable(OrdersOnDetector):
         ValueError
             If the shapes disagree, or an order has fewer than ``degree + 1`` finite positions.
 
+        Warns
+        -----
+        `~astropy.utils.exceptions.AstropyUserWarning`
+            Names the orders that a series of this degree misses by more than half a pixel, not
+            here and there but over a stretch.
+
         Examples
         --------
         An order that was traced on the first half of the detector:
@@ -183,9 +189,12 @@ class EchelleOrderTable(OrdersOnDetector):
         >>> print(orders.center([50, 150]))
         [[20.5  nan]]
         """
-        return cls(building.table_from_traces(
+        table = building.table_from_traces(
             order_numbers, centers, lower, upper, degree, shape, dispersion_axis
-        ))
+        )
+        traces = {"center": centers, "lower": lower, "upper": upper}
+        building.warn_of_low_degree(table, {n: t for n, t in traces.items() if t is not None})
+        return cls(table)
 
     def with_edges(
         self, lower: ArrayLike, upper: ArrayLike, *, degree: int = 4

@@ -31,6 +31,7 @@ from ccdproc_echelle.light import (
 from ccdproc_echelle.orders import (
     EchelleOrderTable,
     check_edge_keywords,
+    check_trace_keywords,
     checked_orders,
     detect_order_edges,
     in_place,
@@ -106,6 +107,7 @@ def make_master_flat(
     limits: Mapping[str, Any] | str | os.PathLike | None = None,
     window: float = 10,
     n_passes: int = 2,
+    trace_keywords: Mapping[str, Any] | None = None,
     edge_keywords: Mapping[str, Any] | None = None,
     sensitivity_keywords: Mapping[str, Any] | None = None,
     min_signal_to_noise: float = 3,
@@ -187,6 +189,8 @@ def make_master_flat(
         Limits of the quality; see `flat_quality`.
     window, n_passes
         As `two_pass_flat_combine`.
+    trace_keywords : dict, optional
+        Keywords of `trace_orders`, such as ``n_orders``; only without ``orders``.
     edge_keywords : dict, optional
         Keywords of `detect_order_edges`.
     sensitivity_keywords : dict, optional
@@ -194,7 +198,8 @@ def make_master_flat(
     min_signal_to_noise : float, optional
         In-order pixels of the master whose value is below so many times its uncertainty, or not
         above zero, get the flag ``FAINT``: to divide by them makes noise of any science frame.
-        Not that of `trace_orders`, which says from when on light is an order.
+        Not that of `trace_orders`, which says from when on light is an order and goes into
+        ``trace_keywords``.
     mask_flags : `FlatFlag`, optional
         Pixels with one of these flags are masked. The inter-order area is 1 with no uncertainty;
         unless it is masked, science frames keep their background there.
@@ -269,6 +274,10 @@ def make_master_flat(
     )
     raw, setup = of_one_setup(readout.open(img_list, **reading), reject, setup_keywords)
     edge_keywords, sensitivity_keywords = edge_keywords or {}, sensitivity_keywords or {}
+    trace_keywords = trace_keywords or {}
+    check_trace_keywords(trace_keywords)
+    if orders is not None and trace_keywords:
+        raise TypeError("trace_keywords are only for orders that are traced, but orders are given")
     check_edge_keywords(edge_keywords)
     check_sensitivity_keywords(sensitivity_keywords)
     orders = None if orders is None else on_trimmed(orders, raw[0])
@@ -295,7 +304,7 @@ def make_master_flat(
         progress.begin("typical frame")
         typical = typical_frame(calibration.flats, **resources)
         progress.begin("orders")
-        orders = _orders_of(typical, orders, check_table)
+        orders = _orders_of(typical, orders, check_table, trace_keywords)
         _log.info("%d orders", len(orders))
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)
@@ -361,9 +370,9 @@ def make_master_flat(
         )
 
 
-def _orders_of(typical, orders: EchelleOrderTable | None, check_table: bool) -> EchelleOrderTable:
+def _orders_of(typical, orders, check_table: bool, trace_keywords) -> EchelleOrderTable:
     if orders is None:
-        return trace_orders(typical)
+        return trace_orders(typical, **trace_keywords)
     return in_place(orders, typical) if check_table else orders.on_detector(typical.shape)
 
 

@@ -27,6 +27,14 @@ from astropy.nddata import CCDData
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.simulation.checks import check
 from ccdproc_echelle.simulation.exposing import expose
+from ccdproc_echelle.simulation.flaws import (
+    BadLines,
+    DarkBorder,
+    FixedPattern,
+    PartialOrder,
+    SecondaryBands,
+    ShortOrders,
+)
 from ccdproc_echelle.simulation.geometry import order_traces
 from ccdproc_echelle.simulation.layers import (
     MAX_RAW,
@@ -488,6 +496,91 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
             Dark pixels between two slices.
         """
         return replace(self, order_profile=Slicer(n, gap))
+
+    def with_fixed_pattern(
+        self, *, rows: float = 0.0, columns: float = 0.0, ripple: float = 0.0, period: float = 8.0
+    ) -> "EchelleSimulation":
+        """
+        A pattern of the readout, the same in every frame.
+
+        Parameters
+        ----------
+        rows, columns : float
+            Standard deviation, in adu, of what whole lines of pixels along the dispersion, and
+            across it, are off.
+        ripple, period : float
+            Amplitude, in adu, and period, in pixels, of a wave across the dispersion.
+        """
+        return self.with_layer(FixedPattern(rows, columns, ripple, period))
+
+    def with_dark_border(self, n: int = 4) -> "EchelleSimulation":
+        """
+        Reference pixels: lines along the dispersion, at both borders, without light.
+
+        Parameters
+        ----------
+        n : int
+            Number of lines at each border.
+        """
+        return self.with_layer(DarkBorder(n))
+
+    def with_bad_lines(
+        self, *, rows: tuple = (), columns: tuple = (), value: float = 0.0
+    ) -> "EchelleSimulation":
+        """
+        Dead or hot lines of pixels, not masked.
+
+        Parameters
+        ----------
+        rows, columns : tuple of int
+            Lines along the dispersion, and across it.
+        value : float
+            What their pixels hold, in adu.
+        """
+        return self.with_layer(BadLines(tuple(rows), tuple(columns), value))
+
+    def with_short_orders(self, ranges: dict) -> "EchelleSimulation":
+        """
+        Orders with light in a part of their length only.
+
+        Parameters
+        ----------
+        ranges : dict of int to tuple of int
+            First and last dispersion pixel with light, by order number.
+        """
+        return self.with_layer(ShortOrders(tuple((m, *ends) for m, ends in ranges.items())))
+
+    def with_secondary_bands(
+        self, offset: float, width: float, *, fraction: float = 0.5
+    ) -> "EchelleSimulation":
+        """
+        A band of light beside each order.
+
+        Parameters
+        ----------
+        offset, width : float
+            Distance from the order centre, and width, in pixels.
+        fraction : float
+            Its blaze peak in units of the mean of the flat over the inner-order pixels.
+        """
+        return self.with_layer(SecondaryBands(offset, width, fraction))
+
+    def with_partial_order(
+        self, distance: float, width: float, *, fraction: float = 1.0
+    ) -> "EchelleSimulation":
+        """
+        One more order above the last one; the border of the detector cuts it where it comes.
+
+        The truth does not list it.
+
+        Parameters
+        ----------
+        distance, width : float
+            Distance from the centre of the last order, and width, in pixels.
+        fraction : float
+            Its blaze peak in units of the mean of the flat over the inner-order pixels.
+        """
+        return self.with_layer(PartialOrder(distance, width, fraction))
 
     def with_layer(self, layer: Layer) -> "EchelleSimulation":
         """

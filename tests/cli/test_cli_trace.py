@@ -43,3 +43,11 @@ def test_trace_along_columns_in_another_format(working_folder):
 def test_bad_input_is_one_line_and_leaves_nothing(working_folder, capsys, arguments, culprits):
     fits.writeto("zero.fits", ZERO, fits.Header({"BUNIT": "adu"}))
     assert_one_line_and_nothing_left(capsys, working_folder, arguments, culprits)
+
+
+def test_what_is_known_of_the_orders(working_folder, capsys):
+    assert main(["trace", "flat_01.fits", "-o", "two.ecsv", "--n-orders", "2",
+                 "--min-width", "3", "--max-width", "60", "--min-signal-to-noise", "8"]) == 0
+    assert capsys.readouterr().out.startswith("2 orders (1 to 2)")
+    assert main(["trace", "flat_01.fits", "-o", "none.ecsv", "--max-width", "2"]) == 1
+    assert "no orders found" in capsys.readouterr().err

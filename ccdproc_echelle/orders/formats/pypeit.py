@@ -28,6 +28,7 @@ import numpy as np
 from astropy.io import fits
 
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.orders.building import table_from_traces
 from ccdproc_echelle.orders.formats._tables import (
     column,
     fits_columns,
@@ -95,10 +96,9 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     name = "ech_order" if "ech_order" in table else "spat_id"
     numbers = column(table, name, _WHERE).astype(int)
     traces = {"center": 0.5 * (left + right), "lower": left, "upper": right}
-    orders = EchelleOrderTable.from_traces(
-        unique_numbers(numbers), traces["center"], lower=left, upper=right,
-        shape=shape, dispersion_axis=0, degree=_DEGREE,
-    )
+    orders = EchelleOrderTable(table_from_traces(
+        unique_numbers(numbers), traces["center"], left, right, _DEGREE, shape, 0
+    ))
     _warn_of_misses(orders, traces)
     return with_columns(orders, file_order=numbers)
 

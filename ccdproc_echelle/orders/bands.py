@@ -1,0 +1,266 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+The orders among the bands of light of a straightened flat.
+
+An order is seen in a section as an interval between half-maximum edges. All positions are labels
+of paths. ``cut`` says that an interval ends, below or above, where the detector does.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.polynomial.chebyshev import chebvander
+from scipy.ndimage import median_filter, uniform_filter1d
+
+from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle._numeric.robust import soft_fit
+from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
+from ccdproc_echelle.orders.paths import corrected_paths, straightened
+from ccdproc_echelle.orders.sections import lower_envelope, section_means
+from ccdproc_echelle.orders.slices import bridged
+
+__all__ = ["WIDTH_TOLERANCE", "Wanted", "find_orders"]
+
+# An order stands out from the valleys beside it by this fraction of its height.
+_LEAST_PROMINENCE = 0.3
+
+# Of the brightest light; what is less is no structure and no noise.
+_ROUNDING = 1e-15
+
+# Orders are looked for in so many sections of the dispersion axis.
+_N_SECTIONS = 16
+
+# Sections at least in which an order is seen.
+_LEAST_SECTIONS = 2
+
+# And the sum of its signal-to-noise ratios there, in units of the least one.
+_LEAST_EVIDENCE = 4
+
+# The width of an order is within this factor of what its neighbours suggest.
+WIDTH_TOLERANCE = 1.6
+
+# Of the light of its neighbours an order holds this part, at least.
+_LEAST_LIGHT = 0.03
+
+# Narrower orders are looked for without any smoothing.
+_NARROW = 5.0
+
+# Beyond the edges of an order its light reaches so many pixels. What profiles scatter about their
+# median over so many pixels, in at least so many that are between the orders, is pattern.
+_FOOT, _SMOOTH, _LEAST_BETWEEN = 4, 15, 30
+
+# Logarithm of the factor beyond which the width of a band is not that of an order.
+_WILD = np.log(2.5)
+
+
+class Wanted(NamedTuple):
+    """What orders are, as far as the user knows."""
+
+    min_signal_to_noise: float
+    n_orders: int | None = None
+    min_width: float | None = None
+    max_width: float | None = None
+
+
+def find_orders(pixels, slices, paths, wanted: Wanted):
+    """Corrected paths, orders, and window for the background; None where there are no orders."""
+    window, orders = max(80, slices.shape[1] // 8), []
+    for _ in range(3):
+        mean, noise, starts = section_means(straightened(slices, paths), _N_SECTIONS)
+        noise = np.hypot(noise, _pattern(mean, orders))
+        width = np.median([order["width"] for order in orders]) if orders else None
+        seen = _intervals(mean, noise, window, width, wanted.min_signal_to_noise)
+        seen = seen.of_width(wanted.min_width, wanted.max_width)
+        orders = _among_equals(_grouped(seen, wanted.min_signal_to_noise))
+        orders = _brightest(orders, wanted.n_orders)
+        if len(orders) == 0:
+            return None
+        middles = 0.5 * (pixels[starts[:-1]] + pixels[starts[1:] - 1])
+        paths = corrected_paths(paths, pixels, orders, middles)
+        centers = np.array([order["label"] for order in orders])
+        if len(orders) > 1:
+            window = int(2.5 * np.median(np.diff(centers))) + 3
+    return paths, orders, window
+
+
+def _pattern(mean: np.ndarray, orders: list[dict]) -> np.ndarray:
+    """
+    What profiles scatter between the orders, (n_sections, 1).
+
+    The fixed pattern of a detector is the same in slice after slice: the difference of slices does
+    not know it.
+    """
+    between = np.ones(mean.shape[1], dtype=bool)
+    for order in orders:
+        away = np.abs(np.arange(mean.shape[1]) - order["label"])
+        between &= away > 0.5 * order["width"] + _FOOT
+    between &= np.isfinite(mean).any(axis=0)
+    if not orders or between.sum() < _LEAST_BETWEEN:
+        return np.zeros((len(mean), 1))
+    level = median_filter(bridged(mean), size=(1, _SMOOTH), mode="nearest")
+    off = np.where(np.isfinite(mean), np.abs(mean - level), np.nan)[:, between]
+    return MAD_TO_SIGMA * np.nan_to_num(finite_median(off))[:, None]
+
+
+# ---------------------------------------------------------------------- intervals
+
+
+class _Intervals(NamedTuple):
+    """Bands of light in sections; all arrays, (n_intervals,)."""
+
+    section: np.ndarray
+    center: np.ndarray
+    width: np.ndarray
+    cut: np.ndarray
+    strength: np.ndarray  # signal-to-noise ratio
+    light: np.ndarray
+
+    def of_width(self, least, most) -> "_Intervals":
+        """Those not too narrow and not too wide; of what is cut, not the parts of wider ones."""
+        least, most = least or 0, most or np.inf
+        kept = (self.width <= most) & ((self.cut > 0) | (self.width >= least))
+        wider = self.width > most
+        inside = np.abs(self.center[:, None] - self.center[wider]) < 0.5 * self.width[wider]
+        kept &= (self.cut == 0) | ~inside.any(axis=1)
+        return _Intervals(*(part[kept] for part in self))
+
+
+def _intervals(profiles, noise, window, width, min_signal_to_noise) -> _Intervals:
+    """The bands of light; those of narrow orders, if the width is known, without any smoothing."""
+    light = profiles - lower_envelope(profiles, window)
+
+    def found(smoothing):
+        seen = [
+            _intervals_of_profile(k, *row, smoothing, min_signal_to_noise)
+            for k, row in enumerate(zip(light, noise, strict=True))
+        ]
+        return _Intervals(*(np.concatenate(parts) for parts in zip(*seen, strict=True)))
+
+    if width is not None:
+        return found(1 if width < _NARROW else 3)
+    seen = found(1)
+    narrow = len(seen.width) > 0 and _weighted_median(seen.width, seen.light) < _NARROW
+    return seen if narrow else found(3)
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    rank = np.argsort(values)
+    total = np.cumsum(weights[rank])
+    return values[rank][np.searchsorted(total, 0.5 * total[-1])]
+
+
+def _intervals_of_profile(section, light, noise, smoothing, min_signal_to_noise):
+    from scipy.signal import find_peaks  # half a second, which all but the tracing can do without
+
+    finite = np.isfinite(light)
+    filled = np.where(finite, light, 0.0)
+    smooth = np.where(finite, uniform_filter1d(filled, smoothing), 0.0)
+    rounding = _ROUNDING * np.abs(smooth).max(initial=0) or 1.0
+    peaks, found = find_peaks(smooth, prominence=rounding)
+    prominence = found["prominences"]
+    clear = (prominence > min_signal_to_noise * noise[peaks] * np.sqrt(1.5 / smoothing)) & (
+        prominence > _LEAST_PROMINENCE * smooth[peaks]
+    )
+    peaks = peaks[clear]
+    valleys = [a + int(np.argmin(smooth[a:b])) for a, b in pairwise(peaks)]
+    limits = [0, *valleys, len(light) - 1]
+    strength = prominence[clear] / np.maximum(noise[peaks], rounding)
+    centers, widths, cuts = [], [], []
+    for k, peak in enumerate(peaks):
+        level = 0.5 * smooth[peak]
+        lower, low_cut = _fall(filled, finite, peak, limits[k], level)
+        upper, high_cut = _fall(filled, finite, peak, limits[k + 1], level)
+        centers.append(0.5 * (lower + upper))
+        widths.append(upper - lower)
+        cuts.append(low_cut + 2 * high_cut)
+    number, widths = np.full(len(centers), section), np.array(widths)
+    seen = (number, np.array(centers), widths, np.array(cuts, dtype=int), strength,
+            widths * smooth[peaks])
+    # Between two bands a pixel or two apart the smoothed profile has a peak that the light has not.
+    return tuple(part[widths > 0] for part in seen)
+
+
+def _fall(light, finite, peak, limit, level) -> tuple[float, bool]:
+    """Where the light falls to a level on the way from the peak, and whether it ends before."""
+    step = 1 if limit > peak else -1
+    way = np.arange(peak, limit + step, step)
+    below = np.flatnonzero(light[way] <= level)
+    last = below[0] if len(below) else len(way) - 1
+    if not finite[way[: last + 1]].all():
+        return float(way[np.argmin(finite[way])] - 0.5 * step), True
+    if len(below) == 0 or last == 0:
+        return float(way[last]), False
+    before, after = light[way[last - 1]], light[way[last]]
+    return way[last - 1] + step * (before - level) / (before - after), False
+
+
+# ---------------------------------------------------------------------- orders
+
+
+def _grouped(seen: _Intervals, min_signal_to_noise) -> list[dict]:
+    """
+    The orders: intervals of different sections on the same path.
+
+    Those that are cut, or of another width than the others nearby, have no say in where.
+    """
+    section, center, width, cut, strength, light = seen
+    whole = cut == 0
+    if not whole.any():
+        return []
+    expected = _expected_widths(center[whole], width[whole], light[whole], center)
+    fit = whole & (np.abs(np.log(np.maximum(width, 0.1) / expected)) < np.log(WIDTH_TOLERANCE))
+    middle = np.where(cut == 1, center + 0.5 * (width - expected),
+                      np.where(cut == 2, center - 0.5 * (width - expected), center))
+    usable = fit | (((cut == 1) | (cut == 2)) & (width > 0.25 * expected))
+    rank = np.flatnonzero(usable)[np.argsort(middle[usable])]
+    ends = np.flatnonzero(np.diff(middle[rank]) > 0.4 * expected[rank][1:]) + 1
+    orders = []
+    for members in np.split(rank, ends):
+        enough = strength[members].sum() > _LEAST_EVIDENCE * min_signal_to_noise
+        if enough and len(np.unique(section[members])) >= _LEAST_SECTIONS:
+            best = members[fit[members]] if fit[members].any() else members
+            orders.append({
+                "label": np.median(middle[best]), "width": np.median(expected[best]),
+                "sections": section[best], "centers": middle[best],
+                "light": np.median(light[best]),
+            })
+    return orders
+
+
+def _among_equals(orders: list[dict]) -> list[dict]:
+    """
+    Without those that hold next to no light compared with the nearest brighter ones.
+
+    From order to order the light changes little, however much it does over the detector.
+    """
+    kept = []
+    for order in sorted(orders, key=lambda order: -order["light"]):
+        places = np.array([other["label"] for other in kept])
+        below, above = (places[places < order["label"]], places[places >= order["label"]])
+        nearest = [*below[np.argsort(below)][-1:], *above[np.argsort(above)][:1]]
+        light = [other["light"] for other in kept if other["label"] in nearest]
+        if order["light"] > _LEAST_LIGHT * min(light, default=0):
+            kept.append(order)
+    return sorted(kept, key=lambda order: order["label"])
+
+
+def _brightest(orders: list[dict], n: int | None) -> list[dict]:
+    """The n orders with the most light; None: all."""
+    brightest = sorted(orders, key=lambda order: -order["light"] * len(order["sections"]))[:n]
+    return sorted(brightest, key=lambda order: order["label"])
+
+
+def _expected_widths(places, widths, light, where) -> np.ndarray:
+    """Width of an order at a place: a smooth function, fitted robustly to those measured."""
+    low, high = places.min(), places.max()
+    start = _weighted_median(widths, light)
+    degree = 1 if high - low > 5 * start else 0
+    scaled = [2 * (np.clip(x, low, high) - low) / max(high - low, 1) - 1 for x in (places, where)]
+    logs = np.log(np.maximum(widths, 0.1) / start)
+    # Of ripples and of narrow bands beside the orders there may be more than of orders; they hold
+    # less light.
+    known = np.abs(logs) < _WILD
+    basis, weights = chebvander(scaled[0][known], degree), np.sqrt(light[known])
+    coefficients = soft_fit(basis, logs[known], weights=weights, least_scatter=0.05)
+    return start * np.exp(chebvander(scaled[1], degree) @ coefficients)

@@ -1,0 +1,75 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Rows at the border of a detector that have no light: reference pixels, or covered ones.
+
+The step from the light of an order to them is as sharp as an edge of the slit, but straight along
+the detector where the order is not. Here the dispersion is along the first axis.
+"""
+
+import numpy as np
+
+from ccdproc_echelle._numeric.medians import finite_median
+
+__all__ = ["without_dark_borders"]
+
+# Dark borders are looked for so far from the end of the detector.
+_DEPTH = 24
+
+# An order shines on the border where the light is more than this part of the brightest there.
+_LIT = 0.25
+
+# Dark rows have less than this part of the light beside them.
+_DARK = 0.1
+
+# In so many slices at least the step is at one place, while the order moves so many pixels.
+_LEAST_SLICES, _LEAST_MOVE = 5, 2.0
+
+
+def without_dark_borders(raster: np.ndarray, columns: np.ndarray, path: np.ndarray) -> np.ndarray:
+    """
+    The image with NaN in its dark border rows; the same one where there are none.
+
+    Parameters
+    ----------
+    raster : array, shape (n_pixels, n_cross)
+    columns : array of int, shape (n_slices, slice_width)
+        Pixels along the dispersion that are combined to one slice; negative ones are none.
+    path : array, shape (n_slices,)
+        The course of an order that orders at the border run alongside; NaN where it is not known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle.orders.borders import without_dark_borders
+    >>> pixels = np.arange(100)
+    >>> image = np.where(np.abs(np.arange(60) - 0.1 * pixels[:, None] - 2) < 9, 100.0, 0.0)
+    >>> image[:, :4] = 0
+    >>> lit = without_dark_borders(image, pixels[:, None], 0.1 * pixels)
+    >>> int(np.isnan(lit).all(axis=0).sum())
+    4
+    """
+    low, high = (_n_dark(side, columns, path) for side in (raster, raster[:, ::-1]))
+    if low == high == 0:
+        return raster
+    index = np.arange(raster.shape[1])
+    return np.where((index < low) | (index >= len(index) - high), np.nan, raster)
+
+
+def _n_dark(raster, columns, path) -> int:
+    """Number of dark rows below the light of an order that moves on."""
+    values = np.where(columns[..., None] < 0, np.nan, raster[columns, :_DEPTH])
+    slices = finite_median(values.swapaxes(1, 2))
+    lowest = np.where(np.isfinite(slices), slices, np.inf).min(axis=1)
+    slices = np.nan_to_num(slices - lowest[:, None])
+    top = slices.max(axis=1)
+    lit = np.isfinite(path) & (top > _LIT * np.percentile(top, 95)) & (top > 0)
+    if lit.sum() < _LEAST_SLICES:
+        return 0
+    slices, top, path = slices[lit], top[lit], path[lit]
+    first = (slices > 0.5 * top[:, None]).argmax(axis=1)
+    n_dark = first.min()
+    at_step = first == n_dark
+    if n_dark == 0 or at_step.sum() < _LEAST_SLICES or np.ptp(path[at_step]) < _LEAST_MOVE:
+        return 0
+    below = slices[at_step, :n_dark].max(axis=1)
+    return int(n_dark) if np.median(below / top[at_step]) < _DARK else 0

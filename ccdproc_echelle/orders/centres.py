@@ -1,0 +1,181 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The centres of orders that were found, measured and fitted. For the tracer."""
+
+import numpy as np
+from numpy.polynomial.chebyshev import chebvander, chebvander2d
+
+from ccdproc_echelle._numeric.robust import soft_fit, weighted_fit
+from ccdproc_echelle._numeric.spread import scatter_about_zero
+from ccdproc_echelle.orders.bands import WIDTH_TOLERANCE
+from ccdproc_echelle.orders.lit import around, in_middle, lit_sections
+from ccdproc_echelle.orders.paths import straightened, unit
+from ccdproc_echelle.orders.sections import lower_envelope, section_means, section_starts
+
+__all__ = ["traces_of"]
+
+# Orders are measured in so many sections of the dispersion axis.
+_N_MEASURED = 100
+
+# Where an order is too faint to be measured in one section, wider ones are tried.
+_WIDENINGS = (1, 3, 9)
+
+# From the middle of an order to its edge its level changes at most by this fraction.
+_STEEPEST = 0.4
+
+# Where an order was not measured its path counts so much of a measurement.
+_MODEL_WEIGHT = 0.03
+
+
+def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signal_to_noise):
+    """Order centre at every dispersion pixel, (n_orders, n_pixels), and residual of each order."""
+    straight = straightened(slices, paths)
+    starts = section_starts(len(straight), _N_MEASURED)
+    lower, upper = _measured_edges(straight, orders, window, min_signal_to_noise)
+    labels = np.array([order["label"] for order in orders])
+    middles = np.add.reduceat(pixels, starts[:-1]) / np.diff(starts)
+    widths = _smooth_widths(labels, middles, upper - lower, n_pixels, orders)
+    centers = 0.5 * (lower + upper)
+    centers = np.where(np.isnan(lower), upper - 0.5 * widths, centers)
+    centers = np.where(np.isnan(upper), lower + 0.5 * widths, centers)
+    section_paths = np.add.reduceat(paths, starts[:-1], axis=0) / np.diff(starts)[:, None]
+    traces, residuals = [], []
+    for label, offsets, width in zip(labels, centers, widths, strict=True):
+        known = np.isfinite(offsets)
+        if known.sum() < 3:
+            continue
+        at = label + np.where(known, offsets, np.median(offsets[known]))
+        places = np.array([
+            np.interp(x, np.arange(len(path)), path)
+            for x, path in zip(at, section_paths, strict=True)
+        ])
+        trace, rms = _fitted(middles, places, known, n_pixels, degree)
+        inside = _followed(middles, known, trace, np.median(width) / 2, slices.shape[1])
+        if inside.sum() > degree:
+            traces.append(np.where(inside, trace, np.nan))
+            residuals.append(rms)
+    return np.array(traces), np.array(residuals)
+
+
+def _measured_edges(straight, orders, window, min_signal_to_noise):
+    """
+    Half-maximum edges relative to the label of each order in each section, (n_orders, n_sections).
+
+    NaN where the order is too faint or the edge is not on the detector.
+    """
+    edges = None
+    mean, noise, _ = section_means(straight, _N_MEASURED)
+    lit = np.array([
+        lit_sections(mean, noise, order["label"], order["width"] / 2) for order in orders
+    ])
+    for widening in _WIDENINGS:
+        mean, noise, _ = section_means(straight, _N_MEASURED, widening)
+        light = mean - lower_envelope(mean, window)
+        found = [
+            _edges_of_order(light, noise, order["label"], order["width"] / 2, min_signal_to_noise)
+            for order in orders
+        ]
+        found = np.array(found).swapaxes(0, 1)
+        if edges is None:
+            edges = found
+        missing = np.isnan(edges).all(axis=0)
+        edges[:, missing] = found[:, missing]
+    edges[:, ~lit] = np.nan
+    return edges
+
+
+def _edges_of_order(light, noise, label, half, min_signal_to_noise) -> np.ndarray:
+    """Both edges of one order relative to its label, (2, n_sections)."""
+    light, noise, away = around(light, noise, label, half)
+    level, slope, sigma = _plateau(light, noise, away, half)
+    level[~(level > 0.5 * min_signal_to_noise * sigma)] = np.nan
+    edges = []
+    for side in (-1, 1):
+        outward = np.flatnonzero(side * away > 0.4 * half - 0.5)[::side]
+        at_edge = level * (1 + side * slope * half)
+        edges.append(side * _first_fall(light[:, outward] / at_edge[:, None], side * away[outward]))
+    edges = np.array(edges)
+    width = edges[1] - edges[0]
+    strange = (width < 2 * half / WIDTH_TOLERANCE) | (width > 2 * half * WIDTH_TOLERANCE)
+    edges[:, strange] = np.nan
+    return edges
+
+
+def _plateau(light, noise, away, half):
+    """
+    Level in the middle of an order in each section, and the noise of one sample there.
+
+    Between them the slope, as a fraction of the level per pixel: that of the slit illumination,
+    one for the whole order.
+    """
+    middle = in_middle(away, half)
+    light, noise, away = light[:, middle], noise[:, middle], away[middle]
+    seen = np.isfinite(light)
+    count = np.maximum(seen.sum(axis=1), 1)
+    sigma = np.sqrt(np.where(seen, noise**2, 0).sum(axis=1) / count)
+    mean = np.where(seen, light, 0).sum(axis=1) / count
+    slope = 0.0
+    whole = seen.all(axis=1) & (mean > 3 * sigma)
+    if whole.any() and len(away) > 1:
+        slope = np.median((light[whole] @ away) / (away @ away) / mean[whole])
+        slope = np.clip(slope, -_STEEPEST / half, _STEEPEST / half)
+    place = (seen * away).sum(axis=1) / count
+    mean[seen.sum(axis=1) < 0.3 * len(away)] = np.nan
+    return mean / (1 + slope * place), slope, sigma
+
+
+def _first_fall(relative: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Distance at which profiles first fall through one half; NaN where they do not."""
+    below = relative <= 0.5
+    last = np.clip(below.argmax(axis=1), 1, relative.shape[1] - 1)[:, None]
+    before, after = (np.take_along_axis(relative, last - k, axis=1)[:, 0] for k in (1, 0))
+    unbroken = np.cumsum(np.isnan(relative), axis=1)
+    fallen = below.any(axis=1) & (np.take_along_axis(unbroken, last, axis=1)[:, 0] == 0)
+    fallen &= before > after
+    drop = np.where(fallen, before - after, 1)
+    at = distance[last[:, 0] - 1] + (before - 0.5) / drop * (distance[1] - distance[0])
+    return np.where(fallen, at, np.nan)
+
+
+def _smooth_widths(labels, pixels, widths, n_pixels, orders):
+    """Width of each order in each section: a smooth function of both."""
+    known = np.isfinite(widths)
+    expected = np.array([order["width"] for order in orders])[:, None] + np.zeros(len(pixels))
+    if known.sum() < 30:
+        return expected
+    low, high = labels[known.any(axis=1)].min(), labels[known.any(axis=1)].max()
+    place = 2 * (np.clip(labels, low, high) - low) / max(high - low, 1) - 1
+    degrees = (min(2, (known.sum(axis=1) > 5).sum() // 3), 2)
+    place, pixel = np.broadcast_arrays(place[:, None], unit(pixels, n_pixels))
+    basis = chebvander2d(place, pixel, degrees)
+    return basis @ soft_fit(basis[known], widths[known], least_scatter=0.01)
+
+
+def _fitted(middles, places, known, n_pixels, degree) -> tuple[np.ndarray, float]:
+    """Polynomial through the measured centres, held by the path where there are none."""
+    basis = chebvander(unit(middles, n_pixels), degree)
+    weights = np.where(known, 1.0, _MODEL_WEIGHT)
+    for _ in range(10):
+        coefficients = weighted_fit(basis, places, weights)
+        off = np.abs(places - basis @ coefficients)
+        scatter = max(scatter_about_zero(off[known]), 1e-3)
+        weights = np.where(known, (off < 5 * scatter) / (1 + (off / (3 * scatter)) ** 2),
+                           _MODEL_WEIGHT)
+    used = known & (off < 5 * scatter)
+    trace = chebvander(unit(np.arange(n_pixels), n_pixels), degree) @ coefficients
+    return trace, np.sqrt(np.mean(off[used] ** 2))
+
+
+def _followed(middles, known, trace, half, n_cross) -> np.ndarray:
+    """Where an order was followed: between its outermost measured sections, and to the border."""
+    every = np.arange(len(trace))
+    step = np.diff(middles).mean()
+    first, last = middles[known][[0, -1]]
+    # The ends of the detector are less than a section away from the last one.
+    low = 0 if first - middles[0] < 2.5 * step else first - 0.5 * step
+    high = len(trace) - 1 if middles[-1] - last < 2.5 * step else last + 0.5 * step
+    inside = (every >= low) & (every <= high)
+    border = (trace < half + 2) | (trace > n_cross - 3 - half)
+    first, last = np.flatnonzero(inside)[[0, -1]]
+    inside[:first] = np.logical_and.accumulate(border[:first][::-1])[::-1]
+    inside[last + 1 :] = np.logical_and.accumulate(border[last + 1 :])
+    return inside & (trace >= -0.5) & (trace <= n_cross - 0.5)

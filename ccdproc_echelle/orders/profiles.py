@@ -1,0 +1,120 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+A flat as cross-dispersion profiles: medians of a few dispersion pixels, free of hot columns.
+
+For the tracer. The dispersion is along the first axis and the cross-dispersion along the last.
+"""
+
+import numpy as np
+from astropy.stats import mad_std
+from scipy.ndimage import (
+    find_objects,
+    label,
+    maximum_filter1d,
+    median_filter,
+    minimum_filter1d,
+    uniform_filter1d,
+)
+
+from ccdproc_echelle._numeric.medians import column_median
+from ccdproc_echelle.orders.slices import bridged
+
+__all__ = ["median_slices", "steadier_axis", "without_hot_columns"]
+
+# Hot columns are so many pixels wide at most.
+_WIDEST_HOT = 3
+
+# So many narrow bands, and more than there are wide ones, are orders.
+_SEVERAL = 4
+
+# A hot column is bright in this part of the slices; the pixels of orders that are not straight
+# typically in less than the other one.
+_STRAIGHT, _MOVING = 0.8, 0.5
+
+
+def steadier_axis(image: np.ndarray) -> int:
+    """The axis along which an image changes less once noise is taken out along it."""
+    changes = []
+    for raster in (image, image.T):
+        _, slices = median_slices(raster, None)
+        steps = np.abs(np.diff(slices, axis=1))
+        steps = steps[np.isfinite(steps)]
+        # A few steps are hot columns.
+        limit = np.percentile(steps, 98) if len(steps) else 0
+        changes.append(np.minimum(steps, limit).mean() if len(steps) else 0)
+    return int(np.argmax(changes))
+
+
+def median_slices(raster: np.ndarray, width: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Middle dispersion pixel and median of each slice, (n_slices,) and (n_slices, n_cross)."""
+    n_pixels, n_cross = raster.shape
+    if width is None:
+        width = max(1, min(int(np.clip(n_pixels // 250, 5, 15)), n_pixels // 20))
+    n_slices = n_pixels // width
+    first = (n_pixels - n_slices * width) // 2
+    blocks = raster[first : first + n_slices * width].reshape(n_slices, width, n_cross)
+    values = blocks.swapaxes(0, 1).reshape(width, -1)
+    good = np.isfinite(values)
+    slices = column_median(values, None if good.all() else good).reshape(n_slices, n_cross)
+    pixels = first + width * np.arange(n_slices) + 0.5 * (width - 1)
+    return pixels, slices
+
+
+def without_hot_columns(slices: np.ndarray) -> np.ndarray:
+    """
+    NaN where one or two cross-dispersion pixels stick out in slice after slice.
+
+    Orders two pixels wide do so as well. They are told by their number; a hot column among them
+    by that it is straight where they are not.
+    """
+    filled = np.nan_to_num(bridged(slices))
+    usual = median_filter(filled, size=(1, 5), mode="nearest")
+    excess = filled - usual
+    noise = mad_std(excess)
+    lowest = minimum_filter1d(usual, 15, axis=1)
+    bright = excess > 0.5 * (usual - lowest) + 6 * noise
+    stuck = _stuck(bright)
+    if _are_orders(stuck, usual - lowest, noise):
+        stuck &= _straight_columns(bright, stuck)
+    else:
+        stuck &= ~_moving(stuck)
+    return np.where(stuck, np.nan, slices)
+
+
+def _stuck(bright: np.ndarray) -> np.ndarray:
+    """Where pixels are bright in slice after slice."""
+    reach = max(3, len(bright) // 10)
+    often = uniform_filter1d(bright.astype(float), reach, axis=0, mode="nearest") > 0.5
+    return maximum_filter1d(often, reach, axis=0) & bright
+
+
+def _moving(stuck: np.ndarray) -> np.ndarray:
+    """What goes on in the columns beside: the ridge of an order."""
+    tracks, n_tracks = label(stuck, structure=np.ones((3, 3)))
+    if n_tracks == 0:
+        return stuck
+    widths = [part[1].stop - part[1].start for part in find_objects(tracks)]
+    return np.isin(tracks, 1 + np.flatnonzero(np.array(widths) > _WIDEST_HOT))
+
+
+def _are_orders(narrow: np.ndarray, contrast: np.ndarray, noise: float) -> bool:
+    """Whether there are more narrow bands than wide ones, and too many for a defect."""
+    n_narrow = np.median(_n_runs(narrow))
+    if n_narrow < _SEVERAL:
+        return False
+    top = maximum_filter1d(contrast, 15, axis=1)
+    wide = (contrast > 0.5 * top) & (top > 6 * noise) & ~maximum_filter1d(narrow, 5, axis=1)
+    return n_narrow > np.median(_n_runs(wide))
+
+
+def _n_runs(marked: np.ndarray) -> np.ndarray:
+    """Number of contiguous parts of each row."""
+    padded = np.pad(marked, ((0, 0), (1, 0)))
+    return (padded[:, 1:] & ~padded[:, :-1]).sum(axis=1)
+
+
+def _straight_columns(bright: np.ndarray, bands: np.ndarray) -> np.ndarray:
+    """Columns that are bright from end to end, if most bands are not; bool (n_cross,)."""
+    share = bright.mean(axis=0)
+    bands_move = np.median(np.broadcast_to(share, bands.shape)[bands]) < _MOVING
+    return (share > _STRAIGHT) & bands_move
