@@ -3,12 +3,16 @@
 
 import argparse
 
+from astropy.nddata import CCDData
+
 from ccdproc_echelle.cli.options import (
     add_command,
     add_dispersion_axis,
+    add_instrument,
     add_output,
     add_reading,
     add_written_format,
+    opened_frame,
     read_flat,
     write_orders,
 )
@@ -30,6 +34,7 @@ def add(commands) -> None:
     add_dispersion_axis(trace, "default: found from the flat")
     trace.add_argument("--first-order", type=int, default=1, metavar="M",
         help="number of the lowest order on the detector; the others count from it (default: 1)")
+    add_instrument(trace)
     add_reading(trace)
     add_output(trace, "order table to be written")
     add_written_format(trace, "--format")
@@ -37,9 +42,14 @@ def add(commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     check_output(options.output, overwrite=options.overwrite, inputs=[options.flat])
-    orders = trace_orders(
-        read_flat(options),
-        dispersion_axis=options.dispersion_axis,
-        first_order=options.first_order,
-    )
+    flat, axis = _flat_of(options)
+    orders = trace_orders(flat, dispersion_axis=axis, first_order=options.first_order)
     write_orders(orders, options)
+
+
+def _flat_of(options: argparse.Namespace) -> tuple[CCDData, int | None]:
+    """The flat, trimmed if there is an instrument that says so, and how its orders run."""
+    if options.instrument is None:
+        return read_flat(options), options.dispersion_axis
+    frame, axis = opened_frame(options, options.flat)
+    return frame.ccddata(), axis

@@ -41,6 +41,7 @@ from ccdproc_echelle.orders import (
 from ccdproc_echelle.recipe.calibration import calibrate_frames
 from ccdproc_echelle.recipe.flagging import pixel_flags
 from ccdproc_echelle.recipe.header import label_as_master
+from ccdproc_echelle.recipe.instruments import Instrument, with_instrument
 from ccdproc_echelle.recipe.noise import with_noise_of_set
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.provenance import provenance_of
@@ -82,10 +83,12 @@ _STEPS = {
 }
 
 
+@with_instrument
 def make_master_flat(
     img_list: Any,
     orders: EchelleOrderTable | None = None,
     *,
+    instrument: str | os.PathLike | Instrument | None = None,
     bias: Any = None,
     dark: Any = None,
     gain: Any = None,
@@ -136,6 +139,10 @@ def make_master_flat(
         off by a pixel or more is shifted. One of the untrimmed detector is cropped as the frames
         are. Default: the orders that `trace_orders` finds,
         numbered from 1.
+    instrument : str, path-like or `Instrument`, optional
+        Its description: one of `instrument_names`, or a TOML file. It gives keywords of this
+        function, ``hdu``, ``unit``, and along which axis orders are traced. A keyword of the call
+        wins, whatever its value, also if that is the default.
     bias, dark : as ``img_list``, optional
         Bias and dark frames. Lamp-off frames are darks. The series nearest in time to each flat
         is taken; see `~ccdproc_echelle.recipe.calibrate_frames`.
@@ -214,8 +221,9 @@ def make_master_flat(
     Raises
     ------
     TypeError, ValueError, OSError
-        As `two_pass_flat_combine`, `~ccdproc_echelle.recipe.calibrate_frames`, `trace_orders`
-        and `detect_order_edges`; if ``orders`` is not the table of these flats.
+        As `Instrument.read`, `two_pass_flat_combine`,
+        `~ccdproc_echelle.recipe.calibrate_frames`, `trace_orders` and `detect_order_edges`;
+        if ``orders`` is not the table of these flats.
 
     Warns
     -----
@@ -238,7 +246,7 @@ def make_master_flat(
     >>> master.flat.shape, len(master.orders), len(master.levels)
     ((256, 256), 4, 3)
     """
-    arguments = dict(locals())
+    arguments = locals() | {"instrument": None if instrument is None else instrument.name}
     clipping = dict(
         sigma_clip=sigma_clip,
         sigma_clip_low_thresh=sigma_clip_low_thresh,
@@ -284,7 +292,12 @@ def make_master_flat(
         progress.begin("typical frame")
         typical = typical_frame(calibration.flats, **resources)
         progress.begin("orders")
-        orders = trace_orders(typical) if orders is None else in_place(orders, typical)
+        axis = None if instrument is None else instrument.keywords.get("dispersion_axis")
+        orders = (
+            trace_orders(typical, dispersion_axis=axis)
+            if orders is None
+            else in_place(orders, typical)
+        )
         _log.info("%d orders", len(orders))
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)
