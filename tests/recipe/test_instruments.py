@@ -13,6 +13,7 @@ from astropy.io import fits
 from ccdproc_echelle import (
     EchelleOrderTable,
     Instrument,
+    MasterFlat,
     instrument_names,
     make_master_flat,
 )
@@ -162,7 +163,10 @@ setup_keywords = ["LAMP"]
 telescope = "mine"
 """
 
-OF_OWN = EchelleSimulation(shape=(SIZE, SIZE), n_orders=4, seed=3).with_noise(gain=1.5, read_noise=4)
+OF_OWN = (
+    EchelleSimulation(shape=(SIZE, SIZE), n_orders=4, seed=3)
+    .with_bias(300).with_noise(gain=1.5, read_noise=4)
+)
 
 
 @pytest.fixture
@@ -173,10 +177,18 @@ def own(tmp_path):
 
 
 @pytest.fixture
-def flats(tmp_path):
-    return OF_OWN.write(
-        tmp_path, 3, layout=RawLayout(extensions=True, sections=False, cards={"LAMP": "QTH"})
-    )[0]
+def raw(tmp_path):
+    """Flats and bias frames, with the image in an extension."""
+    layout = RawLayout(extensions=True, sections=False, cards={"LAMP": "QTH"})
+    flats, _, biases = OF_OWN.write(tmp_path, 3, 0, 3, layout=layout)
+    return {"img_list": flats, "bias": biases}
+
+
+@pytest.fixture
+def command(raw, own):
+    """The arguments of a command that makes a master of them, but for the output."""
+    flats, biases = (list(map(str, paths)) for paths in raw.values())
+    return ["flat", *flats, "--bias", *biases, "-o"]
 
 
 def test_a_file_is_read_with_its_facts(own):
@@ -188,40 +200,40 @@ def test_a_file_is_read_with_its_facts(own):
 
 
 @pytest.mark.parametrize("kind", [str, Path, Instrument.read])
-def test_all_its_keywords_are_taken(own, flats, kind):
-    told = make_master_flat(flats, instrument=kind(own)).provenance
+def test_all_its_keywords_are_taken(own, raw, kind):
+    told = make_master_flat(**raw, instrument=kind(own)).provenance
     assert told["instrument"] == "mine"
     assert (told["window"], told["gain"], told["hdu"]) == ("8", "1.5", "1")
     assert (told["scattered_light"], told["setup_keywords"]) == ("master", "[LAMP]")
 
 
-def test_keywords_of_the_call_win_also_defaults(own, flats):
+def test_keywords_of_the_call_win_also_defaults(own, raw):
     given = dict(window=10, gain=None, read_noise=None, scattered_light=None)
-    told = make_master_flat(flats, instrument=own, **given).provenance
+    told = make_master_flat(**raw, instrument=own, **given).provenance
     assert (told["window"], told["gain"], told["scattered_light"]) == ("10", "None", "None")
     assert told["setup_keywords"] == "[LAMP]"
 
 
-def test_options_win(own, flats, tmp_path, capsys):
-    arguments = ["flat", *map(str, flats), "--instrument", str(own), "-o"]
-    path = tmp_path / "m.fits"
-    assert main([*arguments, str(path), "--window", "10", "--scattered-light", "none"]) == 0
-    header = dict(fits.getdata(path, "PROVENANCE")[["name", "value"]].tolist())
-    assert (header["window"], header["scattered_light"]) == ("10.0", "None")
-    assert (header["gain"], header["hdu"], header["reject"]) == ("1.5", "1", "warn")
-    assert main([*arguments, str(tmp_path / "n.fits"), "--hdu", "0"]) == 1
+def test_options_win(own, command, tmp_path, capsys):
+    path, instrument = tmp_path / "m.fits", ["--instrument", str(own)]
+    options = ["--window", "10", "--scattered-light", "none"]
+    assert main([*command, str(path), *instrument, *options]) == 0
+    told = MasterFlat.read(path).provenance
+    assert (told["window"], told["scattered_light"]) == ("10.0", "None")
+    assert (told["gain"], told["hdu"], told["reject"]) == ("1.5", "1", "warn")
+    assert main([*command, str(tmp_path / "n.fits"), *instrument, "--hdu", "7"]) == 1
     assert "flat_01.fits" in capsys.readouterr().err
 
 
-def test_dispersion_axis_is_that_of_tables_that_do_not_tell(own, flats, tmp_path):
+def test_dispersion_axis_is_that_of_tables_that_do_not_tell(own, command, tmp_path):
     table = tmp_path / "samples.txt"
     OF_OWN.truth.orders.write(table, format="samples")
-    arguments = ["flat", *map(str, flats), "--orders", str(table), "-o", str(tmp_path / "m.fits")]
+    arguments = [*command, str(tmp_path / "m.fits"), "--orders", str(table)]
     assert main([*arguments, "--hdu", "1"]) == 1
     assert main([*arguments, "--instrument", str(own)]) == 0
 
 
-def test_files_that_it_names_lie_beside_it(own, flats):
+def test_files_that_it_names_lie_beside_it(own):
     own.write_text('hdu = 1\nbad_pixel_mask = "bad.fits"\n')
     fits.writeto(own.parent / "bad.fits", np.eye(SIZE, dtype=np.uint8))
     assert Instrument.read(own).keywords["bad_pixel_mask"] == str(own.parent / "bad.fits")
