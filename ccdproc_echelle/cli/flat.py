@@ -136,7 +136,7 @@ def _keywords(options: argparse.Namespace) -> dict:
 
 def _inputs(options: argparse.Namespace) -> list[str]:
     """All files that the master flat is made from."""
-    single = (options.orders, options.limits, options.bad_pixel_mask)
+    single = (options.orders, options.instrument, options.limits, options.bad_pixel_mask)
     frames = [*options.flats, *(options.bias or ()), *(options.dark or ())]
     return [*frames, *(path for path in single if path is not None)]
 

@@ -41,7 +41,8 @@ def add(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    check_output(options.output, overwrite=options.overwrite, inputs=[options.flat])
+    inputs = [path for path in (options.flat, options.instrument) if path is not None]
+    check_output(options.output, overwrite=options.overwrite, inputs=inputs)
     flat, axis = _flat_of(options)
     orders = trace_orders(flat, dispersion_axis=axis, first_order=options.first_order)
     write_orders(orders, options)

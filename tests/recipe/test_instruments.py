@@ -297,6 +297,14 @@ def test_the_command_lists_and_shows(capsys, own):
     assert "expected one of ['igrins-h'" in capsys.readouterr().err
 
 
+def test_the_description_is_not_overwritten(own, raw, capsys):
+    flat = str(raw["img_list"][0])
+    arguments = ["trace", flat, "--instrument", str(own), "-o", str(own), "--overwrite"]
+    assert main(arguments) == 1
+    assert "mine.toml" in capsys.readouterr().err
+    assert own.read_text() == OWN
+
+
 def test_descriptions_are_data_of_the_package(pytestconfig):
     found = (pytestconfig.rootpath / "pyproject.toml").read_text(encoding="utf-8")
     assert '"ccdproc_echelle.recipe" = ["descriptions/*.toml"]' in found
