@@ -38,9 +38,11 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names come by way of 
         recentre as recentre,  # the other spelling
     )
     from ccdproc_echelle.recipe import (
+        Instrument,
         MasterFlat,
         accepted_frames,
         flat_quality,
+        instrument_names,
         make_master_flat,
         order_quality,
         vet_frames,
@@ -56,6 +58,7 @@ except ImportError:  # a source tree that was never built or installed
 __all__ = [
     "EchelleOrderTable",
     "FlatFlag",
+    "Instrument",
     "MasterFlat",
     "NormalizedFlat",
     "accepted_frames",
@@ -67,6 +70,7 @@ __all__ = [
     "fit_scattered_light",
     "frame_shift",
     "inner_order_scale",
+    "instrument_names",
     "make_master_flat",
     "mask_interorder",
     "mask_low_sensitivity",

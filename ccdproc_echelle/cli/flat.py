@@ -11,18 +11,21 @@ from pathlib import Path
 
 from ccdproc_echelle.cli.options import (
     add_command,
+    add_instrument,
     add_order_format,
     add_output,
     add_raw,
     add_reading,
     add_tracing,
+    given,
+    opened_frame,
     raw_keywords,
     read_orders,
     reading_keywords,
     tracing_keywords,
 )
 from ccdproc_echelle.cli.products import broken_limits, check_master_name, write_product
-from ccdproc_echelle.frames import AssembledFrame, RawFrame, Readout, check_output
+from ccdproc_echelle.frames import check_output
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe import MasterFlat, make_master_flat
@@ -32,6 +35,12 @@ __all__ = ["add", "run"]
 _EXAMPLE = """\
   ccdproc-echelle flat flat_*.fits --dark dark_*.fits --orders orders.ecsv \\
       --gain 1.2 --read-noise 4 --output master.fits --plot master.png"""
+
+# Options that are keywords of `make_master_flat` as they are.
+_AS_THEY_ARE = (
+    "bias", "dark", "exposure_key", "scale_dark", "setup_keywords", "bad_pixel_mask", "per_order",
+    "reject", "limits", "window", "min_signal_to_noise", "margin",
+)
 
 
 def add(commands) -> None:
@@ -50,26 +59,28 @@ def add(commands) -> None:
     add_tracing(flat, signal_to_noise="--trace-signal-to-noise")
     option("--bias", nargs="+", default=None, metavar="FILE", help="bias frames")
     option("--dark", nargs="+", default=None, metavar="FILE", help="dark or lamp-off frames")
+    add_instrument(flat)
     add_raw(flat)
     option("--exposure-key", metavar="KEYWORD",
         help="header keyword of the exposure time (default: EXPTIME)")
-    option("--no-scale-dark", action="store_true",
+    option("--no-scale-dark", dest="scale_dark", action="store_false", default=None,
         help="darks are not scaled to the exposure time of the flats")
-    option("--setup-keyword", action="append", default=[], metavar="KEYWORD",
+    option("--setup-keyword", dest="setup_keywords", action="append", metavar="KEYWORD",
         help="another header keyword that must agree in all flats; may be repeated")
     option("--bad-pixel-mask", metavar="FILE",
         help="image of the detector (FITS) in which known bad pixels are not 0")
     add_reading(flat)
-    option("--window", type=float, default=10, metavar="PIXELS",
+    option("--window", type=float, metavar="PIXELS",
         help="width of the window on the order centres (default: 10)")
-    option("--scattered-light", choices=("frames", "master", "none"), default="frames",
-        help="what the scattered light is subtracted from (default: %(default)s)")
-    option("--per-order", action="store_true", help="an exposure level for each order of a frame")
-    option("--reject", choices=("warn", "drop", "error"), default="warn",
-        help="what becomes of frames that do not match the others (default: %(default)s)")
-    option("--min-signal-to-noise", type=float, default=3, metavar="RATIO",
+    option("--scattered-light", choices=("frames", "master", "none"),
+        help="what the scattered light is subtracted from (default: frames)")
+    option("--per-order", action="store_true", default=None,
+        help="an exposure level for each order of a frame")
+    option("--reject", choices=("warn", "drop", "error"),
+        help="what becomes of frames that do not match the others (default: warn)")
+    option("--min-signal-to-noise", type=float, metavar="RATIO",
         help="mask pixels of the master flat below so many times their uncertainty (default: 3)")
-    option("--margin", type=float, default=0, metavar="PIXELS",
+    option("--margin", type=float, metavar="PIXELS",
         help="pixels beyond the order edges that keep their values (default: 0)")
     option("--mask-interorder", action="store_true", help="mask the inter-order area as well")
     option("--limits", metavar="FILE", help="limits of the quality (YAML, see inspect)")
@@ -101,34 +112,16 @@ def run(options: argparse.Namespace) -> int:
     check_master_name(options.output)
     if options.plot is not None:
         _check_plot(options.plot, options.output)
-    reading, raw = reading_keywords(options), raw_keywords(options)
-    orders = None
-    if options.orders is not None:
-        frame, = Readout(trim=options.trim, oscan=False).open(options.flats[:1], **reading)
-        orders = _orders_of(options, frame)
+    keywords = _keywords(options)
+    orders = None if options.orders is None else _orders_of(options)
     with _executor(options.jobs) as executor:
         master = make_master_flat(
             options.flats,
             orders,
-            bias=options.bias,
-            dark=options.dark,
-            exposure_key=options.exposure_key,
-            scale_dark=not options.no_scale_dark,
-            setup_keywords=tuple(options.setup_keyword),
-            bad_pixel_mask=options.bad_pixel_mask,
-            scattered_light=None if options.scattered_light == "none" else options.scattered_light,
-            per_order=options.per_order,
-            trace_keywords=tracing_keywords(options),
+            instrument=options.instrument,
             executor=executor,
             progress_bar=_is_watched(options),
-            reject=options.reject,
-            limits=options.limits,
-            window=options.window,
-            min_signal_to_noise=options.min_signal_to_noise,
-            margin=options.margin,
-            mask_flags=UNUSABLE | FlatFlag.INTERORDER if options.mask_interorder else UNUSABLE,
-            **raw,
-            **reading,
+            **keywords,
         )
     written = write_product(master, options.output, options.plot, overwrite=options.overwrite)
     print_levels(master)
@@ -140,23 +133,35 @@ def run(options: argparse.Namespace) -> int:
     return 0 if written == outputs else 1
 
 
+def _keywords(options: argparse.Namespace) -> dict:
+    """The keywords of `make_master_flat` for which there was an option."""
+    keywords = raw_keywords(options) | reading_keywords(options) | given(options, _AS_THEY_ARE)
+    if options.scattered_light is not None:
+        chosen = options.scattered_light
+        keywords["scattered_light"] = None if chosen == "none" else chosen
+    if options.mask_interorder:
+        keywords["mask_flags"] = UNUSABLE | FlatFlag.INTERORDER
+    if tracing_keywords(options):
+        keywords["trace_keywords"] = tracing_keywords(options)
+    return keywords
+
+
 def _inputs(options: argparse.Namespace) -> list[str]:
     """All files that the master flat is made from."""
-    single = (options.orders, options.limits, options.bad_pixel_mask)
+    single = (options.orders, options.instrument, options.limits, options.bad_pixel_mask)
     frames = [*options.flats, *(options.bias or ()), *(options.dark or ())]
     return [*frames, *(path for path in single if path is not None)]
 
 
-def _orders_of(
-    options: argparse.Namespace, frame: RawFrame | AssembledFrame
-) -> EchelleOrderTable:
+def _orders_of(options: argparse.Namespace) -> EchelleOrderTable:
     """The table of the frames; one that does not tell its shape is that of what is kept of them."""
+    frame, axis = opened_frame(options, options.flats[0], oscan=False)
     try:
-        return read_orders(options, frame.shape)
+        return read_orders(options, frame.shape, dispersion_axis=axis)
     except ValueError:
         if frame.full_shape == frame.shape:
             raise
-        return read_orders(options, None)
+        return read_orders(options, None, dispersion_axis=axis)
 
 
 def _number_of_jobs(text: str) -> int:

@@ -3,23 +3,27 @@
 
 import argparse
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from astropy.nddata import CCDData
 
-from ccdproc_echelle.frames import open_frames
+from ccdproc_echelle.frames import AssembledFrame, RawFrame, Readout, open_frames
 from ccdproc_echelle.orders import EchelleOrderTable, able_formats
+from ccdproc_echelle.recipe import Instrument
 
 __all__ = [
     "EXIT_STATUS",
     "add_command",
     "add_dispersion_axis",
+    "add_instrument",
     "add_order_format",
     "add_output",
     "add_raw",
     "add_reading",
     "add_tracing",
     "add_written_format",
+    "given",
+    "opened_frame",
     "read_flat",
     "read_orders",
     "raw_keywords",
@@ -35,6 +39,9 @@ exit status:
   2 the command was not understood; 130 interrupted"""
 
 _READABLE, _WRITABLE = able_formats("read"), able_formats("write")
+
+_OF_FILES = ("hdu", "unit")
+_SECTIONS = ("oscan", "trim")
 
 
 def add_command(
@@ -54,8 +61,27 @@ def add_command(
 
 def add_reading(parser) -> None:
     parser.add_argument("--unit", help="unit of the frames, if they have no BUNIT keyword")
-    parser.add_argument("--hdu", type=_extension, default=0,
+    parser.add_argument("--hdu", type=_extension,
         help="HDU of the image in the FITS files, by number or name (default: 0)")
+
+
+def add_instrument(parser) -> None:
+    parser.add_argument("--instrument", metavar="NAME",
+        help="instrument (see the command instruments) or TOML file whose keywords are taken "
+        "where no option says otherwise")
+
+
+def opened_frame(
+    options: argparse.Namespace, path: str, **chosen
+) -> tuple[RawFrame | AssembledFrame, int | None]:
+    """A raw frame, read as options and instrument say, and the axis along which orders run."""
+    told = {}
+    if options.instrument is not None:
+        told.update(Instrument.read(options.instrument).keywords)
+    told |= given(options, (*_OF_FILES, *_SECTIONS, "dispersion_axis")) | chosen
+    readout = Readout(**{name: told[name] for name in _SECTIONS if name in told})
+    frame, = readout.open([path], **{name: told[name] for name in _OF_FILES if name in told})
+    return frame, told.get("dispersion_axis")
 
 
 def add_raw(parser) -> None:
@@ -74,8 +100,7 @@ def add_raw(parser) -> None:
 
 
 def raw_keywords(options: argparse.Namespace) -> dict:
-    names = ("gain", "read_noise", "saturation", "oscan", "trim")
-    return {name: getattr(options, name) for name in names}
+    return given(options, ("gain", "read_noise", "saturation", *_SECTIONS))
 
 
 def _number_or_name(text: str) -> float | str:
@@ -140,7 +165,13 @@ def tracing_keywords(options: argparse.Namespace) -> dict:
 
 
 def reading_keywords(options: argparse.Namespace) -> dict:
-    return {"hdu": options.hdu} | ({} if options.unit is None else {"unit": options.unit})
+    return given(options, _OF_FILES)
+
+
+def given(options: argparse.Namespace, names: Iterable[str]) -> dict:
+    """What was said; the rest is left to the instrument, or to the functions."""
+    found = {name: getattr(options, name, None) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def read_flat(options: argparse.Namespace) -> CCDData:
@@ -152,8 +183,7 @@ def read_orders(options: argparse.Namespace, shape, **chosen) -> EchelleOrderTab
         options.orders,
         format=options.orders_format,
         shape=shape,
-        dispersion_axis=options.dispersion_axis,
-        **chosen,
+        **({"dispersion_axis": options.dispersion_axis} | chosen),
     )
 
 

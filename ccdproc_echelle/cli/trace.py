@@ -3,13 +3,17 @@
 
 import argparse
 
+from astropy.nddata import CCDData
+
 from ccdproc_echelle.cli.options import (
     add_command,
     add_dispersion_axis,
+    add_instrument,
     add_output,
     add_reading,
     add_tracing,
     add_written_format,
+    opened_frame,
     read_flat,
     tracing_keywords,
     write_orders,
@@ -37,19 +41,30 @@ def add(commands) -> None:
     trace.add_argument("--n-slices", type=int, default=1, metavar="N",
         help="slices, or fibres, of an order that are one order")
     add_tracing(trace, signal_to_noise="--min-signal-to-noise")
+    add_instrument(trace)
     add_reading(trace)
     add_output(trace, "order table to be written")
     add_written_format(trace, "--format")
 
 
 def run(options: argparse.Namespace) -> None:
-    check_output(options.output, overwrite=options.overwrite, inputs=[options.flat])
+    inputs = [path for path in (options.flat, options.instrument) if path is not None]
+    check_output(options.output, overwrite=options.overwrite, inputs=inputs)
+    flat, axis = _flat_of(options)
     orders = trace_orders(
-        read_flat(options),
-        dispersion_axis=options.dispersion_axis,
+        flat,
+        dispersion_axis=axis,
         first_order=options.first_order,
         n_fibres=options.n_fibres,
         n_slices=options.n_slices,
         **tracing_keywords(options),
     )
     write_orders(orders, options)
+
+
+def _flat_of(options: argparse.Namespace) -> tuple[CCDData, int | None]:
+    """The flat, trimmed if there is an instrument that says so, and how its orders run."""
+    if options.instrument is None:
+        return read_flat(options), options.dispersion_axis
+    frame, axis = opened_frame(options, options.flat)
+    return frame.ccddata(), axis

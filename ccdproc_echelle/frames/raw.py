@@ -85,7 +85,7 @@ class RawFrame(Frame):
 
     @property
     def header(self) -> Any:
-        return self.raw.header
+        return _without_sections(self.raw.header) if self.cards else self.raw.header
 
     @property
     def illegal_cards(self) -> list[str]:
@@ -106,9 +106,7 @@ class RawFrame(Frame):
     def metadata(self) -> Metadata:
         header, wcs, psf, flags, ccd_class = self.raw.metadata()
         if self.cards:
-            header = header.copy()
-            for keyword in SECTION_KEYWORDS:
-                header.pop(keyword, None)
+            header = _without_sections(header)
             header.update(self.cards)
         if wcs is not None and self.light != Box.whole(self.full_shape):
             wcs = wcs[tuple(self.light)]
@@ -288,7 +286,7 @@ class AssembledFrame(Frame):
 
     @property
     def header(self) -> Any:
-        return self._first.header
+        return _without_sections(self._first.header)
 
     @property
     def illegal_cards(self) -> list[str]:
@@ -308,8 +306,8 @@ class AssembledFrame(Frame):
 
     def metadata(self) -> Metadata:
         """That of the first amplifier, whose place on the sky is not that of the frame."""
-        header = self._first.metadata()[0].copy()
-        for keyword in (*SECTION_KEYWORDS, "EXTNAME", "EXTVER"):
+        header = _without_sections(self._first.metadata()[0])
+        for keyword in ("EXTNAME", "EXTVER"):
             header.pop(keyword, None)
         header.update(self.cards)
         return Metadata(header, None, None, None, CCDData)
@@ -393,6 +391,14 @@ class AssembledFrame(Frame):
     def unpacked(self, path: Path) -> "AssembledFrame":
         tiles = (tile._replace(frame=tile.frame.unpacked(path)) for tile in self.tiles)
         return replace(self, tiles=tuple(tiles))
+
+
+def _without_sections(header: Any) -> Any:
+    """A copy without the cards that hold for the frame as it was written only."""
+    header = header.copy()
+    for keyword in SECTION_KEYWORDS:
+        header.pop(keyword, None)
+    return header
 
 
 def _rows_of(number: float | Regions | None, rows: slice) -> float | Regions | None:

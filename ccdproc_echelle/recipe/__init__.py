@@ -2,6 +2,7 @@
 """From raw frames to a master flat that is judged and kept: read ``master`` first."""
 
 from ccdproc_echelle.recipe.calibration import Calibration, SharedNoise, calibrate_frames
+from ccdproc_echelle.recipe.instruments import Instrument, instrument_names
 from ccdproc_echelle.recipe.master import make_master_flat
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.provenance import Provenance, provenance_of
@@ -21,6 +22,7 @@ __all__ = [
     "METRICS",
     "SETUP_KEYWORDS",
     "Calibration",
+    "Instrument",
     "MasterFlat",
     "Metric",
     "Provenance",
@@ -29,6 +31,7 @@ __all__ = [
     "calibrate_frames",
     "checked_limits",
     "flat_quality",
+    "instrument_names",
     "make_master_flat",
     "order_quality",
     "provenance_of",

@@ -42,6 +42,7 @@ from ccdproc_echelle.orders import (
 from ccdproc_echelle.recipe.calibration import calibrate_frames
 from ccdproc_echelle.recipe.flagging import pixel_flags
 from ccdproc_echelle.recipe.header import label_as_master
+from ccdproc_echelle.recipe.instruments import Instrument, with_instrument
 from ccdproc_echelle.recipe.noise import with_noise_of_set
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.provenance import provenance_of
@@ -83,10 +84,12 @@ _STEPS = {
 }
 
 
+@with_instrument
 def make_master_flat(
     img_list: Any,
     orders: EchelleOrderTable | None = None,
     *,
+    instrument: str | os.PathLike | Instrument | None = None,
     check_table: bool = True,
     bias: Any = None,
     dark: Any = None,
@@ -140,6 +143,10 @@ def make_master_flat(
         off by a pixel or more is shifted. One of the untrimmed detector is cropped as the frames
         are. Default: the orders that `trace_orders` finds,
         numbered from 1.
+    instrument : str, path-like or `Instrument`, optional
+        Its description: one of `instrument_names`, or a TOML file. It gives keywords of this
+        function, ``hdu``, ``unit``, and along which axis orders are traced. A keyword of the call
+        wins, whatever its value, also if that is the default.
     check_table : bool, optional
         Whether ``orders`` is compared with the light of the flats, and moved or refused where it
         is not theirs. If not, it is taken as it is.
@@ -227,9 +234,9 @@ def make_master_flat(
     Raises
     ------
     TypeError, ValueError, OSError
-        As `two_pass_flat_combine`, `~ccdproc_echelle.recipe.calibrate_frames`, `trace_orders`
-        and `detect_order_edges`; if ``orders`` is not the table of these flats,
-        unless ``check_table`` is False.
+        As `Instrument.read`, `two_pass_flat_combine`,
+        `~ccdproc_echelle.recipe.calibrate_frames`, `trace_orders` and `detect_order_edges`;
+        if ``orders`` is not the table of these flats, unless ``check_table`` is False.
 
     Warns
     -----
@@ -252,7 +259,7 @@ def make_master_flat(
     >>> master.flat.shape, len(master.orders), len(master.levels)
     ((256, 256), 4, 3)
     """
-    arguments = dict(locals())
+    arguments = locals() | {"instrument": None if instrument is None else instrument.name}
     clipping = dict(
         sigma_clip=sigma_clip,
         sigma_clip_low_thresh=sigma_clip_low_thresh,
@@ -278,6 +285,9 @@ def make_master_flat(
     check_trace_keywords(trace_keywords)
     if orders is not None and trace_keywords:
         raise TypeError("trace_keywords are only for orders that are traced, but orders are given")
+    if instrument is not None and "dispersion_axis" in instrument.keywords:
+        axis = instrument.keywords["dispersion_axis"]
+        trace_keywords = {"dispersion_axis": axis} | dict(trace_keywords)
     check_edge_keywords(edge_keywords)
     check_sensitivity_keywords(sensitivity_keywords)
     orders = None if orders is None else on_trimmed(orders, raw[0])

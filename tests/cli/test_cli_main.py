@@ -20,7 +20,7 @@ ROOT = Path(ccdproc_echelle.__file__).parents[1]
 # The warning of ccdproc 2.4 on import, see pyproject.toml, is not ours.
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore:The TestRunner"}
 
-COMMANDS = ["flat", "trace", "edges", "convert", "inspect", "demo"]
+COMMANDS = ["flat", "trace", "edges", "convert", "inspect", "instruments", "demo"]
 
 # ---------------------------------------------------------------------- usage
 

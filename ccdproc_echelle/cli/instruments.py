@@ -1,0 +1,29 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The command ``ccdproc-echelle instruments``: list descriptions of instruments, or show one."""
+
+import argparse
+
+from ccdproc_echelle.cli.options import add_command
+from ccdproc_echelle.recipe import Instrument, instrument_names
+
+__all__ = ["add", "run"]
+
+
+def add(commands) -> None:
+    instruments = add_command(
+        commands, "instruments", run,
+        help="list the instruments that are known, or show the description of one",
+        description="List the instruments that flat and trace know by name, or show the "
+        "description of one, to copy and edit.",
+        example="  ccdproc-echelle instruments xshooter-vis > mine.toml\n"
+        "  ccdproc-echelle flat flat_*.fits --instrument mine.toml --output master.fits",
+    )
+    instruments.add_argument("name", nargs="?", metavar="NAME",
+        help="an instrument, or a TOML file, which is checked")
+
+
+def run(options: argparse.Namespace) -> None:
+    if options.name is None:
+        print("\n".join(instrument_names()))
+    else:
+        print(Instrument.read(options.name).text, end="")
