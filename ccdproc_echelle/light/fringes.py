@@ -21,8 +21,9 @@ _NEIGHBOURS = [(0, k) for k in range(1, _REACH + 1)] + [
     (row, k) for row in range(1, _ROWS + 1) for k in range(-_REACH, _REACH + 1)
 ]
 
-# A larger excess is that of a bad pixel.
-_LARGEST_EXCESS = 0.6
+# A larger excess is that of a bad pixel; if so many pixels of a column have it, the blaze is not
+# known there, as where the light ends within few pixels.
+_LARGEST_EXCESS, _MOST_BAD = 0.6, 0.3
 
 # There are fringes if they are this part of the variance; so many values are enough to see that.
 _LEAST_PART, _ENOUGH = 0.3, 4000
@@ -40,7 +41,10 @@ def fringe_pattern(excess: np.ndarray, good: np.ndarray, lowest: np.ndarray) -> 
 
     ``excess`` is by how much each pixel exceeds blaze times slit profile, as a fraction of it,
     ``good`` where it is known, and ``lowest`` the detector row of the first row in each column.
+    The pattern is NaN in columns where the blaze is not known.
     """
+    n_known = np.maximum(good.sum(axis=0), 1)
+    blind = (good & (np.abs(excess) >= _LARGEST_EXCESS)).sum(axis=0) > _MOST_BAD * n_known
     good = good & (np.abs(excess) < _LARGEST_EXCESS)
     excess = np.where(good, excess, 0)
     every = np.arange(excess.shape[1])
@@ -54,7 +58,7 @@ def fringe_pattern(excess: np.ndarray, good: np.ndarray, lowest: np.ndarray) -> 
             coefficients = _coefficients(neighbours, excess[:, columns], good[:, columns])
             pattern[:, columns] = _predicted(neighbours, coefficients)
         filled = np.where(good, excess, pattern)
-    return pattern
+    return np.where(blind, np.nan, pattern)
 
 
 def _predicted_part(excess, good, lowest, columns) -> float:

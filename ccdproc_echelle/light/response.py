@@ -467,8 +467,10 @@ def _with_fringes(light: OrderSketch, cut: _Cut, length: int) -> tuple[np.ndarra
     pattern = fringe_pattern(excess, lit, cut.lowest)
     if pattern is None:
         return expected, light.scatter
-    expected = expected * (1 + pattern)
-    return expected, scatter_about(expected, cut.values, cut.fitted, length)
+    known = np.isfinite(pattern)
+    expected = np.where(known, expected * (1 + np.nan_to_num(pattern)), expected)
+    scatter = scatter_about(expected, cut.values, cut.fitted, length)
+    return expected, np.where(known, scatter, light.scatter)
 
 
 def _variances(fit, lit, blaze, profile, response, sigma) -> tuple[np.ndarray, ...]:

@@ -25,6 +25,7 @@ _OF_RECIPE = (
     "gain", "read_noise", "saturation", "bad_pixel_mask", "oscan", "trim", "oscan_median",
     "exposure_key", "scale_dark", "setup_keywords", "scattered_light", "per_order", "reject",
     "limits", "window", "n_passes", "edge_keywords", "sensitivity_keywords", "min_signal_to_noise",
+    "trace_keywords", "margin", "check_table",
 )
 _OF_COMBINATION = tuple(each.name for each in fields(CombineSettings) if each.name != "mem_limit")
 _KNOWN = (*_OF_FILES, *_OF_RECIPE, *_OF_COMBINATION)

@@ -247,7 +247,7 @@ def test_log_and_header_say_what_was_done(caplog):
     with caplog.at_level(logging.INFO, logger="ccdproc_echelle"):
         frame, _ = opened(*[raw(trimsec=LIGHT, biassec=OVERSCAN, object="flat")] * 2)
     assert "2 frames: SUBOSCAN [23:34,1:30] median of rows; TRIMIM [3:22,1:30]" in caplog.text
-    header, _ = frame.metadata()
+    header = frame.metadata().header
     assert header["SUBOSCAN"] == "[23:34,1:30] median of rows"
     assert header["TRIMIM"] == LIGHT
     assert "TRIMSEC" not in header and "BIASSEC" not in header and header["OBJECT"] == "flat"

@@ -294,7 +294,7 @@ def test_html_leaves_limits_empty_that_are_not_set(master):
     limits = {row[0]: row[3] for row in quality_rows(master)}
     assert limits["level_median"] == ""
     assert limits["edge_rms_median"] == "≤ 0.25"
-    assert limits["inner_mean"] == "0.99 to 1.01"
+    assert limits["inner_mean"] == "0.9 to 1.1"
     assert not any("nan" in cell for row in quality_rows(master) for cell in row)
 
 

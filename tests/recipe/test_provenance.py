@@ -22,7 +22,11 @@ from ccdproc_echelle.combining import CombineSettings
 from ccdproc_echelle.recipe import Provenance
 from ccdproc_echelle.simulation import EchelleSimulation
 
-SIMULATION = EchelleSimulation(shape=(128, 160), n_orders=3, seed=5).with_bias(200)
+SIMULATION = (
+    EchelleSimulation(shape=(128, 160), n_orders=3, seed=5)
+    .with_noise(gain=1.25, read_noise=4.75)
+    .with_bias(200)
+)
 ORDERS = SIMULATION.truth.orders
 USUAL = dict(gain=1.25, read_noise=4.75, scattered_light=None)
 

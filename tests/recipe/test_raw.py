@@ -76,6 +76,7 @@ def test_any_layout_gives_the_truth(tmp_path, layout, keywords):
     check_against_truth(master_of(tmp_path, layout, **keywords))
 
 
+@pytest.mark.filterwarnings("ignore:.*still has its overscan", "ignore:the frames have an offset")
 def test_the_overscan_makes_the_difference(tmp_path):
     """What the test above would not see, were the drift too small."""
     layout = RawLayout(overscan=32, bias_drift=60)
