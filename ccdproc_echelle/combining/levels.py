@@ -191,7 +191,7 @@ def measure_levels(
     executor : `concurrent.futures.Executor`, optional
         What gathers the pixels. Default: a thread for each core.
     gathered : `Pixels`, optional
-        The `level_pixels` of the frames, if they are in memory already.
+        The ``level_pixels`` of the frames, if they are in memory already.
     survey : `Survey`, optional
         What is looked at, and checked, in the same reading.
 

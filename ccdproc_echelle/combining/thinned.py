@@ -75,7 +75,7 @@ def thinned(frames: Sequence[Frame], orders: EchelleOrderTable, n_columns: int) 
     frames : sequence of `Frame`
         The frames.
     orders, n_columns
-        As for `thinning`.
+        As for ``thinning``.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def thinned(frames: Sequence[Frame], orders: EchelleOrderTable, n_columns: int) 
 
 def stacked(sections: Sequence[Section], orders: EchelleOrderTable) -> ThinnedStack:
     """
-    What `thinning` left of some frames as a `ThinnedStack`.
+    What ``thinning`` left of some frames as a `ThinnedStack`.
 
     Parameters
     ----------

@@ -72,7 +72,7 @@ class Instrument:
         """
         Read a description.
 
-        Its top-level keys are `keywords`; a table ``[facts]`` is for readers. Files that it names
+        Its top-level keys are ``keywords``; a table ``[facts]`` is for readers. Files that it names
         (``bad_pixel_mask``, ``limits``) are looked for in its folder.
 
         Parameters
