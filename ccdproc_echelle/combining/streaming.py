@@ -118,13 +118,13 @@ class RowTask:
         with np.errstate(invalid="ignore", over="ignore"):
             for i, (frame, scale) in enumerate(zip(frames, self._scales(rows), strict=True)):
                 section = frame.section(rows)
-                np.multiply(section.data.ravel(), scale, out=values[i], casting="same_kind")
+                np.multiply(section.data.ravel(), scale, out=values[i], casting="same_kind", dtype=self.dtype)
                 good[i] = section.good.ravel()
                 if section.saturated is not None:
                     saturated |= section.saturated.ravel()
                 if known:
                     variance = section.variance.ravel()
-                    np.multiply(variance, scale**2, out=variances[i], casting="same_kind")
+                    np.multiply(variance, scale**2, out=variances[i], casting="same_kind", dtype=self.dtype)
         return ScaledStack(values, good, variances, saturated)
 
     def _scales(self, rows: slice) -> Iterable:

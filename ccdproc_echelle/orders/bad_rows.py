@@ -37,6 +37,9 @@ _LEAST_LIGHT_BESIDE = 0.05
 # A larger part of a frame is not bad: these are orders two pixels wide, or the gaps between them.
 _MOST = 0.02
 
+# So many bright narrow rows in a section, of at least this part of its brightest light, are orders.
+_MANY, _RELEVANT = 8, 0.05
+
 # Dispersion pixels over which a row is bad at least, and over which its noise is measured.
 _LENGTH, _NOISE_LENGTH = 50, 200
 
@@ -72,8 +75,23 @@ def bad_row_pixels(flat: CCDData, dispersion_axis: int) -> np.ndarray:
 
 
 def without_bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
-    """Sections, each so many pixels wide, with bad rows and narrow gaps bridged."""
-    return _bridged(sections, bad_rows(sections, width) | np.isnan(sections))[0]
+    """
+    Sections, each so many pixels wide, with bad rows and narrow gaps bridged.
+
+    Where there are many bands as narrow as a bad row, these are the orders, and none is bridged.
+    """
+    bad = bad_rows(sections, width)
+    if _has_narrow_bands(sections):
+        bad[:] = False
+    return _bridged(sections, bad | np.isnan(sections))[0]
+
+
+def _has_narrow_bands(sections: np.ndarray) -> bool:
+    """Whether many rows are more than twice as bright as those two rows off on both sides."""
+    light = sections - np.nanmin(sections, axis=1, keepdims=True, initial=np.inf)
+    relevant = light > _RELEVANT * np.nanmax(light, axis=1, keepdims=True, initial=0)
+    narrow = light[:, 2:-2] > 2 * np.fmax(light[:, :-4], light[:, 4:])
+    return bool((narrow & relevant[:, 2:-2]).sum(axis=1).mean() > _MANY)
 
 
 def bridge_bad_rows(raster, variance, columns, width, centers) -> None:

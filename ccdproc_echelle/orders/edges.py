@@ -61,6 +61,9 @@ _NOTHING_FOUND = (
     "background to a plateau near the order centre, and fall again, on the detector"
 )
 
+# Orders closer than this, in pixel, are one.
+_SAME = 0.5
+
 
 def detect_order_edges(
     flat: CCDData,
@@ -494,6 +497,14 @@ def _checked_centers(orders) -> np.ndarray:
     if outside.any():
         raise ValueError(
             f"orders {orders.order_numbers[outside].tolist()} have no pixel on the detector"
+        )
+    typical = finite_median(centers)
+    rank = np.argsort(typical)
+    twice = np.flatnonzero(np.diff(typical[rank]) < _SAME)
+    if len(twice):
+        pair = orders.order_numbers[rank[twice[0] : twice[0] + 2]]
+        raise ValueError(
+            f"orders {sorted(pair.tolist())} have the same centre: leave one of them out"
         )
     return centers
 

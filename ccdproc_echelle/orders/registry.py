@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdproc_echelle.frames import replacing, user_path
+from ccdproc_echelle.frames import check_output, replacing, user_path
 from ccdproc_echelle.orders.checks import checked_axis, checked_shape
 
 __all__ = ["FORMATS", "OrderTableFormat", "read_orders", "register_format", "write_orders"]
@@ -214,6 +214,7 @@ def write_orders(
     ...     EchelleOrderTable.read(path)
     <EchelleOrderTable: 2 orders (10 to 11), shape None, dispersion_axis 0, no edges>
     """
+    check_output(path, overwrite=overwrite)
     if format is None and os.fspath(path).lower().endswith(_FITS):
         raise ValueError(
             f"{path} is called a FITS file, but the native format of order tables is text (.ecsv); "

@@ -192,9 +192,10 @@ class EchelleOrderTable(OrdersOnDetector):
         table = building.table_from_traces(
             order_numbers, centers, lower, upper, degree, shape, dispersion_axis
         )
+        orders = cls(table)
         traces = {"center": centers, "lower": lower, "upper": upper}
         building.warn_of_low_degree(table, {n: t for n, t in traces.items() if t is not None})
-        return cls(table)
+        return orders
 
     def with_edges(
         self, lower: ArrayLike, upper: ArrayLike, *, degree: int = 4

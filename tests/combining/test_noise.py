@@ -2,6 +2,7 @@
 """The noise that a set of flats shows, and what it is good for where no other is known."""
 
 import os
+import re
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -204,11 +205,10 @@ def test_uncertainties_of_the_dark_give_way_to_the_noise_measured():
 
 def test_where_the_noise_cannot_be_measured_it_is_the_scatter():
     frames = SIMULATION.with_bias(300).flats(5, raw=True, uncertainty=False)
-    with (
-        pytest.warns(AstropyUserWarning, match="an offset of about 300 adu"),
-        pytest.warns(AstropyUserWarning, match="cannot be measured: .*bias.* scatter"),
-    ):
+    with pytest.warns(AstropyUserWarning) as caught:
         flat = two_pass_flat_combine(frames, ORDERS)
+    said = " ".join(str(warning.message) for warning in caught)
+    assert re.search("an offset of about 300 adu.*cannot be measured: .*bias.* scatter", said)
     assert "GAINMEAS" not in flat.header
     scatter = np.std([frame.data / level for frame, level in zip(
         frames, [flat.header[f"LEVEL{i:03d}"] for i in range(1, 6)], strict=True

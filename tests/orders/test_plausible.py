@@ -55,8 +55,10 @@ def test_order_that_ends_with_its_light():
 def test_edges_that_cross():
     lower, upper = CENTERS - 8, CENTERS + 8
     lower[1, 200:], upper[3] = CENTERS[1, 200:] + 9, CENTERS[3] + 40
+    with pytest.warns(AstropyUserWarning, match="the lower of orders .2. is up to"):
+        orders = table(CENTERS, lower=lower, upper=upper)
     with pytest.warns(AstropyUserWarning) as caught:
-        warn_of_strange_edges(table(CENTERS, lower=lower, upper=upper))
+        warn_of_strange_edges(orders)
     messages = [str(warning.message) for warning in caught]
     assert "orders [2] are doubtful: the lower edge lies above the upper one" in messages[0]
     assert "orders [4, 5] are doubtful: the edges reach into the neighbouring" in messages[1]

@@ -104,6 +104,8 @@ def test_reference_pixels_are_no_edge(n_dark, level):
     assert np.abs(found.upper()[:-1] - centers[:-1] - 25).max() < 0.3
 
 
+# Edges of the order in the corner are extrapolated, and warned about.
+@pytest.mark.filterwarnings("ignore:edges of orders")
 def test_an_order_in_the_corner_leaves_its_neighbour_alone():
     rows, u = np.arange(400)[:, None], np.linspace(-1, 1, 1200)
     centers = np.array([392 - 58 * k - 41 * (u + 0.5) ** 2 for k in (4, 3, 2, 1, 0, -1)])
