@@ -115,16 +115,17 @@ class RowTask:
         known = all(frame.uncertainty_type is not None for frame in frames)
         variances = np.empty_like(values) if known else None
         saturated = np.zeros(n_pixels, dtype=bool)
+        into = dict(casting="same_kind", dtype=self.dtype)
         with np.errstate(invalid="ignore", over="ignore"):
             for i, (frame, scale) in enumerate(zip(frames, self._scales(rows), strict=True)):
                 section = frame.section(rows)
-                np.multiply(section.data.ravel(), scale, out=values[i], casting="same_kind", dtype=self.dtype)
+                np.multiply(section.data.ravel(), scale, out=values[i], **into)
                 good[i] = section.good.ravel()
                 if section.saturated is not None:
                     saturated |= section.saturated.ravel()
                 if known:
                     variance = section.variance.ravel()
-                    np.multiply(variance, scale**2, out=variances[i], casting="same_kind", dtype=self.dtype)
+                    np.multiply(variance, scale**2, out=variances[i], **into)
         return ScaledStack(values, good, variances, saturated)
 
     def _scales(self, rows: slice) -> Iterable:
