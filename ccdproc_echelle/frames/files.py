@@ -98,11 +98,14 @@ class FileFrame(Frame):
             with self._open() as hdus:
                 _check_length(hdus, self.path)
                 try:
-                    return _layout(hdus, self.path, self.reading)
+                    layout = _layout(hdus, self.path, self.reading)
                 except Exception as error:
                     if not is_of_master_flat(hdus[0].header):
                         raise
                     raise ValueError(f"{self.name} is a master flat: {error}") from error
+                # The header is asked for next, and is not to cost another opening.
+                self.__dict__["_legal_header"] = _legal_header(hdus, layout.hdu)
+                return layout
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -136,10 +139,7 @@ class FileFrame(Frame):
     @cached_property
     def _legal_header(self) -> tuple[fits.Header, list[str]]:
         with _naming(self.name), self._open() as hdus:
-            header = hdus[self.layout.hdu].header.copy()
-            if self.layout.hdu:
-                header.extend(hdus[0].header, unique=True)
-            return legal_header(header)
+            return _legal_header(hdus, self.layout.hdu)
 
     def __getstate__(self) -> dict:
         """Another process needs no header to read pixels."""
@@ -292,6 +292,13 @@ def _naming(name: str) -> Iterator[None]:
             raise
         kind = ValueError if isinstance(error, ValueError) else OSError
         raise kind(f"{name} cannot be read: {error}") from error
+
+
+def _legal_header(hdus: fits.HDUList, hdu: int) -> tuple[fits.Header, list[str]]:
+    header = hdus[hdu].header.copy()
+    if hdu:
+        header.extend(hdus[0].header, unique=True)
+    return legal_header(header)
 
 
 def _check_length(hdus: fits.HDUList, path: Path) -> None:
