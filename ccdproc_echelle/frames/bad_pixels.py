@@ -3,22 +3,22 @@
 
 import os
 import warnings
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames.calibrated import Plane
+from ccdproc_echelle.frames.derived import DerivedFrame
 from ccdproc_echelle.frames.files import FileFrame
 from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.raw import RawFrame
-from ccdproc_echelle.frames.views import Frame, MemoryFrame, Metadata, Section
+from ccdproc_echelle.frames.views import Frame, MemoryFrame, Section
 
 __all__ = ["MaskedFrame", "known_bad_pixels", "without_known_bad"]
 
@@ -32,7 +32,7 @@ _SUSPICIOUS = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class MaskedFrame(Frame):
+class MaskedFrame(DerivedFrame):
     """
     A frame some pixels of which are known to be bad; its values remain as they are.
 
@@ -44,89 +44,19 @@ class MaskedFrame(Frame):
         Whose data are True where a pixel is bad.
     """
 
-    raw: Frame
     bad: Plane
-
-    @property
-    def name(self) -> str:
-        return self.raw.name
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.raw.shape
-
-    @property
-    def unit(self) -> u.UnitBase:
-        return self.raw.unit
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.raw.dtype
-
-    @property
-    def uncertainty_type(self) -> type | None:
-        return self.raw.uncertainty_type
-
-    @property
-    def header(self) -> Any:
-        return self.raw.header
-
-    @property
-    def as_read(self) -> Frame:
-        return self.raw.as_read
-
-    @property
-    def source(self) -> Hashable:
-        return self.raw.source
-
-    @property
-    def quantum(self) -> float:
-        return self.raw.quantum
-
-    @property
-    def illegal_cards(self) -> list[str]:
-        return self.raw.illegal_cards
-
-    def without_uncertainty(self) -> "MaskedFrame":
-        return replace(self, raw=self.raw.without_uncertainty())
 
     def part(self, rows: slice) -> "MaskedFrame":
         return MaskedFrame(self.raw.part(rows), self.bad.part(rows))
 
-    def load(self) -> "MaskedFrame":
-        return replace(self, raw=self.raw.load())
-
-    def section(self, where: slice | tuple[np.ndarray, np.ndarray]) -> Section:
-        """
-        The values of some pixels, of which bad ones are not good; the frame must be loaded.
-
-        Parameters
-        ----------
-        where : slice or tuple of array
-            Rows, or the indices of single pixels.
-
-        Returns
-        -------
-        `Section`
-
-        Raises
-        ------
-        ValueError
-            If an uncertainty is negative.
-        """
+    def section(self, where: slice | tuple) -> Section:
         section = self.raw.section(where)
         return section._replace(good=section.good & ~self.bad.data[where])
-
-    def unpacked(self, path: Path) -> "MaskedFrame":
-        return replace(self, raw=self.raw.unpacked(path))
 
     def ccddata(self) -> CCDData:
         ccd = self.raw.ccddata().copy()
         ccd.mask = self.bad.data.copy() if ccd.mask is None else ccd.mask | self.bad.data
         return ccd
-
-    def metadata(self) -> Metadata:
-        return self.raw.metadata()
 
 
 def known_bad_pixels(

@@ -1,15 +1,14 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Raw frames seen as calibrated ones, whose rows are computed when they are asked for."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from astropy import units as u
-from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.nddata import StdDevUncertainty
 
+from ccdproc_echelle.frames.derived import DerivedFrame
 from ccdproc_echelle.frames.regions import Regions
 from ccdproc_echelle.frames.views import Frame, Metadata, Section
 
@@ -113,7 +112,7 @@ class Subtraction(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class CalibratedFrame(Frame):
+class CalibratedFrame(DerivedFrame):
     """
     A raw frame as a calibrated one: bias and dark subtracted, scattered light too, its noise known.
 
@@ -129,55 +128,19 @@ class CalibratedFrame(Frame):
         Whether the charge is known and makes noise; else there is read noise only.
     surface : optional
         Scattered light: ``surface.rows_with_variance(slice, dtype)`` gives rows and variances.
-    bad : `Plane`, optional
-        Whose data are True where a pixel is known to be bad.
     first_row : int, optional
         Which row of the surface is the first of this part of the frame.
     """
 
-    raw: Frame
     subtractions: Sequence[Subtraction] = ()
     noise: NoiseModel | None = None
     counts_photons: bool = True
     surface: Any = None
-    bad: Plane | None = None
     first_row: int = 0
-
-    @property
-    def name(self) -> str:
-        return self.raw.name
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.raw.shape
-
-    @property
-    def unit(self) -> u.UnitBase:
-        return self.raw.unit
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.raw.dtype
-
-    @property
-    def header(self):
-        return self.raw.header
-
-    @property
-    def as_read(self) -> Frame:
-        return self.raw.as_read
-
-    @property
-    def source(self) -> Hashable:
-        return self.raw.source
 
     @property
     def uncertainty_type(self) -> type | None:
         return self.raw.uncertainty_type if self.noise is None else StdDevUncertainty
-
-    @property
-    def quantum(self) -> float:
-        return self.raw.quantum
 
     def part(self, rows: slice) -> "CalibratedFrame":
         return replace(
@@ -185,31 +148,10 @@ class CalibratedFrame(Frame):
             raw=self.raw.part(rows),
             subtractions=[s._replace(plane=s.plane.part(rows)) for s in self.subtractions],
             noise=None if self.noise is None else self.noise.part(rows),
-            bad=None if self.bad is None else self.bad.part(rows),
             first_row=self.first_row + rows.indices(self.shape[0])[0],
         )
 
-    def load(self) -> "CalibratedFrame":
-        return replace(self, raw=self.raw.load())
-
-    def section(self, where: slice | tuple[np.ndarray, np.ndarray]) -> Section:
-        """
-        The values of some pixels, calibrated; the frame must be loaded.
-
-        Parameters
-        ----------
-        where : slice or tuple of array
-            Rows, or the indices of single pixels.
-
-        Returns
-        -------
-        `Section`
-
-        Raises
-        ------
-        ValueError
-            If an uncertainty is negative.
-        """
+    def section(self, where: slice | tuple) -> Section:
         data, good, variance, saturated = self.raw.section(where)
         charge = data
         for plane, factor, is_charge in self.subtractions:
@@ -221,8 +163,6 @@ class CalibratedFrame(Frame):
                 good &= ~plane.mask[where]
             if not is_charge:
                 charge = data
-        if self.bad is not None:
-            good &= ~self.bad.data[where]
         good &= np.isfinite(data)
         if self.noise is not None:
             charge = charge if self.counts_photons else np.zeros_like(data)
@@ -249,16 +189,6 @@ class CalibratedFrame(Frame):
         if variance is not None:
             variance = variance + of_surface[inside]
         return data, variance
-
-    def unpacked(self, path: Path) -> "CalibratedFrame":
-        return replace(self, raw=self.raw.unpacked(path))
-
-    def ccddata(self) -> CCDData:
-        return self.pixels_as_ccddata()
-
-    @property
-    def illegal_cards(self) -> list[str]:
-        return self.raw.illegal_cards
 
     def metadata(self) -> Metadata:
         return Metadata(*self.raw.metadata()[:2])  # the rest is that of a raw frame

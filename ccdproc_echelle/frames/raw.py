@@ -11,6 +11,7 @@ from astropy import units as u
 from astropy.nddata import CCDData
 
 from ccdproc_echelle.frames.calibrated import NoiseModel
+from ccdproc_echelle.frames.derived import DerivedFrame
 from ccdproc_echelle.frames.files import FileFrame
 from ccdproc_echelle.frames.regions import Regions
 from ccdproc_echelle.frames.sections import Box
@@ -25,7 +26,7 @@ SECTION_KEYWORDS = (
 
 
 @dataclass(frozen=True, eq=False)
-class RawFrame(Frame):
+class RawFrame(DerivedFrame):
     """
     The light of a raw frame.
 
@@ -49,7 +50,6 @@ class RawFrame(Frame):
         Header cards that tell what is done.
     """
 
-    raw: Frame
     light: Box
     zero: np.ndarray | None = None
     gain: float | Regions | None = None
@@ -57,10 +57,6 @@ class RawFrame(Frame):
     noise: NoiseModel | None = None
     overscan: Box | None = None
     cards: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.raw.name
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -76,32 +72,17 @@ class RawFrame(Frame):
         return self.raw.unit if self.gain is None else u.electron
 
     @property
-    def dtype(self) -> np.dtype:
-        return self.raw.dtype
-
-    @property
-    def uncertainty_type(self) -> type | None:
-        return self.raw.uncertainty_type
-
-    @property
     def header(self) -> Any:
         return _without_sections(self.raw.header) if self.cards else self.raw.header
 
     @property
-    def illegal_cards(self) -> list[str]:
-        return self.raw.illegal_cards
-
-    @property
-    def source(self) -> Hashable:
-        return self.raw.source
+    def as_read(self) -> "RawFrame":
+        return self
 
     @property
     def quantum(self) -> float:
         gain = 1.0 if self.gain is None else self.gain
         return self.raw.quantum * (max(gain.values) if isinstance(gain, Regions) else gain)
-
-    def without_uncertainty(self) -> "RawFrame":
-        return replace(self, raw=self.raw.without_uncertainty())
 
     def metadata(self) -> Metadata:
         header, wcs, psf, flags, ccd_class = self.raw.metadata()
@@ -130,22 +111,7 @@ class RawFrame(Frame):
             noise=None if self.noise is None else self.noise.part(rows),
         )
 
-    def load(self) -> "RawFrame":
-        return replace(self, raw=self.raw.load())
-
     def section(self, where: slice | tuple) -> Section:
-        """
-        The values of some pixels; the frame must be loaded.
-
-        Parameters
-        ----------
-        where : slice or tuple
-            Rows, or slices or indices of rows and columns.
-
-        Returns
-        -------
-        `Section`
-        """
         data, good, variance, saturated = self.raw.section(self._in_source(where))
         if self.saturation is not None:
             saturated = data >= _numbers(self.saturation, where, data.dtype)
@@ -163,12 +129,6 @@ class RawFrame(Frame):
             return where
         where = where if isinstance(where, tuple) else (where, slice(None))
         return tuple(_moved(index, span) for index, span in zip(where, self.light, strict=True))
-
-    def ccddata(self) -> CCDData:
-        return self.pixels_as_ccddata()
-
-    def unpacked(self, path: Path) -> "RawFrame":
-        return replace(self, raw=self.raw.unpacked(path))
 
 
 class Tile(NamedTuple):
@@ -333,18 +293,6 @@ class AssembledFrame(Frame):
         return replace(self, tiles=tuple(tiles))
 
     def section(self, where: slice | tuple) -> Section:
-        """
-        The values of some pixels; the frame must be loaded.
-
-        Parameters
-        ----------
-        where : slice or tuple
-            Rows, or slices or indices of rows and columns.
-
-        Returns
-        -------
-        `Section`
-        """
         if isinstance(where, slice):
             return self._rows(slice(*where.indices(self.shape[0])[:2]))
         if all(isinstance(index, np.ndarray) for index in where):
@@ -384,9 +332,6 @@ class AssembledFrame(Frame):
                 if image is not None:
                     image[placed, tile.box.columns] = tile.turned(found)
         return images
-
-    def ccddata(self) -> CCDData:
-        return self.pixels_as_ccddata()
 
     def unpacked(self, path: Path) -> "AssembledFrame":
         tiles = (tile._replace(frame=tile.frame.unpacked(path)) for tile in self.tiles)

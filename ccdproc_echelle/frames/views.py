@@ -138,15 +138,25 @@ class Frame(ABC):
             If the file cannot be read to the end.
         """
 
-    @abstractmethod
-    def ccddata(self) -> CCDData:
+    def section(self, where: slice | tuple) -> Section:
         """
-        The whole frame.
+        The values of some pixels and what they are worth, of a frame that is loaded.
+
+        Parameters
+        ----------
+        where : slice or tuple
+            Rows, or slices or indices of rows and columns.
 
         Returns
         -------
-        `~astropy.nddata.CCDData`
+        `Section`
+
+        Raises
+        ------
+        ValueError
+            If an uncertainty is negative.
         """
+        raise NotImplementedError(f"{self.name} is not loaded")
 
     @abstractmethod
     def without_uncertainty(self) -> "Frame":
@@ -188,14 +198,15 @@ class Frame(ABC):
         `Metadata`
         """
 
-    def pixels_as_ccddata(self) -> CCDData:
+    def ccddata(self) -> CCDData:
         """
-        The whole frame as its rows are handed out, with the metadata it hands on.
+        The whole frame, with the metadata it hands on.
 
         Returns
         -------
         `~astropy.nddata.CCDData`
-            Its mask is `None` where all pixels are good.
+            The one in the file or in memory; for a frame made from it, the pixels as its rows
+            are handed out, without a mask where all of them are good.
         """
         section = self.load().section(slice(None))
         uncertainty = None
@@ -309,24 +320,7 @@ class MemoryFrame(Frame):
         bare = CCDData(ccd.data, unit=ccd.unit, mask=ccd.mask, header=ccd.header, wcs=ccd.wcs)
         return MemoryFrame(bare, self.name)
 
-    def section(self, where: slice | tuple[np.ndarray, np.ndarray]) -> Section:
-        """
-        The values of some pixels and what they are worth.
-
-        Parameters
-        ----------
-        where : slice or tuple of array
-            Rows, or the indices of single pixels.
-
-        Returns
-        -------
-        `Section`
-
-        Raises
-        ------
-        ValueError
-            If an uncertainty is negative.
-        """
+    def section(self, where: slice | tuple) -> Section:
         ccd = self.ccd
         data = np.asarray(ccd.data[where], dtype=self.dtype)
         good = np.isfinite(data)

@@ -31,6 +31,7 @@ from ccdproc_echelle.frames import (
     uncertainty_array,
     variance_array,
     warn_of_zero_points,
+    without_known_bad,
 )
 
 __all__ = ["Calibration", "SharedNoise", "calibrate_frames"]
@@ -249,11 +250,10 @@ def calibrate_frames(
     if scale_dark:
         exposures.check(flats, dark)
     masters = _Masters(bias, dark, noise, exposures, dict(mem_limit=mem_limit, executor=executor))
-    bad = None if known_bad is None else Plane(known_bad)
     calibrated, coefficients = [], []
-    for flat in flats:
+    for flat in without_known_bad(flats, known_bad):
         subtractions, counts = masters.subtracted_from(flat)
-        calibrated.append(CalibratedFrame(flat, subtractions, noise, bad=bad))
+        calibrated.append(CalibratedFrame(flat, subtractions, noise))
         coefficients.append(counts)
     if calibrated[0].uncertainty_type is None:
         return Calibration(calibrated, None)
