@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Numbers that are given as such, or by the keyword under which headers have them."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,10 +8,13 @@ import numpy as np
 from astropy import units as u
 from ccdproc import Keyword
 
-__all__ = ["number_of"]
+from ccdproc_echelle._hints import did_you_mean
+from ccdproc_echelle.frames.headers import keyword_name, number_of
+
+__all__ = ["given_number"]
 
 
-def number_of(
+def given_number(
     name: str, value: Any, unit: u.UnitBase, header: Mapping, frame: str, *,
     may_be_zero: bool = False,
 ) -> float:
@@ -46,8 +48,8 @@ def number_of(
     Examples
     --------
     >>> from astropy import units as u
-    >>> from ccdproc_echelle.frames.header_numbers import number_of
-    >>> number_of("gain", "GAIN", u.electron / u.adu, {"GAIN": "1.6"}, "flat.fits")
+    >>> from ccdproc_echelle.frames.header_numbers import given_number
+    >>> given_number("gain", "GAIN", u.electron / u.adu, {"GAIN": "1.6"}, "flat.fits")
     1.6
     """
     source = name
@@ -73,20 +75,15 @@ def _from_header(name: str, keyword: str | Keyword, header: Mapping, frame: str)
         if keyword.value is not None:
             return keyword.name, keyword.value
         keyword, unit = keyword.name, keyword.unit
-    key = keyword.strip().upper().removeprefix("HIERARCH ").strip()
+    key = keyword_name(keyword.upper())
     known = {str(k).upper(): k for k in header}
     if key not in known:
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(
             f"{name} is {keyword!r}, expected a number, or a keyword in the header of {frame}, "
-            f"which has none of that name{hint}"
+            f"which has none of that name{did_you_mean(key, known)}"
         )
     value = header[known[key]]
-    try:
-        number = float("nan") if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = np.nan
-    if not np.isfinite(number):
+    number = number_of(value)
+    if number is None:
         raise ValueError(f"{frame} has {key} = {value!r}, which {name} names; expected a number")
     return key, number if unit is None else number * unit

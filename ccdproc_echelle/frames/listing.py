@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Frames from whatever a user hands in: file names, CCDData, ImageFileCollection."""
 
-import difflib
 import glob
 import logging
 import os
@@ -13,6 +12,7 @@ from typing import Any
 from astropy.nddata import CCDData
 from ccdproc import ImageFileCollection
 
+from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame
 from ccdproc_echelle.frames.paths import user_path
@@ -153,8 +153,7 @@ def check_keywords(
     """
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, [*known, *others], n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, [*known, *others])
             raise TypeError(f"unknown keyword {name!r}{hint}")
 
 

@@ -16,7 +16,7 @@ from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames.amplifiers import amplifier_frames, on_common_origin, place_of
 from ccdproc_echelle.frames.calibrated import NoiseModel
 from ccdproc_echelle.frames.files import FileFrame
-from ccdproc_echelle.frames.header_numbers import number_of
+from ccdproc_echelle.frames.header_numbers import given_number
 from ccdproc_echelle.frames.listing import list_frames
 from ccdproc_echelle.frames.overscan import lies_beside, measure_overscan
 from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
@@ -234,7 +234,7 @@ class Readout:
                         "expected a number or a header keyword"
                     )
                 return _regions(name, value, unit, header, frame, light, **limits)
-            return number_of(name, value, unit, header, frame.name, **limits)
+            return given_number(name, value, unit, header, frame.name, **limits)
 
         gain = number("gain", u.electron / frame.unit)
         read_noise = number("read_noise", u.electron, may_be_zero=True)
@@ -411,7 +411,7 @@ def _regions(name, values: Mapping, unit, header, frame: Frame, light: Box, **li
     boxes = [_given_section(f"section of {name}", text, frame) for text in values]
     check_tiling(boxes, list(values), light, f"{name} for {frame.name}")
     numbers = [
-        number_of(f"{name} of {text}", value, unit, header, frame.name, **limits)
+        given_number(f"{name} of {text}", value, unit, header, frame.name, **limits)
         for text, value in values.items()
     ]
     kept = [

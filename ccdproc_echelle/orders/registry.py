@@ -6,12 +6,12 @@ Paths, overwriting, and what the user says of shape and axis are dealt with here
 only has to know its files.
 """
 
-import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle.frames import check_output, replacing, user_path
 from ccdproc_echelle.orders.checks import checked_axis, checked_shape
 
@@ -230,10 +230,9 @@ def _format(name: str, action: str) -> OrderTableFormat:
     able = able_formats(action)
     if name in able:
         return FORMATS[name]
-    near = difflib.get_close_matches(str(name).lower(), able, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(
-        f"format is {name!r}, expected one that can be {_PARTICIPLES[action]}: {able}{hint}"
+        f"format is {name!r}, expected one that can be {_PARTICIPLES[action]}: {able}"
+        f"{did_you_mean(str(name).lower(), able)}"
     )
 
 

@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Instruments: keywords of the recipe that go with a detector, in a TOML file of their own."""
 
-import difflib
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from functools import wraps
 from importlib.resources import files
 from typing import Any
 
+from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle.combining import CombineSettings
 from ccdproc_echelle.frames import user_path
 
@@ -172,7 +172,7 @@ def _check_name(name: str) -> None:
     known = instrument_names()
     if name not in known:
         raise ValueError(
-            f"no instrument is called {name!r}{_hint(name.lower(), known)}; expected one of "
+            f"no instrument is called {name!r}{did_you_mean(name.lower(), known)}; expected one of "
             f"{known} or a file whose name ends in {_SUFFIX}"
         )
 
@@ -180,15 +180,10 @@ def _check_name(name: str) -> None:
 def _check_keywords(keywords: Mapping[str, Any], source) -> None:
     for key in keywords:
         if key not in _KNOWN:
-            raise ValueError(f"unknown key {key!r} in {source}{_hint(key, _KNOWN)}")
+            raise ValueError(f"unknown key {key!r} in {source}{did_you_mean(key, _KNOWN)}")
     axis = keywords.get("dispersion_axis")
     if not (axis is None or (type(axis) is int and axis in (0, 1))):
         raise ValueError(f"dispersion_axis in {source} is {axis!r}, expected 0 or 1")
     names = keywords.get("setup_keywords", [])
     if not isinstance(names, list):
         raise ValueError(f"setup_keywords in {source} is {names!r}, expected a list of keywords")
-
-
-def _hint(name: str, known) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Quality control: what a master flat is worth in numbers, and whether these are within limits."""
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from astropy.nddata import CCDData
 from astropy.table import QTable
 from numpy.typing import ArrayLike
 
+from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle._numeric.medians import finite_median, label_medians
 from ccdproc_echelle.combining import CombineDiagnostics
 from ccdproc_echelle.frames import gather_pixels, open_frames, user_path, variance_array
@@ -719,9 +719,9 @@ def checked_limits(limits) -> dict[str, tuple[float, float]]:
         )
     for name in limits:
         if name not in METRICS:
-            near = difflib.get_close_matches(str(name), METRICS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"unknown quantity {name!r} in {source}{hint}")
+            raise ValueError(
+                f"unknown quantity {name!r} in {source}{did_you_mean(str(name), METRICS)}"
+            )
     return {name: _pair(pair, f"{name} in {source}") for name, pair in limits.items()}
 
 

@@ -1,0 +1,33 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What a user may have meant by a name that nobody knows."""
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["did_you_mean"]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """
+    The end of an error message about an unknown name.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+    known : iterable of str
+        The names that are known.
+
+    Returns
+    -------
+    str
+        Empty, if none of them is like it.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle._hints import did_you_mean
+    >>> did_you_mean("hdu_mark", ["hdu_mask", "hdu_flags"])
+    "; did you mean 'hdu_mask'?"
+    """
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
