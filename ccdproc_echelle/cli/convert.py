@@ -3,8 +3,6 @@
 
 import argparse
 
-from ccdproc.utils.slices import slice_from_string
-
 from ccdproc_echelle.cli.options import (
     add_command,
     add_order_format,
@@ -13,7 +11,7 @@ from ccdproc_echelle.cli.options import (
     read_orders,
     write_orders,
 )
-from ccdproc_echelle.frames import check_output
+from ccdproc_echelle.frames import check_output, parse_slices
 
 __all__ = ["add", "run"]
 
@@ -43,11 +41,10 @@ def add(commands) -> None:
 def _section(text: str) -> tuple[slice, slice]:
     """Rows and columns of a FITS section."""
     try:
-        rows, columns = slice_from_string(text, fits_convention=True)
-    except (ValueError, TypeError, AttributeError) as error:
+        return parse_slices(text, "--crop")
+    except ValueError as error:
         message = f"{text!r} is no section, expected as \"[x1:x2,y1:y2]\""
         raise argparse.ArgumentTypeError(message) from error
-    return rows, columns
 
 
 def run(options: argparse.Namespace) -> None:

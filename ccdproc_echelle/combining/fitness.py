@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from ccdproc.utils.slices import slice_from_string
 
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.pixels import Pixels, gather
 from ccdproc_echelle.combining.thinned import ThinnedStack, stacked, thinning
-from ccdproc_echelle.frames import Frame, Section, gather_pixels
+from ccdproc_echelle.frames import Frame, Section, gather_pixels, parse_slices
 from ccdproc_echelle.orders import EchelleOrderTable, check_in_place, rasters, typical_width
 
 __all__ = ["Survey", "check_flats", "gathered_and_surveyed", "warn_of_lost_orders"]
@@ -307,8 +306,8 @@ def _warn_of_overscan(frame: Frame) -> None:
 def _extent(section) -> tuple[slice, slice] | None:
     """Rows and columns of a FITS section; `None` if it is none."""
     try:
-        slices = slice_from_string(section, fits_convention=True)
-    except (AttributeError, TypeError, ValueError):
+        slices = parse_slices(section, "section")
+    except ValueError:
         return None
-    known = len(slices) == 2 and all(None not in (part.start, part.stop) for part in slices)
+    known = all(None not in (part.start, part.stop) for part in slices)
     return slices if known else None

@@ -39,7 +39,7 @@ from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
 from ccdproc_echelle.frames.readout import Readout, check_one_readout, warn_of_zero_points
 from ccdproc_echelle.frames.regions import Regions
-from ccdproc_echelle.frames.sections import Box
+from ccdproc_echelle.frames.sections import Box, parse_slices
 from ccdproc_echelle.frames.uncertainties import (
     UNCERTAINTIES,
     standard_deviation,
@@ -95,6 +95,7 @@ __all__ = [
     "number_of",
     "observation_time",
     "open_frames",
+    "parse_slices",
     "replacing",
     "standard_deviation",
     "twins_of",

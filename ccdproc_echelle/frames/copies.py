@@ -7,13 +7,13 @@ from hashlib import blake2b
 import numpy as np
 
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames.gathering import row_blocks
 from ccdproc_echelle.frames.views import Frame
 
 __all__ = ["look_at", "twins_of", "warn_of_copies"]
 
 # Frames that are equal in so many rows in the middle are compared as a whole.
 _FIRST_ROWS = 4
-_ROWS_AT_ONCE = 512
 
 # With noise, neighbouring pixels differ about as often as two frames do. Where fewer do, as in a
 # frame of one value, two exposures may be equal by chance.
@@ -111,8 +111,7 @@ def warn_of_copies(frames: Sequence[Frame], looks: Sequence[Hashable]) -> None:
 def _equal(one: Frame, other: Frame) -> bool:
     """Whether frames have the same pixels, and so many different ones that this is no chance."""
     n_changes = 0
-    for first in range(0, one.shape[0], _ROWS_AT_ONCE):
-        rows = slice(first, first + _ROWS_AT_ONCE)
+    for rows in row_blocks(0, *one.shape):
         values = _values(one.part(rows))
         if not np.array_equal(values, _values(other.part(rows)), equal_nan=True):
             return False

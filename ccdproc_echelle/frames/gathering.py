@@ -1,14 +1,43 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Single pixels of frames, gathered some rows at a time."""
+"""Frames read some rows at a time, and single pixels gathered from them."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from ccdproc_echelle.frames.views import Frame, Section
 
-__all__ = ["gather_pixels"]
+__all__ = ["gather_pixels", "row_blocks"]
 
 # Enough for a file to be opened seldom, and little beside the result.
 _PIXELS_AT_ONCE = 4_200_000
+
+
+def row_blocks(start: int, stop: int, n_columns: int) -> Iterator[slice]:
+    """
+    Rows of a frame, in blocks that are read one after the other.
+
+    Parameters
+    ----------
+    start, stop : int
+        The first row, and the one after the last.
+    n_columns : int
+        Number of columns of the frame.
+
+    Yields
+    ------
+    slice
+        Rows of the frame.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames.gathering import row_blocks
+    >>> list(row_blocks(100, 4000, 2048))
+    [slice(100, 2150, None), slice(2150, 4000, None)]
+    """
+    step = max(1, _PIXELS_AT_ONCE // n_columns)
+    for first in range(start, stop, step):
+        yield slice(first, min(first + step, stop))
 
 
 def gather_pixels(frame: Frame, pixels: np.ndarray) -> Section:
@@ -41,12 +70,10 @@ def gather_pixels(frame: Frame, pixels: np.ndarray) -> Section:
         nothing = np.empty(0, dtype=int)
         return frame.part(slice(0, 1)).load().section((nothing, nothing))
     parts = []
-    step = max(1, _PIXELS_AT_ONCE // n_columns)
-    for first in range(0, n_rows, step):
-        rows = slice(first, min(first + step, n_rows))
+    for rows in row_blocks(0, n_rows, n_columns):
         start, stop = np.searchsorted(pixels, [rows.start * n_columns, rows.stop * n_columns])
         if start < stop:
-            here = np.divmod(pixels[start:stop] - first * n_columns, n_columns)
+            here = np.divmod(pixels[start:stop] - rows.start * n_columns, n_columns)
             parts.append(frame.part(rows).load().section(here))
     return Section(*(
         None if arrays[0] is None else np.concatenate(arrays)

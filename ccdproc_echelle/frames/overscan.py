@@ -5,13 +5,11 @@ import numpy as np
 from astropy.modeling import Model
 from astropy.modeling.fitting import LinearLSQFitter
 
+from ccdproc_echelle.frames.gathering import row_blocks
 from ccdproc_echelle.frames.sections import Box
 from ccdproc_echelle.frames.views import Frame
 
 __all__ = ["lies_beside", "measure_overscan", "overscan_level"]
-
-# Enough for a file to be opened seldom, and little beside the frames.
-_PIXELS_AT_ONCE = 4_200_000
 
 
 def measure_overscan(
@@ -107,10 +105,8 @@ def lies_beside(section: Box, light: Box) -> bool:
 
 def _pixels(frame: Frame, section: Box) -> np.ndarray:
     """The pixels of a section, NaN where they are bad."""
-    step = max(1, _PIXELS_AT_ONCE // frame.shape[1])
     parts = []
-    for first in range(section.rows.start, section.rows.stop, step):
-        rows = slice(first, min(first + step, section.rows.stop))
+    for rows in row_blocks(section.rows.start, section.rows.stop, frame.shape[1]):
         found = frame.part(rows).load().section((slice(None), section.columns))
         parts.append(np.where(found.good, found.data.astype(float), np.nan))
     return np.concatenate(parts)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ccdproc.utils.slices import slice_from_string
 
-__all__ = ["Box", "Place", "parse_place", "parse_section"]
+__all__ = ["Box", "Place", "parse_place", "parse_section", "parse_slices", "reaches_beyond"]
 
 # How headers say that there is no such section.
 _EMPTY = ("", "[]", "[0:0,0:0]", "[0,0]", "UNKNOWN", "NONE")
@@ -68,6 +68,44 @@ class Place(NamedTuple):
     flipped: tuple[bool, bool]
 
 
+def parse_slices(text: str, source: str) -> tuple[slice, slice]:
+    """
+    What a FITS section says, of whatever image.
+
+    Parameters
+    ----------
+    text : str
+        ``[x1:x2,y1:y2]``; a ``*`` or ``:`` stands for all rows or columns.
+    source : str
+        What errors call it: file and card, or argument.
+
+    Returns
+    -------
+    rows, columns : slice
+        From 0 on. Their step is `None`, or -1 where the section runs backwards.
+
+    Raises
+    ------
+    ValueError
+        If it does not parse.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames.sections import parse_slices
+    >>> parse_slices("[3:10, *]", "trim")
+    (slice(None, None, None), slice(2, 10, None))
+    """
+    try:
+        slices = slice_from_string(text, fits_convention=True)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{source} is {text!r}, expected a FITS section [x1:x2,y1:y2]: {error}"
+        ) from error
+    if len(slices) != 2 or any(s.step not in (None, -1) for s in slices):
+        raise ValueError(f"{source} is {text!r}, expected a FITS section [x1:x2,y1:y2]")
+    return slices
+
+
 def parse_section(text: str, shape: tuple[int, int], source: str) -> Box | None:
     """
     The part of an image that a FITS section means.
@@ -99,7 +137,7 @@ def parse_section(text: str, shape: tuple[int, int], source: str) -> Box | None:
     """
     if _is_empty(text):
         return None
-    slices = _slices(text, source)
+    slices = parse_slices(text, source)
     ends = [
         (s.start or 0, n if s.stop is None and s.step is None else s.stop)
         for s, n in zip(slices, shape, strict=True)
@@ -120,7 +158,7 @@ def reaches_beyond(text: str, shape: tuple[int, int], source: str) -> bool:
         return False
     return any(
         max(s.start or 0, (s.stop or 1) - 1) >= n
-        for s, n in zip(_slices(text, source), shape, strict=True)
+        for s, n in zip(parse_slices(text, source), shape, strict=True)
     )
 
 
@@ -154,7 +192,7 @@ def parse_place(text: str, binning: tuple[int, int], source: str) -> Place:
     >>> print(place.box, place.flipped)
     [513:1024,1:512] (False, True)
     """
-    slices = _slices(text, source)
+    slices = parse_slices(text, source)
     if any(s.start is None or (s.stop is None and s.step is None) for s in slices):
         raise ValueError(f"{source} is {text!r}, expected a section [x1:x2,y1:y2]")
     flipped = tuple(s.step is not None for s in slices)
@@ -171,19 +209,6 @@ def parse_place(text: str, binning: tuple[int, int], source: str) -> Place:
 
 def _is_empty(text: str) -> bool:
     return text.replace(" ", "").upper() in _EMPTY
-
-
-def _slices(text: str, source: str) -> tuple[slice, ...]:
-    """Of rows and columns, step None, or -1 where the section runs backwards."""
-    try:
-        slices = slice_from_string(text, fits_convention=True)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{source} is {text!r}, expected a FITS section [x1:x2,y1:y2]: {error}"
-        ) from error
-    if len(slices) != 2 or any(s.step not in (None, -1) for s in slices):
-        raise ValueError(f"{source} is {text!r}, expected a FITS section [x1:x2,y1:y2]")
-    return slices
 
 
 def _text(part: slice) -> str:
