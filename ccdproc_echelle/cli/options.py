@@ -155,13 +155,10 @@ def add_tracing(parser, *, signal_to_noise: str) -> None:
 
 def tracing_keywords(options: argparse.Namespace) -> dict:
     """The keywords of `trace_orders` that were given."""
-    given = {
-        "n_orders": options.n_orders,
-        "min_width": options.min_width,
-        "max_width": options.max_width,
-        "min_signal_to_noise": options.trace_signal_to_noise,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+    told = given(options, ("n_orders", "min_width", "max_width"))
+    if options.trace_signal_to_noise is not None:
+        told["min_signal_to_noise"] = options.trace_signal_to_noise
+    return told
 
 
 def reading_keywords(options: argparse.Namespace) -> dict:

@@ -7,20 +7,18 @@ import numpy as np
 from astropy.table import QTable
 
 from ccdproc_echelle.cli.messages import print_message
-from ccdproc_echelle.frames import replacing
+from ccdproc_echelle.frames import FITS_ENDINGS, replacing
 from ccdproc_echelle.recipe import MasterFlat
 
 __all__ = ["broken_limits", "check_master_name", "write_product"]
 
-_FITS = (".fits", ".fit", ".fts", ".fits.gz")
-
 
 def check_master_name(output: str) -> None:
     """A slip of the pen is found before any work is done."""
-    if not output.lower().endswith(_FITS):
+    if not output.lower().endswith(FITS_ENDINGS):
         raise ValueError(
-            f"--output is {output}, expected a file name that ends in one of {_FITS}: a master "
-            "flat is a FITS file"
+            f"--output is {output}, expected a file name that ends in one of {FITS_ENDINGS}: a "
+            "master flat is a FITS file"
         )
 
 

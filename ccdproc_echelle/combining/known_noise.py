@@ -20,9 +20,6 @@ __all__ = ["NOISE_KEYWORDS", "KnownNoise", "known_noise", "noise_cards", "tell_n
 #: What a header tells of the noise that was measured.
 NOISE_KEYWORDS = ("GAINMEAS", "GAINERR", "RONMEAS", "RONERR")
 
-# What fits into a FITS card beside a keyword and a number.
-_LONGEST_COMMENT = 47
-
 _log = logging.getLogger(__name__)
 
 
@@ -123,7 +120,7 @@ def tell_noise(noise: MeasuredNoise) -> None:
         )
 
 
-def noise_cards(noise: MeasuredNoise) -> dict[str, tuple[float, str]]:
+def noise_cards(noise: MeasuredNoise) -> list[tuple[str, float, str]]:
     """
     Header cards that tell the noise.
 
@@ -134,14 +131,14 @@ def noise_cards(noise: MeasuredNoise) -> dict[str, tuple[float, str]]:
 
     Returns
     -------
-    dict
-        From keyword to value and comment.
+    list of (str, float, str)
+        Keyword, value, and comment with the unit.
     """
     if not noise.is_known:
-        return {}
+        return []
     values = (noise.gain, noise.gain_uncertainty, noise.read_noise, noise.read_noise_uncertainty)
     comments = ("gain measured", "its error", "read noise measured", "its error")
-    return {
-        key: (float(value.value), f"[{value.unit}] {comment}"[:_LONGEST_COMMENT])
+    return [
+        (key, float(value.value), f"[{value.unit}] {comment}")
         for key, value, comment in zip(NOISE_KEYWORDS, values, comments, strict=True)
-    }
+    ]

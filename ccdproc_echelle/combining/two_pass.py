@@ -2,13 +2,12 @@
 """The two-pass flat: frames combined by levels that are measured on the order centres."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
@@ -25,13 +24,10 @@ from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
 from ccdproc_echelle.combining.steps import as_ccddata, opened, streamed, write
 from ccdproc_echelle.combining.streaming import CombinedImages
-from ccdproc_echelle.frames import Frame, uncompressed, warn_of_copies
+from ccdproc_echelle.frames import Frame, record_cards, uncompressed, warn_of_copies
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
 __all__ = ["combine_with_levels", "two_pass_flat_combine"]
-
-# What fits into a FITS card beside a keyword and a number.
-_LONGEST_COMMENT = 47
 
 
 def two_pass_flat_combine(
@@ -237,9 +233,9 @@ def combine_with_levels(
     _add_noise_of_levels(images, scales, noise_of_scales, len(frames))
     flat = as_ccddata(frames, images, u.dimensionless_unscaled)
     warn_of_lost_orders(flat.mask, orders, window)
-    _record_levels(flat, levels, per_order)
+    record_cards(flat.header, _level_cards(levels, per_order))
     if noise is not None:
-        _record_noise(flat, noise)
+        record_cards(flat.header, noise_cards(noise))
     return flat, levels, images
 
 
@@ -323,23 +319,12 @@ def _add_noise_of_levels(
     variance[short] += noise * (1 / count[short] - 1 / n_frames) * value[short] ** 2
 
 
-def _record_noise(flat: CCDData, noise: MeasuredNoise) -> None:
-    """Gain and read noise in the header."""
-    for key, (value, comment) in noise_cards(noise).items():
-        flat.header[key] = value
-        if isinstance(flat.header, fits.Header):
-            flat.header.comments[key] = comment
-
-
-def _record_levels(flat: CCDData, levels: QTable, per_order: bool) -> None:
-    """The level of each frame in the header: LEVEL001 and on, in eight characters."""
+def _level_cards(levels: QTable, per_order: bool) -> Iterator[tuple[str, Any, str]]:
+    """The level of each frame: LEVEL001 and on, in eight characters."""
     if "order_level" in levels.colnames:
-        flat.header["PERORDER"] = per_order
+        yield "PERORDER", per_order, ""
     digits = max(3, len(str(len(levels))))
     for i, row in enumerate(levels, start=1):
         key = f"{'LEVEL'[: 8 - digits]}{i:0{digits}d}"
-        flat.header[key] = float(row["level"].value)
-        if isinstance(flat.header, fits.Header):
-            comment = f"[{row['level'].unit}] {os.path.basename(row['frame'])}"
-            comment = comment.encode("ascii", "replace").decode()
-            flat.header.comments[key] = comment[:_LONGEST_COMMENT]
+        comment = f"[{row['level'].unit}] {os.path.basename(row['frame'])}"
+        yield key, float(row["level"].value), comment.encode("ascii", "replace").decode()

@@ -20,11 +20,13 @@ from ccdproc_echelle.frames.gathering import gather_pixels
 from ccdproc_echelle.frames.headers import (
     EXPOSURE_KEY,
     IMAGE_TYPE_OF_MASTER,
+    LONGEST_COMMENT,
     exposure_time,
     is_of_master_flat,
     keyword_name,
     number_of,
     observation_time,
+    record_cards,
     without_file_cards,
 )
 from ccdproc_echelle.frames.legal import legal_header
@@ -34,7 +36,7 @@ from ccdproc_echelle.frames.listing import (
     list_frames,
     open_frames,
 )
-from ccdproc_echelle.frames.output import check_output, replacing
+from ccdproc_echelle.frames.output import FITS_ENDINGS, check_output, replacing
 from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
 from ccdproc_echelle.frames.readout import Readout, check_one_readout, warn_of_zero_points
@@ -58,7 +60,9 @@ from ccdproc_echelle.frames.views import (
 
 __all__ = [
     "EXPOSURE_KEY",
+    "FITS_ENDINGS",
     "IMAGE_TYPE_OF_MASTER",
+    "LONGEST_COMMENT",
     "READING_KEYWORDS",
     "AssembledFrame",
     "Box",
@@ -96,6 +100,7 @@ __all__ = [
     "observation_time",
     "open_frames",
     "parse_slices",
+    "record_cards",
     "replacing",
     "standard_deviation",
     "twins_of",

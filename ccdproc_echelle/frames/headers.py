@@ -4,20 +4,23 @@
 import copy
 import math
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
+from astropy.io import fits
 from astropy.time import Time
 from ccdproc import Keyword
 
 __all__ = [
     "EXPOSURE_KEY",
     "IMAGE_TYPE_OF_MASTER",
+    "LONGEST_COMMENT",
     "exposure_time",
     "is_of_master_flat",
     "keyword_name",
     "number_of",
     "observation_time",
+    "record_cards",
     "without_file_cards",
 ]
 
@@ -26,6 +29,9 @@ IMAGE_TYPE_OF_MASTER = "master flat"
 
 #: The header keyword of the exposure time, unless another one is named.
 EXPOSURE_KEY = "EXPTIME"
+
+#: A FITS card has 80 characters; keyword, number and separators take up to 33 of them.
+LONGEST_COMMENT = 47
 
 # The time of day, where the date stands alone.
 _CLOCKS = ("UTC", "UT", "UTSTART", "UTC-OBS", "UT-OBS", "TIME-OBS")
@@ -64,6 +70,31 @@ def without_file_cards(header: MutableMapping) -> MutableMapping:
     for key in {key for key in header if _FILE_CARDS.fullmatch(str(key).upper())}:
         del header[key]
     return header
+
+
+def record_cards(header: MutableMapping, cards: Iterable[tuple[str, Any, str]]) -> None:
+    """
+    Write values into a header, with comments where it can hold them.
+
+    Parameters
+    ----------
+    header : dict-like
+        A `~astropy.io.fits.Header`, or a dictionary, which gets the values alone.
+    cards : iterable of (str, object, str)
+        Keywords, values, and comments; of these what fits into a card beside a number.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import record_cards
+    >>> header = {}
+    >>> record_cards(header, [("ORDWIDTH", 21.5, "[pix] median order width")])
+    >>> header
+    {'ORDWIDTH': 21.5}
+    """
+    for keyword, value, comment in cards:
+        header[keyword] = value
+        if isinstance(header, fits.Header):
+            header.comments[keyword] = comment[:LONGEST_COMMENT]
 
 
 def observation_time(header: Mapping) -> float | None:

@@ -10,7 +10,10 @@ from pathlib import Path
 from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.scratch import scratch_folder
 
-__all__ = ["check_output", "replacing"]
+__all__ = ["FITS_ENDINGS", "check_output", "replacing"]
+
+#: How the names of FITS files end.
+FITS_ENDINGS = (".fits", ".fit", ".fts", ".fits.gz")
 
 
 def check_output(

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.stats import mad_std
 
@@ -19,6 +18,7 @@ from ccdproc_echelle.frames import (
     MemoryFrame,
     Section,
     open_frames,
+    record_cards,
     uncertainty_array,
     warn_of_missing_uncertainties,
     without_file_cards,
@@ -434,10 +434,7 @@ def _as_ccddata(frames, stitched: Section, cards: list[tuple]) -> CCDData:
     if None not in numbers:
         header["NCOMBINE"] = sum(numbers)
     header["BUNIT"] = ""
-    for key, value, comment in cards:
-        header[key] = value
-        if isinstance(header, fits.Header):
-            header.comments[key] = comment
+    record_cards(header, cards)
     uncertainty = None
     if stitched.variance is not None:
         kind = frames[0].uncertainty_type

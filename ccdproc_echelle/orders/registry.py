@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdproc_echelle._hints import did_you_mean
-from ccdproc_echelle.frames import check_output, replacing, user_path
+from ccdproc_echelle.frames import FITS_ENDINGS, check_output, replacing, user_path
 from ccdproc_echelle.orders.checks import checked_axis, checked_shape
 
 __all__ = ["FORMATS", "OrderTableFormat", "read_orders", "register_format", "write_orders"]
@@ -215,7 +215,7 @@ def write_orders(
     <EchelleOrderTable: 2 orders (10 to 11), shape None, dispersion_axis 0, no edges>
     """
     check_output(path, overwrite=overwrite)
-    if format is None and os.fspath(path).lower().endswith(_FITS):
+    if format is None and os.fspath(path).lower().endswith(FITS_ENDINGS):
         raise ValueError(
             f"{path} is called a FITS file, but the native format of order tables is text (.ecsv); "
             "give format=, as 'soxspipe', which is FITS"
@@ -240,8 +240,6 @@ def able_formats(action: str) -> list[str]:
     """Names of the formats that can be read or written: ``"read"`` or ``"write"``."""
     return [name for name, known in FORMATS.items() if getattr(known, action) is not None]
 
-
-_FITS = (".fits", ".fit", ".fts", ".fits.gz")
 
 _PARTICIPLES = {"read": "read", "write": "written"}
 

@@ -1,53 +1,63 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """What is special about each pixel of a master flat, from all that was found out about it."""
 
+import logging
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from astropy.nddata import CCDData
 
 from ccdproc_echelle.combining import Noted
-from ccdproc_echelle.light import BadResponse, FlatFlag
+from ccdproc_echelle.light import FlatFlag, faint_pixels, find_bad_response
 from ccdproc_echelle.orders import EchelleOrderTable, poorly_measured
 
 __all__ = ["pixel_flags"]
 
+_log = logging.getLogger(__name__)
+
 
 def pixel_flags(
-    mask: np.ndarray,
+    flat: CCDData,
     orders: EchelleOrderTable,
-    bad: BadResponse,
-    faint: np.ndarray,
     noted: Noted,
-    known_bad: np.ndarray | None = None,
+    known_bad: np.ndarray | None,
     *,
-    margin: float = 0,
+    margin: float,
+    min_signal_to_noise: float,
+    sensitivity_keywords: Mapping[str, Any],
 ) -> np.ndarray:
     """
     The flags of each pixel.
 
     Parameters
     ----------
-    mask : bool array, shape (rows, columns)
-        Where no value was left.
+    flat : `~astropy.nddata.CCDData`, shape (rows, columns)
+        The combined flat, masked where no value was left.
     orders : `~ccdproc_echelle.EchelleOrderTable`
         The orders, with the edges that were measured.
-    bad : `~ccdproc_echelle.light.BadResponse`
-        Dead, low and hot pixels.
-    faint : bool array, shape (rows, columns)
-        Pixels that are too faint to divide by, as from `~ccdproc_echelle.light.faint_pixels`.
     noted : `~ccdproc_echelle.combining.Noted`
         What was noted of the frames when they were combined.
     known_bad : bool array, shape (rows, columns), or None
         Pixels that were known to be bad, and so have no data; `None` if none were.
-    margin : float, optional
+    margin : float
         Pixels by which the orders are wider than their edges say.
+    min_signal_to_noise : float
+        As for `~ccdproc_echelle.light.faint_pixels`.
+    sensitivity_keywords : dict
+        Keywords of `~ccdproc_echelle.light.find_bad_response`.
 
     Returns
     -------
     int16 array, shape (rows, columns)
         Bits of `~ccdproc_echelle.FlatFlag`.
     """
+    bad = find_bad_response(flat, orders, **sensitivity_keywords)
+    _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
+    faint = faint_pixels(flat, orders, min_signal_to_noise=min_signal_to_noise, margin=margin)
     coverage, order_index = orders.coverage(), orders.order_index()
-    flags = np.zeros(mask.shape, dtype=np.int16)
-    known_bad = np.zeros_like(mask) if known_bad is None else known_bad
+    flags = np.zeros(flat.shape, dtype=np.int16)
+    known_bad = np.zeros_like(flat.mask) if known_bad is None else known_bad
     for flag, where in (
         (FlatFlag.INTERORDER, orders.order_index(margin) < 0),
         (FlatFlag.PARTLY_COVERED, (coverage > 0) & (coverage < 1)),
@@ -57,7 +67,7 @@ def pixel_flags(
         (FlatFlag.DEAD, bad.dead),
         (FlatFlag.HOT, bad.hot),
         (FlatFlag.NO_DATA, ~noted.has_data & ~known_bad),
-        (FlatFlag.ALL_REJECTED, mask & noted.has_data),
+        (FlatFlag.ALL_REJECTED, flat.mask & noted.has_data),
         (FlatFlag.SATURATED, noted.saturated),
         (FlatFlag.FAINT, faint),
         (FlatFlag.KNOWN_BAD, known_bad),

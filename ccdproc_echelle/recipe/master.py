@@ -19,14 +19,12 @@ from ccdproc_echelle.combining import (
     combine_with_levels,
     noise_cards,
 )
-from ccdproc_echelle.frames import Readout, known_bad_pixels, uncompressed
+from ccdproc_echelle.frames import Readout, known_bad_pixels, record_cards, uncompressed
 from ccdproc_echelle.light import (
     UNUSABLE,
     FlatFlag,
     check_min_signal_to_noise,
     check_sensitivity_keywords,
-    faint_pixels,
-    find_bad_response,
 )
 from ccdproc_echelle.orders import (
     EchelleOrderTable,
@@ -141,8 +139,7 @@ def make_master_flat(
     orders : `EchelleOrderTable`, optional
         The order centres; edges it has are replaced by those of the flat, and a table that is
         off by a pixel or more is shifted. One of the untrimmed detector is cropped as the frames
-        are. Default: the orders that `trace_orders` finds,
-        numbered from 1.
+        are. Default: the orders that `trace_orders` finds, numbered from 1.
     instrument : str, path-like or `Instrument`, optional
         Its description: one of `instrument_names`, or a TOML file. It gives keywords of this
         function, ``hdu``, ``unit``, and along which axis orders are traced. A keyword of the call
@@ -267,9 +264,12 @@ def make_master_flat(
     )
     settings, reading = CombineSettings.from_keywords(keywords | clipping, make_master_flat)
     limits = checked_limits(limits)
-    check_min_signal_to_noise(min_signal_to_noise)
-    if not np.isfinite(margin):
-        raise ValueError(f"margin is {margin!r}, expected a number of pixels")
+    trace_keywords, edge_keywords, sensitivity_keywords = (
+        dict(told or {}) for told in (trace_keywords, edge_keywords, sensitivity_keywords)
+    )
+    _check_steps(trace_keywords, edge_keywords, sensitivity_keywords, min_signal_to_noise, margin)
+    if orders is not None and trace_keywords:
+        raise TypeError("trace_keywords are only for orders that are traced, but orders are given")
     readout = Readout(
         oscan=oscan,
         trim=trim,
@@ -280,16 +280,8 @@ def make_master_flat(
         saturation=saturation,
     )
     raw, setup = of_one_setup(readout.open(img_list, **reading), reject, setup_keywords)
-    edge_keywords, sensitivity_keywords = edge_keywords or {}, sensitivity_keywords or {}
-    trace_keywords = trace_keywords or {}
-    check_trace_keywords(trace_keywords)
-    if orders is not None and trace_keywords:
-        raise TypeError("trace_keywords are only for orders that are traced, but orders are given")
     if instrument is not None and "dispersion_axis" in instrument.keywords:
-        axis = instrument.keywords["dispersion_axis"]
-        trace_keywords = {"dispersion_axis": axis} | dict(trace_keywords)
-    check_edge_keywords(edge_keywords)
-    check_sensitivity_keywords(sensitivity_keywords)
+        trace_keywords.setdefault("dispersion_axis", instrument.keywords["dispersion_axis"])
     orders = None if orders is None else on_trimmed(orders, raw[0])
     _check_options(raw, orders, settings, window, scattered_light)
     _log.info("%d frames of shape %s", len(raw), raw[0].shape)
@@ -354,14 +346,17 @@ def make_master_flat(
             flat, lost = master_without_surface(flat, orders, window)
         orders = detect_order_edges(flat, orders, **edge_keywords)
         progress.begin("bad pixels")
-        bad = find_bad_response(flat, orders, **sensitivity_keywords)
-        _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
-        progress.begin("quality")
-        flat.header.update(noise_cards(noise) if noise else {})
-        faint = faint_pixels(
-            flat, orders, min_signal_to_noise=min_signal_to_noise, margin=margin
+        flags = pixel_flags(
+            flat,
+            orders,
+            noted,
+            known_bad,
+            margin=margin,
+            min_signal_to_noise=min_signal_to_noise,
+            sensitivity_keywords=sensitivity_keywords,
         )
-        flags = pixel_flags(flat.mask, orders, bad, faint, noted, known_bad, margin=margin)
+        progress.begin("quality")
+        record_cards(flat.header, noise_cards(noise) if noise else ())
         flat = mask_interorder(flat, orders, margin=margin, mask=False)
         flat.mask = (flags & mask_flags) > 0
         used = {"flat": calibration.flats, "bias": bias, "dark": dark}
@@ -384,6 +379,16 @@ def _orders_of(typical, orders, check_table: bool, trace_keywords) -> EchelleOrd
     if orders is None:
         return trace_orders(typical, **trace_keywords)
     return in_place(orders, typical) if check_table else orders.on_detector(typical.shape)
+
+
+def _check_steps(trace, edge, sensitivity, min_signal_to_noise, margin) -> None:
+    """Refuse what single steps cannot do."""
+    check_trace_keywords(trace)
+    check_edge_keywords(edge)
+    check_sensitivity_keywords(sensitivity)
+    check_min_signal_to_noise(min_signal_to_noise)
+    if not np.isfinite(margin):
+        raise ValueError(f"margin is {margin!r}, expected a number of pixels")
 
 
 def _check_options(frames, orders, settings, window, scattered_light) -> None:

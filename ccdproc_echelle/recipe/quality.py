@@ -16,7 +16,13 @@ from numpy.typing import ArrayLike
 from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle._numeric.medians import finite_median, label_medians
 from ccdproc_echelle.combining import CombineDiagnostics
-from ccdproc_echelle.frames import gather_pixels, open_frames, user_path, variance_array
+from ccdproc_echelle.frames import (
+    LONGEST_COMMENT,
+    gather_pixels,
+    open_frames,
+    user_path,
+    variance_array,
+)
 from ccdproc_echelle.light import UNUSABLE, FlatFlag, faint_fractions, usable_ranges
 from ccdproc_echelle.orders import width_jumps
 from ccdproc_echelle.recipe.product import MasterFlat
@@ -41,9 +47,6 @@ _FAINTEST = 0.1
 
 # This many pixels of each frame tell chi-square to half a percent, even of two frames.
 _ENOUGH_PIXELS = 100_000
-
-# A FITS card has 80 characters; keyword, number and separators take up to 33 of them.
-_LONGEST_COMMENT = 47
 
 
 class Metric(NamedTuple):
@@ -401,7 +404,7 @@ def quality_cards(quality: QTable) -> list[tuple[str, float | int, str]]:
         if np.isfinite(row["value"]):
             value = int(row["value"]) if row["name"] in _COUNTS else float(row["value"])
             comment = f"[{row['unit']}] {row['comment']}" if row["unit"] else row["comment"]
-            cards.append((str(row["keyword"]), value, str(comment)[:_LONGEST_COMMENT]))
+            cards.append((str(row["keyword"]), value, str(comment)[:LONGEST_COMMENT]))
     return cards
 
 

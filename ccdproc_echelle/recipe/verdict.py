@@ -8,7 +8,7 @@ import numpy as np
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import Noted, Watch
-from ccdproc_echelle.frames import Frame, observation_time
+from ccdproc_echelle.frames import Frame, observation_time, record_cards
 from ccdproc_echelle.light import faint_fractions
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.product import MasterFlat
@@ -94,7 +94,7 @@ def judged(
         scattered_light=scattered_light,
         limits=limits,
     )
-    master.flat.header.update({key: (value, note) for key, value, note in quality_cards(quality)})
+    record_cards(master.flat.header, quality_cards(quality))
     return replace(master, quality=quality)
 
 

@@ -99,8 +99,7 @@ def vet_setup(
 
     Right is what most frames have. If no value is the most frequent, as with two frames that
     differ, it cannot be known which is right, and each frame gets the same verdict, which counts
-    the frames of each set-up. A master flat, which is no frame of any set,
-    gets a verdict as well.
+    the frames of each set-up. A master flat, which is no frame of any set, gets a verdict as well.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ from ccdproc_echelle.frames import (
     legal_header,
     observation_time,
     open_frames,
+    record_cards,
 )
 
 
@@ -136,3 +137,22 @@ def test_exposure_time(value, expected):
 
 def test_name_of_a_keyword():
     assert keyword_name(Keyword("HIERARCH ESO DET DIT")) == "ESO DET DIT"
+
+
+# ---------------------------------------------------------------------- cards that are written
+
+
+def test_cards_are_written_with_their_comments():
+    header = fits.Header([("GAIN", 2.0, "as it was")])
+    record_cards(header, [("GAIN", 1.5, "[electron / adu] gain"), ("LONG", 1 / 3, "word " * 40)])
+    assert header["GAIN"] == 1.5
+    assert header.comments["GAIN"] == "[electron / adu] gain"
+    for card in header.cards:
+        card.verify("exception")
+        assert len(card.image) == 80
+
+
+def test_a_dictionary_gets_values_alone():
+    header = {"GAIN": 2.0}
+    record_cards(header, [("GAIN", 1.5, "[electron / adu] gain")])
+    assert header == {"GAIN": 1.5}

@@ -301,6 +301,7 @@ def test_headers_that_are_plain_dictionaries():
     header = in_memory(flats).flat.header
     assert header["IMAGETYP"] == "master flat"
     assert header["ESO PRO CATG"] == "MASTER_FLAT"
+    assert not any(isinstance(value, tuple) for value in header.values())
 
 
 # ---------------------------------------------------------------------- taken for a raw flat
