@@ -21,8 +21,10 @@ EXTREMA = "test_clip_extrema_via_combine"
         ([BAD_INPUT, "test_of_yesterday"], False),  # one that is declared is not there
     ],
 )
-def test_differences_are_those_that_are_declared(differences, good, capfd):
-    arguments = ["-q", "-k", f"{BAD_INPUT} or {EXTREMA}", "-p", "no:xdist"]
+def test_differences_are_those_that_are_declared(differences, good, capfd, monkeypatch):
+    # What is meant for the run that this test belongs to ("-n 2") is not meant for its child.
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    arguments = ["-q", "-k", f"{BAD_INPUT} or {EXTREMA}"]
     done = ccdproc_letter.run(dict.fromkeys(differences, "on trial"), arguments)
     said = capfd.readouterr()
     assert (done.returncode == 0) == good, said.out + said.err

@@ -23,8 +23,8 @@ def fill_zero_scatter(
     """
     Replace variances of 0 by that of pixels that are as bright.
 
-    It is no less than that of the digitisation; where all pixels agree and there is none, nothing
-    is known of the noise, and the variance is NaN.
+    It is no less than that of the digitisation, or of the rounding of numbers that were not
+    digitised; where all values are 0, nothing is known, and the variance is NaN.
 
     Parameters
     ----------
@@ -41,15 +41,23 @@ def fill_zero_scatter(
         return
     factors = getattr(scales, "values", scales)
     quantum = np.mean([frame.quantum**2 for frame in frames])
+    rounding = _rounding(value, zero)
     if quantum == 0 and np.ptp(factors) > 0:
         # Numbers that were not digitised, and scaled differently, agree by rounding only.
-        variance[zero] = (np.finfo(variance.dtype).eps * value[zero]) ** 2
+        variance[zero] = rounding
         return
     step = quantum / 12 * np.mean(factors) ** 2 / count[zero]
     # The median of a sample variance is below its mean.
     dof = len(frames) - 1
     found = np.maximum(_pooled(value, variance, zero) * dof / chdtri(dof, 0.5), step)
+    found = np.maximum(found, rounding)
     variance[zero] = np.where(found > 0, found, np.nan)
+
+
+def _rounding(value: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Variance, at these pixels, of the last digit of their value, or of a typical one."""
+    size = np.maximum(np.abs(value[where]), np.nanmean(np.abs(value), dtype=float))
+    return (np.finfo(value.dtype).eps * size) ** 2
 
 
 def _pooled(value: np.ndarray, variance: np.ndarray, where: np.ndarray) -> np.ndarray:

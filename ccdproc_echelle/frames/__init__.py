@@ -15,6 +15,7 @@ from ccdproc_echelle.frames.calibrated import (
 )
 from ccdproc_echelle.frames.checksums import check_sums, write_fits
 from ccdproc_echelle.frames.copies import look_at, twins_of, warn_of_copies
+from ccdproc_echelle.frames.derived import DerivedFrame
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
 from ccdproc_echelle.frames.gathering import gather_pixels
 from ccdproc_echelle.frames.headers import (
@@ -68,6 +69,7 @@ __all__ = [
     "Box",
     "UNCERTAINTIES",
     "CalibratedFrame",
+    "DerivedFrame",
     "FileFrame",
     "Frame",
     "MaskedFrame",
