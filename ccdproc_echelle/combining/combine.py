@@ -85,7 +85,7 @@ def combine_frames(
         uncertainty is of the frames' type and propagated if all have uncertainties; NaN where
         that of a value is. Else it is a `~astropy.nddata.StdDevUncertainty` from the scatter, NaN
         where fewer than two values were left; values that agree get the scatter of pixels as
-        bright, and at least that of digitisation.
+        bright, and at least that of digitisation or rounding.
     `CombineDiagnostics`
         With ``diagnostics=True``: how many frames were used, and which lost which pixel.
 
