@@ -3,10 +3,10 @@
 
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import signature
 from io import BytesIO
 from itertools import islice
@@ -22,6 +22,7 @@ from astropy.utils.data import get_readable_fileobj
 from ccdproc_echelle.frames.headers import is_of_master_flat
 from ccdproc_echelle.frames.legal import legal_header
 from ccdproc_echelle.frames.scratch import scratch_folder
+from ccdproc_echelle.frames.stored import StoredImage, stored_image
 from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES
 from ccdproc_echelle.frames.views import Frame, MemoryFrame, Metadata, float_type
 
@@ -171,7 +172,7 @@ class FileFrame(Frame):
     @staticmethod
     def load_together(frames: Sequence["FileFrame"]) -> list[MemoryFrame]:
         """
-        Frames of one file in memory; the file is opened once.
+        Frames of one file in memory; the file is opened once, or not again.
 
         Parameters
         ----------
@@ -187,16 +188,25 @@ class FileFrame(Frame):
         OSError
             If the file cannot be read to the end.
         """
-        with _naming(frames[0].name), frames[0]._open() as hdus:
-            return [frame._read(hdus) for frame in frames]
+        with _naming(frames[0].name):
+            if all(frame.layout.stored for frame in frames) and not _is_compressed(frames[0].path):
+                return [frame._read(frame._stored_rows) for frame in frames]
+            with frames[0]._open() as hdus:
+                return [frame._read(partial(frame._section, hdus)) for frame in frames]
 
-    def _read(self, hdus: fits.HDUList) -> MemoryFrame:
-        layout, rows = self.layout, slice(self._rows.start, self._rows.stop)
-        data = hdus[layout.hdu].section[rows]
-        mask = None if layout.mask is None else hdus[layout.mask].section[rows] != 0
+    def _stored_rows(self, hdu: int | str) -> np.ndarray:
+        return self.layout.stored[hdu].read(self.path, self._rows)
+
+    def _section(self, hdus: fits.HDUList, hdu: int | str) -> np.ndarray:
+        return hdus[hdu].section[self._rows.start : self._rows.stop]
+
+    def _read(self, rows_of: Callable[[int | str], np.ndarray]) -> MemoryFrame:
+        layout = self.layout
+        data = rows_of(layout.hdu)
+        mask = None if layout.mask is None else rows_of(layout.mask) != 0
         uncertainty = None
         if layout.uncertainty_type is not None:
-            array = hdus[layout.uncertainty].section[rows]
+            array = rows_of(layout.uncertainty)
             uncertainty = layout.uncertainty_type(array, copy=False)
         ccd = CCDData(data, unit=layout.unit, mask=mask, uncertainty=uncertainty)
         return MemoryFrame(ccd, self.name, self.dtype)
@@ -242,8 +252,7 @@ class FileFrame(Frame):
 
     def _open(self) -> fits.HDUList:
         # Scaled integers (BZERO) cannot be memory-mapped, and sections need no map.
-        options = {key: self.reading[key] for key in self.reading if key not in _CCDDATA_KEYWORDS}
-        return fits.open(self.path, **{"memmap": False} | options)
+        return fits.open(self.path, **{"memmap": False} | _opening(self.reading))
 
 
 @contextmanager
@@ -280,6 +289,7 @@ class _Layout(NamedTuple):
     quantum: float
     lacks_unit: bool
     has_more: bool
+    stored: dict[int | str, StoredImage]
 
 
 @contextmanager
@@ -292,6 +302,11 @@ def _naming(name: str) -> Iterator[None]:
             raise
         kind = ValueError if isinstance(error, ValueError) else OSError
         raise kind(f"{name} cannot be read: {error}") from error
+
+
+def _opening(reading: dict) -> dict:
+    """The keywords that are those of `astropy.io.fits.open`."""
+    return {key: value for key, value in reading.items() if key not in _CCDDATA_KEYWORDS}
 
 
 def _legal_header(hdus: fits.HDUList, hdu: int) -> tuple[fits.Header, list[str]]:
@@ -345,7 +360,14 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
         has_more="hdu_flags" in reading or reading.get("hdu_psf", "PSFIMAGE") in hdus,
         lacks_unit=reading.get("unit") is None and header.get("BUNIT") is None,
         quantum=_stored_quantum(header),
+        stored={} if _opening(reading) else _stored_images(hdus, hdu, mask, uncertainty),
     )
+
+
+def _stored_images(hdus: fits.HDUList, *names: int | str | None) -> dict[int | str, StoredImage]:
+    """Where these images lie; of none if one of them has to be read by astropy."""
+    images = {name: stored_image(hdus[name]) for name in names if name is not None}
+    return {} if None in images.values() else images
 
 
 def _unit(header: fits.Header, path: Path, unit: Any) -> u.UnitBase:

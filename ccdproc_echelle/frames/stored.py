@@ -1,0 +1,91 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Rows of an image in a FITS file, read from where astropy has found that they lie."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from astropy.io import fits
+
+__all__ = ["StoredImage", "stored_image"]
+
+_STORED = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+
+
+class StoredImage(NamedTuple):
+    """
+    Where the pixels of an image lie in its file.
+
+    Parameters
+    ----------
+    start : int
+        Byte of the first pixel.
+    dtype : dtype
+        What is stored.
+    width : int
+        Pixels of a row.
+    unsigned : bool
+        Integers without sign, which FITS stores less half their range.
+    """
+
+    start: int
+    dtype: np.dtype
+    width: int
+    unsigned: bool
+
+    def read(self, path: Path, rows: range) -> np.ndarray:
+        """
+        Some rows, as the ``section`` of the HDU gives them.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        rows : range
+            Which ones.
+
+        Returns
+        -------
+        array, shape (n_rows, width)
+
+        Raises
+        ------
+        OSError
+            If the file has become shorter.
+        """
+        bytes_of_a_row = self.width * self.dtype.itemsize
+        start = self.start + rows.start * bytes_of_a_row
+        pixels = np.fromfile(path, self.dtype, len(rows) * self.width, offset=start)
+        if pixels.size != len(rows) * self.width:
+            found, expected = start + pixels.nbytes, start + len(rows) * bytes_of_a_row
+            raise OSError(f"the file ends after {found} bytes, expected {expected} or more")
+        if self.unsigned:
+            native = self.dtype.newbyteorder("=")
+            pixels = pixels.astype(native).view(native.str.replace("i", "u"))
+            pixels ^= 1 << (8 * native.itemsize - 1)
+        return pixels.reshape(len(rows), self.width)
+
+
+def stored_image(hdu: fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU) -> StoredImage | None:
+    """
+    Where the pixels of an image lie, if astropy has nothing to do but to take them from there.
+
+    Parameters
+    ----------
+    hdu : HDU
+        Of a file that is open.
+
+    Returns
+    -------
+    `StoredImage` or None
+        None for images that are compressed, scaled, or have ``BLANK`` pixels.
+    """
+    header = hdu.header
+    if isinstance(hdu, fits.CompImageHDU) or "BLANK" in header or header.get("BSCALE", 1) != 1:
+        return None
+    dtype = np.dtype(_STORED[header["BITPIX"]])
+    zero = header.get("BZERO", 0)
+    unsigned = dtype.kind == "i" and zero == 1 << (8 * dtype.itemsize - 1)
+    if zero != 0 and not unsigned:
+        return None
+    return StoredImage(hdu.fileinfo()["datLoc"], dtype, hdu.shape[-1], unsigned)
