@@ -129,3 +129,9 @@ def test_version_of_a_source_tree_that_was_never_built(monkeypatch):
     assert runpy.run_path(path)["__version__"] != "unknown"
     monkeypatch.setitem(sys.modules, "ccdproc_echelle._version", None)
     assert runpy.run_path(path)["__version__"] == "unknown"
+
+
+def test_test_files_have_names_of_their_own():
+    """pytest 7 with ``--import-mode=append`` takes two files of one name for one module."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

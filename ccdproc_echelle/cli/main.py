@@ -32,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _commands() -> Callable[[Sequence[str] | None], int]:
     """What runs the commands; its import takes a second, which can be interrupted as well."""
     try:
+        # First: an interrupt that hits its import from a compiled module would be any other error.
+        import numpy  # noqa: F401
+
         from ccdproc_echelle.cli.commands import run
     except ImportError as error:
         # A compiled module that was interrupted reports it as a failure of its own.

@@ -146,7 +146,7 @@ def check_flats(
     frames, orders, window
         As for `Survey.planned`.
     check_table
-        As for `Survey.check`.
+        As for `Survey.check`; not needed where the table has been checked, or was traced.
 
     Raises
     ------

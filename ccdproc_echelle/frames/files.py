@@ -239,9 +239,14 @@ class FileFrame(Frame):
             # The celestial WCS of a flat is of no interest, nor is what astropy repairs in it.
             warnings.simplefilter("ignore")
             image = fits.PrimaryHDU(np.zeros(self.shape, dtype=np.uint8), self.header)
+            stated = image.header.get("BUNIT")
+            if stated:  # astropy 6.0 remarks on a unit that is given besides, even on the same one
+                image.header["BUNIT"] = ""
             size = image.data.size + -image.data.size % _FITS_BLOCK
             file = BytesIO(image.header.tostring().encode("ascii") + bytes(size))
             ccd = CCDData.read(file, format="fits", unit=self.unit)
+            if stated:
+                ccd.header["BUNIT"] = stated
             psf, flags = self._psf_and_flags() if self.layout.has_more else (None, None)
         return Metadata(ccd.header, ccd.wcs, psf, flags, CCDData)
 

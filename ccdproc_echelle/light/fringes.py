@@ -74,14 +74,12 @@ def _neighbours(values: np.ndarray, lowest: np.ndarray, columns: np.ndarray) -> 
     """Sums of opposite neighbours on the detector, (n_neighbours, n_rows, n_columns); 0 if none."""
     n_rows, n_pixels = values.shape
     padded = np.pad(values, ((1, 1), (_REACH, _REACH)))
-    rows = np.arange(n_rows)[:, None] + 1
-
-    def shifted(row, pixel):
-        there = np.clip(columns + pixel, 0, n_pixels - 1)
-        moved = rows + row + lowest[columns] - lowest[there]
-        return padded[np.clip(moved, 0, n_rows + 1), columns + pixel + _REACH]
-
-    return np.stack([shifted(*place) + shifted(-place[0], -place[1]) for place in _NEIGHBOURS])
+    places = np.array([_NEIGHBOURS, np.negative(_NEIGHBOURS)])  # (2, n_neighbours, 2)
+    there = columns + places[..., 1:]
+    higher = lowest[columns] - lowest[np.clip(there, 0, n_pixels - 1)] + places[..., :1]
+    rows = np.arange(1, n_rows + 1)[:, None] + higher[..., None, :]
+    found = padded[np.clip(rows, 0, n_rows + 1), there[..., None, :] + _REACH]
+    return found[0] + found[1]
 
 
 def _coefficients(neighbours: np.ndarray, values: np.ndarray, good: np.ndarray) -> np.ndarray:

@@ -66,22 +66,23 @@ class Sample(NamedTuple):
     @classmethod
     def drawn(cls, usable: np.ndarray, lower, upper, margin: float) -> "Sample":
         """Usable pixels of all gaps, some of them if they are many."""
-        rows, columns, gap = [], [], []
-        for i, (gap_rows, gap_columns) in enumerate(gaps(lower, upper, len(usable), margin)):
-            good = usable[gap_rows, gap_columns]
-            rows.append(gap_rows[good])
-            columns.append(gap_columns[good])
-            gap.append(np.full(len(rows[-1]), i))
-        rows, columns, gap = (np.concatenate(parts) for parts in (rows, columns, gap))
-        if len(rows) < LEAST_PIXELS:
+        n_rows, n_columns = usable.shape
+        found = [
+            (rows * n_columns + columns)[usable[rows, columns]].astype(np.int32)
+            for rows, columns in gaps(lower, upper, n_rows, margin)
+        ]
+        ends = np.cumsum([len(pixels) for pixels in found])
+        if ends[-1] < LEAST_PIXELS:
             raise ValueError(
-                f"{len(rows)} usable pixels lie further than {margin} pixels from all orders, "
+                f"{ends[-1]} usable pixels lie further than {margin} pixels from all orders, "
                 f"expected at least {LEAST_PIXELS} to measure scattered light"
             )
-        if len(rows) > _MOST_PIXELS:
+        chosen = np.arange(ends[-1])
+        if ends[-1] > _MOST_PIXELS:
             rng = np.random.default_rng(0)
-            chosen = np.sort(rng.choice(len(rows), _MOST_PIXELS, replace=False, shuffle=False))
-            rows, columns, gap = rows[chosen], columns[chosen], gap[chosen]
+            chosen = np.sort(rng.choice(ends[-1], _MOST_PIXELS, replace=False, shuffle=False))
+        rows, columns = np.divmod(np.concatenate(found)[chosen].astype(np.intp), n_columns)
+        gap = np.searchsorted(ends, chosen, side="right")
         below, above = np.maximum(gap - 1, 0), np.minimum(gap, len(lower) - 1)
         floor = np.maximum.accumulate(upper, axis=0)
         distance = np.stack([

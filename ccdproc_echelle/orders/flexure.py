@@ -479,7 +479,11 @@ def _profiles(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
 
     The median over the columns of a slice ignores cosmic rays.
     """
-    values = _samples(raster, slices, shift)
+    return _medians(_samples(raster, slices, shift))
+
+
+def _medians(values: np.ndarray) -> np.ndarray:
+    """Of the samples of each profile, which are sorted in place."""
     values.sort(axis=2)
     n_good = np.isfinite(values).sum(axis=2, keepdims=True)
     middle = [np.take_along_axis(values, np.maximum(n - 1, 0) // 2, axis=2)
@@ -509,8 +513,9 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     smallest = np.nanmin(slices.spacing)
     reach = max(1.5 * smallest, max_shift)
     trials = np.linspace(-reach, reach, 2 * int(np.ceil(4 * reach)) + 1)
-    noise = _profile_noise(raster, slices)
-    phases = _phases(_profiles(raster, slices, 0.0), slices, noise)
+    samples = _samples(raster, slices, 0.0)
+    noise = _profile_noise(samples)
+    phases = _phases(_medians(samples), slices, noise)
     scores = _score(phases, slices, trials)
     near = np.abs(trials) <= max_shift
     best = np.argmax(np.where(near, scores, -np.inf))
@@ -533,9 +538,8 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     return shift, scores.max()
 
 
-def _profile_noise(raster: np.ndarray, slices: _Slices) -> np.ndarray:
+def _profile_noise(samples: np.ndarray) -> np.ndarray:
     """Noise of a sample of each profile, (n_orders, n_slices), from column to column."""
-    samples = _samples(raster, slices, 0.0)
     steps = np.abs(np.diff(samples, axis=2)).reshape(*samples.shape[:2], -1)
     return finite_median(steps) / 0.6745 / np.sqrt(2) * median_noise(np.array(samples.shape[2]))
 
@@ -590,8 +594,10 @@ def _score(phases: np.ndarray, slices: _Slices, trials: np.ndarray) -> np.ndarra
 
 def _fine_shift(raster, slices, shift) -> tuple[float, float]:
     """Shift of the light, started with a good guess, and its uncertainty."""
-    profiles = _profiles(raster, slices, shift)
-    noise = np.broadcast_to(_profile_noise(raster, slices)[..., None], profiles.shape)
+    samples = _samples(raster, slices, shift)
+    noise = _profile_noise(samples)[..., None]
+    profiles = _medians(samples)
+    noise = np.broadcast_to(noise, profiles.shape)
     found = _middles_of_bands(profiles, slices) or _fit_fibres(profiles, noise, slices)
     if not found:
         try:

@@ -69,16 +69,18 @@ def coverage(
     The curves are functions of positions along the dispersion; an order exists within its range,
     (n_orders, 2), and a pixel in which it begins or ends counts from or to there.
     """
-    sides = np.arange(n_pixels + 1) - 0.5
-    n_strips = _strips_needed(lower(sides), upper(sides))
+    first, last = ranges.T[:, :, None]
+    step = (last - first) / n_pixels
+    within = first + step * np.arange(n_pixels + 1)
+    n_strips = _strips_needed(*(curve(within) for curve in (lower, upper)), step)
     sides = np.arange(n_pixels * n_strips + 1) / n_strips - 0.5
-    sides = np.clip(sides, *ranges.T[:, :, None])
+    sides = np.clip(sides, first, last)
     return _covered_area(sides, lower(sides), upper(sides), n_rows, n_strips)
 
 
-def _strips_needed(*curves: np.ndarray) -> int:
-    """In how many strips each pixel must be cut so that curves given at its sides are straight."""
-    bends = [np.abs(np.diff(curve, 2, axis=1)) for curve in curves]
+def _strips_needed(lower: np.ndarray, upper: np.ndarray, step: np.ndarray) -> int:
+    """In how many strips each pixel must be cut so that curves given in such steps are straight."""
+    bends = [np.abs(np.diff(curve, 2, axis=1)) / step**2 for curve in (lower, upper)]
     largest = max(np.max(bend, initial=0, where=np.isfinite(bend)) for bend in bends)
     # From its chord a parabola differs by a twelfth of its second difference, on average.
     return max(1, int(np.ceil(np.sqrt(largest / 12 / _AREA_TOLERANCE))))

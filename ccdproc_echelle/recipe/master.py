@@ -311,9 +311,7 @@ def make_master_flat(
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)
         sound = is_sound(vetting)
-        check_flats(
-            calibration.selected(sound).flats, orders, window, check_table=check_table
-        )
+        check_flats(calibration.selected(sound).flats, orders, window, check_table=False)
         calibration, noise = with_noise_of_set(
             calibration, orders, sound, per_order=per_order, **calibrating
         )

@@ -9,7 +9,7 @@ import pytest
 from astropy import units as u
 from astropy.nddata import CCDData, block_reduce
 from astropy.utils.exceptions import AstropyUserWarning
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -266,9 +266,24 @@ def test_coverage_agrees_with_the_interorder_mask(truth):
     assert (coverage[outside] < 1).all()
 
 
+def test_coverage_of_a_steep_order_of_few_pixels():
+    """Three sides of pixels within an order do not show how much it is bent."""
+    curve = [20.0, -6.0, 1.5]
+    orders = EchelleOrderTable.from_polynomials(
+        [1], [curve], lower=[np.subtract(curve, [2, 0, 0])], upper=[np.add(curve, [2, 0, 0])],
+        shape=(40, 6), dispersion_axis=1, pixel_range=[[2, 3]],
+    )
+    along, across = (np.arange(400) + 0.5) / 400 - 0.5, (np.arange(40 * 400) + 0.5) / 400 - 0.5
+    center = np.polynomial.Polynomial(curve)(3 + along)
+    expected = np.abs(across[:, None] - center) < 2
+    expected = expected.reshape(40, 400, 400).mean(axis=(1, 2))
+    assert_allclose(orders.coverage()[:, 3], expected, atol=AREA_ERROR)
+
+
 # ---------------------------------------------------------------------- new tables
 
 
+@example(random_curves(908035), 3, 2)  # an order of three binned pixels
 @given(curves, st.integers(2, 3), st.integers(2, 3))
 def test_rebinned_commutes_with_binning_the_image(truth, f_rows, f_columns):
     orders, factors = truth.table(), (f_rows, f_columns)
