@@ -11,7 +11,7 @@ import numpy as np
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.pixels import Pixels, gather
-from ccdproc_echelle.combining.thinned import ThinnedStack, stacked, thinning
+from ccdproc_echelle.combining.thinned import ThinnedStack, stacked, thinned_indices, thinning
 from ccdproc_echelle.frames import Frame, Section, gather_pixels, parse_slices
 from ccdproc_echelle.orders import EchelleOrderTable, check_in_place, rasters, typical_width
 
@@ -91,8 +91,7 @@ class Survey:
     @cached_property
     def indices(self) -> np.ndarray:
         """Which pixels of the flattened image are, ascending."""
-        rows, columns = (np.arange(part.start, part.stop, part.step) for part in self.slices)
-        return (rows[:, None] * self.frames[0].shape[1] + columns).ravel()
+        return thinned_indices(self.frames[0].shape, self.slices)
 
     def check(self, sections: Sequence[Section], *, check_table: bool = True) -> None:
         """
@@ -116,12 +115,10 @@ class Survey:
             If the orders are some pixels off, the window is wider than they are, a bias is left in
             the frames, or their overscan.
         """
-        shape = [len(range(part.start, part.stop, part.step)) for part in self.slices]
-        images = [
-            Section(*(None if part is None else part.reshape(shape) for part in section))
-            for section in sections
-        ]
-        stack = stacked(images, self.orders)
+        data, good = (np.array([section[i] for section in sections]) for i in range(2))
+        stack = stacked(
+            Pixels(data, good, None), self.frames[0].shape, self.slices, self.orders
+        )
         light = np.ma.masked_array(stack.data, ~stack.good).mean(axis=0)
         if _shows_orders(light):
             if check_table:

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ccdproc_echelle.frames import Frame, Section
+from ccdproc_echelle.combining.pixels import Pixels, gather
+from ccdproc_echelle.frames import Frame
 from ccdproc_echelle.orders import EchelleOrderTable
 
-__all__ = ["ThinnedStack", "stacked", "thinned", "thinning"]
+__all__ = ["ThinnedStack", "stacked", "thinned", "thinned_indices", "thinning"]
 
 
 class ThinnedStack(NamedTuple):
@@ -22,15 +23,15 @@ class ThinnedStack(NamedTuple):
         The values.
     good : bool array, shape (n_frames, rows, columns)
         Which of them are good.
-    variance : list of array, shape (rows, columns), or None
-        Their variances, frame by frame; `None` where they are not known.
+    variance : float array, shape (n_frames, rows, columns), or None
+        Their variances; `None` unless those of all frames are known.
     orders : `EchelleOrderTable`
         The order table of these columns.
     """
 
     data: np.ndarray
     good: np.ndarray
-    variance: list[np.ndarray | None]
+    variance: np.ndarray | None
     orders: EchelleOrderTable
 
 
@@ -68,7 +69,7 @@ def thinning(
 
 def thinned(frames: Sequence[Frame], orders: EchelleOrderTable, n_columns: int) -> ThinnedStack:
     """
-    Frames as a `ThinnedStack`, which are read whole, one after the other.
+    Frames as a `ThinnedStack`, of which nothing else is held.
 
     Parameters
     ----------
@@ -81,31 +82,57 @@ def thinned(frames: Sequence[Frame], orders: EchelleOrderTable, n_columns: int) 
     -------
     `ThinnedStack`
     """
-    slices, orders = thinning(frames[0].shape, orders, n_columns)
-    return stacked([frame.load().section(slices) for frame in frames], orders)
+    shape = frames[0].shape
+    slices, orders = thinning(shape, orders, n_columns)
+    return stacked(gather(frames, thinned_indices(shape, slices))[0], shape, slices, orders)
 
 
-def stacked(sections: Sequence[Section], orders: EchelleOrderTable) -> ThinnedStack:
+def thinned_indices(shape: tuple[int, int], slices: tuple[slice, slice]) -> np.ndarray:
+    """
+    Which pixels of a flattened image ``thinning`` leaves.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the detector.
+    slices : tuple of slice
+        From ``thinning``.
+
+    Returns
+    -------
+    int array, shape (n_pixels,)
+        Ascending.
+    """
+    rows, columns = (np.arange(n)[part] for n, part in zip(shape, slices, strict=True))
+    return (rows[:, None] * shape[1] + columns).ravel()
+
+
+def stacked(
+    pixels: Pixels, shape: tuple[int, int], slices: tuple[slice, slice], orders: EchelleOrderTable
+) -> ThinnedStack:
     """
     What ``thinning`` left of some frames as a `ThinnedStack`.
 
     Parameters
     ----------
-    sections : sequence of `Section`
-        Of each frame.
-    orders : `EchelleOrderTable`
-        The order table of these pixels.
+    pixels : `Pixels`
+        Those at ``thinned_indices``.
+    shape : tuple of int
+        Rows and columns of the detector.
+    slices, orders
+        From ``thinning``.
 
     Returns
     -------
     `ThinnedStack`
     """
-    def turned(image):
-        return image if orders.dispersion_axis == 1 else image.T
+    thin = [len(range(n)[part]) for n, part in zip(shape, slices, strict=True)]
+
+    def turned(values):
+        images = values.reshape(-1, *thin)
+        return images if orders.dispersion_axis == 1 else images.swapaxes(1, 2)
 
     return ThinnedStack(
-        data=np.array([turned(section.data) for section in sections]),
-        good=np.array([turned(section.good) for section in sections]),
-        variance=[None if s.variance is None else turned(s.variance) for s in sections],
+        *(None if values is None else turned(values) for values in pixels),
         orders=orders if orders.dispersion_axis == 1 else orders.transposed(),
     )

@@ -9,8 +9,8 @@ from ccdproc_echelle.frames.views import Frame, Section
 
 __all__ = ["gather_pixels", "row_blocks"]
 
-# Enough for a file to be opened seldom, and little beside the result.
-_PIXELS_AT_ONCE = 4_200_000
+# Enough for the work on a block to outweigh what each costs, and little beside the result.
+_PIXELS_AT_ONCE = 1_000_000
 
 
 def row_blocks(start: int, stop: int, n_columns: int) -> Iterator[slice]:
@@ -32,8 +32,8 @@ def row_blocks(start: int, stop: int, n_columns: int) -> Iterator[slice]:
     Examples
     --------
     >>> from ccdproc_echelle.frames.gathering import row_blocks
-    >>> list(row_blocks(100, 4000, 2048))
-    [slice(100, 2150, None), slice(2150, 4000, None)]
+    >>> list(row_blocks(100, 1000, 2048))
+    [slice(100, 588, None), slice(588, 1000, None)]
     """
     step = max(1, _PIXELS_AT_ONCE // n_columns)
     for first in range(start, stop, step):

@@ -424,13 +424,12 @@ class _Cut(NamedTuple):
 def _cuts(flat: CCDData, orders: EchelleOrderTable) -> Iterator[tuple[int, _Cut]]:
     """Row in the table and pixels of each order on the detector."""
     bad = bad_row_pixels(flat, orders.dispersion_axis)
-    order_map, data, masked, in_bad_row = (
-        image.ravel() for image in (orders.order_map(), flat.data, _masked(flat), bad)
+    order_index, data, masked, in_bad_row = (
+        image.ravel() for image in (orders.order_index(), flat.data, _masked(flat), bad)
     )
     n_cross = flat.shape[1 - orders.dispersion_axis]
     steps = (flat.shape[1], 1) if orders.dispersion_axis == 1 else (1, flat.shape[1])
-    curves = zip(orders.order_numbers, orders.lower(), orders.upper(), strict=True)
-    for i, (number, lower, upper) in enumerate(curves):
+    for i, (lower, upper) in enumerate(zip(orders.lower(), orders.upper(), strict=True)):
         valid = np.flatnonzero(np.isfinite(lower))
         if len(valid) == 0:
             continue
@@ -439,7 +438,7 @@ def _cuts(flat: CCDData, orders: EchelleOrderTable) -> Iterator[tuple[int, _Cut]
         lowest = np.floor(lower).astype(int)
         rows = lowest + np.arange(int(np.ceil(widths.max())) + 2)[:, None]
         indices = np.clip(rows, 0, n_cross - 1) * steps[0] + pixels * steps[1]
-        inside = (rows >= 0) & (rows < n_cross) & (order_map.take(indices) == number)
+        inside = (rows >= 0) & (rows < n_cross) & (order_index.take(indices) == i)
         values = data.take(indices)
         usable = inside & np.isfinite(values) & ~masked.take(indices)
         place, width = (rows - lower) / widths, float(np.median(widths))

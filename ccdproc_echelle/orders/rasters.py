@@ -50,10 +50,10 @@ def nearest_order(
 ) -> np.ndarray:
     """Index of the order between whose curves a pixel lies, of several the nearest; else -1."""
     found = np.full((n_rows, low.shape[1]), -1, dtype=np.int16)
-    distance = np.full(found.shape, np.inf)
+    distance = np.full(found.shape, np.inf, dtype=np.float32)
     for index, (one_low, one_high, center) in enumerate(zip(low, high, centers, strict=True)):
         rows, inside = _pixels_between(one_low, one_high, n_rows)
-        away = np.abs(np.arange(n_rows)[rows, None] - center)
+        away = np.abs(np.arange(n_rows)[rows, None] - center).astype(np.float32)
         inside &= away < distance[rows]
         found[rows][inside] = index
         distance[rows][inside] = away[inside]

@@ -54,36 +54,40 @@ def pixel_flags(
     """
     bad = find_bad_response(flat, orders, **sensitivity_keywords)
     _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
-    faint = faint_pixels(flat, orders, min_signal_to_noise=min_signal_to_noise, margin=margin)
-    coverage, order_index = orders.coverage(), orders.order_index()
-    flags = np.zeros(flat.shape, dtype=np.int16)
     known_bad = np.zeros_like(flat.mask) if known_bad is None else known_bad
-    for flag, where in (
-        (FlatFlag.INTERORDER, orders.order_index(margin) < 0),
-        (FlatFlag.PARTLY_COVERED, (coverage > 0) & (coverage < 1)),
-        (FlatFlag.OVERLAP, orders.overlap_mask()),
-        (FlatFlag.EXTRAPOLATED_EDGE, _beyond_measured_edges(orders, order_index)),
-        (FlatFlag.LOW_SENSITIVITY, bad.low),
-        (FlatFlag.DEAD, bad.dead),
-        (FlatFlag.HOT, bad.hot),
-        (FlatFlag.NO_DATA, ~noted.has_data & ~known_bad),
-        (FlatFlag.ALL_REJECTED, flat.mask & noted.has_data),
-        (FlatFlag.SATURATED, noted.saturated),
-        (FlatFlag.FAINT, faint),
-        (FlatFlag.KNOWN_BAD, known_bad),
-    ):
-        flags[where] |= flag
+    flags = np.zeros(flat.shape, dtype=np.int16)
+    flags[bad.low] |= FlatFlag.LOW_SENSITIVITY
+    flags[bad.dead] |= FlatFlag.DEAD
+    flags[bad.hot] |= FlatFlag.HOT
+    flags[~noted.has_data & ~known_bad] |= FlatFlag.NO_DATA
+    flags[flat.mask & noted.has_data] |= FlatFlag.ALL_REJECTED
+    flags[noted.saturated] |= FlatFlag.SATURATED
+    flags[known_bad] |= FlatFlag.KNOWN_BAD
+    flags[faint_pixels(
+        flat, orders, min_signal_to_noise=min_signal_to_noise, margin=margin
+    )] |= FlatFlag.FAINT
+    flags[orders.order_index(margin) < 0] |= FlatFlag.INTERORDER
+    flags[orders.overlap_mask()] |= FlatFlag.OVERLAP
+    flags[_partly_covered(orders)] |= FlatFlag.PARTLY_COVERED
+    flags[_beyond_measured_edges(orders)] |= FlatFlag.EXTRAPOLATED_EDGE
     return flags
 
 
-def _beyond_measured_edges(orders: EchelleOrderTable, order_index: np.ndarray) -> np.ndarray:
+def _partly_covered(orders: EchelleOrderTable) -> np.ndarray:
+    coverage = orders.coverage()
+    return (coverage > 0) & (coverage < 1)
+
+
+def _beyond_measured_edges(orders: EchelleOrderTable) -> np.ndarray:
     """Pixels of an order beyond the range in which its edges were measured, or poorly were."""
     table = orders.table
     first = np.fmax(table["lower_measured_min"], table["upper_measured_min"]).value
     last = np.fmin(table["lower_measured_max"], table["upper_measured_max"]).value
     first[poorly_measured(orders)] = np.inf
     pixels = np.arange(orders.shape[orders.dispersion_axis])
-    if orders.dispersion_axis == 0:
-        pixels = pixels[:, None]
-    beyond = ~((pixels >= first[order_index]) & (pixels <= last[order_index]))
-    return (order_index >= 0) & beyond
+    beyond = ~((pixels >= first[:, None]) & (pixels <= last[:, None]))
+    beyond = np.vstack([beyond, np.zeros_like(pixels, dtype=bool)])  # index -1: between the orders
+    index = orders.order_index()
+    index = index if orders.dispersion_axis == 1 else index.T
+    found = np.array([beyond[row, pixels] for row in index])
+    return found if orders.dispersion_axis == 1 else found.T

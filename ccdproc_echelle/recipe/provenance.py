@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -19,6 +20,7 @@ from astropy.time import Time
 from ccdproc import Keyword
 
 from ccdproc_echelle import __version__
+from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle.combining import CombineSettings
 from ccdproc_echelle.frames import Frame, exposure_time, observation_time, user_path
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -174,9 +176,12 @@ def _inputs(
     arguments: Mapping[str, Any], frames: Mapping[str, Sequence[Frame] | None]
 ) -> QTable:
     key = arguments["exposure_key"]
-    rows = [
-        _row_of_frame(role, frame, key) for role, some in frames.items() for frame in some or ()
+    tasks = [
+        partial(_row_of_frame, role, frame, key)
+        for role, some in frames.items()
+        for frame in some or ()
     ]
+    rows = list(results_of(tasks, None))
     orders, limits = arguments["orders"], arguments["limits"]
     if orders is not None:
         rows.append(_row("orders", *_of_orders(orders)))

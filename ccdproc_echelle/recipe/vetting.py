@@ -64,7 +64,7 @@ _DIGITS = 3
 _LEAST_COLUMNS = 200
 
 # Of all frames together; with very many frames there are fewer columns of each.
-_THINNED_PIXELS = 16_000_000
+_THINNED_PIXELS = 8_000_000
 
 # Parts of an order in which a frame is compared with the others, and the least pixels of a part.
 _N_PARTS = 8
@@ -563,12 +563,13 @@ def _first_levels(stack: ThinnedStack, inner: _InnerPixels, usable) -> tuple:
     good = stack.good[:, *inner.where]
     common = good[usable].all(axis=0)
     levels, noise = np.full(len(good), np.nan), np.zeros(len(good))
-    for i, (image, variance) in enumerate(zip(stack.data, stack.variance, strict=True)):
+    for i, image in enumerate(stack.data):
         chosen = good[i] & common if (good[i] & common).any() else good[i]
         if chosen.any():
             levels[i] = np.median(image[inner.where][chosen])
-            if variance is not None:
-                noise[i] = np.sqrt(np.nan_to_num(finite_median(variance[inner.where][chosen])))
+            if stack.variance is not None:
+                variance = finite_median(stack.variance[i][inner.where][chosen])
+                noise[i] = np.sqrt(np.nan_to_num(variance))
     return levels, noise
 
 
