@@ -48,12 +48,13 @@ def with_common_errors(
         ``pass_uncertainty`` remains that of the noise.
     """
     levels, unit = levels.copy(), levels["level"].unit
-    order = orders.inner_index(window)
-    used = (order >= 0) & ~flat.mask & (flat.data > FAINTEST)
-    master = np.where(used, flat.data, 1)
-    errors = errors_of(used / master / np.count_nonzero(used))
+    used = orders.inner_mask(window) & ~flat.mask & (flat.data > FAINTEST)
+    weights = np.zeros(flat.shape)
+    weights[used] = 1 / flat.data[used].astype(float) / np.count_nonzero(used)
+    errors = errors_of(weights)
     levels["level_uncertainty"] = np.hypot(levels["level_uncertainty"], errors * unit)
     if "order_level" in levels.colnames:
+        order, master = orders.inner_index(window), np.where(used, flat.data, 1)
         chosen = [used & (order == i) for i in range(len(orders))]
         errors = [errors_of(here / max(master[here].sum(dtype=float), 1)) for here in chosen]
         levels["order_level_uncertainty"] = np.hypot(

@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The inner-order pixels of all frames, gathered in one reading."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from functools import partial
@@ -12,7 +12,7 @@ import numpy as np
 from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle.frames import Frame, Section, gather_pixels
 
-__all__ = ["MOST_UNKNOWN", "Pixels", "evenly_spread", "gather"]
+__all__ = ["MOST_UNKNOWN", "Pixels", "collected", "evenly_spread", "gather"]
 
 #: Uncertainties of which more than this fraction is unknown (NaN) are no use.
 MOST_UNKNOWN = 0.5
@@ -70,23 +70,33 @@ def gather(
 
     In the same reading, more pixels of some frames, which are named by their place in the list.
     """
-    data = np.empty((len(frames), len(indices)), np.result_type(*(f.dtype for f in frames)))
-    known = all(frame.uncertainty_type is not None for frame in frames)
-    pixels = Pixels(data, np.empty(data.shape, bool), np.empty_like(data) if known else None)
     both, extra = np.union1d(indices, more), []
     tasks = [
         partial(gather_pixels, frame, both if i in more_of else indices)
         for i, frame in enumerate(frames)
     ]
-    with closing(results_of(tasks, executor)) as sections:
+
+    def without_more(sections):
         for i, section in enumerate(sections):
             if i in more_of:
                 extra.append(_taken(section, np.searchsorted(both, more)))
                 section = _taken(section, np.searchsorted(both, indices))
-            pixels.data[i], pixels.good[i] = section.data, section.good
-            if known:
-                pixels.variance[i] = section.variance
-    return pixels, extra
+            yield section
+
+    with closing(results_of(tasks, executor)) as sections:
+        return collected(frames, len(indices), without_more(sections)), extra
+
+
+def collected(frames: Sequence[Frame], n_pixels: int, sections: Iterable[Section]) -> Pixels:
+    """What was read of each frame, one section at a time; variances if all frames have them."""
+    data = np.empty((len(frames), n_pixels), np.result_type(*(f.dtype for f in frames)))
+    known = all(frame.uncertainty_type is not None for frame in frames)
+    pixels = Pixels(data, np.empty(data.shape, bool), np.empty_like(data) if known else None)
+    for i, section in enumerate(sections):
+        pixels.data[i], pixels.good[i] = section.data, section.good
+        if known:
+            pixels.variance[i] = section.variance
+    return pixels
 
 
 def _taken(section: Section, which: np.ndarray) -> Section:

@@ -2,12 +2,15 @@
 """Some columns of all frames, in which the orders can be looked at fast."""
 
 from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from ccdproc_echelle.combining.pixels import Pixels, gather
-from ccdproc_echelle.frames import Frame
+from ccdproc_echelle._tasks import results_of
+from ccdproc_echelle.combining.pixels import Pixels, collected
+from ccdproc_echelle.frames import Frame, Section
 from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["ThinnedStack", "stacked", "thinned", "thinned_indices", "thinning"]
@@ -84,7 +87,19 @@ def thinned(frames: Sequence[Frame], orders: EchelleOrderTable, n_columns: int) 
     """
     shape = frames[0].shape
     slices, orders = thinning(shape, orders, n_columns)
-    return stacked(gather(frames, thinned_indices(shape, slices))[0], shape, slices, orders)
+    tasks = [partial(_flat_section, frame, slices) for frame in frames]
+    n_pixels = np.prod(_thin_shape(shape, slices))
+    with closing(results_of(tasks, None)) as sections:
+        return stacked(collected(frames, n_pixels, sections), shape, slices, orders)
+
+
+def _thin_shape(shape: tuple[int, int], slices: tuple[slice, slice]) -> list[int]:
+    return [len(range(n)[part]) for n, part in zip(shape, slices, strict=True)]
+
+
+def _flat_section(frame: Frame, slices: tuple[slice, slice]) -> Section:
+    section = frame.load().section(slices)
+    return Section(*(None if part is None else part.ravel() for part in section))
 
 
 def thinned_indices(shape: tuple[int, int], slices: tuple[slice, slice]) -> np.ndarray:
@@ -126,10 +141,8 @@ def stacked(
     -------
     `ThinnedStack`
     """
-    thin = [len(range(n)[part]) for n, part in zip(shape, slices, strict=True)]
-
     def turned(values):
-        images = values.reshape(-1, *thin)
+        images = values.reshape(-1, *_thin_shape(shape, slices))
         return images if orders.dispersion_axis == 1 else images.swapaxes(1, 2)
 
     return ThinnedStack(

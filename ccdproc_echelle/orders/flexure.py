@@ -499,8 +499,9 @@ def _samples(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
     fraction = position - below
     outside = (below < 0) | (below >= len(raster) - 1)
     below[outside] = 0
-    columns = slices.columns[..., None]
-    values = (1 - fraction) * raster[below, columns] + fraction * raster[below + 1, columns]
+    width = raster.shape[1]
+    here = below * width + slices.columns[..., None]
+    values = (1 - fraction) * raster.take(here) + fraction * raster.take(here + width)
     values[outside] = np.nan
     return values
 

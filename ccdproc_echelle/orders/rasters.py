@@ -7,11 +7,14 @@ order is not valid; rasters have rows along the cross-dispersion axis. Pixel cen
 integers; a pixel whose centre lies exactly on a curve is between the curves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 __all__ = ["between", "coverage", "nearest_order", "number_of_orders", "window_rows"]
+
+# Orders are bent: in so many columns they touch fewer rows than in all.
+_COLUMNS_AT_ONCE = 256
 
 # A curve is straight in a strip of a pixel; what that leaves out of the area may be this much.
 _AREA_TOLERANCE = 1e-4
@@ -25,9 +28,10 @@ def between(low: np.ndarray, high: np.ndarray, n_rows: int) -> np.ndarray:
 def number_of_orders(low: np.ndarray, high: np.ndarray, n_rows: int) -> np.ndarray:
     """Integer raster: between the curves of how many orders the centre of each pixel lies."""
     count = np.zeros((n_rows, low.shape[1]), dtype=np.int16)
-    for one_low, one_high in zip(low, high, strict=True):
-        rows, inside = _pixels_between(one_low, one_high, n_rows)
-        count[rows] += inside
+    for columns in _pieces(low.shape[1]):
+        for one_low, one_high in zip(low[:, columns], high[:, columns], strict=True):
+            rows, inside = _pixels_between(one_low, one_high, n_rows)
+            count[rows, columns] += inside
     return count
 
 
@@ -51,13 +55,21 @@ def nearest_order(
     """Index of the order between whose curves a pixel lies, of several the nearest; else -1."""
     found = np.full((n_rows, low.shape[1]), -1, dtype=np.int16)
     distance = np.full(found.shape, np.inf, dtype=np.float32)
-    for index, (one_low, one_high, center) in enumerate(zip(low, high, centers, strict=True)):
-        rows, inside = _pixels_between(one_low, one_high, n_rows)
-        away = np.abs(np.arange(n_rows)[rows, None] - center).astype(np.float32)
-        inside &= away < distance[rows]
-        found[rows][inside] = index
-        distance[rows][inside] = away[inside]
+    for columns in _pieces(low.shape[1]):
+        curves = zip(*(curve[:, columns] for curve in (low, high, centers)), strict=True)
+        for index, (one_low, one_high, center) in enumerate(curves):
+            rows, inside = _pixels_between(one_low, one_high, n_rows)
+            away = np.abs(np.arange(n_rows)[rows, None] - center).astype(np.float32)
+            inside &= away < distance[rows, columns]
+            found[rows, columns][inside] = index
+            distance[rows, columns][inside] = away[inside]
     return found
+
+
+def _pieces(n_pixels: int) -> Iterator[slice]:
+    """The columns of a detector, some at a time."""
+    for first in range(0, n_pixels, _COLUMNS_AT_ONCE):
+        yield slice(first, min(first + _COLUMNS_AT_ONCE, n_pixels))
 
 
 def coverage(
@@ -96,11 +108,15 @@ def _covered_area(
     """
     n_pixels = (sides.shape[1] - 1) // n_strips
     covered = np.zeros((n_rows, n_pixels))
-    for low, high, widths in zip(lower, upper, np.diff(sides), strict=True):
-        rows = _rows_between(low, high, n_rows)
-        bottom = np.arange(n_rows)[rows, None] - 0.5
-        area = widths * (_area_below(high - bottom) - _area_below(low - bottom))
-        covered[rows] += np.where(widths > 0, area, 0).reshape(-1, n_pixels, n_strips).sum(axis=2)
+    for columns in _pieces(n_pixels):
+        strips = slice(columns.start * n_strips, columns.stop * n_strips + 1)
+        curves = (curve[:, strips] for curve in (lower, upper))
+        for low, high, widths in zip(*curves, np.diff(sides[:, strips]), strict=True):
+            rows = _rows_between(low, high, n_rows)
+            bottom = np.arange(n_rows)[rows, None] - 0.5
+            area = widths * (_area_below(high - bottom) - _area_below(low - bottom))
+            area = np.where(widths > 0, area, 0)
+            covered[rows, columns] += area.reshape(len(area), -1, n_strips).sum(axis=2)
     return np.minimum(covered, 1.0)
 
 
