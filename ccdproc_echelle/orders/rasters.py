@@ -54,15 +54,15 @@ def nearest_order(
 ) -> np.ndarray:
     """Index of the order between whose curves a pixel lies, of several the nearest; else -1."""
     found = np.full((n_rows, low.shape[1]), -1, dtype=np.int16)
-    distance = np.full(found.shape, np.inf, dtype=np.float32)
     for columns in _pieces(low.shape[1]):
+        distance = np.full((n_rows, columns.stop - columns.start), np.inf)
         curves = zip(*(curve[:, columns] for curve in (low, high, centers)), strict=True)
         for index, (one_low, one_high, center) in enumerate(curves):
             rows, inside = _pixels_between(one_low, one_high, n_rows)
-            away = np.abs(np.arange(n_rows)[rows, None] - center).astype(np.float32)
-            inside &= away < distance[rows, columns]
+            away = np.abs(np.arange(n_rows)[rows, None] - center)
+            inside &= away < distance[rows]
             found[rows, columns][inside] = index
-            distance[rows, columns][inside] = away[inside]
+            distance[rows][inside] = away[inside]
     return found
 
 
@@ -115,8 +115,8 @@ def _covered_area(
             rows = _rows_between(low, high, n_rows)
             bottom = np.arange(n_rows)[rows, None] - 0.5
             area = widths * (_area_below(high - bottom) - _area_below(low - bottom))
-            area = np.where(widths > 0, area, 0)
-            covered[rows, columns] += area.reshape(len(area), -1, n_strips).sum(axis=2)
+            pixels = len(area), columns.stop - columns.start, n_strips
+            covered[rows, columns] += np.where(widths > 0, area, 0).reshape(pixels).sum(axis=2)
     return np.minimum(covered, 1.0)
 
 
