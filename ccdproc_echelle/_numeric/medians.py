@@ -121,8 +121,8 @@ def median_noise(count: np.ndarray) -> np.ndarray:
 
 def _median_variance(n: int) -> float:
     """Variance of the median of n standard normal values, from the density of its order."""
-    x = np.linspace(-8, 8, 801)
     k = (n - 1) // 2  # values below the (lower) middle one
+    x = np.linspace(-8, 8, 401) / np.sqrt(k + 1)  # eight or more standard deviations
     log_cdf, log_sf, log_pdf = log_ndtr(x), log_ndtr(-x), -0.5 * (x**2 + np.log(2 * np.pi))
     if n % 2:
         density = k * (log_cdf + log_sf) + log_pdf
