@@ -74,9 +74,9 @@ def label_medians(values: np.ndarray, labels: np.ndarray, n_labels: int) -> np.n
     return finite_median(table).astype(float)
 
 
-# Beyond this sample size it is pi / 2 * n / (n + c), to 1e-4, with these c for odd and even sizes.
+# Beyond this sample size it is pi / 2 * n / (n + c), to 2e-4, with these c for odd and even sizes.
 _LARGEST_EXACT = 24
-_ASYMPTOTIC = (0.437, 1.398)
+_ASYMPTOTIC = (0.437, 1.4015)
 
 
 @lru_cache
