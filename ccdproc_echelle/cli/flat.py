@@ -17,6 +17,7 @@ from ccdproc_echelle.cli.options import (
     add_raw,
     add_reading,
     add_tracing,
+    assignment,
     given,
     opened_frame,
     raw_keywords,
@@ -28,7 +29,7 @@ from ccdproc_echelle.cli.products import broken_limits, check_master_name, write
 from ccdproc_echelle.frames import check_output
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
 from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.recipe import MasterFlat, make_master_flat
+from ccdproc_echelle.recipe import MasterFlat, make_master_flat, read_config
 
 __all__ = ["add", "run"]
 
@@ -38,9 +39,14 @@ _EXAMPLE = """\
 
 # Options that are keywords of `make_master_flat` as they are.
 _AS_THEY_ARE = (
-    "bias", "dark", "exposure_key", "scale_dark", "setup_keywords", "bad_pixel_mask", "per_order",
-    "reject", "limits", "window", "min_signal_to_noise", "margin",
+    "instrument", "bias", "dark", "exposure_key", "scale_dark", "setup_keywords", "bad_pixel_mask",
+    "per_order", "reject", "limits", "window", "n_passes", "sigma_clip", "min_signal_to_noise",
+    "margin",
 )
+
+# Options that a configuration may stand for: files, which are checked, and how they are read.
+_FILES = ("orders", "instrument", "bias", "dark", "bad_pixel_mask", "limits")
+_READING = ("hdu", "unit", "oscan", "trim")
 
 
 def add(commands) -> None:
@@ -57,9 +63,16 @@ def add(commands) -> None:
     option("--orders", metavar="FILE", help="order table (default: the orders are traced)")
     add_order_format(flat, "--orders-format")
     add_tracing(flat, signal_to_noise="--trace-signal-to-noise")
+    option("--first-order", type=int, metavar="M",
+        help="number of the lowest order on the detector, if the orders are traced (default: 1)")
+    option("--degree", type=int, metavar="N",
+        help="degree of the polynomials of the order centres that are traced (default: 4)")
     option("--bias", nargs="+", default=None, metavar="FILE", help="bias frames")
     option("--dark", nargs="+", default=None, metavar="FILE", help="dark or lamp-off frames")
     add_instrument(flat)
+    option("--config", metavar="FILE",
+        help="TOML file with keywords of make_master_flat, which are taken where no option says "
+        "otherwise; they win over those of the instrument")
     add_raw(flat)
     option("--exposure-key", metavar="KEYWORD",
         help="header keyword of the exposure time (default: EXPTIME)")
@@ -72,6 +85,12 @@ def add(commands) -> None:
     add_reading(flat)
     option("--window", type=float, metavar="PIXELS",
         help="width of the window on the order centres (default: 10)")
+    option("--passes", dest="n_passes", type=int, metavar="N",
+        help="how often the flats are combined (default: 2)")
+    option("--sigma-clip", nargs=2, type=float, metavar=("LOW", "HIGH"), dest="clip_thresholds",
+        help="reject values so many standard deviations below and above (default: 5 5)")
+    option("--no-sigma-clip", action="store_false", default=None, dest="sigma_clip",
+        help="reject no values by their standard deviations")
     option("--scattered-light", choices=("frames", "master", "none"),
         help="what the scattered light is subtracted from (default: frames)")
     option("--per-order", action="store_true", default=None,
@@ -80,6 +99,12 @@ def add(commands) -> None:
         help="what becomes of frames that do not match the others (default: warn)")
     option("--min-signal-to-noise", type=float, metavar="RATIO",
         help="mask pixels of the master flat below so many times their uncertainty (default: 3)")
+    option("--edge", dest="edge_keywords", action="append", type=assignment,
+        metavar="KEYWORD=VALUE",
+        help="a keyword of detect_order_edges, as profile=fibre; may be repeated")
+    option("--sensitivity", dest="sensitivity_keywords", action="append", type=assignment,
+        metavar="KEYWORD=VALUE",
+        help="a keyword of mask_low_sensitivity, as low=0.7; may be repeated")
     option("--margin", type=float, metavar="PIXELS",
         help="pixels beyond the order edges that keep their values (default: 0)")
     option("--mask-interorder", action="store_true", help="mask the inter-order area as well")
@@ -93,14 +118,16 @@ def add(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    config = {} if options.config is None else read_config(options.config)
+    _take_options(options, config)
     if options.orders is None:
         for name in ("orders_format", "dispersion_axis"):
             if getattr(options, name) is not None:
                 options.wrong_usage(f"argument --{name.replace('_', '-')}: only with --orders")
-    elif tracing_keywords(options):
+    elif _tracing_keywords(options):
         options.wrong_usage(
-            "arguments --n-orders, --min-width, --max-width, --trace-signal-to-noise: only without "
-            "--orders"
+            "arguments --n-orders, --min-width, --max-width, --trace-signal-to-noise, "
+            "--first-order, --degree: only without --orders"
         )
     if not options.flats:
         options.wrong_usage(
@@ -112,13 +139,12 @@ def run(options: argparse.Namespace) -> int:
     check_master_name(options.output)
     if options.plot is not None:
         _check_plot(options.plot, options.output)
-    keywords = _keywords(options)
+    keywords = _merged(config, _keywords(options))
     orders = None if options.orders is None else _orders_of(options)
     with _executor(options.jobs) as executor:
         master = make_master_flat(
             options.flats,
             orders,
-            instrument=options.instrument,
             executor=executor,
             progress_bar=_is_watched(options),
             **keywords,
@@ -141,14 +167,46 @@ def _keywords(options: argparse.Namespace) -> dict:
         keywords["scattered_light"] = None if chosen == "none" else chosen
     if options.mask_interorder:
         keywords["mask_flags"] = UNUSABLE | FlatFlag.INTERORDER
-    if tracing_keywords(options):
-        keywords["trace_keywords"] = tracing_keywords(options)
+    if options.clip_thresholds is not None:
+        low, high = options.clip_thresholds
+        keywords |= {"sigma_clip_low_thresh": low, "sigma_clip_high_thresh": high}
+    for name in ("edge_keywords", "sensitivity_keywords"):
+        if getattr(options, name) is not None:
+            keywords[name] = dict(getattr(options, name))
+    if _tracing_keywords(options):
+        keywords["trace_keywords"] = _tracing_keywords(options)
     return keywords
+
+
+def _tracing_keywords(options: argparse.Namespace) -> dict:
+    return tracing_keywords(options) | given(options, ("first_order", "degree"))
+
+
+def _take_options(options: argparse.Namespace, config: dict) -> None:
+    """What the configuration says in place of options, and no option does."""
+    for name in (*_FILES, *_READING):
+        told = config.pop(name, None)
+        if getattr(options, name) is None and told is not None:
+            setattr(options, name, told)
+    for name in ("bias", "dark"):
+        if isinstance(getattr(options, name), str):
+            setattr(options, name, [getattr(options, name)])
+
+
+def _merged(config: dict, keywords: dict) -> dict:
+    """The keywords of the options win, also those within a keyword that is a dict."""
+    merged = config | keywords
+    for name in ("trace_keywords", "edge_keywords", "sensitivity_keywords"):
+        if name in config and name in keywords:
+            merged[name] = config[name] | keywords[name]
+    return merged
 
 
 def _inputs(options: argparse.Namespace) -> list[str]:
     """All files that the master flat is made from."""
-    single = (options.orders, options.instrument, options.limits, options.bad_pixel_mask)
+    single = (
+        options.orders, options.instrument, options.config, options.limits, options.bad_pixel_mask
+    )
     frames = [*options.flats, *(options.bias or ()), *(options.dark or ())]
     return [*frames, *(path for path in single if path is not None)]
 

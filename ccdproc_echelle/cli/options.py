@@ -3,7 +3,9 @@
 
 import argparse
 import textwrap
+import tomllib
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from astropy.nddata import CCDData
 
@@ -22,6 +24,7 @@ __all__ = [
     "add_reading",
     "add_tracing",
     "add_written_format",
+    "assignment",
     "given",
     "opened_frame",
     "read_flat",
@@ -101,6 +104,17 @@ def add_raw(parser) -> None:
 
 def raw_keywords(options: argparse.Namespace) -> dict:
     return given(options, ("gain", "read_noise", "saturation", *_SECTIONS))
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """KEYWORD=VALUE: the value as TOML has it, or else a text."""
+    name, equal, value = text.partition("=")
+    if not (name and equal):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEYWORD=VALUE")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value.strip()
 
 
 def _number_or_name(text: str) -> float | str:

@@ -2,6 +2,7 @@
 """From raw frames to a master flat that is judged and kept: read ``master`` first."""
 
 from ccdproc_echelle.recipe.calibration import Calibration, SharedNoise, calibrate_frames
+from ccdproc_echelle.recipe.config import read_config
 from ccdproc_echelle.recipe.instruments import Instrument, instrument_names
 from ccdproc_echelle.recipe.master import make_master_flat
 from ccdproc_echelle.recipe.product import MasterFlat
@@ -36,6 +37,7 @@ __all__ = [
     "order_quality",
     "provenance_of",
     "quality_cards",
+    "read_config",
     "reduced_chi_square",
     "vet_frames",
     "vet_setup",

@@ -13,14 +13,20 @@ from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle.combining import CombineSettings
 from ccdproc_echelle.frames import user_path
 
-__all__ = ["Instrument", "instrument_names", "with_instrument"]
+__all__ = [
+    "RECIPE_KEYWORDS",
+    "Instrument",
+    "described",
+    "in_folder",
+    "instrument_names",
+    "with_instrument",
+]
 
 _SHIPPED = files(__package__) / "descriptions"
 _SUFFIX = ".toml"
 
-# What a description may tell: how frames are read and orders run, and keywords of the recipe but
-# for frames, orders, and how the work is done.
-_OF_FILES = ("hdu", "unit", "dispersion_axis")
+# How frames are read, and keywords of the recipe but for frames, orders, and how the work is done.
+_OF_FILES = ("hdu", "unit")
 _OF_RECIPE = (
     "gain", "read_noise", "saturation", "bad_pixel_mask", "oscan", "trim", "oscan_median",
     "exposure_key", "scale_dark", "setup_keywords", "scattered_light", "per_order", "reject",
@@ -28,7 +34,10 @@ _OF_RECIPE = (
     "trace_keywords", "margin", "check_table",
 )
 _OF_COMBINATION = tuple(each.name for each in fields(CombineSettings) if each.name != "mem_limit")
-_KNOWN = (*_OF_FILES, *_OF_RECIPE, *_OF_COMBINATION)
+RECIPE_KEYWORDS = (*_OF_FILES, *_OF_RECIPE, *_OF_COMBINATION)
+
+# What a description may tell.
+_KNOWN = ("dispersion_axis", *RECIPE_KEYWORDS)
 
 # Names of files in a description are meant from where it lies.
 _PATHS = ("bad_pixel_mask", "limits")
@@ -107,18 +116,49 @@ class Instrument:
 
     @classmethod
     def _parsed(cls, name: str, text: str, source) -> "Instrument":
-        try:
-            keywords = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{source} is not a TOML file: {error}") from error
+        keywords = described(text, source)
         facts = keywords.pop("facts", {})
         if not isinstance(facts, dict):
             raise ValueError(f"facts in {source} is {facts!r}, expected a table [facts]")
         _check_keywords(keywords, source)
-        for key in _PATHS:
-            if isinstance(keywords.get(key), str):
-                keywords[key] = str(source.parent / user_path(keywords[key]))
         return cls(name, keywords, facts, text)
+
+
+def described(text: str, source) -> dict[str, Any]:
+    """
+    What a TOML file tells of keywords of the recipe.
+
+    Parameters
+    ----------
+    text : str
+        Its contents.
+    source : path-like
+        The file, from whose folder the files are meant that it names.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        If it is not TOML.
+    """
+    try:
+        keywords = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{source} is not a TOML file: {error}") from error
+    for key in _PATHS:
+        if isinstance(keywords.get(key), str):
+            keywords[key] = in_folder(keywords[key], source)
+    if keywords.get("scattered_light") == "none":
+        keywords["scattered_light"] = None
+    return keywords
+
+
+def in_folder(name: str, source) -> str:
+    """The path of a file that a TOML file names."""
+    return str(source.parent / user_path(name))
 
 
 def instrument_names() -> list[str]:
