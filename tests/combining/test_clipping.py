@@ -583,6 +583,21 @@ def test_the_order_of_the_frames_does_not_matter(seed, n_frames, masked, combine
     np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize("per_pixel", [False, True])
+def test_equal_values_of_unlike_weights_in_any_order(per_pixel):
+    combiner = StackCombiner(rejections=(ExtremaClipping(n_low=1, n_high=2),))
+    rng = np.random.default_rng(7)
+    values, good = rng.integers(1, 3, (6, 40)).astype(float), np.ones((6, 40), dtype=bool)
+    weights = rng.permuted(np.tile(np.arange(1.0, 7), (40 if per_pixel else 1, 1)), axis=1).T
+    expected = combiner.combine(values, good, values, weights)
+    for _ in range(5):
+        order = rng.permutation(6)
+        found = combiner.combine(values[order], good, values[order], weights[order])
+        np.testing.assert_array_equal(found.kept, expected.kept[order])
+        np.testing.assert_allclose(found.value, expected.value, rtol=1e-12)
+        np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-12)
+
+
 @given(**stacks, combiner=st.sampled_from(COMBINERS), known=st.booleans(),
        power=st.integers(-12, 12))
 def test_a_power_of_two_changes_nothing_but_the_scale(

@@ -19,7 +19,7 @@ class ExtremaClipping(Rejection):
     ----------
     n_low, n_high : int, optional
         How many of the lowest and of the highest values. Of equal values the one with the least
-        variance is the lowest, and of those equal in that as well the first.
+        variance is the lowest, of those equal in that as well the one with the least weight.
 
     Examples
     --------

@@ -160,13 +160,21 @@ class StackCombiner:
         return disputed
 
     def _kept(self, stack: "_Stack") -> np.ndarray:
-        """The values that no rejection takes."""
-        kept = stack.good.copy()
+        """The values that no rejection takes, and that have a weight."""
+        if stack.weights is None:
+            return self._left(stack)
+        # Of equal extremes the one of the least weight goes first, wherever it stands in the stack.
+        order = np.argsort(stack.weights, axis=0, kind="stable")
+        left = self._left(stack.arranged(order))
+        kept = np.empty_like(left)
+        np.put_along_axis(kept, order, left, axis=0)
+        return kept & (stack.weights > 0)
+
+    def _left(self, stack: "_Stack") -> np.ndarray:
+        left = stack.good.copy()
         for rejection in self.rejections:
-            kept &= ~rejection.rejects(stack.values, kept, stack.variances)
-        if stack.weights is not None:
-            kept &= stack.weights > 0
-        return kept
+            left &= ~rejection.rejects(stack.values, left, stack.variances)
+        return left
 
     def _statistics(self, stack: "_Stack", kept: np.ndarray | None) -> tuple:
         """Combined value and its variance; ``kept=None`` means that all are kept."""
@@ -249,6 +257,12 @@ class _Stack(NamedTuple):
         if isinstance(which, slice):
             return _Stack(*(None if part is None else part[:, which] for part in self))
         return _Stack(*(None if part is None else part.take(which, axis=1) for part in self))
+
+    def arranged(self, order: np.ndarray) -> "_Stack":
+        """The values of each column in another order."""
+        return _Stack(*(
+            None if part is None else np.take_along_axis(part, order, axis=0) for part in self
+        ))
 
     def without_garbage(self, kept: np.ndarray) -> "_Stack":
         """Values that do not count set to 0, so that they can be multiplied with 0."""
