@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle._numeric.medians import finite_median, label_medians
-from ccdproc_echelle.combining import CombineDiagnostics
+from ccdproc_echelle.combining import NOISE_KEYWORDS, CombineDiagnostics
 from ccdproc_echelle.frames import (
     LONGEST_COMMENT,
     gather_pixels,
@@ -58,7 +58,8 @@ class Metric(NamedTuple):
     keyword : str
         FITS keyword, at most 8 characters.
     unit : str or None
-        Unit; `None` stands for that of the exposure levels.
+        Unit, with that of the exposure levels in place of ``{level}``; `None` stands for the latter
+        alone.
     comment : str
         What it is.
     lower, upper : float
@@ -71,6 +72,8 @@ class Metric(NamedTuple):
     lower: float = np.nan
     upper: float = np.nan
 
+
+_GAIN, _, _READ_NOISE, _ = NOISE_KEYWORDS
 
 # Name of each quantity; the order is that of the rows of the table.
 METRICS = {
@@ -107,6 +110,8 @@ METRICS = {
     "fibre_orders": Metric("NFIBRE", "", "orders taken for images of fibres"),
     "sliced_orders": Metric("NSLICED", "", "orders taken for several slices"),
     "scattered_light_fraction": Metric("SCATFRAC", "", "scattered light in orders"),
+    "measured_gain": Metric(_GAIN, "electron / {level}", "gain measured"),
+    "measured_read_noise": Metric(_READ_NOISE, "electron", "read noise measured"),
     "inner_mean": Metric("INNMEAN", "", "mean of inner-order pixels", 0.9, 1.1),
     "inner_rms": Metric("INNRMS", "", "standard deviation of inner-order pixels"),
 }
@@ -194,6 +199,8 @@ def flat_quality(
       ``order_width_scatter`` the standard deviation over the orders.
     - ``order_width_jump`` is by which part of it the width of an order differs from that which the
       other orders suggest, in the order that differs most.
+    - ``measured_gain`` and ``measured_read_noise`` are those of `measure_noise`, where
+      `make_master_flat` has measured them.
     - ``reduced_chi_square`` is 1 where the frames, divided by their levels, differ as their
       uncertainties say; see `reduced_chi_square`. Only pixels above a tenth of the mean count.
 
@@ -273,6 +280,8 @@ def quality_table(
         **_edge_values(master.orders.table),
         "order_width_jump": np.fmax.reduce(np.abs(width_jumps(master.orders))),
         **_profile_values(master.orders.table),
+        "measured_gain": master.flat.header.get(_GAIN, np.nan),
+        "measured_read_noise": master.flat.header.get(_READ_NOISE, np.nan),
     }
     return _limited(_as_table(values, master.levels["level"].unit), limits)
 
@@ -657,8 +666,9 @@ def _as_table(values: Mapping[str, float], unit_of_levels: u.UnitBase) -> QTable
     table["name"] = list(METRICS)
     table["keyword"] = [metric.keyword for metric in METRICS.values()]
     table["value"] = [float(values[name]) for name in METRICS]
+    level = unit_of_levels.to_string()
     table["unit"] = [
-        unit_of_levels.to_string() if m.unit is None else m.unit for m in METRICS.values()
+        level if m.unit is None else m.unit.format(level=level) for m in METRICS.values()
     ]
     table["lower"] = [metric.lower for metric in METRICS.values()]
     table["upper"] = [metric.upper for metric in METRICS.values()]

@@ -818,6 +818,11 @@ def test_the_noise_measured_serves_as_that_given():
     for master in (given, measured):
         assert master.flat.header["GAINMEAS"] == pytest.approx(GAIN, rel=0.05)
         assert master.flat.header["RONMEAS"] == pytest.approx(READ_NOISE, rel=0.07)
+        rows = {row["name"]: row for row in master.quality}
+        assert rows["measured_gain"]["value"] == master.flat.header["GAINMEAS"]
+        assert rows["measured_read_noise"]["value"] == master.flat.header["RONMEAS"]
+        assert rows["measured_gain"]["unit"] == "electron / adu"
+        assert "[electron / adu]" in master.flat.header.comments["GAINMEAS"]
     chi_square = measured.quality["value"][measured.quality["name"] == "reduced_chi_square"][0]
     assert chi_square == pytest.approx(1, abs=0.1)
 

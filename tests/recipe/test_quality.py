@@ -51,6 +51,7 @@ def reduced(simulation=SIMULATION, *, scale_of_sigma=1.0, per_order=False):
         frames, simulation.truth.orders, settings, window=10, n_passes=2, per_order=per_order,
         want_rejected=True,
     )
+    flat.header["GAINMEAS"], flat.header["RONMEAS"] = GAIN, READ_NOISE  # as the recipe does
     orders = detect_order_edges(flat, simulation.truth.orders)
     flags = np.zeros(flat.shape, dtype=np.int16)
     flags[orders.interorder_mask()] |= FlatFlag.INTERORDER
