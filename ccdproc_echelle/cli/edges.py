@@ -5,16 +5,18 @@ import argparse
 
 from ccdproc_echelle.cli.options import (
     add_command,
+    add_instrument,
     add_order_format,
     add_output,
     add_reading,
     add_written_format,
-    read_flat,
-    read_orders,
+    opened_frame,
+    read_orders_of,
     write_orders,
 )
 from ccdproc_echelle.frames import check_output
 from ccdproc_echelle.orders import detect_order_edges
+from ccdproc_echelle.recipe import on_trimmed
 
 __all__ = ["add", "run"]
 
@@ -24,7 +26,8 @@ def add(commands) -> None:
         commands, "edges", run,
         help="find the order edges in a flat",
         description="Find the lower and upper edges of orders whose centres are known, in a flat "
-        "free of bias and dark or in a master flat.",
+        "free of bias and dark or in a master flat. Overscan and amplifiers are treated as by the "
+        "command flat.",
         example="  ccdproc-echelle edges flat.fits --orders orders.ecsv --output edges.ecsv",
     )
     option = edges.add_argument
@@ -37,18 +40,19 @@ def add(commands) -> None:
     option("--profile", choices=("auto", "slit", "fibre", "slicer"), default="auto",
         help="what the orders are images of (default: found from the flat)")
     option("--n-slices", type=int, default=1, metavar="N", help="slices, or fibres, of an order")
+    add_instrument(edges)
     add_reading(edges)
     add_output(edges, "order table with edges to be written")
     add_written_format(edges, "--format")
 
 
 def run(options: argparse.Namespace) -> None:
-    inputs = [options.flat, options.orders]
+    inputs = [path for path in (options.flat, options.orders, options.instrument) if path]
     check_output(options.output, overwrite=options.overwrite, inputs=inputs)
-    flat = read_flat(options)
-    orders = read_orders(options, flat.shape)
+    frame, axis = opened_frame(options, options.flat)
+    orders = on_trimmed(read_orders_of(options, frame, axis), frame)
     edges = detect_order_edges(
-        flat, orders, threshold=options.threshold, profile=options.profile,
+        frame.ccddata(), orders, threshold=options.threshold, profile=options.profile,
         n_slices=options.n_slices,
     )
     write_orders(edges, options)

@@ -21,14 +21,13 @@ from ccdproc_echelle.cli.options import (
     given,
     opened_frame,
     raw_keywords,
-    read_orders,
+    read_orders_of,
     reading_keywords,
     tracing_keywords,
 )
 from ccdproc_echelle.cli.products import broken_limits, check_master_name, write_product
 from ccdproc_echelle.frames import check_output
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
-from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe import MasterFlat, make_master_flat, read_config
 
 __all__ = ["add", "run"]
@@ -140,7 +139,9 @@ def run(options: argparse.Namespace) -> int:
     if options.plot is not None:
         _check_plot(options.plot, options.output)
     keywords = _merged(config, _keywords(options))
-    orders = None if options.orders is None else _orders_of(options)
+    orders = None
+    if options.orders is not None:
+        orders = read_orders_of(options, *opened_frame(options, options.flats[0], oscan=False))
     with _executor(options.jobs) as executor:
         master = make_master_flat(
             options.flats,
@@ -209,17 +210,6 @@ def _inputs(options: argparse.Namespace) -> list[str]:
     )
     frames = [*options.flats, *(options.bias or ()), *(options.dark or ())]
     return [*frames, *(path for path in single if path is not None)]
-
-
-def _orders_of(options: argparse.Namespace) -> EchelleOrderTable:
-    """The table of the frames; one that does not tell its shape is that of what is kept of them."""
-    frame, axis = opened_frame(options, options.flats[0], oscan=False)
-    try:
-        return read_orders(options, frame.shape, dispersion_axis=axis)
-    except ValueError:
-        if frame.full_shape == frame.shape:
-            raise
-        return read_orders(options, None, dispersion_axis=axis)
 
 
 def _number_of_jobs(text: str) -> int:

@@ -7,9 +7,7 @@ import tomllib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from astropy.nddata import CCDData
-
-from ccdproc_echelle.frames import AssembledFrame, RawFrame, Readout, open_frames
+from ccdproc_echelle.frames import AssembledFrame, RawFrame, Readout
 from ccdproc_echelle.orders import EchelleOrderTable, able_formats
 from ccdproc_echelle.recipe import Instrument
 
@@ -27,8 +25,8 @@ __all__ = [
     "assignment",
     "given",
     "opened_frame",
-    "read_flat",
     "read_orders",
+    "read_orders_of",
     "raw_keywords",
     "reading_keywords",
     "tracing_keywords",
@@ -185,10 +183,6 @@ def given(options: argparse.Namespace, names: Iterable[str]) -> dict:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def read_flat(options: argparse.Namespace) -> CCDData:
-    return open_frames([options.flat], **reading_keywords(options))[0].ccddata()
-
-
 def read_orders(options: argparse.Namespace, shape, **chosen) -> EchelleOrderTable:
     return EchelleOrderTable.read(
         options.orders,
@@ -196,6 +190,18 @@ def read_orders(options: argparse.Namespace, shape, **chosen) -> EchelleOrderTab
         shape=shape,
         **({"dispersion_axis": options.dispersion_axis} | chosen),
     )
+
+
+def read_orders_of(
+    options: argparse.Namespace, frame: RawFrame | AssembledFrame, axis: int | None
+) -> EchelleOrderTable:
+    """The table of a frame; one that does not tell its shape is that of what is kept of it."""
+    try:
+        return read_orders(options, frame.shape, dispersion_axis=axis)
+    except ValueError:
+        if frame.full_shape == frame.shape:
+            raise
+        return read_orders(options, None, dispersion_axis=axis)
 
 
 def write_orders(orders: EchelleOrderTable, options: argparse.Namespace) -> None:

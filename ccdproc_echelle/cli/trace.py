@@ -3,8 +3,6 @@
 
 import argparse
 
-from astropy.nddata import CCDData
-
 from ccdproc_echelle.cli.options import (
     add_command,
     add_dispersion_axis,
@@ -14,7 +12,6 @@ from ccdproc_echelle.cli.options import (
     add_tracing,
     add_written_format,
     opened_frame,
-    read_flat,
     tracing_keywords,
     write_orders,
 )
@@ -29,7 +26,7 @@ def add(commands) -> None:
         commands, "trace", run,
         help="find the orders in a flat",
         description="Find the orders in a flat, free of bias and dark, and write their centres "
-        "as an order table.",
+        "as an order table. Overscan and amplifiers are treated as by the command flat.",
         example="  ccdproc-echelle trace flat.fits --first-order 84 --output orders.ecsv",
     )
     trace.add_argument("flat", metavar="FLAT", help="a flat, the brighter the better (FITS)")
@@ -50,9 +47,9 @@ def add(commands) -> None:
 def run(options: argparse.Namespace) -> None:
     inputs = [path for path in (options.flat, options.instrument) if path is not None]
     check_output(options.output, overwrite=options.overwrite, inputs=inputs)
-    flat, axis = _flat_of(options)
+    frame, axis = opened_frame(options, options.flat)
     orders = trace_orders(
-        flat,
+        frame.ccddata(),
         dispersion_axis=axis,
         first_order=options.first_order,
         n_fibres=options.n_fibres,
@@ -60,11 +57,3 @@ def run(options: argparse.Namespace) -> None:
         **tracing_keywords(options),
     )
     write_orders(orders, options)
-
-
-def _flat_of(options: argparse.Namespace) -> tuple[CCDData, int | None]:
-    """The flat, trimmed if there is an instrument that says so, and how its orders run."""
-    if options.instrument is None:
-        return read_flat(options), options.dispersion_axis
-    frame, axis = opened_frame(options, options.flat)
-    return frame.ccddata(), axis

@@ -17,6 +17,7 @@ from ccdproc_echelle.recipe.quality import (
     reduced_chi_square,
     with_limits,
 )
+from ccdproc_echelle.recipe.trimming import on_trimmed
 from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS, accepted_frames, vet_frames, vet_setup
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "flat_quality",
     "instrument_names",
     "make_master_flat",
+    "on_trimmed",
     "order_quality",
     "provenance_of",
     "quality_cards",

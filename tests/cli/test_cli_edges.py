@@ -7,7 +7,13 @@ from astropy.nddata import CCDData
 
 from ccdproc_echelle import EchelleOrderTable, MasterFlat, detect_order_edges
 from ccdproc_echelle.cli import main
-from helpers.command_line import FLATS, QUICK, assert_one_line_and_nothing_left
+from helpers.command_line import (
+    FLATS,
+    ORDERS,
+    QUICK,
+    SIMULATION,
+    assert_one_line_and_nothing_left,
+)
 
 
 def test_edges(working_folder, capsys):
@@ -47,3 +53,16 @@ def test_edges_at_another_threshold(working_folder):
 )
 def test_bad_input_is_one_line_and_leaves_nothing(working_folder, capsys, arguments, culprits):
     assert_one_line_and_nothing_left(capsys, working_folder, arguments, culprits)
+
+
+@pytest.mark.parametrize("layout", ["overscan", "mef"])
+@pytest.mark.parametrize("command", ["trace", "edges"])
+def test_raw_frames_are_read_as_by_the_command_flat(working_folder, command, layout):
+    """Without overscan, and with the amplifiers of a detector side by side."""
+    (flat,), *_ = SIMULATION.write(working_folder, 1, layout=layout, overwrite=True)
+    orders = [] if command == "trace" else ["--orders", "orders.ecsv"]
+    assert main([command, str(flat), *orders, "-o", "found.ecsv"]) == 0
+    found = EchelleOrderTable.read("found.ecsv")
+    assert found.shape == SIMULATION.shape
+    np.testing.assert_allclose(found.center(), ORDERS.center(), atol=0.3)
+    assert found.has_edges == (command == "edges")
