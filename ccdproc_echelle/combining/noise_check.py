@@ -48,6 +48,8 @@ def doubt_about_noise(
         return ""
     if np.isnan(variances).mean() > MOST_UNKNOWN:
         return "most uncertainties are NaN"
+    if (variances == 0).mean() > MOST_UNKNOWN:
+        return "most uncertainties are 0"
     clipped = ~np.isfinite(master)
     if clipped.mean() > _MOST_CLIPPED:
         found = f"clipping leaves no frame in {clipped.mean():.0%} of the pixels"

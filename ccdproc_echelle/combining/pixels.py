@@ -41,7 +41,7 @@ class Pixels(NamedTuple):
         """Values of unknown noise do not count, unless most are: then no noise is known."""
         if self.variance is None:
             return self
-        unknown = np.isnan(self.variance)
+        unknown = ~(self.variance > 0)
         if unknown.mean() > MOST_UNKNOWN:
             return self._replace(variance=None)
         return self._replace(good=self.good & ~unknown)

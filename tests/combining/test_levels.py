@@ -7,6 +7,7 @@ import pytest
 from astropy import units as u
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.stats import SigmaClip
+from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle.combining.frame_scale import inner_order_scale
 from ccdproc_echelle.combining.levels import measure_exposure_levels
@@ -388,7 +389,8 @@ def test_uncertainties_of_zero():
     frames = constant_frames([100.0, 200.0])
     for frame in frames:
         frame.uncertainty = StdDevUncertainty(np.zeros(frame.shape))
-    table = measure_exposure_levels(frames, one_order())
+    with pytest.warns(AstropyUserWarning, match="most uncertainties are 0"):
+        table = measure_exposure_levels(frames, one_order())
     assert table["level"].value.tolist() == [100, 200]
     assert table["level_uncertainty"].value.tolist() == [0, 0]
 

@@ -264,10 +264,11 @@ def test_a_value_of_unknown_uncertainty_counts():
     assert np.argwhere(np.isnan(combined.uncertainty.array)).tolist() == [[7, 9]]
 
 
-def test_uncertainties_that_are_nan_count_as_none():
-    frames = copies(3, uncertainty=StdDevUncertainty(np.full((40, 50), np.nan)))
+@pytest.mark.parametrize(("value", "found"), [(np.nan, "NaN"), (0.0, "0")])
+def test_uncertainties_that_say_nothing_count_as_none(value, found):
+    frames = copies(3, uncertainty=StdDevUncertainty(np.full((40, 50), value)))
     bare = [CCDData(frame.data, unit="adu") for frame in frames]
-    with pytest.warns(AstropyUserWarning, match="most uncertainties are NaN"):
+    with pytest.warns(AstropyUserWarning, match=f"most uncertainties are {found}"):
         combined = combine_frames(frames)
     expected = combine_frames(bare)
     np.testing.assert_array_equal(combined.uncertainty.array, expected.uncertainty.array)
