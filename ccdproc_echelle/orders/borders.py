@@ -22,7 +22,7 @@ _LIT = 0.25
 _DARK = 0.1
 
 # In so many slices at least the step is at one place, while the order moves so many pixels.
-_LEAST_SLICES, _LEAST_MOVE = 5, 2.0
+_LEAST_SLICES, _LEAST_MOVE = 5, 1.2
 
 
 def without_dark_borders(raster: np.ndarray, columns: np.ndarray, path: np.ndarray) -> np.ndarray:

@@ -142,8 +142,12 @@ def _smooth_widths(labels, pixels, widths, n_pixels, orders):
     expected = np.array([order["width"] for order in orders])[:, None] + np.zeros(len(pixels))
     if known.sum() < 30:
         return expected
-    low, high = labels[known.any(axis=1)].min(), labels[known.any(axis=1)].max()
-    place = 2 * (np.clip(labels, low, high) - low) / max(high - low, 1) - 1
+    whole = np.sort(labels[known.any(axis=1)])
+    low, high = whole[[0, -1]]
+    # At the border of the detector one order has no width of its own, and no others beyond it.
+    beyond = np.median(np.diff(whole)) if len(whole) > 3 else 0
+    inside = np.clip(labels, low - beyond, high + beyond)
+    place = 2 * (inside - low) / max(high - low, 1) - 1
     degrees = (min(2, (known.sum(axis=1) > 5).sum() // 3), 2)
     place, pixel = np.broadcast_arrays(place[:, None], unit(pixels, n_pixels))
     basis = chebvander2d(place, pixel, degrees)

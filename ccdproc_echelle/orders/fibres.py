@@ -141,7 +141,7 @@ def _fall_of(light: np.ndarray, level: float) -> float:
     """Where light in bins from the centre on falls to a level; NaN if it is too noisy."""
     places, gaussian = (np.arange(_N_BINS) + 0.5) * _BIN, np.sqrt(-2 * np.log(level))
     # Scattered light is a background of its own farther out.
-    wing = np.isfinite(light) & (places > 0.5 * gaussian) & (places < 2 * gaussian)
+    wing = np.isfinite(light) & (places > 0.5 * gaussian) & (places < 2.6 * gaussian)
     if wing.sum() < 4 or _noise(light[wing]) > _LARGEST_NOISE * level:
         return np.nan
     places, light = places[wing], light[wing]
