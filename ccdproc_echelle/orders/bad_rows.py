@@ -48,6 +48,10 @@ _MOST = 0.02
 # So many bright narrow rows in a section, of at least this part of its brightest light, are orders.
 _MANY, _RELEVANT = 8, 0.05
 
+# Between two orders a row is midway that is so near to the middle: an eighth of the room, but within
+# these limits.
+_MIDWAY = 2, 4
+
 # Dispersion pixels over which a row is bad at least, and over which its noise is measured.
 _LENGTH, _NOISE_LENGTH = 50, 200
 
@@ -115,7 +119,7 @@ def bridge_bad_rows(raster, variance, columns, width, centers) -> None:
     section, row = bad.nonzero()
     here = np.sort(centers[:, columns[section, columns.shape[1] // 2]], axis=0)
     lower, upper = here[:-1], here[1:]
-    midway = np.abs(row - 0.5 * (lower + upper)) < np.maximum((upper - lower) / 8, 2)
+    midway = np.abs(row - 0.5 * (lower + upper)) < np.clip((upper - lower) / 8, *_MIDWAY)
     bad[section, row] = ~midway.any(axis=0)
     bad |= np.isnan(sections)
     if bad.any():

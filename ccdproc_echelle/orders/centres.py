@@ -33,27 +33,34 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
     lower, upper = _measured_edges(straight, orders, window, min_signal_to_noise)
     labels = np.array([order["label"] for order in orders])
     middles = np.add.reduceat(pixels, starts[:-1]) / np.diff(starts)
+    section_paths = np.add.reduceat(paths, starts[:-1], axis=0) / np.diff(starts)[:, None]
+    # Paths draw nearer to each other: the middle of two labels is not that of the positions.
+    course = _positions(np.zeros_like(lower) + labels[:, None], section_paths)
+    lower, upper = (_positions(labels[:, None] + edge, section_paths) for edge in (lower, upper))
     widths = _smooth_widths(labels, middles, upper - lower, n_pixels, orders)
     centers = 0.5 * (lower + upper)
     centers = np.where(np.isnan(lower), upper - 0.5 * widths, centers)
     centers = np.where(np.isnan(upper), lower + 0.5 * widths, centers)
-    section_paths = np.add.reduceat(paths, starts[:-1], axis=0) / np.diff(starts)[:, None]
     traces, residuals = [], []
-    for label, offsets, width in zip(labels, centers, widths, strict=True):
-        known = np.isfinite(offsets)
+    for path, places, width in zip(course, centers, widths, strict=True):
+        known = np.isfinite(places)
         if known.sum() < 3:
             continue
-        at = label + np.where(known, offsets, np.median(offsets[known]))
-        places = np.array([
-            np.interp(x, np.arange(len(path)), path)
-            for x, path in zip(at, section_paths, strict=True)
-        ])
+        places = np.where(known, places, path + np.median((places - path)[known]))
         trace, rms = _fitted(middles, places, known, n_pixels, degree)
         inside = _followed(middles, known, trace, np.median(width) / 2, slices.shape[1])
         if inside.sum() > degree:
             traces.append(np.where(inside, trace, np.nan))
             residuals.append(rms)
     return np.array(traces), np.array(residuals)
+
+
+def _positions(labels, paths) -> np.ndarray:
+    """Positions on the detector of labels, (n_orders, n_sections), NaN where there is none."""
+    index = np.arange(paths.shape[1])
+    return np.array([
+        np.interp(at, index, path) for at, path in zip(labels.T, paths, strict=True)
+    ]).T
 
 
 def _measured_edges(straight, orders, window, min_signal_to_noise):
