@@ -6,9 +6,9 @@ Each scene is a flat on which it is known where the orders lie: simulations, one
 real detectors have, and two real frames, for which somebody else's traces stand for the truth.
 
 - `trace_orders` is told nothing but the frame.
-- PyReduce (``mark_orders``) is tried with many settings, and IRAF (``apfind``, ``aptrace``) is told
-  the number of orders and their least distance, and tried with some widths. Of each the attempt that
-  is nearest to the truth counts.
+- PyReduce (``mark_orders``) is tried with many settings. IRAF (``apfind``, ``aptrace``) is told the
+  number of orders and their least distance, and tried with some widths. Of each the attempt that is
+  nearest to the truth counts.
 
 PyReduce is taken from the environment that runs this (``pip install pyreduce-astro``), IRAF from
 ``irafcl`` on the path (Debian: ``iraf``, ``iraf-noao``); what is missing is said and left out. The
@@ -31,6 +31,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -175,15 +176,15 @@ def pyreduce(scene: Scene) -> Iterator[np.ndarray]:
     from pyreduce.trace_orders import mark_orders
 
     columns = np.arange(scene.flat.shape[1])
-    for size, noise, opening, border in itertools.product(
-        (None, scene.spacing, 3 * scene.spacing), (None, 3, 30, 200), ((2, 2), (1, 1)), (0, 5)
+    for size, noise, (opening, closing) in itertools.product(
+        (None, scene.spacing), (None, 3, 50), (((2, 2), (5, 5)), ((1, 1), (1, 5)))
     ):
         try:
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
                 found, ranges = mark_orders(
-                    scene.flat, min_cluster=300, min_width=0.1, noise=noise, border_width=border,
+                    scene.flat, min_cluster=300, min_width=0.1, noise=noise, border_width=0,
                     filter_size=None if size is None else int(size), opening_shape=opening,
-                    manual=False, plot=False,
+                    closing_shape=closing, manual=False, plot=False,
                 )
         except Exception:  # a setting that fails is not the best one
             continue
@@ -219,12 +220,10 @@ def iraf(scene: Scene) -> Iterator[np.ndarray]:
 def tracers() -> dict[str, Callable]:
     """This package and those of its peers that are here."""
     found = {"ccdproc_echelle": ours}
-    try:
-        import pyreduce.trace_orders  # noqa: F401
-
+    if find_spec("pyreduce"):
         found["PyReduce"] = pyreduce
-    except ImportError as error:
-        print(f"PyReduce is left out: {error}")
+    else:
+        print("PyReduce is left out: it is not installed here")
     if shutil.which("irafcl"):
         found["IRAF"] = iraf
     else:

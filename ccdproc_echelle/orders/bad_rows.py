@@ -3,8 +3,8 @@
 Detector rows, along the orders, that have another response than their neighbours or none at all.
 
 A blurred slit does not fall from full light to nothing within a pixel, straight along a detector
-row, and there is light again behind: what does is a bad row, or up to three. Left alone they would be taken for the edge of an order, or
-for an order.
+row, and there is light again behind: what does is a bad row, or up to three. Left alone they would
+be taken for the edge of an order, or for an order.
 
 Once a frame is a raster these are pure arrays, (n_sections, n_cross): sections of the dispersion
 axis, in each the median of some dispersion pixels, NaN where all are masked.
@@ -38,18 +38,19 @@ _LEAST_LIGHT_BESIDE = 0.05
 # sections, at least: an order does not run along one row.
 _LEAST_SECTIONS = 0.2
 
-# Near an edge there is a bad row where light that falls is interrupted: the row has this part of the
-# light inwards of it, and half of that outwards of it, which falls on.
+# Near an edge there is a bad row where light that falls is interrupted: the row has this part of
+# the light inwards of it, and half of that outwards of it, which falls on.
 _INTERRUPTED = 0.2
 
-# A larger part of a frame is not bad: these are orders two pixels wide, or the gaps between them.
-_MOST = 0.02
+# A larger part of a frame than this, and than some rows, is not bad: these are orders two pixels
+# wide, or the gaps between them.
+_MOST, _SOME = 0.02, 4
 
 # So many bright narrow rows in a section, of at least this part of its brightest light, are orders.
 _MANY, _RELEVANT = 8, 0.05
 
-# Between two orders a row is midway that is so near to the middle: an eighth of the room, but within
-# these limits.
+# Between two orders a row is midway that is so near to the middle: an eighth of the room, but
+# within these limits.
 _MIDWAY = 2, 4
 
 # Dispersion pixels over which a row is bad at least, and over which its noise is measured.
@@ -149,7 +150,7 @@ def bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
     rows = np.flatnonzero(bad.any(axis=0))
     if len(rows):
         bad = _followed(light, noise, bad, rows) & known
-    return bad if bad.mean() <= _MOST else np.zeros_like(bad)
+    return bad if bad.mean() <= max(_MOST, _SOME / bad.shape[1]) else np.zeros_like(bad)
 
 
 def _medians(raster: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -105,8 +105,8 @@ def detect_order_edges(
     Where the slit is hardly wider than the blur, less than two standard deviations, the two cannot
     be told apart, and the half-maxima of the light stand.
 
-    Rows of the detector, along the orders, that are masked, dead or hot are no edges: up to three bad
-    and four masked ones side by side are bridged by the light of the rows beside them.
+    Rows of the detector, along the orders, that are masked, dead or hot are no edges: up to three
+    bad and four masked ones side by side are bridged by the light of the rows beside them.
 
     An edge that cannot be measured - outside the detector, masked, too faint - is placed at
     the order's width from its opposite edge; where that one is missing as well, symmetrically
