@@ -22,8 +22,9 @@ _WIDENINGS = (1, 3, 9)
 # From the middle of an order to its edge its level changes at most by this fraction.
 _STEEPEST = 0.4
 
-# Where an order was not measured its path counts so much of a measurement.
-_MODEL_WEIGHT = 0.03
+# Where an order was not measured its path counts so much of a measurement, between those that were
+# and beyond them, where the path may lead astray.
+_MODEL_WEIGHT, _WEIGHT_BEYOND = 0.03, 1e-4
 
 
 def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signal_to_noise):
@@ -164,13 +165,15 @@ def _smooth_widths(labels, pixels, widths, n_pixels, orders):
 def _fitted(middles, places, known, n_pixels, degree) -> tuple[np.ndarray, float]:
     """Polynomial through the measured centres, held by the path where there are none."""
     basis = chebvander(unit(middles, n_pixels), degree)
-    weights = np.where(known, 1.0, _MODEL_WEIGHT)
+    index, measured = np.arange(len(known)), np.flatnonzero(known)
+    between = (index > measured[0]) & (index < measured[-1])
+    model = np.where(between, _MODEL_WEIGHT, _WEIGHT_BEYOND)
+    weights = np.where(known, 1.0, model)
     for _ in range(10):
         coefficients = weighted_fit(basis, places, weights)
         off = np.abs(places - basis @ coefficients)
         scatter = max(scatter_about_zero(off[known]), 1e-3)
-        weights = np.where(known, (off < 5 * scatter) / (1 + (off / (3 * scatter)) ** 2),
-                           _MODEL_WEIGHT)
+        weights = np.where(known, (off < 5 * scatter) / (1 + (off / (3 * scatter)) ** 2), model)
     used = known & (off < 5 * scatter)
     trace = chebvander(unit(np.arange(n_pixels), n_pixels), degree) @ coefficients
     return trace, np.sqrt(np.mean(off[used] ** 2))
