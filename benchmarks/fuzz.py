@@ -89,6 +89,15 @@ def _kpf(path: Path) -> None:
     )
 
 
+def _maroonx(path: Path) -> None:
+    table = Table({"91": [1e-4, 0.05, 20, 1e-4, 0.06, 32], "92": [1e-4, 0.05, 60, 1e-4, 0.06, 72]})
+    fits.HDUList([
+        fits.PrimaryHDU(), fits.ImageHDU(np.zeros((120, 100), np.float32), name="SCI"),
+        fits.BinTableHDU(table, name="STRIPES_ID"),
+        fits.ImageHDU(np.array([2, 3]), name="STRIPES_FIBERS"),
+    ]).writeto(path)
+
+
 def _frame(path: Path) -> None:
     frame = EchelleSimulation(shape=(32, 40), n_orders=1).flats(1)[0]
     frame.mask = np.zeros(frame.shape, dtype=bool)
@@ -108,7 +117,7 @@ def _master(path: Path) -> None:
 
 _MAKERS = {
     "pyreduce": _pyreduce, "pypeit": _pypeit, "cr2res": _cr2res, "kpf": _kpf,
-    "frame": _frame, "compressed frame": _compressed_frame, "master": _master,
+    "maroonx": _maroonx, "frame": _frame, "compressed frame": _compressed_frame, "master": _master,
 }
 
 

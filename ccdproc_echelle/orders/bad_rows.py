@@ -3,8 +3,8 @@
 Detector rows, along the orders, that have another response than their neighbours or none at all.
 
 A blurred slit does not fall from full light to nothing within a pixel, straight along a detector
-row, and there is light again behind: what does is one or two bad rows. Left alone they would be
-taken for the edge of an order, or for an order.
+row, and there is light again behind: what does is a bad row, or up to three. Left alone they would
+be taken for the edge of an order, or for an order.
 
 Once a frame is a raster these are pure arrays, (n_sections, n_cross): sections of the dispersion
 axis, in each the median of some dispersion pixels, NaN where all are masked.
@@ -20,7 +20,7 @@ from ccdproc_echelle.orders.slices import as_raster, slice_columns
 __all__ = ["bad_row_pixels", "bad_rows", "bridge_bad_rows", "without_bad_rows"]
 
 # So many rows side by side are recognised as bad, and so many masked or bad ones are bridged.
-_LARGEST_RUN, _LARGEST_GAP = 2, 4
+_LARGEST_RUN, _LARGEST_GAP = 3, 4
 
 # A row is bad if it differs from its neighbours by this part of the light there and by so many
 # times the noise, and if that is nearly all by which the rows around it differ: a blurred edge, or
@@ -34,11 +34,24 @@ _FOLLOWED = 0.15
 # of its own.
 _LEAST_LIGHT_BESIDE = 0.05
 
-# A larger part of a frame is not bad: these are orders two pixels wide, or the gaps between them.
-_MOST = 0.02
+# Or by less: no light that comes through optics is as sharp as that. It is so in this part of the
+# sections, at least: an order does not run along one row.
+_LEAST_SECTIONS = 0.2
+
+# Near an edge there is a bad row where light that falls is interrupted: the row has this part of
+# the light inwards of it, and half of that outwards of it, which falls on.
+_INTERRUPTED = 0.2
+
+# A larger part of a frame than this, and than some rows, is not bad: these are orders two pixels
+# wide, or the gaps between them.
+_MOST, _SOME = 0.02, 4
 
 # So many bright narrow rows in a section, of at least this part of its brightest light, are orders.
 _MANY, _RELEVANT = 8, 0.05
+
+# Between two orders a row is midway that is so near to the middle: an eighth of the room, but
+# within these limits.
+_MIDWAY = 2, 4
 
 # Dispersion pixels over which a row is bad at least, and over which its noise is measured.
 _LENGTH, _NOISE_LENGTH = 50, 200
@@ -107,7 +120,7 @@ def bridge_bad_rows(raster, variance, columns, width, centers) -> None:
     section, row = bad.nonzero()
     here = np.sort(centers[:, columns[section, columns.shape[1] // 2]], axis=0)
     lower, upper = here[:-1], here[1:]
-    midway = np.abs(row - 0.5 * (lower + upper)) < np.maximum((upper - lower) / 8, 2)
+    midway = np.abs(row - 0.5 * (lower + upper)) < np.clip((upper - lower) / 8, *_MIDWAY)
     bad[section, row] = ~midway.any(axis=0)
     bad |= np.isnan(sections)
     if bad.any():
@@ -129,11 +142,15 @@ def bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
     bad = np.zeros(filled.shape, dtype=bool)
     for run in range(1, _LARGEST_RUN + 1):
         bad |= _runs(smooth, noise / np.sqrt(length), run)
+        for way in (1, -1):
+            bad[:, ::way] |= _interruptions(
+                smooth[:, ::way], noise[:, ::way] / np.sqrt(length), run
+            )
     bad &= known
     rows = np.flatnonzero(bad.any(axis=0))
     if len(rows):
         bad = _followed(light, noise, bad, rows) & known
-    return bad if bad.mean() <= _MOST else np.zeros_like(bad)
+    return bad if bad.mean() <= max(_MOST, _SOME / bad.shape[1]) else np.zeros_like(bad)
 
 
 def _medians(raster: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -163,12 +180,36 @@ def _runs(light: np.ndarray, noise: np.ndarray, run: int) -> np.ndarray:
     sigma = noise[section, window[1:-1]].max(axis=0)
     step, lowest, window = step[section, first], lowest[section, first], light[section, window]
     brightest = window[2 : 2 + run].max(axis=0)
-    found = (step > _SHARP * np.ptp(window, axis=0)) & (lowest > _LEAST_LIGHT_BESIDE * brightest)
-    found &= np.minimum(step, lowest) > _LEAST_SIGNIFICANCE * sigma
-    bad = np.zeros(light.shape, dtype=bool)
+    sharp = (step > _SHARP * np.ptp(window, axis=0)) & (step > _LEAST_SIGNIFICANCE * sigma)
+    beside = (lowest > _LEAST_LIGHT_BESIDE * brightest) & (lowest > _LEAST_SIGNIFICANCE * sigma)
+    highest = np.delete(window, np.s_[2 : 2 + run], axis=0).max(axis=0)
+    alone = sharp & (highest < _LEAST_LIGHT_BESIDE * brightest)
+    found, alone = (
+        _marked(light.shape, section[which], first[which], run) for which in (sharp & beside, alone)
+    )
+    return found | (alone & (alone.mean(axis=0) > _LEAST_SECTIONS))
+
+
+def _interruptions(light: np.ndarray, noise: np.ndarray, run: int) -> np.ndarray:
+    """Runs of dark rows of this length in light that falls from row to row."""
+    n = light.shape[1] - run - 3
+    farther, inwards, outwards, beyond = (light[:, k : k + n] for k in (0, 1, run + 2, run + 3))
+    within = np.maximum.reduce([light[:, 2 + k : 2 + k + n] for k in range(run)])
+    sigma = noise[:, run + 2 : run + 2 + n]
+    found = (within < _INTERRUPTED * inwards) & (within < 0.5 * outwards)
+    found &= (beyond < 0.7 * outwards) & (outwards < inwards) & (inwards > 0.5 * farther)
+    found &= (outwards > _LEAST_LIGHT_BESIDE * inwards)
+    found &= outwards - within > _LEAST_SIGNIFICANCE * sigma
+    marked = _marked(light.shape, *found.nonzero(), run)
+    return marked & (marked.mean(axis=0) > _LEAST_SECTIONS / 2)
+
+
+def _marked(shape, section, first, run: int) -> np.ndarray:
+    """Bool sections, True in the runs that start two samples after the first ones."""
+    marked = np.zeros(shape, dtype=bool)
     for k in range(run):
-        bad[section[found], first[found] + 2 + k] = True
-    return bad
+        marked[section, first + 2 + k] = True
+    return marked
 
 
 def _followed(light, noise, bad, rows) -> np.ndarray:

@@ -43,6 +43,9 @@ WIDTH_TOLERANCE = 1.6
 # Of the light of its neighbours an order holds this part, at least.
 _LEAST_LIGHT = 0.03
 
+# And its centre is so far from theirs, in units of its width.
+_APART = 0.75
+
 # Narrower orders are looked for without any smoothing.
 _NARROW = 5.0
 
@@ -230,13 +233,15 @@ def _grouped(seen: _Intervals, min_signal_to_noise) -> list[dict]:
 
 def _among_equals(orders: list[dict]) -> list[dict]:
     """
-    Without those that hold next to no light compared with the nearest brighter ones.
+    Without those that hold next to no light compared with the nearest brighter ones, or lie in one.
 
     From order to order the light changes little, however much it does over the detector.
     """
     kept = []
     for order in sorted(orders, key=lambda order: -order["light"]):
         places = np.array([other["label"] for other in kept])
+        if (np.abs(places - order["label"]) < _APART * order["width"]).any():
+            continue
         below, above = (places[places < order["label"]], places[places >= order["label"]])
         nearest = [*below[np.argsort(below)][-1:], *above[np.argsort(above)][:1]]
         light = [other["light"] for other in kept if other["label"] in nearest]

@@ -21,8 +21,12 @@ _LIT = 0.25
 # Dark rows have less than this part of the light beside them.
 _DARK = 0.1
 
+# Covered rows, and the first one that is not, are as flat as this, in units of the step between
+# them, and that in this part of the slices.
+_FLAT, _NEARLY_ALL = 0.25, 0.8
+
 # In so many slices at least the step is at one place, while the order moves so many pixels.
-_LEAST_SLICES, _LEAST_MOVE = 5, 2.0
+_LEAST_SLICES, _LEAST_MOVE = 5, 1.2
 
 
 def without_dark_borders(raster: np.ndarray, columns: np.ndarray, path: np.ndarray) -> np.ndarray:
@@ -59,6 +63,9 @@ def _n_dark(raster, columns, path) -> int:
     """Number of dark rows below the light of an order that moves on."""
     values = np.where(columns[..., None] < 0, np.nan, raster[columns, :_DEPTH])
     slices = finite_median(values.swapaxes(1, 2))
+    covered = _n_covered(slices)
+    if covered:
+        return covered
     lowest = np.where(np.isfinite(slices), slices, np.inf).min(axis=1)
     slices = np.nan_to_num(slices - lowest[:, None])
     top = slices.max(axis=1)
@@ -73,3 +80,19 @@ def _n_dark(raster, columns, path) -> int:
         return 0
     below = slices[at_step, :n_dark].max(axis=1)
     return int(n_dark) if np.median(below / top[at_step]) < _DARK else 0
+
+
+def _n_covered(slices) -> int:
+    """
+    Number of rows behind a step from row to row that is there in all slices.
+
+    A blurred edge is not as sharp as that.
+    """
+    rows = np.arange(1, _DEPTH // 2)
+    step = slices[:, rows] - slices[:, rows - 1]
+    around = slices[:, : _DEPTH // 2 + 1]
+    after = np.abs(slices[:, rows + 1] - slices[:, rows])
+    outer = np.maximum.accumulate(around, axis=1) - np.minimum.accumulate(around, axis=1)
+    sharp = (step > 0) & (outer[:, rows - 1] < _FLAT * step) & (after < _FLAT * step)
+    found = np.flatnonzero(sharp.mean(axis=0) > _NEARLY_ALL)
+    return int(rows[found[-1]]) if len(found) else 0

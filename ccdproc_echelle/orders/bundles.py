@@ -135,11 +135,14 @@ def _widest_inner(steps: np.ndarray, number: int) -> float:
 def _middles(traces, groups, member, number) -> np.ndarray:
     """Middle between the outermost members of each bundle; the others tell it if one is missing."""
     offsets = _typical_offsets(traces, groups, number)
-    return np.array([
-        0.5 * (traces[group][0] + traces[group][-1]) if group.sum() == number
-        else finite_median((traces[group] - offsets[member[group], None]).T)
-        for group in groups
-    ])
+    middles = []
+    for group in groups:
+        middle = finite_median((traces[group] - offsets[member[group], None]).T)
+        if group.sum() == number:
+            outer = 0.5 * (traces[group][0] + traces[group][-1])
+            middle = np.where(np.isfinite(outer), outer, middle)
+        middles.append(middle)
+    return np.array(middles)
 
 
 def _typical_offsets(traces, groups, number) -> np.ndarray:

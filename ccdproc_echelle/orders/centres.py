@@ -22,8 +22,9 @@ _WIDENINGS = (1, 3, 9)
 # From the middle of an order to its edge its level changes at most by this fraction.
 _STEEPEST = 0.4
 
-# Where an order was not measured its path counts so much of a measurement.
-_MODEL_WEIGHT = 0.03
+# Where an order was not measured its path counts so much of a measurement, between those that were
+# and beyond them, where the path may lead astray.
+_MODEL_WEIGHT, _WEIGHT_BEYOND = 0.03, 1e-4
 
 
 def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signal_to_noise):
@@ -33,27 +34,34 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
     lower, upper = _measured_edges(straight, orders, window, min_signal_to_noise)
     labels = np.array([order["label"] for order in orders])
     middles = np.add.reduceat(pixels, starts[:-1]) / np.diff(starts)
+    section_paths = np.add.reduceat(paths, starts[:-1], axis=0) / np.diff(starts)[:, None]
+    # Paths draw nearer to each other: the middle of two labels is not that of the positions.
+    course = _positions(np.zeros_like(lower) + labels[:, None], section_paths)
+    lower, upper = (_positions(labels[:, None] + edge, section_paths) for edge in (lower, upper))
     widths = _smooth_widths(labels, middles, upper - lower, n_pixels, orders)
     centers = 0.5 * (lower + upper)
     centers = np.where(np.isnan(lower), upper - 0.5 * widths, centers)
     centers = np.where(np.isnan(upper), lower + 0.5 * widths, centers)
-    section_paths = np.add.reduceat(paths, starts[:-1], axis=0) / np.diff(starts)[:, None]
     traces, residuals = [], []
-    for label, offsets, width in zip(labels, centers, widths, strict=True):
-        known = np.isfinite(offsets)
+    for path, places, width in zip(course, centers, widths, strict=True):
+        known = np.isfinite(places)
         if known.sum() < 3:
             continue
-        at = label + np.where(known, offsets, np.median(offsets[known]))
-        places = np.array([
-            np.interp(x, np.arange(len(path)), path)
-            for x, path in zip(at, section_paths, strict=True)
-        ])
+        places = np.where(known, places, path + np.median((places - path)[known]))
         trace, rms = _fitted(middles, places, known, n_pixels, degree)
         inside = _followed(middles, known, trace, np.median(width) / 2, slices.shape[1])
         if inside.sum() > degree:
             traces.append(np.where(inside, trace, np.nan))
             residuals.append(rms)
     return np.array(traces), np.array(residuals)
+
+
+def _positions(labels, paths) -> np.ndarray:
+    """Positions on the detector of labels, (n_orders, n_sections), NaN where there is none."""
+    index = np.arange(paths.shape[1])
+    return np.array([
+        np.interp(at, index, path) for at, path in zip(labels.T, paths, strict=True)
+    ]).T
 
 
 def _measured_edges(straight, orders, window, min_signal_to_noise):
@@ -142,8 +150,12 @@ def _smooth_widths(labels, pixels, widths, n_pixels, orders):
     expected = np.array([order["width"] for order in orders])[:, None] + np.zeros(len(pixels))
     if known.sum() < 30:
         return expected
-    low, high = labels[known.any(axis=1)].min(), labels[known.any(axis=1)].max()
-    place = 2 * (np.clip(labels, low, high) - low) / max(high - low, 1) - 1
+    whole = np.sort(labels[known.any(axis=1)])
+    low, high = whole[[0, -1]]
+    # At the border of the detector one order has no width of its own, and no others beyond it.
+    beyond = np.median(np.diff(whole)) if len(whole) > 3 else 0
+    inside = np.clip(labels, low - beyond, high + beyond)
+    place = 2 * (inside - low) / max(high - low, 1) - 1
     degrees = (min(2, (known.sum(axis=1) > 5).sum() // 3), 2)
     place, pixel = np.broadcast_arrays(place[:, None], unit(pixels, n_pixels))
     basis = chebvander2d(place, pixel, degrees)
@@ -153,13 +165,15 @@ def _smooth_widths(labels, pixels, widths, n_pixels, orders):
 def _fitted(middles, places, known, n_pixels, degree) -> tuple[np.ndarray, float]:
     """Polynomial through the measured centres, held by the path where there are none."""
     basis = chebvander(unit(middles, n_pixels), degree)
-    weights = np.where(known, 1.0, _MODEL_WEIGHT)
+    index, measured = np.arange(len(known)), np.flatnonzero(known)
+    between = (index > measured[0]) & (index < measured[-1])
+    model = np.where(between, _MODEL_WEIGHT, _WEIGHT_BEYOND)
+    weights = np.where(known, 1.0, model)
     for _ in range(10):
         coefficients = weighted_fit(basis, places, weights)
         off = np.abs(places - basis @ coefficients)
         scatter = max(scatter_about_zero(off[known]), 1e-3)
-        weights = np.where(known, (off < 5 * scatter) / (1 + (off / (3 * scatter)) ** 2),
-                           _MODEL_WEIGHT)
+        weights = np.where(known, (off < 5 * scatter) / (1 + (off / (3 * scatter)) ** 2), model)
     used = known & (off < 5 * scatter)
     trace = chebvander(unit(np.arange(n_pixels), n_pixels), degree) @ coefficients
     return trace, np.sqrt(np.mean(off[used] ** 2))

@@ -16,6 +16,7 @@ from numpy.polynomial.chebyshev import chebvander
 
 from ccdproc_echelle._numeric.medians import finite_median, label_medians
 from ccdproc_echelle._numeric.robust import clipped_fit
+from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.orders.slices import bridged, extract_slices, slice_columns
 
 __all__ = ["FIBRE_LEVEL", "Fibres", "are_fibres", "fibre_edges", "fibre_traces", "fit_fibres"]
@@ -41,6 +42,13 @@ _REACH = 4.5
 
 # How far its light reaches is looked for in bins of this width, in standard deviations.
 _BIN, _N_BINS = 0.25, 40
+
+# The darkest bins, this part of those beside a fibre, are the background. Light of which the noise
+# is more than this part of the level cannot say where it falls to it.
+_DARKEST, _LARGEST_NOISE = 0.25, 0.25
+
+# How far the light of one fibre reaches, in units of what it does in the others.
+_LIKE_THE_OTHERS = np.array([0.9, 1.1])
 
 # Light above the background, in units of the noise of a sample, for a measurement.
 _MIN_SIGNAL_TO_NOISE = 10.0
@@ -105,7 +113,11 @@ def fibre_edges(positions, profiles, fibres: Fibres, level: float) -> tuple[np.n
 
 
 def _reach_of_light(positions, profiles, fibres, level) -> np.ndarray:
-    """Standard deviations from the centre at which the light falls to a level, (2, n_orders)."""
+    """
+    Standard deviations from the centre at which the light falls to a level, (2, n_orders).
+
+    That of the other fibres where it is too faint to be seen, and of a Gaussian if it always is.
+    """
     center, sigma, height, background = fibres[:4]
     light = profiles - _light_of_neighbours(positions, np.stack(fibres[:3]))
     light = (light - background[..., None]) / height[..., None]
@@ -119,23 +131,32 @@ def _reach_of_light(positions, profiles, fibres, level) -> np.ndarray:
         for order, used in enumerate(own):
             binned = label_medians(light[order][used], label[order][used], _N_BINS)
             reach[side, order] = _fall_of(binned, level)
-    return reach
+    typical = finite_median(reach.reshape(1, -1))[0]
+    if np.isnan(typical):
+        typical = np.sqrt(-2 * np.log(level))
+    return np.clip(np.nan_to_num(reach, nan=typical), *(typical * _LIKE_THE_OTHERS))
 
 
 def _fall_of(light: np.ndarray, level: float) -> float:
-    """Where light in bins from the centre on falls to a level; as a Gaussian if it is too noisy."""
+    """Where light in bins from the centre on falls to a level; NaN if it is too noisy."""
     places, gaussian = (np.arange(_N_BINS) + 0.5) * _BIN, np.sqrt(-2 * np.log(level))
-    wing = np.isfinite(light) & (places > 0.5 * gaussian)
-    if wing.sum() < 4 or finite_median(np.abs(np.diff(light[wing], 2))[None])[0] > level:
-        return gaussian
+    # Scattered light is a background of its own farther out.
+    wing = np.isfinite(light) & (places > 0.5 * gaussian) & (places < 2.6 * gaussian)
+    if wing.sum() < 4 or _noise(light[wing]) > _LARGEST_NOISE * level:
+        return np.nan
     places, light = places[wing], light[wing]
-    floor = light.min()
+    floor = np.median(np.sort(light)[: max(1, round(_DARKEST * len(light)))])
     light = (light - floor) / (1 - floor)
     after = int(np.argmax(light <= level))
     if after == 0:
-        return gaussian
+        return np.nan
     left, right = light[after - 1], light[after]
     return places[after - 1] + _BIN * (left - level) / (left - right)
+
+
+def _noise(light: np.ndarray) -> float:
+    """Standard deviation of the noise of a smooth curve, from its second differences."""
+    return float(np.median(np.abs(np.diff(light, 2))) * MAD_TO_SIGMA / np.sqrt(6))
 
 
 def fibre_traces(raster: np.ndarray, traces: np.ndarray, degree: int) -> np.ndarray:

@@ -11,7 +11,7 @@ __all__ = ["around", "in_middle", "lit_sections"]
 _PLATEAU = 0.6
 
 # What is below this part of the brightest section of an order is as good as noise.
-_LEAST_CONTRAST = 5e-4
+_LEAST_CONTRAST = 2e-3
 
 
 def lit_sections(mean, noise, label, half) -> np.ndarray:

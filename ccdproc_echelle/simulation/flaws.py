@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ccdproc_echelle.simulation.checks import check
-from ccdproc_echelle.simulation.geometry import blaze_functions, slit_image
+from ccdproc_echelle.simulation.geometry import blaze_functions, plane_axes, slit_image
 from ccdproc_echelle.simulation.layers import Layer
 
 __all__ = [
-    "BadLines", "DarkBorder", "FixedPattern", "PartialOrder", "SecondaryBands", "ShortOrders",
+    "BadLines", "BiasStep", "DarkBorder", "FixedPattern", "Fringes", "Ghosts", "PartialOrder",
+    "SecondaryBands", "ShortOrders", "Vignetting",
 ]
 
 
@@ -40,6 +41,22 @@ class FixedPattern(Layer):
         columns = self.columns * scene.rng(self.streams[1]).standard_normal(n_columns)
         wave = np.sin(2 * np.pi * np.arange(n_rows)[:, np.newaxis] / self.period)
         return pedestal + rows + columns + self.ripple * wave
+
+
+@dataclass(frozen=True)
+class BiasStep(Layer):
+    """Amplifiers whose biases differ: steps in the middle of the rows, and of the columns."""
+
+    rows: float = 0.0
+    columns: float = 0.0
+
+    def __post_init__(self):
+        check("rows", self.rows)
+        check("columns", self.columns)
+
+    def pedestal(self, pedestal, scene):
+        v, u = plane_axes(scene.shape)
+        return pedestal + self.rows * (v > 0) + self.columns * (u > 0)
 
 
 @dataclass(frozen=True)
@@ -83,6 +100,61 @@ class ShortOrders(Layer):
             here = scene.orders.order_numbers == number
             blaze[here] = np.where((pixel >= first) & (pixel <= last), blaze[here], 0)
         return blaze
+
+
+@dataclass(frozen=True)
+class Vignetting(Layer):
+    """Light that falls from the middle of the detector to its corners."""
+
+    strength: float
+
+    def __post_init__(self):
+        check("strength", self.strength, 0, 1)
+
+    def blaze(self, blaze, scene):
+        v, u = plane_axes(scene.shape)
+        radius = (2 * scene.orders.center() / (scene.shape[0] - 1) - 1) ** 2 + u**2
+        return blaze * np.clip(1 - self.strength * radius / 2, 0, 1)
+
+
+@dataclass(frozen=True)
+class Fringes(Layer):
+    """Interference in the detector: waves of the pixel response, the same in every frame."""
+
+    amplitude: float
+    period: float = 9.0
+    slope: float = 0.3
+
+    def __post_init__(self):
+        check("amplitude", self.amplitude, 0, 0.9)
+        check("period", self.period, 2)
+        check("slope", self.slope)
+
+    def response(self, response, scene):
+        row, column = np.ogrid[: scene.shape[0], : scene.shape[1]]
+        phase = 2 * np.pi * (column + self.slope * row) / self.period
+        return response * (1 + self.amplitude * np.sin(phase))
+
+
+@dataclass(frozen=True)
+class Ghosts(Layer):
+    """Bands of light that run across the orders, at any angle."""
+
+    n: int = 1
+    width: float = 10.0
+    fraction: float = 0.02
+    streams = (22,)
+
+    def __post_init__(self):
+        check("n", self.n, 0, integer=True)
+        check("width", self.width, 0)
+        check("fraction", self.fraction, 0)
+
+    def light(self, light, scene, mean_level):
+        rng, (n_rows, n_columns) = scene.rng(self.streams[0]), scene.shape
+        middle, slope = rng.uniform(0, n_rows, (self.n, 1)), rng.uniform(-1, 1, (self.n, 1))
+        centers = middle + slope * (np.arange(n_columns) - n_columns / 2)
+        return light + _bands(centers, self.width, self.fraction * mean_level, scene.shape)
 
 
 @dataclass(frozen=True)

@@ -38,12 +38,14 @@ def _ramp_of_step(z, sigma):
     return sigma * blurred_ramp(z / sigma)
 
 
-def slit_image(n_rows, lower, upper, brightness, *, sigma, slope):
+def slit_image(n_rows, lower, upper, brightness, *, sigma, slope, tilt=0.0):
     """Orders as top-hats from lower to upper, blurred, integrated exactly over each pixel.
 
     Inputs are (n_orders, n_pixels). Twice integrated, a top-hat becomes a difference of ramps;
-    the difference over the two sides of a pixel is the light that falls in it.
+    the difference over the two sides of a pixel is the light that falls in it. Across a tilted slit
+    the same light lies so many dispersion pixels further on for each pixel up.
     """
+    pixel = np.arange(lower.shape[1])
     image = np.zeros((n_rows, lower.shape[1]))
     reach = 8 * sigma + 1
     for low, high, light in zip(lower, upper, brightness, strict=True):
@@ -52,6 +54,8 @@ def slit_image(n_rows, lower, upper, brightness, *, sigma, slope):
         sides = np.vstack([rows, rows[-1:] + 1]) - 0.5
         below = _ramp_of_step(sides - low, sigma) - _ramp_of_step(sides - high, sigma)
         profile = np.diff(below, axis=0)
+        if tilt:
+            light = np.interp(pixel - tilt * (rows - 0.5 * (low + high)), pixel, light)
         profile *= light * (1 + slope * (2 * rows - low - high) / (high - low))
         step, column = np.nonzero((rows >= 0) & (rows < n_rows))
         # far from the order the differences round to less than nothing

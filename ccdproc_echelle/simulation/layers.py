@@ -43,7 +43,7 @@ class Layer:
     """
 
     # Each random layer draws from streams of its own, ``scene.rng(stream, index)``. The number is
-    # part of the seed and must never change. 7 to 12 are the noise; 20, 21 are those of
+    # part of the seed and must never change. 7 to 12 are the noise; 20 to 22 are those of
     # ``flaws``; the next free one is 15.
     streams: ClassVar[tuple[int, ...]] = ()
 

@@ -22,7 +22,12 @@ _EDGE = np.sqrt(2 * np.log(100))
 
 @dataclass(frozen=True)
 class Slit:
-    """One slit."""
+    """One slit, at right angles to the dispersion or tilted."""
+
+    tilt: float = 0.0  # dispersion pixels for each pixel across
+
+    def __post_init__(self):
+        check("tilt", self.tilt)
 
     def image(self, n_rows, lower, upper, brightness, *, sigma, slope):
         """
@@ -31,11 +36,12 @@ class Slit:
         ``lower``, ``upper`` and ``brightness`` have shape (n_orders, n_pixels); ``sigma`` is the
         blur and ``slope`` the rise of the slit illumination.
         """
-        return slit_image(n_rows, lower, upper, brightness, sigma=sigma, slope=slope)
+        return slit_image(n_rows, lower, upper, brightness, sigma=sigma, slope=slope,
+                          tilt=self.tilt)
 
 
 @dataclass(frozen=True)
-class Slicer(Slit):
+class Slicer:
     """Slices with dark gaps between them."""
 
     n: int = 3
@@ -46,6 +52,7 @@ class Slicer(Slit):
         check("gap", self.gap, 0)
 
     def image(self, n_rows, lower, upper, brightness, *, sigma, slope):
+        """As of a `Slit`."""
         step = (upper - lower + self.gap) / self.n
         if (step <= self.gap).any():
             raise ValueError(
@@ -60,7 +67,7 @@ class Slicer(Slit):
 
 
 @dataclass(frozen=True)
-class Fibres(Slit):
+class Fibres:
     """Fibres side by side, each a Gaussian; the edges are where the outermost ones end."""
 
     n: int = 1
@@ -78,6 +85,7 @@ class Fibres(Slit):
         return (self.n - 1) * self.pitch + 2 * _EDGE * self.sigma
 
     def image(self, n_rows, lower, upper, brightness, *, sigma, slope):
+        """As of a `Slit`; a fibre has neither blur nor slope of its own."""
         sides = np.arange(n_rows + 1)[:, np.newaxis] - 0.5
         scale, middle = (upper - lower) / self.width, 0.5 * (lower + upper)
         image = np.zeros((n_rows, lower.shape[1]))

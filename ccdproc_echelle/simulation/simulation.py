@@ -26,14 +26,19 @@ from astropy.nddata import CCDData
 
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.simulation.checks import check
+from ccdproc_echelle.simulation.drawing import random_simulation
 from ccdproc_echelle.simulation.exposing import expose
 from ccdproc_echelle.simulation.flaws import (
     BadLines,
+    BiasStep,
     DarkBorder,
     FixedPattern,
+    Fringes,
+    Ghosts,
     PartialOrder,
     SecondaryBands,
     ShortOrders,
+    Vignetting,
 )
 from ccdproc_echelle.simulation.geometry import order_traces
 from ccdproc_echelle.simulation.layers import (
@@ -170,7 +175,7 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
     cosmic_rays: CosmicRays = field(default=CosmicRays())
     bias: float = 0.0
     dark_current: float = 0.0
-    order_profile: Slit = field(default=Slit())
+    order_profile: Slit | Slicer | Fibres = field(default=Slit())
     layers: tuple[Layer, ...] = ()
 
     def __post_init__(self):
@@ -229,7 +234,7 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
         return lower - upper
 
     @classmethod
-    def random(cls, seed: int) -> "EchelleSimulation":
+    def random(cls, seed: int, *, flaws: bool = False) -> "EchelleSimulation":
         """
         A spectrograph drawn at random: what has to work, has to work with all of them.
 
@@ -241,6 +246,11 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
         ----------
         seed : int
             Seed of the draw and of the simulation.
+        flaws : bool
+            Another draw, of the spectrographs and detectors that there really are: orders of 2 to
+            150 pixels, or of fibres, bundles, slices or a tilted slit, and some of the other
+            layers: row and column patterns, reference pixels, dead and hot lines, partial and
+            short orders, dark ends, vignetting, secondary bands, fringes, ghosts and bias steps.
 
         Returns
         -------
@@ -252,32 +262,10 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
         >>> sim = EchelleSimulation.random(1)
         >>> 5 <= sim.n_orders <= 60
         True
+        >>> [type(layer).__name__ for layer in EchelleSimulation.random(0, flaws=True).layers]
+        ['Ghosts']
         """
-        rng = np.random.default_rng(seed)
-        n_orders = int(np.exp(rng.uniform(np.log(5), np.log(61))))
-        psf_sigma = rng.uniform(0.5, 1.3)
-        gap = 3 + rng.exponential(6)
-        widest = min(60, 1500 / n_orders / 1.3 - gap)
-        width = np.exp(rng.uniform(np.log(4), np.log(max(4.5, widest))))
-        n_pixels = int(rng.integers(500, 1000))
-        tilt, curvature = rng.uniform(-0.03, 0.03, 2)
-        parameters = dict(
-            n_orders=n_orders, order_width=width, smallest_gap=3.0, psf_sigma=psf_sigma,
-            tilt=tilt, curvature=curvature, cut_orders=bool(rng.integers(2)),
-        )
-        # Too much room at first, then what is more than the gap is taken away.
-        n_rows = int(2 * n_orders * (width + gap)) + 100
-        for _ in range(3):
-            gaps = cls(shape=(n_rows, n_pixels), **parameters)._gaps()[1:-1]
-            n_rows -= int((n_orders - 1) * (gaps.min() - gap))
-        shape = (n_rows, n_pixels)
-        axis = int(rng.integers(2))
-        simulation = cls(
-            shape=shape if axis == 1 else shape[::-1], dispersion_axis=axis, seed=seed,
-            slit_slope=rng.uniform(-0.1, 0.1), peak=rng.uniform(10_000, 40_000),
-            brightness_ratio=np.exp(rng.uniform(0, np.log(100))), **parameters,
-        )
-        return simulation.with_scattered_light(rng.uniform(0, 0.08))
+        return random_simulation(cls, seed, flaws=flaws)
 
     # ------------------------------------------------------------------------- the layers
 
@@ -497,6 +485,17 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
         """
         return replace(self, order_profile=Slicer(n, gap))
 
+    def with_tilted_slit(self, tilt: float) -> "EchelleSimulation":
+        """
+        A slit that is not at right angles to the dispersion.
+
+        Parameters
+        ----------
+        tilt : float
+            Dispersion pixels by which its image moves for each pixel across.
+        """
+        return replace(self, order_profile=Slit(tilt))
+
     def with_fixed_pattern(
         self, *, rows: float = 0.0, columns: float = 0.0, ripple: float = 0.0, period: float = 8.0
     ) -> "EchelleSimulation":
@@ -512,6 +511,18 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
             Amplitude, in adu, and period, in pixels, of a wave across the dispersion.
         """
         return self.with_layer(FixedPattern(rows, columns, ripple, period))
+
+    def with_bias_step(self, *, rows: float = 0.0, columns: float = 0.0) -> "EchelleSimulation":
+        """
+        Amplifiers whose biases differ.
+
+        Parameters
+        ----------
+        rows, columns : float
+            By how much, in adu, the bias is higher in the upper half of the detector, and in the
+            half of higher dispersion pixels.
+        """
+        return self.with_layer(BiasStep(rows, columns))
 
     def with_dark_border(self, n: int = 4) -> "EchelleSimulation":
         """
@@ -549,6 +560,51 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
             First and last dispersion pixel with light, by order number.
         """
         return self.with_layer(ShortOrders(tuple((m, *ends) for m, ends in ranges.items())))
+
+    def with_vignetting(self, strength: float) -> "EchelleSimulation":
+        """
+        Light that falls from the middle of the detector to its corners.
+
+        Parameters
+        ----------
+        strength : float
+            Part of the light that is lost in the corners.
+        """
+        return self.with_layer(Vignetting(strength))
+
+    def with_fringes(
+        self, amplitude: float = 0.15, *, period: float = 9.0, slope: float = 0.3
+    ) -> "EchelleSimulation":
+        """
+        Fringes; part of the pixel response.
+
+        Parameters
+        ----------
+        amplitude : float
+            Relative.
+        period : float
+            In dispersion pixels.
+        slope : float
+            Dispersion pixels by which they move for each pixel across.
+        """
+        return self.with_layer(Fringes(amplitude, period, slope))
+
+    def with_ghosts(
+        self, n: int = 1, *, width: float = 10.0, fraction: float = 0.02
+    ) -> "EchelleSimulation":
+        """
+        Reflections: bands of light at random places that run across the orders.
+
+        Parameters
+        ----------
+        n : int
+            Number of bands.
+        width : float
+            In pixels.
+        fraction : float
+            Their peak in units of the mean of the flat over the inner-order pixels.
+        """
+        return self.with_layer(Ghosts(n, width, fraction))
 
     def with_secondary_bands(
         self, offset: float, width: float, *, fraction: float = 0.5

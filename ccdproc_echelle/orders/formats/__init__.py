@@ -12,6 +12,7 @@ pyreduce PyReduce: npz archive, FITS traces      yes  no    no             yes
 pypeit   PypeIt: Slits_*.fits.gz                 yes  no    yes            yes
 cr2res   cr2res (CRIRES+): TRACE_WAVE            yes  no    yes            yes
 kpf      KPF pipeline: order trace CSV           yes  no    no             yes
+maroonx  MAROON-X (DRAGONS): processed flats     yes  no    yes            yes
 samples  any: a text file of sampled centres     yes  yes   no             no, found from shape
 ds9      SAOImage DS9: regions to look at        no   yes   no             no
 ======== ======================================= ==== ===== ============== =====================
@@ -30,9 +31,12 @@ from ccdproc_echelle.orders.formats import (
     ecsv,
     iraf,
     kpf,
+    maroonx,
     pypeit,
     pyreduce,
     soxspipe,
 )
 
-__all__ = ["cr2res", "ds9", "ecsv", "iraf", "kpf", "pypeit", "pyreduce", "samples", "soxspipe"]
+__all__ = [
+    "cr2res", "ds9", "ecsv", "iraf", "kpf", "maroonx", "pypeit", "pyreduce", "samples", "soxspipe",
+]
