@@ -1,8 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Flexure: known shifts of simulated spectrographs, and tables that do not belong to the frame."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
@@ -23,16 +21,8 @@ from ccdproc_echelle.simulation import EchelleSimulation
 SPECTROGRAPHS = [0, 3, 8, 12, 19, 27, 29, 44]
 
 
-@cache
 def simulation(**kwargs) -> EchelleSimulation:
     return EchelleSimulation(**({"shape": (256, 300), "n_orders": 6, "tilt": 0.03} | kwargs))
-
-
-@cache
-def struck_by_rays(seed):
-    """A spectrograph drawn at random, and its first flat."""
-    sim = EchelleSimulation.random(seed).with_cosmic_rays(200, length=5)
-    return sim, sim.flats(1)[0]
 
 
 def without_edges(orders) -> EchelleOrderTable:
@@ -62,8 +52,8 @@ def with_number(orders, n) -> EchelleOrderTable:
 @pytest.mark.parametrize("seed", SPECTROGRAPHS)
 @pytest.mark.parametrize("fraction", [-0.4, 0.13])
 def test_a_shifted_table_is_found_back(seed, fraction):
-    sim, flat = struck_by_rays(seed)
-    orders = sim.truth.orders
+    sim = EchelleSimulation.random(seed).with_cosmic_rays(200, length=5)
+    orders, flat = sim.truth.orders, sim.flats(1)[0]
     shift = fraction * smallest_distance(orders)
     with_edges = measure_shift(flat, orders.shifted(-shift))
     centers_only = measure_shift(flat, without_edges(orders).shifted(-shift))
