@@ -11,7 +11,10 @@ moments of one run, and only at the last is it killed indeed.
 """
 
 import ast
+import contextlib
+import gc
 import gzip
+import io
 import os
 import resource
 import shutil
@@ -21,7 +24,6 @@ import sys
 import tempfile
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 from unittest.mock import patch
 
@@ -75,13 +77,11 @@ TASKS = {task.__name__: task for task in (combine, write, command)}
 WORK = {"combine": "uncompressed", "write": "write", "command": "make_master_flat"}
 
 
-class Moments:
-    """Counts calls and returns from the first call of a function on, and strikes at some."""
+class Count:
+    """A profile function: calls and returns from the first call of a function on."""
 
-    def __init__(self, since, moments, number):
-        self.since, self.moments, self.number = since, frozenset(moments), number
-        self.last = max(moments, default=None)
-        self.count = self.replacing = 0
+    def __init__(self, since):
+        self.since, self.count, self.replacing = since, 0, 0
 
     def __call__(self, frame, event, argument):
         name = frame.f_code.co_name
@@ -89,18 +89,41 @@ class Moments:
             self.count += 1
             if name == "replacing" and not self.replacing:
                 self.replacing = self.count
-            if self.count == self.last:
+
+
+def strike(since, moments, number):
+    """
+    A profile function that raises a signal at moments, which it counts as `Count` does.
+
+    It is called a million times, and so a closure, which is faster than an object.
+    """
+    count, left = 0, sorted(set(moments), reverse=True)
+    due = left.pop()
+
+    def counting(frame, event, argument):
+        nonlocal count, due
+        count += 1
+        if count == due:
+            if left:
+                due = left.pop()
+            else:
                 sys.setprofile(None)
-            if self.count in self.moments:
-                signal.raise_signal(self.number)
+            signal.raise_signal(number)
+
+    def waiting(frame, event, argument):
+        if frame.f_code.co_name == since:
+            sys.setprofile(counting)
+            counting(frame, event, argument)
+
+    return waiting
 
 
-def run(name, folder, output, temporary, size_limit, moments):
+def run(name, folder, output, temporary, size_limit, profile=None):
     """The exit status of a task; how many moments it has goes to a file beside the output."""
     tempfile.tempdir = temporary
     if size_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size_limit, size_limit))
-    sys.setprofile(moments if moments.since else None)
+    sys.setprofile(profile)
     try:
         return TASKS[name](Path(folder), Path(output))
     except KeyboardInterrupt:
@@ -109,8 +132,23 @@ def run(name, folder, output, temporary, size_limit, moments):
         return OS_ERROR
     finally:
         sys.setprofile(None)
-        if moments.since and not moments.moments:
-            Path(temporary, "moments").write_text(f"{moments.replacing} {moments.count}")
+        if isinstance(profile, Count):
+            Path(temporary, "moments").write_text(f"{profile.replacing} {profile.count}")
+
+
+def profile_of(since, moments, number):
+    if since is None:
+        return None
+    return strike(since, moments, number) if moments else Count(since)
+
+
+def run_here(*task):
+    """A task in this process: what its first run loads and keeps is there for all forks."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        status = run(*task)
+    gc.collect()
+    gc.freeze()
+    return status
 
 
 def serve():
@@ -120,12 +158,15 @@ def serve():
     sys.stdout.flush()
     for line in sys.stdin:
         task, moments = ast.literal_eval(line)
+        if moments is None:
+            print(run_here(*task), flush=True)
+            continue
         child = os.fork()
         if child == 0:
             status = FAILED
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             try:
-                status = run(*task, Moments(*moments))
+                status = run(*task, profile_of(*moments))
             finally:
                 os._exit(status)
         status = os.waitpid(child, os.WUNTRACED)[1]
@@ -151,7 +192,7 @@ class Nursery:
         self.expected, self.counted = {}, {}
         for name in TASKS:
             self.clear()
-            assert self.run(name) == DONE
+            assert self.run(name, moments=None) == DONE
             self.expected[name] = self.product.read_bytes()
             self.check_nothing_is_left(self.expected[name])
         self.clear()
@@ -321,15 +362,13 @@ class Murderer(Executor):
 @pytest.mark.filterwarnings("ignore:the frames have an offset")
 @pytest.mark.filterwarnings("ignore:the noise of the frames cannot")
 @pytest.mark.parametrize("at", [1, 4])
-def test_a_killed_worker_is_an_error_and_leaves_nothing(nursery, monkeypatch, at):
+def test_a_killed_worker_is_an_error_and_leaves_nothing(nursery, monkeypatch, forkserver, at):
     nursery.clear(OLD)
     monkeypatch.setattr(tempfile, "tempdir", str(nursery.temporary))
     orders = EchelleOrderTable.read(nursery.folder / "orders.ecsv")
     flats = sorted(nursery.folder.glob("flat_*.fits.gz"))
     options = {"sigma_clip": True, "mem_limit": 1e5, "overwrite_output": True}
-    # Workers are made afresh: forks would inherit whatever other tests have opened.
-    context = get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as workers:
+    with ProcessPoolExecutor(1, mp_context=forkserver) as workers:
         executor = Murderer(workers, at)
         with pytest.raises(BrokenProcessPool, match="Murderer lost .* terminated abruptly"):
             two_pass_flat_combine(flats, orders, nursery.product, executor=executor, **options)
@@ -340,8 +379,12 @@ def test_a_killed_worker_is_an_error_and_leaves_nothing(nursery, monkeypatch, at
 
 
 @pytest.mark.parametrize("at", [2, 6, 10])
-def test_a_killed_worker_of_the_command_is_one_line(nursery, monkeypatch, capsys, at):
+def test_a_killed_worker_of_the_command_is_one_line(nursery, monkeypatch, capsys, forkserver, at):
     class Murderers(ProcessPoolExecutor):
+        def __init__(self, n_jobs, *, mp_context):
+            assert mp_context.get_start_method() == "spawn"
+            super().__init__(n_jobs, mp_context=forkserver)
+
         def submit(self, function, /, *args, **kwargs):
             numbers.append(len(numbers) + 1)
             if numbers[-1] == at:

@@ -215,6 +215,8 @@ class ScatteredLight(Layer):
         check("scattered_light", self.fraction, 0)
 
     def light(self, light, scene, mean_level):
+        if self.fraction == 0:
+            return light
         v, u = plane_axes(scene.shape)
         surface = 0.5 + np.exp(-(((v + 0.2) / 1.2) ** 2)) * np.exp(-(((u - 0.3) / 1.4) ** 2))
         return light + self.fraction * mean_level * surface / surface[scene.inner].mean()
@@ -250,7 +252,7 @@ class Drift(Layer):
         check("drift", self.amplitude, 0, 0.45)
 
     def illumination(self, light, scene, exposure):
-        return light * self.plane(scene, exposure)
+        return light * self.plane(scene, exposure) if self.amplitude else light
 
     def plane(self, scene, exposure):
         """Image that multiplies the light of a flat."""
@@ -272,7 +274,7 @@ class ColorDrift(Layer):
         check("color_drift", self.amplitude, 0, 0.45)
 
     def illumination(self, light, scene, exposure):
-        return light * self.color(scene, exposure)
+        return light * self.color(scene, exposure) if self.amplitude else light
 
     def color(self, scene, exposure):
         """Image that multiplies the light of a flat."""

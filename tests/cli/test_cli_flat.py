@@ -52,7 +52,8 @@ def test_flat(working_folder, capsys):
 
 
 def test_flat_without_an_order_table(working_folder, capsys):
-    assert main(["flat", *FLATS, "--dark", "dark_01.fits", "-o", "master.fits"]) == 0
+    assert main(["flat", *FLATS, "--dark", "dark_01.fits", "--scattered-light", "none",
+                 "-o", "master.fits"]) == 0
     orders = MasterFlat.read("master.fits").orders
     assert orders.order_numbers.tolist() == [1, 2, 3]
     np.testing.assert_allclose(orders.center(), ORDERS.center(), atol=0.2)
@@ -68,8 +69,14 @@ def test_printed_levels_are_relative_to_their_mean(working_folder, capsys):
     )
 
 
-def test_flat_with_all_options(working_folder, capsys):
-    pytest.importorskip("matplotlib")
+@pytest.fixture
+def empty_figure(monkeypatch):
+    """What is in the figure does not matter, but it is written."""
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    monkeypatch.setattr(MasterFlat, "plot", lambda self: figure)
+
+
+def test_flat_with_all_options(working_folder, capsys, empty_figure):
     ORDERS.write("soxspipe.fits", format="soxspipe")
     for path in working_folder.glob("*_0?.fits"):
         without_bunit(path)
@@ -204,7 +211,7 @@ def test_png(working_folder):
 def test_order_table_that_knows_neither_shape_nor_axis(working_folder):
     np.savetxt("centres.txt", np.rint(ORDERS.center()).T, fmt="%d")
     assert main(["flat", *FLATS, "--dark", "dark_01.fits", "--orders", "centres.txt",
-                 "-o", "master.fits"]) == 0
+                 "--scattered-light", "none", "-o", "master.fits"]) == 0
     np.testing.assert_allclose(
         MasterFlat.read("master.fits").orders.lower(), ORDERS.lower(), atol=0.1
     )
@@ -355,9 +362,9 @@ def test_interrupt_while_writing_leaves_nothing(
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), IndexError("no such colour")])
-def test_failing_figure_does_not_cost_the_flat(working_folder, capsys, monkeypatch, error):
-    pytest.importorskip("matplotlib")
-
+def test_failing_figure_does_not_cost_the_flat(
+    working_folder, capsys, monkeypatch, empty_figure, error
+):
     def fail(self, path, **kwargs):
         Path(path).write_text("half a figure")
         raise error

@@ -193,7 +193,7 @@ def test_exit_status_of_the_module(working_folder, capfd, arguments, status):
 
 def test_a_process_that_is_done(working_folder):
     result = subprocess.run(
-        [sys.executable, "-m", "ccdproc_echelle", "flat", *FLATS, "--dark", "dark_01.fits", *USUAL],
+        [sys.executable, "-m", "ccdproc_echelle", "flat", *FLATS, "--dark", "dark_01.fits", *QUICK],
         capture_output=True, text=True, env=ENVIRONMENT, check=False,
     )
     assert (result.returncode, result.stderr) == (0, "")

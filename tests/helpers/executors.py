@@ -2,6 +2,7 @@
 """Executors that several wings are tested on, each started once."""
 
 import multiprocessing
+import multiprocessing.forkserver
 import tempfile
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
@@ -22,15 +23,29 @@ class SerialExecutor(Executor):
 
 
 @pytest.fixture(scope="session")
-def executors(tmp_path_factory):
+def forkserver():
+    """
+    Context of processes that are forks of one which has the package, and are started at once.
+
+    Forks of this process would inherit whatever other tests have opened.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ccdproc_echelle.cli.flat"])
+    multiprocessing.forkserver.ensure_running()  # its socket is not in the folder of a test
+    return context
+
+
+@pytest.fixture(scope="session")
+def executors(tmp_path_factory, forkserver):
     """Executors by name, each started when it is asked for first."""
     started = {"serial": SerialExecutor()}
 
     def get(name):
         if name not in started:
             if name == "processes":
-                context = multiprocessing.get_context("spawn")
-                started[name] = ProcessPoolExecutor(2, mp_context=context)
+                started[name] = ProcessPoolExecutor(2, mp_context=forkserver)
             elif name == "dask":
                 started[name] = dask_executor()
             else:

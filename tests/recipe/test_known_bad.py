@@ -59,7 +59,8 @@ def test_levels_are_right():
 def test_bad_pixels_have_a_flag_of_their_own_that_masks(tmp_path):
     path = tmp_path / "bpm.fits"
     fits.writeto(path, BAD.astype("u1"))
-    master = reduced(raw(junk=True), SIMULATION.truth.orders, bad_pixel_mask=path)
+    orders = SIMULATION.truth.orders
+    master = reduced(raw(junk=True), orders, bad_pixel_mask=path, scattered_light=None)
     known, no_data = (
         master.flags & int(flag) != 0 for flag in (FlatFlag.KNOWN_BAD, FlatFlag.NO_DATA)
     )

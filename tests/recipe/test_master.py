@@ -85,7 +85,9 @@ def small_master():
 def test_orders_are_traced_where_none_are_given(files, result):
     simulation, flats, darks, _ = files
     given = result[1]
-    traced = make_master_flat(flats, dark=darks, gain=GAIN, read_noise=READ_NOISE)
+    traced = make_master_flat(
+        flats, dark=darks, gain=GAIN, read_noise=READ_NOISE, scattered_light=None
+    )
     assert traced.orders.order_numbers.tolist() == [1, 2, 3, 4, 5]
     np.testing.assert_allclose(
         traced.orders.center(), simulation.truth.orders.center(), atol=0.1
@@ -705,7 +707,9 @@ def test_each_step_is_logged(caplog):
 def test_a_science_frame_is_flattened():
     simulation = EchelleSimulation(shape=(300, 400), n_orders=4, seed=6, pixel_response=0.02)
     truth = simulation.truth
-    master = make_master_flat(simulation.flats(10), centers_only(truth.orders))
+    master = make_master_flat(
+        simulation.flats(10), centers_only(truth.orders), scattered_light=None
+    )
     response = normalize_flat(master.flat, master.orders).pixel_response
     # A smooth source in the same slit; its noise is left out, that of the flat remains.
     smooth = 1 + 0.3 * np.sin(np.arange(400) / 40)
@@ -838,11 +842,12 @@ def test_a_gain_or_read_noise_that_is_not_that_of_the_frames(wrong, found):
 
 def test_flats_of_unknown_uncertainty():
     flats, orders = NOISY.flats(3), NOISY.truth.orders
-    expected = make_master_flat([CCDData(flat.data, unit="adu") for flat in flats], orders)
+    bare = [CCDData(flat.data, unit="adu") for flat in flats]
+    expected = make_master_flat(bare, orders, scattered_light=None)
     for flat in flats:
         flat.uncertainty.array[:] = np.nan
     with pytest.warns(AstropyUserWarning, match="most uncertainties are NaN. They are not used"):
-        master = make_master_flat(flats, orders)
+        master = make_master_flat(flats, orders, scattered_light=None)
     np.testing.assert_array_equal(master.flat.mask, expected.flat.mask)
     inside = orders.order_map(margin=-3) > 0
     ratio = master.flat.uncertainty.array[inside] / expected.flat.uncertainty.array[inside]
@@ -887,7 +892,7 @@ def test_quality_of_a_flat_with_fringes():
     for flat in flats:
         flat.data *= fringes
         flat.uncertainty.array *= np.sqrt(fringes)
-    master = make_master_flat(flats, simulation.truth.orders)
+    master = make_master_flat(flats, simulation.truth.orders, scattered_light=None)
     assert "fail" not in master.quality["verdict"]
     inside = simulation.truth.orders.order_map(margin=-2) > 0
     assert not (master.flags & int(UNUSABLE) > 0)[inside].any()

@@ -26,9 +26,9 @@ def simulated():
     )
 
 
-def master_of(folder, layout, *, n_flats=7, orders=None, **keywords):
+def master_of(folder, layout, *, n_flats=4, orders=None, **keywords):
     simulation = simulated()
-    flats, darks, biases = simulation.write(folder, n_flats, 3, 5, layout=layout)
+    flats, darks, biases = simulation.write(folder, n_flats, 2, 5, layout=layout)
     orders = simulation.truth.orders if orders is None else orders
     return make_master_flat(
         flats, orders, dark=darks, bias=biases, scattered_light=None, **keywords

@@ -16,7 +16,9 @@ FAINT, INTERORDER = int(FlatFlag.FAINT), int(FlatFlag.INTERORDER)
 
 
 def made(simulation, **options):
-    return make_master_flat(simulation.flats(4), simulation.truth.orders, **options)
+    return make_master_flat(
+        simulation.flats(4), simulation.truth.orders, scattered_light=None, **options
+    )
 
 
 def row_of(master, name):
