@@ -3,10 +3,8 @@
 
 import argparse
 import importlib.util
-import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 from ccdproc_echelle.cli.options import (
@@ -25,6 +23,7 @@ from ccdproc_echelle.cli.options import (
     tracing_keywords,
 )
 from ccdproc_echelle.cli.products import broken_limits, check_master_name, write_product
+from ccdproc_echelle.cli.workers import number_of_jobs, processes
 from ccdproc_echelle.frames import check_output
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -84,7 +83,7 @@ def add(commands) -> None:
         help="pixels beyond the order edges that keep their values (default: 0)")
     option("--mask-interorder", action="store_true", help="mask the inter-order area as well")
     option("--limits", metavar="FILE", help="limits of the quality (YAML, see inspect)")
-    option("--jobs", type=_number_of_jobs, metavar="N",
+    option("--jobs", type=number_of_jobs, metavar="N",
         help="work in N processes (default: a thread for each core)")
     option("--quiet", action="store_true",
         help="no progress bar, which is shown on a terminal where tqdm is installed")
@@ -114,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
         _check_plot(options.plot, options.output)
     keywords = _keywords(options)
     orders = None if options.orders is None else _orders_of(options)
-    with _executor(options.jobs) as executor:
+    with nullcontext() if options.jobs is None else processes(options.jobs) as executor:
         master = make_master_flat(
             options.flats,
             orders,
@@ -162,20 +161,6 @@ def _orders_of(options: argparse.Namespace) -> EchelleOrderTable:
         if frame.full_shape == frame.shape:
             raise
         return read_orders(options, None, dispersion_axis=axis)
-
-
-def _number_of_jobs(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
-def _executor(n_jobs: int | None) -> AbstractContextManager:
-    """Processes that start afresh: a fork would copy the threads of its parent half way."""
-    if n_jobs is None:
-        return nullcontext()
-    return ProcessPoolExecutor(n_jobs, mp_context=multiprocessing.get_context("spawn"))
 
 
 def _is_watched(options: argparse.Namespace) -> bool:
