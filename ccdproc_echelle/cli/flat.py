@@ -22,7 +22,7 @@ from ccdproc_echelle.cli.options import (
     reading_keywords,
     tracing_keywords,
 )
-from ccdproc_echelle.cli.products import broken_limits, check_master_name, write_product
+from ccdproc_echelle.cli.products import broken_limits, check_master_name, check_plot, write_product
 from ccdproc_echelle.cli.workers import number_of_jobs, processes
 from ccdproc_echelle.frames import check_output
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
@@ -110,7 +110,9 @@ def run(options: argparse.Namespace) -> int:
         check_output(path, overwrite=options.overwrite, inputs=_inputs(options))
     check_master_name(options.output)
     if options.plot is not None:
-        _check_plot(options.plot, options.output)
+        check_plot(options.plot)
+        if Path(options.plot).resolve() == Path(options.output).resolve():
+            raise ValueError(f"--plot and --output are the same file, {options.plot}")
     keywords = _keywords(options)
     orders = None if options.orders is None else _orders_of(options)
     with nullcontext() if options.jobs is None else processes(options.jobs) as executor:
@@ -167,21 +169,6 @@ def _is_watched(options: argparse.Namespace) -> bool:
     """Whether somebody sees a bar."""
     has_tqdm = importlib.util.find_spec("tqdm") is not None
     return has_tqdm and sys.stderr.isatty() and not options.quiet
-
-
-def _check_plot(plot: str, output: str) -> None:
-    """Whether there can be a figure in this file."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError(
-            "--plot needs matplotlib: python -m pip install 'ccdproc_echelle[plot]'"
-        )
-    from matplotlib.figure import Figure  # optional
-
-    known = sorted(Figure().canvas.get_supported_filetypes())
-    if Path(plot).suffix.lower().removeprefix(".") not in known:
-        raise ValueError(f"--plot is {plot}, expected a file name that ends in one of {known}")
-    if Path(plot).resolve() == Path(output).resolve():
-        raise ValueError(f"--plot and --output are the same file, {plot}")
 
 
 def print_levels(master: MasterFlat) -> None:

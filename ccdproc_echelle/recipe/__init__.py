@@ -29,6 +29,7 @@ from ccdproc_echelle.recipe.quality import (
     with_limits,
 )
 from ccdproc_echelle.recipe.soxs_names import SOXS_NAMES, from_soxs_names
+from ccdproc_echelle.recipe.trends import quality_trends
 from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS, accepted_frames, vet_frames, vet_setup
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "plan_night",
     "provenance_of",
     "quality_cards",
+    "quality_trends",
     "reduce_night",
     "reduced_chi_square",
     "vet_frames",

@@ -140,7 +140,7 @@ class _Look:
             with kept_warnings():  # the recipe says them again, of the frames that it uses
                 frame, = list_frames([self.path], **self.reading)
         except (ValueError, OSError) as error:
-            return self.path, " ".join(str(error).split()).removeprefix(f"{self.path} ")
+            return self.path, " ".join(str(error).split()).replace(f"{self.path} is ", "it is ")
         header = frame.header
         kind, reason = kind_of(header)
         if kind is None:

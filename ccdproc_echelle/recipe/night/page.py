@@ -149,8 +149,10 @@ def _list_of_plan(result: NightResult) -> str:
     rows.append(("orders", escape(job.orders_from)))
     if product is not None:
         rows += [("found", _counted(product.n_orders, "order")), ("made", escape(product.made))]
-    which = ("master", "orders", "log") if product is not None else ("log",)
-    files = ", ".join(f'<a href="{_link(result, one)}">{FILES[one]}</a>' for one in which)
+    files = ", ".join(
+        f'<a href="{_link(result, one)}">{name}</a>' for one, name in FILES.items()
+        if (job.folder / name).is_file() and (product is not None or one == "log")
+    ) or "none"
     rows.append(("files", files))
     return "<dl>" + "".join(f"<dt>{a}</dt><dd>{b}</dd>" for a, b in rows) + "</dl>"
 

@@ -15,7 +15,7 @@ from ccdproc_echelle.recipe.calibration import nearest_series
 from ccdproc_echelle.recipe.night.frames import NightFrame
 from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS
 
-__all__ = ["READOUT_KEYWORDS", "NightSetup", "disagreement", "sorted_into_setups"]
+__all__ = ["READOUT_KEYWORDS", "NightSetup", "disagreement", "slug_of", "sorted_into_setups"]
 
 #: The keywords of a set-up that say how the detector was read out: bias and dark agree in these.
 READOUT_KEYWORDS = (
@@ -176,12 +176,34 @@ def _lone(flat: NightFrame, others: Sequence[tuple]) -> str:
     return "the only flat of its set-up" + (f": {about}" if about else "")
 
 
-def _name(values: Mapping[str, str]) -> str:
+def slug_of(values: Mapping[str, str]) -> str:
+    """
+    The values of a set-up as part of a file name.
+
+    Parameters
+    ----------
+    values : dict
+        Values by keyword.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.recipe.night.setups import slug_of
+    >>> slug_of({"FILTER": "Red 2", "CCDSUM": "2 2", "INSTRUME": "SPEC"})
+    'spec-2x2-red-2'
+    """
     order = (*SETUP_KEYWORDS, *sorted(values.keys() - set(SETUP_KEYWORDS)))
     shown = "-".join(values[n] for n in order if n in values and n not in _NOT_IN_NAMES)
-    slug = re.sub(r"[^a-z0-9.]+", "-", re.sub(r"(\d) (\d)", r"\1x\2", shown.lower())).strip("-.")
+    slug = re.sub(r"[^a-z0-9.]+", "-", re.sub(r"\b(\d) (\d)\b", r"\1x\2", shown.lower()))
+    return slug.strip("-.")[:_LONGEST_NAME]
+
+
+def _name(values: Mapping[str, str]) -> str:
     whole = repr(sorted(values.items())).encode()
-    return f"{slug[:_LONGEST_NAME] or 'flat'}-{hashlib.sha256(whole).hexdigest()[:4]}"
+    return f"{slug_of(values) or 'flat'}-{hashlib.sha256(whole).hexdigest()[:4]}"
 
 
 # ---------------------------------------------------------------------- bias and dark
