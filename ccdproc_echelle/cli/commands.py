@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 
 import ccdproc_echelle
-from ccdproc_echelle.cli import convert, demo, edges, flat, inspect, instruments, trace
+from ccdproc_echelle.cli import (
+    convert,
+    demo,
+    edges,
+    flat,
+    inspect,
+    instruments,
+    night,
+    trace,
+)
 from ccdproc_echelle.cli.messages import log_on_stderr, print_message, show_warning
 from ccdproc_echelle.cli.options import EXIT_STATUS
 
@@ -18,7 +27,7 @@ _OPTIONS = {
     "scale_dark=False": "--no-scale-dark",
 }
 
-_COMMANDS = (flat, trace, edges, convert, inspect, instruments, demo)
+_COMMANDS = (flat, night, trace, edges, convert, inspect, instruments, demo)
 
 
 def run(arguments: Sequence[str] | None) -> int:

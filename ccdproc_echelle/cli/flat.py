@@ -3,10 +3,8 @@
 
 import argparse
 import importlib.util
-import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 from ccdproc_echelle.cli.options import (
@@ -25,7 +23,8 @@ from ccdproc_echelle.cli.options import (
     reading_keywords,
     tracing_keywords,
 )
-from ccdproc_echelle.cli.products import broken_limits, check_master_name, write_product
+from ccdproc_echelle.cli.products import broken_limits, check_master_name, check_plot, write_product
+from ccdproc_echelle.cli.workers import number_of_jobs, processes
 from ccdproc_echelle.frames import check_output
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
 from ccdproc_echelle.recipe import MasterFlat, make_master_flat, read_config
@@ -108,7 +107,7 @@ def add(commands) -> None:
         help="pixels beyond the order edges that keep their values (default: 0)")
     option("--mask-interorder", action="store_true", help="mask the inter-order area as well")
     option("--limits", metavar="FILE", help="limits of the quality (YAML, see inspect)")
-    option("--jobs", type=_number_of_jobs, metavar="N",
+    option("--jobs", type=number_of_jobs, metavar="N",
         help="work in N processes (default: a thread for each core)")
     option("--quiet", action="store_true",
         help="no progress bar, which is shown on a terminal where tqdm is installed")
@@ -137,12 +136,14 @@ def run(options: argparse.Namespace) -> int:
         check_output(path, overwrite=options.overwrite, inputs=_inputs(options))
     check_master_name(options.output)
     if options.plot is not None:
-        _check_plot(options.plot, options.output)
+        check_plot(options.plot)
+        if Path(options.plot).resolve() == Path(options.output).resolve():
+            raise ValueError(f"--plot and --output are the same file, {options.plot}")
     keywords = _merged(config, _keywords(options))
     orders = None
     if options.orders is not None:
         orders = read_orders_of(options, *opened_frame(options, options.flats[0], oscan=False))
-    with _executor(options.jobs) as executor:
+    with nullcontext() if options.jobs is None else processes(options.jobs) as executor:
         master = make_master_flat(
             options.flats,
             orders,
@@ -212,39 +213,10 @@ def _inputs(options: argparse.Namespace) -> list[str]:
     return [*frames, *(path for path in single if path is not None)]
 
 
-def _number_of_jobs(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
-def _executor(n_jobs: int | None) -> AbstractContextManager:
-    """Processes that start afresh: a fork would copy the threads of its parent half way."""
-    if n_jobs is None:
-        return nullcontext()
-    return ProcessPoolExecutor(n_jobs, mp_context=multiprocessing.get_context("spawn"))
-
-
 def _is_watched(options: argparse.Namespace) -> bool:
     """Whether somebody sees a bar."""
     has_tqdm = importlib.util.find_spec("tqdm") is not None
     return has_tqdm and sys.stderr.isatty() and not options.quiet
-
-
-def _check_plot(plot: str, output: str) -> None:
-    """Whether there can be a figure in this file."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError(
-            "--plot needs matplotlib: python -m pip install 'ccdproc_echelle[plot]'"
-        )
-    from matplotlib.figure import Figure  # optional
-
-    known = sorted(Figure().canvas.get_supported_filetypes())
-    if Path(plot).suffix.lower().removeprefix(".") not in known:
-        raise ValueError(f"--plot is {plot}, expected a file name that ends in one of {known}")
-    if Path(plot).resolve() == Path(output).resolve():
-        raise ValueError(f"--plot and --output are the same file, {plot}")
 
 
 def print_levels(master: MasterFlat) -> None:

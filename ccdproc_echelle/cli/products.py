@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Master flats written, and their limits judged, by several commands."""
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from ccdproc_echelle.cli.messages import print_message
 from ccdproc_echelle.frames import FITS_ENDINGS, replacing
 from ccdproc_echelle.recipe import MasterFlat
 
-__all__ = ["broken_limits", "check_master_name", "write_product"]
+__all__ = ["broken_limits", "check_master_name", "check_plot", "write_product"]
 
 
 def check_master_name(output: str) -> None:
@@ -20,6 +21,19 @@ def check_master_name(output: str) -> None:
             f"--output is {output}, expected a file name that ends in one of {FITS_ENDINGS}: a "
             "master flat is a FITS file"
         )
+
+
+def check_plot(plot: str) -> None:
+    """Whether there can be a figure in this file."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError(
+            "--plot needs matplotlib: python -m pip install 'ccdproc_echelle[plot]'"
+        )
+    from matplotlib.figure import Figure  # optional
+
+    known = sorted(Figure().canvas.get_supported_filetypes())
+    if Path(plot).suffix.lower().removeprefix(".") not in known:
+        raise ValueError(f"--plot is {plot}, expected a file name that ends in one of {known}")
 
 
 def write_product(master: MasterFlat, output, plot, *, overwrite: bool) -> list[Path]:

@@ -16,6 +16,7 @@ from ccdproc_echelle.plotting.quality import plot_quality, quality_lines
 from ccdproc_echelle.plotting.response import plot_blaze, plot_pixel_response
 from ccdproc_echelle.plotting.signal_to_noise import plot_signal_to_noise
 from ccdproc_echelle.plotting.summary import plot_summary
+from ccdproc_echelle.plotting.trends import plot_trends
 
 __all__ = [
     "plot_blaze",
@@ -29,5 +30,6 @@ __all__ = [
     "plot_rejections",
     "plot_signal_to_noise",
     "plot_summary",
+    "plot_trends",
     "quality_lines",
 ]

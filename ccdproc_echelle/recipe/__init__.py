@@ -5,6 +5,18 @@ from ccdproc_echelle.recipe.calibration import Calibration, SharedNoise, calibra
 from ccdproc_echelle.recipe.config import read_config
 from ccdproc_echelle.recipe.instruments import Instrument, instrument_names
 from ccdproc_echelle.recipe.master import make_master_flat
+from ccdproc_echelle.recipe.night import (
+    CONFIG_EXAMPLE,
+    NightConfig,
+    NightJob,
+    NightPlan,
+    NightProduct,
+    NightResult,
+    NightSetup,
+    carry_out,
+    plan_night,
+    reduce_night,
+)
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.provenance import Provenance, provenance_of
 from ccdproc_echelle.recipe.quality import (
@@ -17,29 +29,44 @@ from ccdproc_echelle.recipe.quality import (
     reduced_chi_square,
     with_limits,
 )
+from ccdproc_echelle.recipe.soxs_names import SOXS_NAMES, from_soxs_names
+from ccdproc_echelle.recipe.trends import quality_trends
 from ccdproc_echelle.recipe.trimming import on_trimmed
 from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS, accepted_frames, vet_frames, vet_setup
 
 __all__ = [
+    "CONFIG_EXAMPLE",
     "METRICS",
     "SETUP_KEYWORDS",
+    "SOXS_NAMES",
     "Calibration",
     "Instrument",
     "MasterFlat",
     "Metric",
+    "NightConfig",
+    "NightJob",
+    "NightPlan",
+    "NightProduct",
+    "NightResult",
+    "NightSetup",
     "Provenance",
     "SharedNoise",
     "accepted_frames",
     "calibrate_frames",
+    "carry_out",
     "checked_limits",
     "flat_quality",
+    "from_soxs_names",
     "instrument_names",
     "make_master_flat",
     "on_trimmed",
     "order_quality",
+    "plan_night",
     "provenance_of",
     "quality_cards",
     "read_config",
+    "quality_trends",
+    "reduce_night",
     "reduced_chi_square",
     "vet_frames",
     "vet_setup",

@@ -34,7 +34,7 @@ from ccdproc_echelle.frames import (
     without_known_bad,
 )
 
-__all__ = ["Calibration", "SharedNoise", "calibrate_frames"]
+__all__ = ["Calibration", "SharedNoise", "calibrate_frames", "nearest_series"]
 
 # Calibration frames less than this apart, in days, belong to one series.
 _SERIES_GAP = 0.5 / 24
@@ -350,7 +350,7 @@ class _Masters:
         if not self._frames[kind]:
             return None
         times = [observation_time(one) for one in self._headers[kind]]
-        key = kind, _nearest(times, observation_time(header))
+        key = kind, nearest_series(times, observation_time(header))
         if key not in self._planes:
             self._exposures.check_one(kind, [self._headers[kind][i] for i in key[1]])
             average = self._average(key)
@@ -391,8 +391,28 @@ class _Masters:
         return combine_frames(frames, method=method, **self._combining)
 
 
-def _nearest(times: Sequence[float | None], time: float | None) -> tuple[int, ...]:
-    """Indices of the series of times nearest to a time; all where that cannot be told."""
+def nearest_series(times: Sequence[float | None], time: float | None) -> tuple[int, ...]:
+    """
+    The series of frames nearest to a time.
+
+    Parameters
+    ----------
+    times : sequence of float or None
+        MJD of each frame; those less than half an hour apart are a series.
+    time : float or None
+        MJD.
+
+    Returns
+    -------
+    tuple of int
+        Indices; those of two series that are equally near, and of all where a time is not known.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.recipe.calibration import nearest_series
+    >>> nearest_series([60000.0, 60000.01, 60000.4], 60000.1)
+    (0, 1)
+    """
     if time is None or None in times:
         return tuple(range(len(times)))
     order = np.argsort(times, kind="stable")

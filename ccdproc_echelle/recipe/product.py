@@ -28,7 +28,7 @@ from ccdproc_echelle.recipe.product_checks import (
 )
 from ccdproc_echelle.recipe.provenance import Provenance
 
-__all__ = ["MasterFlat"]
+__all__ = ["MasterFlat", "thumbnail"]
 
 # Longest side of the picture on a page, in pixel.
 _THUMBNAIL = 320
@@ -203,7 +203,7 @@ class MasterFlat:
 
     def _repr_html_(self) -> str:
         """A thumbnail and the quality, for notebooks."""
-        picture = base64.b64encode(_thumbnail(self.flat.data)).decode()
+        picture = base64.b64encode(thumbnail(self.flat.data)).decode()
         return (
             f"<p>{repr(self).strip('<>')}</p>"
             f'<img src="data:image/png;base64,{picture}" alt="master flat">'
@@ -241,8 +241,21 @@ def _quality_html(quality: QTable) -> str:
 # ---------------------------------------------------------------------- thumbnail
 
 
-def _thumbnail(image: np.ndarray) -> bytes:
-    """A small PNG, the first row at the bottom; the square root keeps faint orders visible."""
+def thumbnail(image: np.ndarray) -> bytes:
+    """
+    A small picture of a flat: the first row at the bottom, its square root, so that faint orders
+    are visible.
+
+    Parameters
+    ----------
+    image : array, shape (rows, columns)
+        The flat.
+
+    Returns
+    -------
+    bytes
+        A PNG file of at most 320 pixels a side.
+    """
     step = -(-max(image.shape) // _THUMBNAIL)
     small = np.sqrt(np.maximum(np.nan_to_num(image[::step, ::step]), 0))[::-1]
     gray = (255 * np.clip(small / max(np.quantile(small, 0.99), 1e-6), 0, 1)).astype(np.uint8)

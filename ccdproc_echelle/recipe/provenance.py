@@ -25,12 +25,19 @@ from ccdproc_echelle.combining import CombineSettings
 from ccdproc_echelle.frames import Frame, exposure_time, observation_time, user_path
 from ccdproc_echelle.orders import EchelleOrderTable
 
-__all__ = ["Provenance", "provenance_of"]
+__all__ = [
+    "OF_THE_RUN",
+    "Provenance",
+    "checksum_of_file",
+    "checksum_of_values",
+    "provenance_of",
+    "text_of",
+]
 
 _DEPENDENCIES = ("numpy", "scipy", "astropy", "ccdproc")
 
-# What says how the work was done: the result is the same to the last bit, whatever they are.
-_OF_THE_RUN = ("executor", "mem_limit", "progress_bar", "overwrite_output")
+#: What says how the work was done: the result is the same to the last bit, whatever they are.
+OF_THE_RUN = ("executor", "mem_limit", "progress_bar", "overwrite_output")
 
 # Arguments that are inputs, and not described by their values.
 _INPUTS = ("img_list", "bias", "dark", "orders", "bad_pixel_mask")
@@ -131,11 +138,11 @@ def provenance_of(
 def _record(parameters: Mapping[str, Any]) -> QTable:
     versions = {name: version(name) for name in _DEPENDENCIES}
     texts = {
-        name: "see INPUTS" if name in _INPUTS and value is not None else _text(value)
+        name: "see INPUTS" if name in _INPUTS and value is not None else text_of(value)
         for name, value in parameters.items()
     }
     rows = [("run", "date", _now())]
-    rows += [("run", name, texts.pop(name)) for name in _OF_THE_RUN]
+    rows += [("run", name, texts.pop(name)) for name in OF_THE_RUN]
     rows += [("version", "ccdproc_echelle", __version__), *_kind("version", versions)]
     rows += [("version", "python", platform.python_version()), *_kind("parameter", texts)]
     return QTable(rows=rows, names=("kind", "name", "value"))
@@ -149,10 +156,27 @@ def _kind(kind: str, values: Mapping[str, str]) -> list[tuple[str, str, str]]:
     return [(kind, name, value) for name, value in values.items()]
 
 
-def _text(value: Any) -> str:
-    """A value for readers, the same in every run: no address in memory."""
+def text_of(value: Any) -> str:
+    """
+    A value for readers, the same in every run: no address in memory.
+
+    Parameters
+    ----------
+    value : object
+        A parameter.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.recipe.provenance import text_of
+    >>> text_of({"window": 10, "low": (0.5, None)})
+    '{window: 10, low: [0.5, None]}'
+    """
     if isinstance(value, np.generic):
-        return _text(value.item())
+        return text_of(value.item())
     if isinstance(value, u.Quantity) or isinstance(value, u.UnitBase):
         return str(value)
     if isinstance(value, enum.Flag):
@@ -160,11 +184,11 @@ def _text(value: Any) -> str:
     if value is None or isinstance(value, (str, int, float, os.PathLike)):
         return str(value)
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_text(key)}: {_text(one)}' for key, one in value.items())}}}"
+        return f"{{{', '.join(f'{text_of(key)}: {text_of(one)}' for key, one in value.items())}}}"
     if isinstance(value, np.ndarray) and value.size > _LONGEST_ARRAY:
-        return f"array of shape {value.shape}, {_checksum_of_values(value)}"
+        return f"array of shape {value.shape}, {checksum_of_values(value)}"
     if isinstance(value, (list, tuple, np.ndarray)):
-        return f"[{', '.join(_text(one) for one in value)}]"
+        return f"[{', '.join(text_of(one) for one in value)}]"
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}.{named.__qualname__}"
 
@@ -214,7 +238,7 @@ def _row(
     date: str = "",
 ) -> tuple:
     """Of a file, or of values in memory that are called so."""
-    checksum = _checksum_of_file(name) if values is None else _checksum_of_values(*values)
+    checksum = checksum_of_file(name) if values is None else checksum_of_values(*values)
     return role, str(name), checksum, float(exposure), date
 
 
@@ -231,7 +255,20 @@ def _of_mask(mask: Any) -> tuple:
     return "in memory", [mask.data if isinstance(mask, CCDData) else np.asarray(mask)]
 
 
-def _checksum_of_file(name: str | os.PathLike) -> str:
+def checksum_of_file(name: str | os.PathLike) -> str:
+    """
+    The SHA-256 of a file, as ``sha256sum`` prints it.
+
+    Parameters
+    ----------
+    name : path-like
+        The file.
+
+    Returns
+    -------
+    str
+        Empty if it cannot be read.
+    """
     try:
         with user_path(name).open("rb") as file:
             return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
@@ -239,7 +276,19 @@ def _checksum_of_file(name: str | os.PathLike) -> str:
         return ""
 
 
-def _checksum_of_values(*arrays: np.ndarray) -> str:
+def checksum_of_values(*arrays: np.ndarray) -> str:
+    """
+    The SHA-256 of numbers or text in memory.
+
+    Parameters
+    ----------
+    *arrays : array
+        The values.
+
+    Returns
+    -------
+    str
+    """
     digest = hashlib.sha256()
     for array in arrays:
         if array.dtype.hasobject:  # whose bytes are addresses

@@ -34,6 +34,7 @@ __all__ = [
     "SETUP_KEYWORDS",
     "accepted_frames",
     "all_vetted",
+    "comparable",
     "is_sound",
     "of_one_setup",
     "vet_frames",
@@ -479,7 +480,7 @@ def all_vetted(setup: QTable, vetting: QTable) -> QTable:
 
 
 def _setup(frame: Frame, header: Mapping, keywords: Sequence[str]) -> dict[str, Any]:
-    found = {name: _comparable(header[name]) for name in keywords if name in header}
+    found = {name: comparable(header[name]) for name in keywords if name in header}
     return {"shape": frame.shape, "unit": str(frame.unit)} | found
 
 
@@ -492,7 +493,26 @@ def _refuse_masters(setup: QTable) -> None:
         )
 
 
-def _comparable(value: Any) -> str:
+def comparable(value: Any) -> str:
+    """
+    A value in a header as it is compared with that of another frame.
+
+    Parameters
+    ----------
+    value : object
+        What stands there.
+
+    Returns
+    -------
+    str
+        Fractional numbers to three digits.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.recipe.vetting import comparable
+    >>> comparable(2.0), comparable(1.2345), comparable(" slow ")
+    ('2', '1.23', 'slow')
+    """
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else f"{value:.{_DIGITS}g}"
     return str(value).strip()

@@ -2,6 +2,7 @@
 """Simulated echelle flats with known truth, for tests, examples and benchmarks."""
 
 from ccdproc_echelle.simulation.layouts import LAYOUTS, RawLayout
+from ccdproc_echelle.simulation.nights import SimulatedNight
 from ccdproc_echelle.simulation.simulation import EchelleSimulation
 from ccdproc_echelle.simulation.truth import EchelleTruth
 
@@ -10,4 +11,5 @@ __all__ = [
     "EchelleSimulation",
     "EchelleTruth",
     "RawLayout",
+    "SimulatedNight",
 ]

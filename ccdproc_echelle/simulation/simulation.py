@@ -59,6 +59,7 @@ from ccdproc_echelle.simulation.layers import (
     ScatteredLight,
 )
 from ccdproc_echelle.simulation.layouts import RawLayout, layout_named
+from ccdproc_echelle.simulation.nights import SimulatedNight, write_night
 from ccdproc_echelle.simulation.noise import NOISE_STREAMS, Noise
 from ccdproc_echelle.simulation.profiles import Fibres, Slicer, Slit
 from ccdproc_echelle.simulation.scene import Exposure, Scene
@@ -744,6 +745,63 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
         if n_biases is not None:
             numbers["bias"] = n_biases
         return tuple(write_frames(self, folder, numbers, layout, overwrite=overwrite))
+
+    def write_night(
+        self,
+        folder: str | os.PathLike,
+        *,
+        n_flats: int = 4,
+        n_biases: int = 3,
+        layout: RawLayout | str = "overscan",
+        overwrite: bool = False,
+    ) -> SimulatedNight:
+        """
+        Write a night of several set-ups as FITS files, with what goes wrong in one.
+
+        There are flats of two filters, and of a binned detector, biases of both binnings and
+        lamp-off frames; a flat whose lamp failed, one of another instrument, a science frame, a
+        truncated file and a text file. Only the headers tell which is which.
+
+        Parameters
+        ----------
+        folder : path-like
+            An existing folder.
+        n_flats : int
+            Good flats of each set-up.
+        n_biases : int
+            Biases of each binning, and lamp-off frames.
+        layout : `RawLayout` or str
+            How the detector is read out and the files are written.
+        overwrite : bool
+            Whether existing files may be replaced.
+
+        Returns
+        -------
+        `~ccdproc_echelle.simulation.SimulatedNight`
+            The truth of each set-up, its flats, and what is no use.
+
+        Raises
+        ------
+        FileNotFoundError, FileExistsError
+            If the folder does not exist, or a file does and ``overwrite`` is false; nothing has
+            been written then.
+        ValueError
+            If no layout has this name, or a number is too small.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> from ccdproc_echelle.simulation import EchelleSimulation
+        >>> simulation = EchelleSimulation(shape=(128, 128), n_orders=3).with_bias(300)
+        >>> with TemporaryDirectory() as folder:
+        ...     night = simulation.write_night(folder, n_flats=2)
+        >>> [path.name for path in night.flats["red 2x2"]]
+        ['night_005.fits', 'night_006.fits']
+        """
+        return write_night(
+            self, folder, n_flats=n_flats, n_biases=n_biases, layout=layout_named(layout),
+            overwrite=overwrite,
+        )
 
     # ---------------------------------------------------------------------------- insides
 

@@ -1,0 +1,83 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Who does the work of a command: processes of this machine, or a dask cluster."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import connection
+
+from ccdproc_echelle.cli.messages import print_message
+
+__all__ = ["add_workers", "executor_of", "number_of_jobs", "processes"]
+
+# So many seconds a scheduler may take to answer.
+_PATIENCE = 10
+
+
+def add_workers(parser) -> None:
+    """The options that say who does the work."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--jobs", type=number_of_jobs, metavar="N",
+        help="work in N processes (default: a thread for each core)")
+    which.add_argument("--scheduler", metavar="ADDRESS",
+        help="work on the dask cluster of this scheduler, as tcp://host:8786; its workers must see "
+        "the files under the same names. If it does not answer, this machine does the work")
+
+
+def number_of_jobs(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+@contextmanager
+def executor_of(options) -> Iterator[Executor | None]:
+    """The executor that the options ask for; `None` stands for threads."""
+    if options.jobs is not None:
+        with processes(options.jobs) as executor:
+            yield executor
+    elif options.scheduler is not None:
+        with _cluster(options.scheduler) as executor:
+            yield executor
+    else:
+        yield None
+
+
+def processes(number: int) -> ProcessPoolExecutor:
+    """Processes that start afresh: a fork would copy the threads of its parent half way."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(number, mp_context=context, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """A process whose parent is killed would wait for work for ever."""
+
+    def wait():
+        connection.wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Executor | None]:
+    try:
+        from distributed import Client  # optional
+    except ImportError as error:
+        raise ImportError(
+            "--scheduler needs dask: python -m pip install 'ccdproc_echelle[dask]'"
+        ) from error
+    try:
+        client = Client(address, timeout=_PATIENCE)
+        client.wait_for_workers(1, timeout=_PATIENCE)
+    except (OSError, ValueError, TimeoutError) as error:
+        print_message("warning", f"the scheduler {address} does not answer ({error}): this machine "
+                      "does the work")
+        yield None
+        return
+    with client:
+        yield client.get_executor()

@@ -1,0 +1,40 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+A night: frames are read, sorted into set-ups, planned, reduced and shown.
+
+The modules in that order: ``kinds``, ``frames``, ``setups``, ``config``, ``tables``, ``plan``,
+``product``, ``work``, ``page``, ``reduce``.
+"""
+
+from ccdproc_echelle.recipe.night.config import CONFIG_EXAMPLE, NightConfig
+from ccdproc_echelle.recipe.night.frames import NightFrame, read_frames
+from ccdproc_echelle.recipe.night.kinds import kind_of
+from ccdproc_echelle.recipe.night.plan import NightJob, NightPlan, plan_night
+from ccdproc_echelle.recipe.night.product import NightProduct
+from ccdproc_echelle.recipe.night.reduce import carry_out, reduce_night
+from ccdproc_echelle.recipe.night.setups import (
+    READOUT_KEYWORDS,
+    NightSetup,
+    disagreement,
+    sorted_into_setups,
+)
+from ccdproc_echelle.recipe.night.work import NightResult
+
+__all__ = [
+    "CONFIG_EXAMPLE",
+    "READOUT_KEYWORDS",
+    "NightConfig",
+    "NightFrame",
+    "NightJob",
+    "NightPlan",
+    "NightProduct",
+    "NightResult",
+    "NightSetup",
+    "carry_out",
+    "disagreement",
+    "kind_of",
+    "plan_night",
+    "read_frames",
+    "reduce_night",
+    "sorted_into_setups",
+]

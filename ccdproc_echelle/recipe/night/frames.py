@@ -1,0 +1,174 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The frames of a night: what their headers say, each read once."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ccdproc import ImageFileCollection
+
+from ccdproc_echelle._tasks import results_of
+from ccdproc_echelle._warnings import kept_warnings
+from ccdproc_echelle.frames import (
+    READING_KEYWORDS,
+    exposure_time,
+    list_frames,
+    observation_time,
+    user_path,
+)
+from ccdproc_echelle.recipe.night.kinds import kind_of
+from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS, comparable
+
+__all__ = ["NightFrame", "is_product_of_night", "read_frames", "setup_values"]
+
+# How the first bytes of FITS files begin, or of one that is compressed.
+_FIRST_BYTES = (b"SIMPLE  ", b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
+
+# What a night writes beside its set-ups.
+_OWN_FILES = ("qc.ecsv", "index.html")
+
+
+@dataclass(frozen=True)
+class NightFrame:
+    """
+    A raw frame of a night.
+
+    Attributes
+    ----------
+    path : `~pathlib.Path`
+        Its file.
+    kind : {"flat", "bias", "dark", "off"}
+        What it is.
+    setup : dict
+        Values of the keywords of its set-up, as text, and the ``shape`` of its image.
+    exposure : float or None
+        Exposure time in seconds.
+    time : float or None
+        Start of the exposure, MJD.
+    """
+
+    path: Path
+    kind: str
+    setup: Mapping[str, str]
+    exposure: float | None
+    time: float | None
+
+
+def read_frames(
+    folder: str | os.PathLike | ImageFileCollection, keywords: Mapping[str, Any]
+) -> tuple[list[NightFrame], list[tuple[Path, str]]]:
+    """
+    The frames in a folder, and what is left out, with the reason.
+
+    Parameters
+    ----------
+    folder : path-like or `ccdproc.ImageFileCollection`
+        Where raw frames lie; not in the folders within it.
+    keywords : dict
+        Keywords of `make_master_flat`: those of reading, ``exposure_key`` and ``setup_keywords``
+        count.
+
+    Returns
+    -------
+    frames : list of `NightFrame`
+        By name.
+    left_out : list of (`~pathlib.Path`, str)
+        Files that are no calibration frames, or cannot be read, and why.
+
+    Raises
+    ------
+    OSError
+        If there is no such folder.
+    """
+    names = tuple(dict.fromkeys((*SETUP_KEYWORDS, *keywords.get("setup_keywords", ()))))
+    reading = {name: keywords[name] for name in READING_KEYWORDS if name in keywords}
+    if isinstance(reading.get("hdu"), list):
+        reading["hdu"] = next((one for one in reading["hdu"] if one != 0), 0)
+    key = keywords.get("exposure_key")
+    found = results_of((_Look(path, names, reading, key) for path in _paths(folder)), None)
+    frames, left_out = [], []
+    for one in found:
+        (frames if isinstance(one, NightFrame) else left_out).append(one)
+    return frames, left_out
+
+
+def _paths(folder: str | os.PathLike | ImageFileCollection) -> list[Path]:
+    if isinstance(folder, ImageFileCollection):
+        return [Path(name) for name in folder.files_filtered(include_path=True)]
+    folder = user_path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is no folder, expected one with raw frames")
+    return sorted(path for path in folder.iterdir() if _may_be_raw(path))
+
+
+def _may_be_raw(path: Path) -> bool:
+    hidden = path.name.startswith(".")
+    return path.is_file() and not hidden and not is_product_of_night(path)
+
+
+def is_product_of_night(path: Path) -> bool:
+    """
+    Whether a file beside raw frames is what a night writes: its quality table and its page.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        The file.
+
+    Returns
+    -------
+    bool
+    """
+    return path.name in _OWN_FILES and all((path.parent / name).exists() for name in _OWN_FILES)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A frame, or its file and why it is none."""
+
+    path: Path
+    names: tuple[str, ...]
+    reading: Mapping[str, Any]
+    exposure_key: Any
+
+    def __call__(self) -> NightFrame | tuple[Path, str]:
+        try:
+            if not _is_fits(self.path):
+                return self.path, "it is no FITS file"
+            with kept_warnings():  # the recipe says them again, of the frames that it uses
+                frame, = list_frames([self.path], **self.reading)
+        except (ValueError, OSError) as error:
+            return self.path, " ".join(str(error).split()).replace(f"{self.path} is ", "it is ")
+        header = frame.header
+        kind, reason = kind_of(header)
+        if kind is None:
+            return self.path, reason
+        setup = setup_values(header, self.names) | {"shape": "x".join(map(str, frame.shape))}
+        times = exposure_time(header, self.exposure_key), observation_time(header)
+        return NightFrame(self.path, kind, setup, *times)
+
+
+def setup_values(header: Mapping, names: Iterable[str] = SETUP_KEYWORDS) -> dict[str, str]:
+    """
+    What a header says of the set-up.
+
+    Parameters
+    ----------
+    header : dict-like
+        That of a raw frame, or of a master flat.
+    names : iterable of str
+        The keywords.
+
+    Returns
+    -------
+    dict
+        Values of those that it has, as text.
+    """
+    return {name: comparable(header[name]) for name in names if name in header}
+
+
+def _is_fits(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8).startswith(_FIRST_BYTES)

@@ -1,0 +1,75 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What a frame is, in the spellings of the field: flat, bias, dark, lamp-off frame or neither."""
+
+import re
+from collections.abc import Mapping
+
+from ccdproc_echelle.frames import is_of_master_flat
+
+__all__ = ["kind_of"]
+
+# Where headers tell it, the most telling first; the title of the frame stands in for those without.
+_KEYWORDS = ("ESO DPR TYPE", "IMAGETYP", "OBSTYPE", "OBS-TYPE", "EXPTYPE", "FRAMETYP", "KOAIMTYP")
+_TITLE = "OBJECT"
+
+# Words within the value by which it is known, in the order in which they are looked for.
+_WORDS = {
+    "product": r"master|product",
+    "other": r"science|orderdef|wave|arc|comp|std|object$",
+    "bias": r"bias|zero",
+    "off": r"lamp *off|(flat|lamp).* off|off.*(flat|lamp)",
+    "dark": r"dark",
+    "flat": r"flat|quartz",
+}
+
+
+def kind_of(header: Mapping) -> tuple[str | None, str]:
+    """
+    What a frame is by its header.
+
+    Parameters
+    ----------
+    header : dict-like
+        With ``IMAGETYP``, ``ESO DPR TYPE``, ``OBSTYPE`` or the like, in any spelling.
+
+    Returns
+    -------
+    kind : {"flat", "bias", "dark", "off"} or None
+        ``"off"`` is a frame without light that stands for the dark of flats; `None` is none of
+        these.
+    reason : str
+        Why it is none; empty otherwise.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.recipe.night import kind_of
+    >>> [kind_of({"IMAGETYP": word})[0] for word in ("Flat Field", "Bias Frame", "DARK")]
+    ['flat', 'bias', 'dark']
+    >>> kind_of({"ESO DPR TYPE": "LAMP,FLAT", "LAMP": "off"})
+    ('off', '')
+    >>> kind_of({"IMAGETYP": "object"})
+    (None, "IMAGETYP is 'object', neither flat, bias nor dark")
+    """
+    if is_of_master_flat(header):
+        return None, "it is a master flat, not a raw frame"
+    keyword = next((name for name in (*_KEYWORDS, _TITLE) if _value(header, name)), None)
+    if keyword is None:
+        return None, f"no keyword tells what it is; expected one of {', '.join(_KEYWORDS)}"
+    words = re.sub("[^a-z]+", " ", _value(header, keyword).lower()).strip()
+    kind = next((kind for kind, found in _WORDS.items() if re.search(found, words)), None)
+    if kind == "product":
+        return None, f"{keyword} is {_value(header, keyword)!r}: a product, not a raw frame"
+    if kind in (None, "other"):
+        return None, f"{keyword} is {_value(header, keyword)!r}, neither flat, bias nor dark"
+    return ("off" if kind == "flat" and _lamp_is_off(header) else kind), ""
+
+
+def _value(header: Mapping, keyword: str) -> str:
+    return str(header.get(keyword, "")).strip()
+
+
+def _lamp_is_off(header: Mapping) -> bool:
+    """By the lamp, or as X-shooter and SOXS say it: a flat of the closed spectrograph."""
+    lamps = (_value(header, name).lower() for name in ("LAMP", "LAMPNAME", "LAMPSTAT"))
+    closed = _value(header, "ESO DPR TECH").upper() == "IMAGE"
+    return any(lamp in ("off", "none", "closed") for lamp in lamps) or closed

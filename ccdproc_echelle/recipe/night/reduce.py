@@ -1,0 +1,220 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""A night in one call: raw frames of any number of set-ups in, master flats out."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import QTable
+from ccdproc import ImageFileCollection
+
+from ccdproc_echelle.frames import replacing
+from ccdproc_echelle.recipe.instruments import Instrument
+from ccdproc_echelle.recipe.night.config import NightConfig
+from ccdproc_echelle.recipe.night.page import page_of_night
+from ccdproc_echelle.recipe.night.plan import NightPlan, plan_night
+from ccdproc_echelle.recipe.night.product import FILES
+from ccdproc_echelle.recipe.night.work import NightResult, results_of_night
+from ccdproc_echelle.recipe.quality import METRICS
+
+__all__ = ["carry_out", "reduce_night"]
+
+
+def reduce_night(
+    folder: str | os.PathLike | ImageFileCollection,
+    output: str | os.PathLike,
+    *,
+    instrument: str | os.PathLike | Instrument | None = None,
+    orders: Any = None,
+    executor: Executor | None = None,
+    config: str | os.PathLike | Mapping[str, Any] | NightConfig | None = None,
+    **keywords: Any,
+) -> QTable:
+    """
+    Make the master flats of a night: one of each set-up.
+
+    The headers in the folder tell flats, biases, darks and lamp-off frames; what is none of these,
+    products of earlier runs, and files that cannot be read are left out. Flats are of one set-up if
+    they agree in the keywords of `~ccdproc_echelle.recipe.SETUP_KEYWORDS` that they have; bias and
+    dark if they agree with them in binning, read-out mode, gain and detector. Darks are those with
+    the exposure time of the flats, lamp-off frames first; others only where there is a bias, so
+    that they can be scaled. Of several series the one nearest in time is taken. Flats that do not
+    belong to their set, as after a lamp has failed, are left out (``reject="drop"``).
+
+    A set-up that fails does not stop the others. A product whose inputs (by their checksums),
+    keywords and package version are those of its provenance is up to date and not touched, so that
+    a run that was interrupted goes on where it stopped.
+
+    Parameters
+    ----------
+    folder : path-like or `ccdproc.ImageFileCollection`
+        Where the raw frames lie; not in the folders within it.
+    output : path-like
+        Where the products go; it is made if there is none. One run at a time writes there.
+    instrument : str, path-like or `Instrument`, optional
+        As for `make_master_flat`.
+    orders : `EchelleOrderTable`, path-like, or a list of these, optional
+        Order tables, or master flats of another night, which go with the set-up that their header
+        agrees with. Tables go with the frames whose shape, also before binning, is theirs. Default:
+        the orders are traced.
+    executor : `concurrent.futures.Executor`, optional
+        What does the work: processes, or the executor of a dask cluster whose workers see the same
+        files. Where there are as many set-ups as workers, each is a task; else its frames are.
+        Default: a thread for each core. The result is the same to the last bit.
+    config : path-like or dict, optional
+        A TOML file, or its contents: keywords of `make_master_flat` for all set-ups, and tables
+        ``[setup."PATTERN"]`` for those whose name matches. Parameters of the SOXS recipe are taken
+        by their own names.
+    **keywords
+        Keywords of `make_master_flat` for all set-ups; ``mem_limit`` is for each worker. The
+        configuration wins.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        A row for each set-up: ``setup``, ``status`` ("made", "up to date" or "failed"),
+        ``verdict`` ("pass", "fail", "not judged" or "failed"), ``message``, ``date`` of the first
+        flat, ``master`` (the file), and each quantity of `flat_quality`. Without ``status``, it is
+        the file ``qc.ecsv``.
+
+    Raises
+    ------
+    ValueError
+        If no two flats are of one set-up, or the configuration has an unknown key.
+    TypeError
+        If ``trace_keywords`` are given together with ``orders``.
+    OSError
+        If the folder or the configuration cannot be read, or the output not be written.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If a table of the configuration matches no set-up. What is warned of while a set-up is
+        reduced is in its log, and on the page.
+
+    Notes
+    -----
+    In the output there is a folder for each set-up, with ``master.fits``, ``orders.ecsv``,
+    ``summary.png`` and ``log.txt``, the table ``qc.ecsv`` and the page ``index.html``.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from ccdproc_echelle import reduce_night
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> simulation = EchelleSimulation(shape=(128, 128), n_orders=3, seed=1).with_bias(300)
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = simulation.write(folder, 3, 0, 2)
+    ...     night = [reduce_night(folder, Path(folder) / "out", window=8) for _ in range(2)]
+    >>> [table["status"][0] for table in night]
+    ['made', 'up to date']
+    """
+    plan = plan_night(
+        folder, output, instrument=instrument, orders=orders, config=config, **keywords
+    )
+    return carry_out(plan, executor=executor)
+
+
+def carry_out(
+    plan: NightPlan,
+    *,
+    executor: Executor | None = None,
+    tell: Callable[[NightResult], None] | None = None,
+) -> QTable:
+    """
+    Do what `plan_night` has planned.
+
+    Parameters
+    ----------
+    plan : `NightPlan`
+        The plan.
+    executor : `concurrent.futures.Executor`, optional
+        As for `reduce_night`.
+    tell : callable, optional
+        Called with the `NightResult` of each set-up, as it comes.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        As `reduce_night`.
+
+    Raises
+    ------
+    OSError
+        If the output cannot be written.
+    """
+    _check_writable(plan.output)
+    results = []
+    for result in results_of_night(plan.jobs, executor):
+        if tell is not None:
+            tell(result)
+        results.append(result)
+    table = _quality_of_night(results)
+    kept = table.copy()
+    kept.remove_columns(["status"])
+    text = StringIO()
+    kept.write(text, format="ascii.ecsv")
+    _write_if_new(plan.output / "qc.ecsv", text.getvalue())
+    _write_if_new(plan.output / "index.html", page_of_night(plan, results))
+    return table
+
+
+def _check_writable(folder: Path) -> None:
+    """Before any work; what a killed run has left here is removed."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"cannot write to {folder}: it is a file, expected a folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob(".writing_*"):
+            shutil.rmtree(path, ignore_errors=True)
+    except OSError as error:
+        raise type(error)(f"cannot make the folder {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"cannot write to {folder}: no permission")
+
+
+def _write_if_new(path: Path, text: str) -> None:
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    with replacing(path, overwrite=True) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def _quality_of_night(results: Sequence[NightResult]) -> QTable:
+    """A row for each set-up; limits and units, which may differ between them, in the meta data."""
+    columns = {
+        "setup": [one.job.name for one in results],
+        "status": [one.status for one in results],
+        "verdict": [one.verdict for one in results],
+        "message": [one.message for one in results],
+        "date": [one.job.setup.date for one in results],
+        "master": [f"{one.job.folder.name}/{FILES['master']}" if one.product else ""
+                   for one in results],
+    }
+    values = [_values(result) for result in results]
+    columns |= {name: [one.get(name, np.nan) for one in values] for name in METRICS}
+    limits = {one.job.name: _limits(one) for one in results if one.product}
+    return QTable(columns, meta={"limits": limits})
+
+
+def _values(result: NightResult) -> dict[str, float]:
+    if result.product is None:
+        return {}
+    quality = result.product.quality
+    return dict(zip(quality["name"].tolist(), quality["value"].tolist(), strict=True))
+
+
+def _limits(result: NightResult) -> dict[str, list[float | None]]:
+    """Of the quantities that have limits: the lower and the upper one."""
+    return {
+        str(row["name"]): [None if np.isnan(row[end]) else float(row[end])
+                           for end in ("lower", "upper")]
+        for row in result.product.quality
+        if not (np.isnan(row["lower"]) and np.isnan(row["upper"]))
+    }

@@ -1,0 +1,221 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The work of a night: each set-up reduced on its own, whatever becomes of the others."""
+
+import importlib.util
+import logging
+import shutil
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ccdproc_echelle._tasks import n_workers_of
+from ccdproc_echelle._warnings import kept_warnings
+from ccdproc_echelle.frames import check_output, replacing
+from ccdproc_echelle.recipe.master import make_master_flat
+from ccdproc_echelle.recipe.night.plan import NightJob
+from ccdproc_echelle.recipe.night.product import FILES, NightProduct, with_request
+from ccdproc_echelle.recipe.product import MasterFlat
+
+__all__ = ["NightResult", "results_of_night"]
+
+_PACKAGE_LOG = logging.getLogger("ccdproc_echelle")
+
+
+@dataclass(frozen=True)
+class NightResult:
+    """
+    What became of a set-up.
+
+    Attributes
+    ----------
+    job : `NightJob`
+        What was to be done.
+    status : {"made", "up to date", "failed"}
+        What was done.
+    message : str
+        Why it failed; empty otherwise.
+    product : `NightProduct` or None
+        The product; `None` if it failed.
+    """
+
+    job: NightJob
+    status: str
+    message: str
+    product: NightProduct | None
+
+    @property
+    def verdict(self) -> str:
+        """Of all limits together: "pass", "fail", "not judged"; "failed" without a product."""
+        if self.product is None:
+            return "failed"
+        verdicts = set(self.product.quality["verdict"].tolist())
+        return next((word for word in ("fail", "pass") if word in verdicts), "not judged")
+
+
+def results_of_night(
+    jobs: Sequence[NightJob], executor: Executor | None
+) -> Iterator[NightResult]:
+    """
+    Do what there is to do.
+
+    Where there are as many set-ups as workers each is a task of the executor; else the set-ups are
+    done in turn and their frames are its tasks. What is up to date is not touched.
+
+    Parameters
+    ----------
+    jobs : sequence of `NightJob`
+        The set-ups.
+    executor : `concurrent.futures.Executor` or None
+        What does the work; `None` stands for a thread for each core.
+
+    Yields
+    ------
+    `NightResult`
+        In the order of the jobs.
+    """
+    to_do = [job for job in jobs if job.product is None and not job.problem]
+    as_tasks = executor is not None and len(to_do) >= n_workers_of(executor) > 0
+    waiting = {job.name: _submitted(job, executor) for job in to_do} if as_tasks else {}
+    try:
+        for job in jobs:
+            if job.product is not None:
+                yield NightResult(job, "up to date", "", job.product)
+            elif job.problem:
+                yield NightResult(job, "failed", job.problem, None)
+            elif job.name in waiting:
+                yield _awaited(job, waiting[job.name])
+            else:
+                yield reduce_setup(job, executor)
+    finally:
+        for future in waiting.values():
+            future.cancel()
+
+
+def _submitted(job: NightJob, executor: Executor) -> Future:
+    try:
+        return executor.submit(_reduce_alone, job)
+    except Exception as error:  # an executor that is broken or shut down
+        future = Future()
+        future.set_exception(error)
+        return future
+
+
+def _awaited(job: NightJob, future: Future) -> NightResult:
+    """Whatever the executor, or a worker that was killed, makes of it."""
+    try:
+        return future.result()
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        message = f"its worker was lost ({reason}); run again: what is done is kept"
+        return NightResult(job, "failed", message, None)
+
+
+def _reduce_alone(job: NightJob) -> NightResult:
+    """One of several on a machine: the other cores have set-ups of their own."""
+    with ThreadPoolExecutor(1) as executor:
+        return reduce_setup(job, executor)
+
+
+def reduce_setup(job: NightJob, executor: Executor | None) -> NightResult:
+    """
+    Make and write the products of a set-up.
+
+    Parameters
+    ----------
+    job : `NightJob`
+        What is to be made of what.
+    executor : `concurrent.futures.Executor` or None
+        What does the work.
+
+    Returns
+    -------
+    `NightResult`
+        Of a set-up that failed its message, with nothing new in its folder but the log.
+    """
+    with _logged() as lines, kept_warnings() as warned:
+        try:
+            job.folder.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(job.folder)
+            for name in FILES.values():
+                check_output(job.folder / name, overwrite=True, inputs=job.files)
+            product = _make(job, executor, warned, lines)
+            return NightResult(job, "made", "", product)
+        except Exception as error:  # one set-up never stops the others
+            message = " ".join(str(error).split()) or type(error).__name__
+            lines += [f"failed: {message}", "", traceback.format_exc()]
+            _write_log(job, [*lines, *map("warning: {}".format, warned)])
+            return NightResult(job, "failed", message, None)
+
+
+def _make(job: NightJob, executor, warned: list[str], lines: list[str]) -> NightProduct:
+    setup = job.setup
+    paths = {
+        role: [str(frame.path) for frame in getattr(setup, role)] or None
+        for role in ("flats", "bias", "dark")
+    }
+    master = make_master_flat(
+        paths["flats"], job.orders, bias=paths["bias"], dark=paths["dark"],
+        instrument=job.instrument, executor=executor, **job.keywords,
+    )
+    master = replace(master, provenance=with_request(master.provenance, job.request, warned))
+    with replacing(job.folder / FILES["orders"], overwrite=True) as temporary:
+        master.orders.write(temporary, format="ecsv")
+    _draw(master, job.folder / FILES["summary"], lines)
+    _write_log(job, [*lines, *(f"warning: {text}" for text in warned), "", str(master.provenance)])
+    master.write(job.folder / FILES["master"], overwrite=True)
+    return NightProduct.of(master)
+
+
+def _draw(master: MasterFlat, path: Path, lines: list[str]) -> None:
+    """A figure that fails costs a line of the log, not the master flat."""
+    if importlib.util.find_spec("matplotlib") is None:
+        lines.append("no summary: matplotlib is not installed")
+        return
+    try:
+        with replacing(path, overwrite=True) as temporary:
+            master.plot().savefig(temporary)
+    except Exception as error:  # matplotlib and what it calls raise anything
+        lines.append(f"no summary: {type(error).__name__}: {error}")
+
+
+# ---------------------------------------------------------------------- log
+
+
+@contextmanager
+def _logged() -> Iterator[list[str]]:
+    """What the package logs in this thread."""
+    lines, thread = [], threading.get_ident()
+
+    class Collector(logging.Handler):
+        def emit(self, record):
+            if record.thread == thread:
+                lines.append(record.getMessage())
+
+    collector, level = Collector(logging.INFO), _PACKAGE_LOG.level
+    _PACKAGE_LOG.addHandler(collector)
+    _PACKAGE_LOG.setLevel(min(level or logging.INFO, logging.INFO))
+    try:
+        yield lines
+    finally:
+        _PACKAGE_LOG.removeHandler(collector)
+        _PACKAGE_LOG.setLevel(level)
+
+
+def _write_log(job: NightJob, lines: Sequence[str]) -> None:
+    text = "\n".join([f"set-up {job.name}", *job.setup.notes, *lines, ""])
+    try:
+        with replacing(job.folder / FILES["log"], overwrite=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError:  # the folder cannot be written to, which the error says that is told
+        if "failed" not in text:
+            raise
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Of a run that was killed while it wrote."""
+    for path in folder.glob(".writing_*"):
+        shutil.rmtree(path, ignore_errors=True)
