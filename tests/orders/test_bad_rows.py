@@ -116,7 +116,7 @@ def test_three_bad_rows_side_by_side_are_bridged():
 
 
 def test_a_dead_row_in_a_wide_order_is_not_midway_between_two():
-    simulation = EchelleSimulation(shape=(400, 300), n_orders=3, seed=4, order_width=110.0)
+    simulation = EchelleSimulation(shape=(420, 300), n_orders=3, seed=4, order_width=105.0)
     truth = simulation.truth.orders
     flat = simulation.flats(1)[0].data
     flat[int(truth.lower([150])[1, 0]) + 8] = 0
