@@ -10,6 +10,9 @@ the set-ups::
 
     python benchmarks/proof.py --n 200 --workers 2
 
+With ``--flaws`` the spectrographs have what real ones have: fibres, slices, patterns, bad lines,
+short and dark orders and so on.
+
 A pull is an error in units of its claimed uncertainty: where claims are right, the pulls of a
 set-up have a standard deviation of 1. More is a claim too optimistic, less one too pessimistic.
 """
@@ -23,6 +26,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
@@ -31,6 +35,7 @@ from astropy.table import Table
 
 from ccdproc_echelle import (
     EchelleOrderTable,
+    FlatFlag,
     MasterFlat,
     make_master_flat,
     measure_order_edges,
@@ -76,9 +81,9 @@ class Setup:
     n_darks: int
 
     @classmethod
-    def random(cls, seed: int) -> "Setup":
+    def random(cls, seed: int, *, flaws: bool = False) -> "Setup":
         """Spectrograph, detector and observing run drawn at random."""
-        simulation = EchelleSimulation.random(seed)
+        simulation = EchelleSimulation.random(seed, flaws=flaws)
         rng = np.random.default_rng([seed, 1])
         n_pixels = np.prod(simulation.shape)
         simulation = (
@@ -104,10 +109,16 @@ class Setup:
         )
 
 
-def small_seeds(largest: int = _LARGEST) -> Iterator[int]:
+    @property
+    def n_slices(self) -> int:
+        """Slices or fibres of an order, which have to be told."""
+        return getattr(self.simulation.order_profile, "n", 1)
+
+
+def small_seeds(largest: int = _LARGEST, *, flaws: bool = False) -> Iterator[int]:
     """Seeds of the spectrographs whose detector has no more pixels than that."""
     for seed in itertools.count():
-        if np.prod(EchelleSimulation.random(seed).shape) <= largest:
+        if np.prod(EchelleSimulation.random(seed, flaws=flaws).shape) <= largest:
             yield seed
 
 
@@ -182,11 +193,12 @@ def with_even_response(flat: CCDData, simulation: EchelleSimulation) -> CCDData:
 
 def matched(found: EchelleOrderTable, truth: EchelleOrderTable) -> np.ndarray:
     """For each true order the row of the found one whose centre lies in it, else -1."""
-    middle = [truth.shape[truth.dispersion_axis] // 2]
-    centers = found.center(middle)[:, 0]
-    lower, upper = truth.lower(middle), truth.upper(middle)
-    inside = (centers > lower) & (centers < upper)
-    return np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
+    centers, rows = found.center(), []
+    for lower, upper in zip(truth.lower(), truth.upper(), strict=True):
+        inside = ((centers > lower) & (centers < upper)).sum(axis=1)
+        own = inside > 0.5 * np.isfinite(centers).sum(axis=1)
+        rows.append(np.where(own, inside, 0).argmax() if own.any() else -1)
+    return np.array(rows)
 
 
 def edge_errors(found: EchelleOrderTable, truth: EchelleOrderTable) -> np.ndarray:
@@ -213,9 +225,20 @@ def bad_pixels(master: MasterFlat, simulation: EchelleSimulation) -> tuple[float
     truth = simulation.truth
     dead = truth.dead_pixels & (truth.orders.coverage() == 1)
     inside = master.orders.order_map() > 0
-    false = master.flat.mask & ~truth.dead_pixels & inside
+    flawed = truth.dead_pixels | bad_lines(simulation) | (master.flags & FlatFlag.FAINT > 0)
+    false = master.flat.mask & ~flawed & inside
     missed = (dead & ~master.flat.mask).sum() / dead.sum() if dead.any() else np.nan
     return float(missed), float(false.sum() / inside.sum())
+
+
+def bad_lines(simulation: EchelleSimulation) -> np.ndarray:
+    """Pixels of dead and hot lines."""
+    turned = simulation.dispersion_axis == 0
+    lines = np.zeros(simulation.shape[::-1] if turned else simulation.shape, dtype=bool)
+    for layer in simulation.layers:
+        if type(layer).__name__ == "BadLines":
+            lines[list(layer.rows)] = lines[:, list(layer.columns)] = True
+    return lines.T if turned else lines
 
 
 def compared(master: MasterFlat, setup: Setup) -> dict[str, float]:
@@ -247,8 +270,11 @@ def measure(setup: Setup) -> dict[str, dict[str, float]]:
     truth, frames = setup.simulation.truth.orders, setup.frames()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        given = make_master_flat(orders=centers_only(truth), **frames)
-        traced = make_master_flat(scattered_light="master", **frames)
+        slices = dict(n_slices=setup.n_slices)
+        given = make_master_flat(orders=centers_only(truth), edge_keywords=slices, **frames)
+        traced = make_master_flat(
+            scattered_light="master", edge_keywords=slices, trace_keywords=slices, **frames
+        )
         flat = combined_flat(truth, **frames)
         even = with_even_response(flat, setup.simulation)
         of_edges = [spread(edge_pulls(image, setup.simulation)) for image in (flat, even)]
@@ -259,10 +285,10 @@ def measure(setup: Setup) -> dict[str, dict[str, float]]:
 # ---------------------------------------------------------------------- the table
 
 
-def outcome(seed: int) -> dict[str, dict[str, float]] | str:
+def outcome(seed: int, *, flaws: bool = False) -> dict[str, dict[str, float]] | str:
     """`measure`, or why a set-up could not be reduced."""
     try:
-        return measure(Setup.random(seed))
+        return measure(Setup.random(seed, flaws=flaws))
     except Exception as error:  # one broken set-up must not hide the others
         return f"{type(error).__name__}: {error}"
 
@@ -296,14 +322,16 @@ def report(outcomes: dict[int, dict | str], seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare random set-ups with the truth.")
     parser.add_argument("--n", type=int, default=200, help="number of set-ups")
+    parser.add_argument("--flaws", action="store_true", help="spectrographs with flaws")
     parser.add_argument("--workers", type=int, default=2, help="number of processes")
     args = parser.parse_args()
 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for the workers, which start after this
     start = time.monotonic()
-    seeds = list(itertools.islice(small_seeds(), args.n))
+    seeds = list(itertools.islice(small_seeds(flaws=args.flaws), args.n))
     with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
-        outcomes = dict(zip(seeds, pool.map(outcome, seeds), strict=True))
+        results = pool.map(partial(outcome, flaws=args.flaws), seeds)
+        outcomes = dict(zip(seeds, results, strict=True))
     report(outcomes, time.monotonic() - start)
 
 

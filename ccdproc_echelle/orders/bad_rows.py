@@ -194,13 +194,18 @@ def _interruptions(light: np.ndarray, noise: np.ndarray, run: int) -> np.ndarray
     """Runs of dark rows of this length in light that falls from row to row."""
     n = light.shape[1] - run - 3
     farther, inwards, outwards, beyond = (light[:, k : k + n] for k in (0, 1, run + 2, run + 3))
-    within = np.maximum.reduce([light[:, 2 + k : 2 + k + n] for k in range(run)])
-    sigma = noise[:, run + 2 : run + 2 + n]
+    section, first = np.nonzero(light[:, 2 : 2 + n] < _INTERRUPTED * inwards)
+    falling = beyond[section, first] < 0.7 * outwards[section, first]
+    section, first = section[falling], first[falling]
+    farther, inwards, outwards = (
+        side[section, first] for side in (farther, inwards, outwards)
+    )
+    within = light[section, first + 2 + np.arange(run)[:, None]].max(axis=0)
     found = (within < _INTERRUPTED * inwards) & (within < 0.5 * outwards)
-    found &= (beyond < 0.7 * outwards) & (outwards < inwards) & (inwards > 0.5 * farther)
-    found &= (outwards > _LEAST_LIGHT_BESIDE * inwards)
-    found &= outwards - within > _LEAST_SIGNIFICANCE * sigma
-    marked = _marked(light.shape, *found.nonzero(), run)
+    found &= (outwards < inwards) & (inwards > 0.5 * farther)
+    found &= outwards > _LEAST_LIGHT_BESIDE * inwards
+    found &= outwards - within > _LEAST_SIGNIFICANCE * noise[section, first + run + 2]
+    marked = _marked(light.shape, section[found], first[found], run)
     return marked & (marked.mean(axis=0) > _LEAST_SECTIONS / 2)
 
 

@@ -20,6 +20,8 @@ from ccdproc_echelle._numeric.gaussians import blurred_step, gaussian
 from ccdproc_echelle._numeric.medians import finite_median, median_noise
 from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.orders.bad_rows import bridge_bad_rows
+from ccdproc_echelle.orders.borders import without_dark_borders
 from ccdproc_echelle.orders.fibres import are_fibres, fit_fibres
 from ccdproc_echelle.orders.slicers import band_offsets, number_of_bands, order_profiles
 from ccdproc_echelle.orders.slices import as_raster, checked_image
@@ -61,6 +63,9 @@ _LEAST_LIGHT, _LEAST_LIT = 5.0, 0.1
 
 # And where it is below this part of that of a neighbour, whose wings would be taken for the order.
 _LEAST_BESIDE = 0.1
+
+# Nor has what holds less than this part of what its own order does where it is brightest.
+_LEAST_ALONG = 0.02
 
 # Standard deviation in pixel of the blur of the order edges from which the fit starts.
 _FIRST_BLUR = 0.9
@@ -435,8 +440,12 @@ def _raster_and_slices(image, orders: EchelleOrderTable, name: str) -> tuple[np.
     """The columns of the slices with the cross-dispersion along the rows, and the slices there."""
     slices = _slices(orders.on_detector(checked_image(image, name)))
     columns = slices.columns.ravel()
-    raster = as_raster(image, orders.dispersion_axis, lines=columns).T
-    return raster, slices._replace(columns=np.arange(len(columns)).reshape(slices.columns.shape))
+    raster = as_raster(image, orders.dispersion_axis, lines=columns)
+    centers, here = orders.center(columns), np.arange(len(columns)).reshape(slices.columns.shape)
+    step = orders.shape[orders.dispersion_axis] / len(here)
+    bridge_bad_rows(raster, None, here, step, centers)
+    raster = without_dark_borders(raster, here, centers[:, here[:, 0]][len(centers) // 2])
+    return raster.T, slices._replace(columns=here)
 
 
 def _slices(orders: EchelleOrderTable) -> _Slices:
@@ -556,6 +565,8 @@ def _phases(profiles: np.ndarray, slices: _Slices, noise: np.ndarray) -> np.ndar
     single = np.abs(first) > 0.5 * np.abs(second)
     phases = np.where(single, first / np.where(single, np.abs(first), 1), 0)
     dark = _outshone(first, usable) | (np.abs(first) < _LEAST_LIGHT * noise * np.sqrt(total))
+    brightest = np.where(usable, np.abs(first), 0).max(axis=1, keepdims=True)
+    dark |= np.abs(first) < _LEAST_ALONG * brightest
     if (usable & ~dark).sum() > _LEAST_LIT * usable.sum():
         usable &= ~dark
     return np.where(usable, phases, np.nan)

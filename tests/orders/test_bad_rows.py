@@ -91,3 +91,38 @@ def test_orders_are_followed_past_bad_rows(rows, kind):
     data = data + 3000 * bad if kind == "hot" else data * ~bad if kind == "dead" else data
     orders = trace_orders(CCDData(data, unit="adu", mask=bad if kind == "masked" else None))
     np.testing.assert_allclose(orders.center(), [[50] * 400, [110] * 400], atol=0.2)
+
+
+@pytest.mark.parametrize("kind", ["dead", "hot"])
+@pytest.mark.parametrize("off", [-1, 0, 1])
+def test_a_bad_row_beside_an_edge_is_bridged(off, kind):
+    simulation = EchelleSimulation(
+        shape=(200, 300), n_orders=3, seed=4, curvature=0.005, tilt=0.005, order_width=24.0
+    )
+    truth = simulation.truth.orders
+    flat = simulation.flats(1)[0].data
+    row = int(np.rint(np.median(truth.upper()[1]))) + off
+    flat[row] = 0 if kind == "dead" else 60_000
+    assert_close(detect_order_edges(flat, truth), truth, 0.3)
+
+
+def test_three_bad_rows_side_by_side_are_bridged():
+    simulation = EchelleSimulation(shape=(200, 300), n_orders=3, seed=4, order_width=24.0)
+    truth = simulation.truth.orders
+    flat = simulation.flats(1)[0].data
+    row = int(truth.center([150])[1, 0])
+    flat[row : row + 3] *= 0.01
+    assert_close(detect_order_edges(flat, truth), truth, 0.3)
+
+
+def test_a_dead_row_in_a_wide_order_is_not_midway_between_two():
+    simulation = EchelleSimulation(shape=(420, 300), n_orders=3, seed=4, order_width=105.0)
+    truth = simulation.truth.orders
+    flat = simulation.flats(1)[0].data
+    flat[int(truth.lower([150])[1, 0]) + 8] = 0
+    assert_close(detect_order_edges(flat, truth), truth, 0.3)
+
+
+def assert_close(found, truth, limit):
+    for name in ("lower", "upper"):
+        assert np.abs(getattr(found, name)() - getattr(truth, name)()).max() < limit

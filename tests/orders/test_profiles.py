@@ -160,3 +160,13 @@ def test_shift_of_orders_that_are_no_slits(form, with_edges):
     for shift in (0.0, 2.4):
         found = measure_shift(sim.flats(1)[0], orders.shifted(-shift))
         assert abs(found.shift - shift) < 0.05
+
+
+@pytest.mark.parametrize("seed", [5022, 5052])
+def test_edges_of_faint_fibres_are_those_of_the_others(seed):
+    sim = EchelleSimulation.random(seed, flaws=True)
+    edges = detect_order_edges(sim.flats(1)[0], sim.truth.orders)
+    assert set(edges.table["profile"]) == {"fibre"}
+    for name in ("lower", "upper"):
+        off = getattr(edges, name)() - getattr(sim.truth.orders, name)()
+        assert np.nanmax(np.abs(np.nanmedian(off, axis=1))) < 1
