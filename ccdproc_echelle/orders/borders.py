@@ -64,7 +64,7 @@ def _n_dark(raster, columns, path) -> int:
     values = np.where(columns[..., None] < 0, np.nan, raster[columns, :_DEPTH])
     slices = finite_median(values.swapaxes(1, 2))
     covered = _n_covered(slices)
-    if covered:
+    if covered and np.nanmax(path) - np.nanmin(path) > _LEAST_MOVE:
         return covered
     lowest = np.where(np.isfinite(slices), slices, np.inf).min(axis=1)
     slices = np.nan_to_num(slices - lowest[:, None])
@@ -86,7 +86,7 @@ def _n_covered(slices) -> int:
     """
     Number of rows behind a step from row to row that is there in all slices.
 
-    A blurred edge is not as sharp as that.
+    A blurred edge is not as sharp as that; one that is follows its order.
     """
     rows = np.arange(1, _DEPTH // 2)
     step = slices[:, rows] - slices[:, rows - 1]

@@ -291,7 +291,7 @@ def measure_order_edges(
     columns = slice_columns(orders.shape[orders.dispersion_axis], slice_width, degree)
     pixels, edges, errors, found = _measured(flat, orders, columns, slice_length, levels, form)
     bases = _bases(orders, pixels, degree)
-    used = _inliers(edges - orders.center(pixels), errors, bases, (sigma, maxiters))
+    used = _inliers(edges - orders.center(pixels), bases, (sigma, maxiters))
     if not used.all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     return _points(orders, pixels, edges, errors, used, found)
@@ -337,10 +337,10 @@ def rough_order_edges(
     orders = checked_orders(orders).on_detector(checked_image(flat, "flat"))
     columns = slice_columns(orders.shape[orders.dispersion_axis], slice_width, degree)
     columns = columns[:: max(1, len(columns) // _ROUGHLY)]
-    pixels, edges, errors, found = _measured(
+    pixels, edges, _, found = _measured(
         flat, orders, columns, slice_length, levels, form, columns.ravel()
     )
-    used = _inliers(edges - orders.center(pixels), errors, _bases(orders, pixels, degree), clip)
+    used = _inliers(edges - orders.center(pixels), _bases(orders, pixels, degree), clip)
     if not used.all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     edges = np.where(used, edges, np.nan)
@@ -655,30 +655,14 @@ def _clipped(basis, values, clip) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def _inliers(offsets, errors, bases, clip) -> np.ndarray:
-    """
-    Where offsets are no outliers, nor of edges with too few points to tell them.
-
-    What an edge is thought to be rests on its precise points: where there is hardly any light
-    there may be as many others that are not of the edge at all.
-    """
+def _inliers(offsets, bases, clip) -> np.ndarray:
+    """Where offsets are no outliers, nor of edges with too few points to tell them."""
     used = np.zeros(offsets.shape, dtype=bool)
     n_slices, n_terms = bases.shape[1:]
     for edge in np.argwhere(np.isfinite(offsets).sum(axis=2) > max(n_terms, n_slices // 10)):
         side, order = edge
-        weights = _relative_weights(errors[side, order])
-        used[side, order] = _clipped(
-            bases[order] * weights[:, None], offsets[side, order] * weights, clip
-        )[1]
+        used[side, order] = _clipped(bases[order], offsets[side, order], clip)[1]
     return used
-
-
-def _relative_weights(errors) -> np.ndarray:
-    """Near 1 where errors are no larger than most of them; 1 where there are none."""
-    typical = finite_median(errors[None])[0]
-    if not typical > 0:
-        return np.ones_like(errors)
-    return 1 / np.hypot(1, np.nan_to_num(errors) / typical)
 
 
 def _filled(offsets, centers, bases, pixels, n_cross, order_degree, clip):
