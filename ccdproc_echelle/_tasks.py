@@ -1,7 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tasks on any executor: their results in order, and nothing left behind after an error."""
 
+import multiprocessing
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,14 +12,16 @@ from concurrent.futures import (
     CancelledError,
     Executor,
     Future,
+    ProcessPoolExecutor,
     ThreadPoolExecutor,
     wait,
 )
 from contextlib import closing, nullcontext
 from itertools import islice
+from multiprocessing import connection
 from typing import Any
 
-__all__ = ["n_workers_of", "results_of"]
+__all__ = ["awaited", "n_workers_of", "processes", "results_of", "submitted"]
 
 # After so many seconds without a result the executor is asked whether it still takes tasks.
 _PATIENCE = 5.0
@@ -80,16 +84,35 @@ def _results(
     try:
         while True:
             for task in islice(tasks, n_ahead - len(futures)):
-                futures.append(_submitted(task, executor))
+                futures.append(submitted(task, executor))
             if not futures:
                 return
-            yield _awaited(futures[0], executor)
+            yield awaited(futures[0], executor)
             futures.popleft()
     finally:
         wait([future for future in futures if not future.cancel()])
 
 
-def _submitted(task: Callable[[], Any], executor: Executor) -> Future:
+def submitted(task: Callable[[], Any], executor: Executor) -> Future:
+    """
+    A task handed to an executor.
+
+    Parameters
+    ----------
+    task : callable
+        Called without arguments.
+    executor : `concurrent.futures.Executor`
+        What calls it.
+
+    Returns
+    -------
+    `concurrent.futures.Future`
+
+    Raises
+    ------
+    BrokenExecutor
+        If the executor takes no tasks.
+    """
     try:
         return executor.submit(task)
     except Exception:  # the task's own, if the executor does it at once
@@ -97,8 +120,26 @@ def _submitted(task: Callable[[], Any], executor: Executor) -> Future:
         raise
 
 
-def _awaited(future: Future, executor: Executor) -> Any:
-    """The result of a task, unless its executor is gone: a closed one of dask never says so."""
+def awaited(future: Future, executor: Executor) -> Any:
+    """
+    The result of a task, unless its executor is gone: a closed one of dask never says so.
+
+    Parameters
+    ----------
+    future : `concurrent.futures.Future`
+        Of the task.
+    executor : `concurrent.futures.Executor`
+        Which has it.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    BrokenExecutor
+        If the executor has lost it.
+    """
     while True:
         try:
             return future.result(_PATIENCE)
@@ -108,6 +149,33 @@ def _awaited(future: Future, executor: Executor) -> Any:
             if future.done():  # just now, or the error is the task's own
                 return future.result()
             _check(executor)
+
+
+def processes(number: int) -> ProcessPoolExecutor:
+    """
+    Processes that start afresh, and end with the one that started them, also if it is killed.
+
+    A fork would copy the threads of its parent half way.
+
+    Parameters
+    ----------
+    number : int
+        How many.
+
+    Returns
+    -------
+    `concurrent.futures.ProcessPoolExecutor`
+    """
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(number, mp_context=context, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    def wait_for_it():
+        connection.wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait_for_it, daemon=True).start()
 
 
 def _check(executor: Executor) -> None:

@@ -32,13 +32,26 @@ def add(commands) -> None:
     demo.add_argument(
         "--folder", default="echelle_demo", help="where to write (default: %(default)s)"
     )
+    demo.add_argument("--night", action="store_true",
+        help="write the raw frames of a night of three set-ups instead, for the command night")
     demo.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
 def run(options: argparse.Namespace) -> int:
-    folder = Path(options.folder)
-    simulation = (
-        EchelleSimulation(shape=(1024, 1024), n_orders=12, seed=1)
+    return (_write_night if options.night else _reduce)(Path(options.folder), options.overwrite)
+
+
+def _write_night(folder: Path, overwrite: bool) -> int:
+    folder.mkdir(exist_ok=True)
+    night = _simulation(512, 8).write_night(folder, overwrite=overwrite)
+    print(f"wrote a night of {len(night.setups)} set-ups to {folder}; try\n"
+          f"  ccdproc-echelle night {folder} -o {folder}/reduced --dry-run")
+    return 0
+
+
+def _simulation(size: int, n_orders: int) -> EchelleSimulation:
+    return (
+        EchelleSimulation(shape=(size, size), n_orders=n_orders, seed=1)
         .with_noise(gain=_GAIN, read_noise=_READ_NOISE)
         .with_bias(300)
         .with_level_spread(0.35)
@@ -47,22 +60,26 @@ def run(options: argparse.Namespace) -> int:
         .with_dead_pixels(60)
         .with_dust(5)
     )
+
+
+def _reduce(folder: Path, overwrite: bool) -> int:
+    simulation = _simulation(1024, 12)
     master_path = folder / "master.fits"
     plot_path = folder / "master.png" if importlib.util.find_spec("matplotlib") else None
     folder.mkdir(exist_ok=True)
-    check_output(master_path, overwrite=options.overwrite)
+    check_output(master_path, overwrite=overwrite)
     print(f"simulating {_N_FLATS} flats and {_N_DARKS} darks of 1024 x 1024 pixels in {folder}")
     flats, darks = simulation.write(
-        folder, _N_FLATS, _N_DARKS, layout="overscan", overwrite=options.overwrite
+        folder, _N_FLATS, _N_DARKS, layout="overscan", overwrite=overwrite
     )
     orders_path = folder / "orders.ecsv"
     centers = EchelleOrderTable.from_traces(
         simulation.truth.orders.order_numbers, simulation.truth.orders.center(),
         shape=(1024, 1024), dispersion_axis=1,
     )
-    centers.write(orders_path, overwrite=options.overwrite)
+    centers.write(orders_path, overwrite=overwrite)
     master = make_master_flat(flats, centers, dark=darks, gain="GAIN", read_noise="RDNOISE")
-    written = write_product(master, master_path, plot_path, overwrite=options.overwrite)
+    written = write_product(master, master_path, plot_path, overwrite=overwrite)
     _compare(master, simulation)
     for path in written:
         print(f"wrote {path}")

@@ -7,6 +7,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+from ccdproc_echelle._tasks import processes
 from ccdproc_echelle.cli.options import (
     add_command,
     add_instrument,
@@ -24,7 +25,7 @@ from ccdproc_echelle.cli.options import (
     tracing_keywords,
 )
 from ccdproc_echelle.cli.products import broken_limits, check_master_name, check_plot, write_product
-from ccdproc_echelle.cli.workers import number_of_jobs, processes
+from ccdproc_echelle.cli.workers import number_of_jobs
 from ccdproc_echelle.frames import check_output
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
 from ccdproc_echelle.recipe import MasterFlat, make_master_flat, read_config

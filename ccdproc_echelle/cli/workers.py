@@ -1,17 +1,14 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Who does the work of a command: processes of this machine, or a dask cluster."""
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from multiprocessing import connection
 
+from ccdproc_echelle._tasks import processes
 from ccdproc_echelle.cli.messages import print_message
 
-__all__ = ["add_workers", "executor_of", "number_of_jobs", "processes"]
+__all__ = ["add_workers", "executor_of", "number_of_jobs"]
 
 # So many seconds a scheduler may take to answer.
 _PATIENCE = 10
@@ -45,22 +42,6 @@ def executor_of(options) -> Iterator[Executor | None]:
             yield executor
     else:
         yield None
-
-
-def processes(number: int) -> ProcessPoolExecutor:
-    """Processes that start afresh: a fork would copy the threads of its parent half way."""
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(number, mp_context=context, initializer=_end_with_parent)
-
-
-def _end_with_parent() -> None:
-    """A process whose parent is killed would wait for work for ever."""
-
-    def wait():
-        connection.wait([multiprocessing.parent_process().sentinel])
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager

@@ -97,3 +97,12 @@ def test_demo_where_there_can_be_no_folder(tmp_path, monkeypatch, capsys, where)
     assert main(["demo", "--folder", where]) == 1
     assert re.fullmatch(f"ccdproc-echelle: error: .*{where}.*\n", capsys.readouterr().err)
     assert [path.name for path in tmp_path.iterdir()] == ["a_file"]
+
+
+def test_a_night_to_try_the_command_night_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--night", "--folder", "raw"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert main(line.split()[1:]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("3 set-ups in raw") and "it is truncated" in said

@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+from concurrent.futures import BrokenExecutor
 
 import numpy as np
 import pytest
@@ -354,7 +355,9 @@ def test_a_damaged_product_and_what_a_killed_run_left_are_made_again(own):
     raw, output = own
     folders = sorted(path for path in output.iterdir() if path.is_dir())
     master = folders[0] / "master.fits"
-    master.write_bytes(master.read_bytes()[:9000])
+    content = bytearray(master.read_bytes())
+    content[len(content) // 4] ^= 255
+    master.write_bytes(content)
     (folders[1] / "master.fits").unlink()
     (folders[1] / ".writing_x").mkdir()
     (folders[1] / ".writing_x" / "master.fits").write_text("half")
@@ -380,19 +383,31 @@ def test_a_broken_setup_stops_no_other_and_is_tried_again(own):
     assert "NOGAIN" in (output / "index.html").read_text()
 
 
-def test_an_executor_that_is_broken_fails_its_setups_by_name(own):
+class Dying(SerialExecutor):
+    """Its workers are killed by what they do, as for want of memory."""
+
+    def __init__(self, n_workers):
+        self._max_workers = n_workers
+
+    def submit(self, *args, **kwargs):
+        raise BrokenExecutor("a worker was killed")
+
+
+@pytest.mark.parametrize("n_workers", [1, 100])  # set-ups are its tasks, or frames
+def test_setups_whose_workers_are_lost_get_one_of_their_own(own, n_workers):
     raw, output = own
-    shutil.rmtree(output)
+    shutil.rmtree(next(path for path in output.glob("*2x2*")))
+    table = reduce_night(raw, output, executor=Dying(n_workers), **QUICK)
+    assert table["status"].tolist() == ["up to date", "up to date", "made"]
 
-    class Broken(SerialExecutor):
-        _max_workers = 1
 
-        def submit(self, *args, **kwargs):
-            raise RuntimeError("no more workers")
-
-    table = reduce_night(raw, output, executor=Broken(), **QUICK)
-    assert table["status"].tolist() == ["failed"] * 3
-    assert all("no more workers" in message for message in table["message"])
+def test_a_setup_that_kills_every_worker_fails_alone(own, monkeypatch):
+    raw, output = own
+    shutil.rmtree(next(path for path in output.glob("*2x2*")))
+    monkeypatch.setattr("ccdproc_echelle.recipe.night.work.processes", Dying)
+    table = reduce_night(raw, output, executor=Dying(1), **QUICK)
+    assert table["status"].tolist() == ["up to date", "up to date", "failed"]
+    assert "was killed, perhaps for want of memory" in table["message"][2]
 
 
 def test_the_raw_folder_as_output(own):

@@ -112,8 +112,8 @@ def reduce_night(
     >>> with TemporaryDirectory() as folder:
     ...     _ = simulation.write(folder, 3, 0, 2)
     ...     night = [reduce_night(folder, Path(folder) / "out", window=8) for _ in range(2)]
-    >>> [str(table["status"][0]) for table in night]
-    ['made', 'up to date']
+    >>> [table["status"].tolist() for table in night]
+    [['made'], ['up to date']]
     """
     plan = plan_night(
         folder, output, instrument=instrument, orders=orders, config=config, **keywords

@@ -7,12 +7,13 @@ import shutil
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from ccdproc_echelle._tasks import n_workers_of
+from ccdproc_echelle._tasks import awaited, n_workers_of, processes, submitted
 from ccdproc_echelle._warnings import kept_warnings
 from ccdproc_echelle.frames import check_output, replacing
 from ccdproc_echelle.recipe.master import make_master_flat
@@ -78,7 +79,7 @@ def results_of_night(
         In the order of the jobs.
     """
     to_do = [job for job in jobs if job.product is None and not job.problem]
-    as_tasks = executor is not None and len(to_do) >= n_workers_of(executor) > 0
+    as_tasks = executor is not None and len(to_do) >= n_workers_of(executor)
     waiting = {job.name: _submitted(job, executor) for job in to_do} if as_tasks else {}
     try:
         for job in jobs:
@@ -86,10 +87,8 @@ def results_of_night(
                 yield NightResult(job, "up to date", "", job.product)
             elif job.problem:
                 yield NightResult(job, "failed", job.problem, None)
-            elif job.name in waiting:
-                yield _awaited(job, waiting[job.name])
             else:
-                yield reduce_setup(job, executor)
+                yield _done(job, waiting.get(job.name), executor)
     finally:
         for future in waiting.values():
             future.cancel()
@@ -97,21 +96,27 @@ def results_of_night(
 
 def _submitted(job: NightJob, executor: Executor) -> Future:
     try:
-        return executor.submit(_reduce_alone, job)
-    except Exception as error:  # an executor that is broken or shut down
+        return submitted(partial(_reduce_alone, job), executor)
+    except BrokenExecutor as error:
         future = Future()
         future.set_exception(error)
         return future
 
 
-def _awaited(job: NightJob, future: Future) -> NightResult:
-    """Whatever the executor, or a worker that was killed, makes of it."""
+def _done(job: NightJob, future: Future | None, executor: Executor | None) -> NightResult:
+    """A set-up whose workers were lost, perhaps for the sake of another one, gets its own."""
     try:
-        return future.result()
-    except Exception as error:
+        return reduce_setup(job, executor) if future is None else awaited(future, executor)
+    except BrokenExecutor:
+        with processes(1) as alone:
+            try:
+                return alone.submit(_reduce_alone, job).result()
+            except BrokenExecutor:
+                message = "the process that reduced it was killed, perhaps for want of memory"
+                return NightResult(job, "failed", message, None)
+    except Exception as error:  # of a cluster that gave it up
         reason = " ".join(str(error).split()) or type(error).__name__
-        message = f"its worker was lost ({reason}); run again: what is done is kept"
-        return NightResult(job, "failed", message, None)
+        return NightResult(job, "failed", f"its worker was lost: {reason}", None)
 
 
 def _reduce_alone(job: NightJob) -> NightResult:
@@ -135,6 +140,11 @@ def reduce_setup(job: NightJob, executor: Executor | None) -> NightResult:
     -------
     `NightResult`
         Of a set-up that failed its message, with nothing new in its folder but the log.
+
+    Raises
+    ------
+    BrokenExecutor
+        If the executor has lost its workers.
     """
     with _logged() as lines, kept_warnings() as warned:
         try:
@@ -144,6 +154,8 @@ def reduce_setup(job: NightJob, executor: Executor | None) -> NightResult:
                 check_output(job.folder / name, overwrite=True, inputs=job.files)
             product = _make(job, executor, warned, lines)
             return NightResult(job, "made", "", product)
+        except BrokenExecutor:
+            raise
         except Exception as error:  # one set-up never stops the others
             message = " ".join(str(error).split()) or type(error).__name__
             lines += [f"failed: {message}", "", traceback.format_exc()]
