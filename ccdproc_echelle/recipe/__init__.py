@@ -18,6 +18,7 @@ from ccdproc_echelle.recipe.quality import (
     with_limits,
 )
 from ccdproc_echelle.recipe.trimming import on_trimmed
+from ccdproc_echelle.recipe.values import check_values
 from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS, accepted_frames, vet_frames, vet_setup
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "SharedNoise",
     "accepted_frames",
     "calibrate_frames",
+    "check_values",
     "checked_limits",
     "flat_quality",
     "instrument_names",
