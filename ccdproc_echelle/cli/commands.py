@@ -22,11 +22,6 @@ from ccdproc_echelle.cli.options import EXIT_STATUS
 
 __all__ = ["run"]
 
-_OPTIONS = {
-    "overwrite=True": "--overwrite", "unit=": "--unit", "exposure_key=": "--exposure-key",
-    "scale_dark=False": "--no-scale-dark",
-}
-
 _COMMANDS = (flat, night, trace, edges, convert, inspect, instruments, demo)
 
 
@@ -38,15 +33,8 @@ def run(arguments: Sequence[str] | None) -> int:
         try:
             return options.run(options) or 0
         except (ValueError, TypeError, OSError, ImportError, BrokenExecutor) as error:
-            print_message("error", _in_words_of_the_shell(str(error)))
+            print_message("error", error)
             return 1
-
-
-def _in_words_of_the_shell(message: str) -> str:
-    """Messages name keywords of functions; here these are options."""
-    for keyword, option in _OPTIONS.items():
-        message = message.replace(keyword, option)
-    return message
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -26,9 +26,9 @@ from ccdproc_echelle.cli.options import (
 )
 from ccdproc_echelle.cli.products import broken_limits, check_master_name, check_plot, write_product
 from ccdproc_echelle.cli.workers import number_of_jobs
-from ccdproc_echelle.frames import check_output
+from ccdproc_echelle.frames import check_output, matching_paths
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
-from ccdproc_echelle.recipe import MasterFlat, make_master_flat, read_config
+from ccdproc_echelle.recipe import Instrument, MasterFlat, make_master_flat, read_config
 
 __all__ = ["add", "run"]
 
@@ -132,6 +132,7 @@ def run(options: argparse.Namespace) -> int:
         options.wrong_usage(
             "no FLAT: --bias and --dark take all file names after them; put the flats first"
         )
+    _expand_patterns(options)
     outputs = [Path(path) for path in (options.output, options.plot) if path is not None]
     for path in outputs:
         check_output(path, overwrite=options.overwrite, inputs=_inputs(options))
@@ -191,9 +192,14 @@ def _take_options(options: argparse.Namespace, config: dict) -> None:
         told = config.pop(name, None)
         if getattr(options, name) is None and told is not None:
             setattr(options, name, told)
-    for name in ("bias", "dark"):
-        if isinstance(getattr(options, name), str):
-            setattr(options, name, [getattr(options, name)])
+
+
+def _expand_patterns(options: argparse.Namespace) -> None:
+    """Patterns that the shell has left: an output must not be one of their files."""
+    for name in ("flats", "bias", "dark"):
+        given = getattr(options, name)
+        if given is not None:
+            setattr(options, name, [str(path) for item in given for path in matching_paths(item)])
 
 
 def _merged(config: dict, keywords: dict) -> dict:
@@ -207,11 +213,14 @@ def _merged(config: dict, keywords: dict) -> dict:
 
 def _inputs(options: argparse.Namespace) -> list[str]:
     """All files that the master flat is made from."""
-    single = (
+    single = [
         options.orders, options.instrument, options.config, options.limits, options.bad_pixel_mask
-    )
+    ]
+    if options.instrument is not None:
+        described = Instrument.read(options.instrument).keywords
+        single += [described.get("bad_pixel_mask"), described.get("limits")]
     frames = [*options.flats, *(options.bias or ()), *(options.dark or ())]
-    return [*frames, *(path for path in single if path is not None)]
+    return [*frames, *(path for path in single if isinstance(path, str))]
 
 
 def _is_watched(options: argparse.Namespace) -> bool:

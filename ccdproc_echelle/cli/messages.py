@@ -8,6 +8,23 @@ from contextlib import contextmanager
 
 __all__ = ["log_on_stderr", "print_message", "show_warning"]
 
+# Messages name keywords of functions; here these are options.
+_OPTIONS = {
+    "overwrite=True": "--overwrite",
+    "unit=": "--unit",
+    "hdu=": "--hdu",
+    "exposure_key=": "--exposure-key",
+    "scale_dark=False": "--no-scale-dark",
+    "reject='drop'": "--reject drop",
+    "gain='GAIN'": "--gain GAIN",
+    "oscan=False": "--oscan none",
+    "trim=False": "--trim none",
+    "oscan=": "--oscan",
+    "trim=": "--trim",
+    "read_noise=": "--read-noise",
+    "gain=": "--gain",
+}
+
 
 @contextmanager
 def log_on_stderr(wanted: bool) -> Iterator[None]:
@@ -34,4 +51,7 @@ def show_warning(message, category, filename, lineno, file=None, line=None) -> N
 
 def print_message(kind: str, message: Warning | Exception | str) -> None:
     """One line, whatever the message is made of."""
-    print(f"ccdproc-echelle: {kind}: {' '.join(str(message).split())}", file=sys.stderr)
+    text = " ".join(str(message).split())
+    for keyword, option in _OPTIONS.items():
+        text = text.replace(keyword, option)
+    print(f"ccdproc-echelle: {kind}: {text}", file=sys.stderr)

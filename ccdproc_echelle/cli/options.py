@@ -63,7 +63,12 @@ def add_command(
 def add_reading(parser) -> None:
     parser.add_argument("--unit", help="unit of the frames, if they have no BUNIT keyword")
     parser.add_argument("--hdu", type=_extension,
-        help="HDU of the image in the FITS files, by number or name (default: 0)")
+        help="HDU of the image in the FITS files, by number or name (default: 0); several, as 1,2, "
+        "are the amplifiers of one detector")
+    parser.add_argument("--oscan", type=_section, metavar="SECTION",
+        help="FITS section of the overscan, 'none' for none (default: BIASSEC of each header)")
+    parser.add_argument("--trim", type=_section, metavar="SECTION",
+        help="FITS section that is kept, 'none' for all (default: TRIMSEC or DATASEC)")
 
 
 def add_instrument(parser) -> None:
@@ -94,10 +99,6 @@ def add_raw(parser) -> None:
         help="read noise in electrons, or the header keyword that tells")
     option("--saturation", type=_number_or_name, metavar="VALUE",
         help="raw values from this one on are saturated, in the unit of the data; or a keyword")
-    option("--oscan", type=_section, metavar="SECTION",
-        help="FITS section of the overscan, 'none' for none (default: BIASSEC of each header)")
-    option("--trim", type=_section, metavar="SECTION",
-        help="FITS section that is kept, 'none' for all (default: TRIMSEC or DATASEC)")
 
 
 def raw_keywords(options: argparse.Namespace) -> dict:

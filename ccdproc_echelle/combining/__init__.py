@@ -29,7 +29,11 @@ from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
 from ccdproc_echelle.combining.streaming import CombinedImages, RowTask, stream
 from ccdproc_echelle.combining.thinned import ThinnedStack, thinned
-from ccdproc_echelle.combining.two_pass import combine_with_levels, two_pass_flat_combine
+from ccdproc_echelle.combining.two_pass import (
+    check_two_passes,
+    combine_with_levels,
+    two_pass_flat_combine,
+)
 
 __all__ = [
     "NOISE_KEYWORDS",
@@ -56,6 +60,7 @@ __all__ = [
     "Watch",
     "block_size",
     "check_flats",
+    "check_two_passes",
     "combine_frames",
     "combine_with_levels",
     "combine_with_scales",

@@ -343,9 +343,14 @@ def _as_table(frames: Sequence[Frame], passes: list[_Pass]) -> QTable:
     return table
 
 
-def _check_request(n_passes: int, statistic: str) -> None:
+def check_n_passes(n_passes: int) -> None:
+    """Refuse what is no number of passes."""
     if not isinstance(n_passes, (int, np.integer)) or n_passes < 1:
         raise ValueError(f"n_passes is {n_passes!r}, expected a positive integer")
+
+
+def _check_request(n_passes: int, statistic: str) -> None:
+    check_n_passes(n_passes)
     if statistic not in STATISTICS:
         raise ValueError(f"statistic is {statistic!r}, expected one of {list(STATISTICS)}")
 

@@ -197,11 +197,26 @@ class CombineSettings:
         """
         if self.sigma_clip and self.sigma_clip_dev_func == "uncertainty":
             _check_uncertainties(frames, "sigma_clip_dev_func is 'uncertainty'")
+        self.check_number(len(frames))
+
+    def check_number(self, n_frames: int) -> None:
+        """
+        Refuse rejections that leave no frame.
+
+        Parameters
+        ----------
+        n_frames : int
+            How many frames there are.
+
+        Raises
+        ------
+        ValueError
+            If these are too few.
+        """
         n_rejected = (self.nlow or 0) + (self.nhigh or 0)
-        if self.clip_extrema and n_rejected >= len(frames):
+        if self.clip_extrema and n_rejected >= n_frames:
             raise ValueError(
-                f"nlow + nhigh is {n_rejected}, expected less than the number of frames, "
-                f"{len(frames)}"
+                f"nlow + nhigh is {n_rejected}, expected less than the number of frames, {n_frames}"
             )
 
     def weights_of(self, frames: Sequence[Frame]) -> np.ndarray | str | None:
@@ -235,6 +250,8 @@ class CombineSettings:
             )
         if not (np.isfinite(weights) & (weights >= 0)).all():
             raise ValueError("weights must be finite and not negative")
+        if not weights.any():
+            raise ValueError("weights are all 0, expected a positive one for some frame")
         return weights.reshape(-1, 1, 1) if weights.ndim == 1 else weights
 
 

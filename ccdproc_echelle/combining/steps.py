@@ -27,6 +27,7 @@ from ccdproc_echelle.frames import (
     uncertainty_array,
     user_path,
     warn_of_missing_uncertainties,
+    warn_of_other_images,
     without_file_cards,
     without_known_bad,
     write_fits,
@@ -56,9 +57,10 @@ def opened(
     settings: CombineSettings,
     bad_pixel_mask: Any = None,
 ) -> list[Frame]:
-    """The frames, none of which is the output; a warning if only some have uncertainties."""
+    """The frames, none of which is the output; a warning if they are not all there is."""
     _check_target(output_file, settings)
     frames = open_frames(img_list, **reading)
+    warn_of_other_images(frames[0])
     inputs = [frame.name for frame in frames]
     if isinstance(bad_pixel_mask, (str, os.PathLike)):
         inputs.append(user_path(bad_pixel_mask))

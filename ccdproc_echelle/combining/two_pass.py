@@ -15,7 +15,7 @@ from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.combine import CombineDiagnostics
 from ccdproc_echelle.combining.fitness import Survey, warn_of_lost_orders
 from ccdproc_echelle.combining.known_noise import known_noise, noise_cards
-from ccdproc_echelle.combining.levels import level_pixels, measure_levels
+from ccdproc_echelle.combining.levels import check_n_passes, level_pixels, measure_levels
 from ccdproc_echelle.combining.noise import MeasuredNoise
 from ccdproc_echelle.combining.noting import Watch
 from ccdproc_echelle.combining.one_level import one_level_test
@@ -27,7 +27,7 @@ from ccdproc_echelle.combining.streaming import CombinedImages
 from ccdproc_echelle.frames import Frame, record_cards, uncompressed, warn_of_copies
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
-__all__ = ["combine_with_levels", "two_pass_flat_combine"]
+__all__ = ["check_two_passes", "combine_with_levels", "two_pass_flat_combine"]
 
 
 def two_pass_flat_combine(
@@ -206,7 +206,7 @@ def combine_with_levels(
     images : `CombinedImages`
         What the flat was made of, with what was noted of the frames.
     """
-    _check_request(settings, per_order)
+    check_two_passes(settings, n_passes, per_order)
     settings.check_frames(frames)
     if len(frames) == 1:
         warn(f"{frames[0].name} is the only frame: nothing can be clipped")
@@ -264,7 +264,23 @@ def _measured(
     return known.frames, levels, known.noise
 
 
-def _check_request(settings: CombineSettings, per_order: bool | str) -> None:
+def check_two_passes(settings: CombineSettings, n_passes: int, per_order: bool | str) -> None:
+    """
+    Refuse what cannot be combined in passes.
+
+    Parameters
+    ----------
+    settings : `CombineSettings`
+        How frames are combined.
+    n_passes, per_order
+        As for `two_pass_flat_combine`.
+
+    Raises
+    ------
+    ValueError
+        If one of them is impossible.
+    """
+    check_n_passes(n_passes)
     if settings.method == "sum":
         raise ValueError("method is 'sum'; a flat needs 'average' or 'median'")
     if per_order not in (False, True, "auto"):

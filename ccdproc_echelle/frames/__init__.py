@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Input and output: any input as frames that hand out rows, and files that are written whole."""
 
+from ccdproc_echelle.frames.amplifiers import warn_of_other_images
 from ccdproc_echelle.frames.bad_pixels import (
     MaskedFrame,
     known_bad_pixels,
@@ -14,7 +15,7 @@ from ccdproc_echelle.frames.calibrated import (
     with_noise,
 )
 from ccdproc_echelle.frames.checksums import check_sums, write_fits
-from ccdproc_echelle.frames.copies import look_at, twins_of, warn_of_copies
+from ccdproc_echelle.frames.copies import check_roles, look_at, twins_of, warn_of_copies
 from ccdproc_echelle.frames.derived import DerivedFrame
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
 from ccdproc_echelle.frames.gathering import gather_pixels
@@ -35,6 +36,7 @@ from ccdproc_echelle.frames.listing import (
     check_keywords,
     completed_keywords,
     list_frames,
+    matching_paths,
     open_frames,
 )
 from ccdproc_echelle.frames.output import FITS_ENDINGS, check_output, replacing
@@ -87,6 +89,7 @@ __all__ = [
     "check_keywords",
     "check_one_readout",
     "check_output",
+    "check_roles",
     "check_sums",
     "completed_keywords",
     "exposure_time",
@@ -98,6 +101,7 @@ __all__ = [
     "known_bad_pixels",
     "list_frames",
     "look_at",
+    "matching_paths",
     "number_of",
     "observation_time",
     "open_frames",
@@ -112,6 +116,7 @@ __all__ = [
     "variance_array",
     "warn_of_copies",
     "warn_of_missing_uncertainties",
+    "warn_of_other_images",
     "warn_of_zero_points",
     "with_noise",
     "without_file_cards",

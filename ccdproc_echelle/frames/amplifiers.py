@@ -3,11 +3,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames.files import FileFrame
 from ccdproc_echelle.frames.regions import check_tiling
 from ccdproc_echelle.frames.sections import Box, Place, parse_place
+from ccdproc_echelle.frames.views import Frame
 
-__all__ = ["amplifier_frames", "on_common_origin", "place_of"]
+__all__ = ["amplifier_frames", "on_common_origin", "place_of", "warn_of_other_images"]
 
 _PLACES = ("DETSEC", "CCDSEC")
 
@@ -41,24 +43,61 @@ def amplifier_frames(
     """
     if extensions is not None:
         return [_extension(frame, hdu) for hdu in extensions]
-    if frame.reading.get("hdu", 0) != 0 or frame.layout.hdu == 0:
-        return [frame]
-    companions = {frame.layout.mask, frame.layout.uncertainty, *_COMPANIONS}
-    images = {i: h for i, h in frame.images().items() if h.get("EXTNAME") not in companions}
-    amplifiers = [i for i, h in images.items() if any(h.get(card) for card in _PLACES)]
-    if amplifiers:
-        return [_extension(frame, hdu) for hdu in amplifiers]
+    images = _images_to_choose_from(frame)
+    placed = [i for i, h in images.items() if any(h.get(card) for card in _PLACES)]
+    if placed:
+        # One that lacks the card is not left out in silence: `place_of` says so.
+        sizes = {_size(images[i]) for i in placed}
+        return [_extension(frame, i) for i, h in images.items() if i in placed or _size(h) in sizes]
     if len(images) > 1:
-        found = ", ".join(f"{i} {h.get('EXTNAME', '')}".strip() for i, h in images.items())
         raise ValueError(
-            f"{frame.name} holds several detectors, in the extensions {found}; choose one with "
-            "hdu= (several that are amplifiers of one detector need DETSEC or CCDSEC)"
+            f"{frame.name} holds several detectors, in the extensions {_listed(images)}; choose "
+            "one with hdu= (several that are amplifiers of one detector need DETSEC or CCDSEC)"
         )
     return [frame]
 
 
+def warn_of_other_images(frame: Frame) -> None:
+    """
+    Warn if a frame is just the first of several images in its file.
+
+    Parameters
+    ----------
+    frame : `Frame`
+        As it was opened.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If there are others, which may be amplifiers of the same detector, and none was chosen.
+    """
+    images = _images_to_choose_from(frame) if isinstance(frame, FileFrame) else {}
+    if len(images) > 1:
+        warn(
+            f"{frame.name} holds images in the extensions {_listed(images)}, of which the first is "
+            "taken: choose one with hdu=; make_master_flat and "
+            "ccdproc_echelle.frames.Readout().open put amplifiers together"
+        )
+
+
+def _images_to_choose_from(frame: FileFrame) -> dict[int, Mapping]:
+    """Headers of the images in its file, unless one of them was chosen or is the primary HDU."""
+    if frame.reading.get("hdu", 0) != 0 or frame.layout.hdu == 0:
+        return {}
+    companions = {frame.layout.mask, frame.layout.uncertainty, *_COMPANIONS}
+    return {i: h for i, h in frame.images().items() if h.get("EXTNAME") not in companions}
+
+
+def _listed(images: Mapping[int, Mapping]) -> str:
+    return ", ".join(f"{i} {h.get('EXTNAME', '')}".strip() for i, h in images.items())
+
+
 def _extension(frame: FileFrame, hdu: int | str) -> FileFrame:
     return FileFrame(frame.path, frame.reading | {"hdu": hdu}, frame.name)
+
+
+def _size(header: Mapping) -> tuple[int, int]:
+    return header["NAXIS2"], header["NAXIS1"]
 
 
 def place_of(header: Mapping, source: str) -> Place:

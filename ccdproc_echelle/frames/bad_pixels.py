@@ -159,8 +159,8 @@ def _opened(given: Any, hdu: Any) -> Frame:
         array = np.asarray(given)
         if array.dtype.kind not in "fiub":
             raise TypeError(
-                f"{_KEYWORD} is a {type(given).__name__}, expected an array, a CCDData object or "
-                "the name of a FITS file"
+                f"{_KEYWORD} is a {type(given).__name__}, expected an array of numbers, a CCDData "
+                "object or the name of a FITS file"
             )
         given = CCDData(array, unit="")
     return MemoryFrame(given, _KEYWORD)

@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Copies of a frame in a list of frames, which are no second measurement."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -10,7 +10,7 @@ from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames.gathering import row_blocks
 from ccdproc_echelle.frames.views import Frame
 
-__all__ = ["look_at", "twins_of", "warn_of_copies"]
+__all__ = ["check_roles", "look_at", "twins_of", "warn_of_copies"]
 
 # Frames that are equal in so many rows in the middle are compared as a whole.
 _FIRST_ROWS = 4
@@ -106,6 +106,40 @@ def warn_of_copies(frames: Sequence[Frame], looks: Sequence[Hashable]) -> None:
             f"{', '.join(pairs)}: counted as measurements of their own, copies make the "
             "uncertainty too small and outvote other frames in the clipping; leave them out",
         )
+
+
+def check_roles(frames: Mapping[str, Sequence[Frame] | None]) -> None:
+    """
+    Raise if a frame is given as two things at once, as flat and bias.
+
+    Parameters
+    ----------
+    frames : dict
+        Frames of each kind.
+
+    Raises
+    ------
+    ValueError
+        If one is of two kinds; the message names it.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import check_roles, open_frames
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> flats = open_frames(EchelleSimulation(shape=(64, 64), n_orders=2).flats(2))
+    >>> check_roles({"flat": flats, "bias": flats[1:]})
+    Traceback (most recent call last):
+    ...
+    ValueError: frame 1 is given as flat and as bias, expected one of these
+    """
+    roles: dict[Hashable, str] = {}
+    for role, members in frames.items():
+        for frame in members or ():
+            other = roles.setdefault(frame.source, role)
+            if other != role:
+                raise ValueError(
+                    f"{frame.name} is given as {other} and as {role}, expected one of these"
+                )
 
 
 def _equal(one: Frame, other: Frame) -> bool:

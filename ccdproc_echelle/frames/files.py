@@ -19,6 +19,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, UnknownUncertainty, fits_ccddata_reader
 from astropy.utils.data import get_readable_fileobj
 
+from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle.frames.headers import is_of_master_flat
 from ccdproc_echelle.frames.legal import legal_header
 from ccdproc_echelle.frames.scratch import scratch_folder
@@ -93,7 +94,8 @@ class FileFrame(Frame):
 
     def _look(self) -> "_Layout":
         if not self.path.is_file():
-            raise FileNotFoundError(f"no such file: {self.path}")
+            kind = "not a regular file" if self.path.exists() else "no such file"
+            raise FileNotFoundError(f"{kind}: {self.path}")
         with _naming(self.name), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="File may have been truncated")
             with self._open() as hdus:
@@ -332,11 +334,10 @@ def _check_length(hdus: fits.HDUList, path: Path) -> None:
 def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
     if isinstance(reading.get("hdu"), list):
         raise ValueError(
-            f"hdu is {reading['hdu']}, expected one HDU: only make_master_flat assembles several"
+            f"hdu is {reading['hdu']}, expected one HDU; make_master_flat and "
+            "ccdproc_echelle.frames.Readout().open put the amplifiers of a detector together"
         )
-    hdu = hdus.index_of(reading.get("hdu", 0))
-    if hdu >= len(hdus):
-        raise ValueError(f"{path} has no HDU {hdu}, only {len(hdus)}")
+    hdu = _index_of(reading.get("hdu", 0), hdus, path)
     if hdu == 0 and not hdus[0].shape:
         hdu = next((i for i, h in enumerate(hdus) if h.is_image and h.shape), 0)
     if not hdus[hdu].is_image or not hdus[hdu].shape:
@@ -369,6 +370,21 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
     )
 
 
+def _index_of(hdu: Any, hdus: fits.HDUList, path: Path) -> int:
+    names = [one.name for one in hdus]
+    try:
+        index = hdus.index_of(hdu)
+    except KeyError:
+        hint = did_you_mean(str(hdu).upper(), names)
+        raise LookupError(
+            f"extension {hdu!r} not found among {names}{hint}. One is chosen by number or name, "
+            "as 1, 'SCI' or ('SCI', 2), several by a list of these"
+        ) from None
+    if not -len(hdus) <= index < len(hdus):
+        raise ValueError(f"{path} has no HDU {index}, only {len(hdus)}")
+    return index % len(hdus)
+
+
 def _stored_images(hdus: fits.HDUList, *names: int | str | None) -> dict[int | str, StoredImage]:
     """Where these images lie; of none if one of them has to be read by astropy."""
     images = {name: stored_image(hdus[name]) for name in names if name is not None}
@@ -380,13 +396,16 @@ def _unit(header: fits.Header, path: Path, unit: Any) -> u.UnitBase:
         return _as_unit(unit)
     stated = header.get("BUNIT", "adu")
     try:
-        return _as_unit(stated)
+        with warnings.catch_warnings(action="ignore"):  # of how a unit should be spelt
+            return _as_unit(stated)
     except (TypeError, ValueError):
         raise ValueError(f"{path} has BUNIT = {stated!r}, which is no unit; give unit=") from None
 
 
 def _as_unit(unit: Any) -> u.UnitBase:
     known = CCDData.known_invalid_fits_unit_strings.get(unit, unit)
+    if not isinstance(known, (str, u.UnitBase)):
+        raise TypeError(f"unit is {unit!r}, expected a unit or its name")
     try:
         return u.Unit(known)
     except ValueError:

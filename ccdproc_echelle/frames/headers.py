@@ -172,6 +172,11 @@ def keyword_name(keyword: str | Keyword) -> str:
     -------
     str
 
+    Raises
+    ------
+    TypeError
+        If it is something else.
+
     Examples
     --------
     >>> from ccdproc_echelle.frames import keyword_name
@@ -179,6 +184,8 @@ def keyword_name(keyword: str | Keyword) -> str:
     'ESO DET DIT'
     """
     name = keyword.name if isinstance(keyword, Keyword) else keyword
+    if not isinstance(name, str):
+        raise TypeError(f"{keyword!r} is no header keyword, expected its name")
     return name.strip().removeprefix("HIERARCH ").strip()
 
 

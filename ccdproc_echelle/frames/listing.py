@@ -18,7 +18,9 @@ from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame
 from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.views import Frame, MemoryFrame, check_alike
 
-__all__ = ["check_keywords", "completed_keywords", "list_frames", "open_frames"]
+__all__ = [
+    "check_keywords", "completed_keywords", "list_frames", "matching_paths", "open_frames",
+]
 
 # What makes a file name a pattern.
 _WILDCARDS = set("*?[")
@@ -202,15 +204,42 @@ def _listed(img_list: Any) -> list:
     if isinstance(img_list, (CCDData, os.PathLike)):
         img_list = [img_list]
     if isinstance(img_list, Iterable):
-        return [found for item in img_list for found in _matching(item)]
+        return [found for item in img_list for found in matching_paths(item)]
     raise TypeError(
         f"img_list is a {type(img_list).__name__}; expected file names, CCDData objects or an "
         "ImageFileCollection"
     )
 
 
-def _matching(item: Any) -> list:
-    """The item, or in place of a file name the path or those that match a pattern."""
+def matching_paths(item: Any) -> list:
+    """
+    The files that a user means.
+
+    Parameters
+    ----------
+    item : path-like, `~astropy.nddata.CCDData` or `Frame`
+        The name of a file, or a pattern; anything but a name is handed back.
+
+    Returns
+    -------
+    list
+        Paths; those that match a pattern in the order of their names.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    FileNotFoundError
+        If no file matches the pattern.
+    IsADirectoryError
+        If it is a folder.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import matching_paths
+    >>> [str(path) for path in matching_paths("night/flat_01.fits")]
+    ['night/flat_01.fits']
+    """
     if isinstance(item, (CCDData, Frame)):
         return [item]
     if not isinstance(item, (str, os.PathLike)):

@@ -21,7 +21,7 @@ from ccdproc_echelle.frames.listing import list_frames
 from ccdproc_echelle.frames.overscan import lies_beside, measure_overscan
 from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
 from ccdproc_echelle.frames.regions import Regions, check_tiling
-from ccdproc_echelle.frames.sections import Box, parse_section, reaches_beyond
+from ccdproc_echelle.frames.sections import Box, has_shape, parse_section, reaches_beyond
 from ccdproc_echelle.frames.views import Frame
 
 __all__ = ["Readout", "check_one_readout", "warn_of_zero_points"]
@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 
 # Gains that differ by a smaller fraction are equal.
 _SAME_GAIN = 1e-3
+
+# Read noise may be measured for each frame.
+_SAME_READ_NOISE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,17 +137,42 @@ class Readout:
         frames = [self._opened(frame, extensions) for frame in frames]
         check_one_readout(frames)
         self._warn_of_unknown_gains(frames)
+        self._warn_of_another_size(frames)
         _warn_of_light_in_overscan(frames)
         _log_what_is_done(frames)
         return [self._with_overscan(frame) for frame in frames]
 
     def _warn_of_unknown_gains(self, frames: Sequence[RawFrame | AssembledFrame]) -> None:
-        unknown = [f.name for f in frames if isinstance(f, AssembledFrame) and f.gain_is_unknown]
+        unknown = [f for f in frames if isinstance(f, AssembledFrame) and f.gain_is_unknown]
         if unknown and self.gain is None:
             warn(
-                f"the amplifiers of {unknown[0]} have no GAIN: the master has a step where two "
-                "gains meet; give gain= and read_noise="
+                f"the amplifiers of {unknown[0].name} have no GAIN: the master has a step where "
+                "two gains meet; give gain= and read_noise="
             )
+        elif unknown:
+            gains = {str(tile.frame.raw.header.get("GAIN")) for tile in unknown[0].tiles}
+            if len(gains) > 1:
+                warn(
+                    f"gain is {self.gain}, but the amplifiers of {unknown[0].name} have GAIN "
+                    f"{', '.join(sorted(gains))}: the master has a step where two gains meet; "
+                    "gain='GAIN', or none, brings them to electrons"
+                )
+
+    def _warn_of_another_size(self, frames: Sequence[RawFrame | AssembledFrame]) -> None:
+        """A section beyond the frame is that of a detector which was cut to just this section."""
+        for frame in frames if self.trim is None else ():
+            if isinstance(frame, AssembledFrame):
+                continue
+            card, text = _first_section(frame.raw.header, ("TRIMSEC", "DATASEC"))
+            if text and _is_of_another_size(text, frame.full_shape, f"{card} of {frame.name}"):
+                rows, columns = frame.full_shape
+                warn(
+                    f"{card} of {frame.name} is {text}, which neither lies within its {columns} "
+                    f"columns and {rows} rows nor has this size, as of a frame that was trimmed: "
+                    "nothing is cut off and no overscan subtracted; say what is right with trim= "
+                    "and oscan= (False: nothing)"
+                )
+                return
 
     # ------------------------------------------------------------------ one frame
 
@@ -259,18 +287,24 @@ class Readout:
             raw = how._raw(named, header, light, overscan, amplifier=True)
             raw = replace(raw, raw=frame)
             tiles.append((raw, place))
+        _check_one_unit(frames, names)
         places = on_common_origin([place for _, place in tiles], names)
         tiles = [Tile(raw, *place) for (raw, _), place in zip(tiles, places, strict=True)]
+        tiles.sort(key=lambda tile: (tile.box.rows.start, tile.box.columns.start))
         shape = tuple(max(t.box[i].stop for t in tiles) for i in (0, 1))
         cards = {"AMPLIFS": len(tiles)} | tiles[0].frame.cards
         return AssembledFrame(tuple(tiles), shape, _noise_of(tiles, shape), cards)
 
     def _with_gains_of(self, headers: Sequence[Mapping]) -> "Readout":
-        """With the gain and read noise of the amplifiers, unless these are given."""
+        """
+        With the gain and read noise of the amplifiers, unless these are given.
+
+        Where one header has a keyword, that of another amplifier must have it too.
+        """
         if self.gain is not None:
             return self
         keywords = {"gain": "GAIN", "read_noise": "RDNOISE"}
-        known = {k: c for k, c in keywords.items() if all(c in header for header in headers)}
+        known = {k: c for k, c in keywords.items() if any(c in header for header in headers)}
         return replace(self, **known) if "gain" in known else self
 
     def _amplifier_sections(self, header, frame, shape) -> tuple[Box, Box | None]:
@@ -286,6 +320,15 @@ class Readout:
                 f"{light}, but DETSEC or CCDSEC has {shape[0]} and {shape[1]}; expected the same"
             )
         return light, overscan
+
+
+def _check_one_unit(frames: Sequence[Frame], names: Sequence[str]) -> None:
+    for frame, name in zip(frames, names, strict=True):
+        if frame.unit != frames[0].unit:
+            raise ValueError(
+                f"{name} has unit {frame.unit}, but {names[0]} {frames[0].unit}; expected one unit "
+                "for all amplifiers"
+            )
 
 
 def check_one_readout(frames: Sequence[RawFrame | AssembledFrame]) -> None:
@@ -317,9 +360,20 @@ def _check_one_readout(frame: RawFrame, other: RawFrame) -> None:
                 f"sections differ: {frame.name} has {_READ[card]} {found}, but {other.name} "
                 f"{expected}"
             )
-    gains = [f.noise.gain for f in (frame, other) if f.noise is not None]
-    if len(gains) == 2 and not np.isclose(*gains, rtol=_SAME_GAIN, atol=0):
-        raise ValueError(f"{frame.name} has gain {gains[0]:g}, but {other.name} {gains[1]:g}")
+    if frame.noise is None or other.noise is None:
+        return
+    for what, tolerance in (("gain", _SAME_GAIN), ("read_noise", _SAME_READ_NOISE)):
+        numbers = [getattr(f.noise, what) for f in (frame, other)]
+        found, expected = (n.values if isinstance(n, Regions) else (n,) for n in numbers)
+        if not np.allclose(found, expected, rtol=tolerance, atol=0):
+            raise ValueError(
+                f"{frame.name} has {what} {_listed(found)}, but {other.name} {_listed(expected)}; "
+                "expected one for all frames, as a number or in all headers"
+            )
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
 
 
 def _parts(frame: RawFrame | AssembledFrame) -> list[RawFrame]:
@@ -398,8 +452,14 @@ def _is_beyond(card: str, header: Mapping, frame: Frame) -> bool:
     return text is not None and reaches_beyond(text, frame.shape, f"{card} of {frame.name}")
 
 
+def _is_of_another_size(text: str, shape: tuple[int, int], source: str) -> bool:
+    return reaches_beyond(text, shape, source) and not has_shape(text, shape, source)
+
+
 def _given_section(name: str, text: str, frame: Frame) -> Box:
     source = f"{name} for {frame.name}"
+    if not isinstance(text, str):
+        raise TypeError(f"{source} is {text!r}, expected a FITS section [x1:x2,y1:y2]")
     found = parse_section(text, frame.shape, source)
     if found is None:
         raise ValueError(f"{source} is {text!r}, expected a section that is not empty")

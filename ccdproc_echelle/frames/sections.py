@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 from ccdproc.utils.slices import slice_from_string
 
-__all__ = ["Box", "Place", "parse_place", "parse_section", "parse_slices", "reaches_beyond"]
+__all__ = [
+    "Box", "Place", "has_shape", "parse_place", "parse_section", "parse_slices", "reaches_beyond",
+]
 
 # How headers say that there is no such section.
-_EMPTY = ("", "[]", "[0:0,0:0]", "[0,0]", "UNKNOWN", "NONE")
+_EMPTY = ("", "[]", "[0:0,0:0]", "[0,0]", "UNKNOWN", "NONE", "N/A")
 
 
 class Box(NamedTuple):
@@ -159,6 +161,18 @@ def reaches_beyond(text: str, shape: tuple[int, int], source: str) -> bool:
     return any(
         max(s.start or 0, (s.stop or 1) - 1) >= n
         for s, n in zip(parse_slices(text, source), shape, strict=True)
+    )
+
+
+def has_shape(text: str, shape: tuple[int, int], source: str) -> bool:
+    """Whether a section, wherever it lies, has as many rows and columns as an image."""
+    def length(s, n):
+        if s.step is None:
+            return n if s.stop is None else s.stop - (s.start or 0)
+        return s.start - (-1 if s.stop is None else s.stop)
+
+    return all(
+        length(s, n) == n for s, n in zip(parse_slices(text, source), shape, strict=True)
     )
 
 

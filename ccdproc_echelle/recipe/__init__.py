@@ -32,6 +32,7 @@ from ccdproc_echelle.recipe.quality import (
 from ccdproc_echelle.recipe.soxs_names import SOXS_NAMES, from_soxs_names
 from ccdproc_echelle.recipe.trends import quality_trends
 from ccdproc_echelle.recipe.trimming import on_trimmed
+from ccdproc_echelle.recipe.values import check_values
 from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS, accepted_frames, vet_frames, vet_setup
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "accepted_frames",
     "calibrate_frames",
     "carry_out",
+    "check_values",
     "checked_limits",
     "flat_quality",
     "from_soxs_names",

@@ -4,10 +4,9 @@
 import os
 from typing import Any
 
-from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle.frames import user_path
 from ccdproc_echelle.light import FlatFlag
-from ccdproc_echelle.recipe.instruments import RECIPE_KEYWORDS, described, in_folder
+from ccdproc_echelle.recipe.instruments import RECIPE_KEYWORDS, described, in_folder, toml_text
 
 __all__ = ["read_config"]
 
@@ -36,9 +35,9 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
 
     Raises
     ------
-    ValueError
-        If the file is not TOML, has an unknown key, or no flag has the name; the message names the
-        file.
+    ValueError, TypeError
+        If the file is not TOML, has an unknown key, no flag has the name, or a value is of the
+        wrong kind; the message names the file.
     OSError
         If the file cannot be read.
 
@@ -54,29 +53,31 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     {'window': 8, 'edge_keywords': {'profile': 'fibre'}}
     """
     path = user_path(path)
-    keywords = described(path.read_text(encoding="utf-8"), path)
-    for key in keywords:
-        if key not in _KNOWN:
-            raise ValueError(f"unknown key {key!r} in {path}{did_you_mean(key, _KNOWN)}")
+    keywords = described(toml_text(path), path, _KNOWN)
     for key in _FILES:
         if key in keywords:
-            keywords[key] = _in_folder(keywords[key], path)
-    if str(keywords.get("instrument", "")).endswith(".toml"):
-        keywords["instrument"] = in_folder(keywords["instrument"], path)
+            keywords[key] = _in_folder(keywords[key], path, key)
+    if "instrument" in keywords:
+        found = in_folder(keywords["instrument"], path, "instrument")
+        keywords["instrument"] = found if found.endswith(".toml") else keywords["instrument"]
     if "mask_flags" in keywords:
         keywords["mask_flags"] = _flags(keywords["mask_flags"], path)
     return keywords
 
 
-def _in_folder(names: str | list[str], path: os.PathLike) -> str | list[str]:
-    if isinstance(names, list):
-        return [in_folder(name, path) for name in names]
-    return in_folder(names, path)
+def _in_folder(names: str | list[str], path: os.PathLike, key: str) -> str | list[str]:
+    if key == "orders":
+        return in_folder(names, path, key)
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",")]
+    if not (isinstance(names, list) and names):
+        raise TypeError(f"{key} in {path} is {names!r}, expected names of files or patterns")
+    return [in_folder(name, path, key) for name in names]
 
 
 def _flags(names: list[str], path: os.PathLike) -> FlatFlag:
     known = [flag.name for flag in FlatFlag]
-    if not (isinstance(names, list) and set(names) <= set(known)):
+    if not (isinstance(names, list) and all(name in known for name in names)):
         raise ValueError(f"mask_flags in {path} is {names!r}, expected a list of some of {known}")
     flags = FlatFlag(0)
     for name in names:

@@ -3,7 +3,7 @@
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import wraps
 from importlib.resources import files
@@ -12,6 +12,7 @@ from typing import Any
 from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle.combining import CombineSettings
 from ccdproc_echelle.frames import user_path
+from ccdproc_echelle.recipe.values import check_values
 
 __all__ = [
     "RECIPE_KEYWORDS",
@@ -19,6 +20,7 @@ __all__ = [
     "described",
     "in_folder",
     "instrument_names",
+    "toml_text",
     "with_instrument",
 ]
 
@@ -33,7 +35,9 @@ _OF_RECIPE = (
     "limits", "window", "n_passes", "edge_keywords", "sensitivity_keywords", "min_signal_to_noise",
     "trace_keywords", "margin", "check_table",
 )
-_OF_COMBINATION = tuple(each.name for each in fields(CombineSettings) if each.name != "mem_limit")
+# What no file can hold, or is not of the instrument.
+_OF_CALL = {"mem_limit", "combine_uncertainty_function", "overwrite_output", "array_package"}
+_OF_COMBINATION = tuple(n.name for n in fields(CombineSettings) if n.name not in _OF_CALL)
 RECIPE_KEYWORDS = (*_OF_FILES, *_OF_RECIPE, *_OF_COMBINATION)
 
 # What a description may tell.
@@ -95,9 +99,9 @@ class Instrument:
 
         Raises
         ------
-        ValueError
-            If no instrument has this name, or the file is not TOML, has an unknown key, or an
-            impossible ``dispersion_axis``; the message names the file.
+        ValueError, TypeError
+            If no instrument has this name, or the file is not TOML, has an unknown key, or a value
+            of the wrong kind; the message names the file.
         OSError
             If the file cannot be read.
 
@@ -109,14 +113,14 @@ class Instrument:
         """
         path = user_path(name)
         if path.suffix.lower() == _SUFFIX:
-            return cls._parsed(path.stem, path.read_text(encoding="utf-8"), path)
+            return cls._parsed(path.stem, toml_text(path), path)
         _check_name(os.fspath(name))
         shipped = _SHIPPED / f"{name}{_SUFFIX}"
         return cls._parsed(str(name), shipped.read_text(encoding="utf-8"), shipped)
 
     @classmethod
     def _parsed(cls, name: str, text: str, source) -> "Instrument":
-        keywords = described(text, source)
+        keywords = described(text, source, (*_KNOWN, "facts"))
         facts = keywords.pop("facts", {})
         if not isinstance(facts, dict):
             raise ValueError(f"facts in {source} is {facts!r}, expected a table [facts]")
@@ -124,7 +128,7 @@ class Instrument:
         return cls(name, keywords, facts, text)
 
 
-def described(text: str, source) -> dict[str, Any]:
+def described(text: str, source, known: Sequence[str]) -> dict[str, Any]:
     """
     What a TOML file tells of keywords of the recipe.
 
@@ -134,6 +138,8 @@ def described(text: str, source) -> dict[str, Any]:
         Its contents.
     source : path-like
         The file, from whose folder the files are meant that it names.
+    known : sequence of str
+        The keys that it may have.
 
     Returns
     -------
@@ -142,22 +148,38 @@ def described(text: str, source) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If it is not TOML.
+        If it is not TOML, or has an unknown key.
+    TypeError
+        If a value is of another kind than its keyword takes.
     """
     try:
         keywords = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{source} is not a TOML file: {error}") from error
+    for key in keywords:
+        if key not in known:
+            raise ValueError(f"unknown key {key!r} in {source}{did_you_mean(key, known)}")
+    check_values(keywords, f" in {source}")
     for key in _PATHS:
-        if isinstance(keywords.get(key), str):
-            keywords[key] = in_folder(keywords[key], source)
+        if key in keywords and not isinstance(keywords[key], dict):
+            keywords[key] = in_folder(keywords[key], source, key)
     if keywords.get("scattered_light") == "none":
         keywords["scattered_light"] = None
     return keywords
 
 
-def in_folder(name: str, source) -> str:
+def toml_text(path: os.PathLike) -> str:
+    """The text of a TOML file."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a TOML file: {error}") from error
+
+
+def in_folder(name: str, source, key: str) -> str:
     """The path of a file that a TOML file names."""
+    if not isinstance(name, str):
+        raise TypeError(f"{key} in {source} is {name!r}, expected the name of a file")
     return str(source.parent / user_path(name))
 
 
@@ -218,9 +240,6 @@ def _check_name(name: str) -> None:
 
 
 def _check_keywords(keywords: Mapping[str, Any], source) -> None:
-    for key in keywords:
-        if key not in _KNOWN:
-            raise ValueError(f"unknown key {key!r} in {source}{did_you_mean(key, _KNOWN)}")
     axis = keywords.get("dispersion_axis")
     if not (axis is None or (type(axis) is int and axis in (0, 1))):
         raise ValueError(f"dispersion_axis in {source} is {axis!r}, expected 0 or 1")

@@ -16,10 +16,17 @@ from ccdproc_echelle.combining import (
     CombineSettings,
     Progress,
     check_flats,
+    check_two_passes,
     combine_with_levels,
     noise_cards,
 )
-from ccdproc_echelle.frames import Readout, known_bad_pixels, record_cards, uncompressed
+from ccdproc_echelle.frames import (
+    Readout,
+    check_roles,
+    known_bad_pixels,
+    record_cards,
+    uncompressed,
+)
 from ccdproc_echelle.light import (
     UNUSABLE,
     FlatFlag,
@@ -55,6 +62,7 @@ from ccdproc_echelle.recipe.scattered import (
 )
 from ccdproc_echelle.recipe.trimming import on_trimmed
 from ccdproc_echelle.recipe.typical import typical_frame
+from ccdproc_echelle.recipe.values import check_values
 from ccdproc_echelle.recipe.verdict import judged, watched
 from ccdproc_echelle.recipe.vetting import (
     all_vetted,
@@ -257,6 +265,7 @@ def make_master_flat(
     ((256, 256), 4, 3)
     """
     arguments = locals() | {"instrument": None if instrument is None else instrument.name}
+    check_values(arguments | keywords)
     clipping = dict(
         sigma_clip=sigma_clip,
         sigma_clip_low_thresh=sigma_clip_low_thresh,
@@ -284,6 +293,8 @@ def make_master_flat(
         trace_keywords.setdefault("dispersion_axis", instrument.keywords["dispersion_axis"])
     orders = None if orders is None else on_trimmed(orders, raw[0])
     _check_options(raw, orders, settings, window, scattered_light)
+    check_two_passes(settings, n_passes, per_order)
+    settings.check_number(len(raw))
     _log.info("%d frames of shape %s", len(raw), raw[0].shape)
     known_bad = known_bad_pixels(bad_pixel_mask, raw, hdu=reading.get("hdu", 0))
     resources = dict(mem_limit=settings.mem_limit, executor=executor)
@@ -291,6 +302,7 @@ def make_master_flat(
         without_copies(None if frames is None else readout.open(frames, **reading), reject)
         for frames in (bias, dark)
     )
+    check_roles({"flat": raw, "bias": bias, "dark": dark})
     calibrating = dict(
         bias=bias,
         dark=dark,

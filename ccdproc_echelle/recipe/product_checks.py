@@ -136,3 +136,9 @@ def _check_planes(flat: CCDData, flags: np.ndarray) -> None:
     n_bad = np.count_nonzero(flags & UNUSABLE)
     if flat.mask is None and n_bad:
         raise ValueError(f"it has no extension MASK, but FLAGS says that {n_bad} pixels are bad")
+    n_negative = np.count_nonzero(flat.uncertainty.array < 0)
+    if n_negative:
+        raise ValueError(f"UNCERT has {n_negative} negative values, expected none")
+    n_unknown = np.count_nonzero(~np.isfinite(flat.data) & (flags == 0))
+    if n_unknown:
+        raise ValueError(f"PRIMARY has {n_unknown} values that are not finite and have no flag")

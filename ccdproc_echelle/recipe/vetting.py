@@ -23,6 +23,7 @@ from ccdproc_echelle.frames import (
     Frame,
     check_alike,
     is_of_master_flat,
+    keyword_name,
     list_frames,
     open_frames,
     twins_of,
@@ -361,8 +362,16 @@ def of_one_setup(
     ValueError
         As `accepted_frames`, or if frames that are used differ in shape or unit, or one of them is
         a master flat.
+    TypeError
+        If ``keywords`` is one text, or holds anything else.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If a frame lacks one of the keywords.
     """
-    setup = vet_setup(frames, keywords=dict.fromkeys((*SETUP_KEYWORDS, *keywords)))
+    own = _own_keywords(frames, keywords)
+    setup = vet_setup(frames, keywords=dict.fromkeys((*SETUP_KEYWORDS, *own)))
     if reject == "warn":
         _refuse_masters(setup)
     setup["used"] = accepted_frames(setup, reject)
@@ -482,6 +491,22 @@ def all_vetted(setup: QTable, vetting: QTable) -> QTable:
 def _setup(frame: Frame, header: Mapping, keywords: Sequence[str]) -> dict[str, Any]:
     found = {name: comparable(header[name]) for name in keywords if name in header}
     return {"shape": frame.shape, "unit": str(frame.unit)} | found
+
+
+def _own_keywords(frames: Sequence[Frame], keywords: Iterable[str]) -> list[str]:
+    """Those that the user names, which the frames should have."""
+    if isinstance(keywords, str):
+        raise TypeError(f"setup_keywords is {keywords!r}, expected a list of header keywords")
+    names = [keyword_name(keyword) for keyword in keywords]
+    for name in names:
+        lacking = [frame.name for frame in frames if name not in frame.header]
+        if lacking:
+            others = f" and {len(lacking) - 1} others" if len(lacking) > 1 else ""
+            warn(
+                f"setup_keywords names {name}, which is not in the header of {lacking[0]}{others}: "
+                "they are not compared by it"
+            )
+    return names
 
 
 def _refuse_masters(setup: QTable) -> None:

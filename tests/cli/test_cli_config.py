@@ -87,6 +87,17 @@ def test_how_files_are_read_is_taken_from_the_configuration(working_folder, said
         ('dark = "drak_*.fits"', ["drak_*.fits"]),
         ('orders = "order.ecsv"', ["order.ecsv"]),
         ("window = -3", ["window", "-3"]),
+        ('window = "wide"', ["flats.toml", "window", "'wide'", "expected a number"]),
+        ('scale_dark = "no"', ["flats.toml", "scale_dark", "'no'", "True or False"]),
+        ("edge_keywords = 3", ["flats.toml", "edge_keywords", "3", "keywords"]),
+        ("orders = 5", ["flats.toml", "orders", "5", "name of a file"]),
+        ("dark = []", ["flats.toml", "dark", "[]", "names of files"]),
+        ("dark = [1]", ["flats.toml", "dark", "1", "name of a file"]),
+        ("instrument = 3", ["flats.toml", "instrument", "3"]),
+        ("mask_flags = [['DEAD']]", ["flats.toml", "mask_flags", "expected a list"]),
+        ("n_passes = 0", ["n_passes is 0"]),
+        ("per_order = 'yes'", ["per_order is 'yes'"]),
+        ("clip_extrema = true\nnhigh = 2", ["nlow + nhigh is 3", "number of frames, 3"]),
         ('executor = "threads"', ["flats.toml", "'executor'"]),
     ],
 )
@@ -118,3 +129,10 @@ def test_every_key_is_one_of_the_recipe(tmp_path):
     path = tmp_path / "all.toml"
     path.write_text("n_passes = 1\nmethod = 'median'\nmem_limit = 1e9\nhdu = [1, 2]\n")
     assert read_config(path) == {"n_passes": 1, "method": "median", "mem_limit": 1e9, "hdu": [1, 2]}
+
+
+def test_names_of_frames_may_stand_in_one_text(tmp_path):
+    path = tmp_path / "names.toml"
+    path.write_text('dark = "dark_1.fits, dark_2*.fits"')
+    expected = [str(tmp_path / name) for name in ("dark_1.fits", "dark_2*.fits")]
+    assert read_config(path) == {"dark": expected}

@@ -442,3 +442,37 @@ def test_a_master_among_the_raw_flats(working_folder, capsys):
         ["flat", *FLATS, "master.fits", "--orders", "orders.ecsv", "-o", "again.fits"],
         ["master.fits is a master flat"],
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "culprit"),
+    [
+        (["flat_*.fits", "-o", "flat_02.fits"], "flat_02.fits"),
+        ([*FLATS, "--dark", "dark_*.fits", "-o", "dark_02.fits"], "dark_02.fits"),
+        ([*FLATS, "--instrument", "here.toml", "-o", "bad.fits"], "bad.fits"),
+        ([*FLATS, "--config", "flats.toml", "-o", "dark_01.fits"], "dark_01.fits"),
+    ],
+)
+def test_files_behind_patterns_and_settings_are_not_overwritten(
+    working_folder, capsys, monkeypatch, arguments, culprit
+):
+    """Before any work: patterns that the shell has left, and what files of settings name."""
+    monkeypatch.setattr("ccdproc_echelle.cli.flat.make_master_flat", None)
+    Path("bad.fits").write_bytes(Path("dark_01.fits").read_bytes())
+    Path("here.toml").write_text("bad_pixel_mask = 'bad.fits'")
+    Path("flats.toml").write_text("dark = 'dark_*.fits'")
+    arguments = ["flat", *arguments, "--overwrite"]
+    assert_one_line_and_nothing_left(
+        capsys, working_folder, arguments, [f"cannot write {culprit}: it is the input"]
+    )
+
+
+@pytest.mark.filterwarnings("default")
+def test_messages_and_warnings_name_options(working_folder, capsys):
+    """And not keywords of functions."""
+    (flat,), *_ = SIMULATION.write(working_folder, 1, layout="overscan", overwrite=True)
+    fits.setval(flat, "TRIMSEC", value="[1:400,1:128]")
+    assert main(["flat", str(flat), "-o", "master.fits", "--hdu", "SCI"]) == 1
+    main(["trace", str(flat), "-o", "found.ecsv"])
+    said = capsys.readouterr().err
+    assert "--trim and --oscan" in said and "trim=" not in said

@@ -4,6 +4,7 @@ import tracemalloc
 import ccdproc
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.stats import mad_std, sigma_clip
@@ -12,7 +13,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from ccdproc_echelle.combining.combine import combine_frames
 from ccdproc_echelle.combining.frame_scale import inner_order_scale
 from ccdproc_echelle.combining.two_pass import two_pass_flat_combine
-from ccdproc_echelle.frames import variance_array
+from ccdproc_echelle.frames import Readout, variance_array
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.simulation import EchelleSimulation
 
@@ -343,3 +344,21 @@ def test_dtype(random_frames, stored, dtype, expected):
 def test_scales_that_make_no_sense(random_frames, scale, message):
     with pytest.raises(ValueError, match=message):
         combine_frames(random_frames(3), scale=scale)
+
+
+def test_of_several_images_in_a_file_the_first_is_taken_with_a_warning(tmp_path):
+    """As ccdproc takes it; amplifiers are put together by the door for raw frames."""
+    simulation = EchelleSimulation(shape=(64, 64), n_orders=2).with_bias(300)
+    flats, *_ = simulation.write(tmp_path, 2, layout="mef")
+    with pytest.warns(AstropyUserWarning, match="extensions 1 AMP1, 2 AMP2, of which the first"):
+        assert combine_frames(flats).shape == (64, 64)  # half of the light, and its overscan
+    combine_frames(flats, hdu=1)
+    with pytest.raises(ValueError, match=r"hdu is \[1, 2\], expected one HDU; .*Readout"):
+        combine_frames(flats, hdu=[1, 2])
+    assert combine_frames(Readout().open(flats)).unit == u.electron
+
+
+def test_weights_of_nothing_are_refused():
+    frames = [CCDData(np.ones((4, 5)), unit="adu") for _ in range(3)]
+    with pytest.raises(ValueError, match="weights are all 0"):
+        combine_frames(frames, weights=[0, 0, 0])

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 import gzip
 import logging
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -544,6 +545,12 @@ def test_no_such_hdu(raw_files):
         open_frames(raw_files[0], hdu=4)
     with pytest.raises(OSError, match=r"raw_0\.fits cannot be read: .*'SCI' not found"):
         open_frames(raw_files[0], hdu="SCI")
+
+
+def test_what_is_no_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.fits")
+    with pytest.raises(FileNotFoundError, match=r"not a regular file: .*pipe\.fits"):
+        open_frames(tmp_path / "pipe.fits")
 
 
 @pytest.mark.parametrize(

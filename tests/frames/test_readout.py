@@ -353,7 +353,7 @@ def mef(path, amplifiers, **primary):
     """A file of extensions: pixels and cards of each."""
     hdus = fits.HDUList([fits.PrimaryHDU(header=fits.Header(list(primary.items())))])
     for i, (data, cards) in enumerate(amplifiers, start=1):
-        header = fits.Header([("BUNIT", "adu"), *cards.items()])
+        header = fits.Header({"BUNIT": "adu"} | cards)
         hdus.append(fits.ImageHDU(np.asarray(data, dtype="f4"), header, name=f"AMP{i}"))
     hdus.writeto(path)
     return path
@@ -366,6 +366,24 @@ def halves(left="[1:4,1:3]", right="[8:5,1:3]", **cards):
         (image[:, :4], {"DETSEC": left, "GAIN": 1.0, "RDNOISE": 3.0} | cards),
         (image[:, :3:-1] / 2, {"DETSEC": right, "GAIN": 2.0, "RDNOISE": 4.0} | cards),
     ]
+
+
+def changed(amplifiers, keyword, value=None):
+    """The second amplifier with another card, or without it."""
+    _, cards = amplifiers[1]
+    cards.pop(keyword, None)
+    if value is not None:
+        cards[keyword] = value
+    return amplifiers
+
+
+def test_extensions_may_be_in_another_order_in_each_file(tmp_path):
+    """A frame is the same, and its header that of the first amplifier on the detector."""
+    one, = opened(mef(tmp_path / "one.fits", halves()))
+    other, = opened(mef(tmp_path / "other.fits", halves()[::-1]))
+    np.testing.assert_array_equal(pixels(other), pixels(one))
+    assert other.header["GAIN"] == one.header["GAIN"] == 1
+    Readout().open([tmp_path / "one.fits", tmp_path / "other.fits"])
 
 
 def test_single_pixels_are_those_of_the_whole_frame(tmp_path):
@@ -413,7 +431,8 @@ def test_one_amplifier_may_be_chosen(tmp_path):
 
 
 def test_one_gain_of_all_amplifiers(tmp_path):
-    frame, = opened(mef(tmp_path / "flat.fits", halves()), gain=1.5, read_noise=3)
+    with pytest.warns(UserWarning, match="gain is 1.5, but the amplifiers .* have GAIN 1.0, 2.0"):
+        frame, = opened(mef(tmp_path / "flat.fits", halves()), gain=1.5, read_noise=3)
     assert frame.unit == u.adu and frame.noise.gain == 1.5
 
 
@@ -424,6 +443,13 @@ def test_one_gain_of_all_amplifiers(tmp_path):
         (halves(right="[9:6,1:3]"), {}, "leave out 3 pixels"),
         (halves(right="[9:5,1:3]"), {}, r"flat.fits HDU 2 has 3 rows and 4 columns of light"),
         (halves(right="[8:5]"), {}, r"DETSEC of .*flat.fits HDU 2 is '\[8:5\]', expected a FITS"),
+        (halves(right=""), {}, "HDU 2 has neither DETSEC nor CCDSEC"),
+        (changed(halves(), "GAIN"), {}, "gain is 'GAIN', .* header of .*flat.fits HDU 2, which"),
+        (changed(halves(), "RDNOISE"), {}, "read_noise is 'RDNOISE', .*flat.fits HDU 2"),
+        (changed(halves(), "GAIN", "high"), {}, "flat.fits HDU 2 has GAIN = 'high'"),
+        (changed(halves(), "BUNIT", "electron"), {}, "HDU 2 has unit electron, but .*HDU 1 adu"),
+        (halves(), {"hdu": [1, "AMP3"]}, "'AMP3' not found among .*did you mean 'AMP2'"),
+        (halves(), {"hdu": (1, 2)}, r"extension \(1, 2\) not found among .*several by a list"),
         (halves(CCDSUM="two"), {}, "CCDSUM of .*flat.fits HDU 1 is 'two', expected two numbers"),
         ([(np.ones((3, 4)), {})] * 2, {}, "holds several detectors, in the extensions 1 AMP1, 2"),
         ([(np.ones((3, 4)), {})] * 2, {"hdu": [1, 2]}, "HDU 1 has neither DETSEC nor CCDSEC"),
@@ -442,7 +468,8 @@ def test_sections_of_gain_are_those_of_one_image(tmp_path):
 
 def test_amplifiers_without_gain_are_warned_of(tmp_path):
     amplifiers = halves()
-    del amplifiers[1][1]["GAIN"]
+    for _, cards in amplifiers:
+        del cards["GAIN"]
     with pytest.warns(UserWarning, match="amplifiers of .*flat.fits have no GAIN"):
         frame, = opened(mef(tmp_path / "flat.fits", amplifiers))
     assert frame.unit == u.adu
@@ -455,3 +482,29 @@ def test_companions_of_an_image_are_no_detectors(tmp_path):
         fits.ImageHDU(data, name="ERR"), fits.ImageHDU(data.astype("u1"), name="MASK"),
     ]).writeto(tmp_path / "flat.fits")
     assert opened(tmp_path / "flat.fits")[0].shape == (3, 4)
+
+
+# ---------------------------------------------------------------------- what contradicts itself
+
+
+@pytest.mark.parametrize("trim", ["[3:44,1:60]", "[1:60,3:22]"])
+def test_a_section_that_is_of_neither_the_frame_nor_its_light_is_warned_of(trim):
+    """As where the frame is binned, or columns and rows are exchanged."""
+    frame = raw(trimsec=trim, biassec=OVERSCAN)
+    with pytest.warns(UserWarning, match=rf"TRIMSEC of frame 0 is \{trim}, which neither lies"):
+        found, = opened(frame)
+    np.testing.assert_array_equal(pixels(found), frame.data)
+    found, = opened(frame, trim=False, oscan=False)  # as the warning says
+    assert found.shape == frame.shape
+
+
+def test_frames_of_another_read_noise_are_refused():
+    frames = [raw(gain=1, rdnoise=noise) for noise in (4, 4.1, 12)]
+    opened(*frames[:2], gain="GAIN", read_noise="RDNOISE")
+    with pytest.raises(ValueError, match="frame 2 has read_noise 12, but frame 0 4; expected one"):
+        opened(*frames, gain="GAIN", read_noise="RDNOISE")
+
+
+def test_sections_of_gain_are_texts():
+    with pytest.raises(TypeError, match="section of gain for frame 0 is 1, expected"):
+        opened(raw(), gain={1: 1.0, 2: 1.5}, read_noise=3)

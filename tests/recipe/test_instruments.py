@@ -247,16 +247,19 @@ def test_every_keyword_of_the_recipe_is_known_or_no_matter_of_an_instrument(own)
     others = {
         "img_list", "orders", "instrument", "bias", "dark", "oscan_model", "mask_flags",
         "executor", "progress_bar", "keywords", "mem_limit",
+        "combine_uncertainty_function", "overwrite_output", "array_package",
     }
+    values = {name: "{}" for name in ("trace_keywords", "edge_keywords", "sensitivity_keywords")}
+    values |= {name: "{rows = 1}" for name in ("limits",)} | {"bad_pixel_mask": '"/bad.fits"'}
     names = {*inspect.signature(make_master_flat).parameters, *CombineSettings.__annotations__}
     assert others <= names
     for name in {*names, "hdu", "unit"} - {"setup_keywords", "dispersion_axis"}:
-        own.write_text(f"{name} = 1\n")
+        own.write_text(f"{name} = {values.get(name, 1)}\n")
         if name in others:
             with pytest.raises(ValueError, match=f"unknown key '{name}'"):
                 Instrument.read(own)
         else:
-            assert Instrument.read(own).keywords == {name: 1}
+            assert list(Instrument.read(own).keywords) == [name]
 
 
 @pytest.mark.parametrize(
@@ -275,6 +278,28 @@ def test_a_file_that_is_wrong_is_refused_by_name(own, text, message):
     own.write_text(text)
     with pytest.raises(ValueError, match=message):
         make_master_flat([], instrument=own)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('window = "wide"', "window in .*mine.toml is 'wide', expected a number"),
+        ("window = true", "window in .*mine.toml is True, expected a number"),
+        ('check_table = "no"', "check_table in .*mine.toml is 'no', expected True or False"),
+        ("edge_keywords = 3", "edge_keywords in .*mine.toml is 3, expected keywords with"),
+        ("bad_pixel_mask = 3", "bad_pixel_mask in .*mine.toml is 3, expected the name of a file"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_name(own, text, message):
+    own.write_text(text)
+    with pytest.raises(TypeError, match=message):
+        make_master_flat([], instrument=own)
+
+
+def test_what_is_no_text_is_no_description(own):
+    own.write_bytes(b"window = 3 # \xff")
+    with pytest.raises(ValueError, match="mine.toml is not a TOML file"):
+        Instrument.read(own)
 
 
 def test_an_unknown_name_is_refused_with_the_near_miss():

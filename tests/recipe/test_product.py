@@ -149,6 +149,8 @@ def without_column(name, column):
     (with_data("FLAGS", lambda data: data.astype("i4") | 2**20), r"bits \[20\].* newer version"),
     (with_data("FLAGS", lambda data: data | 2**14), r"FLAGS has bits \[14\].* newer version"),
     (with_data("FLAGS", lambda data: data | -(2**15)), r"FLAGS has bits \[15\]"),
+    (with_data("UNCERT", lambda data: -data), "UNCERT has .* negative values, expected none"),
+    (with_data("PRIMARY", lambda data: data * np.nan), "PRIMARY has .* not finite and have no fl"),
     (with_card("UNCERT", "UTYPE", "Guess"), "UNCERT has UTYPE = 'Guess'"),
     (with_card("PRIMARY", "FLATVERS", 2), "FLATVERS is 2, expected 1: .* newer version"),
     (with_rows("ORDERS", 0), "order table is empty"),

@@ -56,3 +56,12 @@ def test_a_copy_among_the_darks_is_left_out():
     assert (found.flat.uncertainty.array == expected.flat.uncertainty.array).all()
     with pytest.warns(UserWarning, match="frame 3 is a copy of frame 2:"):
         make_master_flat(flats, ORDERS, dark=[*darks, darks[2].copy()], **SETTINGS)
+
+
+@pytest.mark.parametrize("role", ["bias", "dark"])
+def test_a_frame_of_two_kinds_is_refused(role, tmp_path):
+    """As where a pattern of a calibration frame matches the flats as well."""
+    simulation = EchelleSimulation(shape=(64, 64), n_orders=2).with_bias(300)
+    flats, darks = simulation.write(tmp_path, 3, 2)
+    with pytest.raises(ValueError, match=rf"flat_01\.fits is given as flat and as {role}"):
+        make_master_flat(flats, simulation.truth.orders, **{role: [*darks, flats[0]]})

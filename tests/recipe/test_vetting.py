@@ -14,7 +14,12 @@ from scipy.ndimage import shift as spline_shift
 from ccdproc_echelle.frames import MemoryFrame, open_frames
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.calibration import calibrate_frames
-from ccdproc_echelle.recipe.vetting import accepted_frames, vet_frames, vet_setup
+from ccdproc_echelle.recipe.vetting import (
+    accepted_frames,
+    of_one_setup,
+    vet_frames,
+    vet_setup,
+)
 from ccdproc_echelle.simulation import EchelleSimulation
 
 SATURATION = 60_000
@@ -332,3 +337,16 @@ def test_good_sets_pass_in_silence():
 def test_unknown_reject():
     with pytest.raises(ValueError, match="reject is 'maybe', expected 'warn', 'drop' or 'error'"):
         accepted_frames(verdicts(""), "maybe")
+
+
+def test_keywords_of_ones_own_are_compared_and_missed():
+    frames = EchelleSimulation(shape=(64, 64), n_orders=2).flats(3)
+    for frame, mode in zip(frames, "aab", strict=True):
+        frame.header["MODE"] = mode
+    with pytest.raises(ValueError, match="MODE is b, that of the others a"):
+        of_one_setup(open_frames(frames), "error", ["HIERARCH MODE"])
+    del frames[2].header["MODE"]
+    with pytest.warns(AstropyUserWarning, match="MODE, which is not in the header of frame 2:"):
+        of_one_setup(open_frames(frames), "error", ["MODE"])
+    with pytest.raises(TypeError, match="setup_keywords is 'MODE', expected a list"):
+        of_one_setup(open_frames(frames), "error", "MODE")
