@@ -7,6 +7,7 @@ from ccdproc_echelle.recipe.master import make_master_flat
 from ccdproc_echelle.recipe.night import (
     CONFIG_EXAMPLE,
     NightConfig,
+    NightFrame,
     NightJob,
     NightPlan,
     NightProduct,
@@ -42,6 +43,7 @@ __all__ = [
     "MasterFlat",
     "Metric",
     "NightConfig",
+    "NightFrame",
     "NightJob",
     "NightPlan",
     "NightProduct",
