@@ -26,7 +26,8 @@ __doctest_requires__ = {"plot_*": ["matplotlib"]}
 
 _N_COLUMNS = 3
 _PANEL = (3.6, 1.9)  # inches
-_STYLES = [(color, marker) for marker in "os^D" for color in (BLUE, ORANGE, GREEN, "0.4")]
+_COLORS = (BLUE, ORANGE, GREEN, "0.4")
+_MARKERS = "os^Dv"  # one more than colours, so that the pairs repeat late
 
 
 def plot_trends(trends: QTable) -> "Figure":
@@ -101,7 +102,7 @@ def _draw(ax, rows: QTable, setups: list[str]) -> None:
 
 
 def _styles(n: int) -> list[tuple[str, str]]:
-    return [_STYLES[i % len(_STYLES)] for i in range(n)]
+    return [(_COLORS[i % len(_COLORS)], _MARKERS[i % len(_MARKERS)]) for i in range(n)]
 
 
 def _dates(rows: QTable) -> list:

@@ -8,6 +8,7 @@ from ccdproc_echelle.recipe.master import make_master_flat
 from ccdproc_echelle.recipe.night import (
     CONFIG_EXAMPLE,
     NightConfig,
+    NightFrame,
     NightJob,
     NightPlan,
     NightProduct,
@@ -45,6 +46,7 @@ __all__ = [
     "MasterFlat",
     "Metric",
     "NightConfig",
+    "NightFrame",
     "NightJob",
     "NightPlan",
     "NightProduct",

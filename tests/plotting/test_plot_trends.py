@@ -23,6 +23,7 @@ def test_each_quantity_has_a_panel_with_its_limits_and_what_is_beyond():
     assert lines["red"].get_ydata().tolist() == [21.5, 24.5]
     assert lines["blue"].get_ydata().tolist() == [20.5]
     assert lines["beyond its limits"].get_ydata().tolist() == [24.5]
+    assert lines["red"].get_marker() != lines["blue"].get_marker()
     dashed = [line.get_ydata()[0] for line in width.lines if line.get_linestyle() == "--"]
     assert dashed == [20, 23]
     assert not any(line.get_linestyle() == "--" for line in mean.lines)

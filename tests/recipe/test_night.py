@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """A night: what becomes of each frame, what is made, made again, and said."""
 
+import logging
 import os
 import re
 import shutil
@@ -408,6 +409,23 @@ def test_a_setup_that_kills_every_worker_fails_alone(own, monkeypatch):
     table = reduce_night(raw, output, executor=Dying(1), **QUICK)
     assert table["status"].tolist() == ["up to date", "up to date", "failed"]
     assert "was killed, perhaps for want of memory" in table["message"][2]
+
+
+def test_trace_keywords_are_for_set_ups_without_a_table(raw_night):
+    orders = centers(SIMULATION.truth.orders)
+    keywords = dict(trace_keywords={"n_orders": 3})
+    assert all(j.keywords["trace_keywords"] is None
+               for j in planned(raw_night[0], orders=orders, **keywords).jobs)
+    assert all(j.keywords["trace_keywords"] == {"n_orders": 3}
+               for j in planned(raw_night[0], **keywords).jobs)
+
+
+def test_the_logger_is_left_as_it_was(reduced):
+    logger = logging.getLogger("ccdproc_echelle")
+    assert (logger.level, logger.handlers) == (logging.NOTSET, [])
+    _, output, table = reduced
+    for name in table["setup"]:
+        assert "3 orders\n" in (output / name / "log.txt").read_text()
 
 
 def test_the_raw_folder_as_output(own):

@@ -191,12 +191,10 @@ def plan_night(
         instrument = Instrument.read(instrument)
     of_instrument = {} if instrument is None else dict(instrument.keywords)
     common = _DEFAULTS | of_instrument | keywords | config.common
-    if common.get("trace_keywords") and (orders or config.common.get("orders")):
-        raise TypeError("trace_keywords are only for orders that are traced, but orders are given")
     frames, left_out = read_frames(folder, common)
     scale_dark = common.get("scale_dark", True)
     setups, unused = sorted_into_setups(frames, scale_dark=scale_dark)
-    source = str(getattr(folder, "location", folder))
+    source = str(getattr(folder, "location", folder) or "a collection")
     if not setups:
         raise ValueError(f"no flats of one set-up in {source}: {_found(frames, left_out, unused)}")
     config.warn_of_unmatched(setup.name for setup in setups)
@@ -241,7 +239,7 @@ class _Planning:
         except (ValueError, OSError) as error:
             problem = " ".join(str(error).split())
         if orders is not None:
-            keywords.pop("trace_keywords", None)
+            keywords["trace_keywords"] = None  # of the instrument, or meant for other set-ups
         folder = self.output / setup.name
         request = self._request(setup, orders, keywords)
         product = NightProduct.found_in(folder)

@@ -61,7 +61,7 @@ def reduce_night(
     orders : `EchelleOrderTable`, path-like, or a list of these, optional
         Order tables, or master flats of another night, which go with the set-up that their header
         agrees with. Tables go with the frames whose shape, also before binning, is theirs. Default:
-        the orders are traced.
+        the orders are traced, and ``trace_keywords`` count.
     executor : `concurrent.futures.Executor`, optional
         What does the work: processes, or the executor of a dask cluster whose workers see the same
         files. Where there are as many set-ups as workers, each is a task; else its frames are.
@@ -86,8 +86,6 @@ def reduce_night(
     ------
     ValueError
         If no two flats are of one set-up, or the configuration has an unknown key.
-    TypeError
-        If ``trace_keywords`` are given together with ``orders``.
     OSError
         If the folder or the configuration cannot be read, or the output not be written.
 

@@ -203,7 +203,7 @@ def slug_of(values: Mapping[str, str]) -> str:
 
 def _name(values: Mapping[str, str]) -> str:
     whole = repr(sorted(values.items())).encode()
-    return f"{slug_of(values) or 'flat'}-{hashlib.sha256(whole).hexdigest()[:4]}"
+    return f"{slug_of(values) or 'flat'}-{hashlib.sha256(whole).hexdigest()[:6]}"
 
 
 # ---------------------------------------------------------------------- bias and dark

@@ -197,24 +197,45 @@ def _draw(master: MasterFlat, path: Path, lines: list[str]) -> None:
 # ---------------------------------------------------------------------- log
 
 
+class _Collector(logging.Handler):
+    """What the package logs, by thread: each has a set-up of its own."""
+
+    def __init__(self):
+        super().__init__(logging.INFO)
+        self.lines: dict[int, list[str]] = {}
+        self._level = logging.NOTSET
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread in self.lines:
+            self.lines[record.thread].append(record.getMessage())
+
+    def begin(self, thread: int) -> list[str]:
+        with self.lock:
+            if not self.lines:
+                self._level = _PACKAGE_LOG.level
+                _PACKAGE_LOG.addHandler(self)
+                _PACKAGE_LOG.setLevel(min(self._level or logging.INFO, logging.INFO))
+            return self.lines.setdefault(thread, [])
+
+    def end(self, thread: int) -> None:
+        with self.lock:
+            del self.lines[thread]
+            if not self.lines:
+                _PACKAGE_LOG.removeHandler(self)
+                _PACKAGE_LOG.setLevel(self._level)
+
+
+_collector = _Collector()
+
+
 @contextmanager
 def _logged() -> Iterator[list[str]]:
-    """What the package logs in this thread."""
-    lines, thread = [], threading.get_ident()
-
-    class Collector(logging.Handler):
-        def emit(self, record):
-            if record.thread == thread:
-                lines.append(record.getMessage())
-
-    collector, level = Collector(logging.INFO), _PACKAGE_LOG.level
-    _PACKAGE_LOG.addHandler(collector)
-    _PACKAGE_LOG.setLevel(min(level or logging.INFO, logging.INFO))
+    """What is logged in this thread; the logger is left as it was."""
+    thread = threading.get_ident()
     try:
-        yield lines
+        yield _collector.begin(thread)
     finally:
-        _PACKAGE_LOG.removeHandler(collector)
-        _PACKAGE_LOG.setLevel(level)
+        _collector.end(thread)
 
 
 def _write_log(job: NightJob, lines: Sequence[str]) -> None:
