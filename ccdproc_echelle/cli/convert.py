@@ -11,7 +11,8 @@ from ccdproc_echelle.cli.options import (
     read_orders,
     write_orders,
 )
-from ccdproc_echelle.frames import check_output, parse_slices
+from ccdproc_echelle.frames import parse_slices
+from ccdproc_echelle.orders import check_order_output
 
 __all__ = ["add", "run"]
 
@@ -48,7 +49,10 @@ def _section(text: str) -> tuple[slice, slice]:
 
 
 def run(options: argparse.Namespace) -> None:
-    check_output(options.output, overwrite=options.overwrite, inputs=[options.orders])
+    check_order_output(
+        options.output, options.output_format, overwrite=options.overwrite,
+        inputs=[options.orders],
+    )
     orders = read_orders(options, options.shape, detector=options.detector)
     if options.crop is not None:
         orders = orders.cropped(options.crop)

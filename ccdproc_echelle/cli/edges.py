@@ -14,8 +14,7 @@ from ccdproc_echelle.cli.options import (
     read_orders_of,
     write_orders,
 )
-from ccdproc_echelle.frames import check_output
-from ccdproc_echelle.orders import detect_order_edges
+from ccdproc_echelle.orders import check_order_output, detect_order_edges
 from ccdproc_echelle.recipe import on_trimmed
 
 __all__ = ["add", "run"]
@@ -48,7 +47,9 @@ def add(commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     inputs = [path for path in (options.flat, options.orders, options.instrument) if path]
-    check_output(options.output, overwrite=options.overwrite, inputs=inputs)
+    check_order_output(
+        options.output, options.output_format, overwrite=options.overwrite, inputs=inputs
+    )
     frame, axis = opened_frame(options, options.flat)
     orders = on_trimmed(read_orders_of(options, frame, axis), frame)
     edges = detect_order_edges(

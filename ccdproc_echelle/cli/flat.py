@@ -188,6 +188,8 @@ def _tracing_keywords(options: argparse.Namespace) -> dict:
 
 def _take_options(options: argparse.Namespace, config: dict) -> None:
     """What the configuration says in place of options, and no option does."""
+    if options.orders is not None:
+        config.pop("trace_keywords", None)
     for name in (*_FILES, *_READING):
         told = config.pop(name, None)
         if getattr(options, name) is None and told is not None:

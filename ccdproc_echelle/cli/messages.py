@@ -11,6 +11,7 @@ __all__ = ["log_on_stderr", "print_message", "show_warning"]
 # Messages name keywords of functions; here these are options.
 _OPTIONS = {
     "overwrite=True": "--overwrite",
+    "give format=": "give --format (of convert: --to)",
     "unit=": "--unit",
     "hdu=": "--hdu",
     "exposure_key=": "--exposure-key",

@@ -15,8 +15,7 @@ from ccdproc_echelle.cli.options import (
     tracing_keywords,
     write_orders,
 )
-from ccdproc_echelle.frames import check_output
-from ccdproc_echelle.orders import trace_orders
+from ccdproc_echelle.orders import check_order_output, trace_orders
 
 __all__ = ["add", "run"]
 
@@ -46,7 +45,9 @@ def add(commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     inputs = [path for path in (options.flat, options.instrument) if path is not None]
-    check_output(options.output, overwrite=options.overwrite, inputs=inputs)
+    check_order_output(
+        options.output, options.output_format, overwrite=options.overwrite, inputs=inputs
+    )
     frame, axis = opened_frame(options, options.flat)
     orders = trace_orders(
         frame.ccddata(),

@@ -46,6 +46,9 @@ READING_KEYWORDS = tuple(dict.fromkeys((*_CCDDATA_KEYWORDS, *sorted(_OPENING_KEY
 # FITS files consist of blocks of so many bytes.
 _FITS_BLOCK = 2880
 
+# What astropy says while it opens a file, of each file, and this package once for all.
+_SAID_BETTER = ("File may have been truncated", "The following header keyword is invalid")
+
 # First bytes of gzip, bzip2 and xz files.
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 
@@ -97,7 +100,8 @@ class FileFrame(Frame):
             kind = "not a regular file" if self.path.exists() else "no such file"
             raise FileNotFoundError(f"{kind}: {self.path}")
         with _naming(self.name), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="File may have been truncated")
+            for message in _SAID_BETTER:
+                warnings.filterwarnings("ignore", message=message)
             with self._open() as hdus:
                 _check_length(hdus, self.path)
                 try:

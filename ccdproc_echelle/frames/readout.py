@@ -17,6 +17,7 @@ from ccdproc_echelle.frames.amplifiers import amplifier_frames, on_common_origin
 from ccdproc_echelle.frames.calibrated import NoiseModel
 from ccdproc_echelle.frames.files import FileFrame
 from ccdproc_echelle.frames.header_numbers import given_number
+from ccdproc_echelle.frames.headers import number_of
 from ccdproc_echelle.frames.listing import list_frames
 from ccdproc_echelle.frames.overscan import lies_beside, measure_overscan
 from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
@@ -138,6 +139,7 @@ class Readout:
         check_one_readout(frames)
         self._warn_of_unknown_gains(frames)
         self._warn_of_another_size(frames)
+        self._warn_of_untold_places(frames[0])
         _warn_of_light_in_overscan(frames)
         _log_what_is_done(frames)
         return [self._with_overscan(frame) for frame in frames]
@@ -171,6 +173,23 @@ class Readout:
                     f"columns and {rows} rows nor has this size, as of a frame that was trimmed: "
                     "nothing is cut off and no overscan subtracted; say what is right with trim= "
                     "and oscan= (False: nothing)"
+                )
+                return
+
+    def _warn_of_untold_places(self, frame: RawFrame | AssembledFrame) -> None:
+        """Headers of ESO tell how wide prescan and overscan are, but not where."""
+        header = frame.header
+        known = any(_first_section(header, (c,))[1] for c in ("BIASSEC", "TRIMSEC", "DATASEC"))
+        if known or self.trim is not None or self.oscan is not None or frame.cards:
+            return
+        for axis, n in zip("XY", frame.full_shape[::-1], strict=True):
+            cards = [f"ESO DET OUT1 {part}{axis}" for part in ("PRSC", "OVSC", "N")]
+            before, after, light = (number_of(header.get(card)) or 0 for card in cards)
+            if before + after > 0 and light + before + after <= n:
+                warn(
+                    f"{frame.name} has {before:g} pixels of prescan and {after:g} of overscan "
+                    f"({cards[0]}, {cards[1]}), but no BIASSEC and TRIMSEC that tell where: they "
+                    "are taken for light; give oscan= and trim= (False: they were cut off)"
                 )
                 return
 

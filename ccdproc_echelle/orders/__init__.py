@@ -24,12 +24,19 @@ from ccdproc_echelle.orders.flexure import (
 )
 from ccdproc_echelle.orders.masking import mask_interorder
 from ccdproc_echelle.orders.plausible import width_jumps
-from ccdproc_echelle.orders.registry import FORMATS, OrderTableFormat, able_formats, register_format
+from ccdproc_echelle.orders.registry import (
+    FORMATS,
+    OrderTableFormat,
+    able_formats,
+    check_order_output,
+    register_format,
+)
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
 from ccdproc_echelle.orders.tracing import check_trace_keywords, trace_orders
 
 __all__ = [
     "check_edge_keywords",
+    "check_order_output",
     "FORMATS",
     "EchelleOrderTable",
     "OrderShift",

@@ -7,7 +7,7 @@ only has to know its files.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,10 @@ from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle.frames import FITS_ENDINGS, check_output, replacing, user_path
 from ccdproc_echelle.orders.checks import checked_axis, checked_shape
 
-__all__ = ["FORMATS", "OrderTableFormat", "read_orders", "register_format", "write_orders"]
+__all__ = [
+    "FORMATS", "OrderTableFormat", "check_order_output", "read_orders", "register_format",
+    "write_orders",
+]
 
 
 @dataclass(frozen=True)
@@ -214,15 +217,45 @@ def write_orders(
     ...     EchelleOrderTable.read(path)
     <EchelleOrderTable: 2 orders (10 to 11), shape None, dispersion_axis 0, no edges>
     """
-    check_output(path, overwrite=overwrite)
+    known = check_order_output(path, format, overwrite=overwrite)
+    with replacing(path, overwrite=overwrite) as temporary:
+        known.write(orders, temporary)
+
+
+def check_order_output(
+    path: str | os.PathLike,
+    format: str | None = None,
+    *,
+    overwrite: bool = False,
+    inputs: Iterable[str | os.PathLike] = (),
+) -> OrderTableFormat:
+    """
+    Make sure that an order table can be written, before any work is done for it.
+
+    Parameters
+    ----------
+    path, format, overwrite
+        As for `EchelleOrderTable.write`.
+    inputs : iterable of path-like, optional
+        Files that the table is made from, which are never replaced.
+
+    Returns
+    -------
+    `OrderTableFormat`
+        How it is written.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it cannot.
+    """
+    check_output(path, overwrite=overwrite, inputs=inputs)
     if format is None and os.fspath(path).lower().endswith(FITS_ENDINGS):
         raise ValueError(
             f"{path} is called a FITS file, but the native format of order tables is text (.ecsv); "
             "give format=, as 'soxspipe', which is FITS"
         )
-    known = _format("ecsv" if format is None else format, "write")
-    with replacing(path, overwrite=overwrite) as temporary:
-        known.write(orders, temporary)
+    return _format("ecsv" if format is None else format, "write")
 
 
 def _format(name: str, action: str) -> OrderTableFormat:

@@ -277,7 +277,9 @@ def make_master_flat(
         dict(told or {}) for told in (trace_keywords, edge_keywords, sensitivity_keywords)
     )
     _check_steps(trace_keywords, edge_keywords, sensitivity_keywords, min_signal_to_noise, margin)
-    if orders is not None and trace_keywords:
+    told = {} if instrument is None else instrument.keywords
+    # An instrument may tell how its orders are traced, whether they are or not.
+    if orders is not None and trace_keywords and trace_keywords != told.get("trace_keywords"):
         raise TypeError("trace_keywords are only for orders that are traced, but orders are given")
     readout = Readout(
         oscan=oscan,
@@ -289,8 +291,8 @@ def make_master_flat(
         saturation=saturation,
     )
     raw, setup = of_one_setup(readout.open(img_list, **reading), reject, setup_keywords)
-    if instrument is not None and "dispersion_axis" in instrument.keywords:
-        trace_keywords.setdefault("dispersion_axis", instrument.keywords["dispersion_axis"])
+    if "dispersion_axis" in told:
+        trace_keywords.setdefault("dispersion_axis", told["dispersion_axis"])
     orders = None if orders is None else on_trimmed(orders, raw[0])
     _check_options(raw, orders, settings, window, scattered_light)
     check_two_passes(settings, n_passes, per_order)

@@ -81,6 +81,9 @@ _COPY = "a copy of"
 # The verdict on what is no raw frame.
 _MASTER = "it is a master flat, not a raw one"
 
+# Less than this fraction of the level of the brightest frame is no light of a lamp.
+_NO_LIGHT = 1e-3
+
 # By how many standard deviations a difference must exceed its limit.
 _SIGNIFICANT = 5
 
@@ -401,8 +404,15 @@ def vetted(
         Those that are used.
     vetting : `~astropy.table.QTable`
         From `vet_frames`, with the column ``used``.
+
+    Raises
+    ------
+    ValueError
+        As `accepted_frames`, or if frames that are used have no light.
     """
     vetting = vet_frames(calibration.flats, orders, window=window)
+    if reject == "warn":
+        _refuse_frames_without_light(vetting)
     vetting["used"] = accepted_frames(vetting, reject)
     return calibration.selected(vetting["used"]), vetting
 
@@ -515,6 +525,20 @@ def _refuse_masters(setup: QTable) -> None:
     if found:
         raise ValueError(
             f"{', '.join(found)}, expected raw flats: leave it out, as reject='drop' does"
+        )
+
+
+def _refuse_frames_without_light(vetting: QTable) -> None:
+    """Brought to the level of the others they are noise alone, as a bias among the flats."""
+    levels = vetting["level"].value
+    brightest = np.nanmax(levels, initial=0)
+    dark = np.flatnonzero(levels < _NO_LIGHT * brightest)
+    if len(dark):
+        names = ", ".join(vetting["frame"][dark])
+        raise ValueError(
+            f"{names} {'has' if len(dark) == 1 else 'have'} no light, a level below {_NO_LIGHT:g} "
+            "of that of the brightest flat: are there bias or dark frames among the flats? Leave "
+            "them out, as reject='drop' does"
         )
 
 

@@ -70,6 +70,14 @@ def test_options_win_over_the_configuration_and_it_over_the_instrument(working_f
     assert said["edge_keywords"] == {"degree": 3, "sigma": 6.0}
 
 
+def test_an_order_table_wins_over_how_orders_are_traced(working_folder, said):
+    Path("here.toml").write_text("trace_keywords = {n_orders = 2}\n")
+    for option in ("--config", "--instrument"):
+        arguments = ["flat", *FLATS, option, "here.toml", "--orders", "orders.ecsv"]
+        main([*arguments, "-o", "master.fits"])
+        assert len(said["orders"]) == 3 and "trace_keywords" not in said
+
+
 def test_how_files_are_read_is_taken_from_the_configuration(working_folder, said):
     config = written('orders = "orders.ecsv"\ntrim = "[1:160,1:128]"\nunit = "electron"\n')
     assert main(["flat", *FLATS, "--config", config, "-o", "master.fits"]) == 1

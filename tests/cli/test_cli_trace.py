@@ -51,3 +51,12 @@ def test_what_is_known_of_the_orders(working_folder, capsys):
     assert capsys.readouterr().out.startswith("2 orders (1 to 2)")
     assert main(["trace", "flat_01.fits", "-o", "none.ecsv", "--max-width", "2"]) == 1
     assert "no orders found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["trace", "edges"])
+def test_a_table_of_text_is_not_called_fits(working_folder, capsys, monkeypatch, command):
+    """Which is said before any work."""
+    monkeypatch.setattr("ccdproc_echelle.cli.options.Readout", None)
+    orders = [] if command == "trace" else ["--orders", "orders.ecsv"]
+    arguments = [command, "flat_01.fits", *orders, "-o", "found.fits"]
+    assert_one_line_and_nothing_left(capsys, working_folder, arguments, ["found.fits", "--format"])

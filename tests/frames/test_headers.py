@@ -40,6 +40,7 @@ def write_with_card(path, card, value=0):
     ("OBS TIME= 5", "OBS TIME", 5),
     ("IRAF-B/P= 16", "IRAF-B/P", 16),
     ("CONTINUE  5", "CONTINUE", None),
+    ("BAD CARD WITHOUT A VALUE", "BAD CARD", None),
     ("OBJECT  = 'LAMP'", "OBJECT", "FLAT"),
 ])
 def test_one_warning_names_the_card_and_the_product_is_legal(tmp_path, card, keyword, value):

@@ -508,3 +508,16 @@ def test_frames_of_another_read_noise_are_refused():
 def test_sections_of_gain_are_texts():
     with pytest.raises(TypeError, match="section of gain for frame 0 is 1, expected"):
         opened(raw(), gain={1: 1.0, 2: 1.5}, read_noise=3)
+
+
+@pytest.mark.parametrize(("axis", "n"), [("X", 34), ("Y", 30)])
+def test_a_prescan_whose_place_is_not_told_is_warned_of(axis, n):
+    frame = raw()
+    frame.header[f"ESO DET OUT1 PRSC{axis}"] = 2
+    frame.header[f"ESO DET OUT1 OVSC{axis}"] = 12
+    with pytest.warns(UserWarning, match="2 pixels of prescan and 12 of overscan .*give oscan="):
+        opened(frame)
+    opened(frame, trim=False, oscan=False)
+    opened(frame, trim=LIGHT, oscan=OVERSCAN)
+    frame.header[f"ESO DET OUT1 N{axis}"] = n  # all of it is light
+    opened(frame)

@@ -239,6 +239,15 @@ def test_files_that_it_names_lie_beside_it(own):
     assert Instrument.read(own).keywords["bad_pixel_mask"] == str(own.parent / "bad.fits")
 
 
+def test_how_orders_are_traced_is_of_no_matter_where_they_are_given(own):
+    simulation = EchelleSimulation(shape=(128, 144), n_orders=3)
+    own.write_text("trace_keywords = {n_orders = 1}\nscattered_light = 'none'\n")
+    flats, orders = simulation.flats(3), simulation.truth.orders
+    assert len(make_master_flat(flats, orders, instrument=own).orders) == 3
+    with pytest.raises(TypeError, match="only for orders that are traced"):
+        make_master_flat(flats, orders, instrument=own, trace_keywords={"n_orders": 2})
+
+
 # ---------------------------------------------------------------------- what may be told
 
 

@@ -11,6 +11,7 @@ from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 from scipy.ndimage import shift as spline_shift
 
+from ccdproc_echelle import make_master_flat
 from ccdproc_echelle.frames import MemoryFrame, open_frames
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.calibration import calibrate_frames
@@ -350,3 +351,13 @@ def test_keywords_of_ones_own_are_compared_and_missed():
         of_one_setup(open_frames(frames), "error", ["MODE"])
     with pytest.raises(TypeError, match="setup_keywords is 'MODE', expected a list"):
         of_one_setup(open_frames(frames), "error", "MODE")
+
+
+@pytest.mark.parametrize("n_dark", [1, 5])
+def test_bias_and_dark_frames_among_the_flats_are_refused(n_dark):
+    """Also where they are in the majority, as with all files of a folder."""
+    sim = EchelleSimulation(shape=(128, 144), n_orders=3).with_bias(300)
+    frames = [*sim.flats(3, raw=True), *sim.biases(n_dark, raw=True)]
+    message = r"frame 3.* ha.* no light, a level below 0\.001 of .*reject='drop'"
+    with pytest.raises(ValueError, match=message):
+        make_master_flat(frames, sim.truth.orders, bias=sim.biases(7, raw=True)[n_dark:])
