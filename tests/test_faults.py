@@ -381,9 +381,9 @@ def test_a_killed_worker_is_an_error_and_leaves_nothing(nursery, monkeypatch, fo
 @pytest.mark.parametrize("at", [2, 6, 10])
 def test_a_killed_worker_of_the_command_is_one_line(nursery, monkeypatch, capsys, forkserver, at):
     class Murderers(ProcessPoolExecutor):
-        def __init__(self, n_jobs, *, mp_context):
+        def __init__(self, n_jobs, *, mp_context, **options):
             assert mp_context.get_start_method() == "spawn"
-            super().__init__(n_jobs, mp_context=forkserver)
+            super().__init__(n_jobs, mp_context=forkserver, **options)
 
         def submit(self, function, /, *args, **kwargs):
             numbers.append(len(numbers) + 1)
@@ -394,7 +394,7 @@ def test_a_killed_worker_of_the_command_is_one_line(nursery, monkeypatch, capsys
     numbers = []
     nursery.clear(OLD)
     monkeypatch.setattr(tempfile, "tempdir", str(nursery.temporary))
-    monkeypatch.setattr("ccdproc_echelle.cli.flat.ProcessPoolExecutor", Murderers)
+    monkeypatch.setattr("ccdproc_echelle._tasks.ProcessPoolExecutor", Murderers)
     assert main(["flat", *map(str, sorted(nursery.folder.glob("flat_*.fits.gz"))),
                  "--dark", str(nursery.folder / "dark_01.fits"), "--gain", "1",
                  "--orders", str(nursery.folder / "orders.ecsv"), "--read-noise", "4",
