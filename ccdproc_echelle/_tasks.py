@@ -167,7 +167,10 @@ def processes(number: int) -> ProcessPoolExecutor:
     `concurrent.futures.ProcessPoolExecutor`
     """
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(number, mp_context=context, initializer=_end_with_parent)
+    executor = ProcessPoolExecutor(number, mp_context=context, initializer=_end_with_parent)
+    # All start together: one that starts while another is lost would be waited for for ever.
+    executor._safe_to_dynamically_spawn_children = False
+    return executor
 
 
 def _end_with_parent() -> None:
