@@ -81,9 +81,9 @@ def copy_with_replacement(folder: Path, differences: dict[str, str]) -> Path:
 def environment(folder: str) -> dict[str, str]:
     """That of this process, with the copy before the installed ccdproc, without idle plugins."""
     paths = [folder, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(paths), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"
-    }
+    # Options meant for this process ("-n 2") may belong to plugins that the child does not load.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    return kept | {"PYTHONPATH": os.pathsep.join(paths), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 if __name__ == "__main__":

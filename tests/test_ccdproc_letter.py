@@ -22,8 +22,7 @@ EXTREMA = "test_clip_extrema_via_combine"
     ],
 )
 def test_differences_are_those_that_are_declared(differences, good, capfd, monkeypatch):
-    # What is meant for the run that this test belongs to ("-n 2") is not meant for its child.
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-n 2")  # as on a machine that runs tests in parallel
     arguments = ["-q", "-k", f"{BAD_INPUT} or {EXTREMA}"]
     done = ccdproc_letter.run(dict.fromkeys(differences, "on trial"), arguments)
     said = capfd.readouterr()
