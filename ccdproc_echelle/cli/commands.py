@@ -17,7 +17,7 @@ from ccdproc_echelle.cli import (
     night,
     trace,
 )
-from ccdproc_echelle.cli.messages import log_on_stderr, print_message, show_warning
+from ccdproc_echelle.cli.messages import log_on_stderr, print_message, warning_printer
 from ccdproc_echelle.cli.options import EXIT_STATUS
 
 __all__ = ["run"]
@@ -29,7 +29,7 @@ def run(arguments: Sequence[str] | None) -> int:
     """The command that these arguments ask for; see `~ccdproc_echelle.cli.main`."""
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings(), log_on_stderr(options.verbose):
-        warnings.showwarning = show_warning
+        warnings.showwarning = warning_printer()
         try:
             return options.run(options) or 0
         except (ValueError, TypeError, OSError, ImportError, BrokenExecutor) as error:

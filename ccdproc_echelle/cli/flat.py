@@ -86,9 +86,11 @@ def add(commands) -> None:
         help="width of the window on the order centres (default: 10)")
     option("--passes", dest="n_passes", type=int, metavar="N",
         help="how often the flats are combined (default: 2)")
-    option("--sigma-clip", nargs=2, type=float, metavar=("LOW", "HIGH"), dest="clip_thresholds",
+    clipping = flat.add_mutually_exclusive_group()
+    clipping.add_argument("--sigma-clip", nargs=2, type=float, metavar=("LOW", "HIGH"),
+        dest="clip_thresholds",
         help="reject values so many standard deviations below and above (default: 5 5)")
-    option("--no-sigma-clip", action="store_false", default=None, dest="sigma_clip",
+    clipping.add_argument("--no-sigma-clip", action="store_false", default=None, dest="sigma_clip",
         help="reject no values by their standard deviations")
     option("--scattered-light", choices=("frames", "master", "none"),
         help="what the scattered light is subtracted from (default: frames)")
@@ -173,7 +175,9 @@ def _keywords(options: argparse.Namespace) -> dict:
         keywords["mask_flags"] = UNUSABLE | FlatFlag.INTERORDER
     if options.clip_thresholds is not None:
         low, high = options.clip_thresholds
-        keywords |= {"sigma_clip_low_thresh": low, "sigma_clip_high_thresh": high}
+        keywords |= dict(
+            sigma_clip=True, sigma_clip_low_thresh=low, sigma_clip_high_thresh=high
+        )
     for name in ("edge_keywords", "sensitivity_keywords"):
         if getattr(options, name) is not None:
             keywords[name] = dict(getattr(options, name))

@@ -3,10 +3,10 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["log_on_stderr", "print_message", "show_warning"]
+__all__ = ["log_on_stderr", "print_message", "warning_printer"]
 
 # Messages name keywords of functions; here these are options.
 _OPTIONS = {
@@ -46,8 +46,16 @@ def log_on_stderr(wanted: bool) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    print_message("warning", message)
+def warning_printer() -> Callable:
+    """What shows a warning as one line, and none twice."""
+    shown = set()
+
+    def show(message, category, filename, lineno, file=None, line=None) -> None:
+        if str(message) not in shown:
+            shown.add(str(message))
+            print_message("warning", message)
+
+    return show
 
 
 def print_message(kind: str, message: Warning | Exception | str) -> None:

@@ -397,7 +397,10 @@ def _stored_images(hdus: fits.HDUList, *names: int | str | None) -> dict[int | s
 
 def _unit(header: fits.Header, path: Path, unit: Any) -> u.UnitBase:
     if unit is not None:
-        return _as_unit(unit)
+        try:
+            return _as_unit(unit)
+        except (TypeError, ValueError):
+            raise ValueError(f"unit is {unit!r} for {path}, which is no unit") from None
     stated = header.get("BUNIT", "adu")
     try:
         with warnings.catch_warnings(action="ignore"):  # of how a unit should be spelt

@@ -240,7 +240,10 @@ def calibrate_frames(
         oscan=oscan, trim=trim, oscan_median=oscan_median, oscan_model=oscan_model,
         gain=gain, read_noise=read_noise, saturation=saturation,
     )
-    flats, bias, dark = (_opened(frames, readout, reading) for frames in (flats, bias, dark))
+    flats, bias, dark = (
+        _opened(kind, frames, readout, reading)
+        for kind, frames in (("flats", flats), ("bias", bias), ("dark", dark))
+    )
     check_one_readout([*flats, *bias, *dark])
     warn_of_zero_points(flats, [*bias, *dark])
     noise = flats[0].noise or noise
@@ -263,10 +266,44 @@ def calibrate_frames(
 # ---------------------------------------------------------------------- checks at the door
 
 
-def _opened(frames: Any, readout: Readout, reading: Mapping[str, Any]) -> list[Frame]:
+def opened_as(
+    kind: str, frames: Any, readout: Readout, reading: Mapping[str, Any]
+) -> list[Frame] | None:
+    """
+    Raw frames of some kind.
+
+    Parameters
+    ----------
+    kind : str
+        What messages call them.
+    frames : list, str, `ccdproc.ImageFileCollection` or None
+        The frames.
+    readout : `~ccdproc_echelle.frames.Readout`
+        How they were read out.
+    reading : dict
+        Keywords of ``CCDData.read``.
+
+    Returns
+    -------
+    list of `~ccdproc_echelle.frames.Frame` or None
+        `None` for `None`.
+
+    Raises
+    ------
+    ValueError
+        If there is none; and as `~ccdproc_echelle.frames.Readout.open`.
+    """
+    if frames is None:
+        return None
+    if isinstance(frames, (str, Sequence)) and len(frames) == 0:
+        raise ValueError(f"{kind} is {frames!r}, no frames; expected some, or None")
+    return readout.open(frames, **reading)
+
+
+def _opened(kind: str, frames: Any, readout: Readout, reading: Mapping[str, Any]) -> list[Frame]:
+    frames = opened_as(kind, frames, readout, reading)
     if frames is None:
         return []
-    frames = readout.open(frames, **reading)
     check_alike(frames)
     return frames
 
@@ -458,9 +495,10 @@ class _Exposures:
         if self._scale and unknown:
             others = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""
             warn(
-                f"the exposure time of {unknown[0]}{others} is unknown (no number in the header "
-                f"under {self._keyword}): the dark is subtracted as it is; say where it stands "
-                "with exposure_key=, or scale_dark=False if dark and flats were exposed alike",
+                f"the exposure time of {unknown[0]}{others} is unknown (no positive number in the "
+                f"header under {self._keyword}): the dark is subtracted as it is; say where it "
+                "stands with exposure_key=, or scale_dark=False if dark and flats were exposed "
+                "alike",
             )
         of_flats, of_darks = (sorted(set(known) - {None}) for known in times)
         if not self._scale and not all(

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ from ccdproc_echelle.orders import (
     rough_order_edges,
     trace_orders,
 )
-from ccdproc_echelle.recipe.calibration import calibrate_frames
+from ccdproc_echelle.recipe.calibration import calibrate_frames, opened_as
 from ccdproc_echelle.recipe.flagging import pixel_flags
 from ccdproc_echelle.recipe.header import label_as_master
 from ccdproc_echelle.recipe.instruments import Instrument, with_instrument
@@ -276,7 +277,9 @@ def make_master_flat(
     trace_keywords, edge_keywords, sensitivity_keywords = (
         dict(told or {}) for told in (trace_keywords, edge_keywords, sensitivity_keywords)
     )
-    _check_steps(trace_keywords, edge_keywords, sensitivity_keywords, min_signal_to_noise, margin)
+    _check_steps(
+        trace_keywords, edge_keywords, sensitivity_keywords, min_signal_to_noise, mask_flags, margin
+    )
     told = {} if instrument is None else instrument.keywords
     # An instrument may tell how its orders are traced, whether they are or not.
     if orders is not None and trace_keywords and trace_keywords != told.get("trace_keywords"):
@@ -301,8 +304,8 @@ def make_master_flat(
     known_bad = known_bad_pixels(bad_pixel_mask, raw, hdu=reading.get("hdu", 0))
     resources = dict(mem_limit=settings.mem_limit, executor=executor)
     bias, dark = (
-        without_copies(None if frames is None else readout.open(frames, **reading), reject)
-        for frames in (bias, dark)
+        without_copies(opened_as(kind, frames, readout, reading), reject)
+        for kind, frames in (("bias", bias), ("dark", dark))
     )
     check_roles({"flat": raw, "bias": bias, "dark": dark})
     calibrating = dict(
@@ -393,12 +396,14 @@ def _orders_of(typical, orders, check_table: bool, trace_keywords) -> EchelleOrd
     return in_place(orders, typical) if check_table else orders.on_detector(typical.shape)
 
 
-def _check_steps(trace, edge, sensitivity, min_signal_to_noise, margin) -> None:
+def _check_steps(trace, edge, sensitivity, min_signal_to_noise, mask_flags, margin) -> None:
     """Refuse what single steps cannot do."""
     check_trace_keywords(trace)
     check_edge_keywords(edge)
     check_sensitivity_keywords(sensitivity)
     check_min_signal_to_noise(min_signal_to_noise)
+    if not isinstance(mask_flags, Integral):
+        raise TypeError(f"mask_flags is {mask_flags!r}, expected flags, as FlatFlag.DEAD")
     if not np.isfinite(margin):
         raise ValueError(f"margin is {margin!r}, expected a number of pixels")
 

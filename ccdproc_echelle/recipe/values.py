@@ -35,6 +35,7 @@ _KINDS = (
         "trace_keywords", "edge_keywords", "sensitivity_keywords",
     )),
     ("a function", callable, ("combine_uncertainty_function",)),
+    ("an executor", lambda value: hasattr(value, "submit"), ("executor",)),
 )
 
 

@@ -118,7 +118,7 @@ def test_flat_with_all_options(working_folder, capsys, empty_figure):
         (["--limits", "limits.yaml"], {"limits": {"frames_used": (5, None)}}),
         (["--passes", "3"], {"n_passes": 3}),
         (["--sigma-clip", "3", "4.5"],
-         {"sigma_clip_low_thresh": 3, "sigma_clip_high_thresh": 4.5}),
+         {"sigma_clip": True, "sigma_clip_low_thresh": 3, "sigma_clip_high_thresh": 4.5}),
         (["--no-sigma-clip"], {"sigma_clip": False}),
         (["--edge", "profile=fibre", "--edge", "threshold=[0.4, 0.6]"],
          {"edge_keywords": {"profile": "fibre", "threshold": [0.4, 0.6]}}),
@@ -476,3 +476,25 @@ def test_messages_and_warnings_name_options(working_folder, capsys):
     main(["trace", str(flat), "-o", "found.ecsv"])
     said = capsys.readouterr().err
     assert "--trim and --oscan" in said and "trim=" not in said
+
+
+def test_to_clip_and_not_to_clip_is_wrong_usage(working_folder, capsys):
+    with pytest.raises(SystemExit):
+        main(["flat", *FLATS, *USUAL, "--no-sigma-clip", "--sigma-clip", "3", "3"])
+    assert "not allowed with" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_shown_once(working_folder, capsys):
+    """Although frames are calibrated again with the noise that is measured on them."""
+    given = ["--bias", "bias_01.fits", "--exposure-key", "NONE", "--quiet"]
+    assert main(["flat", *FLATS, *QUICK, *given]) == 0
+    said = capsys.readouterr().err
+    assert said.count("no positive number in the header under NONE") == 1
+
+
+def test_a_unit_that_is_none(working_folder, capsys):
+    arguments = ["flat", *FLATS, *USUAL, "--unit", "furlongs"]
+    assert_one_line_and_nothing_left(
+        capsys, working_folder, arguments, ["unit is 'furlongs' for flat_01.fits, which is no unit"]
+    )

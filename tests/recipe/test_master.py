@@ -907,3 +907,25 @@ def test_order_half_in_the_dark_fails():
     with pytest.warns(AstropyUserWarning, match="doubtful: the width"):
         master = make_master_flat(flats, orders, scattered_light=None)
     assert list(master.quality["name"][master.quality["verdict"] == "fail"]) == ["order_width_jump"]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "message"),
+    [
+        ({"window": "wide"}, TypeError, "window is 'wide', expected a number"),
+        ({"sigma_clip": "yes"}, TypeError, "sigma_clip is 'yes', expected True or False"),
+        ({"edge_keywords": 3}, TypeError, "edge_keywords is 3, expected keywords with"),
+        ({"combine_uncertainty_function": "std"}, TypeError, "is 'std', expected a function"),
+        ({"executor": "threads"}, TypeError, "executor is 'threads', expected an executor"),
+        ({"mask_flags": "DEAD"}, TypeError, "mask_flags is 'DEAD', expected flags"),
+        ({"exposure_key": 30}, TypeError, "30 is no header keyword, expected its name"),
+        ({"bias": []}, ValueError, r"bias is \[\], no frames; expected some, or None"),
+        ({"dark": ""}, ValueError, "dark is '', no frames; expected some, or None"),
+        ({"n_passes": 0}, ValueError, "n_passes is 0, expected a positive integer"),
+        ({"per_order": "yes"}, ValueError, "per_order is 'yes', expected False, True or 'auto'"),
+        ({"clip_extrema": True, "nhigh": 2}, ValueError, "nlow \\+ nhigh is 3, expected less"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_refused_before_any_work(keywords, error, message, no_reading):
+    with pytest.raises(error, match=message):
+        make_master_flat(SMALL.flats(3), SMALL.truth.orders, **keywords)
