@@ -197,7 +197,8 @@ def make_master_flat(
     reject : {"warn", "drop", "error"}, optional
         What happens with frames of another set-up, without light, saturated, shifted, of another
         shape than the others, or copies of another one; copies of bias and dark frames are treated
-        alike. A master flat is never taken for a raw one: with "warn" it is an error.
+        alike. A master flat is never taken for a raw one, nor a frame with less than 1/1000 of the
+        light of the brightest one for a flat: with "warn" they are an error.
     limits : dict or path-like, optional
         Limits of the quality; see `flat_quality`.
     window, n_passes
