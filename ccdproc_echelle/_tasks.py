@@ -17,11 +17,12 @@ from concurrent.futures import (
     wait,
 )
 from contextlib import closing, nullcontext
+from functools import partial
 from itertools import islice
 from multiprocessing import connection
 from typing import Any
 
-__all__ = ["awaited", "n_workers_of", "processes", "results_of", "submitted"]
+__all__ = ["awaited", "in_pieces", "n_workers_of", "processes", "results_of", "submitted"]
 
 # After so many seconds without a result the executor is asked whether it still takes tasks.
 _PATIENCE = 5.0
@@ -91,6 +92,24 @@ def _results(
             futures.popleft()
     finally:
         wait([future for future in futures if not future.cancel()])
+
+
+def in_pieces(do: Callable[[slice], None], length: int, size: int) -> None:
+    """
+    Do something to all of an array, piece by piece, with a thread for each core.
+
+    Parameters
+    ----------
+    do : callable
+        Called with the slice of each piece; what it does must not depend on other pieces.
+    length : int
+        Of the axis that is cut into pieces.
+    size : int
+        Of a piece.
+    """
+    pieces = (slice(first, min(first + size, length)) for first in range(0, length, size))
+    for _ in results_of((partial(do, piece) for piece in pieces), None):
+        pass
 
 
 def submitted(task: Callable[[], Any], executor: Executor) -> Future:

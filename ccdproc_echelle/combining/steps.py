@@ -123,7 +123,7 @@ def as_ccddata(frames: Sequence[Frame], combined: CombinedImages, unit: u.UnitBa
     ccd = CCDData(
         combined.value,
         unit=unit,
-        uncertainty=kind(uncertainty_array(combined.variance, kind)),
+        uncertainty=kind(uncertainty_array(combined.variance, kind), copy=False),
         mask=combined.count == 0,
         header=header,
         wcs=wcs,

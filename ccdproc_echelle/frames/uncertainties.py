@@ -95,7 +95,8 @@ def standard_deviation(ccd: CCDData, name: str) -> np.ndarray | None:
     Returns
     -------
     array, shape (rows, columns), or None
-        `None` where the frame has no uncertainty or one of unknown kind.
+        Of the frame itself where that holds one, and not a copy. `None` where the frame has no
+        uncertainty or one of unknown kind.
 
     Raises
     ------
@@ -104,6 +105,8 @@ def standard_deviation(ccd: CCDData, name: str) -> np.ndarray | None:
     """
     if ccd.uncertainty is None or isinstance(ccd.uncertainty, UnknownUncertainty):
         return None
+    if isinstance(ccd.uncertainty, StdDevUncertainty):
+        return ccd.uncertainty.array  # represent_as would copy it twice
     try:
         return ccd.uncertainty.represent_as(StdDevUncertainty).array
     except TypeError as error:

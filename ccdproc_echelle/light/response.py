@@ -15,6 +15,7 @@ from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle.frames import completed_keywords, standard_deviation, without_file_cards
 from ccdproc_echelle.light.fringes import fringe_pattern
 from ccdproc_echelle.light.order_fit import (
+    OrderFit,
     OrderSketch,
     fit_order,
     scatter_about,
@@ -150,7 +151,7 @@ def normalize_flat(
     curves = np.full((2, len(orders), flat.shape[orders.dispersion_axis]), np.nan)
     values, deviations = np.ones((3, *flat.shape)), np.zeros((3, *flat.shape))
     outside = np.ones(flat.shape, bool)
-    for i, cut, fit in _fits(fit_order, flat, orders, length):
+    for i, cut, fit in _fits(partial(_fit, length=length), flat, orders):
         curves[:, i, cut.first : cut.first + len(fit.blaze)] = (
             fit.blaze, np.abs(fit.blaze) * np.sqrt(fit.blaze_variance)
         )
@@ -253,19 +254,12 @@ def find_bad_response(
     orders = _checked(flat, orders, length)
     sigma = _noise(flat)
     found = np.zeros((3, *flat.shape), bool)
-    for _, cut, light in _fits(sketch_order, flat, orders, length):
-        expected, scatter = _with_fringes(light, cut, length)
-        # No other pixel can be found, whatever its noise.
-        odd = (cut.values < low * expected) | (cut.values > hot * expected)
-        odd &= cut.usable & (expected > 0)
-        indices, expected = cut.indices[odd], expected[odd]
-        response = cut.values[odd] / expected
-        noise = n_sigma * np.fmax(sigma.take(indices), scatter[odd]) / expected
-        is_low = np.maximum(response, 0) + noise < low
-        is_hot = (response - noise > hot) & (response - 2 * noise > 1)
-        kinds = is_low & (response < dead), is_low & (response >= dead), is_hot
-        for image, kind in zip(found, kinds, strict=True):
-            image.ravel()[indices[kind]] = True
+    judged = partial(
+        _bad_pixels, sigma=sigma, dead=dead, low=low, hot=hot, n_sigma=n_sigma, length=length
+    )
+    for _, _, kinds in _fits(judged, flat, orders):
+        for image, indices in zip(found, kinds, strict=True):
+            image.ravel()[indices] = True
     return BadResponse(*found)
 
 
@@ -448,14 +442,36 @@ def _cuts(flat: CCDData, orders: EchelleOrderTable) -> Iterator[tuple[int, _Cut]
         )
 
 
-def _fits(fit_order: Callable, flat, orders, length) -> Iterator[tuple]:
+def _fits(fit_cut: Callable[[_Cut], Any], flat, orders) -> Iterator[tuple]:
     """Row in the table, pixels and fit of each order that can be fitted."""
 
     def fitted(i: int, cut: _Cut) -> tuple:
-        return i, cut, fit_order(cut.values, cut.fitted, cut.place, cut.width, length)
+        return i, cut, fit_cut(cut)
 
     cuts = (found for found in _cuts(flat, orders) if found[1].fitted.any())
     return results_of((partial(fitted, *found) for found in cuts), None)
+
+
+def _fit(cut: _Cut, length: int) -> OrderFit:
+    return fit_order(cut.values, cut.fitted, cut.place, cut.width, length)
+
+
+def _bad_pixels(
+    cut: _Cut, *, sigma, dead: float, low: float, hot: float, n_sigma: float, length: int
+) -> tuple[np.ndarray, ...]:
+    """Indices of the pixels of an order that are dead, low and hot."""
+    light = sketch_order(cut.values, cut.fitted, cut.place, cut.width, length)
+    expected, scatter = _with_fringes(light, cut, length)
+    # No other pixel can be found, whatever its noise.
+    odd = (cut.values < low * expected) | (cut.values > hot * expected)
+    odd &= cut.usable & (expected > 0)
+    indices, expected = cut.indices[odd], expected[odd]
+    response = cut.values[odd] / expected
+    noise = n_sigma * np.fmax(sigma.take(indices), scatter[odd]) / expected
+    is_low = np.maximum(response, 0) + noise < low
+    is_hot = (response - noise > hot) & (response - 2 * noise > 1)
+    kinds = is_low & (response < dead), is_low & (response >= dead), is_hot
+    return tuple(indices[kind] for kind in kinds)
 
 
 def _with_fringes(light: OrderSketch, cut: _Cut, length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from astropy.nddata import CCDData
 from ccdproc_echelle._numeric.gaussians import blurred_step, gaussian
 from ccdproc_echelle._numeric.medians import finite_median, median_noise
 from ccdproc_echelle._numeric.spread import scatter_about_zero
+from ccdproc_echelle._tasks import in_pieces
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.bad_rows import bridge_bad_rows
 from ccdproc_echelle.orders.borders import without_dark_borders
@@ -44,7 +45,8 @@ __all__ = [
 _TOLERATED_SHIFT = 1.0
 _CLEARLY_IN_PLACE = 0.5
 
-_N_SLICES = 40
+# So many slices, and so many of them in a task.
+_N_SLICES, _SLICES_AT_ONCE = 40, 10
 
 # A profile is fitted to this far from its order centre, in units of the distance of the orders:
 # into the nearest half of both neighbours, whose light spills into narrow gaps.
@@ -493,26 +495,39 @@ def _profiles(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
 
 def _medians(values: np.ndarray) -> np.ndarray:
     """Of the samples of each profile, which are sorted in place."""
-    values.sort(axis=2)
-    n_good = np.isfinite(values).sum(axis=2, keepdims=True)
-    middle = [np.take_along_axis(values, np.maximum(n - 1, 0) // 2, axis=2)
-              for n in (n_good, n_good + 1)]
-    return 0.5 * (middle[0] + middle[1])[:, :, 0]
+    medians = np.empty(np.delete(values.shape, 2))
+
+    def take(some: slice) -> None:
+        part = values[:, some]
+        part.sort(axis=2)
+        n_good = np.isfinite(part).sum(axis=2, keepdims=True)
+        middle = [np.take_along_axis(part, np.maximum(n - 1, 0) // 2, axis=2)
+                  for n in (n_good, n_good + 1)]
+        medians[:, some] = 0.5 * (middle[0] + middle[1])[:, :, 0]
+
+    in_pieces(take, values.shape[1], _SLICES_AT_ONCE)
+    return medians
 
 
 def _samples(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
     """What profiles are the medians of, (n_orders, n_slices, width, n_offsets)."""
-    position = slices.center[..., None] + shift + slices.offsets
-    position = np.where(np.isfinite(position), position, -9)
-    below = np.floor(position).astype(int)
-    fraction = position - below
-    outside = (below < 0) | (below >= len(raster) - 1)
-    below[outside] = 0
-    width = raster.shape[1]
-    here = below * width + slices.columns[..., None]
-    values = (1 - fraction) * raster.take(here) + fraction * raster.take(here + width)
-    values[outside] = np.nan
-    return values
+    offsets, width = slices.offsets, raster.shape[1]
+    samples = np.empty((*slices.center.shape, len(offsets)))
+
+    def draw(some: slice) -> None:
+        position = slices.center[:, some, :, None] + shift + offsets
+        position = np.where(np.isfinite(position), position, -9)
+        below = np.floor(position).astype(int)
+        fraction = position - below
+        outside = (below < 0) | (below >= len(raster) - 1)
+        below[outside] = 0
+        here = below * width + slices.columns[some, :, None]
+        values = (1 - fraction) * raster.take(here) + fraction * raster.take(here + width)
+        values[outside] = np.nan
+        samples[:, some] = values
+
+    in_pieces(draw, len(slices.columns), _SLICES_AT_ONCE)
+    return samples
 
 
 # ---------------------------------------------------------------------- which shift roughly

@@ -7,9 +7,11 @@ order is not valid; rasters have rows along the cross-dispersion axis. Pixel cen
 integers; a pixel whose centre lies exactly on a curve is between the curves.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
+
+from ccdproc_echelle._tasks import in_pieces
 
 __all__ = ["between", "coverage", "nearest_order", "number_of_orders", "window_rows"]
 
@@ -28,10 +30,13 @@ def between(low: np.ndarray, high: np.ndarray, n_rows: int) -> np.ndarray:
 def number_of_orders(low: np.ndarray, high: np.ndarray, n_rows: int) -> np.ndarray:
     """Integer raster: between the curves of how many orders the centre of each pixel lies."""
     count = np.zeros((n_rows, low.shape[1]), dtype=np.int16)
-    for columns in _pieces(low.shape[1]):
+
+    def draw(columns: slice) -> None:
         for one_low, one_high in zip(low[:, columns], high[:, columns], strict=True):
             rows, inside = _pixels_between(one_low, one_high, n_rows)
             count[rows, columns] += inside
+
+    in_pieces(draw, low.shape[1], _COLUMNS_AT_ONCE)
     return count
 
 
@@ -54,7 +59,8 @@ def nearest_order(
 ) -> np.ndarray:
     """Index of the order between whose curves a pixel lies, of several the nearest; else -1."""
     found = np.full((n_rows, low.shape[1]), -1, dtype=np.int16)
-    for columns in _pieces(low.shape[1]):
+
+    def draw(columns: slice) -> None:
         distance = np.full((n_rows, columns.stop - columns.start), np.inf)
         curves = zip(*(curve[:, columns] for curve in (low, high, centers)), strict=True)
         for index, (one_low, one_high, center) in enumerate(curves):
@@ -63,13 +69,9 @@ def nearest_order(
             inside &= away < distance[rows]
             found[rows, columns][inside] = index
             distance[rows][inside] = away[inside]
+
+    in_pieces(draw, low.shape[1], _COLUMNS_AT_ONCE)
     return found
-
-
-def _pieces(n_pixels: int) -> Iterator[slice]:
-    """The columns of a detector, some at a time."""
-    for first in range(0, n_pixels, _COLUMNS_AT_ONCE):
-        yield slice(first, min(first + _COLUMNS_AT_ONCE, n_pixels))
 
 
 def coverage(
@@ -108,7 +110,8 @@ def _covered_area(
     """
     n_pixels = (sides.shape[1] - 1) // n_strips
     covered = np.zeros((n_rows, n_pixels))
-    for columns in _pieces(n_pixels):
+
+    def draw(columns: slice) -> None:
         strips = slice(columns.start * n_strips, columns.stop * n_strips + 1)
         curves = (curve[:, strips] for curve in (lower, upper))
         for low, high, widths in zip(*curves, np.diff(sides[:, strips]), strict=True):
@@ -117,6 +120,8 @@ def _covered_area(
             area = widths * (_area_below(high - bottom) - _area_below(low - bottom))
             pixels = len(area), columns.stop - columns.start, n_strips
             covered[rows, columns] += np.where(widths > 0, area, 0).reshape(pixels).sum(axis=2)
+
+    in_pieces(draw, n_pixels, _COLUMNS_AT_ONCE)
     return np.minimum(covered, 1.0)
 
 

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """From raw flats to calibrated ones: bias and dark subtracted, their noise known."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -140,7 +141,7 @@ class Calibration(NamedTuple):
         Returns
         -------
         `~astropy.nddata.CCDData`
-            A copy with another uncertainty, or the flat where the noise is not known.
+            The same pixels with another uncertainty, or the flat where the noise is not known.
         """
         if self.shared is None:
             return flat
@@ -148,8 +149,8 @@ class Calibration(NamedTuple):
         weights = None if isinstance(weights, str) else weights
         added = self.shared.of_average(1 / levels["level"].value, weights)
         variance = variance_array(flat.uncertainty.array, kind) + added.astype(dtype)
-        result = flat.copy()
-        result.uncertainty = kind(uncertainty_array(variance, kind))
+        result = copy.copy(flat)
+        result.uncertainty = kind(uncertainty_array(variance, kind), copy=False)
         return result
 
 
