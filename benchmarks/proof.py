@@ -11,7 +11,8 @@ the set-ups::
     python benchmarks/proof.py --n 200 --workers 2
 
 With ``--flaws`` the spectrographs have what real ones have: fibres, slices, patterns, bad lines,
-short and dark orders and so on.
+short and dark orders and so on. With ``--unknown-noise`` gain and read noise are not given, so that
+the uncertainties are those that `make_master_flat` measures on the frames.
 
 A pull is an error in units of its claimed uncertainty: where claims are right, the pulls of a
 set-up have a standard deviation of 1. More is a claim too optimistic, less one too pessimistic.
@@ -99,15 +100,16 @@ class Setup:
         n_flats, n_darks = rng.integers(3, 10, 2)
         return cls(simulation, int(n_flats), int(n_darks))
 
-    def frames(self) -> dict:
+    def frames(self, *, unknown_noise: bool = False) -> dict:
         """Raw frames and the detector's numbers, as keywords of `make_master_flat`."""
         noise = self.simulation.noise
+        known = {} if unknown_noise else dict(gain=noise.gain, read_noise=noise.read_noise)
         return dict(
             img_list=self.simulation.flats(self.n_flats, raw=True),
             dark=self.simulation.darks(self.n_darks, raw=True),
-            gain=noise.gain, read_noise=noise.read_noise, saturation=_FULL_WELL,
+            saturation=_FULL_WELL,
+            **known,
         )
-
 
     @property
     def n_slices(self) -> int:
@@ -265,9 +267,10 @@ def compared(master: MasterFlat, setup: Setup) -> dict[str, float]:
     }
 
 
-def measure(setup: Setup) -> dict[str, dict[str, float]]:
+def measure(setup: Setup, *, unknown_noise: bool = False) -> dict[str, dict[str, float]]:
     """What came of one set-up, with the order table given and traced."""
-    truth, frames = setup.simulation.truth.orders, setup.frames()
+    truth = setup.simulation.truth.orders
+    frames = setup.frames(unknown_noise=unknown_noise)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         slices = dict(n_slices=setup.n_slices)
@@ -285,10 +288,12 @@ def measure(setup: Setup) -> dict[str, dict[str, float]]:
 # ---------------------------------------------------------------------- the table
 
 
-def outcome(seed: int, *, flaws: bool = False) -> dict[str, dict[str, float]] | str:
+def outcome(
+    seed: int, *, flaws: bool = False, unknown_noise: bool = False
+) -> dict[str, dict[str, float]] | str:
     """`measure`, or why a set-up could not be reduced."""
     try:
-        return measure(Setup.random(seed, flaws=flaws))
+        return measure(Setup.random(seed, flaws=flaws), unknown_noise=unknown_noise)
     except Exception as error:  # one broken set-up must not hide the others
         return f"{type(error).__name__}: {error}"
 
@@ -323,6 +328,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare random set-ups with the truth.")
     parser.add_argument("--n", type=int, default=200, help="number of set-ups")
     parser.add_argument("--flaws", action="store_true", help="spectrographs with flaws")
+    parser.add_argument("--unknown-noise", action="store_true", help="no gain and read noise given")
     parser.add_argument("--workers", type=int, default=2, help="number of processes")
     args = parser.parse_args()
 
@@ -330,7 +336,8 @@ def main() -> None:
     start = time.monotonic()
     seeds = list(itertools.islice(small_seeds(flaws=args.flaws), args.n))
     with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
-        results = pool.map(partial(outcome, flaws=args.flaws), seeds)
+        reduce = partial(outcome, flaws=args.flaws, unknown_noise=args.unknown_noise)
+        results = pool.map(reduce, seeds)
         outcomes = dict(zip(seeds, results, strict=True))
     report(outcomes, time.monotonic() - start)
 

@@ -15,7 +15,9 @@ __all__ = ["UNCERTAINTIES", "standard_deviation", "uncertainty_array", "variance
 UNCERTAINTIES = (StdDevUncertainty, VarianceUncertainty, InverseVariance)
 
 
-def variance_array(array: np.ndarray, uncertainty_type: type) -> np.ndarray:
+def variance_array(
+    array: np.ndarray, uncertainty_type: type, *, out: np.ndarray | None = None
+) -> np.ndarray:
     """
     The variances that an uncertainty of this type means by its array.
 
@@ -26,6 +28,8 @@ def variance_array(array: np.ndarray, uncertainty_type: type) -> np.ndarray:
     uncertainty_type : type
         `~astropy.nddata.StdDevUncertainty`, `~astropy.nddata.VarianceUncertainty` or
         `~astropy.nddata.InverseVariance`.
+    out : array, optional
+        Where to put the variances that have to be computed; may be ``array``.
 
     Returns
     -------
@@ -41,10 +45,10 @@ def variance_array(array: np.ndarray, uncertainty_type: type) -> np.ndarray:
     array([4.])
     """
     if issubclass(uncertainty_type, StdDevUncertainty):
-        return array**2
+        return np.multiply(array, array, out=out)
     if issubclass(uncertainty_type, InverseVariance):
         with np.errstate(divide="ignore", over="ignore"):
-            return 1 / array
+            return np.divide(1, array, out=out)
     return array
 
 

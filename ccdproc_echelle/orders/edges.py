@@ -53,8 +53,8 @@ _UNRESOLVED = 2.0
 # Where on its rise an edge of a slit is.
 _SLIT_LEVEL = np.array([0.5])
 
-# Slices that are enough for edges that need not be precise.
-_ROUGHLY = 40
+# Slices, and dispersion pixels of each, that are enough for edges that need not be precise.
+_ROUGHLY, _FEW = 40, 7
 
 _NOTHING_FOUND = (
     "no order edges found: in no order does the light of enough slices rise from a darker "
@@ -336,7 +336,7 @@ def rough_order_edges(
     _check_options(slice_length, slice_width, degree, order_degree, sigma, maxiters)
     orders = checked_orders(orders).on_detector(checked_image(flat, "flat"))
     columns = slice_columns(orders.shape[orders.dispersion_axis], slice_width, degree)
-    columns = columns[:: max(1, len(columns) // _ROUGHLY)]
+    columns = columns[:: max(1, len(columns) // _ROUGHLY), :: max(1, columns.shape[1] // _FEW)]
     pixels, edges, _, found = _measured(
         flat, orders, columns, slice_length, levels, form, columns.ravel()
     )

@@ -19,7 +19,6 @@ from astropy.nddata import CCDData
 from ccdproc_echelle._numeric.gaussians import blurred_step, gaussian
 from ccdproc_echelle._numeric.medians import finite_median, median_noise
 from ccdproc_echelle._numeric.spread import scatter_about_zero
-from ccdproc_echelle._tasks import in_pieces
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.bad_rows import bridge_bad_rows
 from ccdproc_echelle.orders.borders import without_dark_borders
@@ -45,8 +44,7 @@ __all__ = [
 _TOLERATED_SHIFT = 1.0
 _CLEARLY_IN_PLACE = 0.5
 
-# So many slices, and so many of them in a task.
-_N_SLICES, _SLICES_AT_ONCE = 40, 10
+_N_SLICES = 40
 
 # A profile is fitted to this far from its order centre, in units of the distance of the orders:
 # into the nearest half of both neighbours, whose light spills into narrow gaps.
@@ -437,6 +435,10 @@ class _Slices(NamedTuple):
         reach = int(np.ceil(_REACH * np.nanmax(self.spacing)))
         return np.arange(-reach, reach + 1.0)
 
+    def thinned(self) -> "_Slices":
+        """With every second column."""
+        return self._replace(columns=self.columns[:, ::2], center=self.center[..., ::2])
+
 
 def _raster_and_slices(image, orders: EchelleOrderTable, name: str) -> tuple[np.ndarray, _Slices]:
     """The columns of the slices with the cross-dispersion along the rows, and the slices there."""
@@ -495,39 +497,26 @@ def _profiles(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
 
 def _medians(values: np.ndarray) -> np.ndarray:
     """Of the samples of each profile, which are sorted in place."""
-    medians = np.empty(np.delete(values.shape, 2))
-
-    def take(some: slice) -> None:
-        part = values[:, some]
-        part.sort(axis=2)
-        n_good = np.isfinite(part).sum(axis=2, keepdims=True)
-        middle = [np.take_along_axis(part, np.maximum(n - 1, 0) // 2, axis=2)
-                  for n in (n_good, n_good + 1)]
-        medians[:, some] = 0.5 * (middle[0] + middle[1])[:, :, 0]
-
-    in_pieces(take, values.shape[1], _SLICES_AT_ONCE)
-    return medians
+    values.sort(axis=2)
+    n_good = np.isfinite(values).sum(axis=2, keepdims=True)
+    middle = [np.take_along_axis(values, np.maximum(n - 1, 0) // 2, axis=2)
+              for n in (n_good, n_good + 1)]
+    return 0.5 * (middle[0] + middle[1])[:, :, 0]
 
 
 def _samples(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
     """What profiles are the medians of, (n_orders, n_slices, width, n_offsets)."""
-    offsets, width = slices.offsets, raster.shape[1]
-    samples = np.empty((*slices.center.shape, len(offsets)))
-
-    def draw(some: slice) -> None:
-        position = slices.center[:, some, :, None] + shift + offsets
-        position = np.where(np.isfinite(position), position, -9)
-        below = np.floor(position).astype(int)
-        fraction = position - below
-        outside = (below < 0) | (below >= len(raster) - 1)
-        below[outside] = 0
-        here = below * width + slices.columns[some, :, None]
-        values = (1 - fraction) * raster.take(here) + fraction * raster.take(here + width)
-        values[outside] = np.nan
-        samples[:, some] = values
-
-    in_pieces(draw, len(slices.columns), _SLICES_AT_ONCE)
-    return samples
+    position = slices.center[..., None] + shift + slices.offsets
+    position = np.where(np.isfinite(position), position, -9)
+    below = np.floor(position).astype(int)
+    fraction = position - below
+    outside = (below < 0) | (below >= len(raster) - 1)
+    below[outside] = 0
+    width = raster.shape[1]
+    here = below * width + slices.columns[..., None]
+    values = (1 - fraction) * raster.take(here) + fraction * raster.take(here + width)
+    values[outside] = np.nan
+    return values
 
 
 # ---------------------------------------------------------------------- which shift roughly
@@ -535,6 +524,7 @@ def _samples(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
 
 def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     """Common shift of the table to the light, good to a fraction of a pixel, and its match."""
+    slices = slices.thinned()
     smallest = np.nanmin(slices.spacing)
     reach = max(1.5 * smallest, max_shift)
     trials = np.linspace(-reach, reach, 2 * int(np.ceil(4 * reach)) + 1)

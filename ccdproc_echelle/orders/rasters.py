@@ -7,11 +7,9 @@ order is not valid; rasters have rows along the cross-dispersion axis. Pixel cen
 integers; a pixel whose centre lies exactly on a curve is between the curves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
-
-from ccdproc_echelle._tasks import in_pieces
 
 __all__ = ["between", "coverage", "nearest_order", "number_of_orders", "window_rows"]
 
@@ -30,13 +28,10 @@ def between(low: np.ndarray, high: np.ndarray, n_rows: int) -> np.ndarray:
 def number_of_orders(low: np.ndarray, high: np.ndarray, n_rows: int) -> np.ndarray:
     """Integer raster: between the curves of how many orders the centre of each pixel lies."""
     count = np.zeros((n_rows, low.shape[1]), dtype=np.int16)
-
-    def draw(columns: slice) -> None:
+    for columns in _pieces(low.shape[1]):
         for one_low, one_high in zip(low[:, columns], high[:, columns], strict=True):
             rows, inside = _pixels_between(one_low, one_high, n_rows)
             count[rows, columns] += inside
-
-    in_pieces(draw, low.shape[1], _COLUMNS_AT_ONCE)
     return count
 
 
@@ -59,8 +54,7 @@ def nearest_order(
 ) -> np.ndarray:
     """Index of the order between whose curves a pixel lies, of several the nearest; else -1."""
     found = np.full((n_rows, low.shape[1]), -1, dtype=np.int16)
-
-    def draw(columns: slice) -> None:
+    for columns in _pieces(low.shape[1]):
         distance = np.full((n_rows, columns.stop - columns.start), np.inf)
         curves = zip(*(curve[:, columns] for curve in (low, high, centers)), strict=True)
         for index, (one_low, one_high, center) in enumerate(curves):
@@ -69,9 +63,13 @@ def nearest_order(
             inside &= away < distance[rows]
             found[rows, columns][inside] = index
             distance[rows][inside] = away[inside]
-
-    in_pieces(draw, low.shape[1], _COLUMNS_AT_ONCE)
     return found
+
+
+def _pieces(n_pixels: int) -> Iterator[slice]:
+    """The columns of a detector, some at a time."""
+    for first in range(0, n_pixels, _COLUMNS_AT_ONCE):
+        yield slice(first, min(first + _COLUMNS_AT_ONCE, n_pixels))
 
 
 def coverage(
@@ -110,18 +108,14 @@ def _covered_area(
     """
     n_pixels = (sides.shape[1] - 1) // n_strips
     covered = np.zeros((n_rows, n_pixels))
-
-    def draw(columns: slice) -> None:
+    for columns in _pieces(n_pixels):
         strips = slice(columns.start * n_strips, columns.stop * n_strips + 1)
         curves = (curve[:, strips] for curve in (lower, upper))
         for low, high, widths in zip(*curves, np.diff(sides[:, strips]), strict=True):
             rows = _rows_between(low, high, n_rows)
-            bottom = np.arange(n_rows)[rows, None] - 0.5
-            area = widths * (_area_below(high - bottom) - _area_below(low - bottom))
+            area = widths * (_fraction_below(high, rows) - _fraction_below(low, rows))
             pixels = len(area), columns.stop - columns.start, n_strips
             covered[rows, columns] += np.where(widths > 0, area, 0).reshape(pixels).sum(axis=2)
-
-    in_pieces(draw, n_pixels, _COLUMNS_AT_ONCE)
     return np.minimum(covered, 1.0)
 
 
@@ -140,6 +134,17 @@ def _pixels_between(low, high, n_rows: int) -> tuple[slice, np.ndarray]:
     rows = _rows_between(low, high, n_rows)
     positions = np.arange(n_rows)[rows, None]
     return rows, (positions >= low) & (positions <= high)
+
+
+def _fraction_below(curve: np.ndarray, rows: slice) -> np.ndarray:
+    """Of each pixel of these rows, the part below a curve; only rows that it crosses are split."""
+    crossed = _rows_between(curve, curve, rows.stop)
+    first = max(crossed.start, rows.start)
+    below = np.zeros((rows.stop - rows.start, len(curve) - 1))
+    below[: first - rows.start] = 1
+    bottom = np.arange(first, crossed.stop)[:, None] - 0.5
+    below[first - rows.start : crossed.stop - rows.start] = _area_below(curve - bottom)
+    return below
 
 
 def _area_below(heights: np.ndarray) -> np.ndarray:

@@ -71,7 +71,7 @@ def as_rasters(
     if uncertainty is None or uncertainty.uncertainty_type == "unknown":
         return raster, None
     array = np.array(_turned(uncertainty.array, dispersion_axis, lines), dtype=float, order="C")
-    return raster, variance_array(array, type(uncertainty))
+    return raster, variance_array(array, type(uncertainty), out=array)
 
 
 def as_raster(flat, dispersion_axis: int, *, lines: np.ndarray | None = None) -> np.ndarray:

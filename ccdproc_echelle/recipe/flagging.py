@@ -55,21 +55,25 @@ def pixel_flags(
     bad = find_bad_response(flat, orders, **sensitivity_keywords)
     _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
     known_bad = np.zeros_like(flat.mask) if known_bad is None else known_bad
+    found = {
+        FlatFlag.LOW_SENSITIVITY: bad.low,
+        FlatFlag.DEAD: bad.dead,
+        FlatFlag.HOT: bad.hot,
+        FlatFlag.NO_DATA: ~noted.has_data & ~known_bad,
+        FlatFlag.ALL_REJECTED: flat.mask & noted.has_data,
+        FlatFlag.SATURATED: noted.saturated,
+        FlatFlag.KNOWN_BAD: known_bad,
+        FlatFlag.FAINT: faint_pixels(
+            flat, orders, min_signal_to_noise=min_signal_to_noise, margin=margin
+        ),
+        FlatFlag.INTERORDER: orders.order_index(margin) < 0,
+        FlatFlag.OVERLAP: orders.overlap_mask(),
+        FlatFlag.PARTLY_COVERED: _partly_covered(orders),
+        FlatFlag.EXTRAPOLATED_EDGE: _beyond_measured_edges(orders),
+    }
     flags = np.zeros(flat.shape, dtype=np.int16)
-    flags[bad.low] |= FlatFlag.LOW_SENSITIVITY
-    flags[bad.dead] |= FlatFlag.DEAD
-    flags[bad.hot] |= FlatFlag.HOT
-    flags[~noted.has_data & ~known_bad] |= FlatFlag.NO_DATA
-    flags[flat.mask & noted.has_data] |= FlatFlag.ALL_REJECTED
-    flags[noted.saturated] |= FlatFlag.SATURATED
-    flags[known_bad] |= FlatFlag.KNOWN_BAD
-    flags[faint_pixels(
-        flat, orders, min_signal_to_noise=min_signal_to_noise, margin=margin
-    )] |= FlatFlag.FAINT
-    flags[orders.order_index(margin) < 0] |= FlatFlag.INTERORDER
-    flags[orders.overlap_mask()] |= FlatFlag.OVERLAP
-    flags[_partly_covered(orders)] |= FlatFlag.PARTLY_COVERED
-    flags[_beyond_measured_edges(orders)] |= FlatFlag.EXTRAPOLATED_EDGE
+    for flag, pixels in found.items():
+        flags |= pixels * np.int16(flag)
     return flags
 
 

@@ -329,7 +329,7 @@ def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
     order_of = orders.order_index().ravel()
     inner = sound_pixels(master, window)
     order, data = order_of[inner], master.flat.data.ravel()[inner]
-    snr = 1 / _relative_uncertainty(master.flat).ravel()[inner]
+    snr = 1 / _relative_uncertainty(master.flat, inner)
     level = np.median(master.levels["level"])
     widths = orders.upper() - orders.lower()
     table = QTable({"order": orders.order_numbers})
@@ -494,13 +494,13 @@ def sound_pixels(master: MasterFlat, window: float) -> np.ndarray:
     return np.flatnonzero(sound)
 
 
-def _relative_uncertainty(flat: CCDData) -> np.ndarray:
+def _relative_uncertainty(flat: CCDData, pixels: np.ndarray) -> np.ndarray:
     """Standard deviation over value, negative where that is; NaN where it is not known."""
     if flat.uncertainty is None:
-        return np.full(flat.shape, np.nan)
-    variance = variance_array(flat.uncertainty.array, type(flat.uncertainty))
+        return np.full(len(pixels), np.nan)
+    variance = variance_array(flat.uncertainty.array.take(pixels), type(flat.uncertainty))
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.sqrt(variance) / flat.data
+        relative = np.sqrt(variance) / flat.data.take(pixels)
     relative[~(np.isfinite(variance) & (variance > 0))] = np.nan
     return relative
 
@@ -531,7 +531,7 @@ def _flux_values(master, inner: np.ndarray) -> dict[str, float]:
         "order_flux_90": flux[2],
         "inner_mean": data.mean(),
         "inner_rms": data.std(),
-        "relative_uncertainty": _typical(_relative_uncertainty(master.flat).ravel()[inner]),
+        "relative_uncertainty": _typical(_relative_uncertainty(master.flat, inner)),
     }
 
 
