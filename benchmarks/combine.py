@@ -1,22 +1,22 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-How long combining takes and how much memory it needs, beside ccdproc and the least possible.
+How long combining takes and how much memory it needs, compared with ccdproc and the minimum.
 
 Run it in the environment whose speed you want to know::
 
-    python benchmarks/combine.py            # all cases, some minutes
-    python benchmarks/combine.py --quick    # a small one, less than a minute
+    python benchmarks/combine.py            # all cases, ten minutes
+    python benchmarks/combine.py --quick    # a small one, a minute
 
-Each table shows, for the same frames and thresholds:
+Each table compares, for the same frames and thresholds:
 
 - the floor: ``np.add.reduce`` over the stack, or reading the files once with ``fits.getdata``;
 - ``two_pass_flat_combine`` and ``combine_frames``;
-- ``ccdproc.combine`` with the settings of the CCD data reduction guide, once, and twice for the
-  two-pass recipe; and the same with the fastest settings that clip by the median and the median
-  absolute deviation. They get their levels from ``inner_order_scale``.
+- ``ccdproc.combine`` with the settings of the CCD data reduction guide, in one pass and in the two
+  passes of the recipe; and two passes with its fastest settings that clip by the median and the
+  median absolute deviation. ``inner_order_scale`` provides the levels.
 
-The runs take turns, slow ones fewer times than fast ones. The peak of memory is that above what a
-process held before, with the frames in it, and is measured in a new process for each run.
+The runs take turns, slow ones fewer times than fast ones. Peak memory is measured in a new process
+for each run, in excess of what the process held before, including the frames.
 """
 
 import argparse

@@ -1,11 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Damaged files, as many as fit into the time: does a reader answer, or refuse with one clear error?
+Damage as many files as time allows: does a reader either answer or refuse with one clear error?
 
 Valid files of each order-table format, FITS frames and a master flat are damaged at random: bytes
-and bits changed, pieces cut, doubled or moved, numbers replaced by hostile ones. Whatever a reader
-raises other than ValueError, TypeError or OSError, a crash, an answer that takes longer than ten
-seconds or more memory than a small file can need is a finding and its file is kept.
+and bits are changed, pieces cut, doubled or moved, and numbers replaced by hostile ones. Findings,
+whose files are kept, are any exception other than ValueError, TypeError or OSError, a crash, an
+answer that takes longer than ten seconds, and more memory than a small file can need.
 
     python benchmarks/fuzz.py --seconds 600 --target iraf --keep findings
 """

@@ -1,21 +1,22 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Do errors keep to the uncertainties that are claimed? Random set-ups, reduced, beside the truth.
+Are errors as small as the claimed uncertainties say? Random set-ups, compared with the truth.
 
-Each set-up is a spectrograph drawn at random, with a detector, flats of different levels, cosmic
-rays and dead pixels. Its raw frames go through ``make_master_flat`` twice: with the true order
-centres as the given table, and with no table, when the orders are traced and the scattered light is
-subtracted from the master instead of from each frame, which is faster. Printed are percentiles over
-the set-ups::
+Each set-up is a randomly drawn spectrograph and detector, with flats of different levels, cosmic
+rays and dead pixels. Its raw frames go through ``make_master_flat`` twice: first with the true
+order centres as the order table, then without a table. In the second run the orders are traced, and
+scattered light is subtracted from the master instead of from each frame, which is faster. The
+output is percentiles over the set-ups::
 
     python benchmarks/proof.py --n 200 --workers 2
 
-With ``--flaws`` the spectrographs have what real ones have: fibres, slices, patterns, bad lines,
-short and dark orders and so on. With ``--unknown-noise`` gain and read noise are not given, so that
-the uncertainties are those that `make_master_flat` measures on the frames.
+With ``--flaws`` the spectrographs have the flaws of real ones: fibres, slices, patterns, bad lines,
+short and dark orders and so on. With ``--unknown-noise`` gain and read noise are not given, and
+`make_master_flat` measures them on the frames.
 
-A pull is an error in units of its claimed uncertainty: where claims are right, the pulls of a
-set-up have a standard deviation of 1. More is a claim too optimistic, less one too pessimistic.
+A pull is an error in units of its claimed uncertainty. If the claims are right, the pulls of a
+set-up have a root mean square of 1. A larger value means that the claim is too optimistic, a
+smaller one that it is too pessimistic.
 """
 
 import argparse
@@ -48,25 +49,25 @@ from ccdproc_echelle.simulation import EchelleSimulation
 
 _WINDOW = 10
 _LARGEST = 300_000  # pixels of a detector; larger ones are left out to save time
-_FULL_WELL = 60_000  # adu; what is above is saturated
+_FULL_WELL = 60_000  # adu; values above are saturated
 _PERCENTILES = (5, 25, 50, 75, 95, 100)
 
-# A row of the printed table: what the measurements below are called, digits and meaning.
+# Rows of the printed table: name of the measurement, number of digits and meaning.
 _ROWS = {
-    "level pulls": (2, "levels relative to each other"),
-    "level error (1e-6)": (0, "the same, root mean square"),
-    "pixel pulls": (3, "in-order pixels of the master"),
+    "level pulls": (2, "RMS pull of the relative levels"),
+    "level error (1e-6)": (0, "RMS error of the relative levels"),
+    "pixel pulls": (3, "RMS pull of the in-order pixels of the master"),
     "pixel pulls, robust": (3, "the same, from the median absolute deviation"),
-    "pixel pulls, mean": (3, "the same, their mean: 0 without bias"),
+    "pixel pulls, mean": (3, "the same, mean: 0 without bias"),
     "pixels beyond 5 sigma (1e-6)": (0, "the same, fraction"),
-    "edge pulls": (2, "measured points, from the median absolute deviation"),
-    "edge pulls, even response": (2, "the same, pixel response divided out"),
-    "edge error (px)": (4, "fitted edges where measured, root mean square"),
-    "edge bias (px)": (4, "the same, median of the outward error"),
-    "bad pixels missed (%)": (1, "dead pixels inside an order and not masked"),
+    "edge pulls": (2, "spread of the measured points, from the median absolute deviation"),
+    "edge pulls, even response": (2, "the same, divided by the true pixel response"),
+    "edge error (px)": (4, "RMS error of the fitted edges where measured"),
+    "edge bias (px)": (4, "the same, median, outwards positive"),
+    "bad pixels missed (%)": (1, "dead pixels inside an order that are not masked"),
     "bad pixels false (1e-6)": (1, "masked in-order pixels that are not dead, fraction"),
     "orders missed": (0, "true orders not found"),
-    "orders false": (0, "found orders that are none"),
+    "orders false": (0, "found orders that do not exist"),
 }
 
 
@@ -325,10 +326,11 @@ def report(outcomes: dict[int, dict | str], seconds: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Compare random set-ups with the truth.")
+    parser = argparse.ArgumentParser(description="Compare reduced random set-ups with the truth.")
     parser.add_argument("--n", type=int, default=200, help="number of set-ups")
-    parser.add_argument("--flaws", action="store_true", help="spectrographs with flaws")
-    parser.add_argument("--unknown-noise", action="store_true", help="no gain and read noise given")
+    parser.add_argument("--flaws", action="store_true", help="add the flaws of real ones")
+    parser.add_argument("--unknown-noise", action="store_true",
+                        help="give neither gain nor read noise")
     parser.add_argument("--workers", type=int, default=2, help="number of processes")
     args = parser.parse_args()
 

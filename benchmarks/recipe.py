@@ -1,27 +1,28 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-How long the whole recipe takes and how much memory it needs, beside its engine and other programs.
+How long the whole recipe takes and how much memory it needs, compared with its engine and others.
 
-Run it in the environment whose speed you want to know, on a machine that does nothing else::
+Run it in the environment whose speed you want to know, on an otherwise idle machine::
 
     python benchmarks/recipe.py                      # all cases, half an hour
     python benchmarks/recipe.py --case 10x2048x2048  # one of them
     python benchmarks/recipe.py --quick              # a small one, two minutes
 
-For the same raw flats and darks on disk, 16-bit integers, each table shows
+For the same raw flats and darks in 16-bit files, each table compares
 
-- ``make_master_flat`` with its defaults: order table given, orders traced, four frames only;
-- ``two_pass_flat_combine`` of the same flats, which is the engine of the recipe;
-- reading the flats once, the least that is possible;
-- the same steps written with ccdproc: dark subtracted, two passes of ``ccdproc.combine`` with the
-  settings of the CCD data reduction guide, scaled by ``inner_order_scale``;
-- where they are installed, one pass of IRAF's ``imcombine`` (``x_images.e``) and of ``siril-cli``
-  over the raw flats, with sigma clipping.
+- ``make_master_flat`` with default settings: with an order table, with traced orders, and with four
+  frames only;
+- ``two_pass_flat_combine`` on the same flats, the engine of the recipe;
+- reading the flats once, the minimum;
+- the same steps written with ccdproc: dark subtraction and two passes of ``ccdproc.combine`` with
+  the settings of the CCD data reduction guide, scaled by ``inner_order_scale``;
+- if installed, one pass of IRAF's ``imcombine`` (``x_images.e``) and of ``siril-cli`` over the raw
+  flats, with sigma clipping.
 
-Every run is a process of its own, so that seconds and CPU seconds are those the operating system
-counts; what a process needs to start and to import is measured likewise and taken off. The peak of
-memory is that of the process itself, on Linux, less that of one that only imports; that of other
-programs is not known. The runs take turns.
+Every run is a separate process, timed by the operating system. The time to start and import is
+measured in the same way and subtracted, and so is, from the peak memory (on Linux), that of a
+process that only imports the packages. The memory of other programs is not known. The runs take
+turns.
 """
 
 import argparse
@@ -221,7 +222,7 @@ def _report(case: Case, costs: dict[str, Cost], show: Callable[[str], None]) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time the recipe and what it is made of.")
+    parser = argparse.ArgumentParser(description="Time the whole recipe and its parts.")
     parser.add_argument("--case", choices=[case.name for case in _CASES], action="append")
     parser.add_argument("--quick", action="store_true", help="one small case")
     options = parser.parse_args()

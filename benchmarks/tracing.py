@@ -1,24 +1,24 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Orders traced by this package, by PyReduce and by IRAF, beside the truth.
+Compare the orders traced by this package, by PyReduce and by IRAF with the truth.
 
-Each scene is a flat on which it is known where the orders lie: simulations, one for each thing that
-real detectors have, and two real frames, for which somebody else's traces stand for the truth.
+Each scene is a flat whose orders are known: one simulation for each feature of real detectors, and
+two real frames, for which traces made by others stand in for the truth.
 
-- `trace_orders` is told nothing but the frame.
-- PyReduce (``mark_orders``) is tried with many settings. IRAF (``apfind``, ``aptrace``) is told the
-  number of orders and their least distance, and tried with some widths. Of each the attempt that is
-  nearest to the truth counts.
+- `trace_orders` gets nothing but the frame.
+- PyReduce (``mark_orders``) is tried with many settings. IRAF (``apfind``, ``aptrace``) gets the
+  number of orders and their minimum separation, and is tried with several widths. The attempt
+  closest to the truth counts for each.
 
-PyReduce is taken from the environment that runs this (``pip install pyreduce-astro``), IRAF from
-``irafcl`` on the path (Debian: ``iraf``, ``iraf-noao``); what is missing is said and left out. The
-real frames are those of the folder ``CCDPROC_ECHELLE_DATA``::
+PyReduce must be installed in the environment that runs this (``pip install pyreduce-astro``), and
+``irafcl`` must be on the path (Debian: ``iraf``, ``iraf-noao``); a missing program is reported and
+left out. The real frames are those in the folder ``CCDPROC_ECHELLE_DATA``::
 
     CCDPROC_ECHELLE_DATA=../shared/data python benchmarks/tracing.py
 
-With ``--random N`` this package alone is tried on N spectrographs of
-``EchelleSimulation.random(seed, flaws=True)``, edges included, and it is told whether there was a
-warning where something is off by more than a pixel.
+``--random N`` tests this package alone, including edges, on N spectrographs of
+``EchelleSimulation.random(seed, flaws=True)``, and reports whether there was a warning whenever
+something was off by more than a pixel.
 """
 
 import argparse
@@ -366,9 +366,9 @@ def random_spectrographs(n: int, first: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Trace orders beside PyReduce and IRAF.")
-    parser.add_argument("--random", type=int, help="number of random spectrographs instead")
-    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first of them")
+    parser = argparse.ArgumentParser(description="Compare traced orders with PyReduce and IRAF.")
+    parser.add_argument("--random", type=int, help="use N random spectrographs instead")
+    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first of these")
     args = parser.parse_args()
     if args.random:
         random_spectrographs(args.random, args.first_seed)
