@@ -5,13 +5,12 @@ import os
 from typing import Any
 
 from ccdproc_echelle.frames import user_path
-from ccdproc_echelle.light import FlatFlag
-from ccdproc_echelle.recipe.instruments import RECIPE_KEYWORDS, described, in_folder, toml_text
+from ccdproc_echelle.recipe.instruments import RECIPE_KEYWORDS
+from ccdproc_echelle.recipe.toml_files import parsed, recipe_keywords, text_of
 
 __all__ = ["read_config"]
 
-_FILES = ("orders", "bias", "dark")
-_KNOWN = (*_FILES, "instrument", "mem_limit", "mask_flags", *RECIPE_KEYWORDS)
+_KNOWN = ("orders", "bias", "dark", "instrument", "mem_limit", "mask_flags", *RECIPE_KEYWORDS)
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
@@ -53,33 +52,10 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     {'window': 8, 'edge_keywords': {'profile': 'fibre'}}
     """
     path = user_path(path)
-    keywords = described(toml_text(path), path, _KNOWN)
-    for key in _FILES:
-        if key in keywords:
-            keywords[key] = _in_folder(keywords[key], path, key)
-    if "instrument" in keywords:
-        found = in_folder(keywords["instrument"], path, "instrument")
-        keywords["instrument"] = found if found.endswith(".toml") else keywords["instrument"]
-    if "mask_flags" in keywords:
-        keywords["mask_flags"] = _flags(keywords["mask_flags"], path)
+    keywords = recipe_keywords(parsed(text_of(path), path), path, _KNOWN)
+    for name in ("orders", "instrument"):
+        if not isinstance(keywords.get(name, ""), str):
+            raise TypeError(f"{name} in {path} is {keywords[name]!r}, expected the name of a file")
+    if keywords.get("instrument", "").endswith(".toml"):
+        keywords["instrument"] = str(path.parent / user_path(keywords["instrument"]))
     return keywords
-
-
-def _in_folder(names: str | list[str], path: os.PathLike, key: str) -> str | list[str]:
-    if key == "orders":
-        return in_folder(names, path, key)
-    if isinstance(names, str):
-        names = [name.strip() for name in names.split(",")]
-    if not (isinstance(names, list) and names):
-        raise TypeError(f"{key} in {path} is {names!r}, expected names of files or patterns")
-    return [in_folder(name, path, key) for name in names]
-
-
-def _flags(names: list[str], path: os.PathLike) -> FlatFlag:
-    known = [flag.name for flag in FlatFlag]
-    if not (isinstance(names, list) and all(name in known for name in names)):
-        raise ValueError(f"mask_flags in {path} is {names!r}, expected a list of some of {known}")
-    flags = FlatFlag(0)
-    for name in names:
-        flags |= FlatFlag[name]
-    return flags

@@ -2,8 +2,7 @@
 """Instruments: keywords of the recipe that go with a detector, in a TOML file of their own."""
 
 import os
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import wraps
 from importlib.resources import files
@@ -12,15 +11,12 @@ from typing import Any
 from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle.combining import CombineSettings
 from ccdproc_echelle.frames import user_path
-from ccdproc_echelle.recipe.values import check_values
+from ccdproc_echelle.recipe.toml_files import parsed, recipe_keywords, text_of
 
 __all__ = [
     "RECIPE_KEYWORDS",
     "Instrument",
-    "described",
-    "in_folder",
     "instrument_names",
-    "toml_text",
     "with_instrument",
 ]
 
@@ -42,9 +38,6 @@ RECIPE_KEYWORDS = (*_OF_FILES, *_OF_RECIPE, *_OF_COMBINATION)
 
 # What a description may tell.
 _KNOWN = ("dispersion_axis", *RECIPE_KEYWORDS)
-
-# Names of files in a description are meant from where it lies.
-_PATHS = ("bad_pixel_mask", "limits")
 
 
 @dataclass(frozen=True)
@@ -113,74 +106,20 @@ class Instrument:
         """
         path = user_path(name)
         if path.suffix.lower() == _SUFFIX:
-            return cls._parsed(path.stem, toml_text(path), path)
+            return cls._parsed(path.stem, text_of(path), path)
         _check_name(os.fspath(name))
         shipped = _SHIPPED / f"{name}{_SUFFIX}"
         return cls._parsed(str(name), shipped.read_text(encoding="utf-8"), shipped)
 
     @classmethod
     def _parsed(cls, name: str, text: str, source) -> "Instrument":
-        keywords = described(text, source, (*_KNOWN, "facts"))
-        facts = keywords.pop("facts", {})
+        tables = parsed(text, source)
+        facts = tables.pop("facts", {})
+        keywords = recipe_keywords(tables, source, _KNOWN)
         if not isinstance(facts, dict):
             raise ValueError(f"facts in {source} is {facts!r}, expected a table [facts]")
         _check_keywords(keywords, source)
         return cls(name, keywords, facts, text)
-
-
-def described(text: str, source, known: Sequence[str]) -> dict[str, Any]:
-    """
-    What a TOML file tells of keywords of the recipe.
-
-    Parameters
-    ----------
-    text : str
-        Its contents.
-    source : path-like
-        The file, from whose folder the files are meant that it names.
-    known : sequence of str
-        The keys that it may have.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        If it is not TOML, or has an unknown key.
-    TypeError
-        If a value is of another kind than its keyword takes.
-    """
-    try:
-        keywords = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{source} is not a TOML file: {error}") from error
-    for key in keywords:
-        if key not in known:
-            raise ValueError(f"unknown key {key!r} in {source}{did_you_mean(key, known)}")
-    check_values(keywords, f" in {source}")
-    for key in _PATHS:
-        if key in keywords and not isinstance(keywords[key], dict):
-            keywords[key] = in_folder(keywords[key], source, key)
-    if keywords.get("scattered_light") == "none":
-        keywords["scattered_light"] = None
-    return keywords
-
-
-def toml_text(path: os.PathLike) -> str:
-    """The text of a TOML file."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a TOML file: {error}") from error
-
-
-def in_folder(name: str, source, key: str) -> str:
-    """The path of a file that a TOML file names."""
-    if not isinstance(name, str):
-        raise TypeError(f"{key} in {source} is {name!r}, expected the name of a file")
-    return str(source.parent / user_path(name))
 
 
 def instrument_names() -> list[str]:

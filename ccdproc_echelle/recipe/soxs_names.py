@@ -79,10 +79,10 @@ def from_soxs_names(keywords: Mapping[str, Any]) -> dict[str, Any]:
     if ignored:
         warn(f"parameters of the SOXS recipe that have no counterpart here: {', '.join(ignored)}")
     found = _keywords(theirs)
-    edges = _edge_keywords(theirs) | dict(ours.get("edge_keywords") or {})
-    return found | ({"edge_keywords": edges} if edges else {}) | {
-        name: value for name, value in ours.items() if name != "edge_keywords"
-    }
+    edges = _edge_keywords(theirs)
+    if edges:
+        found["edge_keywords"] = edges | dict(ours.pop("edge_keywords", None) or {})
+    return found | ours
 
 
 def _keywords(theirs: Mapping[str, Any]) -> dict[str, Any]:

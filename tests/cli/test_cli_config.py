@@ -58,6 +58,12 @@ def test_a_configuration_makes_the_master_flat(working_folder):
     np.testing.assert_array_equal(found.flat.mask, expected.flat.mask)
 
 
+def test_parameters_of_the_soxs_recipe_have_their_own_names(working_folder, said):
+    Path("flats.toml").write_text("centre-order-window = 8\ndisp-axis-deg = 5\nmargin = 1")
+    assert main(["flat", *FLATS, "--config", "flats.toml", "-o", "master.fits"]) == 1
+    assert (said["window"], said["edge_keywords"], said["margin"]) == (8, {"degree": 5}, 1)
+
+
 def test_options_win_over_the_configuration_and_it_over_the_instrument(working_folder, said):
     Path("here.toml").write_text("window = 12\ngain = 3\nread_noise = 9\nmargin = 2.0\n")
     config = written(CONFIG + "instrument = '../here.toml'\n")
@@ -99,7 +105,7 @@ def test_how_files_are_read_is_taken_from_the_configuration(working_folder, said
         ('scale_dark = "no"', ["flats.toml", "scale_dark", "'no'", "True or False"]),
         ("edge_keywords = 3", ["flats.toml", "edge_keywords", "3", "keywords"]),
         ("orders = 5", ["flats.toml", "orders", "5", "name of a file"]),
-        ("dark = []", ["flats.toml", "dark", "[]", "names of files"]),
+        ("dark = []", ["flats.toml", "dark", "[]", "name of a file"]),
         ("dark = [1]", ["flats.toml", "dark", "1", "name of a file"]),
         ("instrument = 3", ["flats.toml", "instrument", "3"]),
         ("mask_flags = [['DEAD']]", ["flats.toml", "mask_flags", "expected a list"]),

@@ -2,28 +2,22 @@
 """The configuration of a night: keywords of all set-ups, and of those whose names match."""
 
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from inspect import signature
 from typing import Any
 
-from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import CombineSettings
 from ccdproc_echelle.frames import READING_KEYWORDS, user_path
-from ccdproc_echelle.light import FlatFlag
 from ccdproc_echelle.recipe.master import make_master_flat
-from ccdproc_echelle.recipe.soxs_names import SOXS_NAMES, from_soxs_names
+from ccdproc_echelle.recipe.toml_files import parsed, recipe_keywords, text_of
 
 __all__ = ["CONFIG_EXAMPLE", "NightConfig"]
 
 # What a night says itself, set-up by set-up.
 _OF_THE_NIGHT = ("img_list", "bias", "dark", "executor", "progress_bar", "orders", "instrument")
-
-# Names of files in a configuration are meant from where it lies.
-_PATHS = ("bad_pixel_mask", "limits", "orders")
 
 # The table of tables by set-up.
 _SETUPS = "setup"
@@ -122,15 +116,7 @@ class NightConfig:
         if isinstance(config, Mapping):
             return cls._of(dict(config), "config")
         path = user_path(config)
-        try:
-            tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not a TOML file: {error}") from error
-        found = cls._of(tables, path)
-        return cls(
-            _from_where_it_lies(found.common, path),
-            {name: _from_where_it_lies(one, path) for name, one in found.setups.items()},
-        )
+        return cls._of(parsed(text_of(path), path), path)
 
     @classmethod
     def _of(cls, tables: dict[str, Any], source) -> "NightConfig":
@@ -138,8 +124,11 @@ class NightConfig:
         tables_of = setups.values() if isinstance(setups, Mapping) else [setups]
         if not all(isinstance(table, Mapping) for table in tables_of):
             raise ValueError(f'{_SETUPS} in {source} is {setups!r}, expected tables [setup."NAME"]')
-        common = _checked(tables, source)
-        return cls(common, {name: _checked(one, source) for name, one in setups.items()})
+        known = _known()
+        return cls(
+            recipe_keywords(tables, source, known),
+            {name: recipe_keywords(one, source, known) for name, one in setups.items()},
+        )
 
     def of(self, name: str) -> dict[str, Any]:
         """
@@ -178,40 +167,8 @@ class NightConfig:
                 )
 
 
-def _from_where_it_lies(keywords: Mapping[str, Any], path) -> dict[str, Any]:
-    def placed(value):
-        if isinstance(value, list):
-            return [placed(one) for one in value]
-        return str(path.parent / user_path(value)) if isinstance(value, str) else value
-
-    return {n: placed(value) if n in _PATHS else value for n, value in keywords.items()}
-
-
 def _known() -> list[str]:
     recipe = [name for name in signature(make_master_flat).parameters if name != "keywords"]
     combining = [*CombineSettings.__dataclass_fields__]
     known = dict.fromkeys((*recipe, *combining, *READING_KEYWORDS))
     return [*(name for name in known if name not in _OF_THE_NIGHT), "orders"]
-
-
-def _checked(keywords: Mapping[str, Any], source) -> dict[str, Any]:
-    known = _known()
-    for name in keywords:
-        if name not in known and name not in SOXS_NAMES:
-            hint = did_you_mean(name, [*known, *SOXS_NAMES])
-            raise ValueError(f"unknown key {name!r} in {source}{hint}")
-    return {name: _beyond_toml(name, value, source)
-            for name, value in from_soxs_names(keywords).items()}
-
-
-def _beyond_toml(name: str, value: Any, source) -> Any:
-    """What TOML has no word for: nothing, and flags, which are lists of their names."""
-    if name == "scattered_light" and value == "none":
-        return None
-    if name != "mask_flags" or isinstance(value, FlatFlag):
-        return value
-    known = [flag.name for flag in FlatFlag]
-    for one in value:
-        if one not in known:
-            raise ValueError(f"mask_flags in {source} has {one!r}, expected some of {known}")
-    return FlatFlag(sum(FlatFlag[one] for one in value))
