@@ -4,10 +4,8 @@
 import argparse
 import importlib.util
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
-from ccdproc_echelle._tasks import processes
 from ccdproc_echelle.cli.options import (
     add_command,
     add_instrument,
@@ -25,7 +23,7 @@ from ccdproc_echelle.cli.options import (
     tracing_keywords,
 )
 from ccdproc_echelle.cli.products import broken_limits, check_master_name, check_plot, write_product
-from ccdproc_echelle.cli.workers import number_of_jobs
+from ccdproc_echelle.cli.workers import add_workers, executor_of
 from ccdproc_echelle.frames import check_output, matching_paths
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
 from ccdproc_echelle.recipe import Instrument, MasterFlat, make_master_flat, read_config
@@ -110,8 +108,7 @@ def add(commands) -> None:
         help="pixels beyond the order edges that keep their values (default: 0)")
     option("--mask-interorder", action="store_true", help="mask the inter-order area as well")
     option("--limits", metavar="FILE", help="limits of the quality (YAML, see inspect)")
-    option("--jobs", type=number_of_jobs, metavar="N",
-        help="work in N processes (default: a thread for each core)")
+    add_workers(flat)
     option("--quiet", action="store_true",
         help="no progress bar, which is shown on a terminal where tqdm is installed")
     add_output(flat, "master flat to be written (FITS)")
@@ -147,7 +144,7 @@ def run(options: argparse.Namespace) -> int:
     orders = None
     if options.orders is not None:
         orders = read_orders_of(options, *opened_frame(options, options.flats[0], oscan=False))
-    with nullcontext() if options.jobs is None else processes(options.jobs) as executor:
+    with executor_of(options) as executor:
         master = make_master_flat(
             options.flats,
             orders,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from ccdproc_echelle._tasks import processes
 from ccdproc_echelle.cli.messages import print_message
 
-__all__ = ["add_workers", "executor_of", "number_of_jobs"]
+__all__ = ["add_workers", "executor_of"]
 
 # So many seconds a scheduler may take to answer.
 _PATIENCE = 10
@@ -17,14 +17,14 @@ _PATIENCE = 10
 def add_workers(parser) -> None:
     """The options that say who does the work."""
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--jobs", type=number_of_jobs, metavar="N",
+    which.add_argument("--jobs", type=_number_of_jobs, metavar="N",
         help="work in N processes (default: a thread for each core)")
     which.add_argument("--scheduler", metavar="ADDRESS",
         help="work on the dask cluster of this scheduler, as tcp://host:8786; its workers must see "
         "the files under the same names. If it does not answer, this machine does the work")
 
 
-def number_of_jobs(text: str) -> int:
+def _number_of_jobs(text: str) -> int:
     number = int(text)
     if number < 1:
         raise ValueError(text)
