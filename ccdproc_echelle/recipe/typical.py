@@ -22,6 +22,9 @@ _BRIGHTEST = 0.1
 # A frame that is fainter than this part of the others has no light that could be scaled.
 _FAINTEST = 0.01
 
+# So many frames are enough: those whose brightness is most like that of the others.
+_MOST = 15
+
 
 def typical_frame(
     flats: Sequence[Frame], *, mem_limit: float, executor: Executor | None = None
@@ -30,7 +33,7 @@ def typical_frame(
     The median of a set of flats, which are brought to about the same brightness first.
 
     Without that, the median of flats that differ in brightness would be one of them in most pixels,
-    with all its noise and faults.
+    with all its noise and faults. Of many flats, the 15 of most typical brightness are used.
 
     Parameters
     ----------
@@ -47,11 +50,14 @@ def typical_frame(
         In the unit of the flats, about as bright as most of them.
     """
     settings = CombineSettings(method="median", mem_limit=mem_limit)
-    return combine_with_scales(flats, _scales(flats, executor), settings, executor=executor)[0]
+    scales = _scales(flats, executor)
+    used = np.sort(np.argsort(np.abs(np.log(scales)), kind="stable")[:_MOST])
+    scales = np.nan_to_num(scales[used], nan=1.0)
+    return combine_with_scales([flats[i] for i in used], scales, settings, executor=executor)[0]
 
 
 def _scales(flats: Sequence[Frame], executor: Executor | None) -> np.ndarray:
-    """One over the brightness of each frame, relative to that of most; 1 without any light."""
+    """One over the brightness of each frame, relative to that of most; NaN without any light."""
     n_pixels = int(np.prod(flats[0].shape))
     # An odd step, so that the pixels do not stay in a few columns of a detector.
     step = max(1, n_pixels // _N_PIXELS) | 1
@@ -63,7 +69,7 @@ def _scales(flats: Sequence[Frame], executor: Executor | None) -> np.ndarray:
     levels = np.median(light[:, bright], axis=1)
     lit = levels > _FAINTEST * max(np.median(levels), 0)
     lit &= levels > 0
-    scales = np.ones(len(flats))
+    scales = np.full(len(flats), np.nan)
     if lit.any():
         scales[lit] = np.median(levels[lit]) / levels[lit]
     return scales

@@ -36,6 +36,17 @@ def test_frames_without_light_or_hit_all_over_do_not_spoil_it():
     assert error(simulation, 9, flats) < 0.6
 
 
+def test_of_many_frames_the_15_of_typical_brightness_are_enough():
+    simulation = SIMULATION.with_level_spread(0.3)
+    flats = simulation.flats(20)
+    for i in range(5):  # lamps that were off, and some that were too bright
+        flats[i].data = flats[i].data * (0 if i < 3 else 20)
+    typical, of_others = (
+        typical_frame(open_frames(some), mem_limit=1e9).data for some in (flats, flats[5:])
+    )
+    np.testing.assert_allclose(typical / typical.max(), of_others / of_others.max(), rtol=1e-5)
+
+
 def test_dark_frames_are_hardly_scaled():
     darks = SIMULATION.darks(3)
     typical = typical_frame(open_frames(darks), mem_limit=1e9).data
