@@ -329,7 +329,7 @@ def _doubt(
     """What speaks against a straight line; whether gain and read noise are known; if it is one."""
     own = line.slope - line.shared[1]
     of_chance = np.sqrt(2 * line.covariance[1, 1])
-    share = line.shared[1] / line.slope
+    share = min(line.shared[1] / line.slope, 1.0)
     # Where nearly all is shared, the rest is no noise either.
     if share > 1 - _LEAST_KNOWN and line.shared[1] > _SIGNIFICANT * of_chance:
         found = f"neighbouring pixels share {share:.0%} of what the frames differ by"

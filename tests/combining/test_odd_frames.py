@@ -58,3 +58,13 @@ def test_uncertainties_that_one_frame_does_not_know():
     inside = ORDERS.order_map(margin=-3) > 0
     error = flat.data[inside] - SIMULATION.truth.flat[inside]
     assert np.std(error / flat.uncertainty.array[inside]) == pytest.approx(1, abs=0.05)
+
+
+# --------------------------------------------------------------------------------------- levels
+
+
+def test_a_frame_of_a_lamp_that_was_off():
+    dark = np.random.default_rng(0).normal(1, 3, ORDERS.shape)
+    frames = with_odd(lambda data: dark, uncertainty=True)
+    with pytest.raises(ValueError, match="frame 1 has no light"):
+        two_pass_flat_combine(frames, ORDERS)
