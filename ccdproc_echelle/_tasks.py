@@ -69,9 +69,15 @@ def results_of(tasks: Iterable[Callable[[], Any]], executor: Executor | None) ->
 
     Raises
     ------
+    TypeError
+        If the executor is none.
     BrokenExecutor
         If the executor takes no more tasks, as its workers were killed or it was shut down.
     """
+    if not (executor is None or hasattr(executor, "submit")):
+        raise TypeError(
+            f"executor is {executor!r}, expected one of concurrent.futures or with its methods"
+        )
     pool = nullcontext(executor) if executor else ThreadPoolExecutor(n_workers_of(None))
     n_ahead = 2 * n_workers_of(executor)
     with pool as workers, closing(_results(iter(tasks), workers, n_ahead)) as results:

@@ -44,3 +44,9 @@ def test_after_an_error_no_further_task_is_made():
     with ThreadPoolExecutor(2) as executor, pytest.raises(ZeroDivisionError):
         list(results_of(tasks(), executor))
     assert len(made) <= 9
+
+
+@pytest.mark.parametrize("executor", [4, "threads"])
+def test_what_is_no_executor_is_refused(executor):
+    with pytest.raises(TypeError, match=f"executor is {executor!r}, expected one of"):
+        list(results_of([], executor))

@@ -16,7 +16,11 @@ from ccdproc_echelle.combining.combine import (
     combine_with_scales,
 )
 from ccdproc_echelle.combining.common_errors import with_common_errors
-from ccdproc_echelle.combining.fitness import Survey, check_flats
+from ccdproc_echelle.combining.fitness import (
+    Survey,
+    check_flats,
+    refuse_frames_without_light,
+)
 from ccdproc_echelle.combining.frame_scale import InnerOrderScale, inner_order_scale
 from ccdproc_echelle.combining.known_noise import NOISE_KEYWORDS, noise_cards, tell_noise
 from ccdproc_echelle.combining.levels import measure_exposure_levels, measure_levels
@@ -72,6 +76,7 @@ __all__ = [
     "noise_of",
     "one_level_test",
     "order_places",
+    "refuse_frames_without_light",
     "stream",
     "tell_noise",
     "thinned",

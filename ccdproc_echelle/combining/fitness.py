@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from astropy.table import QTable
 
+from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.pixels import Pixels, gather
@@ -15,7 +17,10 @@ from ccdproc_echelle.combining.thinned import ThinnedStack, stacked, thinned_ind
 from ccdproc_echelle.frames import Frame, Section, gather_pixels, parse_slices
 from ccdproc_echelle.orders import EchelleOrderTable, check_in_place, rasters, typical_width
 
-__all__ = ["Survey", "check_flats", "gathered_and_surveyed", "warn_of_lost_orders"]
+__all__ = [
+    "Survey", "check_flats", "gathered_and_surveyed", "refuse_frames_without_light",
+    "warn_of_lost_orders",
+]
 
 # What is looked at.
 _N_FRAMES = 5
@@ -27,6 +32,13 @@ _EVEN = 0.5
 # The default window may be wider than the orders: the dark pixels that it takes in on either side
 # are left out of the levels. A wider one reaches the next order.
 _HARMLESS_WINDOW = 10
+
+# Less than this fraction of the level of the brightest frame is no light of a lamp.
+_NO_LIGHT = 1e-3
+
+# An order is dark if it has less than this part of the light of the others, and no more light than
+# there is beside it, by so many standard deviations.
+_DARK_ORDER = 0.05
 
 # The zero point is off if the light between the orders does not go to zero with that on them: by
 # more than this part of it, and by so many standard deviations. The light between the orders may
@@ -112,8 +124,8 @@ class Survey:
         Warns
         -----
         `~astropy.utils.exceptions.AstropyUserWarning`
-            If the orders are some pixels off, the window is wider than they are, a bias is left in
-            the frames, or their overscan.
+            If the orders are some pixels off, or one is dark, the window is wider than they are, a
+            bias is left in the frames, or their overscan.
         """
         data, good = (np.array([section[i] for section in sections]) for i in range(2))
         stack = stacked(
@@ -123,6 +135,7 @@ class Survey:
         if _shows_orders(light):
             if check_table:
                 check_in_place(stack.orders, light)
+                _warn_of_dark_orders(light, stack.orders)
             _warn_of_wide_window(light, stack.orders, self.window)
         _warn_of_overscan(self.frames[0])
         _warn_of_offset(stack, self.frames[0].unit)
@@ -213,6 +226,33 @@ def warn_of_lost_orders(mask: np.ndarray, orders: EchelleOrderTable, window: flo
         )
 
 
+def refuse_frames_without_light(levels: QTable, advice: str = "Leave them out") -> None:
+    """
+    Refuse frames without light: brought to the level of the others, they are noise alone.
+
+    Parameters
+    ----------
+    levels : `~astropy.table.QTable`
+        With the columns ``frame`` and ``level``.
+    advice : str, optional
+        What to do about them.
+
+    Raises
+    ------
+    ValueError
+        If there are any.
+    """
+    values = levels["level"].value
+    dark = np.flatnonzero(values < _NO_LIGHT * np.nanmax(values, initial=0))
+    if len(dark):
+        names = ", ".join(levels["frame"][dark])
+        raise ValueError(
+            f"{names} {'has' if len(dark) == 1 else 'have'} no light, a level below {_NO_LIGHT:g} "
+            "of that of the brightest flat: are there bias or dark frames among the flats? "
+            f"{advice}"
+        )
+
+
 def _shows_orders(light: np.ma.MaskedArray) -> bool:
     """Whether there is light and dark; in an evenly lit frame no order table can be wrong."""
     values = light.compressed()
@@ -220,6 +260,38 @@ def _shows_orders(light: np.ma.MaskedArray) -> bool:
         return False
     dark, bright = np.quantile(values, (0.05, 0.95))
     return bool(bright > 0 and dark < _EVEN * bright)
+
+
+def _warn_of_dark_orders(light: np.ma.MaskedArray, orders: EchelleOrderTable) -> None:
+    """Those without light on their centre, where a table has one order too many."""
+    on, below, above = (_values_at(light, rows) for rows in _on_and_beside(orders.center()))
+    contrast = on - np.fmax(below, above)
+    level, middle = finite_median(on), finite_median(contrast)
+    spread = MAD_TO_SIGMA * finite_median(np.abs(contrast - middle[:, None]))
+    error = _MEDIAN_NOISE * spread / np.sqrt(np.isfinite(contrast).sum(axis=1).clip(1))
+    dark = (level < _DARK_ORDER * np.nanmedian(level)) & ~(middle > _SIGNIFICANT * error)
+    if dark.any():
+        numbers = ", ".join(str(number) for number in orders.order_numbers[dark])
+        warn(
+            f"order {numbers} of the table has no light, but its pixels count in the mean that is "
+            "brought to 1: leave it out of the order table"
+        )
+
+
+def _on_and_beside(centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of the order centres, and midway to their neighbours on either side, NaN without one."""
+    rank = np.argsort(finite_median(centers))
+    ordered = np.pad(centers[rank], ((1, 1), (0, 0)), constant_values=np.nan)
+    own = np.argsort(rank)
+    midway = 0.5 * (ordered[1:] + ordered[:-1])
+    return centers, midway[:-1][own], midway[1:][own]
+
+
+def _values_at(image: np.ma.MaskedArray, rows: np.ndarray) -> np.ndarray:
+    """The values in these rows of each column; NaN where there is none."""
+    inside = (rows >= 0) & (rows <= len(image) - 1)
+    rows = np.where(inside, rows, 0).round().astype(int)
+    return np.where(inside, image.filled(np.nan)[rows, np.arange(image.shape[1])], np.nan)
 
 
 def _warn_of_wide_window(

@@ -41,6 +41,10 @@ _MOST_SHARED_OFFSET = 0.5
 # No photon transfer curve is better than this: neighbouring pixels share charge, levels drift.
 _FLOOR = 0.01
 
+# The noise of two frames is that of the others but for this part of it, unless one of them is a
+# copy, an average of several frames, or was read out otherwise.
+_SAME_PAIRS = 0.15
+
 # A gain that is less well known says nothing of use.
 _LEAST_KNOWN = 0.1
 
@@ -270,7 +274,7 @@ def noise_of_pixels(
     line = straight_line(values, scales)
     if line is None:
         return _unknown(unit, f"{values.shape[1]} good pixels are too few, or show no noise at all")
-    return _measured(line, unit)
+    return _measured(line, unit, [frame.name for frame in frames])
 
 
 def _bright(values, chosen, orders, shape) -> np.ndarray:
@@ -282,7 +286,7 @@ def _bright(values, chosen, orders, shape) -> np.ndarray:
     return among[light[among] >= np.quantile(light[among], 1 - _BRIGHTEST)]
 
 
-def _measured(line: StraightLine, unit: u.UnitBase) -> MeasuredNoise:
+def _measured(line: StraightLine, unit: u.UnitBase, names: Sequence[str]) -> MeasuredNoise:
     """Gain and read noise by a straight line, with what speaks against it."""
     off = line.variance / line.fitted - 1
     of_chance = line.sigma / line.fitted
@@ -308,7 +312,7 @@ def _measured(line: StraightLine, unit: u.UnitBase) -> MeasuredNoise:
         total / dof,
         _curve(line, unit),
         line.n_pixels,
-        *_doubt(line, errors, departure, float(chdtrc(dof, total))),
+        *_doubt(line, errors, departure, float(chdtrc(dof, total)), names),
     )
 
 
@@ -320,13 +324,17 @@ def _read_noise(offset, error, gain, gain_error) -> tuple[float, float]:
 
 
 def _doubt(
-    line: StraightLine, errors: np.ndarray, departure: float, chance: float
+    line: StraightLine, errors: np.ndarray, departure: float, chance: float, names: Sequence[str]
 ) -> tuple[str, bool, bool]:
     """What speaks against a straight line; whether gain and read noise are known; if it is one."""
     own = line.slope - line.shared[1]
     of_chance = np.sqrt(2 * line.covariance[1, 1])
+    share = min(line.shared[1] / line.slope, 1.0)
     # Where nearly all is shared, the rest is no noise either.
-    if not max(of_chance, _LEAST_KNOWN**2 * line.slope) < _LEAST_KNOWN * own:
+    if share > 1 - _LEAST_KNOWN and line.shared[1] > _SIGNIFICANT * of_chance:
+        found = f"neighbouring pixels share {share:.0%} of what the frames differ by"
+        return f"{found}; do all frames show the same?", False, False
+    if not of_chance < _LEAST_KNOWN * own:
         light = f"{line.light.min():.3g} to {line.light.max():.3g}"
         found = f"{line.n_pixels} pixels with light from {light} are too few or too much alike"
         return found, False, True
@@ -337,13 +345,27 @@ def _doubt(
         found = "without light, the frames differ by a constant"
         return f"{found}; was the bias not subtracted?", False, False
     if line.shared[1] > max(_MOST_SHARED * line.slope, _SIGNIFICANT * errors[1]):
-        share = f"{line.shared[1] / line.slope:.0%}"
-        found = f"neighbouring pixels share {share} of what the frames differ by"
+        found = f"neighbouring pixels share {share:.0%} of what the frames differ by"
         return f"{found}; does the illumination drift?", True, False
+    unlike = _unlike(line, names)
+    if unlike:
+        return unlike, False, False
     if departure > _STRAIGHT and chance < _CHANCE:
         found = f"variance against light departs from a straight line by {departure:.0%}"
         return f"{found}; was the bias not subtracted, are pixels saturated?", False, False
     return "", True, True
+
+
+def _unlike(line: StraightLine, names: Sequence[str]) -> str:
+    """The pair of frames whose noise is least like that of the others; empty if it is."""
+    pairs = line.pairs / np.median(line.pairs)
+    i = int(np.argmax(np.abs(pairs - 1)))
+    if not abs(pairs[i] - 1) > max(_SAME_PAIRS, _SIGNIFICANT * np.sqrt(2 / line.n_pixels)):
+        return ""
+    return (
+        f"{names[i]} and {names[(i + 1) % len(names)]} differ by {np.sqrt(pairs[i]):.2g} times "
+        "what other frames do; is one a copy, an average, shifted or read out otherwise?"
+    )
 
 
 def _curve(line: StraightLine, unit: u.UnitBase) -> QTable:

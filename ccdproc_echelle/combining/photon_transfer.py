@@ -49,6 +49,10 @@ class StraightLine(NamedTuple):
     shared : float array, shape (2,)
         What of offset and slope neighbouring pixels have in common, with the same fit to the
         products of their differences: no noise of single pixels, but an illumination that drifts.
+    pairs : float array, shape (n_pairs,)
+        Squared differences of each pair of frames, by those of the line: 1 where each frame has the
+        noise of the line. Pair i is that of frame i and the next one, the last that of the last
+        frame and the first.
     n_pixels : int
         How many pixels were used.
     """
@@ -61,6 +65,7 @@ class StraightLine(NamedTuple):
     sigma: np.ndarray
     fitted: np.ndarray
     shared: np.ndarray
+    pairs: np.ndarray
     n_pixels: int
 
 
@@ -188,13 +193,20 @@ class _Differences:
                 break
         fitted = line[0] * self.offsets.mean() + line[1] * light
         shared = fit @ self._means(self.products.mean(axis=0), kept)
+        pairs = np.mean(self.squares / expected, axis=1, where=kept)
         return StraightLine(
-            *line, covariance, light, variance, sigma, fitted, shared, int(kept.sum())
+            *line, covariance, light, variance, sigma, fitted, shared, pairs, int(kept.sum())
         )
 
     def _near(self, limit) -> np.ndarray:
-        """Pixels in which neither they nor their neighbours deviate by more in any pair."""
-        return ((self.squares <= limit) & (np.abs(self.products) <= limit)).all(axis=0)
+        """
+        Pixels in which neither they nor their neighbours deviate by more in any pair.
+
+        A bin that would lose all its pixels keeps them: they are no outliers, but off the line.
+        """
+        near = ((self.squares <= limit) & (np.abs(self.products) <= limit)).all(axis=0)
+        sizes = np.diff(self.starts, append=len(near))
+        return near | np.repeat(~np.logical_or.reduceat(near, self.starts), sizes)
 
     def _bins(self, kept, expected) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean light and variance of each bin, and the standard deviation of the latter."""

@@ -19,6 +19,13 @@ from ccdproc_echelle.frames import READING_KEYWORDS, Frame, check_keywords
 
 __all__ = ["CombineSettings"]
 
+# Keywords that mean nothing unless a clipping is switched on.
+_SWITCHED = {
+    "clip_extrema": ("nlow", "nhigh"),
+    "minmax_clip": ("minmax_clip_min", "minmax_clip_max"),
+    "sigma_clip": ("sigma_clip_low_thresh", "sigma_clip_high_thresh"),
+}
+
 
 @dataclass(frozen=True)
 class CombineSettings:
@@ -105,6 +112,12 @@ class CombineSettings:
             number = getattr(self, name)
             if number is not None and not (isinstance(number, (int, np.integer)) and number >= 0):
                 raise ValueError(f"{name} is {number!r}, expected a number of frames")
+        low, high = self._limits
+        if not low <= high:
+            raise ValueError(
+                f"minmax_clip_min is {low!r} and minmax_clip_max {high!r}; expected a minimum that "
+                "is not above the maximum"
+            )
         package = self.array_package
         if package is not None and getattr(package, "ndarray", None) is not np.ndarray:
             name = getattr(package, "__name__", repr(package))
@@ -137,6 +150,11 @@ class CombineSettings:
         TypeError
             If a keyword is of neither kind; the message names the one that is most like it.
 
+        Warns
+        -----
+        `~astropy.utils.exceptions.AstropyUserWarning`
+            If a limit is given, but nothing about the clipping that it is for.
+
         Examples
         --------
         >>> from ccdproc_echelle.combining.settings import CombineSettings
@@ -149,7 +167,14 @@ class CombineSettings:
         own = [] if function is None else list(signature(function).parameters)[:-1]
         check_keywords(keywords, [*known, *READING_KEYWORDS], own)
         settings = cls(**{name: value for name, value in keywords.items() if name in known})
+        settings._warn_of_unused(keywords)
         return settings, {n: value for n, value in keywords.items() if n not in known}
+
+    def _warn_of_unused(self, keywords: dict[str, Any]) -> None:
+        for switch, names in _SWITCHED.items():
+            given = [n for n in names if getattr(self, n) != getattr(type(self), n)]
+            if given and switch not in keywords:
+                warn(f"{given[0]} has no effect: it is for {switch}=True, which is not given")
 
     def combiner(self) -> StackCombiner:
         """
@@ -165,13 +190,18 @@ class CombineSettings:
             uncertainty_function=self.combine_uncertainty_function,
         )
 
+    @property
+    def _limits(self) -> tuple[float, float]:
+        """The least and the largest value that ``minmax_clip`` leaves."""
+        return _limit(self.minmax_clip_min, -np.inf), _limit(self.minmax_clip_max, np.inf)
+
     def _rejections(self) -> tuple[Rejection, ...]:
         """Those asked for, in the order in which they are applied. A new one is entered here."""
-        low, high = self.minmax_clip_min, self.minmax_clip_max
+        low, high = self._limits
         below, above = self.sigma_clip_low_thresh, self.sigma_clip_high_thresh
         known = (
             (self.clip_extrema, ExtremaClipping(n_low=self.nlow or 0, n_high=self.nhigh or 0)),
-            (self.minmax_clip, MinMaxClipping(low=_limit(low, -np.inf), high=_limit(high, np.inf))),
+            (self.minmax_clip, MinMaxClipping(low=low, high=high)),
             (self.sigma_clip, SigmaClipping(
                 low=_limit(below, np.inf),
                 high=_limit(above, np.inf),

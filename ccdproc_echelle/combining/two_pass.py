@@ -13,7 +13,11 @@ from astropy.table import QTable
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.combine import CombineDiagnostics
-from ccdproc_echelle.combining.fitness import Survey, warn_of_lost_orders
+from ccdproc_echelle.combining.fitness import (
+    Survey,
+    refuse_frames_without_light,
+    warn_of_lost_orders,
+)
 from ccdproc_echelle.combining.known_noise import known_noise, noise_cards
 from ccdproc_echelle.combining.levels import check_n_passes, level_pixels, measure_levels
 from ccdproc_echelle.combining.noise import MeasuredNoise
@@ -109,9 +113,9 @@ def two_pass_flat_combine(
     ValueError
         If there is no frame, frames differ in shape or unit, ``bad_pixel_mask`` has another
         shape, the order table does not fit them, no inner-order pixel is good in all frames, a
-        level is not positive, no order has a level with ``per_order=True``, or the output is one
-        of the input files, by whatever name or link. A `WrongOrderTableError` if the orders are
-        not where the table has them, nor near.
+        level is not positive or below 1/1000 of that of the brightest frame, no order has a level
+        with ``per_order=True``, or the output is one of the input files, by whatever name or link.
+        A `WrongOrderTableError` if the orders are not where the table has them, nor near.
     OSError
         If a file is missing or broken, or the output exists without ``overwrite_output``.
 
@@ -121,8 +125,8 @@ def two_pass_flat_combine(
         If there is only one frame, a frame is a copy of another one, only some have uncertainties,
         the frames differ by far more than their uncertainties allow for, so that the noise they
         show is taken instead, or by something else than noise. If the orders are a pixel or more
-        off the table, the window is wider than they are, an order has no good pixel, or the frames
-        still have a bias or their overscan.
+        off the table, one of them has no light or no good pixel, the window is wider than they are,
+        or the frames still have a bias or their overscan.
 
     References
     ----------
@@ -252,6 +256,7 @@ def _measured(
     how |= dict(executor=executor, per_order=per_order)
     if len(frames) == 1 or all(frame.uncertainty_type is not None for frame in frames):
         levels, doubt = measure_levels(frames, orders, **how, survey=survey)
+        refuse_frames_without_light(levels)
         if not doubt:
             return frames, levels, None
         warn(f"{doubt}. They are not used")
@@ -261,6 +266,7 @@ def _measured(
         frames, orders, indices, executor, with_drift=not per_order, survey=survey
     )
     levels, _ = measure_levels(known.frames, orders, **how, gathered=known.pixels)
+    refuse_frames_without_light(levels)
     return known.frames, levels, known.noise
 
 

@@ -18,7 +18,12 @@ from astropy.table import QTable, vstack
 from ccdproc_echelle._numeric.medians import finite_median, label_medians
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.combining import StackCombiner, ThinnedStack, thinned
+from ccdproc_echelle.combining import (
+    StackCombiner,
+    ThinnedStack,
+    refuse_frames_without_light,
+    thinned,
+)
 from ccdproc_echelle.frames import (
     Frame,
     check_alike,
@@ -80,9 +85,6 @@ _COPY = "a copy of"
 
 # The verdict on what is no raw frame.
 _MASTER = "it is a master flat, not a raw one"
-
-# Less than this fraction of the level of the brightest frame is no light of a lamp.
-_NO_LIGHT = 1e-3
 
 # By how many standard deviations a difference must exceed its limit.
 _SIGNIFICANT = 5
@@ -412,7 +414,7 @@ def vetted(
     """
     vetting = vet_frames(calibration.flats, orders, window=window)
     if reject == "warn":
-        _refuse_frames_without_light(vetting)
+        refuse_frames_without_light(vetting, "Leave them out, as reject='drop' does")
     vetting["used"] = accepted_frames(vetting, reject)
     return calibration.selected(vetting["used"]), vetting
 
@@ -525,20 +527,6 @@ def _refuse_masters(setup: QTable) -> None:
     if found:
         raise ValueError(
             f"{', '.join(found)}, expected raw flats: leave it out, as reject='drop' does"
-        )
-
-
-def _refuse_frames_without_light(vetting: QTable) -> None:
-    """Brought to the level of the others they are noise alone, as a bias among the flats."""
-    levels = vetting["level"].value
-    brightest = np.nanmax(levels, initial=0)
-    dark = np.flatnonzero(levels < _NO_LIGHT * brightest)
-    if len(dark):
-        names = ", ".join(vetting["frame"][dark])
-        raise ValueError(
-            f"{names} {'has' if len(dark) == 1 else 'have'} no light, a level below {_NO_LIGHT:g} "
-            "of that of the brightest flat: are there bias or dark frames among the flats? Leave "
-            "them out, as reject='drop' does"
         )
 
 

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
+from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle import EchelleOrderTable, make_master_flat, two_pass_flat_combine
 from ccdproc_echelle.combining import check_flats
@@ -124,3 +125,17 @@ def test_overscan(header, left):
         return
     with pytest.warns(UserWarning, match="frame 0 still has its overscan, BIASSEC .*trim_image"):
         two_pass_flat_combine(frames, ORDERS)
+
+
+def test_an_order_too_many_in_the_table():
+    centers = ORDERS.center()
+    centers = np.vstack([centers, centers[1:3].mean(axis=0)])
+    table = EchelleOrderTable.from_traces(
+        range(1, len(centers) + 1), centers, shape=ORDERS.shape, dispersion_axis=1)
+    with pytest.warns(AstropyUserWarning, match=f"order {len(centers)} of the table has no light"):
+        two_pass_flat_combine(FLATS, table)
+
+
+def test_a_faint_order_is_no_dark_one():
+    sim = SIM.with_faint_order(int(ORDERS.order_numbers[1]))
+    two_pass_flat_combine(sim.flats(4), sim.truth.orders)  # warnings are errors

@@ -3,6 +3,7 @@ import ccdproc
 import numpy as np
 import pytest
 from astropy.stats import mad_std
+from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle.combining.combine import combine_frames
 from ccdproc_echelle.combining.two_pass import two_pass_flat_combine
@@ -82,3 +83,21 @@ def test_settings_that_make_no_sense(random_frames, keywords, message):
         combine_frames(random_frames(3), **keywords)
     with pytest.raises(ValueError, match=message):
         two_pass_flat_combine(random_frames(3), orders, **keywords)
+
+
+@pytest.mark.parametrize("limits", [(102, 98), (np.nan, 98), (98, np.nan)])
+def test_limits_that_leave_nothing(random_frames, limits):
+    keywords = dict(zip(("minmax_clip_min", "minmax_clip_max"), limits, strict=True))
+    with pytest.raises(ValueError, match="minmax_clip_min is .* expected a minimum that is not"):
+        combine_frames(random_frames(), minmax_clip=True, **keywords)
+
+
+@pytest.mark.parametrize("keywords, switch", [
+    ({"nhigh": 2}, "clip_extrema"),
+    ({"minmax_clip_max": 1010}, "minmax_clip"),
+    ({"sigma_clip_low_thresh": 5}, "sigma_clip"),
+])
+def test_a_limit_without_its_clipping(random_frames, keywords, switch):
+    with pytest.warns(AstropyUserWarning, match=f"no effect: it is for {switch}=True"):
+        combine_frames(random_frames(), **keywords)
+    combine_frames(random_frames(), **keywords, **{switch: False})  # said, so meant
