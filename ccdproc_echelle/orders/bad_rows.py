@@ -12,12 +12,15 @@ axis, in each the median of some dispersion pixels, NaN where all are masked.
 
 import numpy as np
 from astropy.nddata import CCDData
-from scipy.ndimage import binary_propagation, uniform_filter1d
+from scipy.ndimage import binary_propagation, maximum_filter1d, uniform_filter1d
 
 from ccdproc_echelle._numeric.medians import column_median
 from ccdproc_echelle.orders.slices import as_raster, slice_columns
 
-__all__ = ["bad_row_pixels", "bad_rows", "bridge_bad_rows", "without_bad_rows"]
+__all__ = [
+    "bad_row_pixels", "bad_rows", "bridge_bad_rows", "good_neighbours", "without_bad_rows",
+    "without_bridges",
+]
 
 # So many rows side by side are recognised as bad, and so many masked or bad ones are bridged.
 _LARGEST_RUN, _LARGEST_GAP = 3, 4
@@ -45,6 +48,9 @@ _INTERRUPTED = 0.2
 # A larger part of a frame than this, and than some rows, is not bad: these are orders two pixels
 # wide, or the gaps between them.
 _MOST, _SOME = 0.02, 4
+
+# Among narrow orders a bad row is one that is bad in this part of the sections.
+_NEARLY_EVERYWHERE = 0.8
 
 # So many bright narrow rows in a section, of at least this part of its brightest light, are orders.
 _MANY, _RELEVANT = 8, 0.05
@@ -91,11 +97,13 @@ def without_bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
     """
     Sections, each so many pixels wide, with bad rows and narrow gaps bridged.
 
-    Where there are many bands as narrow as a bad row, these are the orders, and none is bridged.
+    Where there are many bands as narrow as a bad row, these are the orders, and only a few rows are
+    bridged that are bad nearly everywhere.
     """
     bad = bad_rows(sections, width)
     if _has_narrow_bands(sections):
-        bad[:] = False
+        straight = bad.mean(axis=0) > _NEARLY_EVERYWHERE
+        bad &= straight & (straight.sum() <= _SOME)
     return _bridged(sections, bad | np.isnan(sections))[0]
 
 
@@ -107,9 +115,11 @@ def _has_narrow_bands(sections: np.ndarray) -> bool:
     return bool((narrow & relevant[:, 2:-2]).sum(axis=1).mean() > _MANY)
 
 
-def bridge_bad_rows(raster, variance, columns, width, centers) -> None:
+def bridge_bad_rows(raster, variance, columns, width, centers) -> np.ndarray:
     """
     Bridge, in a raster (n_pixels, n_cross) and its variance, the bad rows along orders.
+
+    Returned is which ones, (n_sections, n_cross).
 
     ``columns`` are the dispersion pixels of each section, so many pixels apart, ``centers`` those
     of the orders at each line of the raster. Midway between two orders a dark row or two may be all
@@ -127,6 +137,27 @@ def bridge_bad_rows(raster, variance, columns, width, centers) -> None:
         for image in (raster, variance):
             if image is not None:
                 _bridge(image, columns, bad)
+    return bad
+
+
+def without_bridges(profiles: np.ndarray, origins: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    """
+    Slices with NaN where the light is that of bridged rows, and of the rows beside.
+
+    A bridge is straight. What is not much wider than it, and curved, is bent by it.
+
+    Parameters
+    ----------
+    profiles : array, shape (n_orders, n_slices, n_samples)
+        The slices of the sections in which rows are bad.
+    origins : array, shape (n_orders, n_slices)
+        Row of the first sample.
+    bad : bool array, shape (n_slices, n_cross)
+    """
+    near = np.pad(maximum_filter1d(bad, 3, axis=1), [(0, 0), (1, 1)])
+    rows = np.nan_to_num(origins)[..., None].astype(int) + np.arange(profiles.shape[-1])
+    rows = np.clip(rows + 1, 0, near.shape[1] - 1)
+    return np.where(near[np.arange(len(bad))[:, None], rows], np.nan, profiles)
 
 
 def bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
@@ -234,7 +265,7 @@ def _followed(light, noise, bad, rows) -> np.ndarray:
 
 def _bridged(sections: np.ndarray, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sections with narrow gaps filled by the line across them, and which samples have a value."""
-    below, above = _good_neighbours(gaps)
+    below, above = good_neighbours(gaps)
     narrow = gaps & (above - below - 1 <= _LARGEST_GAP)
     section, row = np.nonzero(narrow)
     filled = np.where(gaps, np.nan, sections)
@@ -244,7 +275,7 @@ def _bridged(sections: np.ndarray, gaps: np.ndarray) -> tuple[np.ndarray, np.nda
     return filled, ~gaps | narrow
 
 
-def _good_neighbours(bad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def good_neighbours(bad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Index of the nearest good sample on either side of each; far off where there is none."""
     index = np.arange(bad.shape[1])
     far = 2 * bad.shape[1]
@@ -255,7 +286,7 @@ def _good_neighbours(bad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _bridge(raster: np.ndarray, columns: np.ndarray, bad: np.ndarray) -> None:
     """Bridge, in a raster (n_pixels, n_cross), the bad rows of sections with these columns."""
-    below, above = _good_neighbours(bad)
+    below, above = good_neighbours(bad)
     section, row = np.nonzero(bad & (above - below - 1 <= _LARGEST_GAP))
     if len(row):
         here, below, above = columns[section].T, below[section, row], above[section, row]

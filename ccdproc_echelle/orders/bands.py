@@ -218,6 +218,8 @@ def _grouped(seen: _Intervals, min_signal_to_noise) -> list[dict]:
     usable = fit | (((cut == 1) | (cut == 2)) & (width > 0.25 * expected))
     rank = np.flatnonzero(usable)[np.argsort(middle[usable])]
     ends = np.flatnonzero(np.diff(middle[rank]) > 0.4 * expected[rank][1:]) + 1
+    # An order that is whole only where it is faint holds more light than there.
+    light = np.where(cut == 0, light, light * expected / np.maximum(width, 0.1))
     orders = []
     for members in np.split(rank, ends):
         enough = strength[members].sum() > _LEAST_EVIDENCE * min_signal_to_noise
@@ -226,7 +228,7 @@ def _grouped(seen: _Intervals, min_signal_to_noise) -> list[dict]:
             orders.append({
                 "label": np.median(middle[best]), "width": np.median(expected[best]),
                 "sections": section[best], "centers": middle[best],
-                "light": np.median(light[best]),
+                "light": np.median(light[members]),
             })
     return orders
 

@@ -25,6 +25,10 @@ _DARK = 0.1
 # them, and that in this part of the slices.
 _FLAT, _NEARLY_ALL = 0.25, 0.8
 
+# Or they are darker than all light beside them, by so many times what the darkest of that varies,
+# of which this is the part.
+_DARKER, _DARKEST = 4, 1 / 8
+
 # In so many slices at least the step is at one place, while the order moves so many pixels.
 _LEAST_SLICES, _LEAST_MOVE = 5, 1.2
 
@@ -86,7 +90,8 @@ def _n_covered(slices) -> int:
     """
     Number of rows behind a step from row to row that is there in all slices.
 
-    A blurred edge is not as sharp as that; one that is follows its order.
+    A blurred edge is not as sharp as that; one that is follows its order. Where the flank of an
+    order hides the step the rows behind are darker than all that is between the orders.
     """
     rows = np.arange(1, _DEPTH // 2)
     step = slices[:, rows] - slices[:, rows - 1]
@@ -94,5 +99,15 @@ def _n_covered(slices) -> int:
     after = np.abs(slices[:, rows + 1] - slices[:, rows])
     outer = np.maximum.accumulate(around, axis=1) - np.minimum.accumulate(around, axis=1)
     sharp = (step > 0) & (outer[:, rows - 1] < _FLAT * step) & (after < _FLAT * step)
+    sharp |= np.array([_are_darkest(slices, row) for row in rows]).T
     found = np.flatnonzero(sharp.mean(axis=0) > _NEARLY_ALL)
     return int(rows[found[-1]]) if len(found) else 0
+
+
+def _are_darkest(slices, row: int) -> np.ndarray:
+    """In which slices all rows before one are flat, and far darker than those from it on."""
+    outer, rest = slices[:, :row], np.sort(slices[:, row:], axis=1)
+    lowest = rest[:, 0]
+    gap = lowest - outer.max(axis=1)
+    varies = rest[:, int(_DARKEST * rest.shape[1])] - lowest
+    return (gap > _DARKER * varies) & (np.ptp(outer, axis=1) < _FLAT * gap)

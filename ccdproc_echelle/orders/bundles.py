@@ -7,6 +7,7 @@ import numpy as np
 
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.orders.slices import bridged
 
 __all__ = ["bundled", "check_numbers", "grouped"]
 
@@ -137,19 +138,21 @@ def _middles(traces, groups, member, number) -> np.ndarray:
     offsets = _typical_offsets(traces, groups, number)
     middles = []
     for group in groups:
-        middle = finite_median((traces[group] - offsets[member[group], None]).T)
+        own = traces[group] - offsets[member[group]]
+        middle = finite_median(own.T)
         if group.sum() == number:
             outer = 0.5 * (traces[group][0] + traces[group][-1])
-            middle = np.where(np.isfinite(outer), outer, middle)
+            own -= np.nan_to_num(finite_median(own - outer))[:, None]
+            middle = np.where(np.isfinite(outer), outer, finite_median(own.T))
         middles.append(middle)
     return np.array(middles)
 
 
 def _typical_offsets(traces, groups, number) -> np.ndarray:
-    """Position of each member relative to the middle of its bundle, (number,)."""
+    """Position of each member relative to the middle of its bundle, (number, n_pixels)."""
     whole = [traces[group] for group in groups if group.sum() == number]
-    offsets = [finite_median(own - 0.5 * (own[0] + own[-1])) for own in whole]
-    return finite_median(np.array(offsets).T)
+    offsets = np.array([own - 0.5 * (own[0] + own[-1]) for own in whole])
+    return bridged(finite_median(offsets.transpose(1, 2, 0)))
 
 
 def _likely_members(traces, groups, lacking: int, number: int) -> np.ndarray:

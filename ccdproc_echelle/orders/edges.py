@@ -14,7 +14,7 @@ from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import clipped_fit, weighted_fit
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import completed_keywords
-from ccdproc_echelle.orders.bad_rows import bridge_bad_rows
+from ccdproc_echelle.orders.bad_rows import bridge_bad_rows, without_bridges
 from ccdproc_echelle.orders.borders import without_dark_borders
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
 from ccdproc_echelle.orders.fibres import FIBRE_LEVEL
@@ -174,7 +174,7 @@ def detect_order_edges(
         Names the orders with an edge that lies on the detector but could be measured in less than
         three quarters of the slices; those whose edges cross each other or those of a neighbour, or
         whose width is not what the other orders suggest; and those that end where their light goes
-        on.
+        on. Says so if the orders are taken for fibres and may be slits.
 
     See Also
     --------
@@ -324,7 +324,7 @@ def rough_order_edges(
     Returns
     -------
     `EchelleOrderTable`
-        As from `detect_order_edges`, but without its warning.
+        As from `detect_order_edges`, but without its warnings of single orders.
 
     Raises
     ------
@@ -337,14 +337,14 @@ def rough_order_edges(
     orders = checked_orders(orders).on_detector(checked_image(flat, "flat"))
     columns = slice_columns(orders.shape[orders.dispersion_axis], slice_width, degree)
     columns = columns[:: max(1, len(columns) // _ROUGHLY), :: max(1, columns.shape[1] // _FEW)]
-    pixels, edges, _, found = _measured(
+    pixels, edges, errors, found = _measured(
         flat, orders, columns, slice_length, levels, form, columns.ravel()
     )
     used = _inliers(edges - orders.center(pixels), _bases(orders, pixels, degree), clip)
     if not used.all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     edges = np.where(used, edges, np.nan)
-    return _with_fitted_edges(orders, pixels, edges, (degree, order_degree), clip, found)
+    return _with_fitted_edges(orders, pixels, edges, errors, (degree, order_degree), clip, found)
 
 
 def fit_order_edges(
@@ -399,12 +399,12 @@ def fit_order_edges(
     _check_options(None, None, degree, order_degree, sigma, maxiters)
     if orders.shape is None:
         raise ValueError("the order table has no detector shape; bind it with on_detector() first")
-    pixels, edges = _gridded(points, orders.order_numbers)
+    pixels, edges, errors = _gridded(points, orders.order_numbers)
     if not np.isfinite(edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     found = points.meta.get("profile", "slit")
     orders = _with_fitted_edges(
-        orders, pixels, edges, (degree, order_degree), (sigma, maxiters), found
+        orders, pixels, edges, errors, (degree, order_degree), (sigma, maxiters), found
     )
     _warn_of_unmeasured(orders)
     warn_of_strange_edges(orders)
@@ -527,7 +527,7 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
         centers, here = centers[:, lines], np.searchsorted(lines, columns)
         given = None if given is None else given[..., lines]
     step = orders.shape[orders.dispersion_axis] / len(columns)
-    bridge_bad_rows(raster, variance, here, step, centers)
+    bad = bridge_bad_rows(raster, variance, here, step, centers)
     raster = without_dark_borders(raster, here, _course(centers, here))
     centers, n_slices = split_into_bands(raster, centers, lengths, given, form)
     if n_slices > 1:
@@ -535,7 +535,7 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
     slices, crossings = measured_slices(
         raster, variance, centers, here, lengths, _SLIT_LEVEL if levels is None else levels
     )
-    edges, errors, of_fibres = _edges_and_errors(slices, crossings, lengths, levels, form)
+    edges, errors, of_fibres = _edges_and_errors(slices, crossings, lengths, bad, levels, form)
     if not np.isfinite(edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     edges, errors = (  # an order ends where its outermost slices end
@@ -551,7 +551,7 @@ def _course(centers, columns) -> np.ndarray:
     return longest[columns[:, columns.shape[1] // 2]]
 
 
-def _edges_and_errors(slices, crossings, lengths, levels, form):
+def _edges_and_errors(slices, crossings, lengths, bad, levels, form):
     """
     Cross-dispersion position of the edges and its standard deviation, NaN where not found.
 
@@ -563,7 +563,8 @@ def _edges_and_errors(slices, crossings, lengths, levels, form):
     certain = form.name == "fibre"
     if certain or (form.name != "slit" and blended.any()):
         level = FIBRE_LEVEL if levels is None else levels[0]
-        found = edges_of_fibres(slices, lengths, level, certain=certain)
+        seen = slices._replace(profiles=without_bridges(slices.profiles, slices.origins, bad))
+        found = edges_of_fibres(seen, lengths, level, certain=certain)
         if found is not None:
             return *found, True
     levels = _SLIT_LEVEL if levels is None else levels
@@ -591,8 +592,8 @@ def _points(orders, pixels, edges, errors, used, profile) -> QTable:
     )
 
 
-def _gridded(points, order_numbers) -> tuple[np.ndarray, np.ndarray]:
-    """Dispersion pixels, and the used positions at them, (2, n_orders, n_pixels)."""
+def _gridded(points, order_numbers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Dispersion pixels, used positions at them, and errors, both (2, n_orders, n_pixels)."""
     missing = {"order", "edge", "pixel", "position", "used"}.difference(points.colnames)
     if missing:
         raise ValueError(f"points has no column {sorted(missing)[0]!r}")
@@ -603,10 +604,12 @@ def _gridded(points, order_numbers) -> tuple[np.ndarray, np.ndarray]:
     rank = np.argsort(order_numbers)
     order = rank[np.searchsorted(order_numbers, points["order"], sorter=rank)]
     side = (np.asarray(points["edge"]) == "upper").astype(int)
-    edges = np.full((2, len(order_numbers), len(pixels)), np.nan)
+    edges, errors = np.full((2, 2, len(order_numbers), len(pixels)), np.nan)
     position = u.Quantity(points["position"], u.pix).value
     edges[side, order, index] = np.where(points["used"], position, np.nan)
-    return pixels, edges
+    if "uncertainty" in points.colnames:
+        errors[side, order, index] = u.Quantity(points["uncertainty"], u.pix).value
+    return pixels, edges, errors
 
 
 # ---------------------------------------------------------------------- fits
@@ -621,7 +624,7 @@ def _bases(orders, pixels, degree) -> np.ndarray:
     return chebvander((2 * pixels - low - high) / (high - low), degree)
 
 
-def _with_fitted_edges(orders, pixels, edges, degrees, clip, profile) -> EchelleOrderTable:
+def _with_fitted_edges(orders, pixels, edges, errors, degrees, clip, profile) -> EchelleOrderTable:
     """The order table with edges fitted to the positions measured at the slices."""
     degree, order_degree = degrees
     n_cross = orders.shape[1 - orders.dispersion_axis]
@@ -631,7 +634,8 @@ def _with_fitted_edges(orders, pixels, edges, degrees, clip, profile) -> Echelle
     centers = orders.center(pixels)
     offsets = edges - centers
     measured = np.isfinite(offsets)
-    filled, weights = _filled(offsets, centers, bases, pixels, n_cross, order_degree, clip)
+    precision = _precision(np.where(measured, errors, np.nan))
+    filled, weights = _filled(offsets, precision, centers, bases, pixels, n_cross, order_degree, clip)
     for side, name in enumerate(("lower", "upper")):
         coefficients = np.array([
             weighted_fit(*order) for order in zip(bases, filled[side], weights, strict=True)
@@ -665,7 +669,18 @@ def _inliers(offsets, bases, clip) -> np.ndarray:
     return used
 
 
-def _filled(offsets, centers, bases, pixels, n_cross, order_degree, clip):
+def _precision(errors: np.ndarray) -> np.ndarray:
+    """
+    What each slice counts in the fits of both edges of its order, (n_orders, n_slices).
+
+    1 for a typical slice, and at most 2: pixels respond unevenly.
+    """
+    typical = finite_median(errors)[..., None]
+    ratios = finite_median(np.moveaxis(errors / np.where(typical > 0, typical, np.nan), 0, -1))
+    return np.where(np.isfinite(ratios), 2 / (1 + ratios**2), 1.0)
+
+
+def _filled(offsets, precision, centers, bases, pixels, n_cross, order_degree, clip):
     """
     Offsets of both edges in all slices, and their weights in the fit of the edges.
 
@@ -685,15 +700,17 @@ def _filled(offsets, centers, bases, pixels, n_cross, order_degree, clip):
     trust = np.full(seen.shape, _MODEL_WEIGHT)
     for order in np.flatnonzero(seen.any(axis=1)):
         known = seen[order]
-        fit = bases[order] @ weighted_fit(bases[order], middles[order], known.astype(float))
+        fit = bases[order] @ weighted_fit(bases[order], middles[order], known * precision[order])
         default[order] = np.interp(pixels, pixels[known], fit[known])
-        variance = 2 * np.mean((middles[order] - fit)[known] ** 2)
+        off = (middles[order] - fit)[known]
+        variance = 2 * np.average(off**2, weights=precision[order, known])
         trust[order, known] = variance / _WIDTH_UNCERTAINTY**2
     model = np.stack([default - widths / 2, default + widths / 2])
     measured = np.where(seen, np.stack([lower, upper]), 0)
-    filled = (measured + trust * model) / (seen + trust)
+    counts = seen * precision
+    filled = (counts * measured + trust * model) / (counts + trust)
     usable = np.isfinite(filled).all(axis=0)
-    return np.nan_to_num(filled), (seen + trust) * usable
+    return np.nan_to_num(filled), (counts + trust) * usable
 
 
 def _smooth_surface(values, position, order_degree, clip) -> np.ndarray:

@@ -19,15 +19,18 @@ from ccdproc_echelle._numeric.robust import clipped_fit
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.orders.slices import bridged, extract_slices, slice_columns
 
-__all__ = ["FIBRE_LEVEL", "Fibres", "are_fibres", "fibre_edges", "fibre_traces", "fit_fibres"]
+__all__ = [
+    "CLEAR_KURTOSIS", "FIBRE_LEVEL", "Fibres", "LEAST_KURTOSIS", "are_fibres", "fibre_edges",
+    "fibre_traces", "fit_fibres", "kurtosis_of",
+]
 
 # Where the light of a fibre ends, as a fraction of its height: 99.76 % of a Gaussian are inside,
 # which leaves room for wings that are a little stronger.
 FIBRE_LEVEL = 0.01
 
 # The kurtosis beyond that of a Gaussian: a slit twice as wide as its blur has -0.08, one three
-# times as wide -0.22.
-_LEAST_KURTOSIS = -0.12
+# times as wide -0.22. Between the two limits orders may be either.
+LEAST_KURTOSIS, CLEAR_KURTOSIS = -0.12, -0.05
 
 # A Gaussian leaves less than this of the light of a fibre, RMS, as a fraction of the height.
 _LARGEST_MISFIT = 0.03
@@ -39,6 +42,9 @@ _LEAST_SEEN = 0.2
 # it is fitted, in standard deviations.
 _ITERATIONS, _FREE_AFTER = 14, 8
 _REACH = 4.5
+
+# The top of a fibre, within so many standard deviations, is seen where it is measured.
+_TOP = 1.2
 
 # How far its light reaches is looked for in bins of this width, in standard deviations.
 _BIN, _N_BINS = 0.25, 40
@@ -83,17 +89,29 @@ def are_fibres(positions, profiles, noise, reach) -> bool:
     reach : array, shape (n_orders,)
         The brightest sample of an order is so near to the middle of the slice.
     """
+    return kurtosis_of(positions, profiles, noise, reach) > LEAST_KURTOSIS
+
+
+def kurtosis_of(positions, profiles, noise, reach) -> float:
+    """
+    Kurtosis of the orders beyond that of a Gaussian; NaN where they are nothing like one.
+
+    Parameters
+    ----------
+    positions, profiles, noise, reach
+        As for `are_fibres`.
+    """
     n_orders, n_slices, _ = profiles.shape
     step = max(1, n_slices // max(_ENOUGH_OF_EACH, _ENOUGH // n_orders))
     parts = (part[:, ::step] for part in (positions, profiles, noise))
     fibres = fit_fibres(*parts, reach, with_kurtosis=True)
     seen = np.isfinite(fibres.center)
     if np.mean(seen) < _LEAST_SEEN:
-        return False
+        return np.nan
     bright = fibres.height >= np.median(fibres.height[seen])
     kurtosis, misfit = (finite_median(part[None, bright])[0]
                         for part in (fibres.kurtosis, fibres.misfit))
-    return bool(kurtosis > _LEAST_KURTOSIS and misfit < _LARGEST_MISFIT)
+    return float(kurtosis) if misfit < _LARGEST_MISFIT else np.nan
 
 
 def fibre_edges(positions, profiles, fibres: Fibres, level: float) -> tuple[np.ndarray, ...]:
@@ -213,12 +231,19 @@ def fit_fibres(positions, profiles, noise, reach, *, with_kurtosis=False) -> Fib
         state, covariance, misfit = _improved(positions, profiles, noise, state, n_free)
     center, sigma, height = state[:3]
     good = np.isfinite(center) & (misfit < 3 * _LARGEST_MISFIT) & (sigma > 0.3)
+    good &= _shows_its_top(positions, profiles, center, sigma)
     peak_noise = finite_median(noise.reshape(-1, noise.shape[-1])).reshape(center.shape)
     good &= np.abs(center - first[0]) < 2 * np.maximum(sigma, 1)
     good &= height > _MIN_SIGNAL_TO_NOISE * peak_noise
     errors = np.sqrt(np.maximum(covariance[..., [0, 1]], 0))
     results = *state, errors[..., 0], errors[..., 1], misfit
     return Fibres(*(np.where(good, part, np.nan) for part in results))
+
+
+def _shows_its_top(positions, profiles, center, sigma) -> np.ndarray:
+    """Whether most samples of the top of a fibre are there."""
+    top = np.abs(positions - center[..., None]) < _TOP * np.maximum(sigma, 1)[..., None]
+    return (top & np.isfinite(profiles)).sum(axis=-1) > 0.5 * top.sum(axis=-1)
 
 
 def _first_state(positions, profiles, reach) -> np.ndarray:
@@ -317,10 +342,14 @@ def _room(center) -> np.ndarray:
 
 
 def _beside(values, center=None) -> tuple[np.ndarray, np.ndarray]:
-    """Values of the order below and the one above, NaN where there is none."""
+    """
+    Values of the order below and the one above, NaN where there is none.
+
+    Beyond the slices in which it was measured an order is not there.
+    """
     center = values if center is None else center
     rank = np.argsort(np.nan_to_num(finite_median(center), nan=np.inf))
-    known = bridged(values)
+    known = bridged(values, beyond=False)
     below, above = np.full((2, *values.shape), np.nan)
     below[rank[1:]], above[rank[:-1]] = known[rank[:-1]], known[rank[1:]]
     return below, above

@@ -7,7 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ccdproc_echelle._numeric.medians import finite_median
-from ccdproc_echelle.orders.fibres import are_fibres, fibre_edges, fit_fibres
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.orders.fibres import (
+    CLEAR_KURTOSIS,
+    LEAST_KURTOSIS,
+    fibre_edges,
+    fit_fibres,
+    kurtosis_of,
+)
 from ccdproc_echelle.orders.slicers import band_offsets, looked_at, number_of_bands, order_profiles
 
 __all__ = ["PROFILES", "OrderProfile", "checked_profile", "edges_of_fibres", "split_into_bands"]
@@ -87,9 +94,20 @@ def edges_of_fibres(slices, lengths, level: float, *, certain: bool):
     Edges of fibres as positions on the detector, and their errors, both (2, n_orders, n_slices).
 
     None where the orders are no fibres, unless that is certain.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If they may be slits as well.
     """
     samples = np.arange(slices.profiles.shape[-1])
     shown = slices.origins[..., None] + samples, slices.profiles, slices.noise
-    if not certain and not are_fibres(*shown, lengths / 6):
-        return None
+    if not certain:
+        kurtosis = kurtosis_of(*shown, lengths / 6)
+        if not kurtosis > LEAST_KURTOSIS:
+            return None
+        if kurtosis < CLEAR_KURTOSIS:
+            warn("the orders are taken for images of fibres and may be those of a slit hardly "
+                 "wider than its blur, whose edges would lie some pixels further in: say which "
+                 "they are by profile='fibre' or profile='slit'")
     return fibre_edges(*shown[:2], fit_fibres(*shown, lengths / 6), level)

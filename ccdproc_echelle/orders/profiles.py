@@ -17,12 +17,17 @@ from scipy.ndimage import (
 )
 
 from ccdproc_echelle._numeric.medians import column_median
+from ccdproc_echelle.orders.bad_rows import good_neighbours
 from ccdproc_echelle.orders.slices import bridged
 
 __all__ = ["median_slices", "steadier_axis", "without_hot_columns"]
 
 # Hot columns are so many pixels wide at most.
 _WIDEST_HOT = 3
+
+# On both sides of the ridge of an order the light falls on, from the pixel beside to the next one,
+# by this part of its height at least; beside a hot column it does not.
+_FALLS_ON = 0.15
 
 # So many narrow bands, and more than there are wide ones, are orders.
 _SEVERAL = 4
@@ -73,12 +78,25 @@ def without_hot_columns(slices: np.ndarray) -> np.ndarray:
     noise = mad_std(excess)
     lowest = minimum_filter1d(usual, 15, axis=1)
     bright = excess > 0.5 * (usual - lowest) + 6 * noise
+    bright &= ~_is_ridge(filled, bright)
     stuck = _stuck(bright)
     if _are_orders(stuck, usual - lowest, noise):
         stuck &= _straight_columns(bright, stuck)
     else:
         stuck &= ~_moving(stuck)
     return np.where(stuck, np.nan, slices)
+
+
+def _is_ridge(light: np.ndarray, bright: np.ndarray) -> np.ndarray:
+    """Where bright pixels are the top of light that falls on beside them, to both sides."""
+    beside = np.stack(good_neighbours(bright))
+    beyond = beside + np.array([-1, 1])[:, None, None]
+    beside, beyond = (
+        np.take_along_axis(light[None], np.clip(index, 0, light.shape[1] - 1), axis=-1)
+        for index in (beside, beyond)
+    )
+    fall = (beside - beyond).min(axis=0)
+    return fall > _FALLS_ON * (light - beyond.max(axis=0))
 
 
 def _stuck(bright: np.ndarray) -> np.ndarray:

@@ -253,14 +253,20 @@ def _noise_of_median(variances: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------------- arrays with gaps
 
 
-def bridged(values: np.ndarray) -> np.ndarray:
-    """NaN replaced, along the last axis, by linear interpolation; rows of NaN stay."""
-    values = values.copy()
+def bridged(values: np.ndarray, *, beyond: bool = True) -> np.ndarray:
+    """
+    NaN replaced, along the last axis, by linear interpolation; rows of NaN stay.
+
+    And beyond the outermost values by these, if that is wanted.
+    """
+    values, end = values.copy(), None if beyond else np.nan
     rows, places = values.reshape(-1, values.shape[-1]), np.arange(values.shape[-1])
     for k in np.flatnonzero(np.isnan(rows).any(axis=1)):
         known = np.isfinite(rows[k])
         if known.any():
-            rows[k, ~known] = np.interp(places[~known], places[known], rows[k, known])
+            rows[k, ~known] = np.interp(
+                places[~known], places[known], rows[k, known], left=end, right=end
+            )
     return values
 
 

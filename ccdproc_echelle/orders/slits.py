@@ -31,9 +31,11 @@ _NARROW = 12.0
 _SLIT_ITERATIONS = 10
 
 # What the model of a blurred slit may miss of the light, as a fraction of it; and by how much the
-# slope of the illumination may vary about that of the whole frame.
+# slope of the illumination may vary about that of the whole frame. Across an order its background
+# changes by about so much of its light; where the detector ends beside an edge it does not tell.
 _MODEL_ERROR = 0.003
 _SLOPE_SCATTER = 0.01
+_GRADIENT_SCATTER = 0.1
 
 # A model that leaves three times this fraction of the light, noise apart, or ends further than
 # this from the half-maximum, in pixel, has failed.
@@ -97,16 +99,21 @@ def _neighbours(states, slope) -> np.ndarray:
     """
     Upper edge of the neighbour below and its light there, lower edge of the one above and its.
 
-    Shape (4, n_orders, n_slices); without light, and far away, where there is none.
+    Shape (4, n_orders, n_slices); without light, and far away, where there is none. Beyond the
+    slices in which it was seen a neighbour has none; what it may have there is recognised by its
+    rise.
     """
     lower, upper, height, tilt = np.moveaxis(states, -1, 0)[:4]
     lower, upper = _parallel(np.stack([lower, upper]))
-    height, tilt = bridged(np.stack([height, tilt]))
+    height, tilt = bridged(np.stack([height, tilt]), beyond=False)
+    seen = np.isfinite(height + tilt)
     result = np.zeros((4, *lower.shape))
     result[0], result[2] = -np.inf, np.inf
-    known = np.flatnonzero(np.isfinite(lower + upper + height).all(axis=1))
+    known = np.flatnonzero(np.isfinite(lower + upper).all(axis=1) & seen.any(axis=1))
     rank = known[np.argsort(np.median(lower + upper, axis=1)[known])]
     below, above = rank[:-1], rank[1:]
+    lower, upper = np.where(seen, lower, np.inf), np.where(seen, upper, -np.inf)
+    height, tilt = np.where(seen, (height, tilt), 0)
     result[:2, above] = upper[below], (height * (1 + slope + tilt))[below]
     result[2:, below] = lower[above], (height * (1 - slope - tilt))[above]
     return result
@@ -137,7 +144,7 @@ def _improved(slices, states, neighbours, frame):
     failed |= lost
     slopes[lost], residuals[lost], variance[lost] = 0, 0, 1
     weights = 1 / (variance + _MODEL_ERROR**2)
-    change, step, inverse = _solved(slopes, residuals, weights, states[:, 3], ~failed)
+    change, step, inverse = _solved(slopes, residuals, weights, states, ~failed)
     change[:, :2] = np.clip(change[:, :2], -0.5, 0.5)
     states = states + change
     states[:, 1] = np.maximum(states[:, 1], states[:, 0] + 0.5)
@@ -150,18 +157,20 @@ def _improved(slices, states, neighbours, frame):
     return states * units, frame, errors, failed
 
 
-def _solved(slopes, residuals, weights, tilts, good):
+def _solved(slopes, residuals, weights, states, good):
     """
     Solution of the normal equations: change of the states and of the frame's two parameters.
 
     The states are eliminated slit by slit, the sum over all good slits is solved for the two, and
     these are put back. The inverse matrices of the slits are returned as well.
     """
-    prior = np.diag([1e-9, 1e-9, 1e-9, _SLOPE_SCATTER**-2, 1e-9, 1e-9])
+    prior = np.full((len(states), 6), 1e-9)
+    prior[:, 3] = _SLOPE_SCATTER**-2
+    prior[:, 5] = ((states[:, 1] - states[:, 0]) / _GRADIENT_SCATTER) ** 2
     weighted = (slopes * weights[:, None, None]).swapaxes(1, 2)
     normal, right = weighted @ slopes, weighted @ residuals[..., None]
-    right[:, 3, 0] -= prior[3, 3] * tilts
-    inverse, mixed = np.linalg.inv(normal[:, :6, :6] + prior), normal[:, :6, 6:]
+    right[:, [3, 5], 0] -= (prior * states)[:, [3, 5]]
+    inverse, mixed = np.linalg.inv(normal[:, :6, :6] + prior[..., None] * np.eye(6)), normal[:, :6, 6:]
     carried = mixed.swapaxes(1, 2) @ inverse
     matrix = (normal[:, 6:, 6:] - carried @ mixed)[good].sum(axis=0)
     vector = (right[:, 6:] - carried @ right[:, :6])[good].sum(axis=0)
