@@ -22,6 +22,7 @@ html_theme_options = {"goatcounter_analytics_url": ""}  # nobody is counted
 html_static_path = ["_static"]
 html_css_files = ["code.css"]
 html_last_updated_fmt = None  # the same sources give the same pages
+toc_object_entries_show_parents = "hide"  # short names fit the side bar
 
 # -- Extensions ---------------------------------------------------------------
 

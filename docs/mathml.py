@@ -11,8 +11,14 @@ from sphinx.util.math import get_node_equation_number
 _ROW_GAP = re.compile(r"(\\\\)\[[^]]*\]")
 
 
+def _mathml(text: str, as_block: bool) -> str:
+    math = tex2mathml(text, as_block=as_block)
+    # Beside a subscript a bracket does not grow, so its partner must not either.
+    return re.sub("<mo>([⟨⟩])</mo>", r'<mo stretchy="false">\1</mo>', math)
+
+
 def _inline(translator, node):
-    translator.body.append(tex2mathml(node.astext(), as_block=False))
+    translator.body.append(_mathml(node.astext(), as_block=False))
     raise nodes.SkipNode
 
 
@@ -25,7 +31,7 @@ def _block(translator, node):
         translator.body.append(
             f'<span class="eqno">({get_node_equation_number(translator, node)})</span>'
         )
-    translator.body.append(tex2mathml(text, as_block=True) + "</div>\n")
+    translator.body.append(_mathml(text, as_block=True) + "</div>\n")
     raise nodes.SkipNode
 
 
