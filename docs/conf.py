@@ -22,10 +22,15 @@ html_theme_options = {"goatcounter_analytics_url": ""}  # nobody is counted
 html_static_path = ["_static"]
 html_css_files = ["code.css"]
 html_last_updated_fmt = None  # the same sources give the same pages
+toc_object_entries_show_parents = "hide"  # short names fit the side bar
 
 # -- Extensions ---------------------------------------------------------------
 
-extensions += ["sphinx_gallery.gen_gallery"]
+_DOCS = Path(__file__).parent
+sys.path.insert(0, str(_DOCS))  # for mathml and house
+
+extensions += ["mathml", "sphinx_gallery.gen_gallery"]
+html_math_renderer = "mathml"
 exclude_patterns += ["recipes", "scripts", "generated/recipes/*.ipynb", "generated/recipes/*.py"]
 
 # What tools write goes to one folder, docs/generated.
@@ -78,9 +83,6 @@ sphinx_gallery_conf = {
 
 # -- The plan of the house, for the page on contributing -----------------------
 
-_DOCS = Path(__file__).parent
-sys.path.insert(0, str(_DOCS))
-
 import house  # noqa: E402
 
 house.write_plan(_DOCS / "generated")
@@ -94,9 +96,16 @@ for unused in ("astropy.org", "h5py", "pythonloc"):
 intersphinx_mapping["ccdproc"] = ("https://ccdproc.readthedocs.io/en/stable/", None)
 
 # numpydoc links the types that are written by their short names here, and no other word.
+_BUILTINS = ("bool", "dict", "float", "int", "list", "str", "tuple")
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"
 numpydoc_xref_aliases = {
+    **{name: f":class:`{name} <python:{name}>`" for name in _BUILTINS},
+    **{name: f":term:`{name} <python:{name}>`" for name in ("iterable", "sequence")},
+    **{name: f":data:`{name} <python:{name}>`" for name in ("None", "True", "False")},
+    "array-like": ":term:`array-like <numpy:array_like>`",
+    "array_like": ":term:`array-like <numpy:array_like>`",
+    "callable": ":func:`callable <python:callable>`",
     "CCDData": "astropy.nddata.CCDData",
     "EchelleOrderTable": "ccdproc_echelle.EchelleOrderTable",
     "ImageFileCollection": "ccdproc.ImageFileCollection",

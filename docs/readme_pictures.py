@@ -9,11 +9,12 @@ from tempfile import TemporaryDirectory
 
 import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
 from PIL import Image
 
 from ccdproc_echelle import MasterFlat
 from ccdproc_echelle.cli import main as ccdproc_echelle
-from ccdproc_echelle.plotting import plot_summary
+from ccdproc_echelle.plotting import plot_orders, plot_summary
 
 DOCS = Path(__file__).parent
 
@@ -21,14 +22,38 @@ DOCS = Path(__file__).parent
 def main() -> None:
     """Draw all of them."""
     matplotlib.use("Agg")
-    runpy.run_path(str(DOCS / "recipes" / "plot_drop_in.py"))
-    _save(plt.figure(2), "drop_in.png")
+    recipe = runpy.run_path(str(DOCS / "recipes" / "plot_drop_in.py"))
+    _save(_errors(recipe["results"], recipe["inside"]), "drop_in.png", dpi=130)
     for name, found in _run_page(DOCS / "tutorial.rst").items():
         if name.endswith("_figure"):
             _save(found, f"tutorial_{name.removesuffix('_figure')}.png")
     with TemporaryDirectory() as folder:
         ccdproc_echelle(["demo", "--folder", folder, "--overwrite"])
-        _save(plot_summary(MasterFlat.read(Path(folder, "master.fits"))), "summary.png", dpi=110)
+        master = MasterFlat.read(Path(folder, "master.fits"))
+        _save(_orders(master), "master.png", dpi=130)
+        _save(plot_summary(master), "summary.png", dpi=130)
+
+
+def _errors(results: dict, inside: np.ndarray):
+    """The errors of both versions of a script, large enough for a phone."""
+    figure, axes = plt.subplots(1, 2, figsize=(6.5, 3.4), sharey=True, layout="constrained")
+    for ax, (name, (error, _)) in zip(axes, results.items(), strict=True):
+        shown = np.where(inside, 100 * error, np.nan)
+        image = ax.imshow(shown, vmin=-5, vmax=5, cmap="RdBu_r", origin="lower")
+        ax.set(
+            title=name.split(": ")[1], xlabel="column (pixel)", xlim=(640, 790), ylim=(560, 710),
+            facecolor="0.75",
+        )
+    axes[0].set_ylabel("row (pixel)")
+    figure.colorbar(image, ax=axes, label="master / truth \N{MINUS SIGN} 1 (%)", extend="both")
+    return figure
+
+
+def _orders(master: MasterFlat):
+    """The flat with its orders, wide rather than high."""
+    figure, ax = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
+    plot_orders(master.flat, master.orders, ax=ax)
+    return figure
 
 
 def _run_page(path: Path) -> dict:

@@ -15,7 +15,7 @@ from ccdproc_echelle.orders.columns import coefficients_of, range_of
 from ccdproc_echelle.orders.curves import evaluate
 from ccdproc_echelle.orders.detector import OrdersOnDetector
 from ccdproc_echelle.orders.registry import read_orders, write_orders
-from ccdproc_echelle.orders.specreduce import specreduce_traces
+from ccdproc_echelle.orders.specreduce import frame_of, specreduce_strips, specreduce_traces
 
 __all__ = ["EchelleOrderTable", "checked_orders"]
 
@@ -298,34 +298,48 @@ class EchelleOrderTable(OrdersOnDetector):
         """
         write_orders(self, path, format=format, overwrite=overwrite)
 
-    def to_specreduce(self, image: ArrayLike) -> list:
+    def to_specreduce(self, image: ArrayLike, *, straighten: bool = False) -> list:
         """
-        The order centres as traces of specreduce, from which it extracts spectra.
+        The order centres as traces of specreduce, which extracts spectra along them.
 
-        specreduce has the dispersion along the columns (axis 1). Where the orders run along
-        columns (``dispersion_axis`` 0), the traces belong to the transposed image: give it
-        ``image.T`` in all that follows, or take ``trace.image``.
+        specreduce expects the dispersion along the columns (axis 1) and leaves its ``disp_axis``
+        without effect, so each trace brings the image that it belongs to, turned if necessary:
+        always extract from ``trace.image``, never from the frame itself.
+
+        Boxcar extraction follows curved traces. ``HorneExtract`` does not: it fits one profile to
+        all orders at once, and moves the values along the trace but neither mask nor variance.
+        Give it straightened orders.
 
         Parameters
         ----------
-        image : `~astropy.nddata.NDData` or array, shape (rows, columns)
-            The frame the traces are for, not transposed.
+        image : `~astropy.nddata.NDData`, array or `MasterFlat`, shape (rows, columns)
+            The frame the traces are for, as it is on the detector, not transposed. Of a master
+            flat, its flat.
+        straighten : bool, optional
+            Cut each order out of the image: every column is shifted by whole pixels, so that the
+            order centre stays within half a pixel of the middle row, and what lies outside the
+            order is masked. No pixel is interpolated. Needs order edges.
 
         Returns
         -------
-        list of ``specreduce.tracing.ArrayTrace``
-            One for each order, in the order of the table; masked outside the valid range and off
-            the detector. The mask, unit and uncertainty of the image go along.
+        list of ``specreduce.tracing.ArrayTrace``, or of ``FlatTrace`` if straightened
+            One for each order, in the order of the table. An ``ArrayTrace`` is masked outside the
+            valid range and off the detector; a straightened image is masked there. The mask, unit
+            and uncertainty of the image go along.
 
         Raises
         ------
         ImportError
             If specreduce is not installed.
         ValueError
-            If the table is for a detector of another shape.
+            If the table is for a detector of another shape, or has no edges where they are
+            needed.
         """
-        bound = self.on_detector(np.shape(image))
-        return specreduce_traces(bound.center(), self.dispersion_axis, image)
+        image = frame_of(image)
+        bound, axis = self.on_detector(image.data.shape), self.dispersion_axis
+        if straighten:
+            return specreduce_strips(bound.center(), bound.lower(), bound.upper(), axis, image)
+        return specreduce_traces(bound.center(), axis, image)
 
     # ------------------------------------------------------------------ properties
 

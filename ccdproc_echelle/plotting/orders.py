@@ -35,6 +35,8 @@ __all__ = ["draw_curves", "draw_picture", "plot_orders"]
 
 __doctest_requires__ = {"plot_*": ["matplotlib"]}
 
+_CROWDED = 0.6  # points: lines are thinner where an order has less than nine points of room
+
 
 def plot_orders(
     image: CCDData | np.ndarray,
@@ -57,7 +59,8 @@ def plot_orders(
     image : `~astropy.nddata.CCDData` or array, shape (rows, columns)
         The image.
     orders : `~ccdproc_echelle.EchelleOrderTable`
-        The orders. Centres are dashed; edges are drawn where they are known.
+        The orders. Edges are drawn where they are known. Centres are dashed; where orders are
+        crowded they are left out, unless there are no edges.
     window : float, optional
         Full width in pixel of the inner-order window, which is then filled in green.
     ax : `~matplotlib.axes.Axes`, optional
@@ -112,9 +115,11 @@ def draw_picture(ax, picture: Picture, window: float | None) -> None:
 
 
 def draw_curves(ax, orders: EchelleOrderTable, linewidth: float) -> None:
-    """The order centres, and the edges where they are known."""
+    """The order edges where they are known, and the centres unless these would hide the light."""
     pixels = np.arange(orders.shape[orders.dispersion_axis])
-    for name in ("center", "lower", "upper") if orders.has_edges else ("center",):
+    crowded = linewidth < _CROWDED
+    edges = ("lower", "upper") if orders.has_edges else ()
+    for name in edges if edges and crowded else ("center", *edges):
         curves = getattr(orders, name)().T
         lines = ax.plot(*as_xy(orders, pixels, curves), linewidth=linewidth, **CURVE_STYLES[name])
         lines[0].set_label(CURVE_LABELS[name])

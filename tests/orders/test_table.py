@@ -3,15 +3,23 @@
 
 import sys
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.nddata import CCDData, block_reduce
+from astropy.nddata import (
+    CCDData,
+    NDData,
+    StdDevUncertainty,
+    VarianceUncertainty,
+    block_reduce,
+)
 from astropy.utils.exceptions import AstropyUserWarning
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import norm
 
 from ccdproc_echelle import EchelleOrderTable
 
@@ -634,6 +642,87 @@ def test_specreduce_traces_of_another_detector():
     pytest.importorskip("specreduce.tracing")
     with pytest.raises(ValueError, match="for a detector of shape"):
         flat_orders().to_specreduce(np.zeros((50, 80)))
+
+
+@pytest.fixture
+def tracing(monkeypatch):
+    """What `to_specreduce` needs of specreduce, which need not be installed."""
+    stand_in = SimpleNamespace(
+        ArrayTrace=lambda image, trace: SimpleNamespace(image=image, trace=trace),
+        FlatTrace=lambda image, position: SimpleNamespace(image=image, trace_pos=position),
+    )
+    monkeypatch.setitem(sys.modules, "specreduce", SimpleNamespace(tracing=stand_in))
+    monkeypatch.setitem(sys.modules, "specreduce.tracing", stand_in)
+
+
+def curved_orders():
+    """Two orders with edges, of which one leaves the detector and one begins late."""
+    return EchelleOrderTable.from_polynomials(
+        [5, 4], [[8, 0.11], [54.3, 0.06]], lower=[[2, 0.11], [49.1, 0.06]],
+        upper=[[13.2, 0.11], [60.6, 0.06]], shape=(60, 80), dispersion_axis=1,
+        pixel_range=[(0, 79), (10, 69)],
+    )
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_straightened_orders_hold_the_pixels_of_the_order(tracing, axis):
+    orders = curved_orders()
+    values = np.arange(60.0 * 80).reshape(60, 80)
+    bad = np.random.default_rng(1).random(values.shape) < 0.1
+    frame, mask = (values, bad) if axis == 1 else (values.T, bad.T)
+    orders = orders if axis == 1 else orders.transposed()
+    image = NDData(frame, unit="adu", mask=mask, uncertainty=VarianceUncertainty(2 * frame))
+    traces = orders.to_specreduce(image, straighten=True)
+    for trace, center, lower, upper in zip(
+        traces, orders.center(), orders.lower(), orders.upper(), strict=True
+    ):
+        strip = trace.image
+        assert strip.unit == "adu" and strip.data.shape == (2 * trace.trace_pos + 1, 80)
+        assert_array_equal(strip.uncertainty.array[~strip.mask], 2 * strip.data[~strip.mask])
+        for column in range(80):
+            rows = [r for r in range(60) if lower[column] <= r <= upper[column]]
+            good = [values[r, column] for r in rows if not bad[r, column]]
+            kept = ~strip.mask[:, column]
+            assert_array_equal(strip.data[kept, column], good)
+            if good:
+                row = strip.data[trace.trace_pos, column] // 80
+                assert strip.mask[trace.trace_pos, column] or abs(row - center[column]) <= 0.5
+
+
+def test_straightening_needs_edges(tracing):
+    with pytest.raises(ValueError, match="no edges"):
+        flat_orders().to_specreduce(np.zeros((80, 50)), straighten=True)
+
+
+def test_an_array_is_straightened_with_a_mask(tracing):
+    strip = curved_orders().to_specreduce(np.ones((60, 80)), straighten=True)[1].image
+    assert strip.unit == "DN" and strip.mask[:, :10].all() and not strip.mask.all()
+
+
+@pytest.mark.parametrize("straighten", [False, True])
+def test_to_specreduce_takes_a_master_flat(tracing, straighten):
+    orders = curved_orders()
+    flat = CCDData(np.random.default_rng(2).random((60, 80)), unit="")
+    master = SimpleNamespace(flat=flat, orders=orders)
+    of_master, of_flat = (orders.to_specreduce(x, straighten=straighten) for x in (master, flat))
+    for one, other in zip(of_master, of_flat, strict=True):
+        assert_array_equal(one.image.data, other.image.data)
+
+
+def test_horne_extracts_straightened_orders():
+    pytest.importorskip("specreduce.tracing")
+    extract = pytest.importorskip("specreduce.extract")
+    orders, rows = curved_orders(), np.arange(60)[:, np.newaxis]
+    light = [flux * norm.pdf(rows, center, 1.5)
+             for flux, center in zip((1000, 3000), orders.center(), strict=True)]
+    image = CCDData(np.nansum(light, axis=0), unit="adu", mask=np.zeros((60, 80), dtype=bool),
+                    uncertainty=StdDevUncertainty(np.ones((60, 80))))
+    center = np.rint(orders.center()[0]).astype(int)
+    image.data[center[30:40], np.arange(30, 40)] = 1e6
+    image.mask[center[30:40], np.arange(30, 40)] = True
+    for trace, flux in zip(orders.to_specreduce(image, straighten=True), (1000, 3000), strict=True):
+        found = extract.HorneExtract(trace.image, trace).spectrum.flux.value
+        assert_allclose(found[15:65], flux, rtol=0.03)
 
 
 # ---------------------------------------------------------------------- construction

@@ -11,6 +11,7 @@ pytest.importorskip("matplotlib", reason="figures need matplotlib")
 
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.plotting import plot_orders
+from ccdproc_echelle.plotting.drawing import new_axes
 from helpers.figures import (
     ALONG_COLUMNS,
     ALONG_ROWS,
@@ -92,6 +93,23 @@ def test_window_is_filled_around_the_centres(simulation):
         across = filled.get_paths()[0].vertices[:, axis]
         assert across.min() == pytest.approx(center.min() - 5)
         assert across.max() == pytest.approx(center.max() + 5)
+
+
+@pytest.mark.parametrize("n_orders, height, labels", [
+    (6, 5, ["order centre", "lower edge", "upper edge"]),
+    (30, 5, ["order centre", "lower edge", "upper edge"]),
+    (30, 3, ["lower edge", "upper edge"]),
+])
+def test_centres_are_left_out_where_they_would_hide_the_light(n_orders, height, labels):
+    middles = 10 + 20 * np.arange(n_orders)[:, np.newaxis]
+    orders = EchelleOrderTable.from_polynomials(
+        np.arange(n_orders) + 1, middles, lower=middles - 6, upper=middles + 6,
+        shape=(20 * n_orders, 50), dispersion_axis=1,
+    )
+    ax = new_axes((6, height))
+    image = 1 + np.random.default_rng(1).random(orders.shape)
+    plot_orders(image, orders, ax=ax)
+    assert ax.get_legend_handles_labels()[1] == labels
 
 
 def test_no_window_unless_asked_for():
