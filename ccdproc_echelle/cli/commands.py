@@ -15,6 +15,7 @@ from ccdproc_echelle.cli import (
     inspect,
     instruments,
     night,
+    report,
     trace,
 )
 from ccdproc_echelle.cli.messages import log_on_stderr, print_message, warning_printer
@@ -22,7 +23,7 @@ from ccdproc_echelle.cli.options import EXIT_STATUS
 
 __all__ = ["run"]
 
-_COMMANDS = (flat, night, trace, edges, convert, inspect, instruments, demo)
+_COMMANDS = (flat, night, trace, edges, convert, inspect, instruments, report, demo)
 
 
 def run(arguments: Sequence[str] | None) -> int:

@@ -29,6 +29,7 @@ from ccdproc_echelle.orders.registry import (
     OrderTableFormat,
     able_formats,
     check_order_output,
+    format_of,
     register_format,
 )
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
@@ -49,6 +50,7 @@ __all__ = [
     "checked_orders",
     "detect_order_edges",
     "fit_order_edges",
+    "format_of",
     "formats",
     "frame_shift",
     "in_place",

@@ -16,8 +16,8 @@ from ccdproc_echelle.frames import FITS_ENDINGS, check_output, replacing, user_p
 from ccdproc_echelle.orders.checks import checked_axis, checked_shape
 
 __all__ = [
-    "FORMATS", "OrderTableFormat", "check_order_output", "read_orders", "register_format",
-    "write_orders",
+    "FORMATS", "OrderTableFormat", "check_order_output", "format_of", "read_orders",
+    "register_format", "write_orders",
 ]
 
 
@@ -258,6 +258,38 @@ def check_order_output(
     return _format("ecsv" if format is None else format, "write")
 
 
+def format_of(path: str | os.PathLike) -> str | None:
+    """
+    The format of an order table, found from the content of its file.
+
+    Parameters
+    ----------
+    path : path-like
+        A file.
+
+    Returns
+    -------
+    str or None
+        A key of ``FORMATS``; `None` if the file is no order table that is known.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ccdproc_echelle.orders import format_of
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "centres.txt"
+    ...     _ = path.write_text("10 30\\n" * 50)
+    ...     format_of(path)
+    'samples'
+    """
+    path = user_path(path)
+    for name, known in reversed(FORMATS.items()):
+        if known.identify is not None and known.identify(path):
+            return name
+    return None
+
+
 def _format(name: str, action: str) -> OrderTableFormat:
     """The format of this name, which can be read or written, whichever is the action."""
     able = able_formats(action)
@@ -289,9 +321,9 @@ def _checked_input(path: str | os.PathLike) -> Path:
 
 
 def _identified(path: Path) -> str:
-    for name, known in reversed(FORMATS.items()):
-        if known.identify is not None and known.identify(path):
-            return name
+    name = format_of(path)
+    if name is not None:
+        return name
     raise ValueError(
         f"{path} is in none of the known order-table formats {able_formats('read')}; if it is, "
         "name the format to learn what is wrong with it"

@@ -30,6 +30,7 @@ from ccdproc_echelle.recipe.quality import (
     reduced_chi_square,
     with_limits,
 )
+from ccdproc_echelle.recipe.report import report_on, write_report
 from ccdproc_echelle.recipe.soxs_names import SOXS_NAMES, from_soxs_names
 from ccdproc_echelle.recipe.trends import quality_trends
 from ccdproc_echelle.recipe.trimming import on_trimmed
@@ -72,7 +73,9 @@ __all__ = [
     "quality_trends",
     "reduce_night",
     "reduced_chi_square",
+    "report_on",
     "vet_frames",
     "vet_setup",
     "with_limits",
+    "write_report",
 ]

@@ -20,7 +20,7 @@ ROOT = Path(ccdproc_echelle.__file__).parents[1]
 # The warning of ccdproc 2.4 on import, see pyproject.toml, is not ours.
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore:The TestRunner"}
 
-COMMANDS = ["flat", "trace", "edges", "convert", "inspect", "instruments", "demo"]
+COMMANDS = ["flat", "trace", "edges", "convert", "inspect", "instruments", "report", "demo"]
 
 # ---------------------------------------------------------------------- usage
 
@@ -80,6 +80,7 @@ def test_version(capsys):
         (["convert", "a.reg", "-o", "o", "--from", "ds9"], "ds9"),
         (["convert", "a.ecsv", "-o", "o", "--shape", "5"], "--shape"),
         (["inspect"], "FILE"),
+        (["report", "-o", "r.zip"], "FILE"),
     ],
 )
 def test_wrong_usage_exits_with_2(capsys, arguments, culprit):
@@ -107,6 +108,7 @@ def interrupted(*args, **kwargs):
         ("ccdproc_echelle.cli.options.EchelleOrderTable.read",
          ["convert", "orders.ecsv", "-o", "orders.reg", "--to", "ds9"]),
         ("ccdproc_echelle.cli.inspect.MasterFlat.read", ["inspect", "master.fits"]),
+        ("ccdproc_echelle.recipe.report.bundle.look_at_frame", ["report", "flat_01.fits"]),
         ("ccdproc_echelle.cli.demo.EchelleSimulation.write", ["demo", "--folder", "."]),
     ],
 )

@@ -1,0 +1,255 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The files of a report, and the archive that they are sent in."""
+
+import os
+import platform
+import warnings
+from collections.abc import Iterable, Mapping
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from io import StringIO
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from astropy.table import Table
+
+from ccdproc_echelle import __version__
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames import check_output, matching_paths, replacing, user_path
+from ccdproc_echelle.orders import format_of
+from ccdproc_echelle.recipe.report.look import (
+    FrameLook,
+    OrdersLook,
+    look_at_frame,
+    look_at_orders,
+)
+from ccdproc_echelle.recipe.report.text import anonymous_text, names_of_this_machine
+
+__all__ = ["report_on", "write_report"]
+
+_PACKAGES = (
+    "numpy", "scipy", "astropy", "ccdproc", "matplotlib", "tqdm", "distributed", "specreduce",
+)
+
+
+def write_report(
+    files: Iterable[str | os.PathLike],
+    output: str | os.PathLike,
+    *,
+    log: str | os.PathLike | None = None,
+    overwrite: bool = False,
+) -> list[str]:
+    """
+    Write what a report of a problem needs to know of frames and order tables.
+
+    Parameters
+    ----------
+    files, log
+        As for `report_on`.
+    output : path-like
+        The archive (zip).
+    overwrite : bool, optional
+        Whether an existing one may be replaced.
+
+    Returns
+    -------
+    list of str
+        Names of the files in it.
+
+    Raises
+    ------
+    ValueError
+        If the name does not end in ``.zip``, it is one of the files, or as `report_on`.
+    OSError
+        If it cannot be written, or as `report_on`.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        As `report_on`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ccdproc_echelle.recipe import write_report
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     flats, _ = EchelleSimulation(shape=(64, 64), n_orders=2).write(folder, 1)
+    ...     write_report(flats, f"{folder}/report.zip")
+    ['report.txt', 'frame_01.txt', 'frame_01_cuts.ecsv', 'statistics.ecsv']
+    """
+    paths = _listed(files)
+    inputs = paths if log is None else [*paths, user_path(log)]
+    path = check_output(output, overwrite=overwrite, inputs=inputs)
+    if path.suffix.lower() != ".zip":
+        raise ValueError(f"the output is {path}, expected a file name that ends in .zip")
+    contents = report_on(paths, log=log)
+    with replacing(path, overwrite=overwrite) as temporary, ZipFile(temporary, "w") as archive:
+        for name, text in contents.items():
+            archive.writestr(ZipInfo(name), text, ZIP_DEFLATED)  # of no date
+    return list(contents)
+
+
+def report_on(
+    files: Iterable[str | os.PathLike], *, log: str | os.PathLike | None = None
+) -> dict[str, str]:
+    """
+    What a report of a problem needs to know, without names of people, places and programmes.
+
+    Parameters
+    ----------
+    files : iterable of path-like
+        Frames (FITS) and order tables (any format that can be read), also patterns. What is no
+        order table is taken for a frame.
+    log : path-like, optional
+        Text that a run which failed has printed.
+
+    Returns
+    -------
+    dict
+        The text of each file of the report by its name: ``report.txt`` with versions and what each
+        file is; of each frame the technical cards of its headers and the row and column in the
+        middle of its images; ``statistics.ecsv`` of all images; the numbers of order tables; and
+        the log without folders. Files are called ``frame_01.fits`` and so on.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+        If there is no such file, or it is a folder.
+    ValueError
+        If no file is given, or the log is no text.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        Names files that cannot be read; what is known of them is in the report.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ccdproc_echelle.recipe import report_on
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     flats, _ = EchelleSimulation(shape=(64, 64), n_orders=2).write(folder, 1)
+    ...     log = Path(folder) / "log.txt"
+    ...     _ = log.write_text(f"error: {flats[0]} is too dark")
+    ...     contents = report_on(flats, log=log)
+    >>> contents["log.txt"]
+    'error: frame_01.fits is too dark'
+    """
+    paths = _listed(files)
+    log_text = None if log is None else _text_of(user_path(log))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damage, which is said below
+        formats = {path: format_of(path) for path in paths}
+    frames = {path: look_at_frame(path) for path in paths if formats[path] is None}
+    shape = next((look.shape for look in frames.values() if look.shape), None)
+    tables = {
+        path: look_at_orders(path, name, shape) for path, name in formats.items() if name
+    }
+    names = {p: f"frame_{i:02d}.fits" for i, p in enumerate(frames, start=1)}
+    names |= {p: f"orders_{i:02d}.ecsv" for i, p in enumerate(tables, start=1)}
+    personal = set().union(*(look.personal for look in frames.values()))
+    clean = partial(
+        anonymous_text, names=_all_names(names), secrets=personal | names_of_this_machine()
+    )
+    _warn_of_damage(frames, tables)
+    contents = {"report.txt": clean(_overview(names, frames, tables))}
+    for path, look in frames.items():
+        contents |= _files_of_frame(Path(names[path]).stem, look, clean)
+    statistics = [
+        {"frame": names[path]} | row for path, look in frames.items() for row in look.statistics
+    ]
+    if statistics:
+        contents["statistics.ecsv"] = _ecsv(Table(rows=statistics))
+    for path, look in tables.items():
+        if look.table is not None:
+            contents[names[path]] = _ecsv(look.table)
+    if log_text is not None:
+        contents["log.txt"] = clean(log_text)
+    return contents
+
+
+def _listed(files: Iterable[str | os.PathLike]) -> list[Path]:
+    paths = list(dict.fromkeys(path for item in files for path in matching_paths(item)))
+    if not paths:
+        raise ValueError("no file is given, expected frames or order tables")
+    for path in paths:
+        _check_is_file(path)
+    return paths
+
+
+def _check_is_file(path: Path) -> None:
+    if not path.is_file():
+        kind = "not a regular file" if path.exists() else "no such file"
+        raise FileNotFoundError(f"{kind}: {path}")
+
+
+def _text_of(path: Path) -> str:
+    _check_is_file(path)
+    content = path.read_bytes()
+    if b"\0" in content:
+        raise ValueError(f"the log {path} is no text")
+    return content.decode("utf-8", errors="replace")
+
+
+def _all_names(names: Mapping[Path, str]) -> dict[str, str]:
+    """What a log may call the files; of two with the same name it means the first."""
+    short = {path.name: name for path, name in reversed(names.items()) if path.suffix}
+    return short | {
+        str(way): name for path, name in names.items() for way in (path, path.resolve())
+    }
+
+
+def _warn_of_damage(frames: Mapping[Path, FrameLook], tables: Mapping[Path, OrdersLook]) -> None:
+    refused = [look.refused for look in frames.values() if look.refused]
+    refused += [look.remark for look in tables.values() if look.table is None]
+    for message in refused:
+        warn(f"{message}; what is known of it is in the report")
+
+
+def _overview(
+    names: Mapping[Path, str],
+    frames: Mapping[Path, FrameLook],
+    tables: Mapping[Path, OrdersLook],
+) -> str:
+    lines = ["versions", *(f"    {name} {number}" for name, number in _versions().items()), ""]
+    for path, look in frames.items():
+        lines += [names[path], f"    {path.stat().st_size} bytes"]
+        lines += [f"    HDU {row['hdu']}: {row['shape']} pixels, {row['dtype']}"
+                  for row in look.statistics]
+        lines += [f"    {remark}" for remark in (look.refused, *look.remarks) if remark]
+    for path, look in tables.items():
+        lines += [names[path], f"    {look.remark}"]
+    return "\n".join([*lines, ""])
+
+
+def _versions() -> dict[str, str]:
+    versions = {
+        "ccdproc_echelle": __version__,
+        "python": f"{platform.python_version()} ({platform.python_implementation()})",
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    return versions | {name: _version(name) for name in _PACKAGES}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _files_of_frame(name: str, look: FrameLook, clean) -> dict[str, str]:
+    contents = {f"{name}.txt": clean("\n\n".join([*look.headers, ""]))}
+    cuts = look.cuts()
+    if cuts is not None:
+        contents[f"{name}_cuts.ecsv"] = _ecsv(cuts)
+    return contents
+
+
+def _ecsv(table: Table) -> str:
+    file = StringIO()
+    table.write(file, format="ascii.ecsv")
+    return file.getvalue()
