@@ -607,6 +607,24 @@ class EchelleOrderTable(OrdersOnDetector):
 
 
 def checked_orders(orders) -> EchelleOrderTable:
+    """
+    What was given as an order table, which must be one.
+
+    Parameters
+    ----------
+    orders : object
+        An argument of a function.
+
+    Returns
+    -------
+    `EchelleOrderTable`
+        The same.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    """
     if not isinstance(orders, EchelleOrderTable):
         raise TypeError(f"orders is a {type(orders).__name__}, expected an EchelleOrderTable")
     return orders
