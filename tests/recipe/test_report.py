@@ -92,6 +92,17 @@ def test_the_longest_name_is_replaced_and_no_part_of_a_word():
     )
 
 
+def test_a_name_that_is_put_in_is_not_replaced_again():
+    names = {"frame_02.fits": "frame_01.fits", "frame_01.fits": "frame_02.fits"}
+    assert anonymous_text("frame_01.fits, frame_02.fits", names) == "frame_02.fits, frame_01.fits"
+
+
+@pytest.mark.parametrize("part", ["a.b/", "a", "/a b", "=/a", "'/", "1.2.3.", "a@", "a://"])
+def test_long_lines_take_no_longer_than_short_ones(part):
+    """A pattern that tries every part with every other would take hours."""
+    anonymous_text(part * (200_000 // len(part)), {"a.fits": "frame_01.fits"}, ["jane"])
+
+
 def test_secrets_are_words():
     assert anonymous_text("Jane's janeway, jane, root, ab", {}, ["jane", "root", "ab"]) == (
         "<name>'s janeway, <name>, root, ab"

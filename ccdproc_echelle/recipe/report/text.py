@@ -9,22 +9,26 @@ from pathlib import Path
 
 __all__ = ["anonymous_text", "names_of_this_machine"]
 
-_ADDRESS = re.compile(r"\w[\w+.-]*://[^\s'\"<>]+|[\w.+-]+@[\w.-]+|\b\d{1,3}(?:\.\d{1,3}){3}\b")
+# Repetitions have limits, and parts begin where a word does: a log may have very long lines.
+_ADDRESS = re.compile(
+    r"(?<!\w)\w[\w+.-]{0,20}://[^\s'\"<>]+|(?<![\w.+-])[\w.+-]{1,99}@[\w.-]+"
+    r"|\b\d{1,3}(?:\.\d{1,3}){3}\b"
+)
 
 # Names of files are kept by their endings: the last part of a folder may be that of its owner.
 _FILE = (
-    r"[^\s'\",:;()<>\[\]/\\]+\.(?:fits?|fts|fz|gz|bz2|xz|ecsv|csv|txt|log|toml|ya?ml|npz|png|pdf"
-    r"|html|reg|dat|py|so|pyd)(?![\w/\\])"
+    r"[^\s'\",:;()<>\[\]/\\]{1,255}\.(?:fits?|fts|fz|gz|bz2|xz|ecsv|csv|txt|log|toml|ya?ml|npz|png"
+    r"|pdf|html|reg|dat|py|so|pyd)(?![\w/\\])"
 )
 _START = r"(?:~\w*|\b[A-Za-z]:|\.{1,2})?[/\\]"
+_ABSOLUTE = rf"(?<![\w/\\.~<>-]){_START}"
+# Within a path that is not quoted a folder may have blanks, but not at its end, nor options.
+_FOLDER = r"(?:(?!\s-)[^\n'\",:;()/\\~]){0,255}[^\s'\",:;()/\\~][/\\]"
 _PATH = re.compile(
-    # within quotation marks, where it may have blanks
     rf"(?<!\w)(?P<quote>[\"'])(?:{_START}[^\"'\n]*|[^\"'\n]*[/\\]{_FILE})(?P=quote)"
-    # to a file: blanks are those of a folder, if another slash and no option follows
-    rf"|(?<![\w/\\.~<>-]){_START}(?:(?:(?!\s-)[^\n'\",:;()/\\~])*[^\s'\",:;()/\\~][/\\])*?{_FILE}"
-    rf"|(?:[^\s'\",:;()<>\[\]/\\]+[/\\])+{_FILE}"
-    # to a folder
-    rf"|(?<![\w/\\.~<>-]){_START}(?:\\.|[^\s'\",:;()<>\[\]])+",
+    rf"|{_ABSOLUTE}(?:{_FOLDER}){{0,30}}?{_FILE}"
+    rf"|(?<![^\s'\",:;()<>\[\]=])(?:[^\s'\",:;()<>\[\]/\\]+[/\\])+{_FILE}"
+    rf"|{_ABSOLUTE}(?:\\.|[^\s'\",:;()<>\[\]])+",
     re.IGNORECASE,
 )
 _LAST = re.compile(rf"{_FILE}\Z", re.IGNORECASE)
@@ -62,14 +66,18 @@ def anonymous_text(text: str, names: Mapping[str, str], secrets: Iterable[str] =
     ...     {"flat_07.fits": "frame_01.fits"}, ["Jane Doe"])
     '<address>:<folder> flat frame_01.fits --dark d.fits -o <folder>'
     """
-    for name in sorted(names, key=len, reverse=True):
-        text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", names[name], text)
+    if names:
+        text = re.sub(rf"(?<![\w.-]){_one_of(names)}(?![\w-])", lambda found: names[found[0]], text)
     text = _PATH.sub(_shortened, _ADDRESS.sub("<address>", text))
-    for secret in sorted(set(secrets), key=len, reverse=True):
-        if len(secret) >= _SHORTEST and secret.lower() not in _WORDS:
-            word = rf"(?<!\w){re.escape(secret)}(?!\w)"
-            text = re.sub(word, "<name>", text, flags=re.IGNORECASE)
+    known = [s for s in secrets if len(s) >= _SHORTEST and s.lower() not in _WORDS]
+    if known:
+        text = re.sub(rf"(?<!\w){_one_of(known)}(?!\w)", "<name>", text, flags=re.IGNORECASE)
     return text
+
+
+def _one_of(names: Iterable[str]) -> str:
+    """The longest first."""
+    return f"(?:{'|'.join(map(re.escape, sorted(names, key=len, reverse=True)))})"
 
 
 def _shortened(found: re.Match) -> str:
