@@ -13,6 +13,7 @@ from astropy.table import QTable, Table
 
 from ccdproc_echelle.cli import main
 from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.recipe import report_on
 from helpers.command_line import FLATS, ORDERS, assert_one_line_and_nothing_left
 
 LOOK = "Look inside before you send it"
@@ -169,6 +170,19 @@ def test_an_order_table_keeps_its_numbers_only(working_folder):
     np.testing.assert_array_equal(found["center"].value, table["center"].value)
 
 
+def test_a_user_without_a_name(working_folder, monkeypatch):
+    def fail():
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("getpass.getuser", fail)
+    assert "report.txt" in report("flat_01.fits")
+
+
+def test_no_file_is_an_error():
+    with pytest.raises(ValueError, match="no file is given"):
+        report_on([])
+
+
 def test_versions_have_no_host(working_folder, monkeypatch):
     monkeypatch.setattr(platform, "node", lambda: "quuxpc7")
     text = report("flat_01.fits")["report.txt"]
@@ -198,6 +212,23 @@ def test_damaged_files_are_said_and_told_of(working_folder, capsys):
     assert "orders_01.ecsv" not in contents
     for name in ("cut.", "empty.", "noise.", "bad."):
         assert name not in "".join(contents.values())
+
+
+@WARNS
+def test_a_damaged_order_table_alone(working_folder, capsys):
+    Path("bad.ecsv").write_text(Path("orders.ecsv").read_text()[:900])
+    contents = report("bad.ecsv")
+    assert list(contents) == ["report.txt"]
+    assert "cannot read orders_01.ecsv as 'ecsv' order table" in contents["report.txt"]
+    assert capsys.readouterr().err.count("bad.ecsv") == 1
+
+
+def test_what_cannot_be_read_on_is_told_of(working_folder, monkeypatch):
+    def fail(header):
+        raise KeyError("lost card")
+
+    monkeypatch.setattr("ccdproc_echelle.recipe.report.look.technical_cards", fail)
+    assert "HDU 0 cannot be read: 'lost card'" in report("flat_01.fits")["report.txt"]
 
 
 @WARNS
