@@ -115,6 +115,12 @@ def test_the_log_has_no_names(personal_frame, working_folder, monkeypatch):
     )
 
 
+def test_a_log_in_the_encoding_of_windows(working_folder):
+    Path("log.txt").write_text("ValueError: flat_01.fits ist dunkel über alles", encoding="utf-16")
+    text = report("flat_01.fits", "--log", "log.txt")["log.txt"]
+    assert text == "ValueError: frame_01.fits ist dunkel über alles"
+
+
 def test_statistics_and_lines_are_those_of_the_frame(personal_frame):
     image = fits.getdata(personal_frame)
     contents = report(personal_frame)

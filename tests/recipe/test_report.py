@@ -104,6 +104,7 @@ def test_long_lines_take_no_longer_than_short_ones(part):
 
 
 def test_secrets_are_words():
-    assert anonymous_text("Jane's janeway, jane, root, ab", {}, ["jane", "root", "ab"]) == (
-        "<name>'s janeway, <name>, root, ab"
+    secrets = ["jane", "root", "ab", "Flat"]
+    assert anonymous_text("Jane's janeway, jane, root, ab, a flat", {}, secrets) == (
+        "<name>'s janeway, <name>, root, ab, a flat"
     )

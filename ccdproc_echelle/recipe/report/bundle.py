@@ -4,6 +4,7 @@
 import os
 import platform
 import warnings
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -140,35 +141,19 @@ def report_on(
     """
     paths = _listed(files)
     log_text = None if log is None else _text_of(user_path(log))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damage, which is said below
-        formats = {path: format_of(path) for path in paths}
-    frames = {path: look_at_frame(path) for path in paths if formats[path] is None}
-    shape = next((look.shape for look in frames.values() if look.shape), None)
-    tables = {
-        path: look_at_orders(path, name, shape) for path, name in formats.items() if name
-    }
-    names = {p: f"frame_{i:02d}.fits" for i, p in enumerate(frames, start=1)}
-    names |= {p: f"orders_{i:02d}.ecsv" for i, p in enumerate(tables, start=1)}
-    personal = set().union(*(look.personal for look in frames.values()))
-    clean = partial(
-        anonymous_text, names=_all_names(names), secrets=personal | names_of_this_machine()
-    )
+    frames, tables = _looks(paths)
     _warn_of_damage(frames, tables)
+    names = _new_names(frames, tables)
+    secrets = names_of_this_machine().union(*(look.personal for look in frames.values()))
+    clean = partial(anonymous_text, names=_all_names(names), secrets=secrets)
     contents = {"report.txt": clean(_overview(names, frames, tables))}
     for path, look in frames.items():
         contents |= _files_of_frame(Path(names[path]).stem, look, clean)
-    statistics = [
-        {"frame": names[path]} | row for path, look in frames.items() for row in look.statistics
-    ]
-    if statistics:
-        contents["statistics.ecsv"] = _ecsv(Table(rows=statistics))
-    for path, look in tables.items():
-        if look.table is not None:
-            contents[names[path]] = _ecsv(look.table)
-    if log_text is not None:
-        contents["log.txt"] = clean(log_text)
-    return contents
+    contents |= _statistics(names, frames)
+    contents |= {
+        names[path]: _ecsv(look.table) for path, look in tables.items() if look.table is not None
+    }
+    return contents if log_text is None else contents | {"log.txt": clean(log_text)}
 
 
 def _listed(files: Iterable[str | os.PathLike]) -> list[Path]:
@@ -189,9 +174,28 @@ def _check_is_file(path: Path) -> None:
 def _text_of(path: Path) -> str:
     _check_is_file(path)
     content = path.read_bytes()
-    if b"\0" in content:
+    is_wide = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))  # as one shell of Windows writes
+    text = content.decode("utf-16" if is_wide else "utf-8", errors="replace")
+    if "\0" in text:
         raise ValueError(f"the log {path} is no text")
-    return content.decode("utf-8", errors="replace")
+    return text
+
+
+def _looks(paths: Iterable[Path]) -> tuple[dict[Path, FrameLook], dict[Path, OrdersLook]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damage, which is said better
+        formats = {path: format_of(path) for path in paths}
+    frames = {path: look_at_frame(path) for path, form in formats.items() if form is None}
+    shape = next((look.shape for look in frames.values() if look.shape), None)
+    tables = {path: look_at_orders(path, form, shape) for path, form in formats.items() if form}
+    return frames, tables
+
+
+def _new_names(frames: Iterable[Path], tables: Iterable[Path]) -> dict[Path, str]:
+    names = {path: f"frame_{number:02d}.fits" for number, path in enumerate(frames, start=1)}
+    return names | {
+        path: f"orders_{number:02d}.ecsv" for number, path in enumerate(tables, start=1)
+    }
 
 
 def _all_names(names: Mapping[Path, str]) -> dict[str, str]:
@@ -247,6 +251,13 @@ def _files_of_frame(name: str, look: FrameLook, clean) -> dict[str, str]:
     if cuts is not None:
         contents[f"{name}_cuts.ecsv"] = _ecsv(cuts)
     return contents
+
+
+def _statistics(names: Mapping[Path, str], frames: Mapping[Path, FrameLook]) -> dict[str, str]:
+    rows = [
+        {"frame": names[path]} | row for path, look in frames.items() for row in look.statistics
+    ]
+    return {"statistics.ecsv": _ecsv(Table(rows=rows))} if rows else {}
 
 
 def _ecsv(table: Table) -> str:

@@ -34,8 +34,12 @@ _PATH = re.compile(
 _LAST = re.compile(rf"{_FILE}\Z", re.IGNORECASE)
 _INSTALLED = re.compile(r"(?<=-packages[/\\]).*\.py\Z")  # many modules are called core.py
 
-# Names that are words, and shorter ones that are parts of words.
-_WORDS = {"root", "user", "admin", "home", "localhost"}
+# Names that are words, without which no log could be read, and shorter ones.
+_WORDS = {
+    "root", "user", "admin", "home", "localhost", "observer", "staff", "service", "unknown", "none",
+    "the", "and", "for", "from", "not", "with", "night", "flat", "flats", "bias", "dark", "lamp",
+    "arc", "sky", "star", "test", "object", "frame", "frames", "science", "calibration", "echelle",
+}
 _SHORTEST = 3
 
 
@@ -50,7 +54,8 @@ def anonymous_text(text: str, names: Mapping[str, str], secrets: Iterable[str] =
     names : dict
         What to call files: names or paths, and what takes their place.
     secrets : iterable of str
-        Names that are taken out. Those of fewer than three letters are not looked for.
+        Names that are taken out. Those of fewer than three letters, and those that are words of
+        the field, are not looked for.
 
     Returns
     -------
