@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The command ``ccdproc-echelle report``: what a report of a problem needs to know of files."""
+"""The command ``ccdproc-echelle report``: collect what a bug report needs."""
 
 import argparse
 
@@ -12,20 +12,20 @@ __all__ = ["add", "run"]
 def add(commands) -> None:
     report = add_command(
         commands, "report", run,
-        help="collect what a report of a problem needs, without names and places",
-        description="Write a small archive (zip) to attach to a report of a problem: technical "
-        "header cards, shapes and simple statistics of frames, the numbers of order tables, "
-        "versions, and the log of a run that failed. Names of people, places, programmes, targets "
-        "and folders, coordinates and dates are left out. Look inside before you send it.",
+        help="collect what a bug report needs, without names and places",
+        description="Write a small zip archive to attach to a bug report: technical header cards, "
+        "shapes and simple statistics of frames, the numbers in order tables, versions, and the "
+        "log of a failed run. Names of people, places, programmes, targets and folders, "
+        "coordinates and dates are left out. Look inside before you send it.",
         example="  ccdproc-echelle report flat_*.fits orders.ecsv --log log.txt\n\n"
-        "where log.txt is what a run that failed has printed:\n"
+        "where log.txt is what the failed run printed:\n"
         "  ccdproc-echelle flat flat_*.fits --verbose -o master.fits 2> log.txt",
     )
     option = report.add_argument
     option("files", nargs="+", metavar="FILE", help="frames (FITS) and order tables")
-    option("--log", metavar="FILE", help="what a run that failed has printed")
+    option("--log", metavar="FILE", help="what the failed run printed")
     option("-o", "--output", metavar="FILE", default="ccdproc_echelle_report.zip",
-        help="archive to be written (default: %(default)s)")
+        help="archive to write (default: %(default)s)")
     option("--overwrite", action="store_true", help="replace an existing archive")
 
 
@@ -36,4 +36,4 @@ def run(options: argparse.Namespace) -> None:
     print(f"wrote {options.output}:")
     for name in written:
         print(f"  {name}")
-    print("Look inside before you send it: no program knows everything that names you.")
+    print("Look inside before you send it: no program can know everything that identifies you.")

@@ -17,7 +17,7 @@ from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import soft_fit
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.orders.paths import corrected_paths, straightened
-from ccdproc_echelle.orders.sections import lower_envelope, section_means
+from ccdproc_echelle.orders.sections import lower_envelope, means_of, section_means
 from ccdproc_echelle.orders.slices import bridged
 
 __all__ = ["WIDTH_TOLERANCE", "Wanted", "find_orders"]
@@ -40,11 +40,16 @@ _LEAST_EVIDENCE = 4
 # The width of an order is within this factor of what its neighbours suggest.
 WIDTH_TOLERANCE = 1.6
 
-# Of the light of its neighbours an order holds this part, at least.
-_LEAST_LIGHT = 0.03
+# Of the light of its neighbours an order holds this part, at least, and this one of that of the
+# fainter one between two: a fainter one yet is a band beside the orders, or a gap is told of.
+_LEAST_LIGHT, _LEAST_BETWEEN_TWO = 0.03, 0.1
 
 # And its centre is so far from theirs, in units of its width.
 _APART = 0.75
+
+# A band that wanders so far across the paths, in pixels, and across the rows of the detector by
+# this part of it, is a row.
+_LEAST_WANDERING, _STRAIGHTER = 0.3, 0.5
 
 # Narrower orders are looked for without any smoothing.
 _NARROW = 5.0
@@ -75,7 +80,10 @@ def find_orders(pixels, slices, paths, wanted: Wanted):
         width = np.median([order["width"] for order in orders]) if orders else None
         seen = _intervals(mean, noise, window, width, wanted.min_signal_to_noise)
         seen = seen.of_width(wanted.min_width, wanted.max_width)
-        orders = _among_equals(_grouped(seen, wanted.min_signal_to_noise))
+        seen = _grouped(seen, wanted.min_signal_to_noise)
+        if orders:  # which have told the paths
+            seen = _along_paths(seen, means_of(paths, starts))
+        orders = _among_equals(seen)
         orders = _brightest(orders, wanted.n_orders)
         if len(orders) == 0:
             return None
@@ -224,13 +232,27 @@ def _grouped(seen: _Intervals, min_signal_to_noise) -> list[dict]:
     for members in np.split(rank, ends):
         enough = strength[members].sum() > _LEAST_EVIDENCE * min_signal_to_noise
         if enough and len(np.unique(section[members])) >= _LEAST_SECTIONS:
-            best = members[fit[members]] if fit[members].any() else members
+            best = members[fit[members]]
+            if len(np.unique(section[best])) < _LEAST_SECTIONS:
+                best = members
             orders.append({
                 "label": np.median(middle[best]), "width": np.median(expected[best]),
                 "sections": section[best], "centers": middle[best],
-                "light": np.median(light[members]),
+                "light": light[members].mean(),  # of a short order, dark in most sections, as well
             })
     return orders
+
+
+def _along_paths(orders: list[dict], paths: np.ndarray) -> list[dict]:
+    """Without those that run along a row and not along the paths, (n_sections, n_paths)."""
+    kept, labels = [], np.arange(paths.shape[1])
+    for order in orders:
+        rows = [np.interp(center, labels, paths[section])
+                for section, center in zip(order["sections"], order["centers"], strict=True)]
+        wanders = np.std(order["centers"])
+        if wanders < _LEAST_WANDERING or np.std(rows) > _STRAIGHTER * wanders:
+            kept.append(order)
+    return kept
 
 
 def _among_equals(orders: list[dict]) -> list[dict]:
@@ -241,15 +263,25 @@ def _among_equals(orders: list[dict]) -> list[dict]:
     """
     kept = []
     for order in sorted(orders, key=lambda order: -order["light"]):
-        places = np.array([other["label"] for other in kept])
-        if (np.abs(places - order["label"]) < _APART * order["width"]).any():
+        away = np.array([other["label"] - order["label"] for other in kept])
+        if (np.abs(away) < _APART * order["width"]).any():
             continue
-        below, above = (places[places < order["label"]], places[places >= order["label"]])
-        nearest = [*below[np.argsort(below)][-1:], *above[np.argsort(above)][:1]]
-        light = [other["light"] for other in kept if other["label"] in nearest]
-        if order["light"] > _LEAST_LIGHT * min(light, default=0):
+        light = np.array([other["light"] for other in kept])
+        if order["light"] > _least_light(light[away > 0][np.argsort(away[away > 0])],
+                                         light[away < 0][np.argsort(-away[away < 0])]):
             kept.append(order)
     return sorted(kept, key=lambda order: order["label"])
+
+
+def _least_light(above: np.ndarray, below: np.ndarray) -> float:
+    """Light that an order holds at least, from that of those on either side, the nearest first."""
+    if len(above) and len(below):
+        return _LEAST_BETWEEN_TWO * min(above[0], below[0])
+    side = above if len(above) else below
+    if len(side) < 2:
+        return _LEAST_LIGHT * side[:1].sum()
+    # Beyond the last one light that falls from order to order falls on, twice as steeply at most.
+    return _LEAST_BETWEEN_TWO * side[0] * min(1, side[0] / side[1]) ** 2
 
 
 def _brightest(orders: list[dict], n: int | None) -> list[dict]:

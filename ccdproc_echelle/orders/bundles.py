@@ -7,7 +7,7 @@ import numpy as np
 
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.orders.slices import bridged
+from ccdproc_echelle.orders.slices import bridged, places_of
 
 __all__ = ["bundled", "check_numbers", "grouped"]
 
@@ -95,6 +95,7 @@ def bundled(traces: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
         If a bundle lacks members: it may be cut by the border, or too faint.
     """
     steps = finite_median(np.diff(traces, axis=0))
+    steps = np.where(np.isnan(steps), np.diff(places_of(traces)), steps)
     if np.isnan(steps).any() or len(steps) + 1 < number:
         raise ValueError(f"{len(traces)} traces were found, which make no bundles of {number}")
     bundle = np.append(0, np.cumsum(steps > _widest_inner(steps, number)))

@@ -9,7 +9,7 @@ from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle.orders.bands import WIDTH_TOLERANCE
 from ccdproc_echelle.orders.lit import around, in_middle, lit_sections
 from ccdproc_echelle.orders.paths import straightened, unit
-from ccdproc_echelle.orders.sections import lower_envelope, section_means, section_starts
+from ccdproc_echelle.orders.sections import lower_envelope, means_of, section_means, section_starts
 
 __all__ = ["traces_of"]
 
@@ -34,7 +34,7 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
     lower, upper = _measured_edges(straight, orders, window, min_signal_to_noise)
     labels = np.array([order["label"] for order in orders])
     middles = np.add.reduceat(pixels, starts[:-1]) / np.diff(starts)
-    section_paths = np.add.reduceat(paths, starts[:-1], axis=0) / np.diff(starts)[:, None]
+    section_paths = means_of(paths, starts)
     # Paths draw nearer to each other: the middle of two labels is not that of the positions.
     course = _positions(np.zeros_like(lower) + labels[:, None], section_paths)
     lower, upper = (_positions(labels[:, None] + edge, section_paths) for edge in (lower, upper))

@@ -33,6 +33,9 @@ __all__ = ["RISING", "Crossings", "blur_variance", "crossing_errors", "measured_
 # Light above the background, in units of the noise of one sample of a slice, for a measurement.
 _MIN_SIGNAL_TO_NOISE = 10.0
 
+# And in units of the brightest slice of an order.
+_LEAST_CONTRAST = 5e-3
+
 # The plateau reaches this far from the middle of an order, in units of half its width. Further
 # out a blur of a sixth of the width would be felt.
 _PLATEAU = 0.6
@@ -83,7 +86,15 @@ def measured_slices(raster, variance, centers, columns, lengths, levels):
             ours[row, place] = theirs[better]
         for ours, theirs in zip(crossings, crossed, strict=True):
             ours[:, row, place] = theirs[:, better]
+    _leave_out_dark(crossings)
     return with_response_noise(slices), crossings
+
+
+def _leave_out_dark(crossings: Crossings) -> None:
+    """No edges where an order is as good as dark: what is there is not its light."""
+    steps = crossings.plateaus - crossings.backgrounds
+    full = np.where(np.isfinite(steps), steps, 0).max(axis=(0, 2), keepdims=True)
+    crossings.edges[~(steps > _LEAST_CONTRAST * full)] = np.nan
 
 
 def _is_beyond(lengths, reach, n_slices) -> np.ndarray:
@@ -206,7 +217,8 @@ def _background(sides, smooth, edge, plateau, reach) -> np.ndarray:
     Level between the orders: the median of the middle third of the gap beyond each edge.
 
     The gap ends where the light rises again, or with the slice. Where the detector ends first, the
-    gap may be too short to show the background, and the darker of the two sides is taken.
+    gap may be too short to show the background, or what looks like one is a dip within the order,
+    and the darker of the two sides is taken.
     """
     index = np.arange(sides.shape[-1])
     beyond = (index > edge[..., None]) & np.isfinite(smooth)
@@ -222,7 +234,8 @@ def _background(sides, smooth, edge, plateau, reach) -> np.ndarray:
     end = np.where(beyond.any(axis=-1), end, np.nan)
     third = (end - edge) / 3
     background = _median_between(sides, edge + third, end - third)
-    cut = ~rising.any(axis=-1) & _is_cut(smooth, reach)
+    within = background > 0.5 * (background[::-1] + plateau)
+    cut = (within | ~rising.any(axis=-1)) & _is_cut(smooth, reach)
     return np.where(cut, np.fmin(background, background[::-1]), background)
 
 

@@ -15,12 +15,19 @@ from ccdproc_echelle._numeric.robust import clipped_fit, weighted_fit
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import completed_keywords
 from ccdproc_echelle.orders.bad_rows import bridge_bad_rows, without_bridges
+from ccdproc_echelle.orders.bands import WIDTH_TOLERANCE
 from ccdproc_echelle.orders.borders import without_dark_borders
 from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
 from ccdproc_echelle.orders.fibres import FIBRE_LEVEL
 from ccdproc_echelle.orders.plausible import warn_of_cut_orders, warn_of_strange_edges
 from ccdproc_echelle.orders.profile_kinds import checked_profile, edges_of_fibres, split_into_bands
-from ccdproc_echelle.orders.slices import as_rasters, checked_image, slice_columns, slice_lengths
+from ccdproc_echelle.orders.slices import (
+    as_rasters,
+    checked_image,
+    places_of,
+    slice_columns,
+    slice_lengths,
+)
 from ccdproc_echelle.orders.slits import fit_slits, is_blended
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
 
@@ -498,9 +505,9 @@ def _checked_centers(orders) -> np.ndarray:
         raise ValueError(
             f"orders {orders.order_numbers[outside].tolist()} have no pixel on the detector"
         )
-    typical = finite_median(centers)
-    rank = np.argsort(typical)
-    twice = np.flatnonzero(np.diff(typical[rank]) < _SAME)
+    rank = np.argsort(places_of(centers))
+    apart = finite_median(np.abs(np.diff(centers[rank], axis=0)))
+    twice = np.flatnonzero(apart < _SAME)
     if len(twice):
         pair = orders.order_numbers[rank[twice[0] : twice[0] + 2]]
         raise ValueError(
@@ -635,7 +642,8 @@ def _with_fitted_edges(orders, pixels, edges, errors, degrees, clip, profile) ->
     offsets = edges - centers
     measured = np.isfinite(offsets)
     precision = _precision(np.where(measured, errors, np.nan))
-    filled, weights = _filled(offsets, precision, centers, bases, pixels, n_cross, order_degree, clip)
+    places = centers, bases, pixels, n_cross
+    filled, weights = _filled(offsets, precision, *places, order_degree, clip)
     for side, name in enumerate(("lower", "upper")):
         coefficients = np.array([
             weighted_fit(*order) for order in zip(bases, filled[side], weights, strict=True)
@@ -663,10 +671,25 @@ def _inliers(offsets, bases, clip) -> np.ndarray:
     """Where offsets are no outliers, nor of edges with too few points to tell them."""
     used = np.zeros(offsets.shape, dtype=bool)
     n_slices, n_terms = bases.shape[1:]
+    offsets = np.where(_of_usual_width(offsets, max(n_terms, n_slices // 10)), offsets, np.nan)
     for edge in np.argwhere(np.isfinite(offsets).sum(axis=2) > max(n_terms, n_slices // 10)):
         side, order = edge
         used[side, order] = _clipped(bases[order], offsets[side, order], clip)[1]
     return used
+
+
+def _of_usual_width(offsets, enough: int) -> np.ndarray:
+    """
+    Where edges are as far from each other as those of the orders usually are, (n_orders, n_slices).
+
+    Of an order that is so in hardly any slice all count. What is missing counts as well.
+    """
+    widths = offsets[1] - offsets[0]
+    typical = finite_median(finite_median(widths)[None])[0]
+    ratios = np.maximum(widths, _LEAST_SCATTER) / typical
+    usual = np.abs(np.log(ratios)) < np.log(WIDTH_TOLERANCE)
+    known = usual.sum(axis=1, keepdims=True) > enough
+    return usual | ~known | np.isnan(widths)
 
 
 def _precision(errors: np.ndarray) -> np.ndarray:

@@ -54,7 +54,7 @@ _BIN, _N_BINS = 0.25, 40
 _DARKEST, _LARGEST_NOISE = 0.25, 0.25
 
 # How far the light of one fibre reaches, in units of what it does in the others.
-_LIKE_THE_OTHERS = np.array([0.9, 1.1])
+_LIKE_THE_OTHERS = np.array([0.95, 1.05])
 
 # Light above the background, in units of the noise of a sample, for a measurement.
 _MIN_SIGNAL_TO_NOISE = 10.0

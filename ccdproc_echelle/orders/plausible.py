@@ -2,6 +2,7 @@
 """Whether orders can be as they were found: their edges, their widths, and where they end."""
 
 import numpy as np
+from astropy import units as u
 from astropy.nddata import CCDData
 from numpy.polynomial.chebyshev import chebvander
 
@@ -19,6 +20,9 @@ _LARGEST_JUMP, _LEAST_PIXELS, _MOST_ORDERS = 0.25, 1.0, 1 / 3
 
 # Edges of neighbours touch within the error of either; an order is at least so many pixels wide.
 _TOUCHING, _NARROWEST = 1.0, 0.5
+
+# Points of an edge scatter by so many pixels about a fit to be believed, root mean square.
+_SCATTERED = 0.5
 
 # Dispersion pixels on which it is judged whether an order goes on, and how bright it is there, in
 # units of its usual brightness.
@@ -64,13 +68,14 @@ def warn_of_strange_edges(orders: EchelleOrderTable) -> None:
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the edges of an order cross, or those of two orders, or an order is much wider or
-        narrower than the others suggest.
+        If the edges of an order cross, or those of two orders, an order is much wider or narrower
+        than the others suggest, or its points scatter too far about the fitted edges.
     """
     for strange, what in (
         (_crossing(orders), "the lower edge lies above the upper one"),
         (_overlapping(orders), "the edges reach into the neighbouring order"),
         (_of_another_width(orders), "the width between the edges is not what the others suggest"),
+        (_scattered(orders), f"measured points scatter by more than {_SCATTERED} px about them"),
     ):
         if strange.any():
             warn(
@@ -124,6 +129,12 @@ def _of_another_width(orders: EchelleOrderTable) -> np.ndarray:
     return strange & (strange.mean() <= _MOST_ORDERS)
 
 
+def _scattered(orders: EchelleOrderTable) -> np.ndarray:
+    names = [name for name in ("lower_rms", "upper_rms") if name in orders.table.colnames]
+    rms = [u.Quantity(orders.table[name], u.pix).value for name in names]
+    return np.any([side > _SCATTERED for side in rms] or np.zeros((1, len(orders))), axis=0)
+
+
 def _curves(orders: EchelleOrderTable):
     return zip(orders.center(), orders.lower(), orders.upper(), strict=True)
 
@@ -139,7 +150,7 @@ def _goes_on(flat, orders, center, lower, upper) -> bool:
         slope = (center[end] - center[end - step * _LOOK]) / _LOOK
         path = center[end] + slope * np.arange(1, _LOOK + 1)
         n_cross = orders.shape[1 - orders.dispersion_axis]
-        if path.min() < width or path.max() > n_cross - 1 - width:
+        if path.min() < width / 2 or path.max() > n_cross - 1 - width / 2:
             continue
         if usual is None:
             some = valid[:: max(1, len(valid) // 100)]

@@ -6,7 +6,7 @@ from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
 from ccdproc_echelle.orders.slices import bridged
 
-__all__ = ["lower_envelope", "section_means", "section_starts"]
+__all__ = ["lower_envelope", "means_of", "section_means", "section_starts"]
 
 
 def section_means(straight: np.ndarray, n: int, widening: int = 1):
@@ -33,6 +33,11 @@ def section_means(straight: np.ndarray, n: int, widening: int = 1):
 
 def section_starts(n_slices: int, n: int) -> np.ndarray:
     return np.linspace(0, n_slices, min(n, n_slices) + 1).astype(int)
+
+
+def means_of(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Mean of the rows of each section."""
+    return _sums(values, starts, 1) / np.diff(starts)[:, None]
 
 
 def _sums(values: np.ndarray, starts: np.ndarray, widening: int) -> np.ndarray:

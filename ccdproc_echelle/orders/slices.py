@@ -28,6 +28,7 @@ __all__ = [
     "bridged",
     "checked_image",
     "extract_slices",
+    "places_of",
     "slice_columns",
     "slice_lengths",
     "take",
@@ -109,14 +110,14 @@ def slice_lengths(centers: np.ndarray, slice_length: float | None) -> np.ndarray
             "slice_length is needed: the order table has a single order, so there is no distance "
             "between orders to take it from"
         )
-    rank = np.argsort(_places(centers))
+    rank = np.argsort(places_of(centers))
     steps = _distances(centers[rank])
     spacing = np.empty(len(centers))
     spacing[rank] = 0.5 * (np.append(steps[0], steps) + np.append(steps, steps[-1]))
     return np.maximum(1.5 * spacing, 4.0)
 
 
-def _places(centers: np.ndarray) -> np.ndarray:
+def places_of(centers: np.ndarray) -> np.ndarray:
     """
     Typical place of each order relative to the longest one, where both are on the detector.
 

@@ -170,7 +170,8 @@ def _solved(slopes, residuals, weights, states, good):
     weighted = (slopes * weights[:, None, None]).swapaxes(1, 2)
     normal, right = weighted @ slopes, weighted @ residuals[..., None]
     right[:, [3, 5], 0] -= (prior * states)[:, [3, 5]]
-    inverse, mixed = np.linalg.inv(normal[:, :6, :6] + prior[..., None] * np.eye(6)), normal[:, :6, 6:]
+    inverse = np.linalg.inv(normal[:, :6, :6] + prior[..., None] * np.eye(6))
+    mixed = normal[:, :6, 6:]
     carried = mixed.swapaxes(1, 2) @ inverse
     matrix = (normal[:, 6:, 6:] - carried @ mixed)[good].sum(axis=0)
     vector = (right[:, 6:] - carried @ right[:, :6])[good].sum(axis=0)

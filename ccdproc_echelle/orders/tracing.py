@@ -24,6 +24,9 @@ from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["check_trace_keywords", "trace_orders"]
 
+# Centres scatter by so many pixels about a trace to be believed, root mean square.
+_SCATTERED = 0.3
+
 
 def trace_orders(
     flat: CCDData,
@@ -113,8 +116,8 @@ def trace_orders(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the spacing of the orders has a hole, fewer orders than ``n_orders`` are found, or a
-        bundle has less traces than the others.
+        If the spacing of the orders has a hole, fewer orders than ``n_orders`` are found, a
+        bundle has less traces than the others, or the centres of an order scatter too far.
 
     See Also
     --------
@@ -169,6 +172,7 @@ def trace_orders(
         degree=degree,
     ).table
     table["center_rms"] = residuals * u.pix
+    _warn_of_scattered(numbers[residuals > _SCATTERED].tolist())
     for name, values in bundles.items():
         table[name] = values
     return EchelleOrderTable(table)
@@ -212,6 +216,12 @@ def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray
     if found is None:
         return np.empty((0, len(raster))), np.empty(0)
     return traces_of(pixels, slices, *found, len(raster), degree, wanted.min_signal_to_noise)
+
+
+def _warn_of_scattered(numbers: list[int]) -> None:
+    if numbers:
+        warn(f"the measured centres of orders {numbers} scatter by more than {_SCATTERED} px about "
+             "their traces, which are doubtful: look at them, or leave these orders out")
 
 
 def _check_options(dispersion_axis, first_order, degree, slice_width, n_orders) -> None:

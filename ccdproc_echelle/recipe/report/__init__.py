@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-What a report of a problem needs to know of files, and nothing of people, places and programmes.
+What a bug report needs to know of files, and nothing of people, places and programmes.
 
 The modules in order: ``cards`` (of headers), ``pixels``, ``text`` (of logs and messages), ``look``
 (at one file), ``bundle``.

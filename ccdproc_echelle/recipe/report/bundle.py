@@ -41,7 +41,7 @@ def write_report(
     overwrite: bool = False,
 ) -> list[str]:
     """
-    Write what a report of a problem needs to know of frames and order tables.
+    Write what a bug report needs to know of frames and order tables.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def report_on(
     files: Iterable[str | os.PathLike], *, log: str | os.PathLike | None = None
 ) -> dict[str, str]:
     """
-    What a report of a problem needs to know, without names of people, places and programmes.
+    What a bug report needs to know, without the names of people, places and programmes.
 
     Parameters
     ----------
