@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Whether orders can be as they were found: their edges, their widths, and where they end."""
+"""Plausibility checks of orders: their edges, their widths, and where they end."""
 
 import numpy as np
 from astropy.nddata import CCDData
@@ -13,21 +13,24 @@ from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["warn_of_cut_orders", "warn_of_strange_edges", "width_jumps"]
 
-# An order is of another width than the others suggest from this part of it on, and from so many
-# pixels. Where more than a third of the orders are, the widths are not those of one slit.
+# Width deviations from the trend of the other orders larger than this fraction, and larger than
+# this
+# many pixels, are suspicious. If more than a third of the orders deviate, the widths are not those
+# of a single slit.
 _LARGEST_JUMP, _LEAST_PIXELS, _MOST_ORDERS = 0.25, 1.0, 1 / 3
 
-# Edges of neighbours touch within the error of either; an order is at least so many pixels wide.
+# Edges of neighbours touch to within the error of either; an order has at least this width in
+# pixels.
 _TOUCHING, _NARROWEST = 1.0, 0.5
 
-# Dispersion pixels on which it is judged whether an order goes on, and how bright it is there, in
-# units of its usual brightness.
+# Number of dispersion pixels used to judge whether an order continues, and the minimum brightness
+# there, relative to the typical brightness of the order.
 _LOOK, _LIT = 20, 0.3
 
 
 def width_jumps(orders: EchelleOrderTable) -> np.ndarray:
     """
-    By which part the width of each order differs from what the other orders suggest.
+    Relative deviation of the width of each order from that suggested by the other orders.
 
     Parameters
     ----------
@@ -37,7 +40,7 @@ def width_jumps(orders: EchelleOrderTable) -> np.ndarray:
     Returns
     -------
     float array, shape (n_orders,)
-        Relative to the width suggested, positive where the order is wider. The suggestion is a
+        Relative to the suggested width, positive where the order is wider. The suggested width is a
         smooth function of the position, fitted robustly. NaN for fewer than three orders.
     """
     widths, places = finite_median(orders.upper() - orders.lower()), finite_median(orders.center())
@@ -54,7 +57,7 @@ def width_jumps(orders: EchelleOrderTable) -> np.ndarray:
 
 def warn_of_strange_edges(orders: EchelleOrderTable) -> None:
     """
-    Name the orders whose edges cannot be, or hardly.
+    Warn of orders whose edges are impossible or implausible.
 
     Parameters
     ----------
@@ -64,24 +67,24 @@ def warn_of_strange_edges(orders: EchelleOrderTable) -> None:
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the edges of an order cross, or those of two orders, or an order is much wider or
-        narrower than the others suggest.
+        If the edges of an order cross each other or those of a neighbour, or an order is much wider
+        or narrower than the others suggest.
     """
     for strange, what in (
         (_crossing(orders), "the lower edge lies above the upper one"),
         (_overlapping(orders), "the edges reach into the neighbouring order"),
-        (_of_another_width(orders), "the width between the edges is not what the others suggest"),
+        (_of_another_width(orders), "the width between the edges differs from that of the others"),
     ):
         if strange.any():
             warn(
                 f"edges of orders {orders.order_numbers[strange].tolist()} are doubtful: {what}; "
-                "look at them with plot_edges, and correct the order table or leave these out"
+                "inspect them with plot_edges, and correct the order table or drop these orders"
             )
 
 
 def warn_of_cut_orders(flat: CCDData, orders: EchelleOrderTable) -> None:
     """
-    Name the orders that end, on the detector, where their light goes on.
+    Warn of orders that end on the detector while their light continues.
 
     Parameters
     ----------
@@ -93,14 +96,15 @@ def warn_of_cut_orders(flat: CCDData, orders: EchelleOrderTable) -> None:
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If there are any.
+        If there are any such orders.
     """
     cut = [number for number, order in zip(orders.order_numbers.tolist(), _curves(orders),
                                            strict=True) if _goes_on(flat, orders, *order)]
     if cut:
         warn(
-            f"orders {cut} end in the order table where their light goes on: the pixels beyond are "
-            "taken for inter-order area; extend the range of these orders, or trace them anew"
+            f"orders {cut} end in the order table while their light continues: the pixels beyond "
+            "are "
+            "treated as inter-order area; extend the range of these orders, or trace them again"
         )
 
 
@@ -129,7 +133,7 @@ def _curves(orders: EchelleOrderTable):
 
 
 def _goes_on(flat, orders, center, lower, upper) -> bool:
-    """Whether the light of an order goes on beyond one of its ends."""
+    """Whether the light of an order continues beyond one of its ends."""
     valid = np.flatnonzero(np.isfinite(center))
     width, usual = np.median((upper - lower)[valid]), None
     for end, step in ((valid[0], -1), (valid[-1], 1)):
@@ -151,7 +155,7 @@ def _goes_on(flat, orders, center, lower, upper) -> bool:
 
 
 def _contrast(flat, dispersion_axis, columns, centers, width) -> float:
-    """Light of an order in its middle, less that of the darkest place beside it."""
+    """Light in the middle of an order minus that of the darkest place beside it."""
     raster = as_raster(flat, dispersion_axis, lines=columns)
     reach = int(np.ceil(width))
     rows = np.clip(np.rint(centers).astype(int)[:, None] + np.arange(-reach, reach + 1),

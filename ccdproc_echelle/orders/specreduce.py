@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Order centres as traces of specreduce, which is optional."""
+"""Convert order centres to traces of specreduce, an optional dependency."""
 
 import numpy as np
 from astropy.nddata import NDData
@@ -10,7 +10,7 @@ _OFF_DETECTOR = -1e6
 
 
 def specreduce_traces(centers: np.ndarray, dispersion_axis: int, image) -> list:
-    """The traces of `EchelleOrderTable.to_specreduce`; centres are (n_orders, n_pixels)."""
+    """Traces for `EchelleOrderTable.to_specreduce`; centres are (n_orders, n_pixels)."""
     try:
         from specreduce.tracing import ArrayTrace
     except ImportError as error:
@@ -20,7 +20,7 @@ def specreduce_traces(centers: np.ndarray, dispersion_axis: int, image) -> list:
     if dispersion_axis == 0:
         image = _transposed(image)
     centers = np.ma.masked_invalid(centers)
-    # specreduce forgets the mask where it shifts a trace, but masks what is off the detector.
+    # specreduce drops the mask when it shifts a trace, but masks what is off the detector.
     centers.data[centers.mask] = _OFF_DETECTOR
     return [ArrayTrace(image, center) for center in centers]
 
