@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Where the orders lie on an image."""
+"""Plot the orders on an image."""
 
 from typing import TYPE_CHECKING
 
@@ -44,24 +44,24 @@ def plot_orders(
     ax: "Axes | None" = None,
 ) -> "Axes":
     """
-    Show an image with the orders drawn on it.
+    Plot an image with the orders drawn on it.
 
-    The image is shown as it is stored, first row at the bottom, with an asinh stretch: linear up
-    to the signal of the faintest order, logarithmic above it, so that orders a hundred times
-    fainter than the brightest are seen. Signals inside the orders set the stretch. Pixels
-    that are masked or not finite, and an inter-order area that was set to one constant, are left
-    blank (pale blue).
+    The image is shown as it is stored, first row at the bottom, with an asinh stretch: linear up to
+    the signal of the faintest order and logarithmic above it, so that orders a hundred times
+    fainter than the brightest are visible. The stretch is determined by the signal inside the
+    orders. Pixels that are masked or not finite, and an inter-order area that was set to a
+    constant, are left blank (pale blue).
 
     Parameters
     ----------
     image : `~astropy.nddata.CCDData` or array, shape (rows, columns)
         The image.
     orders : `~ccdproc_echelle.EchelleOrderTable`
-        The orders. Centres are dashed; edges are drawn where they are known.
+        The orders. Centres are dashed; edges are drawn if they are known.
     window : float, optional
-        Full width in pixel of the inner-order window, which is then filled in green.
+        Full width in pixels of the inner-order window, which is then filled in green.
     ax : `~matplotlib.axes.Axes`, optional
-        Where to draw. Default: the axes of a new figure.
+        Axes on which to plot. Default: those of a new figure.
 
     Returns
     -------
@@ -72,8 +72,8 @@ def plot_orders(
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the image is not two-dimensional or not of the order table's shape, has no positive
-        signal in the orders, or ``window`` is not positive.
+        If the image is not two-dimensional, its shape differs from that of the order table, it has
+        no positive signal in the orders, or ``window`` is not positive.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def plot_orders(
 
 
 def draw_picture(ax, picture: Picture, window: float | None) -> None:
-    """The image with its colour bar, and on it the orders and their numbers."""
+    """Draw the image with its colour bar, the orders and their numbers."""
     from matplotlib.colors import AsinhNorm
 
     orders = picture.orders
@@ -112,7 +112,7 @@ def draw_picture(ax, picture: Picture, window: float | None) -> None:
 
 
 def draw_curves(ax, orders: EchelleOrderTable, linewidth: float) -> None:
-    """The order centres, and the edges where they are known."""
+    """Draw the order centres, and the edges if they are known."""
     pixels = np.arange(orders.shape[orders.dispersion_axis])
     for name in ("center", "lower", "upper") if orders.has_edges else ("center",):
         curves = getattr(orders, name)().T
