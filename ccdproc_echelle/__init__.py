@@ -4,7 +4,7 @@
 from importlib import import_module
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # for checkers and editors; at run time names come by way of __getattr__
+if TYPE_CHECKING:  # for type checkers and editors; at run time names are resolved by __getattr__
     from ccdproc_echelle.combining import (
         combine_frames,
         inner_order_scale,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # for checkers and editors; at run time names come by way of 
         trace_orders,
     )
     from ccdproc_echelle.orders import (
-        recentre as recentre,  # the other spelling
+        recentre as recentre,  # alternative spelling
     )
     from ccdproc_echelle.recipe import (
         Instrument,
@@ -98,12 +98,12 @@ def __dir__():
     return sorted(__all__)
 
 
-# The wings in the order in which they import each other.
+# The wings, in the order in which they import each other.
 _WINGS = ("frames", "orders", "combining", "light", "recipe")
 
 
 def __getattr__(name):
-    """A public name, or a wing; its wing is imported when it is asked for first."""
+    """A public name or a wing, imported on first access."""
     if name in _WINGS:
         return import_module(f"{__name__}.{name}")
     if name in __all__ or name == "recentre":

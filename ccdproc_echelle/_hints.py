@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What a user may have meant by a name that nobody knows."""
+"""Suggestions for misspelt names."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,19 +9,19 @@ __all__ = ["did_you_mean"]
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
-    The end of an error message about an unknown name.
+    Suggestion to append to an error message about an unknown name.
 
     Parameters
     ----------
     name : str
-        The name.
+        The unknown name.
     known : iterable of str
-        The names that are known.
+        The valid names.
 
     Returns
     -------
     str
-        Empty, if none of them is like it.
+        Empty if none of them is similar.
 
     Examples
     --------

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Tasks on any executor: their results in order, and nothing left behind after an error."""
+"""Run tasks on any executor: results in order, and nothing left behind after an error."""
 
 import multiprocessing
 import os
@@ -24,18 +24,18 @@ from typing import Any
 
 __all__ = ["awaited", "in_pieces", "n_workers_of", "processes", "results_of", "submitted"]
 
-# After so many seconds without a result the executor is asked whether it still takes tasks.
+# After this many seconds without a result, check whether the executor still accepts tasks.
 _PATIENCE = 5.0
 
 
 def n_workers_of(executor: Executor | None) -> int:
     """
-    How many tasks run at a time.
+    Number of tasks that run at a time.
 
     Parameters
     ----------
     executor : `concurrent.futures.Executor` or None
-        `None` stands for a thread for each core.
+        `None` stands for one thread per core.
 
     Returns
     -------
@@ -46,22 +46,22 @@ def n_workers_of(executor: Executor | None) -> int:
 
 def results_of(tasks: Iterable[Callable[[], Any]], executor: Executor | None) -> Iterator[Any]:
     """
-    Results of all tasks in their order, none of which is kept.
+    Yield the results of all tasks in order, without keeping them.
 
-    After an error no task is left waiting or running: those that run read files, which may be
-    temporary ones.
+    After an error no task is left waiting or running, since running tasks may be reading temporary
+    files.
 
     Parameters
     ----------
     tasks : iterable of callables
-        Called without arguments. For processes and clusters they must be picklable.
+        Called without arguments. They must be picklable for processes and clusters.
     executor : `concurrent.futures.Executor` or None
-        What calls them; `None` stands for a thread for each core.
+        Executor that calls them; `None` stands for one thread per core.
 
     Notes
     -----
     Tasks are taken from the iterable as workers become free, so that neither they nor their results
-    pile up.
+    accumulate.
 
     Yields
     ------
@@ -72,7 +72,8 @@ def results_of(tasks: Iterable[Callable[[], Any]], executor: Executor | None) ->
     TypeError
         If the executor is none.
     BrokenExecutor
-        If the executor takes no more tasks, as its workers were killed or it was shut down.
+        If the executor does not accept tasks any more because its workers were killed or it was
+        shut down.
     """
     if not (executor is None or hasattr(executor, "submit")):
         raise TypeError(
@@ -120,14 +121,14 @@ def in_pieces(do: Callable[[slice], None], length: int, size: int) -> None:
 
 def submitted(task: Callable[[], Any], executor: Executor) -> Future:
     """
-    A task handed to an executor.
+    Submit a task to an executor.
 
     Parameters
     ----------
     task : callable
         Called without arguments.
     executor : `concurrent.futures.Executor`
-        What calls it.
+        Executor that calls it.
 
     Returns
     -------
@@ -136,25 +137,26 @@ def submitted(task: Callable[[], Any], executor: Executor) -> Future:
     Raises
     ------
     BrokenExecutor
-        If the executor takes no tasks.
+        If the executor does not accept tasks.
     """
     try:
         return executor.submit(task)
-    except Exception:  # the task's own, if the executor does it at once
+    except Exception:  # raised by the task, if the executor runs it immediately
         _check(executor)
         raise
 
 
 def awaited(future: Future, executor: Executor) -> Any:
     """
-    The result of a task, unless its executor is gone: a closed one of dask never says so.
+    Wait for the result of a task, unless its executor is gone, which a closed dask client never
+    reports.
 
     Parameters
     ----------
     future : `concurrent.futures.Future`
-        Of the task.
+        Future of the task.
     executor : `concurrent.futures.Executor`
-        Which has it.
+        Executor of the task.
 
     Returns
     -------
@@ -163,7 +165,7 @@ def awaited(future: Future, executor: Executor) -> Any:
     Raises
     ------
     BrokenExecutor
-        If the executor has lost it.
+        If the executor has lost the task.
     """
     while True:
         try:
@@ -171,21 +173,21 @@ def awaited(future: Future, executor: Executor) -> Any:
         except (BrokenExecutor, CancelledError) as error:
             raise _loss(executor, error) from error
         except TimeoutError:
-            if future.done():  # just now, or the error is the task's own
+            if future.done():  # just now, or the error was raised by the task
                 return future.result()
             _check(executor)
 
 
 def processes(number: int) -> ProcessPoolExecutor:
     """
-    Processes that start afresh, and end with the one that started them, also if it is killed.
+    Processes that are spawned, and end with the process that started them even if it is killed.
 
-    A fork would copy the threads of its parent half way.
+    A fork would copy the threads of its parent in an undefined state.
 
     Parameters
     ----------
     number : int
-        How many.
+        Number of processes.
 
     Returns
     -------
@@ -207,7 +209,7 @@ def _end_with_parent() -> None:
 
 
 def _check(executor: Executor) -> None:
-    """Whether it takes a task; the time, as dask would not do the same task a second time."""
+    """Check that it accepts a task; the time is used since dask would not repeat the same task."""
     try:
         executor.submit(float, time.monotonic())
     except Exception as error:

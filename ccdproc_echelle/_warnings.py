@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Warnings that point at the line of the user's script that led to them."""
+"""Warnings that point at the line of the user's script that caused them."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ __all__ = ["kept_warnings", "warn"]
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
-# Where the warnings of this thread go; None: to its user.
+# List that receives the warnings of this thread; None if they are issued.
 _kept: ContextVar[list[str] | None] = ContextVar("kept", default=None)
 
 
@@ -23,15 +23,15 @@ def warn(message: str, category: type[Warning] = AstropyUserWarning) -> None:
     """
     Warn at the line outside the package from which it was called.
 
-    Python shows each warning once per line: at a line within the package, that of one call would
-    hide those of all others.
+    Python shows each warning once per line: if the line were within the package, the warning of one
+    call would hide those of all others.
 
     Parameters
     ----------
     message : str
         What is suspicious, and what to do about it.
     category : type, optional
-        Kind of warning.
+        Category of the warning.
     """
     if (kept := _kept.get()) is not None:
         kept.append(message)
@@ -45,14 +45,14 @@ def warn(message: str, category: type[Warning] = AstropyUserWarning) -> None:
 @contextmanager
 def kept_warnings() -> Iterator[list[str]]:
     """
-    Context manager: what would be warned of in this thread is kept for a log.
+    Context manager that collects the warnings of this thread instead of issuing them.
 
-    Other threads are not concerned, unlike with `warnings.catch_warnings`.
+    Other threads are not affected, unlike with `warnings.catch_warnings`.
 
     Yields
     ------
     list of str
-        The messages, filled as they come.
+        The messages, added as they occur.
 
     Examples
     --------

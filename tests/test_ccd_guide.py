@@ -102,5 +102,5 @@ def test_misspelt_keyword_of_the_guide_is_named(scripts, night, tmp_path):
 
 def test_flats_with_the_uncertainty_of_the_dark_are_noticed(scripts, night):
     calibrate(night, own_noise=False)
-    with pytest.warns(UserWarning, match="make it with ccdproc.create_deviation"):
+    with pytest.warns(UserWarning, match="create its own with ccdproc.create_deviation"):
         runpy.run_path(str(scripts["after"]))

@@ -442,7 +442,7 @@ def test_an_order_table_with_gaps_gives_the_same_flat(make):
     assert ratio.std() < 3e-3 and ratio.mean() == pytest.approx(1, abs=0.03)
 
 
-@pytest.mark.filterwarnings("ignore:whether the order centres are in place")
+@pytest.mark.filterwarnings("ignore:could not determine whether the order centres are in place")
 def test_an_order_given_twice_is_named():
     orders = traces(centers=CENTERS[[0, 0, 1]])
     culprit = r"orders \[11, 12\] have the same centre"

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""A Gaussian and its integrals: the light of a line, of an edge and across an edge."""
+"""A Gaussian and its integrals: profiles of a line, of an edge, and of a blurred ramp."""
 
 import numpy as np
 from scipy.special import ndtr
@@ -45,12 +45,12 @@ def blurred_step(x: np.ndarray) -> np.ndarray:
 
 def blurred_ramp(x: np.ndarray) -> np.ndarray:
     """
-    Ramp that rises from 0 on, blurred by a Gaussian: the integral of `blurred_step` up to x.
+    Ramp that rises from 0, blurred by a Gaussian: the integral of `blurred_step` up to x.
 
     Parameters
     ----------
     x : array-like
-        Distance from the foot of the ramp in standard deviations of the blur, as is the result.
+        Distance from the foot of the ramp in standard deviations of the blur, like the result.
 
     Examples
     --------

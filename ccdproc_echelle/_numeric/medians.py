@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Medians of values with gaps, and what they are worth."""
+"""Medians of values with gaps, and their uncertainty."""
 
 from functools import lru_cache
 
@@ -20,7 +20,7 @@ __all__ = [
 
 def column_median(values: np.ndarray, good: np.ndarray | None) -> np.ndarray:
     """
-    Median of the good values of each column, NaN where there is none; None: all are good.
+    Median of the good values of each column, NaN if there are none; ``good=None`` means all.
 
     Columns with the same number of good values are sorted together.
     """
@@ -39,9 +39,9 @@ def ranked_median(
     values: np.ndarray, good: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    Median of the good values along the last axis, these in ascending order, and their number.
+    Median of the good values along the last axis, the sorted values, and their number.
 
-    The median is NaN where there is none; what is not good comes last, as NaN.
+    The median is NaN if there are no good values; other values come last, as NaN.
     """
     ranked = np.sort(np.where(good, values, np.nan), axis=-1)
     count = good.sum(axis=-1)
@@ -56,12 +56,12 @@ def ranked_median(
 
 
 def finite_median(values: np.ndarray) -> np.ndarray:
-    """Median of the finite values along the last axis; NaN where there is none."""
+    """Median of the finite values along the last axis; NaN if there are none."""
     return ranked_median(values, np.isfinite(values))[0]
 
 
 def label_medians(values: np.ndarray, labels: np.ndarray, n_labels: int) -> np.ndarray:
-    """Median of the finite values of each label from 0 on; NaN where there is none."""
+    """Median of the finite values of each label, counted from 0; NaN if there are none."""
     known = np.isfinite(values)
     values, labels = values[known], labels[known].astype(np.min_scalar_type(n_labels))
     count = np.bincount(labels, minlength=n_labels)
@@ -74,7 +74,7 @@ def label_medians(values: np.ndarray, labels: np.ndarray, n_labels: int) -> np.n
     return finite_median(table).astype(float)
 
 
-# Beyond this sample size it is pi / 2 * n / (n + c), to 2e-4, with these c for odd and even sizes.
+# For larger samples it is pi / 2 * n / (n + c), to 2e-4, with these c for odd and even sizes.
 _LARGEST_EXACT = 24
 _ASYMPTOTIC = (0.437, 1.4015)
 
@@ -82,7 +82,7 @@ _ASYMPTOTIC = (0.437, 1.4015)
 @lru_cache
 def median_variance_factors(n_max: int) -> np.ndarray:
     """
-    Variance of the median of Gaussian values over that of their mean, by sample size.
+    Variance of the median of Gaussian values relative to that of their mean, by sample size.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def median_variance_factors(n_max: int) -> np.ndarray:
     Returns
     -------
     float array, shape (n_max + 1,)
-        Factor for each sample size; NaN for none. Read-only, since further calls share it.
+        Factor for each sample size; NaN for size 0. Read-only, since the array is cached.
 
     Examples
     --------
@@ -114,13 +114,13 @@ def _exact_factors() -> np.ndarray:
 
 
 def median_noise(count: np.ndarray) -> np.ndarray:
-    """Standard deviation of the median of so many normal values, relative to that of one."""
+    """Standard deviation of the median of ``count`` normal values, relative to that of one."""
     count = np.maximum(count, 1)
     return np.sqrt(median_variance_factors(int(count.max(initial=1)))[count] / count)
 
 
 def _median_variance(n: int) -> float:
-    """Variance of the median of n standard normal values, from the density of its order."""
+    """Variance of the median of n standard normal values, from its distribution."""
     k = (n - 1) // 2  # values below the (lower) middle one
     x = np.linspace(-8, 8, 401) / np.sqrt(k + 1)  # eight or more standard deviations
     log_cdf, log_sf, log_pdf = log_ndtr(x), log_ndtr(-x), -0.5 * (x**2 + np.log(2 * np.pi))

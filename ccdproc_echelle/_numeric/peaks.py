@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Peaks of a profile that stand out from the valleys beside them."""
+"""Find peaks of a profile that stand out from the valleys beside them."""
 
 import numpy as np
 
@@ -8,15 +8,15 @@ __all__ = ["peaks"]
 
 def peaks(profile: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
     """
-    Middles between the flanks of peaks, as indices, and their prominences.
+    Midpoints between the flanks of peaks, as indices, and their prominences.
 
     Parameters
     ----------
     profile : array, shape (n,)
         Finite values.
     least : float
-        The prominence of a peak is its height above the higher one of the valleys between it and
-        higher peaks, or the ends; those of less are left out.
+        Minimum prominence. The prominence of a peak is its height above the higher of the two
+        valleys that separate it from higher peaks, or from the ends.
 
     Examples
     --------
@@ -40,12 +40,12 @@ def peaks(profile: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _first(found: np.ndarray) -> int:
-    """Index of the first True, or the length."""
+    """Index of the first True, or the length if there is none."""
     return int(np.argmax(found)) if found.any() else len(found)
 
 
 def _fall(side: np.ndarray, level: float) -> float:
-    """Distance at which a side first falls to a level; where it ends, if it does not."""
+    """Distance at which one side first falls to a level, or to its end."""
     after = _first(side <= level)
     if after == len(side):
         return after - 1.0

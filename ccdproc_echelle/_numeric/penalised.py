@@ -1,10 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Penalised least squares where an unknown meets its neighbours only, as coefficients of splines do.
+Penalised least squares in which unknowns interact only with neighbours, like spline coefficients.
 
-Neither the solution nor its variance needs the whole inverse of the normal matrix, whose cost
-grows with the cube of the number of unknowns: the blocks of it on and beside the diagonal follow
-from the last to the first. They are small, so no BLAS thread is woken up for them.
+Neither the solution nor its variance requires the full inverse of the normal matrix, whose cost
+grows with the cube of the number of unknowns: its blocks on and next to the diagonal follow from
+the last one backwards. They are small, so that BLAS does not start threads for them.
 """
 
 from dataclasses import dataclass
@@ -14,26 +14,27 @@ import numpy as np
 
 __all__ = ["BlockBand", "Penalty", "block_band", "restricted_likelihood_fit"]
 
-# Sites that meet: those of the cubic B-splines that are not zero at the same place.
+# Number of sites that interact: the cubic B-splines that are non-zero at the same position.
 _SPAN = 4
 
-# Of smaller blocks there are more, each of which costs some calls of NumPy.
+# Smaller blocks would be more numerous, and each costs some calls of NumPy.
 _BLOCK_SIZE = 15
 
-# Times the mean of the diagonal. The ridge decides what the data leave open, such as the slope
-# through a single place. A stronger penalty than this changes no fit, but takes digits of that.
+# In units of the mean of the diagonal. The ridge determines what the data leave undetermined, such
+# as
+# the slope through a single place. A stronger penalty than this changes no fit, but loses digits.
 _RIDGE, _STRONGEST = 1e-7, 1e4
 
-# A strength within a factor of two is good enough: a fit hardly depends on it.
+# A strength within a factor of two is good enough, since fits hardly depend on it.
 _FACTOR, _MAX_STEPS = 2, 8
 
 
 class BlockBand:
     """
-    Symmetric matrices of ``n_sites`` sites in a row, each of which meets the next three.
+    Symmetric matrices of ``n_sites`` sites in a row, each of which interacts with the next three.
 
-    At a site are ``n_each`` unknowns. A matrix is kept as its blocks on the diagonal and those to
-    the right of them, shape ``(2, n_blocks, size, size)``; the last block is filled up.
+    Each site has ``n_each`` unknowns. A matrix is stored as its blocks on the diagonal and those to
+    the right of them, shape ``(2, n_blocks, size, size)``; the last block is padded.
     """
 
     def __init__(self, n_sites: int, n_each: int = 1):
@@ -54,7 +55,7 @@ class BlockBand:
         self._filling.flat[self._place(rest, rest)] = 1
 
     def _place(self, row, column) -> np.ndarray:
-        """Where in the blocks an element of the matrix is."""
+        """Position of a matrix element in the blocks."""
         block = row // self._size
         right = column // self._size - block
         return np.ravel_multi_index(
@@ -62,17 +63,17 @@ class BlockBand:
         )
 
     def summed(self, parts: np.ndarray) -> np.ndarray:
-        """The matrix that is the sum of one of each four sites, ``(n, 4, n_each, 4, n_each)``."""
+        """Sum of contributions of each four adjacent sites, ``(n, 4, n_each, 4, n_each)``."""
         parts = np.where(self._kept, parts, 0)
         blocks = np.bincount(self._places.ravel(), parts.ravel(), np.prod(self._shape))
         return blocks.reshape(self._shape)
 
     def parts(self, matrix: np.ndarray) -> np.ndarray:
-        """What each four sites have in common, ``(n, 4, n_each, 4, n_each)``."""
+        """Parts of the matrix for each four adjacent sites, ``(n, 4, n_each, 4, n_each)``."""
         return matrix.ravel()[self._places]
 
     def blocks(self, matrix: np.ndarray) -> np.ndarray:
-        """The blocks of a matrix given in full."""
+        """Blocks of a matrix that is given in full."""
         rest = self._n_blocks * self._size - self._n
         matrix = np.pad(matrix, (0, rest)).reshape(self._shape[1:3] * 2)
         blocks, i = np.zeros(self._shape), np.arange(self._n_blocks)
@@ -90,7 +91,7 @@ class BlockBand:
         return matrix + ridge * self._unit
 
     def solve(self, matrix: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Solution of the equations, and the blocks of the inverse."""
+        """Solution of the equations, and blocks of the inverse."""
         diagonal, beside = matrix + self._filling
         solution = np.zeros(self._n_blocks * self._size)
         solution[: self._n] = right
@@ -115,7 +116,7 @@ block_band = lru_cache(maxsize=64)(BlockBand)
 
 @dataclass(frozen=True, eq=False)
 class Penalty:
-    """Of the sum of the squares of some differences of the coefficients."""
+    """Penalty on the sum of the squares of differences between coefficients."""
 
     differences: np.ndarray  # (n_differences, n_coefficients)
     blocks: np.ndarray  # of its square
@@ -124,9 +125,9 @@ class Penalty:
 
 def restricted_likelihood_fit(band, gram, right, penalties, strength):
     """
-    Coefficients, blocks of their covariance, and the strengths with which to go on.
+    Coefficients, blocks of their covariance, and updated strengths of the penalties.
 
-    Fellner and Schall: each strength becomes what is left of its degrees of freedom, divided by
+    Method of Fellner and Schall: each strength becomes the remaining degrees of freedom divided by
     the roughness of the solution.
     """
     size = band.mean_diagonal(gram)

@@ -1,25 +1,28 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The part of a row that stands out."""
+"""Find the part of a row that stands out."""
 
 import numpy as np
 
 __all__ = ["best_range", "lit_range"]
 
-# What has light counts by its signal-to-noise ratio less the first number, up to the second: one
-# that is bright by chance in the dark does not extend a range, nor does one gap end it.
+# The score is the signal-to-noise ratio minus the first number, limited to the second: a sample
+# that
+# is bright by chance in the dark does not extend a range, nor does a single gap end it.
 _LEAST_LIGHT, _ENOUGH_LIGHT = 1.5, 6.0
 
 
 def best_range(scores: np.ndarray) -> tuple[int, int] | None:
     """
-    First and last index of the contiguous part with the largest sum; None if none is above zero.
+    First and last index of the contiguous part with the largest sum; None if no value is above
+    zero.
 
-    It bridges what is below zero where more is gained behind it, and has no zeros at its ends.
+    It bridges values below zero if more is gained beyond them, and does not begin or end with
+    zeros.
 
     Parameters
     ----------
     scores : array, shape (n,)
-        Above zero for what belongs to the part.
+        Positive for samples that belong to the part.
 
     Examples
     --------
@@ -38,12 +41,12 @@ def best_range(scores: np.ndarray) -> tuple[int, int] | None:
 
 def lit_range(signal_to_noise: np.ndarray) -> tuple[int, int] | None:
     """
-    First and last index of the part that has light, gaps bridged; None where there is none.
+    First and last index of the part that has light, with gaps bridged; None if there is none.
 
     Parameters
     ----------
     signal_to_noise : array, shape (n,)
-        Signal-to-noise ratio of each sample; NaN for one that is not known.
+        Signal-to-noise ratio of each sample; NaN if unknown.
 
     Examples
     --------

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Least squares with weights, and with outliers."""
+"""Least squares with weights and with outliers."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ from ccdproc_echelle._numeric.spread import scatter_about_zero
 
 __all__ = ["clipped_fit", "soft_fit", "weighted_fit"]
 
-# Fits of `soft_fit`, each with the weights from the one before.
+# Number of fits in `soft_fit`, each with weights from the previous one.
 _ITERATIONS = 10
 
 
 def weighted_fit(basis: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Coefficients of a least-squares fit; values without weight may be anything."""
+    """Coefficients of a least-squares fit; values with zero weight may be anything."""
     usable = weights > 0
     root = np.sqrt(weights[usable])
     return np.linalg.lstsq(basis[usable] * root[:, None], values[usable] * root, rcond=None)[0]
@@ -26,7 +26,7 @@ def clipped_fit(
     maxiters: int,
     least_scatter: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients of a fit without outliers and without NaN, and which values were used."""
+    """Coefficients of a fit that ignores outliers and NaN, and which values were used."""
     used = np.isfinite(values)
     coefficients = weighted_fit(basis, values, used.astype(float))
     for _ in range(maxiters):
@@ -46,7 +46,7 @@ def soft_fit(
     least_scatter: float,
     weights: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Coefficients of a fit in which a value counts the less the further off it is."""
+    """Coefficients of a fit in which the weight of a value decreases with its residual."""
     own = np.ones(len(values)) if weights is None else weights
     off, scatter = np.zeros(len(values)), 1.0
     for _ in range(_ITERATIONS):

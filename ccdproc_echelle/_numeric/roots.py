@@ -1,8 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Roots and products of matrices of some hundred rows, without BLAS threads.
+Roots and products of matrices with a few hundred rows, without BLAS threads.
 
-On such matrices the threads mostly wait for each other, which costs more than the work.
+For such matrices the threads mostly wait for each other, which takes longer than the computation.
 """
 
 import numpy as np
@@ -10,18 +10,18 @@ from scipy.linalg.lapack import dtrtri
 
 __all__ = ["inverse_root", "slab_product"]
 
-# Products of fewer multiplications than this BLAS leaves to one thread.
+# Products with fewer multiplications than this are done by BLAS in a single thread.
 _ALONE = 2**18
 
-# Matrices up to this size are factorised at once.
+# Matrices up to this size are factorised directly.
 _SMALL = 64
 
 
 def inverse_root(matrix: np.ndarray) -> np.ndarray:
     """
-    The lower triangular matrix whose product, its transpose first, is the inverse of a matrix.
+    Lower triangular matrix L for which ``L.T @ L`` is the inverse of a matrix.
 
-    The matrix is halved until LAPACK leaves it to one thread.
+    The matrix is halved until LAPACK uses a single thread.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def inverse_root(matrix: np.ndarray) -> np.ndarray:
 
 def slab_product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """
-    Product of two matrices, so many rows at a time that BLAS leaves them to one thread.
+    Product of two matrices, in slabs of rows so small that BLAS uses a single thread.
 
     Examples
     --------

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Sorting networks: the columns of a few rows are sorted side by side."""
+"""Sorting networks: the columns of a few rows are sorted in parallel."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -8,17 +8,17 @@ import numpy as np
 
 __all__ = ["median_of_rows", "middle_of_rows", "sorted_rows"]
 
-# With more frames than this NumPy's own sort beats the network.
+# For more frames than this, NumPy's own sort is faster than the network.
 _LARGEST_NETWORK = 64
 
 
 def median_of_rows(values: np.ndarray) -> np.ndarray:
-    """Median of each column; the input is left alone."""
+    """Median of each column; the input is not modified."""
     return middle_of_rows(_arranged(values, _median_network))
 
 
 def sorted_rows(values: np.ndarray) -> list[np.ndarray] | np.ndarray:
-    """The values of each column in ascending order; the input is left alone."""
+    """The values of each column in ascending order; the input is not modified."""
     return _arranged(values, _sorting_network)
 
 
@@ -30,7 +30,7 @@ def middle_of_rows(rows: list[np.ndarray] | np.ndarray) -> np.ndarray:
 
 
 def _arranged(values: np.ndarray, network: Callable) -> list[np.ndarray] | np.ndarray:
-    """Rows after the comparators of a network for their number, or all sorted if they are many."""
+    """Rows after applying a network for their number, or completely sorted if there are many."""
     n = len(values)
     if n > _LARGEST_NETWORK:
         return np.sort(values, axis=0)
@@ -61,7 +61,7 @@ def _sorting_network(n: int) -> tuple[tuple[int, int], ...]:
 
 @lru_cache
 def _median_network(n: int) -> tuple[tuple[int, int], ...]:
-    """Those comparators of the sorting network on which the middle rows depend."""
+    """The comparators of the sorting network on which the middle rows depend."""
     needed, comparators = {(n - 1) // 2, n // 2}, []
     for pair in reversed(_sorting_network(n)):
         if needed.intersection(pair):

@@ -1,11 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The median absolute deviation as a standard deviation."""
+"""Median absolute deviation, scaled to a standard deviation."""
 
 import numpy as np
 
 __all__ = ["MAD_TO_SIGMA", "mad_factors", "mad_of_sorted", "scatter_about_zero"]
 
-# Of a Gaussian: 1 / norm.ppf(0.75), in the digits of astropy.stats.mad_std.
+# For a Gaussian: 1 / norm.ppf(0.75), with the digits of astropy.stats.mad_std.
 MAD_TO_SIGMA = 1.482602218505602
 
 
@@ -13,8 +13,8 @@ def mad_of_sorted(rows: list[np.ndarray] | np.ndarray, middle: np.ndarray) -> np
     """
     Median absolute deviation of sorted columns from their median.
 
-    The deviations below and above the median are two sorted sequences, whose k-th smallest value
-    needs no further sorting: it is the least of the values that have k - 1 others below.
+    The deviations below and above the median are two sorted sequences. Their k-th smallest value
+    requires no further sorting: it is the smallest of the values with k - 1 others below.
     """
     n = len(rows)
     if n == 1:
@@ -37,11 +37,11 @@ def _smallest_of_two(first: list[np.ndarray], second: list[np.ndarray], k: int) 
 
 def mad_factors(n_max: int) -> np.ndarray:
     """
-    Factors that turn a median absolute deviation into a standard deviation, by sample size.
+    Factors that convert a median absolute deviation to a standard deviation, by sample size.
 
     Up to ten values: measured on 10 million Gaussian samples of each size. Beyond: the asymptotic
-    series of Hayes (2014, Comm. Stat. 43, 4429) as refitted by Park, Kim & Wang (2022, Comm.
-    Stat. 51, 2619).
+    series of Hayes (2014, Comm. Stat. 43, 4429) as refitted by Park, Kim & Wang (2022, Comm. Stat.
+    51, 2619).
     """
     n = np.arange(n_max + 1)
     with np.errstate(divide="ignore"):

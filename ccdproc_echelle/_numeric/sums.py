@@ -11,9 +11,9 @@ def column_sum(
     rows: np.ndarray, weights: np.ndarray | None = None, dtype: DTypeLike = float
 ) -> np.ndarray:
     """
-    Sum over the frames, one after the other, in double precision or another that is named.
+    Sum over the frames, one after the other, in double precision unless ``dtype`` is given.
 
-    Squares lose nothing that matters when they are summed in single precision, which is faster.
+    Single precision is accurate enough for sums of squares, and faster.
     """
     total = np.zeros(rows.shape[1], dtype=dtype)
     for i, row in enumerate(rows):
@@ -22,7 +22,7 @@ def column_sum(
 
 
 def total_weight(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray | int:
-    """Sum of the weights of a stack of values; None stands for ones."""
+    """Sum of the weights of a stack of values; None stands for weights of 1."""
     return len(values) if weights is None else column_sum(weights)
 
 

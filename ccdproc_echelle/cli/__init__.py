@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The command line: a module for each command, a thin layer on what scripts call."""
+"""The command line: one module per command, a thin layer over what scripts call."""
 
 from ccdproc_echelle.cli.main import main
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Which commands there are, and how they end."""
+"""The list of commands, and how they end."""
 
 import argparse
 import warnings
@@ -27,7 +27,7 @@ _COMMANDS = (flat, night, trace, edges, convert, inspect, instruments, report, d
 
 
 def run(arguments: Sequence[str] | None) -> int:
-    """The command that these arguments ask for; see `~ccdproc_echelle.cli.main`."""
+    """Run the command given by these arguments; see `~ccdproc_echelle.cli.main`."""
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings(), log_on_stderr(options.verbose):
         warnings.showwarning = warning_printer()

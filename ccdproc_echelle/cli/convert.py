@@ -30,12 +30,12 @@ def add(commands) -> None:
     option("orders", metavar="FILE", help="order table")
     add_order_format(convert, "--from")
     option("--shape", type=int, nargs=2, metavar=("ROWS", "COLUMNS"),
-        help="shape of the detector, if the order table does not tell")
-    option("--detector", metavar="NAME", help="which detector, if the file is for several")
+        help="shape of the detector, if it is not in the order table")
+    option("--detector", metavar="NAME", help="detector to read, if the file has several")
     option("--crop", metavar="SECTION", type=_section,
-        help="part of the detector that is left, as in TRIMSEC: \"[x1:x2,y1:y2]\", from 1 on and "
-        "inclusive; for the order table of raw, untrimmed frames")
-    add_output(convert, "order table to be written")
+        help="section of the detector to keep, as in TRIMSEC: \"[x1:x2,y1:y2]\", 1-based and "
+        "inclusive; for an order table of raw, untrimmed frames")
+    add_output(convert, "order table to write")
     add_written_format(convert, "--to")
 
 
@@ -44,7 +44,7 @@ def _section(text: str) -> tuple[slice, slice]:
     try:
         return parse_slices(text, "--crop")
     except ValueError as error:
-        message = f"{text!r} is no section, expected as \"[x1:x2,y1:y2]\""
+        message = f"{text!r} is not a section, expected \"[x1:x2,y1:y2]\""
         raise argparse.ArgumentTypeError(message) from error
 
 

@@ -25,15 +25,15 @@ def add(commands) -> None:
     demo = add_command(
         commands, "demo", run,
         help="simulate raw flats, reduce them and compare with the truth",
-        description="Simulate raw flats and darks of an echelle spectrograph, with their overscan, "
+        description="Simulate raw flats and darks of an echelle spectrograph, including overscan, "
         "make a master flat from them and compare levels, edges and bad pixels with the truth.",
         example="  ccdproc-echelle demo --folder echelle_demo",
     )
     demo.add_argument(
-        "--folder", default="echelle_demo", help="where to write (default: %(default)s)"
+        "--folder", default="echelle_demo", help="output folder (default: %(default)s)"
     )
     demo.add_argument("--night", action="store_true",
-        help="write the raw frames of a night of three set-ups instead, for the command night")
+        help="write the raw frames of a night with three set-ups instead, for the command night")
     demo.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
@@ -89,7 +89,7 @@ def _reduce(folder: Path, overwrite: bool) -> int:
 
 
 def _compare(master: MasterFlat, simulation: EchelleSimulation) -> None:
-    """Print measured against true levels, edges, dead pixels and uncertainties."""
+    """Print measured and true levels, edges, dead pixels and uncertainties."""
     truth = simulation.truth
     measured, true = master.levels["level"].value, truth.levels(_N_FLATS)
     measured, true = measured / measured.mean(), true / true.mean()
@@ -109,7 +109,7 @@ def _compare(master: MasterFlat, simulation: EchelleSimulation) -> None:
     inside = (master.orders.order_map() > 0) & ~master.flat.mask
     found = (truth.dead_pixels & master.flat.mask).sum()
     print(f"dead pixels found: {found} of {truth.dead_pixels.sum()}")
-    # The illumination of each frame is tilted: the truth is the mean of what they would be
+    # The illumination of each frame is tilted: the truth is the mean of the frames as they would be
     # without noise.
     frames = truth.noiseless_flats(_N_FLATS) - simulation.bias
     flat = np.mean(frames / truth.levels(_N_FLATS)[:, None, None], axis=0)

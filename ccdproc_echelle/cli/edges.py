@@ -24,8 +24,8 @@ def add(commands) -> None:
     edges = add_command(
         commands, "edges", run,
         help="find the order edges in a flat",
-        description="Find the lower and upper edges of orders whose centres are known, in a flat "
-        "free of bias and dark or in a master flat. Overscan and amplifiers are treated as by the "
+        description="Find the lower and upper edges of orders with known centres, in a flat "
+        "without bias and dark or in a master flat. Overscan and amplifiers are handled as by the "
         "command flat.",
         example="  ccdproc-echelle edges flat.fits --orders orders.ecsv --output edges.ecsv",
     )
@@ -34,14 +34,14 @@ def add(commands) -> None:
     option("--orders", metavar="FILE", required=True, help="order table")
     add_order_format(edges, "--orders-format")
     option("--threshold", type=float, metavar="FRACTION",
-        help="an edge is where the flat falls to this fraction of the order (default: 0.5, of "
-        "fibres 0.01)")
+        help="an edge is where the flat falls to this fraction of the order (default: 0.5, or "
+        "0.01 for fibres)")
     option("--profile", choices=("auto", "slit", "fibre", "slicer"), default="auto",
-        help="what the orders are images of (default: found from the flat)")
-    option("--n-slices", type=int, default=1, metavar="N", help="slices, or fibres, of an order")
+        help="what the orders are images of (default: determined from the flat)")
+    option("--n-slices", type=int, default=1, metavar="N", help="slices, or fibres, per order")
     add_instrument(edges)
     add_reading(edges)
-    add_output(edges, "order table with edges to be written")
+    add_output(edges, "order table with edges to write")
     add_written_format(edges, "--format")
 
 

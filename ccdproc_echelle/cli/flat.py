@@ -34,14 +34,14 @@ _EXAMPLE = """\
   ccdproc-echelle flat flat_*.fits --dark dark_*.fits --orders orders.ecsv \\
       --gain 1.2 --read-noise 4 --output master.fits --plot master.png"""
 
-# Options that are keywords of `make_master_flat` as they are.
+# Options that are passed on unchanged as keywords of `make_master_flat`.
 _AS_THEY_ARE = (
     "instrument", "bias", "dark", "exposure_key", "scale_dark", "setup_keywords", "bad_pixel_mask",
     "per_order", "reject", "limits", "window", "n_passes", "sigma_clip", "min_signal_to_noise",
     "margin",
 )
 
-# Options that a configuration may stand for: files, which are checked, and how they are read.
+# Options that a configuration may replace: files, which are checked, and how they are read.
 _FILES = ("orders", "instrument", "bias", "dark", "bad_pixel_mask", "limits")
 _READING = ("hdu", "unit", "oscan", "trim")
 
@@ -50,69 +50,69 @@ def add(commands) -> None:
     flat = add_command(
         commands, "flat", run,
         help="make a master flat from raw flats",
-        description="Make a master flat from raw flats: look at each frame, subtract bias, dark "
+        description="Make a master flat from raw flats: check each frame, subtract bias, dark "
         "and scattered light, combine in two passes, find the order edges, set the inter-order "
-        "area to 1, mask pixels that cannot be used, and measure the quality.",
+        "area to 1, mask unusable pixels, and measure the quality.",
         example=_EXAMPLE,
     )
     option = flat.add_argument
     option("flats", nargs="*", metavar="FLAT", help="raw flats (FITS)")
-    option("--orders", metavar="FILE", help="order table (default: the orders are traced)")
+    option("--orders", metavar="FILE", help="order table (default: trace the orders)")
     add_order_format(flat, "--orders-format")
     add_tracing(flat, signal_to_noise="--trace-signal-to-noise")
     option("--first-order", type=int, metavar="M",
         help="number of the lowest order on the detector, if the orders are traced (default: 1)")
     option("--degree", type=int, metavar="N",
-        help="degree of the polynomials of the order centres that are traced (default: 4)")
+        help="degree of the polynomials for the traced order centres (default: 4)")
     option("--bias", nargs="+", default=None, metavar="FILE", help="bias frames")
     option("--dark", nargs="+", default=None, metavar="FILE", help="dark or lamp-off frames")
     add_instrument(flat)
     option("--config", metavar="FILE",
-        help="TOML file with keywords of make_master_flat, which are taken where no option says "
-        "otherwise; they win over those of the instrument")
+        help="TOML file with keywords of make_master_flat, used unless an option overrides them; "
+        "they take precedence over those of the instrument")
     add_raw(flat)
     option("--exposure-key", metavar="KEYWORD",
         help="header keyword of the exposure time (default: EXPTIME)")
     option("--no-scale-dark", dest="scale_dark", action="store_false", default=None,
-        help="darks are not scaled to the exposure time of the flats")
+        help="do not scale darks to the exposure time of the flats")
     option("--setup-keyword", dest="setup_keywords", action="append", metavar="KEYWORD",
-        help="another header keyword that must agree in all flats; may be repeated")
+        help="additional header keyword that must agree in all flats; may be repeated")
     option("--bad-pixel-mask", metavar="FILE",
         help="image of the detector (FITS) in which known bad pixels are not 0")
     add_reading(flat)
     option("--window", type=float, metavar="PIXELS",
-        help="width of the window on the order centres (default: 10)")
+        help="full width of the window on the order centres, in pixels (default: 10)")
     option("--passes", dest="n_passes", type=int, metavar="N",
-        help="how often the flats are combined (default: 2)")
+        help="number of times the levels are measured (default: 2)")
     clipping = flat.add_mutually_exclusive_group()
     clipping.add_argument("--sigma-clip", nargs=2, type=float, metavar=("LOW", "HIGH"),
         dest="clip_thresholds",
-        help="reject values so many standard deviations below and above (default: 5 5)")
+        help="reject values this many standard deviations below and above (default: 5 5)")
     clipping.add_argument("--no-sigma-clip", action="store_false", default=None, dest="sigma_clip",
-        help="reject no values by their standard deviations")
+        help="do not reject values by their standard deviations")
     option("--scattered-light", choices=("frames", "master", "none"),
-        help="what the scattered light is subtracted from (default: frames)")
+        help="where to subtract the scattered light (default: frames)")
     option("--per-order", action="store_true", default=None,
-        help="an exposure level for each order of a frame")
+        help="use a separate exposure level for each order of a frame")
     option("--reject", choices=("warn", "drop", "error"),
-        help="what becomes of frames that do not match the others (default: warn)")
+        help="how to handle frames that do not match the others (default: warn)")
     option("--min-signal-to-noise", type=float, metavar="RATIO",
-        help="mask pixels of the master flat below so many times their uncertainty (default: 3)")
+        help="mask pixels of the master flat below this many times their uncertainty (default: 3)")
     option("--edge", dest="edge_keywords", action="append", type=assignment,
         metavar="KEYWORD=VALUE",
-        help="a keyword of detect_order_edges, as profile=fibre; may be repeated")
+        help="a keyword of detect_order_edges, such as profile=fibre; may be repeated")
     option("--sensitivity", dest="sensitivity_keywords", action="append", type=assignment,
         metavar="KEYWORD=VALUE",
-        help="a keyword of mask_low_sensitivity, as low=0.7; may be repeated")
+        help="a keyword of mask_low_sensitivity, such as low=0.7; may be repeated")
     option("--margin", type=float, metavar="PIXELS",
-        help="pixels beyond the order edges that keep their values (default: 0)")
+        help="number of pixels beyond the order edges that keep their values (default: 0)")
     option("--mask-interorder", action="store_true", help="mask the inter-order area as well")
     option("--limits", metavar="FILE", help="limits of the quality (YAML, see inspect)")
     add_workers(flat)
     option("--quiet", action="store_true",
-        help="no progress bar, which is shown on a terminal where tqdm is installed")
-    add_output(flat, "master flat to be written (FITS)")
-    option("--plot", metavar="FILE", help="summary figure to be written (PNG or PDF)")
+        help="do not show a progress bar (shown by default on a terminal if tqdm is installed)")
+    add_output(flat, "master flat to write (FITS)")
+    option("--plot", metavar="FILE", help="summary figure to write (PNG or PDF)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -163,7 +163,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _keywords(options: argparse.Namespace) -> dict:
-    """The keywords of `make_master_flat` for which there was an option."""
+    """The keywords of `make_master_flat` for which an option was given."""
     keywords = raw_keywords(options) | reading_keywords(options) | given(options, _AS_THEY_ARE)
     if options.scattered_light is not None:
         chosen = options.scattered_light
@@ -188,7 +188,7 @@ def _tracing_keywords(options: argparse.Namespace) -> dict:
 
 
 def _take_options(options: argparse.Namespace, config: dict) -> None:
-    """What the configuration says in place of options, and no option does."""
+    """Take options from the configuration, unless they are given on the command line."""
     if options.orders is not None:
         config.pop("trace_keywords", None)
     for name in (*_FILES, *_READING):
@@ -198,7 +198,7 @@ def _take_options(options: argparse.Namespace, config: dict) -> None:
 
 
 def _expand_patterns(options: argparse.Namespace) -> None:
-    """Patterns that the shell has left: an output must not be one of their files."""
+    """Expand patterns that the shell has left: an output must not be one of their files."""
     for name in ("flats", "bias", "dark"):
         given = getattr(options, name)
         if given is not None:
@@ -206,7 +206,7 @@ def _expand_patterns(options: argparse.Namespace) -> None:
 
 
 def _merged(config: dict, keywords: dict) -> dict:
-    """The keywords of the options win, also those within a keyword that is a dict."""
+    """Options take precedence, even within a keyword that is a dict."""
     merged = config | keywords
     for name in ("trace_keywords", "edge_keywords", "sensitivity_keywords"):
         if name in config and name in keywords:
@@ -215,7 +215,7 @@ def _merged(config: dict, keywords: dict) -> dict:
 
 
 def _inputs(options: argparse.Namespace) -> list[str]:
-    """All files that the master flat is made from."""
+    """All files from which the master flat is made."""
     single = [
         options.orders, options.instrument, options.config, options.limits, options.bad_pixel_mask
     ]
@@ -227,7 +227,7 @@ def _inputs(options: argparse.Namespace) -> list[str]:
 
 
 def _is_watched(options: argparse.Namespace) -> bool:
-    """Whether somebody sees a bar."""
+    """Whether somebody can see a progress bar."""
     has_tqdm = importlib.util.find_spec("tqdm") is not None
     return has_tqdm and sys.stderr.isatty() and not options.quiet
 

@@ -19,20 +19,20 @@ __all__ = ["add", "run"]
 def add(commands) -> None:
     inspect = add_command(
         commands, "inspect", run,
-        help="show the quality of master flats and judge it",
-        description="Show the quality table of a master flat, or of several master flats or the "
-        "qc.ecsv of nights the range of each quantity. If a quantity is beyond its limits the exit "
-        "status is 1, and the message on standard error names it.",
+        help="show the quality of master flats and check it",
+        description="Show the quality table of a master flat or, for several master flats or "
+        "qc.ecsv files of nights, the range of each quantity. If a quantity is beyond its limits, "
+        "the exit status is 1 and the quantity is named on standard error.",
         example="  ccdproc-echelle inspect master.fits --limits limits.yaml\n"
         "  ccdproc-echelle inspect reduced/*/qc.ecsv --plot trends.png\n\n"
-        "where limits.yaml holds the lower and the upper limit of quantities, such as\n"
+        "where limits.yaml contains the lower and upper limits of quantities, such as\n"
         "  level_spread: [null, 0.5]\n  signal_to_noise_min: [100, null]",
     )
     option = inspect.add_argument
     option("masters", nargs="+", metavar="FILE",
         help="master flat, as written by flat, or qc.ecsv, as written by night; may be several")
     option("--limits", metavar="FILE",
-        help="YAML file of limits that replace those in the master flat")
+        help="YAML file with limits that replace those in the master flat")
     option("--plot", metavar="FILE", help="figure of each quantity against time (PNG or PDF)")
     option("--overwrite", action="store_true", help="replace an existing figure")
 
@@ -80,7 +80,7 @@ def _inspect_many(options: argparse.Namespace) -> None:
 def _print_ranges(setup: str, rows: QTable) -> None:
     first, last = _day(rows["date"][0]), _day(rows["date"][-1])
     print(f"{setup}, {first} to {last}\n"
-          f"  {'':26}{'n':>5}{'least':>12}{'median':>12}{'greatest':>12}{'last':>12}")
+          f"  {'':26}{'n':>5}{'minimum':>12}{'median':>12}{'maximum':>12}{'last':>12}")
     for name in dict.fromkeys(rows["name"].tolist()):
         some = rows[rows["name"] == name]
         values = np.asarray(some["value"])

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The command ``ccdproc-echelle instruments``: list descriptions of instruments, or show one."""
+"""The command ``ccdproc-echelle instruments``: list instrument descriptions, or show one."""
 
 import argparse
 
@@ -12,14 +12,14 @@ __all__ = ["add", "run"]
 def add(commands) -> None:
     instruments = add_command(
         commands, "instruments", run,
-        help="list the instruments that are known, or show the description of one",
+        help="list the known instruments, or show the description of one",
         description="List the instruments that flat and trace know by name, or show the "
-        "description of one, to copy and edit.",
+        "description of one, to be copied and edited.",
         example="  ccdproc-echelle instruments xshooter-vis > mine.toml\n"
         "  ccdproc-echelle flat flat_*.fits --instrument mine.toml --output master.fits",
     )
     instruments.add_argument("name", nargs="?", metavar="NAME",
-        help="an instrument, or a TOML file, which is checked")
+        help="name of an instrument, or a TOML file, which is checked")
 
 
 def run(options: argparse.Namespace) -> None:

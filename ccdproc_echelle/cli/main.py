@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The command ``ccdproc-echelle``; this module imports nothing that takes time."""
+"""The command ``ccdproc-echelle``. This module must be fast to import."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -14,13 +14,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        Arguments. Default: those of the process.
+        Command-line arguments. Default: those of the process.
 
     Returns
     -------
     int
-        Exit status: 0 done, 1 data, files or limits do not allow it, or the figure failed (one line
-        on standard error says why), 130 interrupted. Wrong usage exits with status 2.
+        Exit status: 0 for success; 1 for unsuitable data or files, quality beyond its limits, or a
+        failed figure (one line on standard error gives the reason); 130 if interrupted. Wrong usage
+        exits with status 2.
     """
     try:
         return _commands()(arguments)
@@ -30,14 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _commands() -> Callable[[Sequence[str] | None], int]:
-    """What runs the commands; its import takes a second, which can be interrupted as well."""
+    """The function that runs commands; its import takes a second and can be interrupted as well."""
     try:
-        # First: an interrupt that hits its import from a compiled module would be any other error.
+        # Import it first: an interrupt during its import from a compiled module looks like any
+        # error.
         import numpy  # noqa: F401
 
         from ccdproc_echelle.cli.commands import run
     except ImportError as error:
-        # A compiled module that was interrupted reports it as a failure of its own.
+        # An interrupted compiled module may report a failure of its own instead.
         if isinstance(error.__cause__, KeyboardInterrupt):
             raise error.__cause__ from None
         raise

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What a command says on standard error: warnings, errors, and the log where it is wanted."""
+"""Output of a command on standard error: warnings, errors and, if requested, the log."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 __all__ = ["log_on_stderr", "print_message", "warning_printer"]
 
-# Messages name keywords of functions; here these are options.
+# Messages name keywords of functions; these are the corresponding options.
 _OPTIONS = {
     "overwrite=True": "--overwrite",
     "give format=": "give --format (of convert: --to)",
@@ -29,7 +29,7 @@ _OPTIONS = {
 
 @contextmanager
 def log_on_stderr(wanted: bool) -> Iterator[None]:
-    """The package's log, and no other; the logger is left as it was."""
+    """Show the log of this package only; the state of the logger is restored afterwards."""
     if not wanted:
         yield
         return
@@ -47,7 +47,7 @@ def log_on_stderr(wanted: bool) -> Iterator[None]:
 
 
 def warning_printer() -> Callable:
-    """What shows a warning as one line, and none twice."""
+    """A function that shows each warning as one line, and only once."""
     shown = set()
 
     def show(message, category, filename, lineno, file=None, line=None) -> None:
@@ -59,7 +59,7 @@ def warning_printer() -> Callable:
 
 
 def print_message(kind: str, message: Warning | Exception | str) -> None:
-    """One line, whatever the message is made of."""
+    """Print the message as a single line."""
     text = " ".join(str(message).split())
     for keyword, option in _OPTIONS.items():
         text = text.replace(keyword, option)

@@ -24,27 +24,27 @@ def add(commands) -> None:
     night = add_command(
         commands, "night", run,
         help="make all master flats of a night",
-        description="Sort the raw frames in a folder into set-ups by their headers, give each its "
-        "bias, darks and order table, and make a master flat of each. What is up to date is not "
-        "made again, so that a run that was interrupted goes on where it stopped. OUT/index.html "
-        "shows what came out, OUT/qc.ecsv has a row for each set-up. The exit status is 1 if a "
-        "set-up failed or is beyond its limits.",
+        description="Sort the raw frames in a folder into set-ups by their headers, find bias, "
+        "darks and order table for each, and make a master flat of each. Products that are up to "
+        "date are not made again, so that an interrupted run can be continued. OUT/index.html "
+        "shows the results, OUT/qc.ecsv has one row per set-up. The exit status is 1 if a set-up "
+        "failed or is beyond its limits.",
         example=_EXAMPLE,
     )
     option = night.add_argument
-    option("folder", nargs="?", metavar="FOLDER", help="where the raw frames lie (FITS)")
+    option("folder", nargs="?", metavar="FOLDER", help="folder with the raw frames (FITS)")
     option("-o", "--output", metavar="OUT",
-        help="folder for the products, a folder in it for each set-up; made if there is none")
-    option("--dry-run", action="store_true", help="show the plan, and do nothing")
+        help="output folder, with a subfolder for each set-up; created if necessary")
+    option("--dry-run", action="store_true", help="show the plan without carrying it out")
     option("--instrument", metavar="NAME",
         help="instrument (see the command instruments) or TOML file that describes it")
     option("--orders", nargs="+", metavar="FILE",
-        help="order tables, or master flats of another night; each goes with the set-ups that it "
-        "fits (default: the orders are traced)")
+        help="order tables, or master flats of another night, each used for the set-ups that it "
+        "matches (default: trace the orders)")
     option("--config", metavar="FILE",
-        help="what else is to be said, of all set-ups or of some (TOML, see --write-config)")
+        help="further settings, for all set-ups or some of them (TOML, see --write-config)")
     option("--write-config", metavar="FILE", nargs="?", const="night.toml",
-        help="write an example of a configuration, to be edited, and do nothing else (default: "
+        help="write an example configuration to edit, and do nothing else (default: "
         "night.toml)")
     add_workers(night)
 
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _tell(result: NightResult, results: list[NightResult]) -> None:
-    """One line as soon as a set-up is done."""
+    """Print one line as soon as a set-up is finished."""
     results.append(result)
     about = result.status if result.status == "failed" else f"{result.status}, {result.verdict}"
     if result.status == "made" and result.product.warnings:
@@ -90,7 +90,7 @@ def _tell(result: NightResult, results: list[NightResult]) -> None:
 
 
 def _named_last(results: list[NightResult]) -> int:
-    """What needs attention, on standard error, and the exit status."""
+    """Print what needs attention on standard error, and return the exit status."""
     for result in results:
         if result.verdict == "failed":
             print_message("error", f"{result.job.name}: {result.message}")

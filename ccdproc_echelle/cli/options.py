@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Options that several commands have, and what they mean."""
+"""Options that several commands share, and their meaning."""
 
 import argparse
 import textwrap
@@ -35,8 +35,8 @@ __all__ = [
 
 EXIT_STATUS = """\
 exit status:
-  0 done; 1 data, files or limits do not allow it, one line on standard error says why, or the
-  figure failed, but not the master flat;
+  0 done; 1 unsuitable data or files, or quality beyond its limits (one line on standard error
+  gives the reason), or the figure failed, but not the master flat;
   2 the command was not understood; 130 interrupted"""
 
 _READABLE, _WRITABLE = able_formats("read"), able_formats("write")
@@ -55,7 +55,7 @@ def add_command(
         epilog=f"example:\n{example}\n\n{EXIT_STATUS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--verbose", action="store_true", help="tell each step on standard error")
+    parser.add_argument("--verbose", action="store_true", help="log each step on standard error")
     parser.set_defaults(run=run, wrong_usage=parser.error)
     return parser
 
@@ -63,24 +63,24 @@ def add_command(
 def add_reading(parser) -> None:
     parser.add_argument("--unit", help="unit of the frames, if they have no BUNIT keyword")
     parser.add_argument("--hdu", type=_extension,
-        help="HDU of the image in the FITS files, by number or name (default: 0); several, as 1,2, "
-        "are the amplifiers of one detector")
+        help="HDU of the image in the FITS files, by number or name (default: 0); several, such as "
+        "1,2, are the amplifiers of one detector")
     parser.add_argument("--oscan", type=_section, metavar="SECTION",
         help="FITS section of the overscan, 'none' for none (default: BIASSEC of each header)")
     parser.add_argument("--trim", type=_section, metavar="SECTION",
-        help="FITS section that is kept, 'none' for all (default: TRIMSEC or DATASEC)")
+        help="FITS section to keep, 'none' for all (default: TRIMSEC or DATASEC)")
 
 
 def add_instrument(parser) -> None:
     parser.add_argument("--instrument", metavar="NAME",
-        help="instrument (see the command instruments) or TOML file whose keywords are taken "
-        "where no option says otherwise")
+        help="instrument (see the command instruments) or TOML file with keywords that are used "
+        "unless an option overrides them")
 
 
 def opened_frame(
     options: argparse.Namespace, path: str, **chosen
 ) -> tuple[RawFrame | AssembledFrame, int | None]:
-    """A raw frame, read as options and instrument say, and the axis along which orders run."""
+    """A raw frame, read as specified by options and instrument, and its dispersion axis."""
     told = {}
     if options.instrument is not None:
         told.update(Instrument.read(options.instrument).keywords)
@@ -91,14 +91,14 @@ def opened_frame(
 
 
 def add_raw(parser) -> None:
-    """What tells how raw frames were read out."""
+    """Options that describe how raw frames were read out."""
     option = parser.add_argument
     option("--gain", type=_number_or_name, metavar="G",
-        help="electrons per unit of the data, or the header keyword that tells")
+        help="electrons per unit of the data, or the header keyword for it")
     option("--read-noise", type=_number_or_name, metavar="E",
-        help="read noise in electrons, or the header keyword that tells")
+        help="read noise in electrons, or the header keyword for it")
     option("--saturation", type=_number_or_name, metavar="VALUE",
-        help="raw values from this one on are saturated, in the unit of the data; or a keyword")
+        help="raw values at or above this are saturated, in the unit of the data; or a keyword")
 
 
 def raw_keywords(options: argparse.Namespace) -> dict:
@@ -106,7 +106,7 @@ def raw_keywords(options: argparse.Namespace) -> dict:
 
 
 def assignment(text: str) -> tuple[str, Any]:
-    """KEYWORD=VALUE: the value as TOML has it, or else a text."""
+    """KEYWORD=VALUE: the value is parsed as TOML, or else taken as text."""
     name, equal, value = text.partition("=")
     if not (name and equal):
         raise argparse.ArgumentTypeError(f"{text!r} is not KEYWORD=VALUE")
@@ -135,8 +135,8 @@ def _extension(text: str) -> int | str | list[int | str]:
 
 def add_order_format(parser, flag: str) -> None:
     parser.add_argument(flag, dest="orders_format", choices=_READABLE, metavar="NAME",
-        help=f"its format: {', '.join(_READABLE)} (default: found from its content)")
-    add_dispersion_axis(parser, "if the order table does not tell")
+        help=f"its format: {', '.join(_READABLE)} (default: identified from its content)")
+    add_dispersion_axis(parser, "needed only if the order table does not have it")
 
 
 def add_dispersion_axis(parser, when: str) -> None:
@@ -155,15 +155,15 @@ def add_output(parser, what: str) -> None:
 
 
 def add_tracing(parser, *, signal_to_noise: str) -> None:
-    """What the user knows of the orders; the name of one option differs between commands."""
+    """What the user knows about the orders; the name of one option differs between commands."""
     parser.add_argument("--n-orders", type=int, metavar="N",
-        help="how many orders there are at most: those with the most light")
-    for name, word in (("min", "least"), ("max", "greatest")):
+        help="maximum number of orders: those with the most light are kept")
+    for name, word in (("min", "minimum"), ("max", "maximum")):
         parser.add_argument(f"--{name}-width", type=float, metavar="PIXELS",
             help=f"{word} width of an order")
     parser.add_argument(signal_to_noise, dest="trace_signal_to_noise", type=float,
-        metavar="RATIO", help="an order is seen where its light exceeds the background so many "
-        "times the noise (default: 6)")
+        metavar="RATIO", help="the light of an order must exceed the background by this many times "
+        "the noise (default: 6)")
 
 
 def tracing_keywords(options: argparse.Namespace) -> dict:
@@ -179,7 +179,7 @@ def reading_keywords(options: argparse.Namespace) -> dict:
 
 
 def given(options: argparse.Namespace, names: Iterable[str]) -> dict:
-    """What was said; the rest is left to the instrument, or to the functions."""
+    """Options given by the user; the rest is left to the instrument, or to the functions."""
     found = {name: getattr(options, name, None) for name in names}
     return {name: value for name, value in found.items() if value is not None}
 
@@ -196,7 +196,7 @@ def read_orders(options: argparse.Namespace, shape, **chosen) -> EchelleOrderTab
 def read_orders_of(
     options: argparse.Namespace, frame: RawFrame | AssembledFrame, axis: int | None
 ) -> EchelleOrderTable:
-    """The table of a frame; one that does not tell its shape is that of what is kept of it."""
+    """The order table for a frame; if it has no shape, it is for the trimmed frame."""
     try:
         return read_orders(options, frame.shape, dispersion_axis=axis)
     except ValueError:

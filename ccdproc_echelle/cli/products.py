@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Master flats written, and their limits judged, by several commands."""
+"""Write master flats and check their limits, for several commands."""
 
 import importlib.util
 from pathlib import Path
@@ -15,7 +15,7 @@ __all__ = ["broken_limits", "check_master_name", "check_plot", "write_product"]
 
 
 def check_master_name(output: str) -> None:
-    """A slip of the pen is found before any work is done."""
+    """Catch a wrong file name before any work is done."""
     if not output.lower().endswith(FITS_ENDINGS):
         raise ValueError(
             f"--output is {output}, expected a file name that ends in one of {FITS_ENDINGS}: a "
@@ -24,7 +24,7 @@ def check_master_name(output: str) -> None:
 
 
 def check_plot(plot: str) -> None:
-    """Whether there can be a figure in this file."""
+    """Check that a figure can be written to this file."""
     if importlib.util.find_spec("matplotlib") is None:
         raise ImportError(
             "--plot needs matplotlib: python -m pip install 'ccdproc_echelle[plot]'"
@@ -38,9 +38,9 @@ def check_plot(plot: str) -> None:
 
 def write_product(master: MasterFlat, output, plot, *, overwrite: bool) -> list[Path]:
     """
-    Write the master flat, then draw its figure. What was written.
+    Write the master flat, then its figure, and return the files written.
 
-    A figure that fails costs a warning, not the master flat.
+    If the figure fails, this causes a warning; the master flat is not affected.
     """
     master.write(output, overwrite=overwrite)
     if plot is None:
@@ -48,7 +48,7 @@ def write_product(master: MasterFlat, output, plot, *, overwrite: bool) -> list[
     try:
         with replacing(plot, overwrite=overwrite) as temporary:
             master.plot().savefig(temporary)
-    except Exception as error:  # matplotlib and what it calls raise anything
+    except Exception as error:  # matplotlib and its dependencies may raise anything
         print_message(
             "warning",
             f"the figure {plot} was not written: {type(error).__name__}: {error}; the master flat "
@@ -59,7 +59,7 @@ def write_product(master: MasterFlat, output, plot, *, overwrite: bool) -> list[
 
 
 def broken_limits(quality: QTable) -> list[str]:
-    """What to say of each quantity that is beyond its limits."""
+    """Describe each quantity that is beyond its limits."""
     return [
         f"{row['name']} is {row['value']:.6g}, expected {_range(row['lower'], row['upper'])}"
         for row in quality[quality["verdict"] == "fail"]

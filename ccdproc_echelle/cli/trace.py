@@ -24,22 +24,22 @@ def add(commands) -> None:
     trace = add_command(
         commands, "trace", run,
         help="find the orders in a flat",
-        description="Find the orders in a flat, free of bias and dark, and write their centres "
-        "as an order table. Overscan and amplifiers are treated as by the command flat.",
+        description="Find the orders in a flat without bias and dark, and write their centres as "
+        "an order table. Overscan and amplifiers are handled as by the command flat.",
         example="  ccdproc-echelle trace flat.fits --first-order 84 --output orders.ecsv",
     )
-    trace.add_argument("flat", metavar="FLAT", help="a flat, the brighter the better (FITS)")
-    add_dispersion_axis(trace, "default: found from the flat")
+    trace.add_argument("flat", metavar="FLAT", help="a flat, as bright as possible (FITS)")
+    add_dispersion_axis(trace, "default: determined from the flat")
     trace.add_argument("--first-order", type=int, default=1, metavar="M",
         help="number of the lowest order on the detector; the others count from it (default: 1)")
     trace.add_argument("--n-fibres", type=int, default=1, metavar="N",
-        help="fibres of an order, each of which is traced")
+        help="number of fibres in an order, each of which is traced")
     trace.add_argument("--n-slices", type=int, default=1, metavar="N",
-        help="slices, or fibres, of an order that are one order")
+        help="number of slices, or fibres, that together form an order")
     add_tracing(trace, signal_to_noise="--min-signal-to-noise")
     add_instrument(trace)
     add_reading(trace)
-    add_output(trace, "order table to be written")
+    add_output(trace, "order table to write")
     add_written_format(trace, "--format")
 
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Who does the work of a command: processes of this machine, or a dask cluster."""
+"""Workers for a command: processes on this machine, or a dask cluster."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -10,18 +10,18 @@ from ccdproc_echelle.cli.messages import print_message
 
 __all__ = ["add_workers", "executor_of"]
 
-# So many seconds a scheduler may take to answer.
+# Maximum time in seconds for a scheduler to answer.
 _PATIENCE = 10
 
 
 def add_workers(parser) -> None:
-    """The options that say who does the work."""
+    """Options for the workers."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--jobs", type=_number_of_jobs, metavar="N",
         help="work in N processes (default: a thread for each core)")
     which.add_argument("--scheduler", metavar="ADDRESS",
-        help="work on the dask cluster of this scheduler, as tcp://host:8786; its workers must see "
-        "the files under the same names. If it does not answer, this machine does the work")
+        help="use the dask cluster of this scheduler, such as tcp://host:8786; its workers must "
+        "see the files under the same names. If it does not answer, the work is done locally")
 
 
 def _number_of_jobs(text: str) -> int:
@@ -33,7 +33,7 @@ def _number_of_jobs(text: str) -> int:
 
 @contextmanager
 def executor_of(options) -> Iterator[Executor | None]:
-    """The executor that the options ask for; `None` stands for threads."""
+    """The executor requested by the options; `None` stands for threads."""
     if options.jobs is not None:
         with processes(options.jobs) as executor:
             yield executor
@@ -56,8 +56,8 @@ def _cluster(address: str) -> Iterator[Executor | None]:
         client = Client(address, timeout=_PATIENCE)
         client.wait_for_workers(1, timeout=_PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
-        print_message("warning", f"the scheduler {address} does not answer ({error}): this machine "
-                      "does the work")
+        print_message("warning", f"the scheduler {address} does not answer ({error}): the work is "
+                      "done on this machine")
         yield None
         return
     with client:

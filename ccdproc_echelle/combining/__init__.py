@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Flats into one flat: levels, clipping, and the combination in sections of rows."""
+"""Combine flats: exposure levels, clipping, and combination in sections of rows."""
 
 from ccdproc_echelle.combining.clipping import (
     CombinedStack,

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Combining frames whose scales are known: `ccdproc.combine` in the right order."""
+"""Combine frames with known scales: `ccdproc.combine` with scaling before clipping."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -25,14 +25,14 @@ __all__ = ["CombineDiagnostics", "combine_frames", "combine_with_scales"]
 
 class CombineDiagnostics(NamedTuple):
     """
-    What became of the values of each pixel.
+    Number of frames used, and rejected values, for each pixel.
 
     Attributes
     ----------
     count : int array, shape (rows, columns)
-        How many frames were used.
+        Number of frames that were used.
     rejected : bool array, shape (n_frames, rows, columns)
-        Which good values were rejected; masked and non-finite ones are not among them.
+        Good values that were rejected; masked and non-finite values are not included.
     """
 
     count: np.ndarray
@@ -51,70 +51,72 @@ def combine_frames(
     **keywords: Any,
 ) -> CCDData | tuple[CCDData, CombineDiagnostics]:
     """
-    Combine frames: `ccdproc.combine` that scales before it clips and uses the uncertainties.
+    Combine frames like `ccdproc.combine`, but scale before clipping and use the uncertainties.
 
     Parameters
     ----------
     img_list : list, str or `ccdproc.ImageFileCollection`
-        File names (a string may hold several, separated by commas) or
+        Names of FITS files (a single string may hold several, separated by commas) or
         `~astropy.nddata.CCDData` objects.
     output_file : path-like, optional
-        FITS file to be written.
+        Name of the FITS file to write.
     scale : array, shape (n_frames,), or callable, optional
-        Factor by which each frame is multiplied first. A callable gets the frame's data and
-        returns its factor; `inner_order_scale` gets the mask as well.
+        Factor by which each frame is multiplied before anything else. A callable gets the data of
+        the frame and returns its factor; `inner_order_scale` gets the mask as well.
     bad_pixel_mask : array, `~astropy.nddata.CCDData` or path-like, optional
-        Pixels of the detector that are known to be bad: not zero (True) or masked, in an image of
-        the shape of the frames. They are masked in every frame. Of a FITS file with several images
-        the one in ``hdu`` is read.
+        Known bad pixels of the detector: non-zero (True) or masked in an image with the shape of
+        the frames. They are masked in every frame. If a FITS file has several images, the one in
+        ``hdu`` is used.
     executor : `concurrent.futures.Executor`, optional
-        What does the work. Default: threads. The result is the same whichever it is.
+        Executor that does the work. Default: threads. The result does not depend on it.
     progress_bar : bool, optional
-        Show progress with tqdm.
+        Whether to show a progress bar (requires tqdm).
     diagnostics : bool, optional
         Whether to return `CombineDiagnostics` as well.
     **keywords
-        Those of `CombineSettings`, which are those of `ccdproc.combine`, and of
-        ``CCDData.read`` (such as ``hdu`` and ``unit``).
+        Keywords of `CombineSettings`, which are those of `ccdproc.combine`, and of
+        ``CCDData.read``, such as ``hdu`` and ``unit``.
 
     Returns
     -------
     `~astropy.nddata.CCDData`
-        In the unit of the frames, with the header of the first frame and ``NCOMBINE`` and
-        ``combined`` added. A pixel is masked (and NaN) where no frame has a good value. The
-        uncertainty is of the frames' type and propagated if all have uncertainties; NaN where
-        that of a value is. Else it is a `~astropy.nddata.StdDevUncertainty` from the scatter, NaN
-        where fewer than two values were left; values that agree get the scatter of pixels as
-        bright, and at least that of digitisation or rounding.
+        The combined frame, in the unit of the input frames. The header is that of the first frame,
+        with ``NCOMBINE`` and ``combined`` added. Pixels without a good value in any frame are
+        masked and NaN. If all frames have uncertainties, these are propagated, in the type that the
+        frames have; NaN where the uncertainty of a value is NaN. Otherwise the uncertainty is a
+        `~astropy.nddata.StdDevUncertainty` derived from the scatter of the frames, NaN where fewer
+        than two values remained. Where the values agree exactly, the scatter of equally bright
+        pixels is used, and at least that of digitisation or rounding.
     `CombineDiagnostics`
-        With ``diagnostics=True``: how many frames were used, and which lost which pixel.
+        Only if ``diagnostics=True``: the number of frames used and the rejected values.
 
     Raises
     ------
     TypeError
         If a keyword is unknown.
     ValueError
-        If there is no frame, frames differ in shape or unit, ``bad_pixel_mask`` has another
-        shape, a setting makes no sense, or the output is one of the input files, by whatever name
-        or link.
+        If there are no frames, frames differ in shape or unit, ``bad_pixel_mask`` has a different
+        shape, a setting is invalid, or the output is one of the input files, under whatever name or
+        link.
     OSError
-        If a file is missing or broken, or the output exists without ``overwrite_output``.
+        If a file is missing or damaged, or the output exists and ``overwrite_output`` is not set.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If a frame is a copy of another one: the same file or object, or the same pixels. It
-        counts like any other.
-        If only some frames have uncertainties, or these cannot be those of the frames: most are
-        NaN, or the frames differ by far more. Then the scatter is taken.
+        If a frame is a copy of another one: the same file or object, or the same pixel values. It
+        still counts as a frame.
+        If only some frames have uncertainties, or the uncertainties are implausible: most are NaN,
+        or the frames differ by far more. In both cases the scatter of the frames is used instead.
 
     Notes
     -----
-    The scatter of N values is known to one part in the root of ``2 * (N - 1)`` only: with three
-    frames, 16 % of the pixels deviate by more than five times the uncertainty it claims, with five
-    4 %, with ten 1 %; nor can two or three values tell which of them is a cosmic ray. Give few
-    frames uncertainties (`ccdproc.create_deviation`), with the gain and read noise that
-    `measure_noise` finds if no other are known; `two_pass_flat_combine` does so itself.
+    The scatter of N values is only known to one part in the square root of ``2 * (N - 1)``. With
+    three frames, 16 % of the pixels deviate by more than five times the claimed uncertainty, with
+    five frames 4 %, with ten frames 1 %; and two or three values do not reveal which of them is a
+    cosmic ray. When combining few frames, give them uncertainties first
+    (`ccdproc.create_deviation`), with the gain and read noise from `measure_noise` if no others are
+    known. `two_pass_flat_combine` does this automatically.
 
     Examples
     --------
@@ -149,27 +151,27 @@ def combine_with_scales(
     want_rejected: bool = False,
 ) -> tuple[CCDData, CombinedImages]:
     """
-    `combine_frames` for opened frames, which also returns what was counted.
+    Combine opened frames as `combine_frames` does, and also return the counts.
 
     Parameters
     ----------
     frames : sequence of `Frame`
-        The frames, in memory or in files that are not compressed.
+        The frames, in memory or in uncompressed files.
     scale, executor
-        As `combine_frames`.
+        See `combine_frames`.
     settings : `CombineSettings`
-        How frames are combined.
+        How the frames are combined.
     progress : `Progress`, optional
-        Counts the sections that are combined.
+        Progress indicator, advanced by each section that is combined.
     want_rejected
-        As `stream`.
+        See `stream`.
 
     Returns
     -------
     combined : `~astropy.nddata.CCDData`
         The combined frame.
     images : `CombinedImages`
-        What it was made of.
+        The combined images, with the number of frames used.
     """
     scales = _scales(scale, frames)
     frames, images = _trusted(frames, scales, settings, executor, progress, want_rejected)
@@ -179,8 +181,8 @@ def combine_with_scales(
 def _trusted(
     frames: Sequence[Frame], scales: np.ndarray, settings: CombineSettings, *how: Any
 ) -> tuple[Sequence[Frame], CombinedImages]:
-    """The frames, without uncertainties that cannot be theirs, and what they combine to."""
-    # The uncertainties of calibrated frames were made for them, not handed on.
+    """The frames, stripped of implausible uncertainties, and the combined images."""
+    # The uncertainties of calibrated frames were computed for them, not inherited.
     made = any(isinstance(frame, CalibratedFrame) for frame in frames)
     if made or len(frames) == 1 or any(frame.uncertainty_type is None for frame in frames):
         return frames, streamed(frames, scales, settings, *how)
@@ -197,7 +199,7 @@ def _trusted(
 
 
 def _doubt(images: CombinedImages, *, by_limits: bool) -> str:
-    """What speaks against the uncertainties; pixels may be empty by limits or weights as well."""
+    """Evidence against the uncertainties; pixels may also be empty because of limits or weights."""
     noted = images.noted
     common = noted.good.all(axis=0)
     if by_limits:
@@ -205,7 +207,7 @@ def _doubt(images: CombinedImages, *, by_limits: bool) -> str:
     common = np.flatnonzero(common)
     master = images.value.ravel()[noted.pixels[common]]
     values, variances = noted.values.take(common, axis=1), noted.variances.take(common, axis=1)
-    # Frames that are combined as they are may differ in level.
+    # Frames that are combined without scaling may differ in level.
     left = np.isfinite(master)
     square = np.square(master[left], dtype=float).sum()
     if square > 0:
@@ -215,7 +217,7 @@ def _doubt(images: CombinedImages, *, by_limits: bool) -> str:
 
 
 def _scales(scale: ArrayLike | Callable | None, frames: Sequence[Frame]) -> np.ndarray:
-    """One finite positive factor for each frame."""
+    """One finite positive factor per frame."""
     if scale is None:
         return np.ones(len(frames))
     if isinstance(scale, InnerOrderScale):

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Errors of the levels that the pixels of a frame have in common, as that of a smooth surface."""
+"""Errors of the levels that the pixels of a frame share, such as those of a smooth surface."""
 
 from collections.abc import Callable
 
@@ -22,30 +22,30 @@ def with_common_errors(
     window: float,
 ) -> QTable:
     """
-    Levels whose uncertainties hold errors that the pixels of a frame have in common.
+    Include errors that the pixels of a frame share in the uncertainties of the levels.
 
-    The uncertainty of a level is that of so many independent pixels. A smooth surface that was
-    subtracted from a frame is wrong in neighbouring pixels alike.
+    The uncertainty of a level assumes independent pixels. A smooth surface that was subtracted from
+    a frame, however, has the same error in neighbouring pixels.
 
     Parameters
     ----------
     levels : `~astropy.table.QTable`
-        From `measure_levels`, with the statistic ``"mean"``.
+        Levels returned by `measure_levels` with the statistic ``"mean"``.
     errors_of : callable
-        From weights, shape (rows, columns), to the standard deviations of the sums over the surface
-        of each frame with these weights, shape (n_frames,).
+        Function that takes weights, shape (rows, columns), and returns the standard deviations of
+        the weighted sums over the surface of each frame, shape (n_frames,).
     flat : `~astropy.nddata.CCDData`
         The master flat.
     orders : `EchelleOrderTable`
         The order centres, on the detector of the flat.
     window : float
-        Width of the window of the inner-order pixels.
+        Full width of the window of the inner-order pixels.
 
     Returns
     -------
     `~astropy.table.QTable`
-        A copy with other ``level_uncertainty`` and, if there is one, ``order_level_uncertainty``.
-        ``pass_uncertainty`` remains that of the noise.
+        A copy with updated ``level_uncertainty`` and, if present, ``order_level_uncertainty``.
+        ``pass_uncertainty`` still reflects the noise only.
     """
     levels, unit = levels.copy(), levels["level"].unit
     used = orders.inner_mask(window) & ~flat.mask & (flat.data > FAINTEST)

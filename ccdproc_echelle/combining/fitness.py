@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Whether flats, order table and window go together, from a look at some columns of some frames."""
+"""Check that flats, order table and window are consistent, using a few columns of a few frames."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -22,15 +22,15 @@ __all__ = [
     "warn_of_lost_orders",
 ]
 
-# What is looked at.
+# Number of frames and columns that are examined.
 _N_FRAMES = 5
 _N_COLUMNS = 60
 
-# In an evenly lit frame the dark pixels have more than this part of the light of the bright ones.
+# In an evenly lit frame the dark pixels have more than this fraction of the light of bright ones.
 _EVEN = 0.5
 
-# The default window may be wider than the orders: the dark pixels that it takes in on either side
-# are left out of the levels. A wider one reaches the next order.
+# The default window may be wider than the orders: the dark pixels that it then includes on either
+# side are excluded from the levels. Windows wider than this reach the next order.
 _HARMLESS_WINDOW = 10
 
 # Less than this fraction of the level of the brightest frame is no light of a lamp.
@@ -47,13 +47,13 @@ _RELEVANT_OFFSET = 0.002
 _SIGNIFICANT = 5
 _DRIFT = 0.03
 
-_MEDIAN_NOISE = np.sqrt(np.pi / 2)  # of the median over that of the mean
+_MEDIAN_NOISE = np.sqrt(np.pi / 2)  # noise of the median relative to that of the mean
 
 
 @dataclass(frozen=True)
 class Survey:
     """
-    A look at some columns of up to five flats: do flats, order table and window go together?
+    Consistency check of flats, order table and window, using a few columns of up to five flats.
 
     Attributes
     ----------
@@ -62,9 +62,9 @@ class Survey:
     window : float
         Full width of the window on the order centre.
     slices : tuple of slice
-        The pixels that are looked at.
+        The pixels that are examined.
     orders : `EchelleOrderTable`
-        The order table of these pixels.
+        The order table for these pixels.
     """
 
     frames: Sequence[Frame]
@@ -77,7 +77,7 @@ class Survey:
         cls, frames: Sequence[Frame], orders: EchelleOrderTable, window: float
     ) -> "Survey":
         """
-        What is to be looked at; nothing is read yet.
+        Plan a survey without reading anything yet.
 
         Parameters
         ----------
@@ -96,30 +96,32 @@ class Survey:
 
     @property
     def chosen(self) -> list[int]:
-        """Which of the frames are looked at."""
+        """Indices of the frames that are examined."""
         places = np.linspace(0, len(self.frames) - 1, _N_FRAMES)
         return np.unique(places.round().astype(int)).tolist()
 
     @cached_property
     def indices(self) -> np.ndarray:
-        """Which pixels of the flattened image are, ascending."""
+        """Indices, in ascending order, of the examined pixels in the flattened image."""
         return thinned_indices(self.frames[0].shape, self.slices)
 
     def check(self, sections: Sequence[Section], *, check_table: bool = True) -> None:
         """
-        Refuse the order table of other flats, and warn of what makes the levels wrong.
+        Raise if the order table belongs to other flats, and warn of anything that biases the
+        levels.
 
         Parameters
         ----------
         sections : sequence of `Section`
             The pixels ``indices`` of the frames ``chosen``.
         check_table : bool, optional
-            Whether the orders have to be where the table has them.
+            Whether to check that the orders are at their positions in the table.
 
         Raises
         ------
         WrongOrderTableError
-            A `ValueError`: if the orders are not where the table has them, nor near.
+            A subclass of `ValueError`, raised if the orders are not at, or near, their positions in
+            the table.
 
         Warns
         -----
@@ -149,19 +151,20 @@ def check_flats(
     check_table: bool = True,
 ) -> None:
     """
-    Make a `Survey`.
+    Run a `Survey`.
 
     Parameters
     ----------
     frames, orders, window
-        As for `Survey.planned`.
+        See `Survey.planned`.
     check_table
-        As for `Survey.check`; not needed where the table has been checked, or was traced.
+        See `Survey.check`; not needed if the table has already been checked, or was traced from the
+        flats.
 
     Raises
     ------
     WrongOrderTableError
-        As `Survey.check`, which also warns.
+        Under the same conditions as in `Survey.check`, which also issues warnings.
     """
     survey = Survey.planned(frames, orders, window)
     sections = [gather_pixels(frames[i], survey.indices) for i in survey.chosen]
@@ -175,23 +178,23 @@ def gathered_and_surveyed(
     survey: Survey | None,
 ) -> Pixels:
     """
-    Pixels of all frames, and in the same reading those of a survey, which is made.
+    Gather pixels of all frames and, while reading them, run a survey.
 
     Parameters
     ----------
     frames : sequence of `Frame`
         The frames.
     indices : int array, shape (n_pixels,)
-        Pixels to be gathered, as indices of the flattened image, ascending.
+        Pixels to gather, as indices into the flattened image, in ascending order.
     executor : `concurrent.futures.Executor` or None
-        What reads the frames; `None` stands for a thread for each core.
+        Executor that reads the frames; `None` stands for one thread per core.
     survey : `Survey` or None
-        What is looked at, and checked, besides.
+        The survey to run.
 
     Returns
     -------
     `Pixels`
-        Those at the indices.
+        The pixels at the indices.
     """
     more = {} if survey is None else dict(more=survey.indices, more_of=survey.chosen)
     pixels, seen = gather(frames, indices, executor, **more)
@@ -202,12 +205,12 @@ def gathered_and_surveyed(
 
 def warn_of_lost_orders(mask: np.ndarray, orders: EchelleOrderTable, window: float) -> None:
     """
-    Warn of orders of which nothing is left.
+    Warn of orders without any good pixel.
 
     Parameters
     ----------
     mask : bool array, shape (rows, columns)
-        Pixels of the master without a good value in any frame.
+        Pixels of the master that have no good value in any frame.
     orders : `EchelleOrderTable`
         The order centres, on the detector of the mask.
     window : float
@@ -222,7 +225,7 @@ def warn_of_lost_orders(mask: np.ndarray, orders: EchelleOrderTable, window: flo
         numbers = ", ".join(str(number) for number in orders.order_numbers[lost])
         warn(
             f"no frame has a good pixel in the window of order {numbers}: it is masked in the "
-            "master; look at the masks of the frames, or leave it out of the order table"
+            "master; check the masks of the frames, or remove it from the order table"
         )
 
 
@@ -254,7 +257,9 @@ def refuse_frames_without_light(levels: QTable, advice: str = "Leave them out") 
 
 
 def _shows_orders(light: np.ma.MaskedArray) -> bool:
-    """Whether there is light and dark; in an evenly lit frame no order table can be wrong."""
+    """
+    Whether there are bright and dark parts; in an evenly lit frame no order table can be wrong.
+    """
     values = light.compressed()
     if len(values) == 0:
         return False
@@ -300,8 +305,8 @@ def _warn_of_wide_window(
     width = typical_width(light, orders)
     if window > max(width, _HARMLESS_WINDOW):
         warn(
-            f"the window of {window:g} pixels is wider than the orders, of {width:.3g} pixels: the "
-            "levels are those of the light between the orders too; give a narrower window"
+            f"the window of {window:g} pixels is wider than the orders, which are {width:.3g} "
+            "pixels wide: the levels include the light between the orders; use a narrower window"
         )
 
 
@@ -315,8 +320,8 @@ def _warn_of_offset(stack: ThinnedStack, unit) -> None:
     offset, sigma, level = _offset(*found)
     if abs(offset) > max(_SIGNIFICANT * sigma, _RELEVANT_OFFSET * level):
         warn(
-            f"the frames have an offset of about {offset:.3g} {unit} that does not follow their "
-            "light, which makes their levels wrong: subtract the bias and dark, once"
+            f"the frames have an offset of about {offset:.3g} {unit} that does not scale with "
+            "their light, which makes their levels wrong: subtract bias and dark, once"
         )
 
 
@@ -324,7 +329,7 @@ def _light_between_and_on(stack: ThinnedStack) -> tuple | None:
     """
     Median light midway between neighbouring orders, and on them, and the errors of the former.
 
-    Each of shape (n_frames,), from pixels that are good in all frames; `None` if there are none.
+    Each has shape (n_frames,), using pixels that are good in all frames; `None` if there are none.
     """
     centers = stack.orders.center()
     centers = centers[np.argsort(np.nanmedian(centers, axis=1))]
@@ -343,7 +348,7 @@ def _light_between_and_on(stack: ThinnedStack) -> tuple | None:
 
 
 def _offset(dark, bright, errors) -> tuple[float, float, float]:
-    """Where the straight line of dark against bright begins, its error, and the mean of bright."""
+    """Intercept of the straight line of dark against bright, its error, and the mean of bright."""
     level = bright.mean()
     lever = ((bright - level) ** 2).sum()
     if not lever > 0:
@@ -359,7 +364,7 @@ def _offset(dark, bright, errors) -> tuple[float, float, float]:
 def _warn_of_overscan(frame: Frame) -> None:
     header, shape = frame.header, frame.shape
     overscan = _extent(header.get("BIASSEC"))
-    # What ccdproc.trim_image writes.
+    # Written by ccdproc.trim_image.
     if overscan is None or any(str(key).upper() == "TRIMIM" for key in header):
         return
     inside = all(part.stop <= n for part, n in zip(overscan, shape, strict=True))
@@ -368,12 +373,12 @@ def _warn_of_overscan(frame: Frame) -> None:
     if inside and not trimmed:
         warn(
             f"{frame.name} still has its overscan, BIASSEC {header['BIASSEC']}: subtract it with "
-            "ccdproc.subtract_overscan and cut it off with ccdproc.trim_image"
+            "ccdproc.subtract_overscan and remove it with ccdproc.trim_image"
         )
 
 
 def _extent(section) -> tuple[slice, slice] | None:
-    """Rows and columns of a FITS section; `None` if it is none."""
+    """Rows and columns of a FITS section; `None` if it is not valid."""
     try:
         slices = parse_slices(section, "section")
     except ValueError:

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The scale of a single frame, one over its level: the one line that `ccdproc.combine` needs."""
+"""Scale of a single frame (one over its level), for use with `ccdproc.combine`."""
 
 import numpy as np
 from astropy.nddata import CCDData
@@ -14,12 +14,12 @@ __all__ = ["InnerOrderScale", "inner_order_scale"]
 
 class InnerOrderScale:
     """
-    The scale of a frame: one over its exposure level. Made by `inner_order_scale`.
+    Scale of a frame: one over its exposure level. Created by `inner_order_scale`.
 
     Parameters
     ----------
     orders, window, sigma_clip, mask
-        As `inner_order_scale`.
+        See `inner_order_scale`.
     """
 
     def __init__(self, orders, window, sigma_clip, mask):
@@ -30,7 +30,7 @@ class InnerOrderScale:
 
     def __call__(self, frame: CCDData | np.ndarray) -> float:
         """
-        Measure a frame.
+        Measure the scale of a frame.
 
         Parameters
         ----------
@@ -40,13 +40,13 @@ class InnerOrderScale:
         Returns
         -------
         float
-            The number that brings the level of the frame to 1.
+            The factor that brings the level of the frame to 1.
 
         Raises
         ------
         ValueError
-            If the frame does not fit the order table or the mask, no inner-order pixel is
-            good or left by the clipping, or the level is not positive.
+            If the frame does not match the order table or the mask, no inner-order pixel is good or
+            survives the clipping, or the level is not positive.
         """
         data = np.ma.asarray(frame.data if isinstance(frame, CCDData) else frame)
         inner = self.orders.on_detector(data.shape).inner_mask(self.window)
@@ -75,34 +75,35 @@ def inner_order_scale(
     mask: ArrayLike | None = None,
 ) -> InnerOrderScale:
     """
-    A ``scale`` for `ccdproc.combine` that looks at the order centres only.
+    Create a ``scale`` function for `ccdproc.combine` that only uses the order centres.
 
-    The level of a frame is the sigma-clipped mean of its inner-order pixels, those within
-    ``window / 2`` of an order centre; the scale is one over the level. This is the first
-    normalisation of the SOXS master-flat recipe; `two_pass_flat_combine` does both.
+    The level of a frame is the sigma-clipped mean of its inner-order pixels, those within ``window
+    / 2`` of an order centre; the scale is one over the level. This is the first normalisation of
+    the SOXS master-flat recipe; `two_pass_flat_combine` performs both.
 
     Parameters
     ----------
     orders : `EchelleOrderTable`
         The order centres.
     window : float, optional
-        Full width of the window on the order centre, in pixel along the cross-dispersion axis.
+        Full width of the window on the order centre, in pixels along the cross-dispersion axis.
     sigma_clip : `~astropy.stats.SigmaClip`, optional
-        How outliers are rejected before the mean is taken.
+        How outliers are rejected before the mean is computed.
     mask : bool array, shape (rows, columns), optional
-        Pixels to ignore in every frame (True is bad). `ccdproc.combine` hands the bare data to a
-        scale function, without the frame's mask; known bad pixels must be given here.
+        Pixels to ignore in every frame (True is bad). `ccdproc.combine` passes the bare data to a
+        scale function, without the mask of the frame, so known bad pixels must be given here.
 
     Returns
     -------
     callable
-        Takes an array or `~astropy.nddata.CCDData` and returns ``1 / level`` as a float.
+        Function that takes an array or `~astropy.nddata.CCDData` and returns ``1 / level`` as a
+        float.
 
     Raises
     ------
     ValueError
-        If ``window`` is not positive, the mask does not fit the order table, or (from the
-        callable) the frame does not fit, no pixel is good, or the level is not positive.
+        If ``window`` is not positive, the mask does not match the order table, or (when called) the
+        frame does not match, no pixel is good, or the level is not positive.
 
     References
     ----------

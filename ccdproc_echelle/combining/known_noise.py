@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Frames whose noise is known: from themselves, where nothing else tells it."""
+"""Derive the noise of frames from the frames themselves, if it is not known otherwise."""
 
 import logging
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["NOISE_KEYWORDS", "KnownNoise", "known_noise", "noise_cards", "tell_noise"]
 
-#: What a header tells of the noise that was measured.
+#: Header keywords for the measured noise.
 NOISE_KEYWORDS = ("GAINMEAS", "GAINERR", "RONMEAS", "RONERR")
 
 _log = logging.getLogger(__name__)
@@ -25,14 +25,14 @@ _log = logging.getLogger(__name__)
 
 class KnownNoise(NamedTuple):
     """
-    Frames with uncertainties from the noise that they show, whichever they had.
+    Frames with uncertainties derived from their measured noise, replacing any previous ones.
 
     Attributes
     ----------
     frames : list of `Frame`
-        Without uncertainty where their noise cannot be measured.
+        Frames without uncertainty if their noise cannot be measured.
     pixels : `Pixels`
-        Those of them that were asked for.
+        The requested pixels of these frames.
     noise : `MeasuredNoise`
         Gain and read noise.
     """
@@ -52,22 +52,22 @@ def known_noise(
     survey: Survey | None = None,
 ) -> KnownNoise:
     """
-    Measure the noise of frames, and gather other pixels of them in the same reading.
+    Measure the noise of frames and gather other pixels in the same pass through the files.
 
     Parameters
     ----------
     frames : sequence of `Frame`
-        The frames, two or more.
+        The frames, at least two.
     orders : `EchelleOrderTable`
         The order centres.
     indices : int array, shape (n_pixels,)
-        Pixels to be gathered, as indices of the flattened image, ascending.
+        Pixels to gather, as indices into the flattened image, in ascending order.
     executor : `concurrent.futures.Executor`, optional
-        What reads the frames. Default: a thread for each core.
+        Executor that reads the frames. Default: one thread per core.
     with_drift : bool
-        Whether a drift of the illumination is taken as noise.
+        Whether to treat a drift of the illumination as noise.
     survey : `Survey`, optional
-        What is looked at, and checked, in the same reading.
+        Survey to run in the same pass.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def known_noise(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the frames differ by something else than their noise.
+        If the frames differ by more than their noise.
     """
     bare = [frame.without_uncertainty() for frame in frames]
     chosen = neighbours(frames)
@@ -95,17 +95,17 @@ def known_noise(
 
 def tell_noise(noise: MeasuredNoise) -> None:
     """
-    Tell the noise in the log, and in a warning if the frames differ by something else.
+    Log the noise, and warn if the frames differ by more than noise.
 
     Parameters
     ----------
     noise : `MeasuredNoise`
-        The noise, which the frames get as their uncertainty where it is known.
+        The measured noise, which becomes the uncertainty of the frames if it is known.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If variance against light is no straight line.
+        If the variance is not a linear function of the light.
     """
     _log.info("the uncertainties of the frames are unknown; as measured, %s", noise)
     if noise.is_straight:
@@ -114,25 +114,25 @@ def tell_noise(noise: MeasuredNoise) -> None:
         warn(f"{noise.doubt} The uncertainties are those of {noise}")
     else:
         warn(
-            f"the noise of the frames cannot be measured: {noise.doubt} The uncertainty is that of "
-            "their scatter, which few frames hardly know; ccdproc.create_deviation makes a "
-            "better one"
+            f"the noise of the frames cannot be measured: {noise.doubt} The uncertainty is derived "
+            "from the scatter of the frames, which is poorly determined for few frames; "
+            "ccdproc.create_deviation gives a better one"
         )
 
 
 def noise_cards(noise: MeasuredNoise) -> list[tuple[str, float, str]]:
     """
-    Header cards that tell the noise.
+    Header cards that record the noise.
 
     Parameters
     ----------
     noise : `MeasuredNoise`
-        The noise; without a card where it is not known.
+        The measured noise.
 
     Returns
     -------
     list of (str, float, str)
-        Keyword, value, and comment with the unit.
+        Keyword, value, and comment with the unit. Unknown values have no card.
     """
     if not noise.is_known:
         return []

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Exposure levels: how bright a flat is on its order centres."""
+"""Measure exposure levels: the brightness of a flat on its order centres."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -24,10 +24,10 @@ from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
 __all__ = ["level_pixels", "measure_exposure_levels", "measure_levels"]
 
-# The first master of `measure_exposure_levels`, where no other is asked for.
+# Default combiner for the first master of `measure_exposure_levels`.
 _FIRST_MASTER = StackCombiner(rejections=(SigmaClipping(low=5, high=5),))
 
-# An order with fewer pixels has no level of its own: neither it nor its scatter were known well.
+# Orders with fewer pixels get no level of their own, as it and its scatter would be unreliable.
 _FEWEST_PIXELS = 25
 
 
@@ -43,65 +43,67 @@ def measure_exposure_levels(
     **reading: Any,
 ) -> QTable:
     """
-    Exposure levels of flats, as the two-pass method of the SOXS pipeline finds them.
+    Measure the exposure levels of flats with the two-pass method of the SOXS pipeline.
 
-    The first pass takes the sigma-clipped mean of the inner-order pixels of each frame. Each
-    further pass combines the frames, divided by their levels, into a first master at these
-    pixels, divides the original frames by it and takes the mean of the ratio: now every order
-    counts alike, however bright it is; only pixels below a tenth of the mean are left out. A pixel
-    that is masked or clipped in one frame is left out in all, as different sets of pixels bias
-    the levels.
-
-    Parameters
+    The first pass computes the sigma-clipped mean of the inner-order pixels of each frame. Each
+    further pass divides the frames by their levels, combines them into a first master at these
+    pixels, divides the original frames by that master and computes the mean of the ratio. Every
+    order then has the same weight regardless of its brightness; only pixels below a tenth of the
+    mean are excluded. A pixel that is masked or clipped in one frame is excluded in all of them,
+    since different sets of pixels would bias the levels.
     ----------
     frames : list, str or `ccdproc.ImageFileCollection`
-        As ``img_list`` of `ccdproc.combine`: file names or `~astropy.nddata.CCDData`.
+        Names of FITS files or `~astropy.nddata.CCDData` objects, like ``img_list`` of
+        `ccdproc.combine`.
     orders : `EchelleOrderTable`
         The order centres.
     window : float, optional
-        Full width of the window on the order centre, in pixel along the cross-dispersion axis.
+        Full width of the window on the order centre, in pixels along the cross-dispersion axis.
     n_passes : int, optional
-        1: inner-order mean only; 2: the SOXS method; more: iterated further.
+        Number of passes. 1: mean of the inner-order pixels only; 2: the SOXS method; more: iterate
+        further.
     statistic : {"mean", "weighted", "median"}, optional
-        What is taken of the ratios after the first pass. ``"weighted"`` weighs by their
-        inverse variance (by brightness, if there are no uncertainties): least noise, but it
-        follows the bright orders if the illumination of the frames differs across the detector.
+        Statistic of the ratios used after the first pass. ``"weighted"`` weights by the inverse
+        variance (by brightness if there are no uncertainties): it has the least noise, but follows
+        the bright orders if the illumination of the frames differs across the detector.
     sigma_clip : `~astropy.stats.SigmaClip`, optional
         How outliers are rejected in each pass.
     per_order : bool, optional
-        Whether to measure the level of each order as well: the colour of a lamp may drift. It is
-        what the frame has in its inner-order pixels over what the master of the last pass has
-        there, scaled so that over the frames the mean of order level to level is 1 in each
-        order. `one_level_test` tells whether orders differ.
+        Whether to measure the level of each order as well, since the colour of a lamp may drift.
+        The level of an order is the ratio of the light of the frame in its inner-order pixels to
+        that of the master of the last pass, normalised so that the ratio of order level to frame
+        level averages to 1 over the frames in each order. `one_level_test` tells whether the orders
+        differ.
     **reading
-        Keywords of ``CCDData.read``.
+        Passed to ``CCDData.read``.
 
     Returns
     -------
     `~astropy.table.QTable`
-        One row per frame: ``frame`` (name), ``level`` and ``level_uncertainty`` after the last
-        pass (unit of the frames: a frame is its level times the master, whose mean over the
-        inner-order pixels is 1), ``pass_level`` and ``pass_uncertainty`` after each pass,
-        shape ``(n_passes,)``, ``n_pixels`` used and ``n_clipped`` in the last pass. Standard
-        deviations come from the uncertainties of the frames if they have any, else from the
-        scatter of the pixels (which in pass 1 is that of the orders' brightness and far too
-        large); of one frame alone this is NaN after further passes. With ``per_order=True`` also
-        ``order_level`` and ``order_level_uncertainty``, shape ``(n_orders,)``, orders as in the
-        order table: a frame is its order level times the master in that order. NaN for orders of
-        which fewer than 25 pixels are good in all frames and above a tenth of the mean.
+        One row per frame: ``frame`` (name); ``level`` and ``level_uncertainty`` after the last
+        pass, in the unit of the frames (a frame is its level times the master, whose mean over the
+        inner-order pixels is 1); ``pass_level`` and ``pass_uncertainty`` after each pass, shape
+        ``(n_passes,)``; and ``n_pixels`` used and ``n_clipped`` in the last pass. Standard
+        deviations are propagated from the uncertainties of the frames if they have any. Otherwise
+        they come from the scatter of the pixels, which in the first pass reflects the brightness of
+        the orders and is far too large; for a single frame they are NaN after further passes. If
+        ``per_order=True``, there are also ``order_level`` and ``order_level_uncertainty``, shape
+        ``(n_orders,)``, in the order of the order table: a frame is its order level times the
+        master in that order. These are NaN for orders with fewer than 25 pixels that are good in
+        all frames and above a tenth of the mean.
 
     Raises
     ------
     TypeError
         If a keyword is unknown.
     ValueError
-        If there is no frame, frames or order table do not fit together, no inner-order pixel is
-        good in all frames or left by the clipping, or a level is not positive.
+        If there are no frames, the frames or the order table do not match, no inner-order pixel is
+        good in all frames or survives the clipping, or a level is not positive.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the frames differ by far more than their uncertainties allow for.
+        If the frames differ by far more than their uncertainties allow.
 
     References
     ----------
@@ -138,21 +140,21 @@ def measure_exposure_levels(
 
 def level_pixels(orders: EchelleOrderTable, window: float, n_frames: int) -> np.ndarray:
     """
-    The pixels that tell the levels: those in the inner orders, or an even part of them.
+    Pixels used to measure the levels: those in the inner orders, or an even subset of them.
 
     Parameters
     ----------
     orders : `EchelleOrderTable`
         The order centres, on the detector of the frames.
     window : float
-        Full width of the window on the order centre, in pixel.
+        Full width of the window on the order centre, in pixels.
     n_frames : int
-        Of how many frames they are held in memory.
+        Number of frames for which these pixels are held in memory.
 
     Returns
     -------
     int array, shape (n_pixels,)
-        Indices of the flattened image.
+        Indices into the flattened image.
     """
     return evenly_spread(np.flatnonzero(orders.inner_mask(window)), n_frames)
 
@@ -173,7 +175,7 @@ def measure_levels(
     survey: Survey | None = None,
 ) -> tuple[QTable, str]:
     """
-    `measure_exposure_levels` for opened frames and any way to combine the first master.
+    `measure_exposure_levels` for opened frames, with any combiner for the first master.
 
     Parameters
     ----------
@@ -182,25 +184,25 @@ def measure_levels(
     orders : `EchelleOrderTable`
         The order centres, on the detector of the frames.
     window, n_passes, statistic, sigma_clip, per_order
-        As `measure_exposure_levels`.
+        See `measure_exposure_levels`.
     combiner : `StackCombiner`
-        Makes the first master.
+        Combines the first master.
     weights : optional
         Weights of the combiner: array, shape (n_frames, 1, 1) or (n_frames, rows, columns), or
         ``"inverse_variance"``.
     executor : `concurrent.futures.Executor`, optional
-        What gathers the pixels. Default: a thread for each core.
+        Executor that gathers the pixels. Default: one thread per core.
     gathered : `Pixels`, optional
-        The ``level_pixels`` of the frames, if they are in memory already.
+        The ``level_pixels`` of the frames, if they are already in memory.
     survey : `Survey`, optional
-        What is looked at, and checked, in the same reading.
+        Survey to run in the same pass through the files.
 
     Returns
     -------
     table : `~astropy.table.QTable`
-        As `measure_exposure_levels`.
+        As returned by `measure_exposure_levels`.
     doubt : str
-        What speaks against the uncertainties of the frames; empty if nothing does.
+        Evidence against the uncertainties of the frames; empty if there is none.
     """
     _check_request(n_passes, statistic)
     indices = level_pixels(orders, window, len(frames))
@@ -218,7 +220,7 @@ def measure_levels(
     if per_order:
         order = orders.inner_index(window).take(indices)
         found = flats.order_levels(passes[-1].master, order, len(orders))
-        # The master has the mean colour of the frames, whichever were clipped in it.
+        # The master has the mean colour of the frames, whichever of them were clipped in it.
         found /= (found[0] / levels).mean(axis=0)
         table["order_level"], table["order_level_uncertainty"] = found * frames[0].unit
         levels = found[0].take(order, axis=1)
@@ -226,7 +228,7 @@ def measure_levels(
 
 
 def _doubt(pixels: Pixels, common: np.ndarray, levels: np.ndarray, master: np.ndarray) -> str:
-    """What speaks against the uncertainties; levels have shape (n_frames, 1 or n_pixels)."""
+    """Evidence against the uncertainties; levels have shape (n_frames, 1 or n_pixels)."""
     if pixels.variance is None:
         return ""
     chosen = some_of(np.flatnonzero(common))
@@ -236,7 +238,7 @@ def _doubt(pixels: Pixels, common: np.ndarray, levels: np.ndarray, master: np.nd
 
 
 class _Pass(NamedTuple):
-    """What a pass finds: levels, their standard deviations, and the master made by them."""
+    """Result of a pass: levels, their standard deviations, and the master made with them."""
 
     levels: np.ndarray
     sigmas: np.ndarray
@@ -247,7 +249,7 @@ class _Pass(NamedTuple):
 
 @dataclass(frozen=True)
 class _Flats:
-    """The inner-order pixels of a set of flats, and how they are clipped and combined."""
+    """The inner-order pixels of a set of flats, and how to clip and combine them."""
 
     frames: Sequence[Frame]
     pixels: Pixels
@@ -257,13 +259,13 @@ class _Flats:
     weights: np.ndarray | str | None
 
     def first_pass(self) -> _Pass:
-        """Levels are the means of the pixels themselves."""
+        """Levels as means of the pixels themselves."""
         data = self.pixels.data
         ratios = self._ratios(Master(np.ones(data.shape[1], dtype=data.dtype), None))
         return self._pass(ratios, *mean(ratios.pixels))
 
     def further_pass(self, master: Master, statistic: str) -> _Pass:
-        """Levels from the ratios to the master of the pass before."""
+        """Levels from the ratios to the master of the previous pass."""
         ratios = self._ratios(master)
         weights = master.weights(ratios.indices) if statistic != "mean" else None
         levels, sigmas = STATISTICS[statistic](ratios.pixels, weights)
@@ -275,8 +277,8 @@ class _Flats:
         """
         Levels and their standard deviations, shape (2, n_frames, n_orders).
 
-        Ratios are weighted by the master: that is the sum of a frame over the sum of the master,
-        which is not biased by the noise of either.
+        Ratios are weighted by the master, which gives the sum of a frame over the sum of the master
+        and is not biased by the noise of either.
         """
         ratios = ratios_to(master, self.pixels, self.common, self.sigma_clip)
         found = np.full((2, len(self.frames), n_orders), np.nan)
@@ -302,7 +304,7 @@ class _Flats:
         return _Pass(levels * norm, sigmas * norm, master, len(ratios.indices), ratios.n_clipped)
 
     def _combined(self, levels: np.ndarray) -> tuple[Master, float]:
-        """The master at the inner-order pixels with mean 1, and the mean it had."""
+        """The master at the inner-order pixels with mean 1, and its original mean."""
         pixels, weights = self.pixels, self.weights
         scales = (1 / levels).astype(pixels.data.dtype)[:, None]
         variances = None if pixels.variance is None else pixels.variance * scales**2
@@ -323,7 +325,7 @@ class _Flats:
 def _weights_at(
     indices: np.ndarray, weights: np.ndarray | str | None
 ) -> np.ndarray | str | None:
-    """The weights of the pixels with these indices in the flattened image."""
+    """The weights of the pixels with these indices into the flattened image."""
     if not isinstance(weights, np.ndarray):
         return weights
     weights = weights.reshape(len(weights), -1)
@@ -334,7 +336,7 @@ def _as_table(frames: Sequence[Frame], passes: list[_Pass]) -> QTable:
     last, unit = passes[-1], frames[0].unit
     table = QTable()
     table["frame"] = [frame.name for frame in frames]
-    # As one array, so that both are in double precision.
+    # As a single array, so that both are in double precision.
     table["level"], table["level_uncertainty"] = np.array([last.levels, last.sigmas]) * unit
     table["pass_level"] = np.array([one.levels for one in passes]).T * unit
     table["pass_uncertainty"] = np.array([one.sigmas for one in passes]).T * unit
@@ -344,7 +346,7 @@ def _as_table(frames: Sequence[Frame], passes: list[_Pass]) -> QTable:
 
 
 def check_n_passes(n_passes: int) -> None:
-    """Refuse what is no number of passes."""
+    """Raise if the number of passes is invalid."""
     if not isinstance(n_passes, (int, np.integer)) or n_passes < 1:
         raise ValueError(f"n_passes is {n_passes!r}, expected a positive integer")
 

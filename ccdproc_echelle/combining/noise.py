@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Gain and read noise of a set of flats, from the flats themselves."""
+"""Measure gain and read noise of a set of flats from the flats themselves."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -19,26 +19,27 @@ from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
 __all__ = ["MeasuredNoise", "measure_noise", "neighbours", "noise_of", "noise_of_pixels"]
 
-# So many values tell the gain to half a percent; those of few frames come from more pixels.
+# This many values give the gain to half a percent; with few frames, more pixels are needed.
 _ENOUGH_VALUES = 400_000
 
-# The levels are those of the brightest of the pixels, or those in this window on the orders.
+# The levels are measured on the brightest pixels, or in this window on the orders.
 _BRIGHTEST = 0.2
 _WINDOW = 10
 
-# Departures of this size are not those of a straight line, if they are no chance. Those of real
+# Deviations from a straight line of this size are real unless they are due to chance. Those of real
 # detectors are up to 0.04.
 _STRAIGHT = 0.1
 _CHANCE = 1e-4
 
-# Of the slope, neighbouring pixels share less than 0.01 in real detectors. An illumination that
-# drifts by 3 % makes 0.04 to 0.5 where a frame has 20 000 electrons.
+# In real detectors neighbouring pixels share less than 0.01 of the slope. An illumination that
+# drifts by 3 % gives 0.04 to 0.5 if a frame has 20 000 electrons.
 _MOST_SHARED = 0.03
 
-# Of the offset they share less than 0.04, unless the zero points of the frames differ.
+# They share less than 0.04 of the offset, unless the zero points of the frames differ.
 _MOST_SHARED_OFFSET = 0.5
 
-# No photon transfer curve is better than this: neighbouring pixels share charge, levels drift.
+# No photon transfer curve is more accurate than this: neighbouring pixels share charge, levels
+# drift.
 _FLOOR = 0.01
 
 # The noise of two frames is that of the others but for this part of it, unless one of them is a
@@ -48,41 +49,42 @@ _SAME_PAIRS = 0.15
 # A gain that is less well known says nothing of use.
 _LEAST_KNOWN = 0.1
 
-# An offset so many standard deviations below 0 means that counts are not those of light.
+# If the offset is this many standard deviations below 0, counts are not proportional to light.
 _SIGNIFICANT = 5
 
 
 @dataclass(frozen=True, eq=False)
 class MeasuredNoise:
     """
-    Gain and read noise as the frames themselves have them.
+    Gain and read noise measured on the frames themselves.
 
     Attributes
     ----------
     gain, gain_uncertainty : `~astropy.units.Quantity`
-        Electrons per unit of the data, and the standard deviation. NaN if unknown.
+        Electrons per unit of the data, and its standard deviation. NaN if unknown.
     read_noise, read_noise_uncertainty : `~astropy.units.Quantity`
-        In electrons, all noise included that does not depend on the light: that of the
-        digitisation as well.
+        In electrons, including all noise that does not depend on the light, such as digitisation
+        noise.
     drift : float
-        What part of the slope neighbouring pixels have in common: 0 for the noise of photons, more
-        where the illumination drifts. The gain is that of the rest.
+        Fraction of the slope that neighbouring pixels share: 0 for photon noise, larger if the
+        illumination drifts. The gain is derived from the rest.
     departure : float
-        Root mean square of the departures of the variance from the straight line, relative to
-        it, beyond what chance makes.
+        RMS deviation of the variance from the straight line, relative to the line, in excess of
+        what chance would produce.
     chi_square : float
         Reduced chi-square of the straight line.
     curve : `~astropy.table.QTable`
-        The photon transfer curve: ``light`` (in the counts of an average frame), ``variance`` of
-        the differences of the scaled frames, its ``uncertainty`` and the ``line``.
+        The photon transfer curve: ``light`` (in counts of an average frame), ``variance`` of the
+        differences of the scaled frames, its ``uncertainty`` and the ``line``.
     n_pixels : int
-        How many pixels were used.
+        Number of pixels used.
     doubt : str
-        What speaks against the straight line; empty if nothing does.
+        Evidence against the straight line; empty if there is none.
     is_known : bool
-        Whether gain and read noise are known all the same.
+        Whether gain and read noise are known nevertheless.
     is_straight : bool
-        False where variance against light is not the straight line of photons and read noise.
+        False if the variance as a function of light is not the straight line expected from photon
+        and read noise.
     """
 
     gain: u.Quantity
@@ -100,17 +102,17 @@ class MeasuredNoise:
 
     def model(self, *, with_drift: bool = True) -> NoiseModel:
         """
-        The noise of a frame.
+        Return the noise model of a frame.
 
         Parameters
         ----------
         with_drift : bool, optional
-            Whether a drift of the illumination is taken as noise.
+            Whether to treat a drift of the illumination as noise.
 
         Returns
         -------
         `~ccdproc_echelle.frames.NoiseModel`
-            Its read noise is no smaller than it is known: no frame is without noise.
+            The read noise is at least as large as its uncertainty, since no frame is free of noise.
         """
         read_noise = max(self.read_noise, self.read_noise_uncertainty).value
         share = 1 - max(self.drift, 0.0) if with_drift else 1.0
@@ -129,47 +131,49 @@ def measure_noise(
     frames: Any, orders: EchelleOrderTable | None = None, **reading: Any
 ) -> MeasuredNoise:
     """
-    Measure gain and read noise of a set of flats, from the flats themselves.
+    Measure the gain and read noise of a set of flats from the flats themselves.
 
-    Flats of one set, divided by their levels, differ by nothing but their noise: dead pixels, pixel
-    response and the orders themselves cancel. The variance of these differences against the light
-    (photon transfer) is a straight line, whose slope is one over the gain and whose offset is the
-    variance of the read noise. Two flats suffice, as all pixels have this line in common.
+    Flats of one set, divided by their levels, differ only by their noise: dead pixels, pixel
+    response and the orders themselves cancel. As a function of the light, the variance of these
+    differences is a straight line (the photon transfer curve), whose slope is one over the gain and
+    whose offset is the variance of the read noise. Two flats are enough, since all pixels share the
+    same line.
 
     Parameters
     ----------
     frames : list, str or `ccdproc.ImageFileCollection`
-        Two or more flats, as ``img_list`` of `ccdproc.combine`, without bias. Their mask is
-        respected, their uncertainty is not used. They may differ in level. An even part of their
-        pixels is read.
+        Two or more bias-subtracted flats: names of FITS files or `~astropy.nddata.CCDData` objects,
+        like ``img_list`` of `ccdproc.combine`. Masks are respected, uncertainties are not used. The
+        levels of the flats may differ. Only an evenly spaced subset of the pixels is read.
     orders : `EchelleOrderTable`, optional
-        The order centres, where the levels are measured. Default: in the brightest pixels.
+        Order centres, on which the levels are measured. Default: use the brightest pixels.
     **reading
-        Keywords of ``CCDData.read``.
+        Passed to ``CCDData.read``.
 
     Returns
     -------
     `MeasuredNoise`
-        Gain in electrons per unit of the frames, read noise in electrons. The uncertainties hold
-        chance, the departure of the curve from a straight line, and 1 % at least.
+        Gain in electrons per unit of the frames, and read noise in electrons. The uncertainties
+        include chance, the deviation of the curve from a straight line, and at least 1 %.
 
     Raises
     ------
     TypeError
         If a keyword is unknown.
     ValueError
-        If there are fewer than two frames, or frames and order table do not fit together.
+        If there are fewer than two frames, or the frames and the order table do not match.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the noise cannot be told: the variance is no straight line (the illumination drifts, the
-        bias was not subtracted, pixels are saturated), or there are too few pixels or too little
-        range of light. ``doubt`` of the result says the same.
+        If the noise cannot be determined: the variance is not a straight line (the illumination
+        drifts, the bias was not subtracted, or pixels are saturated), there are too few pixels, or
+        the range of light is too small. The attribute ``doubt`` of the result has the same
+        information.
 
     References
     ----------
-    Janesick 2007, Photon Transfer (SPIE Press).
+    Janesick 2007, *Photon Transfer* (SPIE Press).
 
     Examples
     --------
@@ -197,7 +201,7 @@ def noise_of(
     executor: Executor | None = None,
 ) -> MeasuredNoise:
     """
-    `measure_noise` for opened frames, two or more, without a warning.
+    `measure_noise` for two or more opened frames, without warnings.
 
     Parameters
     ----------
@@ -206,7 +210,7 @@ def noise_of(
     orders : `EchelleOrderTable`, optional
         The order centres.
     executor : `concurrent.futures.Executor`, optional
-        What reads the frames. Default: a thread for each core.
+        Executor that reads the frames. Default: one thread per core.
 
     Returns
     -------
@@ -220,7 +224,7 @@ def noise_of(
 
 def neighbours(frames: Sequence[Frame]) -> np.ndarray:
     """
-    The pixels that tell the noise: neighbours, two by two, evenly spread over the detector.
+    Pixels used to measure the noise: pairs of neighbours, spread evenly over the detector.
 
     Parameters
     ----------
@@ -230,11 +234,11 @@ def neighbours(frames: Sequence[Frame]) -> np.ndarray:
     Returns
     -------
     int array, shape (n_pixels,)
-        Indices of the flattened image.
+        Indices into the flattened image.
     """
     n_pixels = int(np.prod(frames[0].shape))
     step = max(2, 2 * n_pixels * len(frames) // _ENOUGH_VALUES)
-    # An odd step, so that they do not stay in a few columns of a detector.
+    # An odd step, so that the pairs do not fall into a few columns of a detector.
     step = step if step == 2 else step | 1
     return (np.arange(0, n_pixels - 1, step)[:, None] + [0, 1]).ravel()
 
@@ -246,16 +250,16 @@ def noise_of_pixels(
     orders: EchelleOrderTable | None = None,
 ) -> MeasuredNoise:
     """
-    `noise_of` from pixels that were gathered.
+    `noise_of` for pixels that have already been gathered.
 
     Parameters
     ----------
     pixels : `Pixels`
         The pixels of all frames.
     chosen : int array, shape (n_pixels,)
-        Which they are; see `neighbours`.
+        Their indices; see `neighbours`.
     frames : sequence of `Frame`
-        The frames, of which nothing is read.
+        The frames; nothing is read from them.
     orders : `EchelleOrderTable`, optional
         The order centres.
 
@@ -278,7 +282,7 @@ def noise_of_pixels(
 
 
 def _bright(values, chosen, orders, shape) -> np.ndarray:
-    """The pixels that tell the levels."""
+    """The pixels on which the levels are measured."""
     light, among = np.median(values, axis=0), np.arange(values.shape[1])
     if orders is not None:
         inner = checked_orders(orders).on_detector(shape).inner_mask(_WINDOW).ravel()[chosen]
@@ -297,7 +301,7 @@ def _measured(line: StraightLine, unit: u.UnitBase, names: Sequence[str]) -> Mea
     floor = np.hypot(departure, _FLOOR)
     with np.errstate(divide="ignore", invalid="ignore"):
         gain = 1 / (line.slope - line.shared[1])
-    # What is shared is known as well as the slope.
+    # The shared part is known as accurately as the slope.
     gain_error = abs(gain) * np.hypot(np.sqrt(2) * errors[1] * abs(gain), floor)
     read_noise, read_noise_error = _read_noise(
         line.offset, errors[0], gain, gain_error / abs(gain)
@@ -317,7 +321,9 @@ def _measured(line: StraightLine, unit: u.UnitBase, names: Sequence[str]) -> Mea
 
 
 def _read_noise(offset, error, gain, gain_error) -> tuple[float, float]:
-    """In electrons, with its standard deviation; an offset below its error is one of 0 to that."""
+    """
+    Read noise in electrons with its standard deviation; an offset below its error counts as 0.
+    """
     root = np.sqrt(max(offset, 0.0))
     error = np.sqrt(max(offset, 0.0) + error) - root if offset < error else error / (2 * root)
     return abs(gain) * root, abs(gain) * np.hypot(error, root * gain_error)
@@ -326,7 +332,9 @@ def _read_noise(offset, error, gain, gain_error) -> tuple[float, float]:
 def _doubt(
     line: StraightLine, errors: np.ndarray, departure: float, chance: float, names: Sequence[str]
 ) -> tuple[str, bool, bool]:
-    """What speaks against a straight line; whether gain and read noise are known; if it is one."""
+    """
+    Evidence against a straight line, whether gain and read noise are known, if it is straight.
+    """
     own = line.slope - line.shared[1]
     of_chance = np.sqrt(2 * line.covariance[1, 1])
     share = min(line.shared[1] / line.slope, 1.0)
@@ -336,7 +344,7 @@ def _doubt(
         return f"{found}; do all frames show the same?", False, False
     if not of_chance < _LEAST_KNOWN * own:
         light = f"{line.light.min():.3g} to {line.light.max():.3g}"
-        found = f"{line.n_pixels} pixels with light from {light} are too few or too much alike"
+        found = f"{line.n_pixels} pixels with light from {light} are too few or too similar"
         return found, False, True
     if line.offset < -_SIGNIFICANT * errors[0]:
         found = "the variance would be 0 where there is still light; was the bias not subtracted?"
@@ -351,8 +359,8 @@ def _doubt(
     if unlike:
         return unlike, False, False
     if departure > _STRAIGHT and chance < _CHANCE:
-        found = f"variance against light departs from a straight line by {departure:.0%}"
-        return f"{found}; was the bias not subtracted, are pixels saturated?", False, False
+        found = f"the variance deviates from a linear function of the light by {departure:.0%}"
+        return f"{found}; was the bias not subtracted, or are pixels saturated?", False, False
     return "", True, True
 
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Whether the uncertainties of the frames hold their noise."""
+"""Check whether the uncertainties of the frames account for their noise."""
 
 import numpy as np
 
@@ -8,19 +8,19 @@ from ccdproc_echelle.combining.pixels import MOST_UNKNOWN
 
 __all__ = ["doubt_about_noise", "some_of"]
 
-# Frames may scatter by this factor more than their uncertainties say without a warning: their
+# Frames may scatter by this factor more than their uncertainties without a warning, as their
 # illumination may drift.
 _TOLERATED = 5
 _ENOUGH_PIXELS = 10_000
 
-# Where uncertainties are far too small, no value agrees with the others: none is left in more than
+# If uncertainties are far too small, no value agrees with the others and none remains in more than
 # this fraction of the pixels.
 _MOST_CLIPPED = 0.05
 
 _ADVICE = (
-    "do the uncertainties hold the noise of the flats? A flat without uncertainty takes over that "
-    "of the bias or dark that is subtracted from it: make it with ccdproc.create_deviation, or "
-    "give gain and read_noise to make_master_flat"
+    "do the uncertainties include the noise of the flats? A flat without uncertainty inherits that "
+    "of the bias or dark that is subtracted from it: create its own with ccdproc.create_deviation, "
+    "or pass gain and read_noise to make_master_flat"
 )
 
 
@@ -28,21 +28,21 @@ def doubt_about_noise(
     values: np.ndarray, variances: np.ndarray | None, master: np.ndarray
 ) -> str:
     """
-    What speaks against the uncertainties of frames, if anything.
+    Evidence against the uncertainties of frames, if there is any.
 
     Parameters
     ----------
     values : float array, shape (n_frames, n_pixels)
-        The frames, brought to the scale of the master, at pixels that all of them have.
+        The frames, scaled to the level of the master, at pixels that all of them have.
     variances : float array, shape (n_frames, n_pixels), or None
         Their variances, if known; NaN where they are not.
     master : float array, shape (n_pixels,)
-        What the frames were combined to; NaN where none was left.
+        The combined frame; NaN where no value remained.
 
     Returns
     -------
     str
-        Empty if nothing does.
+        Empty if there is no evidence.
     """
     if variances is None or values.size == 0 or len(values) == 1:
         return ""
@@ -68,7 +68,7 @@ def doubt_about_noise(
 
 def some_of(indices: np.ndarray) -> np.ndarray:
     """
-    Evenly spread ones of these pixels, as many as the check needs.
+    Select evenly spaced pixels, as many as the check needs.
 
     Parameters
     ----------

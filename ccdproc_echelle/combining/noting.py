@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What is noted of the frames while they pass, so that none needs to be read again."""
+"""Record information about the frames while they are read, so that none is read twice."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ __all__ = ["Noted", "ScaledStack", "Watch"]
 
 
 class ScaledStack(NamedTuple):
-    """Some rows of all frames, one row per frame; and where any of them is saturated."""
+    """Some rows of all frames, one row per frame, and where any frame is saturated."""
 
     values: np.ndarray
     good: np.ndarray
@@ -19,21 +19,21 @@ class ScaledStack(NamedTuple):
 
 class Watch(NamedTuple):
     """
-    What is to be noted of the frames while they pass, or of some of their rows.
+    What to record about the frames, or some of their rows, while they are read.
 
     Attributes
     ----------
     inside : bool array, shape (rows, columns)
-        The pixels in which rejected values are counted.
+        Pixels in which rejected values are counted.
     pixels : int array, shape (n_pixels,)
-        Indices of the flattened image, ascending: of these all values are kept.
+        Indices into the flattened image, in ascending order, of pixels whose values are all kept.
     """
 
     inside: np.ndarray
     pixels: np.ndarray
 
     def part(self, rows: slice) -> "Watch":
-        """What is to be noted of some rows."""
+        """The part of the watch that covers some rows."""
         first = rows.start * self.inside.shape[1]
         return Watch(self.inside[rows], self.pixels[self.columns(rows)] - first)
 
@@ -45,24 +45,24 @@ class Watch(NamedTuple):
 
 class Noted(NamedTuple):
     """
-    What was noted of the frames while they passed, or of some of their rows.
+    What was recorded about the frames, or some of their rows, while they were read.
 
     Attributes
     ----------
     has_data : bool array, shape (rows, columns)
-        Where any frame was good.
+        Where at least one frame was good.
     saturated : bool array, shape (rows, columns)
-        Where any frame was saturated.
+        Where at least one frame was saturated.
     n_rejected : int array, shape (n_frames,)
-        How many good values of each frame were rejected in the pixels that were watched.
+        Number of good values of each frame that were rejected in the watched pixels.
     pixels : int array, shape (n_pixels,)
-        Indices of the pixels of which all values were kept.
+        Indices of the pixels whose values were all kept.
     values, variances : float array, shape (n_frames, n_pixels)
-        Scaled values of the chosen pixels, and their variances; `None` if these are not known.
+        Scaled values of these pixels, and their variances; `None` if these are not known.
     good : bool array, shape (n_frames, n_pixels)
-        Which of them were good.
+        Which of the values were good.
     used : bool array, shape (n_frames, n_pixels)
-        Which of the good ones were not rejected.
+        Which of the good values were not rejected.
     """
 
     has_data: np.ndarray
@@ -89,7 +89,7 @@ class Noted(NamedTuple):
         )
 
     def note(self, watch: Watch, rows: slice, stack: ScaledStack, kept: np.ndarray) -> None:
-        """Note what a stack of these rows shows."""
+        """Record what a stack of these rows shows."""
         here, columns = watch.part(rows), watch.columns(rows)
         self.has_data[rows] = stack.good.any(axis=0).reshape(here.inside.shape)
         self.saturated[rows] = stack.saturated.reshape(here.inside.shape)
@@ -102,7 +102,7 @@ class Noted(NamedTuple):
             self.variances[:, columns] = stack.variances.take(here.pixels, axis=1)
 
     def take_over(self, part: "Noted", watch: Watch, rows: slice) -> None:
-        """Enter what was noted of some rows."""
+        """Insert what was recorded for some rows."""
         columns = watch.columns(rows)
         self.has_data[rows], self.saturated[rows] = part.has_data, part.saturated
         self.n_rejected[:] += part.n_rejected

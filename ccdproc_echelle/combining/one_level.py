@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Whether one level per frame suffices, or each order of a frame needs its own."""
+"""Test whether one level per frame suffices, or each order of a frame needs its own."""
 
 from typing import NamedTuple
 
@@ -9,27 +9,27 @@ from scipy.special import chdtrc
 
 __all__ = ["OneLevelTest", "one_level_test"]
 
-# One level per frame suffices unless orders differ more than by chance and more than this: bright
-# lamps show differences that nobody needs to care about.
+# One level per frame suffices unless the orders differ by more than chance and by more than this:
+# with bright lamps, even irrelevant differences are significant.
 _SIGNIFICANT = 1e-3
 _RELEVANT = 1e-3
 
 
 class OneLevelTest(NamedTuple):
     """
-    Whether one level per frame suffices. Made by `one_level_test`.
+    Result of `one_level_test`: whether one level per frame suffices.
 
     Attributes
     ----------
     chi2 : float
-        Sum of squares of the differences, in units of their standard deviations.
+        Sum of the squared differences, in units of their standard deviations.
     dof : int
-        Degrees of freedom: 0 with a single frame or order.
+        Degrees of freedom: 0 for a single frame or order.
     p_value : float
-        How probable so large differences are by chance; NaN without a degree of freedom.
+        Probability that differences this large arise by chance; NaN without degrees of freedom.
     excess : float
-        Relative differences between the orders of a frame that noise does not explain, root mean
-        square; NaN without a degree of freedom.
+        RMS relative difference between the orders of a frame that noise does not explain; NaN
+        without degrees of freedom.
     """
 
     chi2: float
@@ -39,28 +39,28 @@ class OneLevelTest(NamedTuple):
 
     @property
     def suffices(self) -> bool:
-        """False if differences are both significant and relevant: each above 0.001."""
+        """False if the differences are both significant and relevant: both limits are 0.001."""
         return not (self.p_value < _SIGNIFICANT and self.excess > _RELEVANT)
 
 
 def one_level_test(levels: QTable) -> OneLevelTest:
     """
-    Test whether one level per frame suffices, or orders need their own.
+    Test whether one level per frame suffices, or orders need their own levels.
 
-    The logarithms of the order levels are compared with the sum of a number for each frame, its
-    level, and one for each order, which takes up the noise that all frames have in common, that
-    of the master. Both are fitted by least squares, so chi-square has
-    ``(n_frames - 1) * (n_orders - 1)`` degrees of freedom. Orders without a level play no part.
+    The logarithms of the order levels are modelled as the sum of one number for each frame, its
+    level, and one for each order, which absorbs the noise that all frames have in common, that of
+    the master. Both are fitted by least squares, so that chi-square has ``(n_frames - 1) *
+    (n_orders - 1)`` degrees of freedom. Orders without a level are ignored.
 
     Parameters
     ----------
     levels : `~astropy.table.QTable`
-        From `measure_exposure_levels` with ``per_order=True``.
+        Table returned by `measure_exposure_levels` with ``per_order=True``.
 
     Returns
     -------
     `OneLevelTest`
-        Significance and size of the differences, and ``suffices``.
+        Significance and size of the differences, and the verdict ``suffices``.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def one_level_test(levels: QTable) -> OneLevelTest:
 
     References
     ----------
-    The two-way layout without interaction: Scheffe 1959, The Analysis of Variance, chapter 4.
+    Two-way layout without interaction: Scheffé 1959, *The Analysis of Variance*, chapter 4.
 
     Examples
     --------
@@ -97,10 +97,10 @@ def one_level_test(levels: QTable) -> OneLevelTest:
 
 
 def _without_main_effects(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Values less a number for each row and one for each column, fitted by least squares."""
+    """Values minus one number for each row and one for each column, fitted by least squares."""
     rows, columns = weights.sum(axis=1), weights.sum(axis=0)
     shares = weights / columns
-    # Columns are eliminated. The sum of all rows' numbers is free, which lstsq does not mind.
+    # Columns are eliminated. The sum of the row numbers is undetermined, which lstsq tolerates.
     normal = np.diag(rows) - shares @ weights.T
     right = (weights * values).sum(axis=1) - shares @ (weights * values).sum(axis=0)
     values = values - np.linalg.lstsq(normal, right, rcond=None)[0][:, None]

@@ -1,11 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Photon transfer: the variance of the differences between frames against their light.
+Photon transfer: the variance of the differences between frames as a function of their light.
 
-Frames divided by their levels differ by their noise alone, whatever is on the detector. Where the
-variance of a frame is ``offset + slope * counts``, the squared difference of two of them, over the
-sum of their scales s1 and s2, is ``offset * (s1**2 + s2**2) / (s1 + s2) + slope * light`` on
-average: a straight line for all pairs of frames together. Plain arrays only.
+Frames divided by their levels differ only by their noise, whatever is on the detector. If the
+variance of a frame is ``offset + slope * counts``, the squared difference of two frames, divided by
+the sum of their scales s1 and s2, is on average ``offset * (s1**2 + s2**2) / (s1 + s2) + slope *
+light``: a straight line common to all pairs of frames. Plain arrays only.
 """
 
 from dataclasses import dataclass
@@ -15,37 +15,38 @@ import numpy as np
 
 __all__ = ["StraightLine", "bins_of_neighbours", "scales_of", "straight_line"]
 
-# Differences beyond this many standard deviations are outliers. It takes no more of a Gaussian
-# than 0.02 % of the variance.
+# Differences beyond this many standard deviations are outliers. For Gaussian noise this removes
+# only
+# 0.02 % of the variance.
 _CLIP = 4.5
 _MOST_ITERATIONS = 20
 
-# A bin of so many pixels tells its variance to 6 %, even of two frames.
+# A bin with this many pixels gives its variance to 6 %, even for two frames.
 _PIXELS_OF_A_BIN = 500
 _MOST_BINS = 64
 
-# So much of a Gaussian lies within 1.645 standard deviations. A higher quantile than the median,
+# Fraction of a Gaussian within 1.645 standard deviations. This quantile is higher than the median,
 # which is 0 for integers whose noise is less than a unit.
 _QUANTILE, _AT_QUANTILE = 0.9, 1.645
 
-# Differences below this part of the brightest light are those of single precision.
+# Differences below this fraction of the brightest light are due to single precision.
 _ROUNDING = 1e-6
 
 
 class StraightLine(NamedTuple):
     """
-    A straight line through the variances of pixels against their light.
+    Straight line through the variances of pixels as a function of their light.
 
     Attributes
     ----------
     offset, slope : float
-        Variance of a frame without light, and what each count adds.
+        Variance of a frame without light, and the increase per count.
     covariance : float array, shape (2, 2)
-        Of these, if the line is straight.
+        Their covariance, provided that the line is straight.
     light : float array, shape (n_bins,)
-        Mean light of each bin, in the counts of a frame with scale 1.
+        Mean light of each bin, in counts of a frame with scale 1.
     variance, sigma, fitted : float array, shape (n_bins,)
-        Variance of the differences there, its standard deviation, and the line.
+        Variance of the differences in each bin, its standard deviation, and the fitted line.
     shared : float array, shape (2,)
         What of offset and slope neighbouring pixels have in common, with the same fit to the
         products of their differences: no noise of single pixels, but an illumination that drifts.
@@ -54,7 +55,7 @@ class StraightLine(NamedTuple):
         noise of the line. Pair i is that of frame i and the next one, the last that of the last
         frame and the first.
     n_pixels : int
-        How many pixels were used.
+        Number of pixels used.
     """
 
     offset: float
@@ -71,7 +72,7 @@ class StraightLine(NamedTuple):
 
 def scales_of(values: np.ndarray) -> np.ndarray:
     """
-    Factors that bring frames to a common level, the mean of them all.
+    Factors that bring frames to a common level, the mean of all frames.
 
     Parameters
     ----------
@@ -93,23 +94,23 @@ def scales_of(values: np.ndarray) -> np.ndarray:
 
 def bins_of_neighbours(light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
-    Pixels sorted by the light of their neighbours, and where their bins start.
+    Sort pixels by the light of their neighbours, and find where their bins start.
 
-    Sorted by their own light, pixels would be in the wrong bins by their own noise, and the line
-    less steep than it is.
+    If pixels were sorted by their own light, their own noise would put them into the wrong bins,
+    and the line would be too flat.
 
     Parameters
     ----------
     light : float array, shape (n_pixels,)
-        Pixels 0 and 1, 2 and 3 and so on are neighbours.
+        Pixels 0 and 1, 2 and 3, and so on are neighbours.
 
     Returns
     -------
     order : int array, shape (n_pixels,)
         Indices of the sorted pixels.
     starts : int array, shape (n_bins,)
-        Of the first pixel of each bin among them; of equal size, and none if there are too few
-        pixels for a line.
+        Index of the first pixel of each bin in this order. Bins have equal size; there are none if
+        there are too few pixels for a line.
     """
     order = np.argsort(light.reshape(-1, 2)[:, ::-1].ravel(), kind="stable")
     n_bins = min(_MOST_BINS, len(light) // _PIXELS_OF_A_BIN)
@@ -118,19 +119,19 @@ def bins_of_neighbours(light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def straight_line(values: np.ndarray, scales: np.ndarray) -> StraightLine | None:
     """
-    Fit a straight line to variance against light.
+    Fit a straight line to the variance as a function of light.
 
     Parameters
     ----------
     values : float array, shape (n_frames, n_pixels)
-        Pixels that are good in all frames; 0 and 1, 2 and 3 and so on are neighbours.
+        Pixels that are good in all frames; 0 and 1, 2 and 3, and so on are neighbours.
     scales : float array, shape (n_frames,)
         Factors that bring the frames to a common level.
 
     Returns
     -------
     `StraightLine` or None
-        `None` where there are too few pixels, or no noise in them.
+        `None` if there are too few pixels, or they show no noise.
     """
     scaled = values * scales[:, None]
     light = scaled.mean(axis=0)
@@ -145,14 +146,14 @@ def straight_line(values: np.ndarray, scales: np.ndarray) -> StraightLine | None
 @dataclass(frozen=True)
 class _Differences:
     """
-    Squared differences of pairs of frames, over the sum of their scales, sorted into bins.
+    Squared differences of pairs of frames, divided by the sum of their scales, sorted into bins.
 
-    Each frame is in two pairs, so that the pairs know all that the frames do but a third.
+    Each frame is in two pairs, which preserves all but a third of the information in the frames.
     """
 
     squares: np.ndarray
     products: np.ndarray  # of the differences of neighbours
-    offsets: np.ndarray  # what an offset of 1 adds to the squares of each pair
+    offsets: np.ndarray  # contribution of a unit offset to the squares of each pair
     light: np.ndarray
     starts: np.ndarray
 
@@ -170,7 +171,7 @@ class _Differences:
         )
 
     def rough_line(self) -> tuple[np.ndarray, float] | None:
-        """Offset and slope from a high quantile of each bin, and a variance below all of them."""
+        """Offset and slope from a high quantile of each bin, and a lower limit of the variances."""
         sections = np.split(self.squares, self.starts[1:], axis=1)
         variance = np.array([np.quantile(s, _QUANTILE) for s in sections]) / _AT_QUANTILE**2
         known = variance > (_ROUNDING * np.abs(self.light).max()) ** 2
@@ -181,7 +182,7 @@ class _Differences:
         return fit @ variance[known], 0.1 * variance[known].min()
 
     def line(self, line: np.ndarray, least: float) -> StraightLine:
-        """The straight line through the bins without outliers, which are those far from it."""
+        """The straight line through the bins, without outliers far from the given line."""
         kept = None
         for _ in range(_MOST_ITERATIONS):
             expected = np.maximum(line[0] * self.offsets[:, None] + line[1] * self.light, least)
@@ -223,7 +224,7 @@ class _Differences:
         return np.maximum(np.add.reduceat(kept, self.starts, dtype=int), 1)
 
     def _fit(self, light, sigma) -> tuple[np.ndarray, np.ndarray]:
-        """The matrix that makes offset and slope of the values of the bins, and the covariance."""
+        """Matrix that turns the values of the bins into offset and slope, and the covariance."""
         units = np.array([self.offsets.mean(), np.abs(light).max()])
         basis = np.array([np.ones(len(light)), light / units[1]]) / sigma
         fit = np.linalg.pinv(basis.T) / units[:, None]

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The inner-order pixels of all frames, gathered in one reading."""
+"""Gather the inner-order pixels of all frames in one pass through the files."""
 
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor
@@ -17,8 +17,9 @@ __all__ = ["MOST_UNKNOWN", "Pixels", "collected", "evenly_spread", "gather"]
 #: Uncertainties are no use if more than this fraction of those of a frame is unknown (NaN).
 MOST_UNKNOWN = 0.5
 
-# Inner-order pixels of all frames are held in memory. With many frames or a large detector an even
-# part of them will do: 100 000 pixels give a level to 0.3 % of the noise of a single one.
+# Inner-order pixels of all frames are held in memory. With many frames or a large detector, an
+# evenly
+# spaced subset is enough: 100 000 pixels give a level to 0.3 % of the noise of a single pixel.
 _GATHERED_BYTES = 8_000_000
 _BYTES_PER_PIXEL = 9  # single-precision value and variance, good or not
 
@@ -33,7 +34,7 @@ class Pixels(NamedTuple):
     variance: np.ndarray | None
 
     def over(self, master: np.ndarray) -> "Pixels":
-        """The pixels divided by a master, which has one value for each of them."""
+        """The pixels divided by a master, which has one value per pixel."""
         variance = None if self.variance is None else self.variance / master**2
         return Pixels(self.data / master, self.good, variance)
 
@@ -47,12 +48,12 @@ class Pixels(NamedTuple):
         return self._replace(good=self.good & ~unknown)
 
     def selected(self, which: np.ndarray) -> "Pixels":
-        """Some of the pixels, named by their indices."""
+        """Some of the pixels, selected by index."""
         return Pixels(*(None if part is None else part.take(which, axis=1) for part in self))
 
 
 def evenly_spread(indices: np.ndarray, n_frames: int) -> np.ndarray:
-    """Indices, thinned evenly if the pixels of all frames there would take too much memory."""
+    """Indices, thinned evenly if the pixels of all frames would take up too much memory."""
     most = max(1, _GATHERED_BYTES // (n_frames * _BYTES_PER_PIXEL))
     return indices[:: -(-len(indices) // most) or 1]
 
@@ -66,9 +67,9 @@ def gather(
     more_of: Collection[int] = (),
 ) -> tuple[Pixels, list[Section]]:
     """
-    The pixels of all frames at these indices of the flattened image, in ascending order.
+    Pixels of all frames at these indices into the flattened image, in ascending order.
 
-    In the same reading, more pixels of some frames, which are named by their place in the list.
+    In the same pass, more pixels of some frames, given by their position in the list.
     """
     both, extra = np.union1d(indices, more), []
     tasks = [
@@ -88,7 +89,9 @@ def gather(
 
 
 def collected(frames: Sequence[Frame], n_pixels: int, sections: Iterable[Section]) -> Pixels:
-    """What was read of each frame, one section at a time; variances if all frames have them."""
+    """
+    Collect what is read of each frame, one section at a time; variances if all frames have them.
+    """
     data = np.empty((len(frames), n_pixels), np.result_type(*(f.dtype for f in frames)))
     known = all(frame.uncertainty_type is not None for frame in frames)
     pixels = Pixels(data, np.empty(data.shape, bool), np.empty_like(data) if known else None)

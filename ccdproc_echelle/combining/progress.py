@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""How far a job of several steps has come, shown as one bar."""
+"""Progress of a job with several steps, shown as a single bar."""
 
 import logging
 import time
@@ -16,16 +16,16 @@ _log = logging.getLogger(__name__)
 
 class Progress:
     """
-    A bar for a whole job; a context manager, after which the bar is closed.
+    Progress bar for a whole job. A context manager that closes the bar on exit.
 
-    How long each step took goes to the log.
+    The duration of each step is logged.
 
     Parameters
     ----------
     steps : dict
-        The part of the time that each step takes, roughly, by the name of the step.
+        Approximate fraction of the time that each step takes, by name of the step.
     shown : bool
-        Whether there is a bar, which needs tqdm; without tqdm there is a warning instead.
+        Whether to show a bar. This requires tqdm; without it there is a warning instead.
 
     Examples
     --------
@@ -59,12 +59,12 @@ class Progress:
 
     def begin(self, name: str) -> None:
         """
-        Say that a step begins.
+        Announce the start of a step.
 
         Parameters
         ----------
         name : str
-            One of the steps.
+            Name of the step, a key of ``steps``.
         """
         self._log_step()
         self._step, self._since = name, time.monotonic()
@@ -76,14 +76,14 @@ class Progress:
 
     def counted(self, items: Iterable, n: int) -> Iterator[Any]:
         """
-        The items, counted one by one as parts of the present step.
+        Yield the items, counting each as a part of the current step.
 
         Parameters
         ----------
         items : iterable
-            What the step does or has done.
+            The items processed by the step.
         n : int
-            How many there are.
+            Number of items.
 
         Yields
         ------
@@ -121,7 +121,7 @@ SILENT = Progress(_ONE_STEP, shown=False)
 
 
 def one_step(shown: bool) -> Progress:
-    """The progress of a job that is nothing but a combination."""
+    """Progress of a job that consists of a single combination."""
     progress = Progress(_ONE_STEP, shown=shown)
     progress.begin("combining")
     return progress

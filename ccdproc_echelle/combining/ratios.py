@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The first master at the inner-order pixels, and the ratios of the frames to it."""
+"""The first master at the inner-order pixels, and ratios of the frames to it."""
 
 from typing import NamedTuple
 
@@ -11,8 +11,9 @@ from ccdproc_echelle.combining.pixels import Pixels
 
 __all__ = ["FAINTEST", "Master", "Ratios", "ratios_to"]
 
-#: Ratios are not taken of pixels below this fraction of the mean: there noise and the smallest
-#: offset of a frame's zero point, such as a drift of the bias, are large against the signal.
+#: Pixels below this fraction of the mean are not used for ratios: noise and the smallest offset of
+# a
+#: frame's zero point, such as a drift of the bias, are large there compared with the signal.
 FAINTEST = 0.1
 
 
@@ -26,8 +27,8 @@ class Master(NamedTuple):
         """
         Inverse variance of the ratios to some pixels of the master, the same for all frames.
 
-        It is taken from all frames together: the variance of a single noisy pixel goes along
-        with its value, and weights by it would bias the level.
+        It is derived from all frames together: the variance of a single noisy pixel correlates with
+        its value, and weighting by it would bias the level.
         """
         value = self.value[indices]
         if self.noise is None:
@@ -38,16 +39,16 @@ class Master(NamedTuple):
 
 class Ratios(NamedTuple):
     """
-    Ratios of the frames to the master, at pixels that are an outlier in no frame.
+    Ratios of the frames to the master, at pixels that are not outliers in any frame.
 
     Attributes
     ----------
     pixels : `Pixels`
         The ratios.
     indices : int array, shape (n_pixels,)
-        Where they were taken, among the pixels gathered.
+        Their positions among the gathered pixels.
     n_clipped : int array, shape (n_frames,)
-        How many outliers each frame had.
+        Number of outliers in each frame.
     """
 
     pixels: Pixels
@@ -58,7 +59,7 @@ class Ratios(NamedTuple):
 def ratios_to(
     master: Master, pixels: Pixels, common: np.ndarray, sigma_clip: SigmaClip
 ) -> Ratios:
-    """Ratios of the pixels that all frames have in common, if bright enough."""
+    """Ratios at the pixels that all frames have in common and that are bright enough."""
     usable = np.flatnonzero(common & (master.value > FAINTEST))
     ratios = pixels.selected(usable).over(master.value[usable])
     sigma_clip = unshared(sigma_clip)

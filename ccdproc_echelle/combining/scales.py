@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Scales of frames that need a factor for each order, interpolated between the orders."""
+"""Scales of frames with one factor per order, interpolated between the orders."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,7 +10,8 @@ from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["OrderScales", "order_places"]
 
-# Of the way to the next order centre a scale stays the same at most, however wide the orders.
+# Largest fraction of the way to the next order centre over which a scale is constant, however wide
+# the orders.
 _LARGEST_REACH = 0.45
 
 
@@ -24,7 +25,7 @@ class OrderScales:
     values : float array, shape (n_frames, n_orders)
         Factor of each frame in each order, orders sorted along the cross-dispersion axis.
     places : float array, shape (rows, columns)
-        Where each pixel lies between the orders: 1.25 is a quarter of the way from the second
+        Position of each pixel between the orders: 1.25 is a quarter of the way from the second
         order to the third; see `order_places`.
     """
 
@@ -33,7 +34,7 @@ class OrderScales:
 
     def astype(self, dtype: np.dtype) -> "OrderScales":
         """
-        Scales in this type.
+        Convert the scales to another type.
 
         Parameters
         ----------
@@ -48,7 +49,7 @@ class OrderScales:
 
     def part(self, rows: slice) -> "OrderScales":
         """
-        The scales of some rows.
+        Return the scales of some rows.
 
         Parameters
         ----------
@@ -63,7 +64,7 @@ class OrderScales:
 
     def images(self) -> Iterator[np.ndarray]:
         """
-        The scale of each pixel, frame by frame.
+        Yield the scale of each pixel, frame by frame.
 
         Yields
         ------
@@ -78,19 +79,19 @@ class OrderScales:
 
 def order_places(orders: EchelleOrderTable, window: float) -> np.ndarray:
     """
-    Where each pixel lies between the orders, along the cross-dispersion axis.
+    Position of each pixel between the orders, along the cross-dispersion axis.
 
-    It is the index of the order between its edges, where these are known, else within
-    ``window / 2`` of its centre, and rises linearly from there to the next order. Beyond the first
-    and last order it stays what it is there. Where an order is not valid it continues at the
-    position where its range ends, so there are no steps.
+    It is the index of the order between its edges if these are known, otherwise within ``window /
+    2`` of its centre, and rises linearly from there to the next order. It is constant beyond the
+    first and last order. Where an order is not valid, it is continued at the position where its
+    range ends, so that there are no steps.
 
     Parameters
     ----------
     orders : `EchelleOrderTable`
         The orders, sorted along the cross-dispersion axis.
     window : float
-        Full width of the window on the order centre, in pixel.
+        Full width of the window on the order centre, in pixels.
 
     Returns
     -------
@@ -113,7 +114,7 @@ def order_places(orders: EchelleOrderTable, window: float) -> np.ndarray:
     low[1:] = np.maximum(low[1:], center[1:] - reach)
     high[:-1] = np.minimum(high[:-1], center[:-1] + reach)
     knots = np.stack([low, high], axis=1).reshape(-1, center.shape[1])
-    # Where orders cross, the later one gives way.
+    # Where orders cross, the later one yields.
     knots = np.maximum.accumulate(knots, axis=0)
     index = np.repeat(np.arange(len(orders)), 2)
     rows = np.arange(orders.shape[1 - orders.dispersion_axis])
@@ -122,7 +123,7 @@ def order_places(orders: EchelleOrderTable, window: float) -> np.ndarray:
 
 
 def _continued(curves: np.ndarray) -> np.ndarray:
-    """Curves (n_orders, n_pixels) that keep the position at which their valid range ends."""
+    """Curves (n_orders, n_pixels), continued at the position where their valid range ends."""
     pixels = np.arange(curves.shape[1])
     return np.array([np.interp(pixels, pixels[ok], curve[ok])
                      for curve, ok in zip(curves, np.isfinite(curves), strict=True)])

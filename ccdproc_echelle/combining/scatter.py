@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The scatter of a few values that happen to agree: not zero, but that of pixels like theirs."""
+"""Scatter of a few values that agree by chance: that of similar pixels rather than zero."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from ccdproc_echelle.frames import Frame
 
 __all__ = ["fill_zero_scatter"]
 
-# Pixels of about the same light have about the same noise.
+# Pixels with about the same light have about the same noise.
 _PIXELS_OF_A_BIN = 500
 _MOST_BINS = 64
 
@@ -21,19 +21,19 @@ def fill_zero_scatter(
     images: CombinedImages, frames: Sequence[Frame], scales: np.ndarray | OrderScales
 ) -> None:
     """
-    Replace variances of 0 by that of pixels that are as bright.
+    Replace zero variances by those of equally bright pixels.
 
-    It is no less than that of the digitisation, or of the rounding of numbers that were not
-    digitised; where all values are 0, nothing is known, and the variance is NaN.
+    The variance is at least that of digitisation, or of rounding if the numbers were not digitised.
+    If all values are 0, nothing is known and the variance is NaN.
 
     Parameters
     ----------
     images : `CombinedImages`
-        Combined from frames without uncertainties; changed in place.
+        Images combined from frames without uncertainties; modified in place.
     frames : sequence of `Frame`
-        The frames, of which nothing is read.
+        The frames; nothing is read from them.
     scales : float array, shape (n_frames,), or `OrderScales`
-        By which they were multiplied.
+        Factors by which the frames were multiplied.
     """
     value, variance, count = (image.ravel() for image in images[:3])
     zero = np.flatnonzero((variance == 0) & (count > 1))
@@ -43,7 +43,7 @@ def fill_zero_scatter(
     quantum = np.mean([frame.quantum**2 for frame in frames])
     rounding = _rounding(value, zero)
     if quantum == 0 and np.ptp(factors) > 0:
-        # Numbers that were not digitised, and scaled differently, agree by rounding only.
+        # Numbers that were not digitised and are scaled differently agree only by rounding.
         variance[zero] = rounding
         return
     step = quantum / 12 * np.mean(factors) ** 2 / count[zero]
@@ -55,13 +55,13 @@ def fill_zero_scatter(
 
 
 def _rounding(value: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Variance, at these pixels, of the last digit of their value, or of a typical one."""
+    """Variance of the last digit of the values at these pixels, or of a typical one."""
     size = np.maximum(np.abs(value[where]), np.nanmean(np.abs(value), dtype=float))
     return (np.finfo(value.dtype).eps * size) ** 2
 
 
 def _pooled(value: np.ndarray, variance: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Median variance, at these pixels, of all pixels of about the same value."""
+    """Median variance of all pixels with about the same value as these pixels."""
     known = np.flatnonzero(np.isfinite(variance))
     order = known[np.argsort(value[known], kind="stable")]
     n_bins = max(1, min(_MOST_BINS, len(order) // _PIXELS_OF_A_BIN))

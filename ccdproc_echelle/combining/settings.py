@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The keywords of a combination: what they are, and what they mean for the frames at hand."""
+"""The keywords of a combination, and their meaning for the frames at hand."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -30,52 +30,54 @@ _SWITCHED = {
 @dataclass(frozen=True)
 class CombineSettings:
     """
-    The keywords of `ccdproc.combine`, with its names and meaning.
+    Keywords of `ccdproc.combine`, with the same names and meanings.
 
-    Unlike there, values are scaled before they are clipped, and all limits refer to scaled values.
+    Unlike in ccdproc, values are scaled before they are clipped, and all limits refer to scaled
+    values.
 
     Parameters
     ----------
     method : {"average", "median", "sum"}, optional
         How frames are combined.
     weights : array, shape (n_frames,) or (n_frames, rows, columns), or str, optional
-        Weights of an average or sum. ``"inverse_variance"``: one over the variance of each value.
-        Beware of variances made from the counts themselves: a value too low by chance then claims
-        to be precise, and the average comes out low by about one electron a frame.
+        Weights for an average or sum. ``"inverse_variance"`` uses one over the variance of each
+        value. Beware of variances that were computed from the counts themselves: a value that is
+        low by chance then appears more precise than it is, and the average is biased low by about
+        one electron per frame.
     mem_limit : float, optional
-        Bytes that may be used besides the result.
+        Memory limit in bytes, not counting the result.
     clip_extrema : bool, optional
-        Reject the ``nlow`` lowest and ``nhigh`` highest values of each pixel.
+        Whether to reject the ``nlow`` lowest and ``nhigh`` highest values of each pixel.
     nlow, nhigh : int, optional
-        See ``clip_extrema``.
+        Number of lowest and highest values to reject if ``clip_extrema`` is set.
     minmax_clip : bool, optional
-        Reject values below ``minmax_clip_min`` or above ``minmax_clip_max``.
+        Whether to reject values below ``minmax_clip_min`` or above ``minmax_clip_max``.
     minmax_clip_min, minmax_clip_max : float, optional
-        See ``minmax_clip``.
+        Limits used if ``minmax_clip`` is set.
     sigma_clip : bool, optional
-        Reject values that deviate from the others.
+        Whether to reject values that deviate from the others.
     sigma_clip_low_thresh, sigma_clip_high_thresh : float, optional
-        By how many deviations; `None` for no limit.
+        Number of deviations beyond which values are rejected; `None` for no limit.
     sigma_clip_func : callable or str, optional
-        The centre: ``"median"`` (default, also for `None`), ``"mean"``, or a function such as
-        `numpy.ma.median`.
+        Centre of the values: ``"median"`` (default, also for `None`), ``"mean"``, or a function
+        such as `numpy.ma.median`.
     sigma_clip_dev_func : callable or str, optional
-        The deviation: ``"uncertainty"`` (each value's own), ``"mad_std"``, ``"std"`` or a function
-        such as `astropy.stats.mad_std`. Default: the uncertainties where all frames have them,
-        else the median absolute deviation with its factor for small samples.
+        Deviation of the values: ``"uncertainty"`` (that of each value), ``"mad_std"``, ``"std"`` or
+        a function such as `astropy.stats.mad_std`. Default: the uncertainties if all frames have
+        them, otherwise the median absolute deviation, corrected for small samples.
     dtype : `numpy.dtype`, optional
-        Floating-point type of the computation and the result. Default: float32 where it holds
-        the input exactly, and its squares, else float64; float64 for a weighted sum.
+        Floating-point type of the computation and the result. Default: float32 if it represents the
+        input and its squares exactly, otherwise float64; always float64 for a weighted sum.
     combine_uncertainty_function : callable, optional
-        Gives the scatter of a stack along ``axis=0``; the uncertainty is that divided by the root
-        of the number of values, whatever the method. It gets a masked array with NaN where a value
-        is masked or rejected. Default: the uncertainties of the frames are propagated if all have
-        them, else the sample standard deviation is taken.
+        Function that computes the scatter of a stack along ``axis=0``; the uncertainty is its
+        result divided by the square root of the number of values, whatever the method. It gets a
+        masked array with NaN for masked or rejected values. Default: the uncertainties of the
+        frames are propagated if all have them, otherwise the sample standard deviation is used.
     overwrite_output : bool, optional
-        Whether an existing output file may be replaced.
+        Whether to replace an existing output file.
     array_package : module, optional
-        For the scripts of newer versions of ccdproc. The arrays of the result are those of NumPy;
-        a warning says so if another package is asked for.
+        For compatibility with scripts for newer versions of ccdproc. The result always has NumPy
+        arrays; there is a warning if a different package is requested.
     """
 
     method: str = "average"
@@ -103,7 +105,7 @@ class CombineSettings:
         if self.dtype is not None and np.dtype(self.dtype) not in (np.float32, np.float64):
             raise ValueError(f"dtype is {self.dtype!r}, expected float32 or float64")
         if self.weights is not None and self.method == "median":
-            raise ValueError("weights are of no use to a median; expected method='average'")
+            raise ValueError("weights have no effect on a median; expected method='average'")
         if isinstance(self.weights, str) and self.weights != "inverse_variance":
             raise ValueError(
                 f"weights is {self.weights!r}, expected an array or 'inverse_variance'"
@@ -121,7 +123,7 @@ class CombineSettings:
         package = self.array_package
         if package is not None and getattr(package, "ndarray", None) is not np.ndarray:
             name = getattr(package, "__name__", repr(package))
-            warn(f"array_package is {name}, but the arrays of the result are those of NumPy")
+            warn(f"array_package is {name}, but the result has NumPy arrays")
         self.combiner()
 
     @classmethod
@@ -136,19 +138,20 @@ class CombineSettings:
         keywords : dict
             Keywords of either kind.
         function : callable, optional
-            What they were given to; one that is unknown may be a misspelt argument of its own.
+            Function to which the keywords were passed; an unknown keyword may be a misspelt
+            argument of it.
 
         Returns
         -------
         settings : `CombineSettings`
             The settings.
         reading : dict
-            The other keywords.
+            The remaining keywords.
 
         Raises
         ------
         TypeError
-            If a keyword is of neither kind; the message names the one that is most like it.
+            If a keyword is of neither kind; the message suggests the closest known name.
 
         Warns
         -----
@@ -178,7 +181,7 @@ class CombineSettings:
 
     def combiner(self) -> StackCombiner:
         """
-        The kernel with these settings.
+        Create the kernel with these settings.
 
         Returns
         -------
@@ -213,7 +216,7 @@ class CombineSettings:
 
     def check_frames(self, frames: Sequence[Frame]) -> None:
         """
-        Refuse rejections for which there are too few frames or no uncertainties.
+        Raise if there are too few frames, or no uncertainties, for the requested rejections.
 
         Parameters
         ----------
@@ -223,7 +226,7 @@ class CombineSettings:
         Raises
         ------
         ValueError
-            If these settings do not suit the frames.
+            If these settings are not suitable for the frames.
         """
         if self.sigma_clip and self.sigma_clip_dev_func == "uncertainty":
             _check_uncertainties(frames, "sigma_clip_dev_func is 'uncertainty'")
@@ -231,17 +234,17 @@ class CombineSettings:
 
     def check_number(self, n_frames: int) -> None:
         """
-        Refuse rejections that leave no frame.
+        Raise if the requested rejections would leave no frame.
 
         Parameters
         ----------
         n_frames : int
-            How many frames there are.
+            Number of frames.
 
         Raises
         ------
         ValueError
-            If these are too few.
+            If there are too few frames.
         """
         n_rejected = (self.nlow or 0) + (self.nhigh or 0)
         if self.clip_extrema and n_rejected >= n_frames:
@@ -251,7 +254,7 @@ class CombineSettings:
 
     def weights_of(self, frames: Sequence[Frame]) -> np.ndarray | str | None:
         """
-        The weights in a form that fits the frames.
+        Return the weights in a form that matches the frames.
 
         Parameters
         ----------
@@ -265,7 +268,7 @@ class CombineSettings:
         Raises
         ------
         ValueError
-            If they do not fit, or one is negative or not finite.
+            If the shape does not match, or a weight is negative or not finite.
         """
         if self.weights is None:
             return None
@@ -281,7 +284,7 @@ class CombineSettings:
         if not (np.isfinite(weights) & (weights >= 0)).all():
             raise ValueError("weights must be finite and not negative")
         if not weights.any():
-            raise ValueError("weights are all 0, expected a positive one for some frame")
+            raise ValueError("weights are all 0, expected a positive weight for at least one frame")
         return weights.reshape(-1, 1, 1) if weights.ndim == 1 else weights
 
 

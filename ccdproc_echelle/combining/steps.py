@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The steps of every combination, from the list of images to the file that is written."""
+"""The steps of every combination, from the list of images to the output file."""
 
 import copy
 import os
@@ -36,7 +36,7 @@ from ccdproc_echelle.frames import (
 __all__ = ["as_ccddata", "opened", "streamed", "write"]
 
 
-# Scales between this and its inverse keep usual values within the range of single precision.
+# Scales between this and its inverse keep normal values within the range of single precision.
 _SMALLEST_SCALE = 1e-10
 
 
@@ -45,7 +45,7 @@ def _check_target(
     settings: CombineSettings,
     inputs: Sequence[str | os.PathLike] = (),
 ) -> None:
-    """Refuse an output file that may not be replaced, as none of the inputs may ever be."""
+    """Raise if the output file must not be replaced; inputs are never replaced."""
     if output_file is not None:
         check_output(output_file, **_replacement(settings), inputs=inputs)
 
@@ -57,7 +57,7 @@ def opened(
     settings: CombineSettings,
     bad_pixel_mask: Any = None,
 ) -> list[Frame]:
-    """The frames, none of which is the output; a warning if they are not all there is."""
+    """Open the frames, check that none is the output, and warn if some files are missing."""
     _check_target(output_file, settings)
     frames = open_frames(img_list, **reading)
     warn_of_other_images(frames[0])
@@ -79,7 +79,7 @@ def streamed(
     want_rejected: bool,
     watch: Watch | None = None,
 ) -> CombinedImages:
-    """The frames, scaled and combined with these settings; of a scatter that is not 0."""
+    """Scale and combine the frames with these settings; zero scatter is replaced."""
     images = stream(
         frames,
         scales,
@@ -101,7 +101,7 @@ def streamed(
 def _dtype(
     frames: Sequence[Frame], scales: np.ndarray | OrderScales, settings: CombineSettings
 ) -> np.dtype:
-    """Single precision where it holds the frames, what becomes of them, and the squares."""
+    """Single precision if it can represent the frames, the result, and the squares."""
     if settings.dtype is not None:
         return np.dtype(settings.dtype)
     factors = scales.values if isinstance(scales, OrderScales) else scales
@@ -112,7 +112,7 @@ def _dtype(
 
 
 def as_ccddata(frames: Sequence[Frame], combined: CombinedImages, unit: u.UnitBase) -> CCDData:
-    """The combined frame, with all that the first one has besides its pixels."""
+    """The combined frame, with the header and other attributes of the first frame."""
     header, wcs, psf, flags, ccd_class = frames[0].metadata()
     header, psf, flags = without_file_cards(header), *copy.deepcopy((psf, flags))
     header["NCOMBINE"] = len(frames)
@@ -134,11 +134,11 @@ def as_ccddata(frames: Sequence[Frame], combined: CombinedImages, unit: u.UnitBa
 
 
 def write(ccd: CCDData, output_file: str | os.PathLike | None, settings: CombineSettings) -> None:
-    """Write the combined frame, if a file is asked for, and make sure that it can be read."""
+    """Write the combined frame if a file is requested, and check that it can be read."""
     if output_file is not None:
         with replacing(output_file, **_replacement(settings)) as temporary:
             write_fits(ccd.to_hdu(), temporary)
-            # NumPy does not notice if a disk gets full in the last kilobytes of an array.
+            # NumPy does not notice a disk that fills up in the last kilobytes of an array.
             FileFrame(temporary, {"unit": ccd.unit})
 
 

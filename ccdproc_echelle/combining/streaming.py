@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Sections of rows stream from the frames through the kernel, on any executor."""
+"""Stream sections of rows from the frames through the kernel, on any executor."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
@@ -18,26 +18,26 @@ from ccdproc_echelle.frames import Frame, inverse_variance_weights, look_at
 
 __all__ = ["CombinedImages", "RowTask", "stream"]
 
-# A section of this many bytes is read fast and leaves work for every worker.
+# A section of this many bytes is read efficiently and leaves work for every worker.
 _SECTION_BYTES = 64e6
 
 
 class CombinedImages(NamedTuple):
     """
-    Images, or the same rows of them.
+    Combined images, or some rows of them.
 
     Attributes
     ----------
     value, variance : float array, shape (rows, columns)
-        Combined value and its variance; NaN where nothing was left.
+        Combined value and its variance; NaN where no value remained.
     count : int array, shape (rows, columns)
-        How many frames were used.
+        Number of frames that were used.
     rejected : bool array, shape (n_frames, rows, columns), or None
-        Good values that were rejected; only if asked for.
+        Good values that were rejected; only if requested.
     noted : `Noted` or None
-        What was noted of the frames; only if asked for.
+        What was recorded about the frames; only if requested.
     looks : list of tuple of bytes
-        What `look_at` gave of each section of each frame.
+        Results of `look_at` for each section of each frame.
     """
 
     value: np.ndarray
@@ -51,7 +51,7 @@ class CombinedImages(NamedTuple):
 @dataclass(frozen=True)
 class RowTask:
     """
-    Some rows of all frames to be combined. Small enough to be sent to another process.
+    Combine some rows of all frames. Small enough to be sent to another process.
 
     Parameters
     ----------
@@ -62,13 +62,13 @@ class RowTask:
     weights : None, "inverse_variance", or float array, shape (n_frames, 1 or rows, 1 or columns)
         Weight of each frame or pixel.
     combiner : `StackCombiner`
-        What is done with them.
+        How the values are combined.
     dtype : `numpy.dtype`
-        In which type.
+        Floating-point type of the computation.
     want_rejected : bool
-        Whether to tell which values were rejected.
+        Whether to return which values were rejected.
     watch : `Watch`, optional
-        What is to be noted of these rows.
+        What to record about these rows.
     """
 
     frames: Sequence[Frame]
@@ -81,7 +81,7 @@ class RowTask:
 
     def run(self) -> CombinedImages:
         """
-        Read the rows and combine them, in blocks that stay in the cache from start to end.
+        Read the rows and combine them, in blocks that stay in the cache throughout.
 
         Returns
         -------
@@ -166,13 +166,13 @@ def stream(
     frames : sequence of `Frame`
         The frames.
     scales, combiner, weights, dtype, want_rejected, watch
-        As `RowTask`.
+        See `RowTask`.
     mem_limit : float
-        Bytes that may be used besides the result.
+        Memory limit in bytes, not counting the result.
     executor : `concurrent.futures.Executor`, optional
-        What does the work. Default: a thread for each core.
+        Executor that does the work. Default: one thread per core.
     progress : `Progress`, optional
-        Counts the sections.
+        Progress indicator, advanced by each section.
 
     Returns
     -------
@@ -224,7 +224,7 @@ def _empty_images(frames, shape, dtype: np.dtype, want_rejected: bool, watch) ->
 
 
 def _row_sections(frames: Sequence[Frame], dtype: np.dtype, mem_limit: float) -> list[slice]:
-    """As many rows as may be in memory at a time: values, uncertainties and masks of all frames."""
+    """Sections of rows that fit into memory: values, uncertainties and masks of all frames."""
     n_rows, n_columns = frames[0].shape
     per_row = (len(frames) + 2) * n_columns * (2 * dtype.itemsize + 2)
     step = int(np.clip(min(mem_limit, _SECTION_BYTES) // per_row, 1, n_rows))

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Some columns of all frames, in which the orders can be looked at fast."""
+"""A subset of the columns of all frames, for a quick look at the orders."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -18,18 +18,18 @@ __all__ = ["ThinnedStack", "stacked", "thinned", "thinned_indices", "thinning"]
 
 class ThinnedStack(NamedTuple):
     """
-    Some columns of all frames, turned so that orders run along rows, and their order table.
+    Some columns of all frames, oriented so that orders run along rows, and their order table.
 
     Attributes
     ----------
     data : float array, shape (n_frames, rows, columns)
         The values.
     good : bool array, shape (n_frames, rows, columns)
-        Which of them are good.
+        Which values are good.
     variance : float array, shape (n_frames, rows, columns), or None
-        Their variances; `None` unless those of all frames are known.
+        Their variances; `None` unless they are known for all frames.
     orders : `EchelleOrderTable`
-        The order table of these columns.
+        The order table for these columns.
     """
 
     data: np.ndarray
@@ -42,23 +42,23 @@ def thinning(
     shape: tuple[int, int], orders: EchelleOrderTable, n_columns: int
 ) -> tuple[tuple[slice, slice], EchelleOrderTable]:
     """
-    Every k-th column, k odd: the middle of each column of a detector binned by k.
+    Select every k-th column, k odd: the middle of each column of a detector binned by k.
 
     Parameters
     ----------
     shape : tuple of int
         Rows and columns of the detector.
     orders : `EchelleOrderTable`
-        The order table, on this detector.
+        The order table for this detector.
     n_columns : int
-        How many places along the dispersion axis, or somewhat more.
+        Number of positions along the dispersion axis; the actual number may be somewhat larger.
 
     Returns
     -------
     slices : tuple of slice
-        Which pixels of an image are left.
+        The pixels of an image that are kept.
     orders : `EchelleOrderTable`
-        The order table of these.
+        The order table for these pixels.
     """
     axis = orders.dispersion_axis
     n_pixels = shape[axis]
@@ -72,14 +72,14 @@ def thinning(
 
 def thinned(frames: Sequence[Frame], orders: EchelleOrderTable, n_columns: int) -> ThinnedStack:
     """
-    Frames as a `ThinnedStack`, of which nothing else is held.
+    Read frames into a `ThinnedStack`, without holding anything else in memory.
 
     Parameters
     ----------
     frames : sequence of `Frame`
         The frames.
     orders, n_columns
-        As for ``thinning``.
+        See ``thinning``.
 
     Returns
     -------
@@ -104,19 +104,19 @@ def _flat_section(frame: Frame, slices: tuple[slice, slice]) -> Section:
 
 def thinned_indices(shape: tuple[int, int], slices: tuple[slice, slice]) -> np.ndarray:
     """
-    Which pixels of a flattened image ``thinning`` leaves.
+    Indices of the pixels of a flattened image that ``thinning`` keeps.
 
     Parameters
     ----------
     shape : tuple of int
         Rows and columns of the detector.
     slices : tuple of slice
-        From ``thinning``.
+        Slices returned by ``thinning``.
 
     Returns
     -------
     int array, shape (n_pixels,)
-        Ascending.
+        Indices in ascending order.
     """
     rows, columns = (np.arange(n)[part] for n, part in zip(shape, slices, strict=True))
     return (rows[:, None] * shape[1] + columns).ravel()
@@ -126,16 +126,16 @@ def stacked(
     pixels: Pixels, shape: tuple[int, int], slices: tuple[slice, slice], orders: EchelleOrderTable
 ) -> ThinnedStack:
     """
-    What ``thinning`` left of some frames as a `ThinnedStack`.
+    Turn the pixels that ``thinning`` keeps of some frames into a `ThinnedStack`.
 
     Parameters
     ----------
     pixels : `Pixels`
-        Those at ``thinned_indices``.
+        The pixels at ``thinned_indices``.
     shape : tuple of int
         Rows and columns of the detector.
     slices, orders
-        From ``thinning``.
+        As returned by ``thinning``.
 
     Returns
     -------

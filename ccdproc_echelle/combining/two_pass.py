@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The two-pass flat: frames combined by levels that are measured on the order centres."""
+"""Two-pass combination of flats, scaled by levels measured on the order centres."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -50,61 +50,63 @@ def two_pass_flat_combine(
     **keywords: Any,
 ) -> CCDData | tuple[CCDData, CombineDiagnostics]:
     """
-    Combine echelle flats whose exposure levels are measured on the order centres, twice.
+    Combine echelle flats using exposure levels measured on the order centres, in two passes.
 
-    The frames are normalised by their mean on the order centres and combined; every original
-    frame is divided by this first master, its level measured again; the frames, normalised by
-    the new levels, are combined into the master. The first master is made at the inner-order
-    pixels only, as only these enter the levels.
+    The frames are normalised by their mean on the order centres and combined into a first master.
+    Every original frame is divided by this master and its level is measured again. The frames,
+    normalised by the new levels, are then combined into the master flat. The first master is
+    computed at the inner-order pixels only, since only these are used for the levels.
 
     Parameters
     ----------
     img_list : list, str or `ccdproc.ImageFileCollection`
-        File names (a string may hold several, separated by commas) or
-        `~astropy.nddata.CCDData` objects: flats without bias and dark.
+        Names of FITS files (a single string may hold several, separated by commas) or
+        `~astropy.nddata.CCDData` objects: flats from which bias and dark have been subtracted.
     orders : `EchelleOrderTable`
         The order centres.
     output_file : path-like, optional
-        FITS file to be written.
+        Name of the FITS file to write.
     window : float, optional
-        Full width of the window on the order centre, in pixel along the cross-dispersion axis.
+        Full width of the window on the order centre, in pixels along the cross-dispersion axis.
     n_passes : int, optional
-        How often the levels are measured.
+        Number of times the levels are measured: 1 for the mean on the order centres only, 2 for the
+        SOXS method, more to iterate further.
     statistic : {"mean", "weighted", "median"}, optional
-        What is taken of the ratios to the first master; see `measure_exposure_levels`.
+        Statistic of the ratios to the first master that is used as the level. ``"weighted"``
+        weights by the inverse variance; see `measure_exposure_levels`.
     per_order : {False, True, "auto"}, optional
-        Whether each order of a frame is normalised by its own level, for a lamp whose colour
-        drifts; ``"auto"``: if `one_level_test` says that one level per frame does not suffice.
-        The scale is that of the order between its edges, or within the window if these are not
-        known, and is interpolated linearly from there to the next order. Orders too faint to have
-        a level follow their neighbours. The master has the mean colour of the frames.
+        Whether to normalise each order of a frame by its own level, for a lamp whose colour drifts.
+        If ``"auto"``, this is done if `one_level_test` shows that one level per frame does not
+        suffice. The scale applies between the edges of an order, or within the window if the edges
+        are not known, and is interpolated linearly from there to the next order. Orders too faint
+        to have a level follow their neighbours. The master has the mean colour of the frames.
     bad_pixel_mask : array, `~astropy.nddata.CCDData` or path-like, optional
-        Pixels of the detector that are known to be bad: not zero (True) or masked, in an image of
-        the shape of the frames. They enter no level and are masked in the
-        master. Of a FITS file with several images the one in ``hdu`` is read.
+        Known bad pixels of the detector: non-zero (True) or masked in an image with the shape of
+        the frames. They are excluded from the levels and masked in the master. If a FITS file has
+        several images, the one in ``hdu`` is used.
     executor : `concurrent.futures.Executor`, optional
-        What does the work. Default: threads. The result is the same whichever it is.
+        Executor that does the work. Default: threads. The result does not depend on it.
     progress_bar : bool, optional
-        Show progress with tqdm.
+        Whether to show a progress bar (requires tqdm).
     diagnostics : bool, optional
         Whether to return `CombineDiagnostics` as well.
     **keywords
-        Those of `CombineSettings`, which are those of `ccdproc.combine` except ``scale``, and of
-        ``CCDData.read`` (such as ``hdu`` and ``unit``).
+        Keywords of `CombineSettings`, which are those of `ccdproc.combine` except ``scale``, and of
+        ``CCDData.read``, such as ``hdu`` and ``unit``.
 
     Returns
     -------
     `~astropy.nddata.CCDData`
-        The master flat: dimensionless, with mean 1 over the inner-order pixels. Mask and
-        uncertainty as from `combine_frames`, but frames without uncertainties get the noise that
-        they show themselves (`measure_noise`; ``GAINMEAS`` and ``RONMEAS`` in the header), if that
-        can be measured. The header is that of the first frame, with
-        ``NCOMBINE``, ``combined`` and the level of each frame (``LEVEL001`` and so on, in
-        the unit of the frames), and if ``per_order`` is not False ``PERORDER``, whether orders
-        have scales of their own. Errors of the levels cancel in the normalisation, except in
-        pixels that lost a frame, whose uncertainty contains them.
+        The master flat: dimensionless, with a mean of 1 over the inner-order pixels. Mask and
+        uncertainty are as in `combine_frames`, except that frames without uncertainties get those
+        of their own measured noise, if it can be measured (`measure_noise`; ``GAINMEAS`` and
+        ``RONMEAS`` in the header). The header is that of the first frame with ``NCOMBINE``,
+        ``combined`` and the level of each frame (``LEVEL001`` and so on, in the unit of the frames)
+        and, unless ``per_order`` is False, with ``PERORDER``, which tells whether orders were
+        scaled separately. Errors of the levels cancel in the normalisation, except in pixels where
+        a frame is missing; the uncertainty of these pixels includes them.
     `CombineDiagnostics`
-        With ``diagnostics=True``: how many frames were used, and which lost which pixel.
+        Only if ``diagnostics=True``: the number of frames used and the rejected values.
 
     Raises
     ------
@@ -117,7 +119,7 @@ def two_pass_flat_combine(
         with ``per_order=True``, or the output is one of the input files, by whatever name or link.
         A `WrongOrderTableError` if the orders are not where the table has them, nor near.
     OSError
-        If a file is missing or broken, or the output exists without ``overwrite_output``.
+        If a file is missing or damaged, or the output exists and ``overwrite_output`` is not set.
 
     Warns
     -----
@@ -145,7 +147,7 @@ def two_pass_flat_combine(
     """
     if "scale" in keywords:
         raise TypeError(
-            "two_pass_flat_combine measures the scale itself; combine_frames takes scale="
+            "two_pass_flat_combine measures the scale itself; use combine_frames for scale="
         )
     settings, reading = CombineSettings.from_keywords(keywords, two_pass_flat_combine)
     frames = opened(img_list, reading, output_file, settings, bad_pixel_mask)
@@ -184,31 +186,31 @@ def combine_with_levels(
     surveyed: bool = False,
 ) -> tuple[CCDData, QTable, CombinedImages]:
     """
-    `two_pass_flat_combine` for opened frames, which also returns the levels and what was noted.
+    `two_pass_flat_combine` for opened frames; also returns the levels and the recorded information.
 
     Parameters
     ----------
     frames : sequence of `Frame`
-        The frames, in memory or in files that are not compressed.
+        The frames, in memory or in uncompressed files.
     orders, window, n_passes, statistic, per_order, executor
-        As `two_pass_flat_combine`.
+        See `two_pass_flat_combine`.
     settings : `CombineSettings`
         How frames are combined, in both passes.
     progress : `Progress`, optional
-        Counts the sections that are combined.
+        Progress indicator, advanced by each section that is combined.
     want_rejected, watch
-        As `stream`.
+        See `stream`.
     surveyed : bool, optional
-        Whether to see if flats, orders and window go together, as `check_flats` does.
+        Whether to check that flats, orders and window are consistent, as `check_flats` does.
 
     Returns
     -------
     flat : `~astropy.nddata.CCDData`
         The master flat.
     levels : `~astropy.table.QTable`
-        As from `measure_exposure_levels`.
+        As returned by `measure_exposure_levels`.
     images : `CombinedImages`
-        What the flat was made of, with what was noted of the frames.
+        The combined images, with what was recorded about the frames.
     """
     check_two_passes(settings, n_passes, per_order)
     settings.check_frames(frames)
@@ -252,7 +254,7 @@ def _measured(
     survey: Survey | None,
     **how: Any,
 ) -> tuple[Sequence[Frame], QTable, MeasuredNoise | None]:
-    """The levels of frames, which get uncertainties first if they have none that can be true."""
+    """The levels of frames, which first get uncertainties if theirs are missing or implausible."""
     how |= dict(executor=executor, per_order=per_order)
     if len(frames) == 1 or all(frame.uncertainty_type is not None for frame in frames):
         levels, doubt = measure_levels(frames, orders, **how, survey=survey)
@@ -272,19 +274,19 @@ def _measured(
 
 def check_two_passes(settings: CombineSettings, n_passes: int, per_order: bool | str) -> None:
     """
-    Refuse what cannot be combined in passes.
+    Raise if the settings cannot be used for a combination in passes.
 
     Parameters
     ----------
     settings : `CombineSettings`
         How frames are combined.
     n_passes, per_order
-        As for `two_pass_flat_combine`.
+        See `two_pass_flat_combine`.
 
     Raises
     ------
     ValueError
-        If one of them is impossible.
+            If one of them is invalid.
     """
     check_n_passes(n_passes)
     if settings.method == "sum":
@@ -302,7 +304,7 @@ def _frame_scales(levels: QTable) -> tuple[np.ndarray, np.ndarray]:
 def _order_scales(
     levels: QTable, orders: EchelleOrderTable, window: float
 ) -> tuple[OrderScales, np.ndarray]:
-    """The same for each order that has a level, from the lowest row or column to the highest."""
+    """As `_frame_scales`, for each order that has a level, from lowest to highest row or column."""
     known = np.flatnonzero(np.isfinite(levels["order_level"].value[0]))
     if len(known) == 0:
         raise ValueError("per_order is True, but no order has enough bright pixels for a level")
@@ -315,9 +317,9 @@ def _order_scales(
 
 def _normalize(images: CombinedImages, levels: QTable, inner: np.ndarray) -> None:
     """
-    Bring the mean over all inner-order pixels to 1.
+    Normalise the mean over all inner-order pixels to 1.
 
-    The levels were measured on part of these pixels if there are many.
+    If there are many of these pixels, the levels were measured on a subset.
     """
     mean = np.nanmean(images.value.ravel().take(np.flatnonzero(inner)), dtype=float)
     for name in levels.colnames:
@@ -330,7 +332,7 @@ def _normalize(images: CombinedImages, levels: QTable, inner: np.ndarray) -> Non
 def _add_noise_of_levels(
     images: CombinedImages, scales: np.ndarray | OrderScales, noise: np.ndarray, n_frames: int
 ) -> None:
-    """With a mean of 1, errors of the levels show only in pixels that lost a frame."""
+    """With a mean of 1, errors of the levels only show in pixels where a frame is missing."""
     if not np.isfinite(noise).all():
         return
     value, variance, count = (part.ravel() for part in images[:3])
@@ -342,7 +344,7 @@ def _add_noise_of_levels(
 
 
 def _level_cards(levels: QTable, per_order: bool) -> Iterator[tuple[str, Any, str]]:
-    """The level of each frame: LEVEL001 and on, in eight characters."""
+    """The level of each frame: LEVEL001 and so on, within eight characters."""
     if "order_level" in levels.colnames:
         yield "PERORDER", per_order, ""
     digits = max(3, len(str(len(levels))))

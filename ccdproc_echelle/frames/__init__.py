@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Input and output: any input as frames that hand out rows, and files that are written whole."""
+"""Input and output: frames that are read in rows from any input, and files written atomically."""
 
 from ccdproc_echelle.frames.amplifiers import warn_of_other_images
 from ccdproc_echelle.frames.bad_pixels import (

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Which extensions of a file are the amplifiers of one detector, and where each lies on it."""
+"""Find the extensions that are amplifiers of one detector, and their position on it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ __all__ = ["amplifier_frames", "on_common_origin", "place_of", "warn_of_other_im
 
 _PLACES = ("DETSEC", "CCDSEC")
 
-# Extensions with these names go with an image, and are no other detector.
+# Extensions with these names belong to an image and are not a separate detector.
 _COMPANIONS = ("MASK", "UNCERT", "ERR", "ERROR", "VAR", "DQ", "QUAL", "FLAGS")
 
 
@@ -21,67 +21,68 @@ def amplifier_frames(
     frame: FileFrame, extensions: Sequence[int | str] | None
 ) -> list[FileFrame]:
     """
-    The amplifiers that make up a frame.
+    Find the amplifiers that make up a frame.
 
     Parameters
     ----------
     frame : `FileFrame`
-        As it was opened.
+        The opened frame.
     extensions : sequence of int or str, or None
-        Those that were asked for, if several were.
+        The extensions requested by the user, if there are several.
 
     Returns
     -------
     list of `FileFrame`
-        Just this one, unless extensions were listed, or none was chosen, the primary HDU is empty
-        and several extensions say where they lie on the detector.
+        The frame itself, unless several extensions were requested, or none was requested, the
+        primary HDU is empty and several extensions specify their position on the detector.
 
     Raises
     ------
     ValueError
-        If several images might be meant.
+        If it is ambiguous which of several images to use.
     """
     if extensions is not None:
         return [_extension(frame, hdu) for hdu in extensions]
     images = _images_to_choose_from(frame)
     placed = [i for i, h in images.items() if any(h.get(card) for card in _PLACES)]
     if placed:
-        # One that lacks the card is not left out in silence: `place_of` says so.
+        # An extension without the card is not dropped silently: `place_of` raises an error.
         sizes = {_size(images[i]) for i in placed}
         return [_extension(frame, i) for i, h in images.items() if i in placed or _size(h) in sizes]
     if len(images) > 1:
         raise ValueError(
-            f"{frame.name} holds several detectors, in the extensions {_listed(images)}; choose "
-            "one with hdu= (several that are amplifiers of one detector need DETSEC or CCDSEC)"
+            f"{frame.name} holds several detectors, in the extensions {_listed(images)}; select "
+            "one with hdu= (amplifiers of a single detector need DETSEC or CCDSEC)"
         )
     return [frame]
 
 
 def warn_of_other_images(frame: Frame) -> None:
     """
-    Warn if a frame is just the first of several images in its file.
+    Warn if a frame is only the first of several images in its file.
 
     Parameters
     ----------
     frame : `Frame`
-        As it was opened.
+        The opened frame.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If there are others, which may be amplifiers of the same detector, and none was chosen.
+        If there are other images, which may be amplifiers of the same detector, and none was
+        selected.
     """
     images = _images_to_choose_from(frame) if isinstance(frame, FileFrame) else {}
     if len(images) > 1:
         warn(
-            f"{frame.name} holds images in the extensions {_listed(images)}, of which the first is "
-            "taken: choose one with hdu=; make_master_flat and "
-            "ccdproc_echelle.frames.Readout().open put amplifiers together"
+            f"{frame.name} has images in the extensions {_listed(images)}, of which the first is "
+            "used: select one with hdu=; make_master_flat and "
+            "ccdproc_echelle.frames.Readout().open assemble amplifiers"
         )
 
 
 def _images_to_choose_from(frame: FileFrame) -> dict[int, Mapping]:
-    """Headers of the images in its file, unless one of them was chosen or is the primary HDU."""
+    """Headers of the images in its file, unless one was selected or is the primary HDU."""
     if frame.reading.get("hdu", 0) != 0 or frame.layout.hdu == 0:
         return {}
     companions = {frame.layout.mask, frame.layout.uncertainty, *_COMPANIONS}
@@ -102,14 +103,14 @@ def _size(header: Mapping) -> tuple[int, int]:
 
 def place_of(header: Mapping, source: str) -> Place:
     """
-    Where an amplifier lies, in pixels as they were read out.
+    Position of an amplifier, in pixels as they were read out.
 
     Parameters
     ----------
     header : dict-like
-        With ``DETSEC`` or ``CCDSEC``, and ``CCDSUM`` where pixels are binned.
+        With ``DETSEC`` or ``CCDSEC``, and with ``CCDSUM`` if pixels are binned.
     source : str
-        What errors call it.
+        Name used in error messages.
 
     Returns
     -------
@@ -118,39 +119,39 @@ def place_of(header: Mapping, source: str) -> Place:
     Raises
     ------
     ValueError
-        If there is no such card, or one does not parse.
+        If there is no such card, or it cannot be parsed.
     """
     for card in _PLACES:
         if header.get(card):
             return parse_place(str(header[card]), _binning(header, source), f"{card} of {source}")
     raise ValueError(
-        f"{source} has neither DETSEC nor CCDSEC, which tell where the amplifier lies; choose one "
-        "extension with hdu="
+        f"{source} has neither DETSEC nor CCDSEC, which give the position of the amplifier; "
+        "select one extension with hdu="
     )
 
 
 def _binning(header: Mapping, source: str) -> tuple[int, int]:
-    """Rows and columns that make one pixel."""
+    """Rows and columns combined into one pixel."""
     text = str(header.get("CCDSUM", "1 1"))
     try:
         columns, rows = (int(number) for number in text.replace(",", " ").split())
     except ValueError:
         columns = rows = 0
     if min(columns, rows) < 1:
-        raise ValueError(f"CCDSUM of {source} is {text!r}, expected two numbers, as '1 1'")
+        raise ValueError(f"CCDSUM of {source} is {text!r}, expected two numbers, such as '1 1'")
     return rows, columns
 
 
 def on_common_origin(places: Sequence[Place], names: Sequence[str]) -> list[Place]:
     """
-    Amplifiers counted from the corner of all of them.
+    Shift the positions of amplifiers to their common corner.
 
     Parameters
     ----------
     places : sequence of `Place`
-        Where each lies.
+        Position of each amplifier.
     names : sequence of str
-        What messages call each.
+        Names used in messages.
 
     Returns
     -------
@@ -169,7 +170,7 @@ def on_common_origin(places: Sequence[Place], names: Sequence[str]) -> list[Plac
         check_tiling([p.box for p in places], names, whole, "amplifiers")
     except ValueError as error:
         raise ValueError(
-            f"{error}. If these are several detectors, choose one with hdu="
+            f"{error}. If these are several detectors, select one with hdu="
         ) from error
     return [Place(place.box.inside(whole), place.flipped) for place in places]
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Pixels of a detector that are known to be bad: which they are, and frames without them."""
+"""Known bad pixels of a detector: read them, and mask them in frames."""
 
 import os
 import warnings
@@ -24,24 +24,24 @@ __all__ = ["MaskedFrame", "known_bad_pixels", "without_known_bad"]
 
 _KEYWORD = "bad_pixel_mask"
 
-# What CCDData writes beside an image.
+# Extensions that CCDData writes in addition to an image.
 _OF_CCDDATA = ("MASK", "UNCERT")
 
-# Of more bad pixels than good ones, as in a map in which 1 is good.
+# Maximum fraction of bad pixels; a larger one suggests a map in which 1 is good.
 _SUSPICIOUS = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class MaskedFrame(DerivedFrame):
     """
-    A frame some pixels of which are known to be bad; its values remain as they are.
+    A frame with known bad pixels; its values are not changed.
 
     Parameters
     ----------
     raw : `Frame`
         The frame.
     bad : `Plane`
-        Whose data are True where a pixel is bad.
+        Plane whose data are True for bad pixels.
     """
 
     bad: Plane
@@ -63,17 +63,17 @@ def known_bad_pixels(
     bad_pixel_mask: Any, frames: Sequence[Frame], *, hdu: Any = 0
 ) -> np.ndarray | None:
     """
-    Which pixels of frames are known to be bad.
+    Read the known bad pixels of frames.
 
     Parameters
     ----------
     bad_pixel_mask : array, `~astropy.nddata.CCDData`, path-like or None
-        Pixels that are not zero, or masked, are bad. Of a FITS file with several images the one
-        in ``hdu`` is read.
+        Non-zero or masked pixels are bad. If a FITS file has several images, the one in ``hdu`` is
+        used.
     frames : sequence of `Frame`
-        The frames, all of one shape.
+        The frames, all of the same shape.
     hdu : int, str or tuple, optional
-        Which HDU of their files the frames are in.
+        The HDU that contains the frames in their files.
 
     Returns
     -------
@@ -83,11 +83,12 @@ def known_bad_pixels(
     Raises
     ------
     TypeError
-        If it is none of these.
+        If ``bad_pixel_mask`` is none of these types.
     ValueError
-        If it has another shape than the frames, trimmed or not, or calls every pixel bad.
+        If its shape differs from that of the frames, trimmed or not, or it marks every pixel as
+        bad.
     FileNotFoundError, OSError
-        If the file is missing or not a FITS file.
+        If the file does not exist or is not a FITS file.
 
     Warns
     -----
@@ -111,25 +112,25 @@ def known_bad_pixels(
     section = mask.load().section(slice(None))
     bad = ((section.data != 0) | ~section.good)[kept]
     if bad.all():
-        raise ValueError(f"{mask.name} calls every pixel bad, expected 0 or False for good ones")
+        raise ValueError(f"{mask.name} marks every pixel as bad, expected 0 or False for good ones")
     if bad.mean() > _SUSPICIOUS:
         warn(
-            f"{mask.name} calls {bad.mean():.0%} of the pixels bad: is it inverted? True, or any "
-            "number but 0, is bad"
+            f"{mask.name} marks {bad.mean():.0%} of the pixels as bad: is it inverted? True, or "
+            "any number except 0, is bad"
         )
     return bad
 
 
 def without_known_bad(frames: Sequence[Frame], bad: np.ndarray | None) -> list[Frame]:
     """
-    Frames whose known bad pixels are not good.
+    Mask known bad pixels in frames.
 
     Parameters
     ----------
     frames : sequence of `Frame`
         The frames.
     bad : bool array, shape (rows, columns), or None
-        True is bad, as from `known_bad_pixels`.
+        True for bad pixels, as returned by `known_bad_pixels`.
 
     Returns
     -------
@@ -147,7 +148,7 @@ def without_known_bad(frames: Sequence[Frame], bad: np.ndarray | None) -> list[F
     """
     if bad is None:
         return list(frames)
-    plane = Plane(bad)  # one for all, which other processes are sent once
+    plane = Plane(bad)  # common to all frames, and sent to other processes only once
     return [MaskedFrame(frame, plane) for frame in frames]
 
 
@@ -167,7 +168,7 @@ def _opened(given: Any, hdu: Any) -> Frame:
 
 
 def _image_of(path: Path, hdu: Any) -> Any:
-    """Where the mask is in its file: where the frames are in theirs, if there is a choice."""
+    """HDU of the mask in its file: the same as for the frames, if there is a choice."""
     try:
         with warnings.catch_warnings(action="ignore"), fits.open(path) as hdus:
             images = [
@@ -175,12 +176,12 @@ def _image_of(path: Path, hdu: Any) -> Any:
                 if one.is_image and one.shape and one.name not in _OF_CCDDATA
             ]
     except OSError:
-        return hdu  # whoever reads it says it better
+        return hdu  # reading the file will give a better error message
     return images[0] if len(images) == 1 else hdu
 
 
 def _kept_part(mask: Frame, frame: Frame) -> tuple[slice, slice]:
-    """What of a mask is left when it is trimmed as the frames were, if it is not trimmed yet."""
+    """Part of a mask that matches the trimmed frames, if the mask is not trimmed yet."""
     if mask.shape == frame.shape:
         return slice(None), slice(None)
     if isinstance(frame, RawFrame) and mask.shape == frame.full_shape:

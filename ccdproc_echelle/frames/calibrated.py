@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Raw frames seen as calibrated ones, whose rows are computed when they are asked for."""
+"""Calibrated views of raw frames, whose rows are computed on demand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,30 +17,30 @@ __all__ = ["CalibratedFrame", "NoiseModel", "Plane", "Subtraction", "with_noise"
 
 class NoiseModel(NamedTuple):
     """
-    What makes the uncertainty of a raw frame.
+    Noise model for the uncertainty of a raw frame.
 
     Attributes
     ----------
     gain : float
         Electrons per unit of the data.
     read_noise : float or `~ccdproc_echelle.frames.Regions`
-        Read noise in electrons, of the frame or of each amplifier.
+        Read noise in electrons, for the frame or for each amplifier.
     """
 
     gain: float
     read_noise: float | Regions
 
     def part(self, rows: slice) -> "NoiseModel":
-        """That of some rows of the frame."""
+        """Noise model of some rows of the frame."""
         if isinstance(self.read_noise, Regions):
             return self._replace(read_noise=self.read_noise.part(rows))
         return self
 
     def variance(self, charge: np.ndarray, where: Any = slice(None)) -> np.ndarray:
         """
-        Of photon and read noise where this charge, in the unit of the data, was collected.
+        Variance of photon and read noise for this charge, in the unit of the data.
 
-        ``where`` tells which pixels these are.
+        ``where`` selects the pixels.
         """
         read_noise = self.read_noise
         if isinstance(read_noise, Regions):
@@ -52,14 +52,14 @@ class NoiseModel(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Plane:
     """
-    An image that several frames have in common, or some of its rows.
+    An image, or some of its rows, that several frames have in common.
 
     Parameters
     ----------
     data : array, shape (rows, columns)
-        Its values.
+        Pixel values.
     mask : bool array, shape (rows, columns), or None
-        True where it is bad.
+        True for bad pixels.
     """
 
     data: np.ndarray
@@ -68,12 +68,13 @@ class Plane:
 
     def part(self, rows: slice) -> "Plane":
         """
-        Some of the rows, for all frames the same object: another process is sent it once.
+        Select some of the rows. All frames share the same object, which is sent to another process
+        only once.
 
         Parameters
         ----------
         rows : slice
-            Which rows.
+            The rows.
 
         Returns
         -------
@@ -93,17 +94,17 @@ class Plane:
 
 class Subtraction(NamedTuple):
     """
-    A plane that is subtracted from a frame.
+    A plane that is subtracted from a frame, scaled by a factor.
 
     Attributes
     ----------
     plane : `Plane`
         The plane.
     factor : float
-        How often.
+        Factor by which the plane is multiplied.
     is_charge : bool
-        Whether its charge, such as a dark current, was collected in the pixels and makes noise;
-        that of a bias was not.
+        Whether the plane is charge collected in the pixels, such as a dark current, and thus
+        contributes noise, unlike a bias.
     """
 
     plane: Plane
@@ -114,22 +115,22 @@ class Subtraction(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class CalibratedFrame(DerivedFrame):
     """
-    A raw frame as a calibrated one: bias and dark subtracted, scattered light too, its noise known.
+    Calibrated view of a raw frame: bias, dark and scattered light subtracted, with known noise.
 
     Parameters
     ----------
     raw : `Frame`
         The raw frame.
     subtractions : sequence of `Subtraction`
-        What is subtracted, one after the other; those of charge last.
+        Planes subtracted one after the other; those of charge last.
     noise : `NoiseModel`, optional
-        Makes the uncertainty. Default: that of the raw frame.
+        Noise model for the uncertainty. Default: keep that of the raw frame.
     counts_photons : bool, optional
-        Whether the charge is known and makes noise; else there is read noise only.
+        Whether the charge is known and contributes noise; otherwise there is only read noise.
     surface : optional
-        Scattered light: ``surface.rows_with_variance(slice, dtype)`` gives rows and variances.
+        Scattered light: ``surface.rows_with_variance(slice, dtype)`` returns rows and variances.
     first_row : int, optional
-        Which row of the surface is the first of this part of the frame.
+        Row of the surface that corresponds to the first row of this part of the frame.
     """
 
     subtractions: Sequence[Subtraction] = ()
@@ -191,19 +192,19 @@ class CalibratedFrame(DerivedFrame):
         return data, variance
 
     def metadata(self) -> Metadata:
-        return Metadata(*self.raw.metadata()[:2])  # the rest is that of a raw frame
+        return Metadata(*self.raw.metadata()[:2])  # the rest is valid for the raw frame only
 
 
 def with_noise(frame: Frame, noise: NoiseModel) -> CalibratedFrame:
     """
-    A frame with the uncertainty that this noise makes, whichever it had.
+    Give a frame the uncertainty defined by a noise model, replacing any that it has.
 
     Parameters
     ----------
     frame : `Frame`
         The frame.
     noise : `NoiseModel`
-        Its gain and read noise.
+        Gain and read noise.
 
     Returns
     -------

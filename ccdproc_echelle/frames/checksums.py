@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Checksums of FITS files: every HDU that is written has its own, and damage is found by them."""
+"""Checksums of FITS files: write them in every HDU, and use them to detect damage."""
 
 import os
 from typing import BinaryIO
@@ -15,16 +15,17 @@ _ALL_BITS = 0xFFFFFFFF
 
 def write_fits(hdus: fits.HDUList, path: str | os.PathLike) -> None:
     """
-    Write a FITS file of which every HDU has a ``CHECKSUM`` and a ``DATASUM`` of its own.
+    Write a FITS file with ``CHECKSUM`` and ``DATASUM`` in every HDU.
 
-    The comments of these cards do not tell the time, so that the same content is the same file.
+    The comments of these cards do not contain the time, so that identical content gives an
+    identical file.
 
     Parameters
     ----------
     hdus : `astropy.io.fits.HDUList`
-        What to write; the cards are added to its headers.
+        The HDUs to write; the cards are added to their headers.
     path : path-like
-        A file that does not exist.
+        Path of a file that does not exist yet.
     """
     hdus.update_extend()
     for hdu in hdus:
@@ -35,39 +36,39 @@ def write_fits(hdus: fits.HDUList, path: str | os.PathLike) -> None:
 
 def check_sums(hdus: fits.HDUList) -> None:
     """
-    Refuse a file one of whose HDUs is not what its checksum says; HDUs without one pass.
+    Raise if an HDU of a file does not match its checksum; HDUs without a checksum are accepted.
 
     Parameters
     ----------
     hdus : `astropy.io.fits.HDUList`
-        A file that is open.
+        An open file.
 
     Raises
     ------
     ValueError
-        If a sum is wrong; the message names the HDU.
+        If a checksum does not match; the message names the HDU.
 
     References
     ----------
-    FITS Standard 4.0, section 4.4.2.7: the 32-bit words of an HDU with ``CHECKSUM`` add up to
-    zero in ones' complement, which is to say that all bits are set.
+    FITS Standard 4.0, section 4.4.2.7: the 32-bit words of an HDU with ``CHECKSUM`` add up to zero
+    in ones' complement, which means that all bits are set.
     """
     with get_readable_fileobj(hdus.filename(), encoding="binary") as file:
         for number, hdu in enumerate(hdus):
             name = getattr(hdu, "name", "") or f"HDU {number}"
             try:
                 damaged = _damaged_part(hdu, file)
-            except Exception as error:  # a damaged header makes astropy raise anything
+            except Exception as error:  # astropy may raise anything on a damaged header
                 raise ValueError(f"{name} is damaged: {error}") from error
             if damaged:
                 raise ValueError(
-                    f"{name} is damaged: its {damaged} is not that of its checksum (whoever "
-                    "changes it on purpose writes the file with checksum=True)"
+                    f"{name} is damaged: its {damaged} does not match its checksum (when changing "
+                    "it on purpose, write the file with checksum=True)"
                 )
 
 
 def _damaged_part(hdu, file: BinaryIO) -> str | None:
-    """Which part of an HDU does not agree with its checksum: header or data."""
+    """Part of an HDU that does not match its checksum: header or data."""
     place = hdu.fileinfo()
     file.seek(place["hdrLoc"])
     header = _sum(file.read(place["datLoc"] - place["hdrLoc"]))
@@ -83,7 +84,7 @@ def _sum(content: bytes) -> int:
 
 
 def _folded(total: int) -> int:
-    """What is carried beyond 32 bits is added at the other end."""
+    """Add any carry beyond 32 bits at the other end."""
     while total > _ALL_BITS:
         total = (total & _ALL_BITS) + (total >> 32)
     return total

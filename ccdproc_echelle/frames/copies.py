@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Copies of a frame in a list of frames, which are no second measurement."""
+"""Find copies of a frame in a list of frames, since these are not independent measurements."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from hashlib import blake2b
@@ -12,17 +12,18 @@ from ccdproc_echelle.frames.views import Frame
 
 __all__ = ["check_roles", "look_at", "twins_of", "warn_of_copies"]
 
-# Frames that are equal in so many rows in the middle are compared as a whole.
+# Frames in which this many rows in the middle are equal are compared as a whole.
 _FIRST_ROWS = 4
 
-# With noise, neighbouring pixels differ about as often as two frames do. Where fewer do, as in a
-# frame of one value, two exposures may be equal by chance.
+# With noise, neighbouring pixels differ about as often as the same pixels of two frames. If fewer
+# do,
+# as in a frame with a single value, two exposures may be equal by chance.
 _LEAST_CHANGES = 100
 
 
 def look_at(frame: Frame) -> bytes:
     """
-    What tells most frames apart: a digest of some rows in the middle, before calibration.
+    Digest of a few rows in the middle, before calibration, which distinguishes most frames.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ def look_at(frame: Frame) -> bytes:
     Returns
     -------
     bytes
-        Equal for equal frames, and hardly ever for others.
+        Equal for equal frames, and hardly ever for different ones.
     """
     first = max(0, frame.shape[0] // 2 - _FIRST_ROWS // 2)
     rows = _values(frame.as_read.part(slice(first, first + _FIRST_ROWS)))
@@ -45,20 +46,22 @@ def twins_of(
     """
     Find frames that are copies of others: the same exposure twice.
 
-    Copies are the same object or file, by whatever name or link, or equal in all pixels before
+    Copies are the same object or file, under whatever name or link, or equal in all pixels before
+    calibration. Only frames with equal digests are read as a whole.
     calibration. Only frames that look alike are read whole.
 
     Parameters
     ----------
     frames : sequence of `Frame`
-        Frames of one shape; compressed files are best unpacked.
+        Frames of the same shape; compressed files should be unpacked first.
     looks : sequence, optional
-        What `look_at` gave of each frame, or of each part of it, where they were read anyway.
+        Results of `look_at` for each frame, or for each part of it, if they are already known.
 
     Returns
     -------
     list of int or None
-        For each frame the first one in the list of which it is a copy; `None` if of no other.
+        For each frame, the index of the first frame of which it is a copy; `None` if it is not a
+        copy.
 
     Examples
     --------
@@ -85,17 +88,17 @@ def twins_of(
 
 def warn_of_copies(frames: Sequence[Frame], looks: Sequence[Hashable]) -> None:
     """
-    Warn if frames that are to be combined are copies of others.
+    Warn if frames to be combined are copies of others.
 
     Parameters
     ----------
     frames, looks
-        As for `twins_of`.
+        See `twins_of`.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        Naming each copy and its twin.
+        If there are copies; each copy and the original are named.
     """
     pairs = [
         f"{frame.name} is a copy of {frames[twin].name}"
@@ -103,24 +106,24 @@ def warn_of_copies(frames: Sequence[Frame], looks: Sequence[Hashable]) -> None:
     ]
     if pairs:
         warn(
-            f"{', '.join(pairs)}: counted as measurements of their own, copies make the "
+            f"{', '.join(pairs)}: counted as independent measurements, copies make the "
             "uncertainty too small and outvote other frames in the clipping; leave them out",
         )
 
 
 def check_roles(frames: Mapping[str, Sequence[Frame] | None]) -> None:
     """
-    Raise if a frame is given as two things at once, as flat and bias.
+    Raise if a frame is given in two roles, for example as flat and as bias.
 
     Parameters
     ----------
     frames : dict
-        Frames of each kind.
+        Frames of each role.
 
     Raises
     ------
     ValueError
-        If one is of two kinds; the message names it.
+        If a frame has two roles; the message names it.
 
     Examples
     --------
@@ -143,7 +146,7 @@ def check_roles(frames: Mapping[str, Sequence[Frame] | None]) -> None:
 
 
 def _equal(one: Frame, other: Frame) -> bool:
-    """Whether frames have the same pixels, and so many different ones that this is no chance."""
+    """Whether frames have equal pixels, with enough different values to rule out chance."""
     n_changes = 0
     for rows in row_blocks(0, *one.shape):
         values = _values(one.part(rows))

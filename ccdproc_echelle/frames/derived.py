@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Frames made from others, of which any rows are computed when they are asked for."""
+"""Frames derived from others, whose rows are computed on demand."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ __all__ = ["DerivedFrame"]
 @dataclass(frozen=True, eq=False)
 class DerivedFrame(Frame):
     """
-    A frame made from another one, of which it has all that it does not change.
+    A frame derived from another one, from which it takes everything that it does not change.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Frames in FITS files, of which only the wanted rows are read."""
+"""Frames in FITS files, of which only the required rows are read."""
 
 import shutil
 import warnings
@@ -29,24 +29,26 @@ from ccdproc_echelle.frames.views import Frame, MemoryFrame, Metadata, float_typ
 
 __all__ = ["READING_KEYWORDS", "FileFrame", "uncompressed"]
 
-# Keywords of CCDData.read that it does not pass on to astropy.io.fits.open.
+# Keywords of CCDData.read that are not passed on to astropy.io.fits.open.
 _CCDDATA_KEYWORDS = ("format", *islice(signature(fits_ccddata_reader).parameters, 1, None))[:-1]
 
-# Those of astropy.io.fits.open: it names only some of them in its signature. How the file is opened
-# and saved is not for users to say, nor that raw integers remain unscaled.
+# Keywords of astropy.io.fits.open, of which only some are in its signature. How the file is opened
+# and
+# saved, and whether raw integers remain unscaled, is not up to the user.
 _OPENING_KEYWORDS = (
     *(set(signature(fits.open).parameters) - {"name", "mode", "save_backup", "kwargs"}),
     "character_as_bytes", "checksum", "disable_image_compression", "ignore_blank",
     "ignore_missing_end", "ignore_missing_simple", "output_verify", "uint",
 )
 
-# All keywords of CCDData.read; astropy itself lets unknown ones pass in silence.
+# All keywords of CCDData.read; astropy itself silently ignores unknown ones.
 READING_KEYWORDS = tuple(dict.fromkeys((*_CCDDATA_KEYWORDS, *sorted(_OPENING_KEYWORDS))))
 
-# FITS files consist of blocks of so many bytes.
+# FITS files consist of blocks of this many bytes.
 _FITS_BLOCK = 2880
 
-# What astropy says while it opens a file, of each file, and this package once for all.
+# Warnings that astropy issues for each file it opens; this package issues its own, once for all
+# files.
 _SAID_BETTER = ("File may have been truncated", "The following header keyword is invalid")
 
 # First bytes of gzip, bzip2 and xz files.
@@ -56,7 +58,7 @@ _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 @dataclass(frozen=True, eq=False)
 class FileFrame(Frame):
     """
-    A frame in a FITS file, of which only the wanted rows are read.
+    A frame in a FITS file, of which only the required rows are read.
 
     Parameters
     ----------
@@ -66,21 +68,21 @@ class FileFrame(Frame):
         Keywords of ``CCDData.read``: ``hdu``, ``unit``, ``hdu_mask``, ``hdu_uncertainty``,
         ``key_uncertainty_type``, and those of `astropy.io.fits.open`.
     name : str, optional
-        What messages call it. Default: the path.
+        Name used in messages. Default: the path.
     span : tuple of int, optional
-        First row, and first row no more, of the part of the image that is meant. Default: all.
+        First row, and one past the last row, of the part of the image to use. Default: all rows.
     layout : optional
-        What an earlier look into the file has found.
+        Information about the file, if it has been opened before.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     OSError
-        If it is not a FITS file.
+        If the file is not a FITS file.
     ValueError
-        If it has no 2-D image there, or its ``BUNIT`` is no unit and no other one is given.
-        Without ``BUNIT`` the unit is adu.
+        If the HDU has no 2-D image, or its ``BUNIT`` is not a valid unit and none is given. Without
+        ``BUNIT`` the unit is adu.
     """
 
     path: Path
@@ -110,7 +112,7 @@ class FileFrame(Frame):
                     if not is_of_master_flat(hdus[0].header):
                         raise
                     raise ValueError(f"{self.name} is a master flat: {error}") from error
-                # The header is asked for next, and is not to cost another opening.
+                # The header is needed next, and must not require opening the file again.
                 self.__dict__["_legal_header"] = _legal_header(hdus, layout.hdu)
                 return layout
 
@@ -136,7 +138,7 @@ class FileFrame(Frame):
 
     @property
     def header(self) -> fits.Header:
-        """That of the image, with the primary header under it, as FITS allows them."""
+        """Header of the image, including inherited cards of the primary header, made legal."""
         return self._legal_header[0]
 
     @property
@@ -149,7 +151,7 @@ class FileFrame(Frame):
             return _legal_header(hdus, self.layout.hdu)
 
     def __getstate__(self) -> dict:
-        """Another process needs no header to read pixels."""
+        """Other processes do not need the header to read pixels."""
         return {key: value for key, value in vars(self).items() if key != "_legal_header"}
 
     @property
@@ -158,12 +160,12 @@ class FileFrame(Frame):
 
     def images(self) -> dict[int, fits.Header]:
         """
-        The headers of all 2-D images in the file.
+        Headers of all 2-D images in the file.
 
         Returns
         -------
         dict
-            By the number of the HDU.
+            Headers by HDU number.
         """
         with _naming(self.name), self._open() as hdus:
             return {i: h.header for i, h in enumerate(hdus) if h.is_image and len(h.shape) == 2}
@@ -178,7 +180,7 @@ class FileFrame(Frame):
     @staticmethod
     def load_together(frames: Sequence["FileFrame"]) -> list[MemoryFrame]:
         """
-        Frames of one file in memory; the file is opened once, or not again.
+        Load frames of the same file into memory, opening the file at most once.
 
         Parameters
         ----------
@@ -219,7 +221,7 @@ class FileFrame(Frame):
 
     @property
     def source(self) -> tuple:
-        found = self.path.stat()  # of the file itself, whatever links lead to it
+        found = self.path.stat()  # of the file itself, even if it is reached by links
         return found.st_dev, found.st_ino, self.layout.hdu, self.span
 
     def without_uncertainty(self) -> "FileFrame":
@@ -229,7 +231,7 @@ class FileFrame(Frame):
         if not _is_compressed(self.path):
             return self
         with _naming(self.name), get_readable_fileobj(self.path, encoding="binary") as packed:
-            if not path.exists():  # as where another extension of it is needed
+            if not path.exists():  # it may, if another extension of the file is needed
                 with path.open("wb") as file:
                     shutil.copyfileobj(packed, file)
         return replace(self, path=path)
@@ -240,13 +242,13 @@ class FileFrame(Frame):
         return ccd
 
     def metadata(self) -> Metadata:
-        # CCDData takes the WCS out of a header only where it reads a file.
+        # CCDData only removes the WCS from a header when it reads a file.
         with _naming(self.name), warnings.catch_warnings():
-            # The celestial WCS of a flat is of no interest, nor is what astropy repairs in it.
+            # The celestial WCS of a flat is irrelevant, and so are astropy's repairs of it.
             warnings.simplefilter("ignore")
             image = fits.PrimaryHDU(np.zeros(self.shape, dtype=np.uint8), self.header)
             stated = image.header.get("BUNIT")
-            if stated:  # astropy 6.0 remarks on a unit that is given besides, even on the same one
+            if stated:  # astropy 6.0 reports any unit given in addition, even an identical one
                 image.header["BUNIT"] = ""
             size = image.data.size + -image.data.size % _FITS_BLOCK
             file = BytesIO(image.header.tostring().encode("ascii") + bytes(size))
@@ -262,17 +264,18 @@ class FileFrame(Frame):
         return ccd.psf, ccd.flags
 
     def _open(self) -> fits.HDUList:
-        # Scaled integers (BZERO) cannot be memory-mapped, and sections need no map.
+        # Scaled integers (BZERO) cannot be memory-mapped, and sections do not need a map.
         return fits.open(self.path, **{"memmap": False} | _opening(self.reading))
 
 
 @contextmanager
 def uncompressed(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
     """
-    Context manager: the same frames, compressed files unpacked to a temporary folder.
+    Context manager that yields the same frames, with compressed files unpacked to a temporary
+    folder.
 
-    Rows in the middle of a compressed file cannot be read without unpacking all before them.
-    Tile-compressed FITS (``.fz``) needs no unpacking.
+    Rows in the middle of a compressed file cannot be read without unpacking everything before them.
+    Tile-compressed FITS files (``.fz``) do not need to be unpacked.
 
     Parameters
     ----------
@@ -288,7 +291,7 @@ def uncompressed(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
 
 
 class _Layout(NamedTuple):
-    """Where the parts of a frame are in its file."""
+    """Location of the parts of a frame in its file."""
 
     hdu: int
     mask: str | None
@@ -305,7 +308,7 @@ class _Layout(NamedTuple):
 
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Whatever goes wrong while a file is read, the error names the file."""
+    """Make sure that errors raised while a file is read name the file."""
     try:
         yield
     except Exception as error:
@@ -316,7 +319,7 @@ def _naming(name: str) -> Iterator[None]:
 
 
 def _opening(reading: dict) -> dict:
-    """The keywords that are those of `astropy.io.fits.open`."""
+    """The keywords for `astropy.io.fits.open`."""
     return {key: value for key, value in reading.items() if key not in _CCDDATA_KEYWORDS}
 
 
@@ -328,7 +331,7 @@ def _legal_header(hdus: fits.HDUList, hdu: int) -> tuple[fits.Header, list[str]]
 
 
 def _check_length(hdus: fits.HDUList, path: Path) -> None:
-    """Refuse a file that ends before its last HDU does; a compressed one fails when it is read."""
+    """Raise if a file ends before its last HDU does; compressed files fail when they are read."""
     last = hdus[-1].fileinfo()
     found, expected = path.stat().st_size, last["datLoc"] + last["datSpan"]
     if found < expected and not _is_compressed(path):
@@ -338,8 +341,8 @@ def _check_length(hdus: fits.HDUList, path: Path) -> None:
 def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
     if isinstance(reading.get("hdu"), list):
         raise ValueError(
-            f"hdu is {reading['hdu']}, expected one HDU; make_master_flat and "
-            "ccdproc_echelle.frames.Readout().open put the amplifiers of a detector together"
+            f"hdu is {reading['hdu']}, expected a single HDU; make_master_flat and "
+            "ccdproc_echelle.frames.Readout().open assemble the amplifiers of a detector"
         )
     hdu = _index_of(reading.get("hdu", 0), hdus, path)
     if hdu == 0 and not hdus[0].shape:
@@ -381,8 +384,8 @@ def _index_of(hdu: Any, hdus: fits.HDUList, path: Path) -> int:
     except KeyError:
         hint = did_you_mean(str(hdu).upper(), names)
         raise LookupError(
-            f"extension {hdu!r} not found among {names}{hint}. One is chosen by number or name, "
-            "as 1, 'SCI' or ('SCI', 2), several by a list of these"
+            f"extension {hdu!r} not found among {names}{hint}. Select one by number or name, such "
+            "as 1, 'SCI' or ('SCI', 2), or several with a list of these"
         ) from None
     if not -len(hdus) <= index < len(hdus):
         raise ValueError(f"{path} has no HDU {index}, only {len(hdus)}")
@@ -390,7 +393,7 @@ def _index_of(hdu: Any, hdus: fits.HDUList, path: Path) -> int:
 
 
 def _stored_images(hdus: fits.HDUList, *names: int | str | None) -> dict[int | str, StoredImage]:
-    """Where these images lie; of none if one of them has to be read by astropy."""
+    """Location of these images; empty if one of them must be read by astropy."""
     images = {name: stored_image(hdus[name]) for name in names if name is not None}
     return {} if None in images.values() else images
 
@@ -400,13 +403,15 @@ def _unit(header: fits.Header, path: Path, unit: Any) -> u.UnitBase:
         try:
             return _as_unit(unit)
         except (TypeError, ValueError):
-            raise ValueError(f"unit is {unit!r} for {path}, which is no unit") from None
+            raise ValueError(f"unit is {unit!r} for {path}, which is not a unit") from None
     stated = header.get("BUNIT", "adu")
     try:
-        with warnings.catch_warnings(action="ignore"):  # of how a unit should be spelt
+        with warnings.catch_warnings(action="ignore"):  # about the spelling of units
             return _as_unit(stated)
     except (TypeError, ValueError):
-        raise ValueError(f"{path} has BUNIT = {stated!r}, which is no unit; give unit=") from None
+        raise ValueError(
+            f"{path} has BUNIT = {stated!r}, which is not a unit; give unit="
+        ) from None
 
 
 def _as_unit(unit: Any) -> u.UnitBase:
@@ -434,7 +439,7 @@ def _stored_quantum(header: fits.Header) -> float:
 def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> type | None:
     known = dict(zip(("std", "var", "ivar"), UNCERTAINTIES, strict=True))
     known |= {kind.__name__: kind for kind in UNCERTAINTIES}
-    kind = header.get(keyword, "std")  # as CCDData.read takes it where it is not said
+    kind = header.get(keyword, "std")  # the default of CCDData.read
     known |= dict.fromkeys(("unknown", UnknownUncertainty.__name__))
     if kind not in known:
         raise ValueError(f"{path} has {keyword} = {kind!r}, expected one of {sorted(known)}")

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Frames read some rows at a time, and single pixels gathered from them."""
+"""Read frames a few rows at a time, and gather single pixels from them."""
 
 from collections.abc import Iterator
 
@@ -9,25 +9,25 @@ from ccdproc_echelle.frames.views import Frame, Section
 
 __all__ = ["gather_pixels", "row_blocks"]
 
-# Enough for the work on a block to outweigh what each costs, and little beside the result.
+# Large enough to outweigh the cost per block, and small compared with the result.
 _PIXELS_AT_ONCE = 1_000_000
 
 
 def row_blocks(start: int, stop: int, n_columns: int) -> Iterator[slice]:
     """
-    Rows of a frame, in blocks that are read one after the other.
+    Split the rows of a frame into blocks that are read one after the other.
 
     Parameters
     ----------
     start, stop : int
-        The first row, and the one after the last.
+        First row, and one past the last.
     n_columns : int
         Number of columns of the frame.
 
     Yields
     ------
     slice
-        Rows of the frame.
+        Rows of a block.
 
     Examples
     --------
@@ -42,14 +42,14 @@ def row_blocks(start: int, stop: int, n_columns: int) -> Iterator[slice]:
 
 def gather_pixels(frame: Frame, pixels: np.ndarray) -> Section:
     """
-    The values of some pixels of a frame, which is read once and never held.
+    Gather the values of some pixels of a frame, which is read once and never held in memory.
 
     Parameters
     ----------
     frame : `Frame`
         The frame.
     pixels : int array, shape (n_pixels,)
-        Indices of the flattened image, ascending.
+        Indices into the flattened image, in ascending order.
 
     Returns
     -------

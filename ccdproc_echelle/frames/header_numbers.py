@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Numbers that are given as such, or by the keyword under which headers have them."""
+"""Numbers that are given directly, or as the name of a header keyword."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,22 +19,22 @@ def given_number(
     may_be_zero: bool = False,
 ) -> float:
     """
-    A number that is given, or stands in the header of a frame.
+    Evaluate a number that is given directly or in the header of a frame.
 
     Parameters
     ----------
     name : str
-        What messages call it.
+        Name used in messages.
     value : float, `~astropy.units.Quantity`, str or `ccdproc.Keyword`
         The number, or the name of a header keyword (with or without ``HIERARCH``).
     unit : `~astropy.units.Unit`
-        In which it is wanted; numbers without unit are in it.
+        Unit of the result; numbers without a unit are assumed to be in it.
     header : dict-like
-        Of the frame.
+        Header of the frame.
     frame : str
-        What messages call the frame.
+        Name of the frame used in messages.
     may_be_zero : bool, optional
-        Whether 0 is allowed; negative numbers are not.
+        Whether 0 is allowed; negative numbers never are.
 
     Returns
     -------
@@ -43,7 +43,8 @@ def given_number(
     Raises
     ------
     ValueError
-        If it is not one finite positive number in a unit that fits, or the header has none.
+        If it is not a single finite positive number in a compatible unit, or the header lacks the
+        keyword.
 
     Examples
     --------
@@ -61,7 +62,7 @@ def given_number(
     except (TypeError, ValueError) as error:
         raise ValueError(f"{source} is {value!r}, expected a number in {unit}") from error
     if number.shape != () or not np.isfinite(number.value):
-        raise ValueError(f"{source} is {value}, expected one finite number")
+        raise ValueError(f"{source} is {value}, expected a single finite number")
     if number.value < 0 or (number.value == 0 and not may_be_zero):
         kind = "a number that is not negative" if may_be_zero else "a positive number"
         raise ValueError(f"{source} is {value}, expected {kind}")
@@ -80,7 +81,7 @@ def _from_header(name: str, keyword: str | Keyword, header: Mapping, frame: str)
     if key not in known:
         raise ValueError(
             f"{name} is {keyword!r}, expected a number, or a keyword in the header of {frame}, "
-            f"which has none of that name{did_you_mean(key, known)}"
+            f"which has no keyword of that name{did_you_mean(key, known)}"
         )
     value = header[known[key]]
     number = number_of(value)

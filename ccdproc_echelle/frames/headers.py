@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What headers say of an exposure, and what only of the file it was in."""
+"""Information in headers about an exposure, as opposed to the file that contains it."""
 
 import copy
 import math
@@ -27,17 +27,17 @@ __all__ = [
 #: ``IMAGETYP`` of a master flat.
 IMAGE_TYPE_OF_MASTER = "master flat"
 
-#: The header keyword of the exposure time, unless another one is named.
+#: Default header keyword of the exposure time.
 EXPOSURE_KEY = "EXPTIME"
 
 #: A FITS card has 80 characters; keyword, number and separators take up to 33 of them.
 LONGEST_COMMENT = 47
 
-# The time of day, where the date stands alone.
+# Keywords for the time of day, used if the date has none.
 _CLOCKS = ("UTC", "UT", "UTSTART", "UTC-OBS", "UT-OBS", "TIME-OBS")
 
 # Keywords that describe one HDU of one file: its layout, the scaling and range of its numbers, its
-# name, its checksums, and how it was compressed. They are wrong for whatever is made from it.
+# name, its checksums, and its compression. They are wrong for anything derived from it.
 _FILE_CARDS = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|INHERIT|EXT(NAME|VER|LEVEL)"
     r"|BSCALE|BZERO|BLANK|DATA(MIN|MAX|SUM)|CHECKSUM"
@@ -48,7 +48,7 @@ _FILE_CARDS = re.compile(
 
 def without_file_cards(header: MutableMapping) -> MutableMapping:
     """
-    What a header says of the exposure, and not of the file it was in.
+    Remove cards that describe the file rather than the exposure.
 
     Parameters
     ----------
@@ -74,14 +74,14 @@ def without_file_cards(header: MutableMapping) -> MutableMapping:
 
 def record_cards(header: MutableMapping, cards: Iterable[tuple[str, Any, str]]) -> None:
     """
-    Write values into a header, with comments where it can hold them.
+    Write values into a header, with comments if it can hold them.
 
     Parameters
     ----------
     header : dict-like
-        A `~astropy.io.fits.Header`, or a dictionary, which gets the values alone.
+        A `~astropy.io.fits.Header`, or a dictionary, which only gets the values.
     cards : iterable of (str, object, str)
-        Keywords, values, and comments; of these what fits into a card beside a number.
+        Keywords, values and comments. Comments are cut to what fits into a card with a number.
 
     Examples
     --------
@@ -99,18 +99,18 @@ def record_cards(header: MutableMapping, cards: Iterable[tuple[str, Any, str]]) 
 
 def observation_time(header: Mapping) -> float | None:
     """
-    Start of an exposure.
+    Return the start of an exposure.
 
     Parameters
     ----------
     header : dict-like
-        With ``MJD-OBS``, ``MJD`` or ``DATE-OBS``; where the latter is a date alone, the time of day
-        may stand in ``UTC``, ``UT``, ``UTSTART``, ``UTC-OBS``, ``UT-OBS`` or ``TIME-OBS``.
+        With ``MJD-OBS``, ``MJD`` or ``DATE-OBS``. If the latter is only a date, the time of day is
+        taken from ``UTC``, ``UT``, ``UTSTART``, ``UTC-OBS``, ``UT-OBS`` or ``TIME-OBS``.
 
     Returns
     -------
     float or None
-        MJD; `None` if the header does not tell.
+        MJD; `None` if it is not in the header.
 
     Examples
     --------
@@ -136,19 +136,19 @@ def observation_time(header: Mapping) -> float | None:
 
 def exposure_time(header: Mapping, keyword: str | Keyword | None = None) -> float | None:
     """
-    How long an exposure took.
+    Return the exposure time.
 
     Parameters
     ----------
     header : dict-like
         The header.
     keyword : str or `ccdproc.Keyword`, optional
-        Which of its keywords tells. Default: ``EXPTIME``.
+        Keyword of the exposure time. Default: ``EXPTIME``.
 
     Returns
     -------
     float or None
-        Seconds; `None` if the header does not tell. A number that is written as text counts.
+        Seconds; `None` if it is not in the header. Numbers stored as text are accepted.
 
     Examples
     --------
@@ -161,7 +161,7 @@ def exposure_time(header: Mapping, keyword: str | Keyword | None = None) -> floa
 
 def keyword_name(keyword: str | Keyword) -> str:
     """
-    The name of a header keyword, with or without ``HIERARCH``.
+    Return the name of a header keyword, given with or without ``HIERARCH``.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def keyword_name(keyword: str | Keyword) -> str:
     Raises
     ------
     TypeError
-        If it is something else.
+        If the keyword is anything else.
 
     Examples
     --------
@@ -185,23 +185,23 @@ def keyword_name(keyword: str | Keyword) -> str:
     """
     name = keyword.name if isinstance(keyword, Keyword) else keyword
     if not isinstance(name, str):
-        raise TypeError(f"{keyword!r} is no header keyword, expected its name")
+        raise TypeError(f"{keyword!r} is not a header keyword, expected its name")
     return name.strip().removeprefix("HIERARCH ").strip()
 
 
 def number_of(value: Any) -> float | None:
     """
-    A number in a header, also one that is written as text.
+    Return a header value as a number, even if it is stored as text.
 
     Parameters
     ----------
     value : object
-        What stands in the header.
+        The header value.
 
     Returns
     -------
     float or None
-        `None` for what is no finite number.
+        `None` if the value is not a finite number.
 
     Examples
     --------

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Headers that FITS does not allow, which can be read but not written."""
+"""Headers that violate the FITS standard, which can be read but not written."""
 
 import copy
 import re
@@ -15,22 +15,22 @@ _LEGAL_KEYWORD = re.compile(r"[A-Z0-9_-]*\Z")
 
 def legal_header(header: fits.Header) -> tuple[fits.Header, list[str]]:
     """
-    A header that can be written, and what FITS does not allow in the one that was read.
+    Make a header legal, and list the cards that violate the FITS standard.
 
-    A card with an illegal keyword becomes a ``HIERARCH`` card of the same name. One that has no
-    value, continues nothing, or repeats a keyword is left out.
+    A card with an illegal keyword becomes a ``HIERARCH`` card of the same name. Cards without a
+    value, ``CONTINUE`` cards that continue nothing, and repeated keywords are dropped.
 
     Parameters
     ----------
     header : `~astropy.io.fits.Header`
-        As it was read.
+        The header as it was read.
 
     Returns
     -------
     legal : `~astropy.io.fits.Header`
-        A copy; illegal keywords are found in it as before.
+        A copy; illegal keywords can be accessed as before.
     illegal : list of str
-        Keywords of the cards that were changed or left out.
+        Keywords of the cards that were changed or dropped.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def legal_header(header: fits.Header) -> tuple[fits.Header, list[str]]:
 
 
 def _legal_card(card: fits.Card) -> tuple[fits.Card | None, str]:
-    """What becomes of a card, and its keyword where that is another one."""
+    """The card to write, and its keyword if that was changed."""
     keyword = card.keyword
     try:
         card.verify("silentfix")
@@ -72,7 +72,7 @@ def _renamed(card: fits.Card) -> tuple[fits.Card | None, str]:
         return fits.Card(f"HIERARCH {card.keyword}", card.value, card.comment), card.keyword
     except (VerifyError, ValueError):
         pass
-    # astropy reads a CONTINUE card as a part of the one before it, whatever that is.
+    # astropy treats a CONTINUE card as part of the one before it, whatever that is.
     image = getattr(card, "_image", None) or ""
     if image[80:].startswith("CONTINUE"):
         return fits.Card.fromstring(image[:80]), "CONTINUE"
@@ -80,7 +80,7 @@ def _renamed(card: fits.Card) -> tuple[fits.Card | None, str]:
 
 
 def _is_repeated(card: fits.Card, seen: set[str]) -> bool:
-    """Whether a card has the keyword of one before it, although it is no comment."""
+    """Whether a card repeats the keyword of an earlier one, and is not a comment."""
     is_comment = card.keyword in ("", "COMMENT", "HISTORY")
     repeated = card.keyword in seen and not is_comment
     seen.add(card.keyword)

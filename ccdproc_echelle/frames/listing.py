@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Frames from whatever a user hands in: file names, CCDData, ImageFileCollection."""
+"""Open frames from any user input: file names, CCDData, ImageFileCollection."""
 
 import glob
 import logging
@@ -22,7 +22,7 @@ __all__ = [
     "check_keywords", "completed_keywords", "list_frames", "matching_paths", "open_frames",
 ]
 
-# What makes a file name a pattern.
+# Characters that make a file name a pattern.
 _WILDCARDS = set("*?[")
 
 _log = logging.getLogger(__name__)
@@ -30,17 +30,17 @@ _log = logging.getLogger(__name__)
 
 def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
     """
-    Frames from whatever `ccdproc.combine` accepts.
+    Open frames from any input that `ccdproc.combine` accepts.
 
     Parameters
     ----------
     img_list : list, str, `numpy.ndarray` or `ccdproc.ImageFileCollection`
-        File names, `~astropy.nddata.CCDData` objects or frames that are opened already. File
-        names may be patterns such as ``"night/flat_*.fits"``; a string may hold several,
-        separated by commas. Of a collection the extension ``ext`` of each file is read, unless
-        ``hdu`` is given.
+        File names, `~astropy.nddata.CCDData` objects or frames that are already open. File names
+        may be patterns such as ``"night/flat_*.fits"``; a string may hold several, separated by
+        commas. For a collection the extension ``ext`` of each file is read, unless ``hdu`` is
+        given.
     **reading
-        Keywords of ``CCDData.read``.
+        Passed to ``CCDData.read``.
 
     Returns
     -------
@@ -49,17 +49,18 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
     Raises
     ------
     ValueError
-        If there is no frame, or frames differ in shape or unit.
+        If there are no frames, or frames differ in shape or unit.
     TypeError
         If an item is neither a file name nor a CCDData, or a keyword is unknown.
     FileNotFoundError, OSError
-        If a file is missing, a folder or not a readable FITS file, or no file matches a pattern.
+        If a file does not exist, is a folder or not a readable FITS file, or no file matches a
+        pattern.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If headers hold cards that FITS does not allow: those with an illegal keyword become
-        ``HIERARCH`` cards, and those that have no value or repeat a keyword are left out.
+        If headers have cards that violate the FITS standard. Cards with an illegal keyword become
+        ``HIERARCH`` cards; those that have no value or repeat a keyword are dropped.
     """
     frames = list_frames(img_list, **reading)
     check_alike(frames)
@@ -68,12 +69,12 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
 
 def list_frames(img_list: Any, **reading: Any) -> list[Frame]:
     """
-    `open_frames` for frames that may differ in shape and unit.
+    Open frames that may differ in shape and unit; otherwise like `open_frames`.
 
     Parameters
     ----------
     img_list, **reading
-        As for `open_frames`.
+        See `open_frames`.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def list_frames(img_list: Any, **reading: Any) -> list[Frame]:
     Raises
     ------
     ValueError, TypeError, OSError
-        As `open_frames`.
+        Under the same conditions as in `open_frames`.
     """
     check_keywords(reading, READING_KEYWORDS)
     if isinstance(img_list, ImageFileCollection) and img_list.ext:
@@ -114,14 +115,14 @@ def _warn_of_illegal_cards(frames: Sequence[Frame]) -> None:
     if guilty:
         cards = dict.fromkeys(card for frame in guilty for card in frame.illegal_cards)
         warn(
-            f"{guilty[0].name}{_and_others(guilty)}: the header holds cards that FITS does not "
-            f"allow: {', '.join(cards)}; they are kept as HIERARCH cards, or left out if they "
+            f"{guilty[0].name}{_and_others(guilty)}: the header has cards that violate the FITS "
+            f"standard: {', '.join(cards)}; they are kept as HIERARCH cards, or dropped if they "
             "have no value or repeat a keyword"
         )
 
 
 def _and_others(frames: Sequence[Frame]) -> str:
-    """After the name of the first."""
+    """Text to append to the name of the first frame."""
     return f" and {len(frames) - 1} other frames" if len(frames) > 1 else ""
 
 
@@ -129,21 +130,21 @@ def check_keywords(
     names: Iterable[str], known: Sequence[str], others: Sequence[str] = ()
 ) -> None:
     """
-    Refuse unknown keywords, which ccdproc and astropy let pass in silence.
+    Raise on unknown keywords, which ccdproc and astropy silently ignore.
 
     Parameters
     ----------
     names : iterable of str
-        Names of keywords.
+        Names to check.
     known : sequence of str
-        The names that may occur.
+        Valid names.
     others : sequence of str, optional
-        Names of arguments that may have been meant as well.
+        Names of other arguments that the user may have meant.
 
     Raises
     ------
     TypeError
-        If a keyword is unknown; the message names the one that is most like it.
+        If a keyword is unknown; the message suggests the closest known name.
 
     Examples
     --------
@@ -161,14 +162,14 @@ def check_keywords(
 
 def completed_keywords(function: Callable, keywords: Mapping[str, Any]) -> dict[str, Any]:
     """
-    The keyword-only arguments of a function: those given, and the defaults of the others.
+    Complete the keyword-only arguments of a function with its defaults.
 
     Parameters
     ----------
     function : callable
         The function.
     keywords : dict
-        What it is to be given.
+        Keywords to pass to it.
 
     Returns
     -------
@@ -178,7 +179,7 @@ def completed_keywords(function: Callable, keywords: Mapping[str, Any]) -> dict[
     Raises
     ------
     TypeError
-        If a keyword is unknown; the message names the one that is most like it.
+        If a keyword is unknown; the message suggests the closest known name.
 
     Examples
     --------
@@ -213,26 +214,26 @@ def _listed(img_list: Any) -> list:
 
 def matching_paths(item: Any) -> list:
     """
-    The files that a user means.
+    Find the files that a user means.
 
     Parameters
     ----------
     item : path-like, `~astropy.nddata.CCDData` or `Frame`
-        The name of a file, or a pattern; anything but a name is handed back.
+        The name of a file, or a pattern; anything else is returned unchanged.
 
     Returns
     -------
     list
-        Paths; those that match a pattern in the order of their names.
+        Paths; those that match a pattern are sorted by name.
 
     Raises
     ------
     TypeError
-        If it is something else.
+        If the item has any other type.
     FileNotFoundError
         If no file matches the pattern.
     IsADirectoryError
-        If it is a folder.
+        If the item is a folder.
 
     Examples
     --------

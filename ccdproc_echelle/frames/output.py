@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Output files: refused early, written under a temporary name, renamed when whole."""
+"""Output files: checked early, written under a temporary name, renamed when complete."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from ccdproc_echelle.frames.scratch import scratch_folder
 
 __all__ = ["FITS_ENDINGS", "check_output", "replacing"]
 
-#: How the names of FITS files end.
+#: Extensions of FITS files.
 FITS_ENDINGS = (".fits", ".fit", ".fts", ".fits.gz")
 
 
@@ -24,19 +24,19 @@ def check_output(
     inputs: Iterable[str | os.PathLike] = (),
 ) -> Path:
     """
-    Make sure that a file can be written, before any work is done for it.
+    Check that a file can be written, before any work is done.
 
     Parameters
     ----------
     path : path-like
-        The file to be written; ``~`` is the home folder.
+        The file to write; ``~`` is the home folder.
     overwrite : bool, optional
         Whether an existing file may be replaced.
     keyword : str, optional
-        By what name users say so.
+        Name of the user's keyword for this, used in messages.
     inputs : iterable of path-like, optional
-        Files that the output is made from, which are never replaced; other names of inputs,
-        that are no files, do no harm.
+        Files from which the output is made, which are never replaced; names that are not files are
+        ignored.
 
     Returns
     -------
@@ -46,11 +46,11 @@ def check_output(
     Raises
     ------
     ValueError
-        If the file, which may be replaced, is one of the inputs, by whatever name or link.
+        If the file may be replaced but is one of the inputs, under whatever name or link.
     FileExistsError
-        If the file exists and ``overwrite`` is false, or what exists is not a regular file.
+        If the file exists and ``overwrite`` is false, or it is not a regular file.
     FileNotFoundError
-        If its folder does not exist, or it is a link to what does not exist.
+        If its folder does not exist, or it is a link to something that does not exist.
     IsADirectoryError
         If the path is a folder.
 
@@ -93,28 +93,27 @@ def replacing(
     path: str | os.PathLike, *, overwrite: bool = False, keyword: str = "overwrite"
 ) -> Iterator[Path]:
     """
-    Context manager: a temporary file that takes the place of ``path`` when it is complete.
+    Context manager that yields a temporary file, which replaces ``path`` when it is complete.
 
-    The temporary file carries the final name in a temporary folder next to it, so that writers
-    which look at the suffix see the right one and the final rename is atomic. Without
-    ``overwrite`` it fails where somebody else has written the file meanwhile. A file that is
-    replaced hands on its permissions. After an error nothing is left on disk and an old file is
-    untouched.
+    The temporary file has the final name, in a temporary folder next to the destination, so that
+    writers see the correct suffix and the final rename is atomic. Without ``overwrite``, it fails
+    if another process has created the file in the meantime. A file that is replaced passes on its
+    permissions. After an error, nothing is left on disk and an old file is unchanged.
 
     Parameters
     ----------
     path, overwrite, keyword
-        As `check_output`.
+        See `check_output`.
 
     Yields
     ------
     `pathlib.Path`
-        Where to write.
+        Path to write to.
 
     Raises
     ------
     FileExistsError, FileNotFoundError, IsADirectoryError
-        As `check_output`.
+        Under the same conditions as in `check_output`.
     """
     path = check_output(path, overwrite=overwrite, keyword=keyword)
     with scratch_folder(dir=path.parent, prefix=".writing_") as folder:
@@ -137,12 +136,12 @@ def _put(temporary: Path, path: Path, overwrite: bool) -> None:
     try:
         _put_where_nothing_is(temporary, path)
     except FileExistsError:
-        check_output(path)  # which says it better
+        check_output(path)  # gives a better error message
         raise
 
 
 def _put_where_nothing_is(temporary: Path, path: Path) -> None:
-    """Of several who do this at the same time one succeeds, the others get a FileExistsError."""
+    """If several processes do this at the same time, one succeeds and the others fail."""
     try:
         os.link(temporary, path)
     except (FileExistsError, FileNotFoundError):

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The zero point of each row or column of a frame, from pixels that see no light."""
+"""Zero point of each row or column of a frame, from pixels that are not exposed to light."""
 
 import numpy as np
 from astropy.modeling import Model
@@ -16,26 +16,26 @@ def measure_overscan(
     frame: Frame, section: Box, light: Box, *, median: bool = True, model: "Model | None" = None
 ) -> np.ndarray:
     """
-    The zero point of a frame, to be subtracted from the part that sees light.
+    Measure the zero point of a frame, to be subtracted from its light-sensitive part.
 
     Parameters
     ----------
     frame : `Frame`
-        The raw frame, of which some rows at a time are read.
+        The raw frame, of which a few rows at a time are read.
     section : `~ccdproc_echelle.frames.Box`
         The overscan.
     light : `~ccdproc_echelle.frames.Box`
-        The part that sees light.
+        The light-sensitive part.
     median : bool, optional
-        Whether each row (column) of the overscan is represented by its median or its mean.
+        Whether each row (or column) of the overscan is represented by its median or its mean.
     model : `~astropy.modeling.Model`, optional
-        What is fitted along the overscan. Default: nothing, its rows (columns) are taken as
-        they are.
+        Model fitted along the overscan. Default: no model, its rows (or columns) are used directly.
 
     Returns
     -------
     array, shape (rows, 1) or (1, columns)
-        Rows or columns are those of the light. Beside the end of the overscan, the value there.
+        One value for each row or column of the light-sensitive part. Beyond the ends of the
+        overscan, the last value is used.
 
     Raises
     ------
@@ -57,23 +57,23 @@ def overscan_level(
     pixels: np.ndarray, *, axis: int, median: bool = True, model: "Model | None" = None
 ) -> np.ndarray:
     """
-    The zero point along an overscan, as `ccdproc.subtract_overscan` finds it.
+    Compute the zero point along an overscan, as `ccdproc.subtract_overscan` does.
 
     Parameters
     ----------
     pixels : float array, shape (rows, columns)
-        The overscan; NaN where it is bad.
+        The overscan; NaN for bad pixels.
     axis : int
-        Along which the pixels are averaged: 1 for a zero point of each row.
+        Axis along which the pixels are averaged: 1 for a zero point of each row.
     median : bool, optional
-        Whether the median is taken, or the mean.
+        Whether to use the median or the mean.
     model : `~astropy.modeling.Model`, optional
-        Is fitted to the averages, by least squares; their indices are its argument.
+        Model fitted to the averages by least squares, as a function of their index.
 
     Returns
     -------
     array
-        For each row or column; NaN where all pixels are bad.
+        One value for each row or column; NaN if all its pixels are bad.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def overscan_level(
 
 
 def lies_beside(section: Box, light: Box) -> bool:
-    """Whether an overscan has pixels for each row; else, for each column."""
+    """Whether an overscan provides pixels for each row; otherwise for each column."""
     apart = [
         s.stop <= o.start or o.stop <= s.start for s, o in zip(section, light, strict=True)
     ]
@@ -104,7 +104,7 @@ def lies_beside(section: Box, light: Box) -> bool:
 
 
 def _pixels(frame: Frame, section: Box) -> np.ndarray:
-    """The pixels of a section, NaN where they are bad."""
+    """Pixels of a section, NaN for bad ones."""
     parts = []
     for rows in row_blocks(section.rows.start, section.rows.stop, frame.shape[1]):
         found = frame.part(rows).load().section((slice(None), section.columns))

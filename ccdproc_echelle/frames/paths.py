@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Names of files as users write them."""
+"""File names as users write them."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ __all__ = ["user_path"]
 
 def user_path(path: str | os.PathLike) -> Path:
     """
-    The path that a user means, in which ``~`` is the home folder as in a shell.
+    Expand a path given by a user, in which ``~`` is the home folder as in a shell.
 
     Parameters
     ----------

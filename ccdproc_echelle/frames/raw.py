@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Frames as detectors write them, seen as the light alone: overscan subtracted, trimmed."""
+"""Raw frames, presented as their light-sensitive part: overscan subtracted, trimmed."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from ccdproc_echelle.frames.views import Frame, Metadata, Section
 
 __all__ = ["SECTION_KEYWORDS", "AssembledFrame", "RawFrame", "Tile"]
 
-#: Cards that no longer hold for a frame that was trimmed or assembled.
+#: Cards that are no longer valid for a frame that was trimmed or assembled.
 SECTION_KEYWORDS = (
     "BIASSEC", "TRIMSEC", "DATASEC", "CCDSEC", "DETSEC", "AMPSEC", "ORIGSEC",
 )
@@ -28,7 +28,7 @@ SECTION_KEYWORDS = (
 @dataclass(frozen=True, eq=False)
 class RawFrame(DerivedFrame):
     """
-    The light of a raw frame.
+    The light-sensitive part of a raw frame.
 
     Parameters
     ----------
@@ -37,17 +37,17 @@ class RawFrame(DerivedFrame):
     light : `~ccdproc_echelle.frames.Box`
         The part that is kept.
     zero : array, shape (rows, 1) or (1, columns), optional
-        What is subtracted from each row or column of that part. Default: nothing.
+        Zero point subtracted from each row or column of that part. Default: nothing.
     gain : float or `Regions`, optional
-        By which it is then multiplied, so that it is in electrons. Default: the unit is kept.
+        Factor that then converts the data to electrons. Default: keep the unit.
     saturation : float or `Regions`, optional
-        Values of this and above, as they were written, are bad.
+        Raw values at or above this are bad.
     noise : `NoiseModel`, optional
-        The noise of what is handed out, where it is known.
+        Noise model of the resulting data, if known.
     overscan : `~ccdproc_echelle.frames.Box`, optional
-        Where ``zero`` was found.
+        Section in which ``zero`` was measured.
     cards : dict, optional
-        Header cards that tell what is done.
+        Header cards that record the processing.
     """
 
     light: Box
@@ -64,7 +64,7 @@ class RawFrame(DerivedFrame):
 
     @property
     def full_shape(self) -> tuple[int, int]:
-        """Rows and columns before anything was cut off."""
+        """Rows and columns before trimming."""
         return self.raw.shape
 
     @property
@@ -138,11 +138,11 @@ class Tile(NamedTuple):
     Attributes
     ----------
     frame : `RawFrame`
-        Its light.
+        Its light-sensitive part.
     box : `~ccdproc_echelle.frames.Box`
-        Where it lies on the detector.
+        Its position on the detector.
     flipped : tuple of bool
-        Whether its rows, and columns, run backwards there.
+        Whether its rows, and columns, are reversed on the detector.
     """
 
     frame: RawFrame
@@ -150,7 +150,7 @@ class Tile(NamedTuple):
     flipped: tuple[bool, bool]
 
     def meeting(self, rows: slice) -> tuple[slice, slice] | None:
-        """Which of its rows lie in some of the detector, and where among those."""
+        """Which of its rows lie within some rows of the detector, and where in these."""
         start = max(self.box.rows.start, rows.start)
         stop = min(self.box.rows.stop, rows.stop)
         if start >= stop:
@@ -162,7 +162,7 @@ class Tile(NamedTuple):
         return own, slice(start - rows.start, stop - rows.start)
 
     def part(self, rows: slice) -> "Tile | None":
-        """What lies in some rows of the detector, counted from the first of these."""
+        """Part within some rows of the detector, counted from the first of these."""
         meeting = self.meeting(rows)
         if meeting is None:
             return None
@@ -170,37 +170,37 @@ class Tile(NamedTuple):
         return Tile(self.frame.part(own), Box(placed, self.box.columns), self.flipped)
 
     def contains(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Which pixels of the detector are its own."""
+        """Which pixels of the detector belong to this amplifier."""
         y, x = self.box
         return (rows >= y.start) & (rows < y.stop) & (columns >= x.start) & (columns < x.stop)
 
     def own(self, *indices: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Rows and columns of the detector, as those of the amplifier."""
+        """Convert rows and columns of the detector to those of the amplifier."""
         return tuple(
             span.stop - 1 - index if flipped else index - span.start
             for index, span, flipped in zip(indices, self.box, self.flipped, strict=True)
         )
 
     def turned(self, image: np.ndarray) -> np.ndarray:
-        """An image of the amplifier as it lies on the detector."""
+        """Orient an image of the amplifier as on the detector."""
         return image[tuple(slice(None, None, -1 if flip else None) for flip in self.flipped)]
 
 
 @dataclass(frozen=True, eq=False)
 class AssembledFrame(Frame):
     """
-    A frame whose amplifiers were written one by one.
+    A frame assembled from amplifiers that were written separately.
 
     Parameters
     ----------
     tiles : sequence of `Tile`
-        They cover it, each pixel once.
+        Tiles that cover the frame, each pixel once.
     shape : tuple of int
         Rows and columns.
     noise : `NoiseModel`, optional
-        The noise of what is handed out, where it is known.
+        Noise model of the resulting data, if known.
     cards : dict, optional
-        Header cards that tell what is done.
+        Header cards that record the processing.
     """
 
     tiles: tuple[Tile, ...]
@@ -218,17 +218,17 @@ class AssembledFrame(Frame):
 
     @property
     def full_shape(self) -> tuple[int, int]:
-        """Nothing is cut off what was assembled."""
+        """Same as ``shape``: an assembled frame is not trimmed further."""
         return self.shape
 
     @property
     def gain_is_unknown(self) -> bool:
-        """Whether its amplifiers were not brought to electrons."""
+        """Whether its amplifiers were not converted to electrons."""
         return any(tile.frame.gain is None for tile in self.tiles)
 
     @property
     def light(self) -> Box:
-        """All of it."""
+        """The whole frame."""
         return Box.whole(self.shape)
 
     @property
@@ -265,7 +265,7 @@ class AssembledFrame(Frame):
         return replace(self, tiles=tuple(tiles))
 
     def metadata(self) -> Metadata:
-        """That of the first amplifier, whose place on the sky is not that of the frame."""
+        """Metadata of the first amplifier, whose WCS is not valid for the frame."""
         header = _without_sections(self._first.metadata()[0])
         for keyword in ("EXTNAME", "EXTVER"):
             header.pop(keyword, None)
@@ -311,7 +311,7 @@ class AssembledFrame(Frame):
         )
 
     def _single(self, rows: np.ndarray, columns: np.ndarray) -> Section:
-        """Single pixels, from the amplifiers in which they are."""
+        """Single pixels, from the amplifiers to which they belong."""
         values = self._empty(rows.shape)
         for tile in self.tiles:
             inside = tile.contains(rows, columns)
@@ -339,7 +339,7 @@ class AssembledFrame(Frame):
 
 
 def _without_sections(header: Any) -> Any:
-    """A copy without the cards that hold for the frame as it was written only."""
+    """A copy without the cards that only apply to the frame as it was written."""
     header = header.copy()
     for keyword in SECTION_KEYWORDS:
         header.pop(keyword, None)
@@ -351,12 +351,12 @@ def _rows_of(number: float | Regions | None, rows: slice) -> float | Regions | N
 
 
 def _numbers(number: float | Regions, where: slice | tuple, dtype: np.dtype) -> np.ndarray:
-    """Those of some pixels, or one for all."""
+    """Values at some pixels, or a single value for all."""
     return number.at(where, dtype) if isinstance(number, Regions) else dtype.type(number)
 
 
 def _moved(index: slice | np.ndarray, span: slice) -> slice | np.ndarray:
-    """An index into a span of a longer axis, as one into that axis."""
+    """Convert an index into a span of a longer axis to an index into that axis."""
     if isinstance(index, slice):
         start, stop, step = index.indices(span.stop - span.start)
         return slice(start + span.start, stop + span.start, step)

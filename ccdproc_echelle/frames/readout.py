@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The door for raw frames: what overscan, trim and amplifiers are, from headers or as told."""
+"""Open raw frames: overscan, trim and amplifiers from headers or user input."""
 
 import logging
 from collections import Counter
@@ -32,33 +32,33 @@ _log = logging.getLogger(__name__)
 # Gains that differ by a smaller fraction are equal.
 _SAME_GAIN = 1e-3
 
-# Read noise may be measured for each frame.
+# Larger tolerance, since read noise may be measured for each frame.
 _SAME_READ_NOISE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Readout:
     """
-    How raw frames are to be read: the same for flats, bias and darks.
+    How to read raw frames; the same for flats, bias and darks.
 
     Parameters
     ----------
     oscan : str or False, optional
         FITS section of the overscan, False for none. Default: ``BIASSEC`` of each header.
     trim : str or False, optional
-        FITS section of the part that is kept, False for all. Default: ``TRIMSEC``, or ``DATASEC``.
+        FITS section of the part to keep, False for all. Default: ``TRIMSEC``, or ``DATASEC``.
     oscan_median : bool, optional
         Whether each row (or column) of the overscan is represented by its median or its mean.
     oscan_model : `~astropy.modeling.Model`, optional
-        What is fitted along the overscan. Default: it is taken as it is.
+        Model fitted along the overscan. Default: use the overscan without a fit.
     gain, read_noise, saturation : float, Quantity, str, `ccdproc.Keyword` or dict, optional
-        A number, the name of a header keyword, or one of these for each FITS section of a dict;
-        electrons per unit of the data, electrons, and unit of the data.
+        A number, the name of a header keyword, or a dict of these for FITS sections. In electrons
+        per unit of the data, electrons, and units of the data, respectively.
 
     Raises
     ------
     TypeError, ValueError
-        If one of them is something else, or the model is not linear.
+        If one of them has a wrong type, or the model is not linear.
 
     Examples
     --------
@@ -93,23 +93,23 @@ class Readout:
         if model is not None and not (model.linear and model.n_inputs == 1):
             raise ValueError(
                 f"oscan_model is a {type(model).__name__}, expected a model of one variable that "
-                "is linear in its parameters, as Chebyshev1D"
+                "is linear in its parameters, such as Chebyshev1D"
             )
 
     def open(self, img_list: Any, **reading: Any) -> list[RawFrame | AssembledFrame]:
         """
-        The light of raw frames.
+        Open raw frames as their light-sensitive parts.
 
-        Of each file the headers are read, and the overscan, where there is one.
+        Only the headers of each file are read, and the overscan if there is one.
 
         Parameters
         ----------
         img_list : list, str or `ccdproc.ImageFileCollection`
-            Raw frames, as for `ccdproc.combine`; those that were opened so already stay as they
-            are.
+            Raw frames, as for `ccdproc.combine`; frames opened by this method before are returned
+            unchanged.
         **reading
-            Keywords of ``CCDData.read``; ``hdu`` may be a list of extensions, the amplifiers of
-            one detector.
+            Passed to ``CCDData.read``; ``hdu`` may be a list of extensions, the amplifiers of one
+            detector.
 
         Returns
         -------
@@ -118,16 +118,16 @@ class Readout:
         Raises
         ------
         ValueError
-            If only one of ``gain`` and ``read_noise`` is given, a section does not parse or lies
-            outside its frame, frames of one shape have different sections, amplifiers overlap or
-            leave gaps, or a header lacks a number.
+            If only one of ``gain`` and ``read_noise`` is given, a section cannot be parsed or lies
+            outside its frame, frames of the same shape have different sections, amplifiers overlap
+            or leave gaps, or a header lacks a number.
         TypeError, OSError
-            As `list_frames`.
+            Under the same conditions as in `list_frames`.
         """
         if (self.gain is None) != (self.read_noise is None):
             missing = "gain" if self.gain is None else "read_noise"
             raise ValueError(
-                f"{missing} is missing: an uncertainty needs both gain and read_noise"
+                f"{missing} is missing: an uncertainty requires both gain and read_noise"
             )
         extensions = reading.get("hdu") if isinstance(reading.get("hdu"), list) else None
         if extensions is not None:
@@ -157,11 +157,11 @@ class Readout:
                 warn(
                     f"gain is {self.gain}, but the amplifiers of {unknown[0].name} have GAIN "
                     f"{', '.join(sorted(gains))}: the master has a step where two gains meet; "
-                    "gain='GAIN', or none, brings them to electrons"
+                    "use gain='GAIN', or omit gain, to convert them to electrons"
                 )
 
     def _warn_of_another_size(self, frames: Sequence[RawFrame | AssembledFrame]) -> None:
-        """A section beyond the frame is that of a detector which was cut to just this section."""
+        """A section beyond the frame may belong to a detector that was cut to just this section."""
         for frame in frames if self.trim is None else ():
             if isinstance(frame, AssembledFrame):
                 continue
@@ -170,14 +170,14 @@ class Readout:
                 rows, columns = frame.full_shape
                 warn(
                     f"{card} of {frame.name} is {text}, which neither lies within its {columns} "
-                    f"columns and {rows} rows nor has this size, as of a frame that was trimmed: "
-                    "nothing is cut off and no overscan subtracted; say what is right with trim= "
-                    "and oscan= (False: nothing)"
+                    f"columns and {rows} rows nor has this size, as it would for a trimmed frame: "
+                    "nothing is trimmed and no overscan is subtracted; specify trim= and oscan= "
+                    "(False for none)"
                 )
                 return
 
     def _warn_of_untold_places(self, frame: RawFrame | AssembledFrame) -> None:
-        """Headers of ESO tell how wide prescan and overscan are, but not where."""
+        """ESO headers give the widths of prescan and overscan, but not their positions."""
         header = frame.header
         known = any(_first_section(header, (c,))[1] for c in ("BIASSEC", "TRIMSEC", "DATASEC"))
         if known or self.trim is not None or self.oscan is not None or frame.cards:
@@ -188,8 +188,9 @@ class Readout:
             if before + after > 0 and light + before + after <= n:
                 warn(
                     f"{frame.name} has {before:g} pixels of prescan and {after:g} of overscan "
-                    f"({cards[0]}, {cards[1]}), but no BIASSEC and TRIMSEC that tell where: they "
-                    "are taken for light; give oscan= and trim= (False: they were cut off)"
+                    f"({cards[0]}, {cards[1]}), but no BIASSEC and TRIMSEC that give their "
+                    "positions: they are treated as light; give oscan= and trim= (False if they "
+                    "were cut off)"
                 )
                 return
 
@@ -206,7 +207,7 @@ class Readout:
         return self._raw(parts[0], header, light, overscan)
 
     def _raw(self, frame, header, light: Box, overscan: Box | None, *, amplifier=False) -> RawFrame:
-        """A raw frame whose overscan is known by its place only."""
+        """A raw frame whose overscan has a known position but is not yet measured."""
         numbers = self._numbers(header, frame, light, amplifier)
         cards = {}
         if overscan is not None:
@@ -224,7 +225,7 @@ class Readout:
         return f"{overscan} {kind} of {lines}{model}"
 
     def _with_overscan(self, frame):
-        """A frame whose overscan is measured."""
+        """The frame with its overscan measured."""
         if isinstance(frame, AssembledFrame):
             tiles = (t._replace(frame=self._with_overscan(t.frame)) for t in frame.tiles)
             return replace(frame, tiles=tuple(tiles))
@@ -239,7 +240,7 @@ class Readout:
     # ------------------------------------------------------------------ sections
 
     def _sections(self, header: Mapping, frame: Frame) -> tuple[Box, Box | None]:
-        """The part that is kept, and the overscan."""
+        """The part to keep, and the overscan."""
         whole = Box.whole(frame.shape)
         if isinstance(self.trim, str):
             light = _given_section("trim", self.trim, frame)
@@ -248,7 +249,7 @@ class Readout:
         if text is None or (self.trim is False and self.oscan is not None):
             return whole, self._overscan(header, frame, cut_off=False)
         source = f"{card} of {frame.name}"
-        if reaches_beyond(text, frame.shape, source):  # trimmed already
+        if reaches_beyond(text, frame.shape, source):  # already trimmed
             return whole, self._overscan(header, frame, cut_off=True)
         light = parse_section(text, frame.shape, source) or whole
         cut_off = light == whole and _is_beyond("BIASSEC", header, frame)
@@ -256,7 +257,7 @@ class Readout:
         return light, self._overscan(header, frame, cut_off=cut_off)
 
     def _overscan(self, header, frame, *, cut_off: bool) -> Box | None:
-        """The overscan, unless it was cut off already."""
+        """The overscan, unless it has already been cut off."""
         if isinstance(self.oscan, str):
             found = _given_section("oscan", self.oscan, frame)
         else:
@@ -269,7 +270,7 @@ class Readout:
     # ------------------------------------------------------------------ numbers
 
     def _numbers(self, header, frame: Frame, light: Box, amplifier: bool) -> dict[str, Any]:
-        """Gain that is applied, saturation and noise."""
+        """Gain to apply, saturation and noise."""
         def number(name, unit, **limits):
             value = getattr(self, name)
             if value is None:
@@ -316,9 +317,9 @@ class Readout:
 
     def _with_gains_of(self, headers: Sequence[Mapping]) -> "Readout":
         """
-        With the gain and read noise of the amplifiers, unless these are given.
+        Use the gain and read noise of the amplifiers, unless these are given.
 
-        Where one header has a keyword, that of another amplifier must have it too.
+        If one amplifier has the keyword in its header, all must have it.
         """
         if self.gain is not None:
             return self
@@ -327,7 +328,7 @@ class Readout:
         return replace(self, **known) if "gain" in known else self
 
     def _amplifier_sections(self, header, frame, shape) -> tuple[Box, Box | None]:
-        """The part that is kept is that which has the size of its place on the detector."""
+        """The part to keep is the one that has the size of its position on the detector."""
         light, overscan = self._sections(header, frame)
         if self.trim is None and light.shape != shape:
             _, text = _first_section(header, ("DATASEC",))
@@ -352,7 +353,7 @@ def _check_one_unit(frames: Sequence[Frame], names: Sequence[str]) -> None:
 
 def check_one_readout(frames: Sequence[RawFrame | AssembledFrame]) -> None:
     """
-    Raise if frames of one shape were read differently, or their gains differ.
+    Raise if frames of the same shape have different sections or gains.
 
     Parameters
     ----------
@@ -387,7 +388,7 @@ def _check_one_readout(frame: RawFrame, other: RawFrame) -> None:
         if not np.allclose(found, expected, rtol=tolerance, atol=0):
             raise ValueError(
                 f"{frame.name} has {what} {_listed(found)}, but {other.name} {_listed(expected)}; "
-                "expected one for all frames, as a number or in all headers"
+                "expected the same for all frames, as a number or in all headers"
             )
 
 
@@ -396,7 +397,7 @@ def _listed(numbers: Sequence[float]) -> str:
 
 
 def _parts(frame: RawFrame | AssembledFrame) -> list[RawFrame]:
-    """The amplifiers of a frame, or just this one."""
+    """The amplifiers of a frame, or the frame itself."""
     return [t.frame for t in frame.tiles] if isinstance(frame, AssembledFrame) else [frame]
 
 
@@ -404,12 +405,12 @@ def warn_of_zero_points(
     flats: Sequence[RawFrame | AssembledFrame], others: Sequence[RawFrame | AssembledFrame]
 ) -> None:
     """
-    Warn if flats have lost their zero point with the overscan, and bias or dark frames have not.
+    Warn if the zero point was subtracted from flats with the overscan, but not from bias or dark.
 
     Parameters
     ----------
     flats, others : sequence of `RawFrame` or `AssembledFrame`
-        The flats; bias and dark frames.
+        The flats, and the bias and dark frames.
     """
     zero = _parts(flats[0])[0].zero
     for frame in others if zero is not None else ():
@@ -419,9 +420,9 @@ def warn_of_zero_points(
             found, expected = np.nanmedian(values), np.median(zero)
             if found > expected / 2:
                 warn(
-                    f"{frame.name} has a zero point of {found:.4g}, that of the flats, "
-                    f"{expected:.4g}, was subtracted with their overscan: subtract the overscan of "
-                    "this frame as well, or give oscan=False"
+                    f"{frame.name} has a zero point of {found:.4g}, while that of the flats, "
+                    f"{expected:.4g}, was subtracted with their overscan: subtract the overscan "
+                    "of this frame as well, or give oscan=False"
                 )
                 return
 
@@ -445,8 +446,8 @@ def _warn_of_light_in_overscan(frames: Sequence[RawFrame | AssembledFrame]) -> N
             trimmed = part.light != Box.whole(part.full_shape)
             if trimmed and part.overscan is not None and part.overscan.common(part.light):
                 warn(
-                    f"the overscan {part.overscan} of {part.name} lies in the part that is kept, "
-                    f"{part.light}: it may see light; check oscan= and trim="
+                    f"the overscan {part.overscan} of {part.name} overlaps the part that is kept, "
+                    f"{part.light}: it may be exposed to light; check oscan= and trim="
                 )
                 return
 
@@ -486,7 +487,7 @@ def _given_section(name: str, text: str, frame: Frame) -> Box:
 
 
 def _regions(name, values: Mapping, unit, header, frame: Frame, light: Box, **limits) -> Regions:
-    """The number of each section of a frame, as it was written."""
+    """The number of each section of a frame, in raw coordinates."""
     boxes = [_given_section(f"section of {name}", text, frame) for text in values]
     check_tiling(boxes, list(values), light, f"{name} for {frame.name}")
     numbers = [

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""A number for each rectangular region of an image, such as the gain of each amplifier."""
+"""One number for each rectangular region of an image, such as the gain of each amplifier."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,16 +14,16 @@ __all__ = ["Regions", "check_tiling"]
 @dataclass(frozen=True)
 class Regions:
     """
-    An image that is constant within rectangles, small however many pixels it has.
+    An image that is constant within rectangles, and small whatever its number of pixels.
 
     Parameters
     ----------
     shape : tuple of int
         Rows and columns of the image.
     boxes : sequence of `~ccdproc_echelle.frames.Box`
-        The rectangles, which cover the image; where they reach beyond it, they are cut.
+        Rectangles that cover the image; they are cut at its borders.
     values : sequence of float
-        The number of each.
+        The value in each rectangle.
 
     Examples
     --------
@@ -41,12 +41,12 @@ class Regions:
 
     def part(self, rows: slice) -> "Regions":
         """
-        Some rows of it.
+        Select some of its rows.
 
         Parameters
         ----------
         rows : slice
-            Which.
+            The rows.
 
         Returns
         -------
@@ -61,14 +61,14 @@ class Regions:
 
     def at(self, where: slice | tuple, dtype: np.dtype = float) -> np.ndarray:
         """
-        Some of its pixels.
+        Return the values of some of its pixels.
 
         Parameters
         ----------
         where : slice or tuple
             Rows, or slices or indices of rows and columns.
         dtype : `numpy.dtype`, optional
-            Their type.
+            Type of the values.
 
         Returns
         -------
@@ -80,12 +80,12 @@ class Regions:
 
     def image(self, dtype: np.dtype = float) -> np.ndarray:
         """
-        All its pixels.
+        Return the values of all its pixels.
 
         Parameters
         ----------
         dtype : `numpy.dtype`, optional
-            Their type.
+            Type of the values.
 
         Returns
         -------
@@ -99,23 +99,23 @@ class Regions:
 
 def check_tiling(boxes: Sequence[Box], names: Sequence[str], whole: Box, what: str) -> None:
     """
-    Raise unless rectangles cover an image, each pixel once.
+    Raise unless rectangles cover an image, each pixel exactly once.
 
     Parameters
     ----------
     boxes : sequence of `~ccdproc_echelle.frames.Box`
         The rectangles.
     names : sequence of str
-        What messages call each.
+        Name of each rectangle, used in messages.
     whole : `~ccdproc_echelle.frames.Box`
-        What is to be covered.
+        Area to be covered.
     what : str
-        What messages call all of them.
+        Name of the whole, used in messages.
 
     Raises
     ------
     ValueError
-        If they overlap or leave pixels out.
+        If they overlap or leave gaps.
     """
     covered = 0
     for i, box in enumerate(boxes):

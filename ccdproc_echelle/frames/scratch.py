@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Temporary folders that are gone when their work is, also when the process is told to end."""
+"""Temporary folders that are removed after use, even if the process is terminated."""
 
 import os
 import shutil
@@ -19,11 +19,12 @@ _in_use: dict[str, int] = {}
 @contextmanager
 def scratch_folder(**where) -> Iterator[Path]:
     """
-    Context manager: a temporary folder, removed at the end, after errors and after SIGTERM.
+    Context manager that yields a temporary folder, removed at the end, after errors and after
+    SIGTERM.
 
-    By default SIGTERM, with which batch systems end a job, ends a process on the spot, and large
-    files would stay behind. A handler of somebody else's is left alone, and so is a thread other
-    than the main one, which cannot set any.
+    By default SIGTERM, with which batch systems end a job, kills a process immediately, and large
+    files would be left behind. A handler installed by somebody else is not replaced, and threads
+    other than the main one cannot install any.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def _tidy_termination() -> Iterator[None]:
 
 
 def _remove_and_end(number: int, frame) -> None:
-    """Tidy up, and end as the signal would have ended the process without us."""
+    """Tidy up, then end the process as the signal would have done."""
     for name, process in list(_in_use.items()):
         if process == os.getpid():
             shutil.rmtree(name, ignore_errors=True)

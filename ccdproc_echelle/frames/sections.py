@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Sections as FITS headers and ccdproc write them: ``[x1:x2,y1:y2]``, from 1, ends included."""
+"""Sections as in FITS headers and ccdproc: ``[x1:x2,y1:y2]``, 1-based, inclusive."""
 
 from typing import NamedTuple
 
@@ -9,18 +9,18 @@ __all__ = [
     "Box", "Place", "has_shape", "parse_place", "parse_section", "parse_slices", "reaches_beyond",
 ]
 
-# How headers say that there is no such section.
+# Values in headers that mean that there is no such section.
 _EMPTY = ("", "[]", "[0:0,0:0]", "[0,0]", "UNKNOWN", "NONE", "N/A")
 
 
 class Box(NamedTuple):
     """
-    A rectangular part of an image.
+    Rectangular part of an image.
 
     Attributes
     ----------
     rows, columns : slice
-        From 0 on, with start and stop.
+        0-based, with start and stop.
     """
 
     rows: slice
@@ -28,7 +28,7 @@ class Box(NamedTuple):
 
     @classmethod
     def whole(cls, shape: tuple[int, int]) -> "Box":
-        """All of an image of this shape."""
+        """The whole image of this shape."""
         return cls(*(slice(0, n) for n in shape))
 
     @property
@@ -37,7 +37,7 @@ class Box(NamedTuple):
         return tuple(s.stop - s.start for s in self)
 
     def common(self, other: "Box") -> "Box | None":
-        """What two boxes have in common; `None` if that is nothing."""
+        """Overlap of two boxes; `None` if there is none."""
         parts = [
             slice(max(a.start, b.start), min(a.stop, b.stop))
             for a, b in zip(self, other, strict=True)
@@ -45,7 +45,7 @@ class Box(NamedTuple):
         return Box(*parts) if all(part.start < part.stop for part in parts) else None
 
     def inside(self, outer: "Box") -> "Box":
-        """The same pixels, counted from the corner of a box that contains them."""
+        """The same pixels, relative to the corner of a box that contains them."""
         return Box(*(
             slice(s.start - o.start, s.stop - o.start) for s, o in zip(self, outer, strict=True)
         ))
@@ -56,14 +56,14 @@ class Box(NamedTuple):
 
 class Place(NamedTuple):
     """
-    Where a part of a detector lies on it.
+    Position of a part of a detector.
 
     Attributes
     ----------
     box : `Box`
-        Its rows and columns there.
+        Its rows and columns on the detector.
     flipped : tuple of bool
-        Whether rows, and columns, run backwards.
+        Whether rows, and columns, are reversed.
     """
 
     box: Box
@@ -72,24 +72,24 @@ class Place(NamedTuple):
 
 def parse_slices(text: str, source: str) -> tuple[slice, slice]:
     """
-    What a FITS section says, of whatever image.
+    Parse a FITS section, for an image of any size.
 
     Parameters
     ----------
     text : str
         ``[x1:x2,y1:y2]``; a ``*`` or ``:`` stands for all rows or columns.
     source : str
-        What errors call it: file and card, or argument.
+        Name used in error messages: file and card, or argument.
 
     Returns
     -------
     rows, columns : slice
-        From 0 on. Their step is `None`, or -1 where the section runs backwards.
+        0-based slices. Their step is `None`, or -1 if the section runs backwards.
 
     Raises
     ------
     ValueError
-        If it does not parse.
+        If the section cannot be parsed.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def parse_slices(text: str, source: str) -> tuple[slice, slice]:
 
 def parse_section(text: str, shape: tuple[int, int], source: str) -> Box | None:
     """
-    The part of an image that a FITS section means.
+    Parse a FITS section as a part of an image.
 
     Parameters
     ----------
@@ -119,17 +119,17 @@ def parse_section(text: str, shape: tuple[int, int], source: str) -> Box | None:
     shape : tuple of int
         Rows and columns of the image.
     source : str
-        What errors call it: file and card, or argument.
+        Name used in error messages: file and card, or argument.
 
     Returns
     -------
     `Box` or None
-        `None` if the section is empty, as headers have them.
+        `None` if the section is empty, as it may be in headers.
 
     Raises
     ------
     ValueError
-        If it does not parse, runs backwards, or does not lie within the image.
+        If the section cannot be parsed, runs backwards, or does not lie within the image.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def parse_section(text: str, shape: tuple[int, int], source: str) -> Box | None:
         for s, n in zip(slices, shape, strict=True)
     ]
     if any(s.step is not None for s in slices):
-        raise ValueError(f"{source} is {text!r}, expected a section that runs upwards")
+        raise ValueError(f"{source} is {text!r}, expected a section in ascending order")
     if any(not 0 <= start < stop <= n for (start, stop), n in zip(ends, shape, strict=True)):
         raise ValueError(
             f"{source} is {text!r}, expected a section within the image of {shape[1]} columns and "
@@ -155,7 +155,7 @@ def parse_section(text: str, shape: tuple[int, int], source: str) -> Box | None:
 
 
 def reaches_beyond(text: str, shape: tuple[int, int], source: str) -> bool:
-    """Whether a section ends beyond an image, so that it is that of a larger one."""
+    """Whether a section extends beyond an image, and thus belongs to a larger one."""
     if _is_empty(text):
         return False
     return any(
@@ -165,7 +165,7 @@ def reaches_beyond(text: str, shape: tuple[int, int], source: str) -> bool:
 
 
 def has_shape(text: str, shape: tuple[int, int], source: str) -> bool:
-    """Whether a section, wherever it lies, has as many rows and columns as an image."""
+    """Whether a section, wherever it is, has as many rows and columns as an image."""
     def length(s, n):
         if s.step is None:
             return n if s.stop is None else s.stop - (s.start or 0)
@@ -178,26 +178,26 @@ def has_shape(text: str, shape: tuple[int, int], source: str) -> bool:
 
 def parse_place(text: str, binning: tuple[int, int], source: str) -> Place:
     """
-    Where the pixels of an amplifier lie on its detector.
+    Parse the position of the pixels of an amplifier on its detector.
 
     Parameters
     ----------
     text : str
-        ``[x1:x2,y1:y2]`` in unbinned pixels; backwards where the amplifier is mirrored.
+        ``[x1:x2,y1:y2]`` in unbinned pixels; in descending order if the amplifier is mirrored.
     binning : tuple of int
-        Unbinned rows and columns of a pixel.
+        Unbinned rows and columns per pixel.
     source : str
-        What errors call it.
+        Name used in error messages.
 
     Returns
     -------
     `Place`
-        In binned pixels.
+        Position in binned pixels.
 
     Raises
     ------
     ValueError
-        If it does not parse, or names no pixels.
+        If the section cannot be parsed, or contains no pixels.
 
     Examples
     --------

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Rows of an image in a FITS file, read from where astropy has found that they lie."""
+"""Read rows of an image in a FITS file from the location found by astropy."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -14,18 +14,18 @@ _STORED = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 class StoredImage(NamedTuple):
     """
-    Where the pixels of an image lie in its file.
+    Location of the pixels of an image in its file.
 
     Parameters
     ----------
     start : int
-        Byte of the first pixel.
+        Offset of the first pixel in bytes.
     dtype : dtype
-        What is stored.
+        Type of the stored values.
     width : int
-        Pixels of a row.
+        Number of pixels per row.
     unsigned : bool
-        Integers without sign, which FITS stores less half their range.
+        Whether these are unsigned integers, which FITS stores with an offset of half their range.
     """
 
     start: int
@@ -35,14 +35,14 @@ class StoredImage(NamedTuple):
 
     def read(self, path: Path, rows: range) -> np.ndarray:
         """
-        Some rows, as the ``section`` of the HDU gives them.
+        Read some rows, with the same result as the ``section`` of the HDU.
 
         Parameters
         ----------
         path : path-like
             The file.
         rows : range
-            Which ones.
+            The rows to read.
 
         Returns
         -------
@@ -51,7 +51,7 @@ class StoredImage(NamedTuple):
         Raises
         ------
         OSError
-            If the file has become shorter.
+            If the file has been truncated.
         """
         bytes_of_a_row = self.width * self.dtype.itemsize
         start = self.start + rows.start * bytes_of_a_row
@@ -68,12 +68,12 @@ class StoredImage(NamedTuple):
 
 def stored_image(hdu: fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU) -> StoredImage | None:
     """
-    Where the pixels of an image lie, if astropy has nothing to do but to take them from there.
+    Find the location of the pixels of an image, if they can be read without any conversion.
 
     Parameters
     ----------
     hdu : HDU
-        Of a file that is open.
+        HDU of an open file.
 
     Returns
     -------

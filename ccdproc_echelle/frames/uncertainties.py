@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What an uncertainty is worth: standard deviations, variances, inverse variances."""
+"""Convert between standard deviations, variances and inverse variances."""
 
 import numpy as np
 from astropy.nddata import (
@@ -19,7 +19,7 @@ def variance_array(
     array: np.ndarray, uncertainty_type: type, *, out: np.ndarray | None = None
 ) -> np.ndarray:
     """
-    The variances that an uncertainty of this type means by its array.
+    Convert the array of an uncertainty of this type to variances.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def variance_array(
 
 def uncertainty_array(variance: np.ndarray, uncertainty_type: type) -> np.ndarray:
     """
-    The array that an uncertainty of this type holds for these variances.
+    Convert variances to the array of an uncertainty of this type.
 
     Parameters
     ----------
@@ -87,14 +87,14 @@ def uncertainty_array(variance: np.ndarray, uncertainty_type: type) -> np.ndarra
 
 def standard_deviation(ccd: CCDData, name: str) -> np.ndarray | None:
     """
-    The uncertainty of a frame as a standard deviation.
+    Return the uncertainty of a frame as a standard deviation.
 
     Parameters
     ----------
     ccd : `~astropy.nddata.CCDData`
         The frame.
     name : str
-        What messages call it.
+        Name of the frame used in messages.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def standard_deviation(ccd: CCDData, name: str) -> np.ndarray | None:
     Raises
     ------
     TypeError
-        If the uncertainty is of an unknown type.
+        If the uncertainty cannot be converted to a standard deviation.
     """
     if ccd.uncertainty is None or isinstance(ccd.uncertainty, UnknownUncertainty):
         return None

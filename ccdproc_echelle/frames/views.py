@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""One view on frames wherever they are: rows of values, of variances, and which are good."""
+"""A common view of frames in memory or in files: rows of values, variances and good pixels."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
@@ -29,27 +29,27 @@ __all__ = [
 ]
 
 
-# Typical values between these have variances in the range of single precision, 1e-38 to 3e38,
-# with room for pixels much brighter or fainter.
+# Typical values between these have variances within the range of single precision, 1e-38 to 3e38,
+# with room for much brighter or fainter pixels.
 _SMALLEST, _LARGEST = 1e-12, 1e12
 _SAMPLE_ROWS = 8
 
 
 class Section(NamedTuple):
     """
-    Some rows of a frame, or some of its pixels.
+    Some rows or pixels of a frame.
 
     Attributes
     ----------
     data : float array
-        Pixel values in the frame's unit.
+        Pixel values in the unit of the frame.
     good : bool array
-        False where the pixel is masked, its value is not finite or its variance infinite.
+        False if the pixel is masked, its value is not finite, or its variance is infinite.
     variance : float array or None
-        Variances in the frame's squared unit, NaN where they are unknown; `None` for frames
-        without uncertainty.
+        Variances in the squared unit of the frame, NaN where unknown; `None` for frames without
+        uncertainty.
     saturated : bool array or None
-        True where the raw frame is saturated, which is not good either; `None` if no limit is
+        True where the raw frame is saturated; such pixels are not good. `None` if no limit is
         known.
     """
 
@@ -61,14 +61,14 @@ class Section(NamedTuple):
 
 class Metadata(NamedTuple):
     """
-    What a frame made from another takes over.
+    Metadata that a frame derived from another one takes over.
 
     Attributes
     ----------
     header, wcs, psf, flags
-        As `~astropy.nddata.CCDData` has them.
+        As in `~astropy.nddata.CCDData`.
     kind : type
-        `~astropy.nddata.CCDData`, or a class of the user's own that is one.
+        `~astropy.nddata.CCDData`, or a user-defined subclass.
     """
 
     header: Any
@@ -80,23 +80,23 @@ class Metadata(NamedTuple):
 
 class Frame(ABC):
     """
-    A frame of which any rows can be had.
+    A frame of which any rows can be read.
 
     Attributes
     ----------
     name : str
-        What messages call it: the file name, or its place in the list.
+        Name used in messages: the file name, or the position in the list.
     shape : tuple of int
         Rows and columns.
     unit : `~astropy.units.Unit`
         Unit of the data.
     dtype : `numpy.dtype`
-        Floating-point type that holds the data without loss, and their squares: float32 or
+        Floating-point type that represents the data and their squares without loss: float32 or
         float64.
     uncertainty_type : type or None
-        Class of its uncertainty; `None` if it has none or one of unknown kind.
+        Class of the uncertainty; `None` if there is none, or it is of unknown type.
     quantum : float
-        Step of its digitisation: 1 for integers; 0 where it is not known.
+        Digitisation step: 1 for integers; 0 if unknown.
     """
 
     name: str
@@ -109,28 +109,28 @@ class Frame(ABC):
     @abstractmethod
     def part(self, rows: slice) -> "Frame":
         """
-        Some rows of the frame as a frame; nothing is read or copied.
+        Select some rows of the frame as a new frame, without reading or copying anything.
 
         Parameters
         ----------
         rows : slice
-            Which rows.
+            The rows.
 
         Returns
         -------
         `Frame`
-            Small when sent to another process.
+            A frame that is small when sent to another process.
         """
 
     @abstractmethod
     def load(self) -> "Frame":
         """
-        The frame in memory.
+        Load the frame into memory.
 
         Returns
         -------
         `Frame`
-            Whose ``section`` gives the values of any rows or pixels.
+            A frame whose ``section`` returns the values of any rows or pixels.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class Frame(ABC):
 
     def section(self, where: slice | tuple) -> Section:
         """
-        The values of some pixels and what they are worth, of a frame that is loaded.
+        Return values, variances and good pixels of a part of a loaded frame.
 
         Parameters
         ----------
@@ -161,7 +161,7 @@ class Frame(ABC):
     @abstractmethod
     def without_uncertainty(self) -> "Frame":
         """
-        The frame as if it had no uncertainty; nothing is read or copied.
+        Return the frame without its uncertainty; nothing is read or copied.
 
         Returns
         -------
@@ -171,7 +171,7 @@ class Frame(ABC):
     @property
     @abstractmethod
     def header(self) -> Any:
-        """All that the header says of the frame."""
+        """The complete header of the frame."""
 
     @property
     def as_read(self) -> "Frame":
@@ -181,17 +181,17 @@ class Frame(ABC):
     @property
     @abstractmethod
     def source(self) -> Hashable:
-        """Where its pixels are: equal for two views on the same ones."""
+        """Identity of the pixels: equal for two views of the same pixels."""
 
     @property
     def illegal_cards(self) -> list[str]:
-        """Keywords of the cards in the header that FITS does not allow."""
+        """Keywords of header cards that violate the FITS standard."""
         return []
 
     @abstractmethod
     def metadata(self) -> Metadata:
         """
-        What a frame made from this one takes over.
+        Return the metadata that a frame derived from this one takes over.
 
         Returns
         -------
@@ -200,13 +200,13 @@ class Frame(ABC):
 
     def ccddata(self) -> CCDData:
         """
-        The whole frame, with the metadata it hands on.
+        Return the whole frame with its metadata.
 
         Returns
         -------
         `~astropy.nddata.CCDData`
-            The one in the file or in memory; for a frame made from it, the pixels as its rows
-            are handed out, without a mask where all of them are good.
+            The object in memory or in the file; for derived frames, the pixels as they are
+            computed, without a mask if all of them are good.
         """
         section = self.load().section(slice(None))
         uncertainty = None
@@ -222,17 +222,17 @@ class Frame(ABC):
 
     def unpacked(self, path: Path) -> "Frame":
         """
-        The frame, of whose file any rows can be read.
+        Return a frame whose file allows any rows to be read.
 
         Parameters
         ----------
         path : `pathlib.Path`
-            Where a compressed file is unpacked.
+            Path to which a compressed file is unpacked.
 
         Returns
         -------
         `Frame`
-            Itself, if it is in no compressed file.
+            The frame itself if it is not in a compressed file.
         """
         return self
 
@@ -251,15 +251,15 @@ class MemoryFrame(Frame):
     ccd : `~astropy.nddata.CCDData`
         The frame.
     name : str
-        What messages call it.
+        Name used in messages.
     dtype : `numpy.dtype`, optional
-        Type of its values; one of its data is found if it is not given.
+        Type of the values. Default: derived from the data.
 
     Raises
     ------
     ValueError
-        If it is not a 2-D image of real numbers, mask or uncertainty differ from it in shape, or
-        the uncertainty is of an unknown type.
+        If the data are not a 2-D image of real numbers, mask or uncertainty have a different shape,
+        or the uncertainty is of an unknown type.
     """
 
     ccd: CCDData
@@ -338,12 +338,12 @@ class MemoryFrame(Frame):
             raise ValueError(f"{self.name} has a negative uncertainty, {found}; expected >= 0")
         if self._unit_factor == 1:
             return variance_array(uncertainty, self.uncertainty_type)
-        # Numbers in another unit may be of any size.
+        # Numbers in a different unit may have any size.
         return variance_array(uncertainty.astype(float), self.uncertainty_type) * self._unit_factor
 
     @cached_property
     def _unit_factor(self) -> float:
-        """From the unit of the variances to the squared unit of the frame."""
+        """Factor from the unit of the variances to the squared unit of the frame."""
         unit, kind = self.ccd.uncertainty.unit, self.uncertainty_type
         if unit is None:
             return 1.0
@@ -380,7 +380,7 @@ class MemoryFrame(Frame):
 
 def check_alike(frames: Sequence[Frame]) -> None:
     """
-    Raise unless frames are alike in shape and unit.
+    Raise unless frames agree in shape and unit.
 
     Parameters
     ----------
@@ -390,7 +390,7 @@ def check_alike(frames: Sequence[Frame]) -> None:
     Raises
     ------
     ValueError
-        If they are not.
+        If they do not.
     """
     first = frames[0]
     for frame in frames[1:]:
@@ -404,14 +404,14 @@ def check_alike(frames: Sequence[Frame]) -> None:
 
 def warn_of_missing_uncertainties(frames: Sequence[Frame], kind: str) -> None:
     """
-    Warn if some frames have an uncertainty and others do not, so that none can be used.
+    Warn if only some frames have an uncertainty, so that none of them is used.
 
     Parameters
     ----------
     frames : sequence of `Frame`
         The frames.
     kind : str
-        What messages call them, in the plural.
+        Name of the frames used in messages, in the plural.
     """
     bare = [frame.name for frame in frames if frame.uncertainty_type is None]
     if 0 < len(bare) < len(frames):
@@ -422,16 +422,16 @@ def inverse_variance_weights(
     frames: Sequence[Frame], variances: np.ndarray, good: np.ndarray
 ) -> np.ndarray:
     """
-    One over the variance of each good value, 0 for the others and where it is unknown.
+    Compute inverse variances of good values; 0 for other values and where the variance is unknown.
 
     Parameters
     ----------
     frames : sequence of `Frame`
-        Whose values these are.
+        The frames to which the values belong.
     variances : float array, shape (n_frames, n_pixels)
         Variances of the values.
     good : bool array, shape (n_frames, n_pixels)
-        The values that count.
+        Values that count.
 
     Returns
     -------
@@ -440,14 +440,14 @@ def inverse_variance_weights(
     Raises
     ------
     ValueError
-        If a good value has no uncertainty at all, whose weight would be infinite.
+        If a good value has zero uncertainty, so that its weight would be infinite.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         weights = np.where(good & ~np.isnan(variances), 1 / variances, 0)
     for frame, infinite in zip(frames, np.isinf(weights).any(axis=1), strict=True):
         if infinite:
             raise ValueError(
-                f"weights is 'inverse_variance', but {frame.name} has a pixel of uncertainty 0 "
+                f"weights is 'inverse_variance', but {frame.name} has a pixel with uncertainty 0 "
                 "that is not masked; expected > 0"
             )
     return weights
@@ -455,10 +455,11 @@ def inverse_variance_weights(
 
 def float_type(dtype: np.dtype, image: Any) -> np.dtype:
     """
-    Single precision holds 16-bit integers exactly; whatever needs more gets double.
+    Floating-point type for an image: single precision if possible, otherwise double.
 
-    So do floats, such as fluxes in SI units, whose variances single precision does not hold. It is
-    some rows of the image, or of the section of an image in a file, that tell.
+    Single precision represents 16-bit integers exactly. Double precision is also used for floats,
+    such as fluxes in SI units, whose variances exceed the range of single precision. This is judged
+    from some rows of the image, or of the section of an image in a file.
     """
     if not np.can_cast(dtype, np.float32):
         return np.dtype("f8")

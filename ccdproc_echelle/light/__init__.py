@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What the light of a flat is made of: scattered light, blaze, slit profile, pixel response."""
+"""Components of the light of a flat: scattered light, blaze, slit profile, pixel response."""
 
 from ccdproc_echelle.light.faint import (
     check_min_signal_to_noise,

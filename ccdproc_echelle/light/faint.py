@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Where a flat has too little light to divide by it, and the part of each order that is left."""
+"""Find where a flat is too faint to divide by, and the usable range of each order."""
 
 from numbers import Real
 
@@ -16,12 +16,12 @@ __all__ = ["check_min_signal_to_noise", "faint_fractions", "faint_pixels", "usab
 
 def check_min_signal_to_noise(value: float) -> None:
     """
-    Refuse a least signal-to-noise ratio that makes no sense.
+    Raise if the minimum signal-to-noise ratio is invalid.
 
     Parameters
     ----------
     value : float
-        That of `faint_pixels`.
+        Argument of `faint_pixels`.
 
     Raises
     ------
@@ -40,32 +40,32 @@ def faint_pixels(
     margin: float = 0,
 ) -> np.ndarray:
     """
-    Find the in-order pixels that are too faint to divide by them.
+    Find the in-order pixels that are too faint to divide by.
 
     Parameters
     ----------
     flat : `~astropy.nddata.CCDData`, shape (rows, columns)
-        Master flat, of any unit and normalisation.
+        Master flat, in any unit and with any normalisation.
     orders : `~ccdproc_echelle.EchelleOrderTable`
-        The orders, with their edges.
+        The orders, with edges.
     min_signal_to_noise : float, optional
-        A value below so many times its uncertainty is too faint. Values that are not above zero
-        always are; where the uncertainty is not known, only these.
+        A value below this many times its uncertainty is too faint. Values that are not above zero
+        are always too faint; where the uncertainty is not known, only these are.
     margin : float, optional
-        Pixels by which both edges of each order are moved outwards.
+        Number of pixels by which both edges of each order are moved outwards.
 
     Returns
     -------
     bool array, shape (rows, columns)
-        Pixels that are masked or not finite in the flat are not among them.
+        True for faint pixels. Pixels that are masked or not finite in the flat are not included.
 
     Raises
     ------
     TypeError
         If the uncertainty of the flat is of an unknown type.
     ValueError
-        If ``min_signal_to_noise`` is negative, the orders have no edges or are for a detector of
-        another shape.
+        If ``min_signal_to_noise`` is negative, or the orders have no edges or are for a detector of
+        a different shape.
 
     Examples
     --------
@@ -92,19 +92,19 @@ def faint_pixels(
 
 def faint_fractions(flags: np.ndarray, orders: EchelleOrderTable) -> np.ndarray:
     """
-    The part of the pixels of each order that are too faint.
+    Compute the fraction of pixels of each order that are too faint.
 
     Parameters
     ----------
     flags : int array, shape (rows, columns)
         Bits of `~ccdproc_echelle.FlatFlag`.
     orders : `~ccdproc_echelle.EchelleOrderTable`
-        The orders, with their edges.
+        The orders, with edges.
 
     Returns
     -------
     float array, shape (n_orders,)
-        NaN for an order without a pixel.
+        NaN for orders without pixels.
 
     Examples
     --------
@@ -129,23 +129,24 @@ def faint_fractions(flags: np.ndarray, orders: EchelleOrderTable) -> np.ndarray:
 
 def usable_ranges(flags: np.ndarray, orders: EchelleOrderTable) -> np.ndarray:
     """
-    The part of each order, along the dispersion, in which at least half of the slit is usable.
+    Find the range of each order, along the dispersion, in which at least half of the slit is
+    usable.
 
-    It is the range in which the usable pixels outnumber the unusable ones by most. So it bridges
-    gaps that are shorter than the usable parts on both sides, and a few pixels that are bright by
-    chance in the dark do not extend it.
+    It is the range in which the usable pixels outnumber the unusable ones by the largest number. It
+    therefore bridges gaps that are shorter than the usable parts on both sides, and is not extended
+    by a few pixels that are bright by chance in the dark.
 
     Parameters
     ----------
     flags : int array, shape (rows, columns)
-        Bits of `~ccdproc_echelle.FlatFlag`; those in ``UNUSABLE`` count.
+        Bits of `~ccdproc_echelle.FlatFlag`; those in ``UNUSABLE`` are considered.
     orders : `~ccdproc_echelle.EchelleOrderTable`
-        The orders, with their edges.
+        The orders, with edges.
 
     Returns
     -------
     float array, shape (n_orders, 2)
-        First and last dispersion pixel, 0-based; NaN for an order without a usable one.
+        First and last dispersion pixel, 0-based; NaN for an order without usable pixels.
 
     Examples
     --------

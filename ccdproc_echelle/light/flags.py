@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What the bits mean in the flags image of a master flat."""
+"""Meaning of the bits in the flags image of a master flat."""
 
 from enum import IntFlag
 
@@ -8,10 +8,10 @@ __all__ = ["UNUSABLE", "FlatFlag", "flag_cards"]
 
 class FlatFlag(IntFlag):
     """
-    What is special about a pixel of a master flat; a pixel without any of these has flags 0.
+    Flags of the pixels of a master flat. A pixel without any of these has flags 0.
 
-    The members are integers, as `astropy.nddata.bitmask` takes them. NumPy promotes them to its
-    default integer, so an image of flags should be of a signed type.
+    The members are integers, as expected by `astropy.nddata.bitmask`. NumPy promotes them to its
+    default integer type, so an image of flags should have a signed type.
 
     Examples
     --------
@@ -34,7 +34,7 @@ class FlatFlag(IntFlag):
     INTERORDER = 1
     #: The response is below that of the surroundings.
     LOW_SENSITIVITY = 2
-    #: Bad in all input frames, for another reason than ``KNOWN_BAD``.
+    #: Bad in all input frames, for a reason other than ``KNOWN_BAD``.
     NO_DATA = 4
     #: In an order, where its edge could not be measured.
     EXTRAPOLATED_EDGE = 8
@@ -42,7 +42,7 @@ class FlatFlag(IntFlag):
     PARTLY_COVERED = 16
     #: There is hardly any response.
     DEAD = 32
-    #: The response is above that of the surroundings. A flat tells this, not the dark current.
+    #: The response is above that of the surroundings. This says nothing about the dark current.
     HOT = 64
     #: Clipped in all frames in which it was good.
     ALL_REJECTED = 128
@@ -52,11 +52,11 @@ class FlatFlag(IntFlag):
     OVERLAP = 512
     #: In an order, but not above zero, or not above its own noise.
     FAINT = 1024
-    #: Bad by the ``bad_pixel_mask``: not used in any frame.
+    #: Marked as bad in ``bad_pixel_mask``, and not used in any frame.
     KNOWN_BAD = 2048
 
 
-# By pixels with one of these nothing can be divided.
+# Dividing by pixels with any of these flags is not possible.
 UNUSABLE = (
     FlatFlag.LOW_SENSITIVITY
     | FlatFlag.NO_DATA
@@ -79,13 +79,13 @@ _MEANINGS = {
     FlatFlag.SATURATED: "saturated in at least one input frame",
     FlatFlag.OVERLAP: "in two orders at once",
     FlatFlag.FAINT: "too faint to divide by",
-    FlatFlag.KNOWN_BAD: "bad by the bad-pixel mask that was given",
+    FlatFlag.KNOWN_BAD: "marked as bad in the bad-pixel mask",
 }
 
 
 def flag_cards() -> list[tuple[str, str, str]]:
     """
-    FITS header cards that say what each bit means.
+    FITS header cards that describe the meaning of each bit.
 
     Returns
     -------

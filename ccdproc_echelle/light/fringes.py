@@ -1,47 +1,49 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Fringes: what the pixels around each one say of it beyond blaze and slit profile.
+Fringes: predict each pixel from those around it, beyond blaze and slit profile.
 
-Fringes are waves, of a period that changes slowly; a wave is a linear function of its neighbours on
-both sides. Which one, least squares tell, in each stretch of an order anew, and no period has to be
-known. A flat without fringes has no such function: its pixels know nothing of each other.
+Fringes are waves with a slowly changing period, and a wave is a linear function of its neighbours
+on both sides. The coefficients are determined by least squares in each stretch of an order, so that
+the period need not be known. In a flat without fringes there is no such function: its pixels are
+independent.
 
-Pure arrays, (n_rows, n_pixels): the pixels of an order, straightened by whole rows.
+Plain arrays of shape (n_rows, n_pixels): the pixels of an order, straightened by whole rows.
 """
 
 import numpy as np
 
 __all__ = ["fringe_pattern"]
 
-# The neighbours of a pixel: so many dispersion pixels and rows away.
+# Neighbours of a pixel: distance in dispersion pixels and in rows.
 _REACH, _ROWS = 3, 1
 
-# One of each two neighbours opposite to each other, as (rows, dispersion pixels).
+# One of each pair of opposite neighbours, as (rows, dispersion pixels).
 _NEIGHBOURS = [(0, k) for k in range(1, _REACH + 1)] + [
     (row, k) for row in range(1, _ROWS + 1) for k in range(-_REACH, _REACH + 1)
 ]
 
-# A larger excess is that of a bad pixel; if so many pixels of a column have it, the blaze is not
-# known there, as where the light ends within few pixels.
+# A larger excess is that of a bad pixel. If this many pixels of a column have one, the blaze is not
+# known there, for example where the light ends within a few pixels.
 _LARGEST_EXCESS, _MOST_BAD = 0.6, 0.3
 
-# There are fringes if they are this part of the variance; so many values are enough to see that.
+# There are fringes if they make up this fraction of the variance; number of values needed to see
+# it.
 _LEAST_PART, _ENOUGH = 0.3, 4000
 
-# Dispersion pixels over which the period of fringes changes little.
+# Number of dispersion pixels over which the period of fringes hardly changes.
 _STRETCH = 500
 
-# Bad pixels among the neighbours take the value that the others predict for them.
+# Number of times that bad neighbours are replaced by the values predicted for them.
 _ROUNDS = 3
 
 
 def fringe_pattern(excess: np.ndarray, good: np.ndarray, lowest: np.ndarray) -> np.ndarray | None:
     """
-    The fringes as a fraction of the light, or None if there are none.
+    Fringe pattern as a fraction of the light, or None if there are no fringes.
 
-    ``excess`` is by how much each pixel exceeds blaze times slit profile, as a fraction of it,
-    ``good`` where it is known, and ``lowest`` the detector row of the first row in each column.
-    The pattern is NaN in columns where the blaze is not known.
+    ``excess`` is the relative excess of each pixel over blaze times slit profile, ``good`` is True
+    where it is known, and ``lowest`` is the detector row of the first row in each column. The
+    pattern is NaN in columns where the blaze is not known.
     """
     n_known = np.maximum(good.sum(axis=0), 1)
     blind = (good & (np.abs(excess) >= _LARGEST_EXCESS)).sum(axis=0) > _MOST_BAD * n_known
@@ -62,7 +64,7 @@ def fringe_pattern(excess: np.ndarray, good: np.ndarray, lowest: np.ndarray) -> 
 
 
 def _predicted_part(excess, good, lowest, columns) -> float:
-    """The part of the variance in some columns that the neighbours predict."""
+    """Fraction of the variance in some columns that the neighbours predict."""
     neighbours = _neighbours(excess, lowest, columns)
     values, good = excess[:, columns], good[:, columns]
     left = values - _predicted(neighbours, _coefficients(neighbours, values, good))

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Where scattered light is measured: pixels between the orders, and those that show their light."""
+"""Pixels used to measure scattered light: between the orders, and on the orders for brightness."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,24 +10,24 @@ from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["LEAST_PIXELS", "OrderPixels", "Sample", "gaps", "known_edges"]
 
-# Fewer pixels than this between the orders say nothing about a surface.
+# Fewer pixels than this between the orders do not constrain a surface.
 LEAST_PIXELS = 100
 
-# So many pixels, drawn at random, determine a smooth surface far better than the noise of a pixel.
+# This many randomly drawn pixels determine a smooth surface far better than the noise of a pixel.
 _MOST_PIXELS = 30_000
 
-# Columns that are taken together to measure the brightness of an order.
+# Number of columns combined to measure the brightness of an order.
 _STRETCH = 16
 
-# Where across an order its brightness is measured, in units of its width.
+# Positions across an order at which its brightness is measured, in units of its width.
 _SLIT_PLACES = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
 
 
 def known_edges(orders: EchelleOrderTable) -> tuple[np.ndarray, np.ndarray]:
     """
-    Edges from the lowest order up; beyond its valid range an order is continued straight.
+    Edges, sorted from the lowest order up, extended in a straight line beyond their valid range.
 
-    What light there is beyond the range is not known: better not to use these pixels.
+    It is not known whether there is light beyond the range, so these pixels are better not used.
     """
     edges = np.stack([orders.lower(), orders.upper()])
     columns = np.arange(edges.shape[2])
@@ -42,8 +42,8 @@ def known_edges(orders: EchelleOrderTable) -> tuple[np.ndarray, np.ndarray]:
 def gaps(
     lower: np.ndarray, upper: np.ndarray, n_rows: int, margin: float
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each gap between orders, from below the first on, the rows and columns of its pixels."""
-    floor = np.maximum.accumulate(upper, axis=0)  # where orders overlap, the highest counts
+    """Yield the rows and columns of the pixels in each gap between orders, lowest gap first."""
+    floor = np.maximum.accumulate(upper, axis=0)  # where orders overlap, the highest edge counts
     bottom = np.vstack([np.full((1, lower.shape[1]), -1.0), floor + margin])
     top = np.vstack([lower - margin, np.full((1, lower.shape[1]), float(n_rows))])
     for low, high in zip(bottom, top, strict=True):
@@ -55,17 +55,17 @@ def gaps(
 
 
 class Sample(NamedTuple):
-    """Inter-order pixels, and for each side the order next to them and how far its edge is."""
+    """Inter-order pixels with the adjacent order on each side and the distance to its edge."""
 
     rows: np.ndarray
     columns: np.ndarray
     gap: np.ndarray  # ascending
-    order: np.ndarray  # (2, n): of the order below and above; any where the distance is infinite
+    order: np.ndarray  # (2, n): of the order below and above; arbitrary for infinite distances
     distance: np.ndarray  # (2, n)
 
     @classmethod
     def drawn(cls, usable: np.ndarray, lower, upper, margin: float) -> "Sample":
-        """Usable pixels of all gaps, some of them if they are many."""
+        """Usable pixels of all gaps; a random subset if there are many."""
         n_rows, n_columns = usable.shape
         found = [
             (rows * n_columns + columns)[usable[rows, columns]].astype(np.int32)
@@ -74,7 +74,7 @@ class Sample(NamedTuple):
         ends = np.cumsum([len(pixels) for pixels in found])
         if ends[-1] < LEAST_PIXELS:
             raise ValueError(
-                f"{ends[-1]} usable pixels lie further than {margin} pixels from all orders, "
+                f"{ends[-1]} usable pixels are further than {margin} pixels from all orders, "
                 f"expected at least {LEAST_PIXELS} to measure scattered light"
             )
         chosen = np.arange(ends[-1])
@@ -92,24 +92,24 @@ class Sample(NamedTuple):
         return cls(rows, columns, gap, np.stack([below, above]), distance)
 
     def take(self, index: np.ndarray) -> "Sample":
-        """These of the pixels."""
+        """Select some of the pixels."""
         return Sample(*(part[..., index] for part in self))
 
 
 class OrderPixels:
     """
-    Pixels from which the brightness of the orders is measured, stretch by stretch.
+    Pixels used to measure the brightness of the orders, in stretches.
 
     Attributes
     ----------
     rows, columns : int arrays, shape (n_orders, n_stretches, n_pixels)
         The pixels of each stretch.
     exist : bool array, of the same shape
-        False where a stretch is narrower than the others or leaves the detector.
+        False where a stretch is narrower than the others or extends beyond the detector.
     middle_rows : array, shape (n_orders, n_stretches)
-        The row of the order in each stretch,
+        Row of the order in each stretch.
     middle_columns : array, shape (n_stretches,)
-        and the column.
+        Column of each stretch.
     """
 
     def __init__(self, lower: np.ndarray, upper: np.ndarray, n_rows: int):
@@ -136,8 +136,8 @@ class OrderPixels:
         """
         Median of each stretch, (n_orders, n_stretches).
 
-        ``light`` is that of the pixels, NaN where it is not known. Stretches without any light
-        lie between their neighbours; orders without any are dark.
+        ``light`` is that of the pixels, NaN where unknown. Stretches without any light are
+        interpolated between their neighbours; orders without any light are dark.
         """
         light = np.sort(light, axis=-1)  # NaN come last
         count = np.count_nonzero(light == light, axis=-1)[..., None]
@@ -154,7 +154,7 @@ class OrderPixels:
         return medians
 
     def along_orders(self, brightness: np.ndarray) -> np.ndarray:
-        """The brightness in each column, (n_orders, n_columns)."""
+        """Brightness in each column, (n_orders, n_columns)."""
         left, part = self._between
         below = brightness[:, left]
         return below + part * (brightness[:, np.minimum(left + 1, brightness.shape[1] - 1)] - below)

@@ -1,9 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-The light of one order as blaze times slit profile.
+Fit the light of one order by blaze times slit profile.
 
-Pure arrays: an order is cut out of the image with one column per dispersion pixel and as many
-rows as it is wide, counted from its lower edge, so that it lies straight.
+Plain arrays: an order is cut out of the image with one column per dispersion pixel and as many
+rows as it is wide, counted from its lower edge, so that it is straight.
 """
 
 from functools import lru_cache
@@ -22,32 +22,34 @@ __all__ = ["OrderFit", "OrderSketch", "fit_order", "scatter_about", "sketch_orde
 _CLIP = 5  # sigma
 _LEAST_SCATTER = 1e-4  # of the median light; of a flat without noise
 
-# A sketch takes every fifth or third dispersion pixel; not every second, as amplifiers may
-# alternate. In each length it needs so many of them, and so many values, to tell the scatter.
+# A sketch uses every fifth or third dispersion pixel, not every second, as amplifiers may
+# alternate.
+# Number of dispersion pixels per length, and of values, needed to estimate the scatter.
 _STEPS, _LEAST_COLUMNS, _LEAST_VALUES = (5, 3), 10, 250
 
-# Two rounds are enough, and another one while the scatter falls below this part of what it was.
+# Number of rounds; one more is done while the scatter falls below this fraction of its last value.
 _MAX_ROUNDS, _STILL_FALLING = 4, 0.6
 
-# In pixel. A blurred slit edge rises over two pixels and more; half a pixel resolves it.
+# In pixels. A blurred slit edge rises over two or more pixels, which steps of half a pixel resolve.
 _BLAZE_STEP = 25
 _PROFILE_STEP = 1024
 _EDGE_STEP, _EDGE_LENGTH, _SLIT_STEP = 0.5, 3, 1.0
 
-# In each step along the order. The slit profile is taken as constant along a section in the normal
+# For each step along the order. The slit profile is treated as constant along a section in the
+# normal
 # equations.
 _SECTIONS = 16
 
-# Of the penalties, where the search for them begins: about those of a flat of 1 % noise.
+# Initial values for the search of the penalties: about those of a flat with 1 % noise.
 _BLAZE_STRENGTH = (1e5,)
 _PROFILE_STRENGTH = (300.0, 1e5)  # across the slit, along the order
 
-# The scatter at one place of the slit is that of a stretch of so many lengths.
+# The scatter at one place in the slit is that of a stretch of this many lengths.
 _LENGTHS_PER_STRETCH = 10
 
 
 class OrderSketch(NamedTuple):
-    """The light of one order, well enough known to tell which pixels are bad."""
+    """The light of one order, known well enough to identify bad pixels."""
 
     blaze: np.ndarray  # (n_pixels,)
     profile: np.ndarray  # (n_rows, n_pixels)
@@ -55,7 +57,7 @@ class OrderSketch(NamedTuple):
 
 
 class OrderFit(NamedTuple):
-    """The fit of one order; the variances of the two factors are relative to them squared."""
+    """Fit of one order; the variances of the two factors are relative to their squares."""
 
     blaze: np.ndarray  # (n_pixels,)
     blaze_variance: np.ndarray  # (n_pixels,)
@@ -68,7 +70,7 @@ class OrderFit(NamedTuple):
 def sketch_order(
     values: np.ndarray, good: np.ndarray, place: np.ndarray, width: float, length: int
 ) -> OrderSketch:
-    """Fit some of the pixels of an order; the arguments are those of `fit_order`."""
+    """Fit a subset of the pixels of an order; see `fit_order` for the arguments."""
     order = _Order(values, good, place, width, length)
     blaze, profile = order.sketch()
     scatter = order.scatter.at(order.pixels.columns, blaze * profile)
@@ -85,7 +87,7 @@ def fit_order(
     """
     order = _Order(values, good, place, width, length)
     blaze, profile, scatter, used = order.improved(order.pixels, *order.sketch())
-    # Nothing is gained from an error relative to no light.
+    # A relative error is meaningless without light.
     blaze_variance = order.blaze_fit.variance(order.pixels) / np.maximum(blaze**2, 1e-24)
     profile_variance = order.profile_fit.variance(order.pixels) / np.maximum(profile**2, 1e-24)
     return OrderFit(
@@ -97,7 +99,9 @@ def fit_order(
 def scatter_about(
     expected: np.ndarray, values: np.ndarray, good: np.ndarray, length: int
 ) -> np.ndarray:
-    """The scatter of `OrderSketch` about any light expected, which may hold more than a sketch."""
+    """
+    Scatter, as in `OrderSketch`, about any expected light, which may include more than a sketch.
+    """
     scale = _typical(values[good])
     expected, values = expected / scale, np.where(good, values, 0) / scale
     scatter = _Scatter(values.shape[1], length)
@@ -120,7 +124,7 @@ class _Pixels(NamedTuple):
 
 
 class _Order:
-    """An order while it is fitted, its values scaled to about 1."""
+    """An order being fitted, with its values scaled to about 1."""
 
     def __init__(self, values, good, place, width, length):
         n_pixels = values.shape[1]
@@ -136,7 +140,7 @@ class _Order:
         self.scatter = _Scatter(n_pixels, length)
 
     def sketch(self) -> tuple[np.ndarray, np.ndarray]:
-        """Blaze and slit profile, fitted to some of the pixels."""
+        """Blaze and slit profile, fitted to a subset of the pixels."""
         some = self.pixels.every(self._every)
         blaze, profile = _start(some, self._width, self._length // self._every)
         before = np.inf
@@ -149,7 +153,7 @@ class _Order:
         return self.blaze_fit.at(self.pixels), self.profile_fit.at(self.pixels)
 
     def improved(self, pixels, blaze, profile) -> tuple[np.ndarray, ...]:
-        """Blaze and profile fitted to these pixels, their scatter before, which were used."""
+        """Blaze and profile fitted to these pixels, their previous scatter, and which were used."""
         expected = blaze * profile
         residual = pixels.values - expected
         scatter = self.scatter.measured(pixels.columns, pixels.good, expected, residual)
@@ -160,7 +164,7 @@ class _Order:
 
 
 def _every(good: np.ndarray, length: int) -> int:
-    """A sketch takes one of so many dispersion pixels: all in a short order with few good ones."""
+    """Step between the dispersion pixels of a sketch: 1 for a short order with few good pixels."""
     count = good.sum(axis=0)
     least = max(_LEAST_COLUMNS, _LEAST_VALUES / max(count.mean(), 1))
     for step in _STEPS:
@@ -178,7 +182,7 @@ def _typical(values: np.ndarray) -> float:
 
 
 def _start(pixels: _Pixels, width: float, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Medians: of the middle half of the slit along the order, then of each place in the slit."""
+    """Medians of the middle half of the slit along the order, then of each position in the slit."""
     values, good, place, *_ = pixels
     middle = good & (np.abs(place - 0.5) <= 0.25)
     known = np.flatnonzero(middle.any(axis=0))
@@ -191,7 +195,7 @@ def _start(pixels: _Pixels, width: float, length: int) -> tuple[np.ndarray, np.n
     if not lit.any():
         return blaze, np.ones_like(values)
     bins = (place * (4 * width)).astype(int)  # a quarter of a pixel
-    # As long as some of them are lit, some columns are enough.
+    # A subset of the columns is enough, as long as some of them are lit.
     every = max(1, np.count_nonzero(lit.any(axis=0)) // 350)
     some = np.flatnonzero(lit.any(axis=0))[::every]
     ratios = np.where(lit[:, some], values[:, some] / np.where(blaze > 0, blaze, 1)[some], np.nan)
@@ -207,8 +211,9 @@ class _Scatter:
     """
     Standard deviation of the data about the fit, from the median absolute deviation.
 
-    That of the whole slit nearby, which knows the brightness there, times its ratio at this place
-    in the slit, which knows how it depends on the light, and how well the fit is known there.
+    It is the product of the scatter of the whole nearby slit, which reflects the local brightness,
+    and the ratio at this position in the slit, which reflects its dependence on the light and the
+    quality of the fit there.
     """
 
     def __init__(self, n_pixels: int, length: int):
@@ -216,7 +221,7 @@ class _Scatter:
         self._far = _parts(n_pixels, _LENGTHS_PER_STRETCH * length)
 
     def measured(self, columns, good, expected, residual) -> np.ndarray:
-        """The scatter in some columns, from their good pixels."""
+        """Measure the scatter in some columns, from their good pixels."""
         deviation = np.abs(residual)
         near, far = self._near[columns], self._far[columns]
         nearby = _part_medians(deviation, good, near, across=True)
@@ -227,7 +232,7 @@ class _Scatter:
         return self.at(columns, expected)
 
     def at(self, columns: np.ndarray, expected: np.ndarray) -> np.ndarray:
-        """The scatter in some columns, as last measured."""
+        """Scatter in some columns, as last measured."""
         nearby = MAD_TO_SIGMA * self._nearby[self._near[columns]]
         least = np.maximum(_LEAST_SCATTER * expected, 1e-2 * _LEAST_SCATTER)
         return np.maximum(nearby * self._ratio[:, self._far[columns]], least)
@@ -239,13 +244,13 @@ def _filled(values, least) -> np.ndarray:
 
 
 def _parts(n: int, length: int) -> np.ndarray:
-    """In which of equal parts, none shorter than length if it can be, each of n pixels lies."""
+    """Assign n pixels to equal parts, none of them shorter than length if possible."""
     n_parts = max(1, n // length)
     return np.arange(n) * n_parts // n
 
 
 def _part_medians(image, good, parts, *, across: bool) -> np.ndarray:
-    """Medians of parts of an image: of each, (n_parts,), or of its rows, (n_parts, n_rows)."""
+    """Medians of parts of an image: one per part, (n_parts,), or per row, (n_parts, n_rows)."""
     start = np.flatnonzero(np.diff(parts, prepend=-1))
     size = np.diff(np.append(start, len(parts)))
     columns = start[:, None] + np.arange(size.max())
@@ -266,7 +271,7 @@ def _uniform_breaks(n_pixels: int, step: float) -> np.ndarray:
 
 
 def _slit_breaks(width: float) -> np.ndarray:
-    """From 0 to 1: close together near the edges of the slit."""
+    """From 0 to 1: closely spaced near the edges of the slit."""
     edge = np.arange(0, min(_EDGE_LENGTH, width / 2) - 1e-9, _EDGE_STEP) / width
     n_inner = max(1, round(width * (1 - 2 * (edge[-1] + _EDGE_STEP / width)) / _SLIT_STEP))
     first = min(edge[-1] + _EDGE_STEP / width, 0.5)
@@ -275,7 +280,7 @@ def _slit_breaks(width: float) -> np.ndarray:
 
 
 def _roughness(splines: CubicSplines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Second differences, and eigenvalues and -vectors of their square."""
+    """Second differences, and the eigenvalues and eigenvectors of their square."""
     differences = splines.second_differences()
     values, vectors = np.linalg.eigh(differences.T @ differences)
     values[:2] = 0  # straight lines are not penalised
@@ -300,8 +305,8 @@ class _ProfileBasis:
     """
     The splines of a slit profile and their penalties: across the slit, and along the order.
 
-    Along the order the splines are turned to the basis in which their penalty is diagonal; in it
-    a slope is an unknown of its own, which the data may leave open.
+    Along the order the splines are transformed to the basis in which their penalty is diagonal; in
+    that basis a slope is a separate unknown, which the data may leave undetermined.
     """
 
     def __init__(self, width: float, n_pixels: int):
@@ -328,7 +333,7 @@ class _ProfileBasis:
 
 
 def _products(polynomials: np.ndarray) -> np.ndarray:
-    """Of each two of four cubic polynomials, (n_pieces, 4, 4): by power and pair."""
+    """Products of all pairs of four cubic polynomials, (n_pieces, 4, 4), by power and pair."""
     products = np.zeros((len(polynomials), 7, 4, 4))
     for a in range(4):
         for b in range(4):
@@ -348,7 +353,7 @@ class _BlazeFit:
         self._strength = np.array(_BLAZE_STRENGTH)
 
     def __call__(self, pixels: _Pixels, weights, profile) -> np.ndarray:
-        """Fit some pixels; the blaze there."""
+        """Fit some pixels and return the blaze there."""
         basis, columns = self._basis, pixels.columns
         which, splines = basis.which[columns], basis.values[columns]
         weighted = weights * profile
@@ -377,10 +382,10 @@ class _BlazeFit:
 
 
 class _ProfileFit:
-    """A smooth function of the place in the slit that changes slowly along the order."""
+    """A smooth function of the position in the slit that changes slowly along the order."""
 
     def __init__(self, width: float, n_pixels: int):
-        # Orders of nearly the same width share their splines.
+        # Orders of nearly equal width share their splines.
         self._basis = _profile_basis(max(round(2 * width), 1) / 2, n_pixels)
         self._strength = np.array(_PROFILE_STRENGTH)
 
@@ -389,7 +394,7 @@ class _ProfileFit:
         return self._basis.slit
 
     def __call__(self, pixels: _Pixels, weights, blaze) -> np.ndarray:
-        """Fit some pixels; the profile there."""
+        """Fit some pixels and return the profile there."""
         weighted = weights * blaze
         gram, right = self._normal_equations(pixels, weighted * blaze, weighted * pixels.values)
         coefficients, self._covariance, self._strength = restricted_likelihood_fit(
@@ -400,7 +405,8 @@ class _ProfileFit:
 
     def at(self, pixels: _Pixels) -> np.ndarray:
         along = self._basis.along[pixels.columns]
-        # What is common to the whole slit belongs to the blaze, or each could undo the other.
+        # A factor common to the whole slit belongs to the blaze; otherwise they would be
+        # degenerate.
         level = along @ (self._basis.middle @ self._coefficients)
         along = along / np.where(level > 0, level, 1)[:, None]
         four = np.arange(self.slit.n - 3)[:, None] + np.arange(4)
@@ -431,22 +437,22 @@ class _ProfileFit:
         return basis.band.summed(gram), right.ravel()
 
     def variance(self, pixels: _Pixels) -> np.ndarray:
-        """Of the profile, from a grid on which it hardly changes."""
+        """Variance of the profile, from a grid on which it hardly changes."""
         n_pixels = len(pixels.columns)
         coarse = np.linspace(0, n_pixels - 1, min(n_pixels, 9)).round().astype(int)
         along = self._basis.along[pixels.columns[coarse]]
         covariance = self._basis.band.parts(self._covariance)
         covariance = np.einsum("jaxby,px,py->jpab", covariance, along, along, optimize=True)
-        # At the start, the middle and the end of each piece.
+        # At the start, middle and end of each piece.
         slit = np.array([-1.0, 0, 1])[:, None] ** np.arange(4) @ self.slit.polynomials
         variance = np.einsum("jka,jpab,jkb->jkp", slit, covariance, slit, optimize=True)
-        variance = np.maximum(variance, 0)  # where the data say nothing digits are lost
+        variance = np.maximum(variance, 0)  # digits are lost where the data give no constraint
         nearest = np.rint(np.linspace(0, len(coarse) - 1, n_pixels)).astype(int)
         return variance[pixels.piece, np.rint(pixels.position).astype(int) + 1, nearest]
 
 
 def _moments(values, position, label, shape, n: int) -> np.ndarray:
-    """Sums of the values, times powers of the position below n, by label; in a new last axis."""
+    """Sums by label of the values times powers of the position below n, in a new last axis."""
     values = values.ravel()
     sums = np.empty((n, *shape))
     for power in range(n):

@@ -36,24 +36,24 @@ __all__ = [
 @dataclass(frozen=True, eq=False)
 class NormalizedFlat:
     """
-    A flat as the product of blaze, slit profile and pixel response.
+    A flat separated into blaze, slit profile and pixel response.
 
     Attributes
     ----------
     blaze : `~astropy.nddata.CCDData`
-        Light along the order, that of the lamp included, in the unit of the flat. Constant across
-        the slit.
+        Light along the order, including the spectrum of the lamp, in the unit of the flat. Constant
+        across the slit.
     slit_profile : `~astropy.nddata.CCDData`
         Light across the slit, dimensionless; its mean over the middle half of the slit is 1.
     pixel_response : `~astropy.nddata.CCDData`
-        What is left of each pixel, dimensionless and around 1.
+        Remaining response of each pixel, dimensionless and close to 1.
     table : `~astropy.table.QTable`
-        One row per order: ``order``, ``blaze`` and ``blaze_uncertainty``, of shape (n_pixels,),
-        NaN where the order is not valid.
+        One row per order: ``order``, ``blaze`` and ``blaze_uncertainty``, of shape (n_pixels,), NaN
+        where the order is not valid.
 
     See Also
     --------
-    normalize_flat : makes one, with an example.
+    normalize_flat : Separate a flat into these components, with an example.
     """
 
     blaze: CCDData
@@ -64,7 +64,7 @@ class NormalizedFlat:
 
 class BadResponse(NamedTuple):
     """
-    Bool images of the pixels of each kind; no pixel is of two kinds.
+    Images of bad pixels, by kind; no pixel is of two kinds.
 
     Attributes
     ----------
@@ -84,47 +84,48 @@ def normalize_flat(
 
     In each order the flat is fitted by a smooth function of the dispersion pixel, the blaze, times
     a function of the relative slit position that changes slowly along the order, the slit profile.
-    Both are penalised B-splines [1]_ whose smoothness the data determine by restricted maximum
-    likelihood [2]_. What differs from them by more than 5 times the scatter around it, such as
-    dead and hot pixels, dust and the remains of cosmic rays, does not enter the fit. The pixel
-    response is the flat divided by both.
+    Both are penalised B-splines [1]_ whose smoothness is determined from the data by restricted
+    maximum likelihood [2]_. Pixels that differ from the fit by more than 5 times the scatter around
+    it, such as dead and hot pixels, dust and residual cosmic rays, are excluded. The pixel response
+    is the flat divided by both functions.
 
     Parameters
     ----------
     flat : `~astropy.nddata.CCDData`
-        Master flat, of any unit and normalisation.
+        Master flat, in any unit and with any normalisation.
     orders : `EchelleOrderTable`
-        The orders, with their edges.
+        The orders, with edges.
     length : int, optional
-        Bad pixels may fill nearly half of this length along the order, in pixel. Longer than any
-        cluster of bad pixels or bad columns, shorter than the features of the blaze.
+        Length along the order, in pixels, of which almost half may be filled with bad pixels. It
+        should be longer than any cluster of bad pixels or columns, and shorter than the features of
+        the blaze.
 
     Returns
     -------
     `NormalizedFlat`
-        Inside the orders the product of its three images is the flat. Between them, and where
-        the fit finds no light, all three are 1 and masked. A masked pixel of the flat is
-        masked in the pixel response; it does not enter the fit, and the two others have a value
-        there. The uncertainty of the pixel response is that of the flat and of the fit, with
-        their covariance; it is there if the flat has one. That of blaze and slit profile is of the
-        fit, and contains what the scatter of the pixel responses does to it.
+        Inside the orders the product of the three images is the flat. Between the orders, and where
+        the fit finds no light, all three are 1 and masked. Masked pixels of the flat are masked in
+        the pixel response; they are excluded from the fit, while blaze and slit profile have values
+        there. The uncertainty of the pixel response is present if the flat has one; it includes
+        that of the flat, that of the fit, and their covariance. The uncertainty of blaze and slit
+        profile is that of the fit, including the effect of the scatter of the pixel responses.
 
     Raises
     ------
     TypeError
         If ``flat`` is not a `~astropy.nddata.CCDData` or its uncertainty is of an unknown type.
     ValueError
-        If ``length`` is not a positive integer, the orders have no edges or are for a detector of
-        another shape.
+        If ``length`` is not a positive integer, or the orders have no edges or are for a detector
+        of a different shape.
 
     Notes
     -----
     The slit profile is fitted up to the order edges. Its knots are half a pixel apart near the
-    edges, which resolves the blurred edge of a slit; relative slit position is exact there, so
-    no partly lit pixel has to be extrapolated to.
+    edges, which resolves the blurred edge of a slit. The relative slit position is exact there, so
+    no extrapolation to partly lit pixels is needed.
 
-    A smooth change of the pixel response along an order cannot be told from blaze, nor
-    one across all orders' slits from the slit profile; both are in those.
+    A smooth change of the pixel response along an order cannot be distinguished from the blaze, nor
+    one that is common to the slits of all orders from the slit profile; they are included in those.
 
     References
     ----------
@@ -193,51 +194,57 @@ def find_bad_response(
     """
     Find the in-order pixels that respond much less or more than their surroundings.
 
-    The response is that of `normalize_flat`, except that in wide orders every third or fifth
-    dispersion pixel is enough to fit blaze and slit profile. With its sigma, a pixel is
+    The response is that of `normalize_flat`, except that in wide orders blaze and slit profile are
+    fitted to every third or fifth dispersion pixel only. With its standard deviation sigma, a pixel
+    is
 
-    - low if ``max(response, 0) + n_sigma * sigma < low``, and dead instead if its response is
-      also below ``dead``;
+    - low if ``max(response, 0) + n_sigma * sigma < low``, and dead instead if its response is also
+      below ``dead``;
     - hot if ``response - n_sigma * sigma > hot`` and ``response - 2 * n_sigma * sigma > 1``.
 
-    So, with the defaults, a good pixel is found only when noise changes it by 5 sigma or more, and
-    one that dust dims by a quarter, which the flat corrects, by 3.75 sigma or more. In an order
-    too faint to tell a dead pixel from a good one, none is found.
+    With the defaults, a good pixel is only reported if noise changes it by at least 5 sigma, and a
+    pixel dimmed by a quarter by dust, which the flat corrects, only if noise changes it by at least
+    3.75 sigma. In an order too faint to distinguish dead pixels from good ones, none are reported.
 
     Parameters
     ----------
-    flat, orders, length
-        As for `normalize_flat`.
+    flat : `~astropy.nddata.CCDData`
+        Master flat, in any unit and with any normalisation.
+    orders : `EchelleOrderTable`
+        The orders, with edges.
+    length : int, optional
+        Length along the order, in pixels, of which almost half may be filled with bad pixels; see
+        `normalize_flat`.
     dead, low : float, optional
         Response below which a pixel is dead or of low sensitivity; ``0 < dead <= low < 1``.
     hot : float, optional
         Response, above 1, above which a pixel is hot.
     n_sigma : float, optional
-        By how many sigma a response has to be beyond the threshold.
+        Number of sigma by which a response must be beyond the threshold.
 
     Returns
     -------
     `BadResponse`
-        Pixels that are masked or not finite in the flat are of no kind.
+        Masked or non-finite pixels of the flat are not included.
 
     Raises
     ------
     TypeError, ValueError
-        As `normalize_flat`; or if a threshold is out of range.
+        Under the same conditions as in `normalize_flat`, or if a threshold is out of range.
 
     Notes
     -----
     Sigma, in units of the response, is the larger of the uncertainty of the pixel and the scatter
-    (from the median absolute deviation) of the responses around it. The scatter is needed beside
-    the uncertainty since a pixel that came out low by chance also has too low a photon noise, and
-    that of few frames is often too small; without uncertainty it stands alone. Where the fit finds
-    no light nothing can be judged.
+    (from the median absolute deviation) of the responses around it. The scatter is needed in
+    addition to the uncertainty, since a pixel that is low by chance also has too low a photon
+    noise, and the uncertainty derived from few frames is often too small. If there is no
+    uncertainty, only the scatter is used. Where the fit finds no light, no pixel can be judged.
 
-    One or two bad rows of the detector, straight along an order, do not enter the fit: they would
-    pass for a dark line of the slit. Three side by side do.
+    One or two adjacent bad detector rows that run straight along an order are excluded from the
+    fit, since they would look like a dark line in the slit. Three adjacent ones are not excluded.
 
-    Fringes are no defect. Where neighbouring pixels predict much of what differs from blaze times
-    slit profile, as they do for a wave, a pixel is judged against that prediction.
+    Fringes are not a defect. Where neighbouring pixels predict a large part of the deviation from
+    blaze times slit profile, as they do for a wave, a pixel is compared with that prediction.
 
     Examples
     --------
@@ -274,41 +281,43 @@ def mask_low_sensitivity(
     """
     Mask the in-order pixels that respond much less than their surroundings.
 
-    Those that `find_bad_response` calls low or dead. The response of a pixel is its value divided
-    by blaze and slit profile; so neither the curvature of an order nor its sub-pixel phase, on
-    which the light in a pixel at the edge depends, lowers a response.
+    These are the pixels that `find_bad_response` reports as low or dead. The response of a pixel is
+    its value divided by blaze and slit profile, so that it is not lowered by the curvature of an
+    order or by its sub-pixel phase, on which the light in pixels at the edge depends.
 
     Parameters
     ----------
     flat : `~astropy.nddata.CCDData`
-        Master flat, of any unit and normalisation.
+        Master flat, in any unit and with any normalisation.
     orders : `EchelleOrderTable`
-        The orders, with their edges.
+        The orders, with edges.
     threshold : float, optional
-        Response, between 0 and 1, below which a pixel is of low sensitivity.
+        Response, between 0 and 1, below which a pixel has low sensitivity.
     n_sigma : float, optional
-        By how many sigma a response has to be below the threshold.
+        Number of sigma by which a response must be below the threshold.
     length : int, optional
-        As for `normalize_flat`.
+        Length along the order, in pixels, of which almost half may be filled with bad pixels; see
+        `normalize_flat`.
 
     Returns
     -------
     `~astropy.nddata.CCDData`
-        A copy of the flat whose mask has the low-sensitivity pixels added. The pixels found are
-        those masked here and not in ``flat``. Data and uncertainty are unchanged.
+        A copy of the flat with the low-sensitivity pixels added to its mask. The pixels found are
+        those masked here but not in ``flat``. Data and uncertainty are unchanged.
 
     Raises
     ------
     TypeError
         If ``flat`` is not a `~astropy.nddata.CCDData` or its uncertainty is of an unknown type.
     ValueError
-        If ``threshold`` is not between 0 and 1, ``n_sigma`` is not positive, ``length`` is not
-        a positive integer, the orders have no edges or are for a detector of another shape.
+        If ``threshold`` is not between 0 and 1, ``n_sigma`` is not positive, ``length`` is not a
+        positive integer, or the orders have no edges or are for a detector of a different shape.
 
     Notes
     -----
-    The SOXS pipeline clips low-sensitivity pixels too [1]_, but at some sigma below the median of
-    all orders at once, where the spread is that of the blaze and no dead pixel stands out.
+    The SOXS pipeline also clips low-sensitivity pixels [1]_, but at a number of sigma below the
+    median of all orders together, where the spread is that of the blaze and no dead pixel stands
+    out.
 
     References
     ----------
@@ -342,17 +351,17 @@ def mask_low_sensitivity(
 
 def check_sensitivity_keywords(keywords: Mapping[str, Any]) -> None:
     """
-    Refuse what `find_bad_response` would refuse, before there is a flat.
+    Check keywords of `find_bad_response` before there is a flat.
 
     Parameters
     ----------
     keywords : dict
-        Its keywords.
+        Keywords for `find_bad_response`.
 
     Raises
     ------
     TypeError
-        If one of them is unknown; the message names the one that is most like it.
+        If a keyword is unknown; the message suggests the closest known name.
     ValueError
         If a value is out of range.
     """
@@ -389,7 +398,7 @@ def _checked(flat, orders, length) -> EchelleOrderTable:
 
 
 def _noise(flat: CCDData) -> np.ndarray:
-    """The standard deviation; 0 where there is none."""
+    """The standard deviation; 0 if there is none."""
     sigma = standard_deviation(flat, "flat")
     return np.zeros(flat.shape) if sigma is None else sigma
 
@@ -402,7 +411,7 @@ def _masked(flat: CCDData) -> np.ndarray:
 
 
 class _Cut(NamedTuple):
-    """The pixels of an order, straightened; arrays of shape (n_rows, n_pixels)."""
+    """Pixels of an order, straightened; arrays of shape (n_rows, n_pixels)."""
 
     first: int  # dispersion pixel
     indices: np.ndarray  # of the pixels in the flattened image
@@ -416,7 +425,7 @@ class _Cut(NamedTuple):
 
 
 def _cuts(flat: CCDData, orders: EchelleOrderTable) -> Iterator[tuple[int, _Cut]]:
-    """Row in the table and pixels of each order on the detector."""
+    """Table row and pixels of each order on the detector."""
     bad = bad_row_pixels(flat, orders.dispersion_axis)
     order_index, data, masked, in_bad_row = (
         image.ravel() for image in (orders.order_index(), flat.data, _masked(flat), bad)
@@ -475,7 +484,7 @@ def _bad_pixels(
 
 
 def _with_fringes(light: OrderSketch, cut: _Cut, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The light expected in each pixel of an order, fringes included, and its scatter."""
+    """Expected light in each pixel of an order, including fringes, and its scatter."""
     expected = light.blaze * light.profile
     lit = cut.fitted & (expected > 0)
     excess = np.where(lit, cut.values, 0) / np.where(lit, expected, 1) - 1
@@ -490,10 +499,10 @@ def _with_fringes(light: OrderSketch, cut: _Cut, length: int) -> tuple[np.ndarra
 
 def _variances(fit, lit, blaze, profile, response, sigma) -> tuple[np.ndarray, ...]:
     """
-    Of blaze, slit profile and pixel response at the lit pixels.
+    Variances of blaze, slit profile and pixel response at the lit pixels.
 
-    A pixel that was fitted pulls the fit towards itself: of its own noise the leverage is missing
-    in the response, while the fit has the noise and responses of all other pixels.
+    A fitted pixel pulls the fit towards itself: the response lacks the leverage of the pixel's own
+    noise, while the fit includes the noise and the responses of all other pixels.
     """
     of_blaze = np.broadcast_to(fit.blaze_variance, lit.shape)[lit]
     of_profile = fit.profile_variance[lit]

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Scattered light: the smooth light that the inter-order area shows and the orders hide."""
+"""Scattered light: smooth light that is visible between the orders and hidden below them."""
 
 import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
@@ -18,62 +18,63 @@ def fit_scattered_light(
     frame: CCDData, orders: EchelleOrderTable, *, margin: float = 1.0
 ) -> CCDData:
     """
-    Scattered light of a flat: a smooth surface through the inter-order pixels.
+    Fit the scattered light of a flat by a smooth surface through the inter-order pixels.
 
-    The surface is a bicubic spline whose roughness is penalised; how much is chosen by generalised
-    cross-validation [1]_. What the orders next to a gap blur into it is fitted at the same time:
-    their brightness times a function of the distance from the edge which is the same everywhere,
-    a sum of blurred steps; and the edges themselves may be off by some tenth of a pixel, each along
-    its order by another amount. So no pixel is free of the wings by decree, but the nearer to an
-    order the less it counts, and where the gaps are wide only their middles matter.
-    Pixels that cosmic rays hit and hot ones are rejected.
+    The surface is a bicubic spline with a penalty on its roughness, whose strength is chosen by
+    generalised cross-validation [1]_. The wings of the orders adjacent to a gap are fitted at the
+    same time: the brightness of each order times a function of the distance from its edge, a sum of
+    blurred steps that is the same everywhere. The edges may also be off by a few tenths of a pixel,
+    by an amount that varies along each order. No pixel is therefore assumed to be free of the
+    wings, but pixels have less weight the closer they are to an order, and where the gaps are wide
+    only their middles matter. Pixels hit by cosmic rays and hot pixels are rejected.
 
     Parameters
     ----------
     frame : `~astropy.nddata.CCDData`, shape (rows, columns)
-        A flat or master flat, bias and dark subtracted, in any unit. Masked and non-finite pixels
-        are ignored.
+        A flat or master flat from which bias and dark have been subtracted, in any unit. Masked and
+        non-finite pixels are ignored.
     orders : `EchelleOrderTable`
         The orders, with edges.
     margin : float, optional
-        Pixels nearer to an order edge than this are not used.
+        Pixels closer to an order edge than this are not used.
 
     Returns
     -------
     `~astropy.nddata.CCDData`
-        The scattered light in every pixel, in the unit of the frame, without mask. Its
-        uncertainty, of the type of that of the frame or else a
-        `~astropy.nddata.StdDevUncertainty`, has two parts: the error of the surface, which
-        neighbouring pixels share, and, where the frame has an uncertainty, the scatter of the
-        pixel response times the surface, which they do not. The latter is what the inter-order
-        pixels scatter beyond their uncertainty.
+        The scattered light in every pixel, in the unit of the frame, without a mask. Its
+        uncertainty has the type of that of the frame, or is a `~astropy.nddata.StdDevUncertainty`
+        if the frame has none. It has two parts: the error of the surface, which neighbouring pixels
+        share, and, if the frame has an uncertainty, the scatter of the pixel response times the
+        surface, which they do not share. The latter is the scatter of the inter-order pixels in
+        excess of their uncertainty.
 
     Raises
     ------
     TypeError
         If ``frame`` is not a `~astropy.nddata.CCDData` or its uncertainty is of an unknown type.
     ValueError
-        If ``margin`` is negative, the orders have no edges or are for a detector of another shape,
-        or fewer than 100 usable pixels lie between the orders.
+        If ``margin`` is negative, the orders have no edges or are for a detector of a different
+        shape, or fewer than 100 usable pixels lie between the orders.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the inter-order area is negative by more than its noise, as after subtracting too high
-        a bias; the surface is negative there as well. If the surface had to be cut off at zero
-        elsewhere, far from inter-order pixels.
+        If the inter-order area is negative by more than its noise, for example because the
+        subtracted bias was too high (the surface is then negative there as well); or if the surface
+        had to be set to zero elsewhere, far from inter-order pixels.
 
     See Also
     --------
-    subtract_scattered_light, has_interorder_pixels
+    subtract_scattered_light : Subtract the scattered light from a flat.
+    has_interorder_pixels : Check whether there is enough room between the orders.
 
     Notes
     -----
-    Light that reaches further than some ten pixels from an order cannot be told from scattered
-    light, and is part of it. In gaps narrower than some 5 standard deviations of the blur there is
-    no pixel without light of the neighbours: the surface then rests on the wider gaps, on the
-    area beyond the outermost orders, and on the wings that are modelled. Light of orders that are
-    not in the table is taken for scattered light.
+    Light that extends further than about ten pixels from an order cannot be distinguished from
+    scattered light, and is included in it. In gaps narrower than about 5 standard deviations of the
+    blur, every pixel has light of the adjacent orders. The surface is then constrained by the wider
+    gaps, the area beyond the outermost orders, and the model of the wings. Light of orders that are
+    not in the table is treated as scattered light.
 
     References
     ----------
@@ -98,28 +99,33 @@ def subtract_scattered_light(
     frame: CCDData, orders: EchelleOrderTable, *, margin: float = 1.0
 ) -> CCDData:
     """
-    A flat without its scattered light.
+    Subtract the scattered light from a flat.
 
     Parameters
     ----------
-    frame, orders, margin
-        As for `fit_scattered_light`.
+    frame : `~astropy.nddata.CCDData`, shape (rows, columns)
+        A flat or master flat from which bias and dark have been subtracted, in any unit. Masked and
+        non-finite pixels are ignored.
+    orders : `EchelleOrderTable`
+        The orders, with edges.
+    margin : float, optional
+        Pixels closer to an order edge than this are not used to measure the scattered light.
 
     Returns
     -------
     `~astropy.nddata.CCDData`
-        A copy with the same mask, unit, header and WCS. The uncertainty of the surface is added
-        to that of the frame, if it has one; to a flat without uncertainty none is given.
+        A copy with the same mask, unit, header and WCS. The uncertainty of the surface is added to
+        that of the frame; a frame without uncertainty does not get one.
 
     Raises
     ------
     TypeError, ValueError
-        As `fit_scattered_light`.
+        Under the same conditions as in `fit_scattered_light`.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        As `fit_scattered_light`.
+        Under the same conditions as in `fit_scattered_light`.
 
     Examples
     --------
@@ -145,19 +151,19 @@ def subtract_scattered_light(
 
 def has_interorder_pixels(orders: EchelleOrderTable, *, margin: float = 1.0) -> bool:
     """
-    Whether the orders leave enough room between them to measure scattered light.
+    Check whether there is enough room between the orders to measure scattered light.
 
     Parameters
     ----------
     orders : `EchelleOrderTable`
         The orders, with edges and the shape of the detector.
     margin : float, optional
-        As for `fit_scattered_light`.
+        Pixels closer to an order edge than this are not counted.
 
     Returns
     -------
     bool
-        Whether at least 100 pixels lie further than ``margin`` from all orders.
+        True if at least 100 pixels are further than ``margin`` from all orders.
 
     Raises
     ------
@@ -188,12 +194,12 @@ def model_scattered_light(
     frame: CCDData, orders: EchelleOrderTable, *, margin: float = 1.0
 ) -> ScatteredLightModel:
     """
-    The model that a frame, or a set of which it is typical, is measured with.
+    Model for a frame, or for a set of frames of which it is typical.
 
     Parameters
     ----------
     frame, orders, margin
-        As for `fit_scattered_light`.
+        See `fit_scattered_light`.
 
     Returns
     -------
@@ -203,11 +209,11 @@ def model_scattered_light(
     Raises
     ------
     TypeError, ValueError
-        As `fit_scattered_light`.
+        Under the same conditions as in `fit_scattered_light`.
     """
     usable = _usable(frame)
     if not 0 <= margin < np.inf:
-        raise ValueError(f"margin is {margin!r}, expected a number of pixels from 0 on")
+        raise ValueError(f"margin is {margin!r}, expected a number of pixels of at least 0")
     return ScatteredLightModel(frame.data, usable, orders.on_detector(frame.shape), margin)
 
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Scattered light of a set of flats: what its frames share is made once, then each is measured."""
+"""Scattered light of a set of flats: a model common to the set, used to measure each frame."""
 
 from typing import NamedTuple
 
@@ -17,50 +17,55 @@ from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["ScatteredLightModel", "check_values"]
 
-# Whose fourth power is still a number.
+# Largest value whose fourth power can be represented.
 _LARGEST_VALUE = 1e75
 
-# Strengths of the penalty that are tried, relative to the weight of the pixels.
+# Strengths of the penalty to try, relative to the weight of the pixels.
 _STRENGTHS = 10.0 ** np.arange(-2.25, 3.1, 0.75)
 
-# The wings of the orders are known to this fraction of themselves: the brightness of an order to
-# some percent, the blur varies over the detector.
+# Relative error of the wings of the orders: the brightness of an order is known to a few per cent,
+# and
+# the blur varies over the detector.
 _WING_ERROR = 0.1
 
-# The edges may be off: each by a polynomial of this degree along the order, whose coefficients have
-# this standard deviation, in pixel. Most are off by far less, those of orders cut by the border by
-# more, as are those of narrow orders.
+# Errors of the edges: a polynomial of this degree along each order, whose coefficients have this
+# standard deviation, in pixels. Most edges are much more accurate; those of narrow orders and of
+# orders cut by the border are less accurate.
 _EDGE_DEGREE = 4
 _EDGE_ERROR = 0.1
 
-# Fits of the typical frame, each with the weights from the one before, and how many of them choose
-# blurs anew: the choice could go to and fro for ever between few blurs, which leave light that
-# looks like noise, and more. Then the larger one is kept.
+# Number of fits of the typical frame, each with the weights of the previous one, and how many of
+# them
+# select the blurs again. The selection could alternate for ever between a few sets of blurs, which
+# leave light that looks like noise, or more of it. In that case the larger set is kept.
 _ITERATIONS = 6
 _CHOICES = 4
 
-# Steps of a frame towards its fit. Before outliers are ignored they are only held back, as long as
-# the frame may still differ from the typical one.
+# Number of steps of a frame towards its fit. Before outliers are ignored, their weight is only
+# reduced
+# as long as the frame may still differ from the typical one.
 _MOST_STEPS = 12
 _CAUTIOUS_STEPS = 2
 
-# The fit has arrived when a step is so long, in standard deviations of the fit.
+# The fit has converged when a step is shorter than this, in standard deviations of the fit.
 _ARRIVED = 0.1
 
 # A frame is unlike the typical one if a function of the surface has lost this fraction of its
-# weight, as its pixels are masked or do not fit, or if the surface differs from the typical one by
-# something so rough, in units of what the smoothness allows. It gets normal equations and a
-# smoothness of its own.
+# weight,
+# because its pixels are masked or do not fit, or if the surface differs from the typical one by
+# something this rough, in units of what the smoothness permits. Such a frame gets its own normal
+# equations and smoothness.
 _MOST_LOST = 0.2
 _ROUGHEST = 2.0
 
-# The level of a frame, relative to the typical one, is taken for at least this.
+# The level of a frame, relative to the typical one, is assumed to be at least this.
 _FAINTEST = 0.01
 
-# Residuals further out than this, in units of the noise, are cosmic rays or hot pixels.
+# Residuals larger than this, in units of the noise, are cosmic rays or hot pixels.
 _OUTLIER = 5.0
 
-# From so many standard deviations below zero on a surface is negative; without any noise and light
+# A surface is negative if it is this many standard deviations below zero. Without any noise and
+# light
 # there is still rounding, relative to the typical frame.
 _NEGATIVE = 5.0
 _ROUNDING = 1e-30
@@ -68,27 +73,28 @@ _ROUNDING = 1e-30
 
 class ScatteredLightModel:
     """
-    What the frames of a set share when their scattered light is measured.
+    Model of the scattered light that is common to the frames of a set.
 
-    The model is made once, from a typical frame: which pixels are needed, how the wings of the
-    orders fall off, how smooth the surface is, the weights of the pixels and the factor of the
-    normal matrix. Each frame then costs a few products with the columns of a sparse matrix.
+    The model is built once from a typical frame. It determines which pixels are needed, how the
+    wings of the orders fall off, how smooth the surface is, the weights of the pixels, and the
+    factor of the normal matrix. Measuring a frame then only takes a few products with the columns
+    of a sparse matrix.
 
     Parameters
     ----------
     data : array, shape (rows, columns)
-        The typical frame, such as the median of the set, bias and dark subtracted.
+        The typical frame, such as the median of the set, with bias and dark subtracted.
     usable : bool array, of the same shape
         False where ``data`` is bad.
     orders : `EchelleOrderTable`
         The orders, with edges, on this detector.
     margin : float, optional
-        Pixels nearer to an order edge than this are not used.
+        Pixels closer to an order edge than this are not used.
 
     Attributes
     ----------
     pixels : int array
-        The pixels of a frame that `measure` wants, as ascending indices into the flattened frame.
+        Pixels of a frame required by `measure`, as ascending indices into the flattened frame.
 
     Raises
     ------
@@ -98,7 +104,7 @@ class ScatteredLightModel:
 
     See Also
     --------
-    ccdproc_echelle.fit_scattered_light : for a single frame
+    ccdproc_echelle.fit_scattered_light : Fit the scattered light of a single frame.
 
     Examples
     --------
@@ -145,7 +151,7 @@ class ScatteredLightModel:
         self._slopes, self._precision = typical.slopes, typical.precision
         self._factor = _Factor(typical.normal, scene.penalty, typical.strength)
         self._error = self._error_of(self._factor)
-        # Of each function of the surface: that of its pixels, and of what the penalty knows.
+        # For each function of the surface: the weight from its pixels, and from the penalty.
         self._weight = (
             scene.smooth.T @ self._precision + typical.strength * np.diag(scene.penalty)
         )
@@ -154,12 +160,12 @@ class ScatteredLightModel:
         self, values: np.ndarray, good: np.ndarray, sigma: np.ndarray | None = None
     ) -> ScatteredLight:
         """
-        The scattered light of a frame.
+        Measure the scattered light of a frame.
 
         Parameters
         ----------
         values : array
-            The frame at ``pixels``.
+            Values of the frame at ``pixels``.
         good : bool array
             Which of the values are good.
         sigma : array, optional
@@ -173,8 +179,8 @@ class ScatteredLightModel:
         Raises
         ------
         ValueError
-            If fewer than 100 of the pixels between the orders are good, or values are too large
-            to be squared.
+            If fewer than 100 of the pixels between the orders are good, or values are too large to
+            be squared.
         """
         frame = self._seen(values, good)
         level = self._level(frame)
@@ -211,9 +217,10 @@ class ScatteredLightModel:
 
     def _fit(self, frame, *, own: bool) -> "_Fit | None":
         """
-        The fit of a frame, reached step by step; None if the shared factor does not lead there.
+        Fit a frame iteratively; None if the iteration with the shared factor does not converge.
 
-        Each step is that of Newton for the weights the pixels have just now, but for the factor,
+        Each step is a Newton step for the current weights of the pixels, except that it uses the
+        shared factor: pixels missing from the frame only make the steps shorter.
         which is the shared one: what the frame has lost only makes the steps shorter.
         """
         state, factor = self._start, self._factor
@@ -234,19 +241,19 @@ class ScatteredLightModel:
 
     @staticmethod
     def _trust(view, *, early: bool, own: bool) -> np.ndarray | float:
-        """What is left of the weights of the pixels, by their residuals."""
+        """Factors for the weights of the pixels, according to their residuals."""
         if not early:
             return 1 / (1 + view.outlying**2) ** 2
         return 1.0 if own else 1 / np.maximum(view.outlying, 1)
 
     def _like_typical(self, fit) -> bool:
-        """Whether the shared factor suits the frame."""
+        """Whether the shared factor is suitable for the frame."""
         penalty, difference = self._scene.penalty, fit.state.surface - self._start.surface
         roughness = fit.factor.strength * difference @ penalty @ difference / fit.noise**2
         return self._lost(~fit.kept) < _MOST_LOST and roughness < _ROUGHEST * len(difference)
 
     def _viewed(self, frame, state) -> "_View":
-        """What the fit so far makes of a frame."""
+        """View of a frame according to the current fit."""
         scene = self._scene
         light = scene.light(frame.brightness, state.surface)
         slopes = _EDGE_ERROR * light * self._slopes
@@ -281,12 +288,12 @@ class ScatteredLightModel:
         return _Factor(normal, self._scene.penalty, strength)
 
     def _noise(self, view, kept) -> float:
-        """How much noisier the pixels are than those of the typical frame."""
+        """Noise of the pixels relative to those of the typical frame."""
         precision = self._precision * kept
         return float(np.sqrt((precision**2 * view.variance).sum() / precision.sum()))
 
     def _lost(self, lost) -> float:
-        """The largest fraction of its weight that a function of the surface has lost."""
+        """Largest fraction of its weight that a function of the surface has lost."""
         weight = self._scene.smooth.T @ (self._precision * lost)
         return float((weight / self._weight).max())
 
@@ -304,7 +311,7 @@ class ScatteredLightModel:
         )
 
     def _judged(self, fit, error, level) -> tuple[bool, str]:
-        """Scattered light is not negative, unless the pixels themselves are."""
+        """Check the sign: scattered light is not negative, unless the pixels themselves are."""
         rows, columns, deviation = error.nodes()
         surface = error.basis.on_grid(fit.state.surface, rows, columns)
         if not (surface < 0).any():
@@ -329,7 +336,7 @@ class ScatteredLightModel:
 
 
 def check_values(values: np.ndarray, good: np.ndarray) -> None:
-    """Refuse values whose powers are no numbers."""
+    """Raise if powers of the values would overflow."""
     ends = (end(values, where=good, initial=0) for end in (np.max, np.min))
     largest = max(abs(float(value)) for value in ends)
     if largest > _LARGEST_VALUE:
@@ -346,7 +353,7 @@ class _Frame(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Unknowns of the fit, or what is added to them, or a gradient."""
+    """Unknowns of the fit, their changes, or a gradient."""
 
     surface: np.ndarray  # coefficients
     blurs: np.ndarray  # amplitudes of the chosen ones
@@ -360,14 +367,14 @@ class _State(NamedTuple):
 
 
 class _View(NamedTuple):
-    """A frame beside its fit, in each pixel of the sample."""
+    """A frame compared with its fit, for each pixel of the sample."""
 
     light: np.ndarray  # (2, n): of the orders below and above
-    slopes: np.ndarray  # (2, n): light that an edge that is off brings
+    slopes: np.ndarray  # (2, n): light added per pixel of error in the edge position
     scattered: np.ndarray  # the surface
     wings: np.ndarray  # the light of the orders
     residuals: np.ndarray  # 0 where the frame is bad
-    variance: np.ndarray  # noise, and what is not known of the wings
+    variance: np.ndarray  # noise, and the uncertainty of the wings
     outlying: np.ndarray  # size of the residuals, 1 for the smallest outlier
 
 
@@ -375,7 +382,7 @@ class _Fit(NamedTuple):
     state: _State
     factor: "_Factor"
     view: _View
-    kept: np.ndarray  # good, and no outlier
+    kept: np.ndarray  # good, and not an outlier
     noise: float
 
 
@@ -383,7 +390,7 @@ class _Fit(NamedTuple):
 
 
 class _Scene:
-    """The pixels between the orders, and the columns of the fit there that are always the same."""
+    """Pixels between the orders, and those columns of the fit that are always the same."""
 
     def __init__(self, usable, orders, margin):
         lower, upper = known_edges(orders)
@@ -393,7 +400,7 @@ class _Scene:
         self.basis = SurfaceBasis(usable.shape)
         self.penalty = self.basis.penalty
         sample = Sample.drawn(usable, lower, upper, margin)
-        # Neighbours in a gap differ from zero in the same functions; they are kept together.
+        # Neighbours in a gap share the same non-zero functions; they are kept together.
         first = self.basis.at(sample.rows, sample.columns).indices[:: self.basis.n_local]
         self.sample = sample.take(np.lexsort((first, sample.gap)))
         self.smooth = self.basis.at(self.sample.rows, self.sample.columns)
@@ -423,7 +430,7 @@ class _Scene:
         return curves[:, self._gap_and_column]
 
     def pull_on_shifts(self, pulls) -> np.ndarray:
-        """Their gradient, from that of each pixel."""
+        """Gradient with respect to the shifts, from that of each pixel."""
         n_columns = self.shape[1]
         sums = np.array([
             np.bincount(self._gap_and_column, pull, self.n_gaps * n_columns) for pull in pulls
@@ -441,7 +448,9 @@ class _Scene:
 
 
 def _wanted(scene, dispersion_axis) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels of a frame that are needed; where in these the sample is, and those of the orders."""
+    """
+    Pixels of a frame that are needed, and the positions of the sample and of the orders in these.
+    """
 
     def flattened(rows, columns):
         if dispersion_axis == 1:
@@ -463,10 +472,10 @@ def _wanted(scene, dispersion_axis) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 class _Normal(NamedTuple):
     """
-    Normal equations, those for the shifts of the edges apart.
+    Normal equations, with those for the shifts of the edges kept separate.
 
-    The last of the columns is that of the values, so that matrix, right side and the sum of squares
-    are one.
+    The last column is that of the values, so that matrix, right-hand side and the sum of squares
+    are combined in one.
     """
 
     matrix: np.ndarray  # of the surface, further columns and the values: (m, m)
@@ -474,7 +483,7 @@ class _Normal(NamedTuple):
     own: np.ndarray  # of the shifts of each gap: (n_gaps, n_shifts, n_shifts)
 
     def transformed(self, n_same: int, mixture: np.ndarray) -> "_Normal":
-        """For the first columns and mixtures of the others."""
+        """Equations for the first columns and for mixtures of the others."""
         same, others = slice(n_same), slice(n_same, None)
         mixed = self.matrix[same, others] @ mixture
         matrix = np.block([
@@ -485,23 +494,23 @@ class _Normal(NamedTuple):
         return _Normal(matrix, shifts, self.own)
 
     def without_shifts(self) -> tuple[np.ndarray, np.ndarray]:
-        """The matrix when the shifts are eliminated, and by what they follow from the rest."""
+        """Matrix after eliminating the shifts, and the dependence of the shifts on the rest."""
         following = np.linalg.inv(self.own) @ self.mixed.swapaxes(1, 2)
         return self.matrix - (self.mixed @ following).sum(axis=0), following
 
 
 class _Groups:
     """
-    Pixels of one gap and one cell of the knots: their products are summed as a small dense matrix.
+    Pixels of one gap and one cell of the knots, whose products are summed as a small dense matrix.
 
     Parameters
     ----------
     gap : array, shape (n,)
         The gap of each pixel, ascending.
     which : array, shape (n, 16)
-        Its functions, alike within a group.
+        Functions of each pixel, equal within a group.
     size : int
-        Number of all functions.
+        Total number of functions.
     """
 
     def __init__(self, gap, which, size):
@@ -515,7 +524,7 @@ class _Groups:
         self.n_gaps = len(self._first)
         self.gap = np.repeat(of_group, np.diff(starts, append=len(gap)))
         which = which[starts]
-        # What is summed over the groups: into the functions, and into those of each gap.
+        # Maps from sums over groups to the functions, and to those of each gap.
         n_terms = which.size
         ones, terms = np.ones(n_terms), np.arange(n_terms)
         self._into = csr_array((ones, (which.ravel(), terms)), shape=(size, n_terms))
@@ -527,9 +536,10 @@ class _Groups:
 
     def normal(self, design: np.ndarray, n_shifts: int) -> _Normal:
         """
-        Of a weighted design.
+        Normal equations of a weighted design.
 
-        Its columns are the local functions, further ones, and those that each gap has for itself.
+        Its columns are the local functions, further common ones, and those that each gap has for
+        itself.
         """
         n, last, size = self._n_local, design.shape[1] - n_shifts, self._size
         products = np.array([design[section].T @ design[section] for section in self._sections])
@@ -547,7 +557,7 @@ class _Groups:
 
 
 class _Factor:
-    """The factor of a normal matrix, whose last column, the values, is left out."""
+    """Factor of a normal matrix, without its last column, the values."""
 
     def __init__(self, normal: _Normal, penalty: np.ndarray, strength: float):
         self.strength = strength
@@ -558,7 +568,7 @@ class _Factor:
         self._root = inverse_root(matrix)
 
     def solve(self, gradient: _State) -> _State:
-        """The unknowns for which the normal equations give this."""
+        """Unknowns that satisfy the normal equations with this right-hand side."""
         n_gaps, n_shifts = len(self._own), self._own.shape[1]
         apart = gradient.shifts.reshape(n_gaps, n_shifts)
         others = np.concatenate([gradient.surface, gradient.blurs])
@@ -569,7 +579,7 @@ class _Factor:
         return _State(surface, blurs, shifts.reshape(gradient.shifts.shape))
 
     def covariance(self, n_smooth: int) -> np.ndarray:
-        """Of the coefficients of the surface."""
+        """Covariance of the coefficients of the surface."""
         root = self._root[:, :n_smooth]
         return slab_product(root.T, root)
 
@@ -579,7 +589,7 @@ def _padded(penalty, size) -> np.ndarray:
 
 
 def _ridge(normal) -> np.ndarray:
-    """So little that it matters only where nothing is known."""
+    """A ridge so small that it only matters where there is no constraint."""
     return np.diag(np.maximum(1e-9 * np.diag(normal), np.finfo(float).tiny))
 
 
@@ -588,7 +598,7 @@ def _ridge(normal) -> np.ndarray:
 
 class _Typical(NamedTuple):
     state: _State
-    chosen: np.ndarray  # blurs: twice the index, and 1 more on the upper side
+    chosen: np.ndarray  # blurs: twice the index, plus 1 on the upper side
     slopes: np.ndarray  # (2, n): growth of the wings when an edge moves outwards
     strength: float  # of the penalty
     precision: np.ndarray  # inverse variance of each pixel, 0 for outliers
@@ -596,7 +606,7 @@ class _Typical(NamedTuple):
 
 
 def _typical_fit(scene, frame, shapes) -> _Typical:
-    """Surface and wings, reweighted: noise, what is not known of the wings, and outliers."""
+    """Iteratively reweighted surface and wings: noise, uncertainty of the wings, and outliers."""
     values, n_smooth = frame.values, scene.basis.size
     common = shapes.common()
     mixture = _mixture(shapes.mixture)
@@ -632,7 +642,7 @@ def _typical_fit(scene, frame, shapes) -> _Typical:
 
 
 def _mixture(of_blurs) -> np.ndarray:
-    """From the common functions on both sides, and the values, to the blurs and the values."""
+    """Map from the common functions on both sides, and the values, to the blurs and the values."""
     n_blurs, n_common = of_blurs.shape
     mixture = np.zeros((2 * n_common + 1, 2 * n_blurs + 1))
     mixture[:-1, :-1] = np.kron(of_blurs.T, np.eye(2))
@@ -641,7 +651,7 @@ def _mixture(of_blurs) -> np.ndarray:
 
 
 def _solved(normal, penalty, n, chosen) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
-    """Coefficients, which blurs were chosen, strength of the penalty, shifts of the edges."""
+    """Coefficients, chosen blurs, strength of the penalty, and shifts of the edges."""
     n_smooth = len(penalty)
     matrix, following = normal.without_shifts()
     matrix, right, total = matrix[:-1, :-1], matrix[:-1, -1], matrix[-1, -1]
@@ -657,7 +667,7 @@ def _solved(normal, penalty, n, chosen) -> tuple[np.ndarray, np.ndarray, float, 
 
 
 def _cross_validated(normal, right, penalty, total, n) -> tuple[np.ndarray, float]:
-    """Solution, as smooth as generalised cross-validation finds best, and how strong that was."""
+    """Solution with the smoothness from generalised cross-validation, and the penalty strength."""
     n_smooth = len(penalty)
     scale = np.trace(normal[:n_smooth, :n_smooth]) / np.trace(penalty)
     padded, ridge = csr_array(_padded(penalty, len(normal))), _ridge(normal)
@@ -677,14 +687,14 @@ def _cross_validated(normal, right, penalty, total, n) -> tuple[np.ndarray, floa
 
 
 def _first_variance(values) -> np.ndarray:
-    """From the darker half of the pixels, which the wings do not reach."""
+    """Variance of the darker half of the pixels, which the wings do not reach."""
     below = np.median(values) - values
     scatter = scatter_about_zero(below[below >= 0]) or np.abs(values).max() or 1.0
     return np.full(len(values), scatter**2)
 
 
 def _noise_variance(residuals, scattered, wings, good) -> np.ndarray:
-    """Variance of the pixels as they scatter: a constant plus a multiple of the light."""
+    """Variance of the pixels from their scatter: a constant plus a multiple of the light."""
     light = np.maximum(scattered + wings, 0)
     apart = (wings < _WING_ERROR * np.abs(scattered)) & good
     if np.count_nonzero(apart) < LEAST_PIXELS:
@@ -693,7 +703,7 @@ def _noise_variance(residuals, scattered, wings, good) -> np.ndarray:
     clipped, of_apart = np.minimum(residuals[apart] ** 2, limit), light[apart]
     constant, slope = _line_from_zero_on(of_apart, clipped)
     variance = constant + slope * light
-    # Without any noise, as in a frame of zeros, all pixels weigh alike.
+    # Without any noise, as in a frame of zeros, all pixels have the same weight.
     least = 1e-12 * np.mean((residuals + scattered + wings) ** 2)
     return np.maximum(variance, least or 1.0)
 
@@ -713,7 +723,9 @@ def _line_from_zero_on(x, y) -> tuple[float, float]:
 
 
 def _response_scatter(fit, sigma) -> float:
-    """Standard deviation of the pixel response: what pixels scatter beyond their uncertainty."""
+    """
+    Standard deviation of the pixel response: scatter of pixels in excess of their uncertainty.
+    """
     view = fit.view
     apart = fit.kept & np.isfinite(sigma) & (view.wings < _WING_ERROR * np.abs(view.scattered))
     if not apart.any():

@@ -1,5 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Several lamps into one flat: each lamp serves the orders in which it is bright."""
+"""
+Stitch flats of several lamps into one: each lamp is used for the orders in which it is bright.
+"""
 
 import os
 import re
@@ -27,14 +29,14 @@ from ccdproc_echelle.orders import EchelleOrderTable, rasters
 
 __all__ = ["stitch_flats"]
 
-# Pixels off the ratio of two lamps by more than this many sigma do not enter it.
+# Pixels that deviate from the ratio of two lamps by more than this many sigma are excluded from it.
 _CLIP = 5
 _ITERATIONS = 10
 
-# A lamp that lights more of an order, by this part of its length, is the better one for it.
+# A lamp that lights more of an order, by this fraction of its length, is preferred for it.
 _LONGER = 0.05
 
-# A seam known no better than this would be a step in every spectrum.
+# A larger error at a seam would be visible as a step in every spectrum.
 _LARGEST_ERROR = 0.05
 
 
@@ -49,69 +51,70 @@ def stitch_flats(
     """
     Stitch the master flats of several lamps into one.
 
-    Between two lamps lies a seam, which runs midway between two orders and follows their curves.
-    It is next to the overlap order, in which both lamps have signal: this order brings one lamp
-    to the scale of the other, and is served by the lamp that lights more of it or, where both light
-    it all, has the better signal-to-noise there.
+    Between two lamps there is a seam, midway between two orders, which follows their curves. It is
+    next to the overlap order, in which both lamps have signal. This order is used to scale one lamp
+    to the other. It is taken from the lamp that lights more of it or, if both light it completely,
+    from the one with the better signal-to-noise ratio.
 
     Parameters
     ----------
-    flats : dict of `~astropy.nddata.CCDData`, or sequence of them or of file names
-        The master flats, in any sequence. The keys of a dict are the names of the lamps. The
-        inter-order area should be as observed; `mask_interorder` comes afterwards.
+        The master flats, in any order, as `~astropy.nddata.CCDData` objects or file names. The keys
+        of a dict are the names of the lamps. The inter-order area should be as observed; use
+        `mask_interorder` afterwards.
     orders : `EchelleOrderTable`
-        The orders. With edges, the seam is midway between them, else between order centres.
+        The orders. If they have edges, the seam is midway between these, otherwise midway between
+        order centres.
     overlap : int or sequence of int, optional
-        Number of the overlap order; of several for more than two lamps, in any sequence. Default:
-        for lamps that are neighbours, the order in which their ratio is known best.
+        Number of the overlap order, or several for more than two lamps, in any order. Default: for
+        each pair of neighbouring lamps, the order in which their ratio is known best.
     window : float, optional
-        Full width of the window on the order centre, in pixel along the cross-dispersion axis.
+        Full width of the window on the order centre, in pixels along the cross-dispersion axis.
     provenance : bool, optional
-        Whether to return as well which lamp each pixel is from.
+        Whether to return the lamp from which each pixel was taken.
 
     Returns
     -------
     flat : `~astropy.nddata.CCDData`
-        Dimensionless and with mean 1 over the inner-order pixels. The mask is that of each
-        pixel's lamp. So is the uncertainty, of the type that the first flat has, with the error
-        of the scaling added: it is common to all pixels of a lamp. There is none unless all flats
-        have one. The header is that of the first flat with ``NCOMBINE`` summed, its ``LEVEL001``
-        and so on removed, and for each flat its name (``LAMP001``), the orders it serves
-        (``LAMPO001``, from low to high on the detector), the factor it was multiplied by
-        (``LAMPF001``) and the relative uncertainty
-        of that (``LAMPE001``).
+        The stitched flat, dimensionless and with a mean of 1 over the inner-order pixels. Mask and
+        uncertainty are those of each pixel's lamp. The uncertainty has the type of that of the
+        first flat and includes the error of the scaling, which is common to all pixels of a lamp;
+        there is none unless all flats have one. The header is that of the first flat with
+        ``NCOMBINE`` summed and ``LEVEL001`` and so on removed. For each flat it records the name
+        (``LAMP001``), the orders taken from it (``LAMPO001``, from low to high on the detector),
+        the factor by which it was multiplied (``LAMPF001``) and the relative uncertainty of the
+        factor (``LAMPE001``).
     provenance : int array, shape (rows, columns)
-        With ``provenance=True``: 1 for pixels of the first flat, 2 for those of the second one,
-        and so on; the numbers of the header cards ``LAMP001``, ``LAMP002``.
+        Only if ``provenance=True``: 1 for pixels of the first flat, 2 for those of the second one,
+        and so on, as in the header keywords ``LAMP001``, ``LAMP002``.
 
     Raises
     ------
     TypeError
         If an item is neither a `~astropy.nddata.CCDData` nor a file name.
     ValueError
-        If there are fewer than two flats or fewer orders than flats, flats and order table do
-        not fit together, an overlap order is not in the table, a lamp is too faint, two
-        lamps have no order with signal in common, or a lamp would serve no order.
+        If there are fewer than two flats or fewer orders than flats, the flats and the order table
+        do not match, an overlap order is not in the table, a lamp is too faint, two lamps have no
+        order with signal in common, or a lamp would not be used for any order.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If only some flats have uncertainties; they are not used.
+        If only some flats have uncertainties; none is used in that case.
 
     Notes
     -----
-    Neighbours on the detector are found from the signal-to-noise in each order: the lamps
-    are arranged by the mean position of the orders, each weighted by the share that the lamp has
-    in the sum over all lamps.
+    Neighbours on the detector are found from the signal-to-noise ratio in each order. The lamps are
+    sorted by the mean position of the orders, each weighted by the share of the lamp in the sum
+    over all lamps.
 
-    The ratio of two lamps is that of their sums over the inner-order pixels of the overlap order
-    that are good in both, in the part of the order that both light. That is the mean ratio weighted
-    by brightness, which is the best for photon noise; weights from the noise of each pixel would
-    bias it. Pixels are rejected whose
-    difference deviates by more than 5 sigma: the uncertainty, or the scatter where that is larger
-    as the spectra of the lamps differ. Where they differ, one ratio per order is all there is.
+    The ratio of two lamps is the ratio of their sums over those inner-order pixels of the overlap
+    order that are good in both, within the part of the order that both light. This is the mean
+    ratio weighted by brightness, which is optimal for photon noise; weights derived from the noise
+    of each pixel would bias it. Pixels are rejected if their difference deviates by more than 5
+    sigma, where sigma is the uncertainty, or the scatter if that is larger because the spectra of
+    the lamps differ. If they differ, a single ratio per order is used nevertheless.
 
-    The SOXS pipeline does the same with the median in a square window of an order chosen by the
+    The SOXS pipeline does the same with the median in a square window of an order selected by the
     number of its edge positions, and a seam 5 pixels above that order [1]_.
 
     References
@@ -171,9 +174,9 @@ def stitch_flats(
 
 def _signal_to_noise(images: Sequence[Section], inner: Sequence[tuple]) -> np.ndarray:
     """
-    Of the sum of the good inner-order pixels, shape (n_lamps, n_orders).
+    Signal-to-noise ratio of the sum of the good inner-order pixels, shape (n_lamps, n_orders).
 
-    Without uncertainties up to a factor, from the photon noise.
+    Without uncertainties it is estimated from the photon noise, up to a factor.
     """
     noise = np.zeros((len(images), len(inner)))
     for i, image in enumerate(images):
@@ -187,7 +190,7 @@ def _signal_to_noise(images: Sequence[Section], inner: Sequence[tuple]) -> np.nd
 
 
 def _arranged(noise: np.ndarray) -> list[int]:
-    """The lamps from the one for the lowest orders to the one for the highest."""
+    """The lamps, sorted from the one for the lowest orders to the one for the highest."""
     largest = np.max(noise, where=np.isfinite(noise), initial=1)
     finite = np.minimum(noise, largest)
     share = finite / np.maximum(finite.sum(axis=0), np.finfo(float).tiny)
@@ -216,13 +219,13 @@ def _pairs(items: list) -> list[list]:
 
 
 def _best_overlap(noise: np.ndarray) -> int:
-    """The order in which the ratio of two lamps has the least relative error."""
+    """The order in which the ratio of two lamps has the smallest relative error."""
     with np.errstate(divide="ignore"):
         return int(np.argmin((1 / noise**2).sum(axis=0)))
 
 
 def _lit_part(image: Section, where: tuple, orders: EchelleOrderTable) -> tuple[int, int]:
-    """First and last dispersion pixel to which an order has light; all of it if it has none."""
+    """First and last dispersion pixel with light in an order; the whole order if it has none."""
     n_pixels = orders.shape[orders.dispersion_axis]
     good = image.good[where]
     pixel = where[orders.dispersion_axis][good]
@@ -240,9 +243,9 @@ def _lit_part(image: Section, where: tuple, orders: EchelleOrderTable) -> tuple[
 
 def _seams(noise: np.ndarray, length: np.ndarray, overlap: Sequence[int]) -> list[int]:
     """
-    For each seam the first order above it.
+    Index of the first order above each seam.
 
-    The overlap order goes to the better lamp, but so that every lamp can have an order.
+    The overlap order goes to the better lamp, provided that every lamp keeps at least one order.
     """
     n_orders, n_seams = noise.shape[1], len(overlap)
     seams = []
@@ -256,13 +259,13 @@ def _seams(noise: np.ndarray, length: np.ndarray, overlap: Sequence[int]) -> lis
 
 
 def _sources(orders: EchelleOrderTable, seams: Sequence[int]) -> np.ndarray:
-    """Image: how many seams lie below each pixel."""
+    """Image of the number of seams below each pixel."""
     centers = orders.center()
     low, high = (orders.lower(), orders.upper()) if orders.has_edges else (centers, centers)
     row = np.arange(orders.shape[1 - orders.dispersion_axis])[:, np.newaxis]
     source = np.zeros((len(row), centers.shape[1]), dtype=np.intp)
     for seam in seams:
-        # Where no order on one side is valid the other side takes the whole line of pixels.
+        # If no order on one side is valid, the other side takes the whole line of pixels.
         below = np.nan_to_num(np.fmax.reduce(high[:seam]), nan=-np.inf)
         above = np.nan_to_num(np.fmin.reduce(low[seam:]), nan=np.inf)
         with np.errstate(invalid="ignore"):  # where there is no order on either side
@@ -274,7 +277,7 @@ def _sources(orders: EchelleOrderTable, seams: Sequence[int]) -> np.ndarray:
 
 
 def _ratios(names, images, orders, inner, parts, overlap) -> tuple[np.ndarray, np.ndarray]:
-    """Of each lamp to the next one, and their relative errors."""
+    """Ratio of each lamp to the next one, and the relative errors."""
     ratios, errors = [], []
     for j, (pair, names_of_pair, k) in enumerate(
         zip(_pairs(images), _pairs(names), overlap, strict=True)
@@ -319,7 +322,7 @@ def _ratio(one: Section, other: Section, where: tuple) -> tuple[float, float]:
 
 
 def _stitched(images, source, ratios, errors, inner) -> tuple[Section, np.ndarray, np.ndarray]:
-    """The lamps scaled and joined; the factor of each lamp and its relative error."""
+    """The lamps scaled and joined, the factor of each lamp and its relative error."""
     factors = np.concatenate([[1], np.cumprod(ratios)])
     data = np.choose(source, [image.data for image in images])
     good = np.choose(source, [image.good for image in images])
@@ -329,7 +332,7 @@ def _stitched(images, source, ratios, errors, inner) -> tuple[Section, np.ndarra
     used &= good
     light = np.bincount(source[used], data[used], minlength=len(factors)) * factors
     factors *= used.sum() / light.sum()
-    # A seam moves all lamps above it; the normalisation moves everything back by their light.
+    # A seam scales all lamps above it; the normalisation rescales everything by their light.
     above = np.tri(len(factors), len(errors), -1)
     errors = np.sqrt((above - light @ above / light.sum()) ** 2 @ errors**2)
     scale = factors.astype(data.dtype)[source]
@@ -358,7 +361,7 @@ def _opened(flats: Any) -> list[MemoryFrame]:
 
 
 def _sections(frames: Sequence[MemoryFrame]) -> list[Section]:
-    """All of each frame, without variances unless all frames have them."""
+    """All pixels of each frame, without variances unless all frames have them."""
     images = [frame.section(slice(None)) for frame in frames]
     if any(image.variance is None for image in images):
         images = [image._replace(variance=None) for image in images]
@@ -402,14 +405,16 @@ def _check_seams(names: Sequence[str], seams: Sequence[int], n_orders: int) -> N
     ends = [0, *seams, n_orders]
     for name, (first, last) in zip(names, pairwise(ends), strict=True):
         if first >= last:
-            raise ValueError(f"{name} would serve no order; give other overlap orders or leave it")
+            raise ValueError(
+                f"{name} would not be used for any order; give other overlap orders or leave it out"
+            )
 
 
 # ---------------------------------------------------------------------- result
 
 
 def _cards(lamps, names, orders, seams, factors, errors) -> list[tuple]:
-    """Header cards of each lamp, in the sequence of the flats."""
+    """Header cards of each lamp, in the order of the flats."""
     ends = [0, *seams, len(orders)]
     numbers, cards = orders.order_numbers, []
     for i in np.argsort(lamps):
@@ -418,9 +423,9 @@ def _cards(lamps, names, orders, seams, factors, errors) -> list[tuple]:
         served = f"{numbers[ends[i]]}-{numbers[ends[i + 1] - 1]}"
         cards += [
             (f"LAMP{n:03d}", name, "name of the flat"),
-            (f"LAMPO{n:03d}", served, "orders it serves"),
-            (f"LAMPF{n:03d}", float(factors[i]), "factor it was multiplied by"),
-            (f"LAMPE{n:03d}", float(errors[i]), "relative uncertainty of that"),
+            (f"LAMPO{n:03d}", served, "orders taken from it"),
+            (f"LAMPF{n:03d}", float(factors[i]), "factor by which it was multiplied"),
+            (f"LAMPE{n:03d}", float(errors[i]), "relative uncertainty of the factor"),
         ]
     return cards
 

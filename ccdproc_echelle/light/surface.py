@@ -1,9 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-A smooth surface over the detector and its error, of which any rows can be had.
+A smooth surface over the detector and its error, of which any rows can be computed.
 
-Matrices with a row per pixel have a few elements in each row and are kept sparse: BLAS would put
-its threads on products so thin that these mostly wait for each other.
+Matrices with a row per pixel have a few elements in each row and are kept sparse: with dense
+products
+this thin, the threads of BLAS would mostly wait for each other.
 """
 
 from collections.abc import Sequence
@@ -20,15 +21,15 @@ __all__ = ["ScatteredLight", "SurfaceBasis", "SurfaceError", "sums_of"]
 # Intervals between the knots of the surface along each axis; the penalty makes it smoother.
 _INTERVALS = 8
 
-# Cubic splines: so many of them differ from zero at any position.
+# Number of cubic splines that are non-zero at any position.
 _SUPPORT = 4
 
-# Steps of the grid on which the error of the surface, itself smooth, is computed.
+# Steps of the grid on which the error of the surface, which is itself smooth, is computed.
 _ERROR_STEPS = 32
 
 _EVERYWHERE = slice(None)
 
-# As many sections as threads may be at work on, each for all frames in turn.
+# Number of sections kept: as many as threads may be working on, each for all frames in turn.
 _KEPT_SECTIONS = 16
 
 
@@ -62,7 +63,7 @@ class SurfaceBasis:
         return np.kron(along_one_axis, one) + np.kron(one, along_one_axis)
 
     def one_axis(self, axis: int, positions) -> csr_array:
-        """The functions along one axis at some positions, whose rows have four elements each."""
+        """The functions along one axis at some positions, with four elements per row."""
         size = self.shape[axis]
         knots = np.arange(-3, _INTERVALS + _SUPPORT) * (size / _INTERVALS) - 0.5
         return BSpline.design_matrix(np.ravel(positions).astype(float), knots, _SUPPORT - 1)
@@ -71,7 +72,7 @@ class SurfaceBasis:
         """
         Design matrix for scattered positions.
 
-        Each row holds the ``n_local`` functions that differ from zero there, in ascending order.
+        Each row holds the ``n_local`` functions that are non-zero there, in ascending order.
         """
         values, first = [], []
         for axis, positions in enumerate((rows, columns)):
@@ -86,7 +87,7 @@ class SurfaceBasis:
         return csr_array((values.ravel(), which.ravel(), starts), shape=(len(which), self.size))
 
     def on_grid(self, coefficients: np.ndarray, rows, columns) -> np.ndarray:
-        """The surface where these rows and columns cross."""
+        """The surface at the intersections of these rows and columns."""
         across, along = (
             self.one_axis(axis, positions) for axis, positions in enumerate((rows, columns))
         )
@@ -102,14 +103,14 @@ class SurfaceBasis:
 @dataclass(frozen=True)
 class SurfaceError:
     """
-    The error of a fitted surface, which neighbouring pixels share.
+    Error of a fitted surface, which neighbouring pixels share.
 
     Attributes
     ----------
     basis : `SurfaceBasis`
-        The functions that the surface is made of.
+        The functions of which the surface consists.
     covariance : array, shape (n, n)
-        Of their coefficients.
+        Covariance of their coefficients.
     """
 
     basis: SurfaceBasis
@@ -145,7 +146,7 @@ class SurfaceError:
         return np.ascontiguousarray((between @ self._at_nodes.T).T)
 
     def variance(self, rows: slice, columns: slice, dtype: np.dtype) -> np.ndarray:
-        """The square of a section of the image, kept for the next frame of the set; read-only."""
+        """Squared section of the image, cached for the next frame of the set; read-only."""
         key = rows.start, rows.stop, columns.start, columns.stop, dtype
         found = self._sections.get(key)
         if found is None:
@@ -173,7 +174,7 @@ class SurfaceError:
 
 
 def _fields_of(instance: object) -> dict:
-    """What a dataclass was made of, and not what it has found out since: that is soon found."""
+    """The fields of a dataclass, without cached values, which are quickly recomputed."""
     return {field.name: getattr(instance, field.name) for field in fields(instance)}
 
 
@@ -190,25 +191,25 @@ def _between_nodes(positions, size: int) -> np.ndarray:
 @dataclass(frozen=True)
 class ScatteredLight:
     """
-    The scattered light of a frame: small, and any rows of it are two small matrix products.
+    Scattered light of a frame, in a compact form: any rows are two small matrix products.
 
-    Made by `ScatteredLightModel.measure`.
+    Created by `ScatteredLightModel.measure`.
 
     Attributes
     ----------
     coefficients : array
-        Of the surface, in the unit of the frame.
+        Coefficients of the surface, in the unit of the frame.
     shape_error : object
-        The error of the surface but for its size, which frames of a set share.
+        Error of the surface up to a factor; frames of a set share it.
     noise : float
-        Its size: standard deviations are so many times those of ``shape_error``.
+        The factor: standard deviations are this many times those of ``shape_error``.
     response_scatter : float
-        Standard deviation of the pixel response: what inter-order pixels scatter beyond their
-        uncertainty, as a fraction of the surface; 0 where the frame has no uncertainty.
+        Standard deviation of the pixel response: scatter of the inter-order pixels in excess of
+        their uncertainty, as a fraction of the surface; 0 if the frame has no uncertainty.
     negative : bool
-        Whether the surface may be negative. If not, it is cut off at zero.
+        Whether the surface may be negative. If not, it is clipped at zero.
     remark : str
-        What the user should be warned of, or nothing.
+        Warning for the user; empty if there is none.
     dispersion_axis : int
         0 if the surface is that of the transposed frame.
     """
@@ -229,23 +230,23 @@ class ScatteredLight:
 
     @property
     def covariance(self) -> np.ndarray:
-        """Of the coefficients."""
+        """Covariance of the coefficients."""
         return self.noise**2 * self.shape_error.covariance
 
     def rows(self, section: slice = _EVERYWHERE) -> tuple[np.ndarray, np.ndarray]:
         """
-        Some rows of the surface and of its standard deviation.
+        Compute some rows of the surface and of its standard deviation.
 
         Parameters
         ----------
         section : slice, optional
-            Which rows of the frame; default: all.
+            Rows of the frame. Default: all.
 
         Returns
         -------
         surface, error : arrays, shape (rows, columns)
-            In the unit of the frame. The error is that of the fit, which neighbouring pixels share,
-            and the scatter of the pixel response, which they do not.
+            In the unit of the frame. The error combines that of the fit, which neighbouring pixels
+            share, and the scatter of the pixel response, which they do not share.
         """
         surface, variance = self.rows_with_variance(section)
         return surface, np.sqrt(variance)
@@ -254,19 +255,19 @@ class ScatteredLight:
         self, section: slice = _EVERYWHERE, dtype: DTypeLike = float
     ) -> tuple[np.ndarray, np.ndarray]:
         """
-        Some rows of the surface and of its variance.
+        Compute some rows of the surface and of its variance.
 
         Parameters
         ----------
         section : slice, optional
-            Which rows of the frame; default: all.
+            Rows of the frame. Default: all.
         dtype : `numpy.dtype`, optional
-            In which type.
+            Type of the result.
 
         Returns
         -------
         surface, variance : arrays, shape (rows, columns)
-            As `rows`, the errors squared.
+            As in `rows`, with the errors squared.
         """
         turned = self.dispersion_axis == 0
         rows, columns = (_EVERYWHERE, section) if turned else (section, _EVERYWHERE)
@@ -286,7 +287,7 @@ class ScatteredLight:
 
     @cached_property
     def _profiles(self) -> np.ndarray:
-        """The functions across the orders, each summed up along them; (n, n_pixels)."""
+        """The functions across the orders, each summed along the orders; (n, n_pixels)."""
         basis = self.shape_error.basis
         square = self.coefficients.reshape(basis.n_along_axis, -1)
         along = basis.one_axis(1, np.arange(basis.shape[1]))
@@ -305,15 +306,15 @@ def sums_of(
     Parameters
     ----------
     surfaces : sequence of `ScatteredLight`
-        Measured with one model.
+        Surfaces measured with the same model.
     weights : array, shape (rows, columns)
         The weight of each pixel.
 
     Returns
     -------
     sums, errors : arrays, shape (n_frames,)
-        In the unit of the frames times that of the weights. The scatter of the pixel response,
-        which hardly matters to a sum, is left out of the standard deviations.
+        In the unit of the frames times that of the weights. The standard deviations do not include
+        the scatter of the pixel response, which hardly affects a sum.
     """
     first = surfaces[0]
     of_basis = first.shape_error.basis.sums(

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The wings of the orders: what a blurred edge lets fall into the gap beside it."""
+"""Wings of the orders: light that a blurred edge spills into the adjacent gap."""
 
 import numpy as np
 from scipy.special import ndtr
@@ -9,38 +9,41 @@ from ccdproc_echelle._numeric.roots import inverse_root, slab_product
 
 __all__ = ["BLURS", "WingShapes", "chosen_blurs"]
 
-# The blur is a sum of Gaussians of these standard deviations, in pixel.
+# The blur is a sum of Gaussians with these standard deviations, in pixels.
 BLURS = np.append(np.geomspace(0.3, 3, 26), [4, 6, 9])
 
-# Another blur has to improve the sum of squares, in units of the noise, by this much.
+# A further blur must improve the sum of squares, in units of the noise, by at least this much.
 _SIGNIFICANT = 25.0
 
 # Strength of the penalty, relative to the weight of the pixels, when blurs are compared.
 _STRENGTH = 1e-3
 
-# The shapes are tabulated from the edge of an order as far as they reach, and so finely, in pixel.
+# The shapes are tabulated out to this distance from the edge of an order, with this step, in
+# pixels.
 _REACH = 6 * BLURS[-1]
 _STEP = 1 / 128
 
-# The shapes are so alike that a few functions make them all, to this fraction of the largest; every
-# so many values of the table suffice to find them.
+# The shapes are so similar that a few functions span them all, to this fraction of the largest;
+# every
+# n-th value of the table is enough to find these functions.
 _ALIKE = 1e-7
 _COARSE = 16
 
 
 class WingShapes:
     """
-    Steps blurred by each of the Gaussians and integrated over pixels, at some distances.
+    Steps blurred by each of the Gaussians and integrated over pixels, at given distances.
 
     Parameters
     ----------
     distance : array, shape (2, n)
-        From the edges of the orders below and above outwards, not negative, perhaps infinite.
+        Outward distance from the edges of the orders below and above; non-negative, may be
+        infinite.
 
     Attributes
     ----------
     mixture : array, shape (n_blurs, n_common)
-        How the shapes are made of common functions.
+        Coefficients of the shapes in terms of common functions.
     """
 
     def __init__(self, distance: np.ndarray):
@@ -61,12 +64,12 @@ class WingShapes:
         return np.array([[self._at(side, table) for side in (0, 1)] for table in self._common])
 
     def shape(self, blur: int, side: int) -> np.ndarray:
-        """One of the shapes on one of the sides."""
+        """One of the shapes on one side."""
         return self._at(side, self._shapes[blur])
 
     def slopes(self, amplitudes: np.ndarray) -> np.ndarray:
         """
-        How the sum of all shapes grows when the edge moves outwards, (2, n).
+        Growth of the sum of all shapes when the edge moves outwards, (2, n).
 
         ``amplitudes``, shape (n_blurs, 2), are those of the shapes on both sides.
         """
@@ -86,28 +89,28 @@ def _ramp(x) -> np.ndarray:
 
 def chosen_blurs(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) -> np.ndarray:
     """
-    As many blurs as the pixels call for, each the best one to add.
+    Select as many blurs as the pixels require, adding the best one each time.
 
-    Wide blurs and the surface are alike; all at once they would share the scattered light.
+    Wide blurs resemble the surface; if all were used at once, they would share the scattered light.
 
     Parameters
     ----------
     normal, right
-        Matrix and right side of the normal equations, first those of the surface, then two for
-        each blur, of the lower and of the upper side.
+        Matrix and right-hand side of the normal equations: first those of the surface, then two for
+        each blur, for the lower and the upper side.
     penalty
-        Matrix for the surface.
+        Penalty matrix of the surface.
 
     Returns
     -------
     int array
-        For each chosen column twice the index of its blur, and 1 more on the upper side.
+        Twice the index of the blur for each chosen column, plus 1 on the upper side.
     """
     n_smooth = len(penalty)
     surface, wings = normal[:n_smooth, :n_smooth], normal[n_smooth:, n_smooth:]
     strength = _STRENGTH * np.trace(surface) / np.trace(penalty)
     root = inverse_root(surface + strength * penalty + np.diag(1e-9 * np.diag(surface)))
-    # What is left of the normal equations for the wings when the surface is eliminated.
+    # What remains of the normal equations for the wings after eliminating the surface.
     mixed = slab_product(root, normal[:n_smooth, n_smooth:])
     left = wings - slab_product(mixed.T, mixed) + np.diag(1e-9 * np.diag(wings))
     wanted = right[n_smooth:] - mixed.T @ (root @ right[:n_smooth])

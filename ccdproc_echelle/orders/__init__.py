@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Where the orders lie: their table and its formats, tracing, edges, and shifts."""
+"""Order tables and their file formats, tracing, order edges and flexure."""
 
 from ccdproc_echelle.orders import formats, rasters
 from ccdproc_echelle.orders.bad_rows import bad_row_pixels

@@ -1,13 +1,15 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Detector rows, along the orders, that have another response than their neighbours or none at all.
+Detector rows along the orders whose response differs from that of their neighbours, or is zero.
 
-A blurred slit does not fall from full light to nothing within a pixel, straight along a detector
-row, and there is light again behind: what does is a bad row, or up to three. Left alone they would
-be taken for the edge of an order, or for an order.
+The image of a slit never drops from full light to nothing within one pixel, in a straight line
+along a detector row, with light again on the far side. Where that happens there are bad rows, up
+to three side by side. Left in place they would be mistaken for the edge of an order, or for an
+order.
 
-Once a frame is a raster these are pure arrays, (n_sections, n_cross): sections of the dispersion
-axis, in each the median of some dispersion pixels, NaN where all are masked.
+Once a frame has been turned into a raster, everything here works on plain arrays of shape
+(n_sections, n_cross): each section of the dispersion axis is the median of a few dispersion pixels,
+NaN where all of them are masked.
 """
 
 import numpy as np
@@ -22,31 +24,31 @@ __all__ = [
     "without_bridges",
 ]
 
-# So many rows side by side are recognised as bad, and so many masked or bad ones are bridged.
+# Widest group of adjacent rows recognised as bad, and widest gap of masked or bad rows bridged.
 _LARGEST_RUN, _LARGEST_GAP = 3, 4
 
-# A row is bad if it differs from its neighbours by this part of the light there and by so many
-# times the noise, and if that is nearly all by which the rows around it differ: a blurred edge, or
-# an order of a few pixels, changes over more rows.
+# A row is bad if it differs from its neighbours by this fraction of the local light and by this
+# many times the noise, and if it accounts for nearly all of the change across the rows around it:
+# a blurred edge, or an order a few pixels wide, changes over more rows.
 _LEAST_STEP, _LEAST_SIGNIFICANCE, _SHARP = 0.25, 6.0, 0.85
 
-# A bad row is followed to where it differs by this part of the light only.
+# A bad row is followed for as long as it differs by more than this fraction of the light.
 _FOLLOWED = 0.15
 
-# A row that is too bright is told from an order by light on both sides of it, at least this part
-# of its own.
+# An over-bright row is distinguished from an order by the light on both sides of it, at least this
+# fraction of its own.
 _LEAST_LIGHT_BESIDE = 0.05
 
-# Or by less: no light that comes through optics is as sharp as that. It is so in this part of the
-# sections, at least: an order does not run along one row.
+# Or less light, if the row is sharper than any image formed by the optics can be. This must hold in
+# at least this fraction of the sections, since an order does not run along a single row.
 _LEAST_SECTIONS = 0.2
 
-# Near an edge there is a bad row where light that falls is interrupted: the row has this part of
-# the light inwards of it, and half of that outwards of it, which falls on.
+# Near an edge, a bad row shows as an interruption of the falling light: the row has less than this
+# fraction of the light inwards of it and half of that outwards, where the light falls on.
 _INTERRUPTED = 0.2
 
-# A larger part of a frame than this, and than some rows, is not bad: these are orders two pixels
-# wide, or the gaps between them.
+# If more than this fraction of a frame (and more than a few rows) looks bad, the "bad rows" are
+# orders two pixels wide, or the gaps between them.
 _MOST, _SOME = 0.02, 4
 
 # Among narrow orders a bad row is one that is bad in this part of the sections.
@@ -55,25 +57,25 @@ _NEARLY_EVERYWHERE = 0.8
 # So many bright narrow rows in a section, of at least this part of its brightest light, are orders.
 _MANY, _RELEVANT = 8, 0.05
 
-# Between two orders a row is midway that is so near to the middle: an eighth of the room, but
-# within these limits.
+# A row counts as midway between two orders within this distance of the middle: an eighth of the
+# spacing, but within these limits.
 _MIDWAY = 2, 4
 
-# Dispersion pixels over which a row is bad at least, and over which its noise is measured.
+# Minimum dispersion pixels over which a row must be bad, and over which its noise is measured.
 _LENGTH, _NOISE_LENGTH = 50, 200
 
-# So many dispersion pixels of a section are enough for its median.
+# Number of dispersion pixels of a section used for its median.
 _ENOUGH = 5
 
 
 def bad_row_pixels(flat: CCDData, dispersion_axis: int) -> np.ndarray:
     """
-    The pixels of detector rows, along the orders, that differ sharply from the rows beside them.
+    Find the pixels of detector rows along the orders that differ sharply from adjacent rows.
 
     Parameters
     ----------
     flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
-        A flat. Masked and non-finite pixels are not among those found.
+        A flat. Masked and non-finite pixels are never reported.
     dispersion_axis : int
         1 when orders run along image rows, 0 when along columns.
 
@@ -95,7 +97,7 @@ def bad_row_pixels(flat: CCDData, dispersion_axis: int) -> np.ndarray:
 
 def without_bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
     """
-    Sections, each so many pixels wide, with bad rows and narrow gaps bridged.
+    Bridge bad rows and narrow gaps in sections ``width`` dispersion pixels wide.
 
     Where there are many bands as narrow as a bad row, these are the orders, and only a few rows are
     bridged that are bad nearly everywhere.
@@ -108,7 +110,7 @@ def without_bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
 
 
 def _has_narrow_bands(sections: np.ndarray) -> bool:
-    """Whether many rows are more than twice as bright as those two rows off on both sides."""
+    """Whether many rows are more than twice as bright as the rows two pixels off on both sides."""
     light = sections - np.nanmin(sections, axis=1, keepdims=True, initial=np.inf)
     relevant = light > _RELEVANT * np.nanmax(light, axis=1, keepdims=True, initial=0)
     narrow = light[:, 2:-2] > 2 * np.fmax(light[:, :-4], light[:, 4:])
@@ -117,7 +119,7 @@ def _has_narrow_bands(sections: np.ndarray) -> bool:
 
 def bridge_bad_rows(raster, variance, columns, width, centers) -> np.ndarray:
     """
-    Bridge, in a raster (n_pixels, n_cross) and its variance, the bad rows along orders.
+    Bridge the bad rows along the orders in a raster (n_pixels, n_cross) and its variance, in place.
 
     Returned is which ones, (n_sections, n_cross).
 
@@ -161,7 +163,7 @@ def without_bridges(profiles: np.ndarray, origins: np.ndarray, bad: np.ndarray) 
 
 
 def bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
-    """Where rows differ sharply from the rows beside them; what is masked is not among them."""
+    """Where rows differ sharply from adjacent rows; masked samples are not included."""
     filled, known = _bridged(sections, np.isnan(sections))
     if min(filled.shape) < 6:
         return np.zeros(filled.shape, dtype=bool)
@@ -194,13 +196,13 @@ def _medians(raster: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def _noise(light: np.ndarray, length: int) -> np.ndarray:
-    """Noise of the sections, as neighbouring ones differ nearby."""
+    """Noise of the sections, from the differences between neighbouring ones."""
     steps = np.abs(np.diff(light, axis=0, append=light[-2:-1])) / 1.128
     return uniform_filter1d(steps, length, axis=0, mode="nearest")
 
 
 def _runs(light: np.ndarray, noise: np.ndarray, run: int) -> np.ndarray:
-    """Runs of bad rows of this length."""
+    """Runs of bad rows of the given length."""
     n = light.shape[1] - run - 3
     beside = [light[:, k : k + n] for k in (1, run + 2)]
     within = [light[:, 2 + k : 2 + k + n] for k in range(run)]
@@ -222,7 +224,7 @@ def _runs(light: np.ndarray, noise: np.ndarray, run: int) -> np.ndarray:
 
 
 def _interruptions(light: np.ndarray, noise: np.ndarray, run: int) -> np.ndarray:
-    """Runs of dark rows of this length in light that falls from row to row."""
+    """Runs of dark rows of the given length within light that falls from row to row."""
     n = light.shape[1] - run - 3
     farther, inwards, outwards, beyond = (light[:, k : k + n] for k in (0, 1, run + 2, run + 3))
     section, first = np.nonzero(light[:, 2 : 2 + n] < _INTERRUPTED * inwards)
@@ -241,7 +243,7 @@ def _interruptions(light: np.ndarray, noise: np.ndarray, run: int) -> np.ndarray
 
 
 def _marked(shape, section, first, run: int) -> np.ndarray:
-    """Bool sections, True in the runs that start two samples after the first ones."""
+    """Bool sections, True in runs that start two samples after the given first samples."""
     marked = np.zeros(shape, dtype=bool)
     for k in range(run):
         marked[section, first + 2 + k] = True
@@ -249,7 +251,7 @@ def _marked(shape, section, first, run: int) -> np.ndarray:
 
 
 def _followed(light, noise, bad, rows) -> np.ndarray:
-    """Bad rows, followed along the dispersion as long as they differ from what bridges them."""
+    """Bad rows, followed along the dispersion for as long as they differ from the bridging line."""
     everywhere = np.zeros(bad.shape, dtype=bool)
     everywhere[:, rows] = True
     level = _bridged(light, everywhere)[0][:, rows]

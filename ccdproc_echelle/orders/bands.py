@@ -1,9 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-The orders among the bands of light of a straightened flat.
+Identify the orders among the bands of light of a straightened flat.
 
-An order is seen in a section as an interval between half-maximum edges. All positions are labels
-of paths. ``cut`` says that an interval ends, below or above, where the detector does.
+In each section, an order is an interval between half-maximum edges. All positions are labels of
+paths. ``cut`` marks intervals that end, below or above, at the border of the detector.
 """
 
 from itertools import pairwise
@@ -22,29 +22,29 @@ from ccdproc_echelle.orders.slices import bridged
 
 __all__ = ["WIDTH_TOLERANCE", "Wanted", "find_orders"]
 
-# An order stands out from the valleys beside it by this fraction of its height.
+# An order stands out from the valleys on either side by this fraction of its height.
 _LEAST_PROMINENCE = 0.3
 
-# Of the brightest light; what is less is no structure and no noise.
+# As a fraction of the brightest light; anything fainter is neither structure nor noise.
 _ROUNDING = 1e-15
 
-# Orders are looked for in so many sections of the dispersion axis.
+# Number of sections of the dispersion axis searched for orders.
 _N_SECTIONS = 16
 
-# Sections at least in which an order is seen.
+# Minimum number of sections in which an order must be seen.
 _LEAST_SECTIONS = 2
 
-# And the sum of its signal-to-noise ratios there, in units of the least one.
+# Minimum sum of its signal-to-noise ratios there, in units of the detection limit.
 _LEAST_EVIDENCE = 4
 
-# The width of an order is within this factor of what its neighbours suggest.
+# The width of an order lies within this factor of the width its neighbours suggest.
 WIDTH_TOLERANCE = 1.6
 
 # Of the light of its neighbours an order holds this part, at least, and this one of that of the
 # fainter one between two: a fainter one yet is a band beside the orders, or a gap is told of.
 _LEAST_LIGHT, _LEAST_BETWEEN_TWO = 0.03, 0.1
 
-# And its centre is so far from theirs, in units of its width.
+# Minimum distance of its centre from theirs, in units of its width.
 _APART = 0.75
 
 # A band that wanders so far across the paths, in pixels, and across the rows of the detector by
@@ -54,16 +54,17 @@ _LEAST_WANDERING, _STRAIGHTER = 0.3, 0.5
 # Narrower orders are looked for without any smoothing.
 _NARROW = 5.0
 
-# Beyond the edges of an order its light reaches so many pixels. What profiles scatter about their
-# median over so many pixels, in at least so many that are between the orders, is pattern.
+# The light of an order reaches this many pixels beyond its edges. Scatter of the profiles about
+# their running median over this many pixels, with at least this many between the orders, is a
+# detector pattern.
 _FOOT, _SMOOTH, _LEAST_BETWEEN = 4, 15, 30
 
-# Logarithm of the factor beyond which the width of a band is not that of an order.
+# Largest logarithmic deviation from the expected width for a band to count as an order.
 _WILD = np.log(2.5)
 
 
 class Wanted(NamedTuple):
-    """What orders are, as far as the user knows."""
+    """What the user knows about the orders."""
 
     min_signal_to_noise: float
     n_orders: int | None = None
@@ -72,7 +73,7 @@ class Wanted(NamedTuple):
 
 
 def find_orders(pixels, slices, paths, wanted: Wanted):
-    """Corrected paths, orders, and window for the background; None where there are no orders."""
+    """Corrected paths, orders, and background window; None if there are no orders."""
     window, orders = max(80, slices.shape[1] // 8), []
     for _ in range(3):
         mean, noise, starts = section_means(straightened(slices, paths), _N_SECTIONS)
@@ -97,10 +98,10 @@ def find_orders(pixels, slices, paths, wanted: Wanted):
 
 def _pattern(mean: np.ndarray, orders: list[dict]) -> np.ndarray:
     """
-    What profiles scatter between the orders, (n_sections, 1).
+    Scatter of the profiles between the orders, (n_sections, 1).
 
-    The fixed pattern of a detector is the same in slice after slice: the difference of slices does
-    not know it.
+    The fixed pattern of a detector is the same in every slice, so the differences between slices
+    do not reveal it.
     """
     between = np.ones(mean.shape[1], dtype=bool)
     for order in orders:
@@ -128,7 +129,7 @@ class _Intervals(NamedTuple):
     light: np.ndarray
 
     def of_width(self, least, most) -> "_Intervals":
-        """Those not too narrow and not too wide; of what is cut, not the parts of wider ones."""
+        """Intervals within the width limits; of cut ones, not those that belong to wider bands."""
         least, most = least or 0, most or np.inf
         kept = (self.width <= most) & ((self.cut > 0) | (self.width >= least))
         wider = self.width > most
@@ -138,7 +139,7 @@ class _Intervals(NamedTuple):
 
 
 def _intervals(profiles, noise, window, width, min_signal_to_noise) -> _Intervals:
-    """The bands of light; those of narrow orders, if the width is known, without any smoothing."""
+    """The bands of light; without any smoothing if the orders are known to be narrow."""
     light = profiles - lower_envelope(profiles, window)
 
     def found(smoothing):
@@ -162,7 +163,7 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def _intervals_of_profile(section, light, noise, smoothing, min_signal_to_noise):
-    from scipy.signal import find_peaks  # half a second, which all but the tracing can do without
+    from scipy.signal import find_peaks  # takes half a second to import; only tracing needs it
 
     finite = np.isfinite(light)
     filled = np.where(finite, light, 0.0)
@@ -188,12 +189,14 @@ def _intervals_of_profile(section, light, noise, smoothing, min_signal_to_noise)
     number, widths = np.full(len(centers), section), np.array(widths)
     seen = (number, np.array(centers), widths, np.array(cuts, dtype=int), strength,
             widths * smooth[peaks])
-    # Between two bands a pixel or two apart the smoothed profile has a peak that the light has not.
+    # Between two bands a pixel or two apart, smoothing creates a peak that is not in the light.
     return tuple(part[widths > 0] for part in seen)
 
 
 def _fall(light, finite, peak, limit, level) -> tuple[float, bool]:
-    """Where the light falls to a level on the way from the peak, and whether it ends before."""
+    """
+    Where the light falls to a level going outwards from the peak, and whether it is cut first.
+    """
     step = 1 if limit > peak else -1
     way = np.arange(peak, limit + step, step)
     below = np.flatnonzero(light[way] <= level)
@@ -211,9 +214,10 @@ def _fall(light, finite, peak, limit, level) -> tuple[float, bool]:
 
 def _grouped(seen: _Intervals, min_signal_to_noise) -> list[dict]:
     """
-    The orders: intervals of different sections on the same path.
+    Group intervals of different sections on the same path into orders.
 
-    Those that are cut, or of another width than the others nearby, have no say in where.
+    Intervals that are cut, or whose width differs from the others nearby, do not contribute to the
+    position.
     """
     section, center, width, cut, strength, light = seen
     whole = cut == 0
@@ -257,9 +261,9 @@ def _along_paths(orders: list[dict], paths: np.ndarray) -> list[dict]:
 
 def _among_equals(orders: list[dict]) -> list[dict]:
     """
-    Without those that hold next to no light compared with the nearest brighter ones, or lie in one.
+    Drop orders that hold almost no light compared with their brighter neighbours, or lie in one.
 
-    From order to order the light changes little, however much it does over the detector.
+    The light changes little from one order to the next, however much it does over the detector.
     """
     kept = []
     for order in sorted(orders, key=lambda order: -order["light"]):
@@ -285,20 +289,19 @@ def _least_light(above: np.ndarray, below: np.ndarray) -> float:
 
 
 def _brightest(orders: list[dict], n: int | None) -> list[dict]:
-    """The n orders with the most light; None: all."""
+    """The n orders with the most light; all of them if n is None."""
     brightest = sorted(orders, key=lambda order: -order["light"] * len(order["sections"]))[:n]
     return sorted(brightest, key=lambda order: order["label"])
 
 
 def _expected_widths(places, widths, light, where) -> np.ndarray:
-    """Width of an order at a place: a smooth function, fitted robustly to those measured."""
+    """Width expected of an order at a given place, from a robust fit to the measured widths."""
     low, high = places.min(), places.max()
     start = _weighted_median(widths, light)
     degree = 1 if high - low > 5 * start else 0
     scaled = [2 * (np.clip(x, low, high) - low) / max(high - low, 1) - 1 for x in (places, where)]
     logs = np.log(np.maximum(widths, 0.1) / start)
-    # Of ripples and of narrow bands beside the orders there may be more than of orders; they hold
-    # less light.
+    # Ripples and narrow bands beside the orders may outnumber the orders, but hold less light.
     known = np.abs(logs) < _WILD
     basis, weights = chebvander(scaled[0][known], degree), np.sqrt(light[known])
     coefficients = soft_fit(basis, logs[known], weights=weights, least_scatter=0.05)

@@ -1,9 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Rows at the border of a detector that have no light: reference pixels, or covered ones.
+Unlit rows at the border of a detector: reference pixels or covered rows.
 
-The step from the light of an order to them is as sharp as an edge of the slit, but straight along
-the detector where the order is not. Here the dispersion is along the first axis.
+The step from the light of an order to these rows is as sharp as a slit edge, but it runs straight
+along the detector where the order does not. The dispersion here is along the first axis.
 """
 
 import numpy as np
@@ -12,17 +12,17 @@ from ccdproc_echelle._numeric.medians import finite_median
 
 __all__ = ["without_dark_borders"]
 
-# Dark borders are looked for so far from the end of the detector.
+# Dark borders are searched for within this distance of the end of the detector.
 _DEPTH = 24
 
-# An order shines on the border where the light is more than this part of the brightest there.
+# An order lights the border where the light exceeds this fraction of the brightest light there.
 _LIT = 0.25
 
-# Dark rows have less than this part of the light beside them.
+# Dark rows have less than this fraction of the light of adjacent rows.
 _DARK = 0.1
 
-# Covered rows, and the first one that is not, are as flat as this, in units of the step between
-# them, and that in this part of the slices.
+# Covered rows, and the first uncovered one, are flat to this fraction of the step between them, in
+# at least this fraction of the slices.
 _FLAT, _NEARLY_ALL = 0.25, 0.8
 
 # Or they are darker than all light beside them, by so many times what the darkest of that varies,
@@ -35,15 +35,15 @@ _LEAST_SLICES, _LEAST_MOVE = 5, 1.2
 
 def without_dark_borders(raster: np.ndarray, columns: np.ndarray, path: np.ndarray) -> np.ndarray:
     """
-    The image with NaN in its dark border rows; the same one where there are none.
+    Set the dark border rows of an image to NaN; returns the same image if there are none.
 
     Parameters
     ----------
     raster : array, shape (n_pixels, n_cross)
     columns : array of int, shape (n_slices, slice_width)
-        Pixels along the dispersion that are combined to one slice; negative ones are none.
+        Dispersion pixels combined into each slice; negative values are ignored.
     path : array, shape (n_slices,)
-        The course of an order that orders at the border run alongside; NaN where it is not known.
+        Path followed by orders near the border; NaN where it is not known.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def without_dark_borders(raster: np.ndarray, columns: np.ndarray, path: np.ndarr
 
 
 def _n_dark(raster, columns, path) -> int:
-    """Number of dark rows below the light of an order that moves on."""
+    """Number of dark rows below the light of an order that moves across the detector."""
     values = np.where(columns[..., None] < 0, np.nan, raster[columns, :_DEPTH])
     slices = finite_median(values.swapaxes(1, 2))
     covered = _n_covered(slices)
@@ -88,7 +88,7 @@ def _n_dark(raster, columns, path) -> int:
 
 def _n_covered(slices) -> int:
     """
-    Number of rows behind a step from row to row that is there in all slices.
+    Number of rows behind a row-to-row step that is present in all slices.
 
     A blurred edge is not as sharp as that; one that is follows its order. Where the flank of an
     order hides the step the rows behind are darker than all that is between the orders.

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Order tables made from polynomials or from positions sampled along the orders."""
+"""Build order tables from polynomials or from positions sampled along the orders."""
 
 import numpy as np
 from astropy import units as u
@@ -15,7 +15,7 @@ from ccdproc_echelle.orders.curves import evaluate, finite_range, fit_traces, pa
 
 __all__ = ["fitted_edges", "table_from_polynomials", "table_from_traces", "warn_of_low_degree"]
 
-# A polynomial misses a trace where it is off by so many pixels, in the mean over a stretch of it.
+# A polynomial misses a trace if it is off by this many pixels on average over a stretch of it.
 _MISSED, _N_STRETCHES = 0.5, 40
 
 
@@ -28,12 +28,12 @@ def table_from_polynomials(
     shape: tuple[int, int] | None,
     dispersion_axis: int,
 ) -> QTable:
-    """The table of `EchelleOrderTable.from_polynomials`."""
+    """Build the table of `EchelleOrderTable.from_polynomials`."""
     numbers = np.atleast_1d(np.asarray(order_numbers))
     shape, axis = checked_shape(shape), checked_axis(dispersion_axis)
     if pixel_range is None:
         if shape is None:
-            raise ValueError("pixel_range is needed where the detector shape is unknown")
+            raise ValueError("pixel_range is needed when the detector shape is unknown")
         pixel_range = (0, shape[axis] - 1)
     ranges = np.broadcast_to(np.asarray(pixel_range, dtype=float), (len(numbers), 2))
     ranges = ranges + (-0.5, 0.5)
@@ -69,7 +69,7 @@ def table_from_traces(
     shape: tuple[int, int] | None,
     dispersion_axis: int,
 ) -> QTable:
-    """The table of `EchelleOrderTable.from_traces`."""
+    """Build the table of `EchelleOrderTable.from_traces`."""
     numbers = np.atleast_1d(np.asarray(order_numbers))
     shape, axis = checked_shape(shape), checked_axis(dispersion_axis)
     traces = {
@@ -95,25 +95,25 @@ def table_from_traces(
 
 
 def warn_of_low_degree(table: QTable, traces: dict[str, ArrayLike]) -> None:
-    """Say which traces their series do not follow; noise of the positions is no reason."""
+    """Warn of traces that their series do not follow; position noise alone does not trigger it."""
     numbers, ranges = np.array(table["order"], dtype=int), range_of(table)
     for name, trace in traces.items():
         trace = np.ma.filled(np.ma.asarray(one_row_per_order(name, trace, numbers)), np.nan)
         coefficients = np.atleast_2d(u.Quantity(table[name], u.pix).value)
         fitted = evaluate(coefficients, *ranges.T, np.arange(trace.shape[1]))
         worst = np.array([_systematic(row) for row in trace - fitted])
-        # Of positions far off any detector rounding alone is more.
+        # For positions far off any detector, rounding alone exceeds the limit.
         missed = worst > np.maximum(_MISSED, 1e-9 * np.nanmax(np.abs(trace), initial=0))
         if missed.any():
             warn(
-                f"the {name} of orders {numbers[missed].tolist()} is up to {worst.max():.1f} "
-                f"pixels off a series of degree {coefficients.shape[1] - 1}: give a higher degree, "
-                "or look at the positions"
+                f"the {name} of orders {numbers[missed].tolist()} deviates by up to "
+                f"{worst.max():.1f} pixels from a series of degree {coefficients.shape[1] - 1}: "
+                "use a higher degree, or check the positions"
             )
 
 
 def _systematic(residuals: np.ndarray) -> float:
-    """The largest mean of many neighbouring residuals, if it is more than their noise makes."""
+    """Largest mean of many neighbouring residuals, if it exceeds what their noise can explain."""
     known = residuals[np.isfinite(residuals)]
     starts = np.linspace(0, len(known), min(_N_STRETCHES, len(known)) + 1).astype(int)
     length = np.diff(starts)
@@ -124,9 +124,9 @@ def _systematic(residuals: np.ndarray) -> float:
 
 def fitted_edges(table: QTable, valid: np.ndarray, edges: dict[str, ArrayLike], degree: int):
     """
-    The table with edges fitted to positions at every dispersion pixel, where they are valid.
+    Fit edges to positions at every dispersion pixel, where these are valid.
 
-    Of edges that were there before, how they were measured is forgotten with them.
+    Any record of how previous edges were measured is dropped along with them.
     """
     numbers = np.array(table["order"], dtype=int)
     for name, trace in edges.items():

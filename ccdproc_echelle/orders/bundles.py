@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Traces that belong together: the fibres of a bundle, the slices of an image slicer."""
+"""Traces that belong together: the fibres of a bundle, or the slices of an image slicer."""
 
 from itertools import combinations
 
@@ -11,51 +11,51 @@ from ccdproc_echelle.orders.slices import bridged, places_of
 
 __all__ = ["bundled", "check_numbers", "grouped"]
 
-# Gaps between bundles are wider than those within them by this factor, or cannot be told apart.
+# Gaps between bundles must be wider than gaps within them by this factor to be told apart.
 _WIDER = 1.15
 
-# Bundles that lack members make so many gaps more than there must be, at most.
+# How many gaps beyond the minimum number are considered, for bundles that lack members.
 _MOST_GAPS = 3
 
 
 def check_numbers(n_fibres: int, n_slices: int) -> None:
-    """Refuse what cannot be the number of traces that belong together."""
+    """Check the number of traces per order."""
     for name, value in (("n_fibres", n_fibres), ("n_slices", n_slices)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{name} is {value!r}, expected an integer of at least 1")
     if n_fibres > 1 and n_slices > 1:
         raise ValueError(
-            f"n_fibres is {n_fibres} and n_slices {n_slices}: expected one of them, for separate "
-            "traces (n_fibres) or for whole orders (n_slices)"
+            f"n_fibres is {n_fibres} and n_slices is {n_slices}; expected at most one of them "
+            "above 1: n_fibres to trace each fibre, n_slices to trace whole orders"
         )
 
 
 def grouped(traces, residuals, n_fibres: int, n_slices: int, first_order: int):
     """
-    Traces as the user wants them: those of single fibres, or one for each order.
+    Return the traces of single fibres, or a single trace for each order.
 
     Parameters
     ----------
     traces : array, shape (n_traces, n_pixels)
-        Cross-dispersion positions, the lowest trace first; NaN where there is none.
+        Cross-dispersion positions, lowest trace first; NaN where the trace is not defined.
     residuals : array, shape (n_traces,)
-        RMS residual of each.
+        RMS residual of each trace.
     n_fibres, n_slices : int
-        Traces of an order. Of slices only the middle between the outermost ones is kept.
+        Traces per order. For slices only the middle between the outermost ones is kept.
     first_order : int
         Number of the lowest order.
 
     Returns
     -------
     traces, residuals : array
-        As given, or for each order.
+        As given, or one per order.
     columns : dict
-        For the order table: ``fibre``, from 1 on, and ``bundle``, the order, of each trace.
+        For the order table: ``fibre``, counted from 1, and ``bundle``, the order of each trace.
 
     Raises
     ------
     ValueError
-        If the traces do not lie in bundles of that many.
+        If the traces do not form bundles of that size.
     """
     if n_fibres == n_slices == 1:
         return traces, residuals, {}
@@ -70,40 +70,40 @@ def grouped(traces, residuals, n_fibres: int, n_slices: int, first_order: int):
 
 def bundled(traces: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
     """
-    Which bundle each trace belongs to, and which of its members it is.
+    Assign each trace to a bundle and to a position within it.
 
     Parameters
     ----------
     traces : array, shape (n_traces, n_pixels)
-        Cross-dispersion positions, the lowest trace first; NaN where there is none.
+        Cross-dispersion positions, lowest trace first; NaN where the trace is not defined.
     number : int
-        Members of a bundle.
+        Number of traces in a bundle.
 
     Returns
     -------
     bundle, member : int arrays, shape (n_traces,)
-        Both count from 0, the lowest first.
+        Bundle and position within it, both counted from 0, lowest first.
 
     Raises
     ------
     ValueError
-        If the traces do not lie in bundles of that many.
+        If the traces do not form bundles of that size.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If a bundle lacks members: it may be cut by the border, or too faint.
+        If a bundle is incomplete: it may be cut by the border, or too faint.
     """
     steps = finite_median(np.diff(traces, axis=0))
     steps = np.where(np.isnan(steps), np.diff(places_of(traces)), steps)
     if np.isnan(steps).any() or len(steps) + 1 < number:
-        raise ValueError(f"{len(traces)} traces were found, which make no bundles of {number}")
+        raise ValueError(f"found {len(traces)} traces, which do not form bundles of {number}")
     bundle = np.append(0, np.cumsum(steps > _widest_inner(steps, number)))
     sizes = np.bincount(bundle)
     if (sizes > number).any() or not (sizes == number).any():
         raise ValueError(
-            f"the traces found lie in bundles of {sizes.tolist()}, expected {number} in each; "
-            "trace without n_fibres and n_slices to see them"
+            f"the traces found form bundles of {sizes.tolist()}, expected {number} in each; trace "
+            "without n_fibres and n_slices to inspect them"
         )
     member = np.arange(len(traces)) - np.append(0, np.cumsum(sizes))[bundle]
     lacking = np.flatnonzero(sizes < number)
@@ -113,14 +113,14 @@ def bundled(traces: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
             member[groups[one]] = _likely_members(traces, groups, one, number)
         places = [f"{finite_median(traces[groups[one]].ravel()):.0f}" for one in lacking]
         warn(
-            f"{len(lacking)} of {len(sizes)} bundles, at position {', '.join(places)}, have less "
+            f"{len(lacking)} of {len(sizes)} bundles, at position {', '.join(places)}, have fewer "
             f"than {number} traces: cut by the border of the detector, or too faint"
         )
     return bundle, member
 
 
 def _widest_inner(steps: np.ndarray, number: int) -> float:
-    """The widest step within a bundle: where the steps, by size, differ most."""
+    """Widest step within a bundle: where the sorted steps jump the most."""
     least = -(-(len(steps) + 1) // number) - 1
     if least == 0:
         return np.inf
@@ -128,14 +128,16 @@ def _widest_inner(steps: np.ndarray, number: int) -> float:
     ratios = (ranked[:-1] / ranked[1:])[least - 1 : least + _MOST_GAPS]
     if not len(ratios) or ratios.max() < _WIDER:
         raise ValueError(
-            f"the {len(steps) + 1} traces found do not lie in bundles of {number}: no gaps of the "
-            "right number stand out"
+            f"the {len(steps) + 1} traces found do not form bundles of {number}: no matching "
+            "number of gaps stands out"
         )
     return float(ranked[least + np.argmax(ratios)])
 
 
 def _middles(traces, groups, member, number) -> np.ndarray:
-    """Middle between the outermost members of each bundle; the others tell it if one is missing."""
+    """
+    Middle between the outermost members of each bundle, inferred from others if one is missing.
+    """
     offsets = _typical_offsets(traces, groups, number)
     middles = []
     for group in groups:
@@ -157,7 +159,7 @@ def _typical_offsets(traces, groups, number) -> np.ndarray:
 
 
 def _likely_members(traces, groups, lacking: int, number: int) -> np.ndarray:
-    """Which members an incomplete bundle has, from where the other bundles lie."""
+    """Which members an incomplete bundle has, judging by where the other bundles lie."""
     whole = np.array([k for k, group in enumerate(groups) if group.sum() == number])
     places = [finite_median(traces[groups[k]]) for k in whole]
     degree = min(2, len(whole) - 1)

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The centres of orders that were found, measured and fitted. For the tracer."""
+"""Measure and fit the centres of detected orders. Used by the tracer."""
 
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander, chebvander2d
@@ -13,22 +13,22 @@ from ccdproc_echelle.orders.sections import lower_envelope, means_of, section_me
 
 __all__ = ["traces_of"]
 
-# Orders are measured in so many sections of the dispersion axis.
+# Number of sections of the dispersion axis in which orders are measured.
 _N_MEASURED = 100
 
-# Where an order is too faint to be measured in one section, wider ones are tried.
+# Where an order is too faint to be measured in one section, these wider sections are tried.
 _WIDENINGS = (1, 3, 9)
 
-# From the middle of an order to its edge its level changes at most by this fraction.
+# Largest relative change of the level from the middle of an order to its edge.
 _STEEPEST = 0.4
 
-# Where an order was not measured its path counts so much of a measurement, between those that were
-# and beyond them, where the path may lead astray.
+# Weight of the path, in units of a measurement, where an order was not measured: between
+# measurements, and beyond them, where the path may lead astray.
 _MODEL_WEIGHT, _WEIGHT_BEYOND = 0.03, 1e-4
 
 
 def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signal_to_noise):
-    """Order centre at every dispersion pixel, (n_orders, n_pixels), and residual of each order."""
+    """Order centre at every dispersion pixel, (n_orders, n_pixels), and residual per order."""
     straight = straightened(slices, paths)
     starts = section_starts(len(straight), _N_MEASURED)
     lower, upper = _measured_edges(straight, orders, window, min_signal_to_noise)
@@ -57,7 +57,7 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
 
 
 def _positions(labels, paths) -> np.ndarray:
-    """Positions on the detector of labels, (n_orders, n_sections), NaN where there is none."""
+    """Detector positions of labels, (n_orders, n_sections); NaN where undefined."""
     index = np.arange(paths.shape[1])
     return np.array([
         np.interp(at, index, path) for at, path in zip(labels.T, paths, strict=True)
@@ -112,8 +112,8 @@ def _plateau(light, noise, away, half):
     """
     Level in the middle of an order in each section, and the noise of one sample there.
 
-    Between them the slope, as a fraction of the level per pixel: that of the slit illumination,
-    one for the whole order.
+    Also returns the slope across the middle, as a fraction of the level per pixel: the slope of
+    the slit illumination, a single value for the whole order.
     """
     middle = in_middle(away, half)
     light, noise, away = light[:, middle], noise[:, middle], away[middle]
@@ -132,7 +132,7 @@ def _plateau(light, noise, away, half):
 
 
 def _first_fall(relative: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """Distance at which profiles first fall through one half; NaN where they do not."""
+    """Distance at which profiles first fall through one half; NaN if they never do."""
     below = relative <= 0.5
     last = np.clip(below.argmax(axis=1), 1, relative.shape[1] - 1)[:, None]
     before, after = (np.take_along_axis(relative, last - k, axis=1)[:, 0] for k in (1, 0))
@@ -145,14 +145,14 @@ def _first_fall(relative: np.ndarray, distance: np.ndarray) -> np.ndarray:
 
 
 def _smooth_widths(labels, pixels, widths, n_pixels, orders):
-    """Width of each order in each section: a smooth function of both."""
+    """Width of each order in each section, as a smooth function of both."""
     known = np.isfinite(widths)
     expected = np.array([order["width"] for order in orders])[:, None] + np.zeros(len(pixels))
     if known.sum() < 30:
         return expected
     whole = np.sort(labels[known.any(axis=1)])
     low, high = whole[[0, -1]]
-    # At the border of the detector one order has no width of its own, and no others beyond it.
+    # An order at the border of the detector has no width of its own and no neighbour beyond it.
     beyond = np.median(np.diff(whole)) if len(whole) > 3 else 0
     inside = np.clip(labels, low - beyond, high + beyond)
     place = 2 * (inside - low) / max(high - low, 1) - 1
@@ -163,7 +163,7 @@ def _smooth_widths(labels, pixels, widths, n_pixels, orders):
 
 
 def _fitted(middles, places, known, n_pixels, degree) -> tuple[np.ndarray, float]:
-    """Polynomial through the measured centres, held by the path where there are none."""
+    """Polynomial through the measured centres, constrained by the path where there are none."""
     basis = chebvander(unit(middles, n_pixels), degree)
     index, measured = np.arange(len(known)), np.flatnonzero(known)
     between = (index > measured[0]) & (index < measured[-1])
@@ -180,11 +180,11 @@ def _fitted(middles, places, known, n_pixels, degree) -> tuple[np.ndarray, float
 
 
 def _followed(middles, known, trace, half, n_cross) -> np.ndarray:
-    """Where an order was followed: between its outermost measured sections, and to the border."""
+    """Where an order was followed: between its outermost measured sections, or to the border."""
     every = np.arange(len(trace))
     step = np.diff(middles).mean()
     first, last = middles[known][[0, -1]]
-    # The ends of the detector are less than a section away from the last one.
+    # The ends of the detector are less than a section away from the last section.
     low = 0 if first - middles[0] < 2.5 * step else first - 0.5 * step
     high = len(trace) - 1 if middles[-1] - last < 2.5 * step else last + 0.5 * step
     inside = (every >= low) & (every <= high)

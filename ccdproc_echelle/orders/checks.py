@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What every order table must be: its shape, axis and columns make sense."""
+"""Checks that every order table must pass: its shape, axis and columns are consistent."""
 
 import numpy as np
 from astropy.table import QTable
@@ -12,7 +12,7 @@ __all__ = ["check_columns", "check_orders", "checked_axis", "checked_shape", "on
 
 
 def check_columns(table: QTable) -> None:
-    """Refuse a table that lacks what every order table has."""
+    """Raise if a required column is missing."""
     for name in ("order", "pixel_min", "pixel_max", "center"):
         if name not in table.colnames:
             raise ValueError(f"order table has no column {name!r}; found {table.colnames}")
@@ -21,13 +21,13 @@ def check_columns(table: QTable) -> None:
 
 
 def check_orders(table: QTable) -> None:
-    """Refuse order numbers, coefficients and ranges that make no sense."""
+    """Raise if order numbers, coefficients or ranges are invalid."""
     _check_numbers(table)
     _check_coefficients(table)
 
 
 def _check_numbers(table: QTable) -> None:
-    with np.errstate(invalid="ignore"):  # what is no integer is refused below
+    with np.errstate(invalid="ignore"):  # non-integers are rejected below
         numbers = np.array(table["order"], dtype=int)
     if len(numbers) == 0:
         raise ValueError("order table is empty; expected at least one order")
@@ -44,8 +44,8 @@ def _check_coefficients(table: QTable) -> None:
     for name in curves_in(table):
         if table[name].ndim != 2:
             raise ValueError(
-                f"column {name!r} has shape {table[name].shape}, expected one row of "
-                "coefficients for each order"
+                f"column {name!r} has shape {table[name].shape}, expected one row of coefficients "
+                "per order"
             )
     low, high = range_of(table).T
     coefficients = np.hstack([coefficients_of(table, name) for name in curves_in(table)])

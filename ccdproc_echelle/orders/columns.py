@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The columns of an order table: which curves and ranges it has, as plain arrays in pixel."""
+"""Curves and ranges of an order table as plain arrays in pixels."""
 
 import numpy as np
 from astropy import units as u
@@ -22,12 +22,12 @@ _RANGES = ("pixel", "lower_measured", "upper_measured")
 
 
 def curves_in(table: QTable) -> list[str]:
-    """Which of centre, lower and upper edge the table has."""
+    """Which of the order centre, lower edge and upper edge are in the table."""
     return [name for name in CURVES if name in table.colnames]
 
 
 def ranges_in(table: QTable) -> list[str]:
-    """Which ranges of dispersion pixels the table has."""
+    """Which ranges of dispersion pixels are in the table."""
     columns = set(table.colnames)
     return [name for name in _RANGES if {f"{name}_min", f"{name}_max"} <= columns]
 
@@ -38,7 +38,7 @@ def coefficients_of(table: QTable, name: str) -> np.ndarray:
 
 
 def range_of(table: QTable, name: str = "pixel") -> np.ndarray:
-    """First and last end of a range, (n_orders, 2)."""
+    """Lower and upper end of a range, (n_orders, 2)."""
     ends = (_in_pixel(table[f"{name}_{end}"]) for end in ("min", "max"))
     return np.stack(list(ends), axis=1)
 
@@ -49,7 +49,7 @@ def set_range(table: QTable, name: str, ends: np.ndarray) -> None:
 
 
 def _in_pixel(column) -> np.ndarray:
-    """Plain numbers; what the file leaves open is NaN."""
+    """Plain numbers, NaN for missing values."""
     if isinstance(column, (Masked, np.ma.MaskedArray)):
         column = column.astype(float).filled(np.nan)
     return u.Quantity(column, u.pix).value

@@ -1,15 +1,15 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Where the light of an order falls to its edges in cross-dispersion slices.
+Find where the light of an order falls to its edges in cross-dispersion slices.
 
 On each side of a slice the levels of the plateau and of the background are measured, and the edge
-is where the light falls through a fraction of the step between them. A step that is blurred by a
+is where the light falls through a given fraction of the step between them. A step blurred by a
 symmetric point-spread function keeps half its height where the step was.
 
-Pure arrays. While the crossings are found the two sides of a slice are one problem: the lower side
-is mirrored, so that an edge is always a fall of the light to the right. Arrays are then
-(2, n_slices, n_samples) or (2, n_slices), the slices of all orders in a row, lower side first.
-Positions are indices along the slice.
+These functions work on plain arrays. While crossings are searched for, both sides of a slice are
+treated alike: the lower side is mirrored, so that an edge is always a fall of the light to the
+right. Arrays then have shape (2, n_slices, n_samples) or (2, n_slices), with the slices of all
+orders in a row and the lower side first. Positions are indices along the slice.
 """
 
 from typing import NamedTuple
@@ -30,7 +30,7 @@ from ccdproc_echelle.orders.slices import (
 
 __all__ = ["RISING", "Crossings", "blur_variance", "crossing_errors", "measured_slices"]
 
-# Light above the background, in units of the noise of one sample of a slice, for a measurement.
+# Minimum light above the background for a measurement, in units of the noise of one sample.
 _MIN_SIGNAL_TO_NOISE = 10.0
 
 # And in units of the brightest slice of an order.
@@ -40,16 +40,16 @@ _LEAST_CONTRAST = 5e-3
 # out a blur of a sixth of the width would be felt.
 _PLATEAU = 0.6
 
-# The next order begins where the light beyond an edge rises to this fraction of the plateau: it
-# may be several times fainter.
+# The next order begins where the light beyond an edge rises to this fraction of the plateau: that
+# order may be several times fainter.
 RISING = 0.2
 
-# Slices that show no edges are tried again at this many times their width.
+# Slices without detected edges are retried at this many times their width.
 _WIDENINGS = (3, 9)
 
 
 class Crossings(NamedTuple):
-    """What was measured in the slices; all (2, n_orders, n_slices), the lower edges first."""
+    """Measurements in the slices; all (2, n_orders, n_slices), lower edges first."""
 
     edges: np.ndarray  # index along the slice, NaN where not found
     plateaus: np.ndarray  # light of the order at its edge
@@ -58,11 +58,11 @@ class Crossings(NamedTuple):
 
 def measured_slices(raster, variance, centers, columns, lengths, levels):
     """
-    Slices, and where the light falls through one of the levels.
+    Extract slices and find where the light falls through one of the levels.
 
-    Where a slice shows no edges, mostly for lack of light, a wider one about the same pixel is
-    tried. Whether there is light enough is judged by the noise of the frame; the noise of the
-    returned slices holds the pixel response as well.
+    Where a slice shows no edges, usually for lack of light, a wider one around the same pixel is
+    tried. The noise of the frame decides whether there is enough light; the noise of the returned
+    slices includes the pixel response as well.
     """
     pixels = columns.mean(axis=1)
     reach = int(np.ceil(lengths.max() / 2))
@@ -105,14 +105,14 @@ def _is_beyond(lengths, reach, n_slices) -> np.ndarray:
 
 
 def _find_crossings(slices: Slices, lengths, levels) -> Crossings:
-    """Where the light falls through the first of the levels at which both edges are found."""
+    """Where the light falls through the first of the levels for which both edges are found."""
     n_orders, n_slices, n_samples = slices.profiles.shape
     reach = np.repeat(lengths / 2, n_slices)
     profiles = slices.profiles.reshape(-1, n_samples)
     sides = np.stack([profiles[:, ::-1], profiles])
     smooth = _smoothed(sides, max(1, int(lengths.min() / 24)))
     edges = _rough_edges(smooth, reach)
-    for _ in range(2):  # the levels depend, a little, on where the edges are
+    for _ in range(2):  # the levels depend slightly on the edge positions
         middle, half = _middle_and_half(edges, n_orders, n_samples)
         plateau = _plateau_at_edge(sides, middle, half)
         background = _background(sides, smooth, middle + half, plateau, reach)
@@ -131,10 +131,10 @@ def _find_crossings(slices: Slices, lengths, levels) -> Crossings:
 
 def _middle_and_half(rough: np.ndarray, n_orders: int, n_samples: int):
     """
-    Middle of the order in each slice, and half its width, from rough edges.
+    Middle of the order in each slice, and its half-width, from rough edges.
 
-    The width is the median of the order, or of the nearest orders where it has none. It gives the
-    middle of a slice in which only one edge was seen.
+    The width is the median over the order, or that of the nearest orders if it has none. It gives
+    the middle of slices in which only one edge was seen.
     """
     lower, upper = _mirrored_back(rough, n_samples).reshape(2, n_orders, -1)
     half = 0.5 * bridged(finite_median(upper - lower))[:, None]
@@ -151,7 +151,7 @@ def _mirrored_back(edges: np.ndarray, n_samples: int) -> np.ndarray:
 
 
 def _rough_edges(smooth: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """Half-way falls from the brightest sample near the order centre to the faintest outside."""
+    """Half-height falls from the brightest sample near the order centre to the faintest outside."""
     n_samples = smooth.shape[-1]
     index = np.arange(n_samples)
     near = np.abs(index - n_samples // 2) <= np.maximum(reach[:, None] / 3, 1)
@@ -159,7 +159,7 @@ def _rough_edges(smooth: np.ndarray, reach: np.ndarray) -> np.ndarray:
     start, peak = top.argmax(axis=-1), top.max(axis=-1)
     outside = (index >= start[..., None]) & np.isfinite(smooth)
     floor = np.where(outside, smooth, np.inf).min(axis=-1)
-    # on the side where the detector ends first, the faintest sample may be on the plateau
+    # where the detector cuts one side short, the faintest sample may lie on the plateau
     floor = np.where(_is_cut(smooth, reach), np.fmin(floor, floor[::-1]), floor)
     usable = np.isfinite(peak) & np.isfinite(floor)
     level = 0.5 * (np.where(usable, peak, np.nan) + np.where(usable, floor, np.nan))
@@ -167,7 +167,7 @@ def _rough_edges(smooth: np.ndarray, reach: np.ndarray) -> np.ndarray:
 
 
 def _smoothed(profiles: np.ndarray, width: int) -> np.ndarray:
-    """Running mean over the finite samples."""
+    """Running mean over finite samples."""
     finite = np.isfinite(profiles)
     weight = uniform_filter1d(finite.astype(float), width, mode="constant")
     total = uniform_filter1d(np.where(finite, profiles, 0), width, mode="constant")
@@ -182,7 +182,7 @@ def _is_cut(profiles: np.ndarray, reach: np.ndarray) -> np.ndarray:
 
 
 def _first_fall(profiles: np.ndarray, start: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Position right of ``start`` where the profile first falls to the level; NaN if nowhere."""
+    """First position right of ``start`` where the profile falls to the level; NaN if none."""
     index = np.arange(profiles.shape[-1])
     fallen = (index > start[..., None]) & (profiles <= level[..., None])
     first = fallen.argmax(axis=-1)
@@ -201,7 +201,7 @@ def _interpolated(profiles: np.ndarray, before: np.ndarray, level: np.ndarray) -
 
 
 def _plateau_at_edge(sides: np.ndarray, middle: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Level of the plateau, extrapolated to the edge along the line through its two halves."""
+    """Plateau level extrapolated to the edge along the line through the plateau's two halves."""
     narrow = half < 4
     far = np.where(narrow, 0.5, 1) * _PLATEAU * half
     near = np.where(narrow, -far, far / 3)
@@ -226,7 +226,7 @@ def _background(sides, smooth, edge, plateau, reach) -> np.ndarray:
     darkest = dark.min(axis=-1)
     level = (1 - RISING) * darkest + RISING * plateau
     rising = beyond & (index > dark.argmin(axis=-1)[..., None]) & (smooth > level[..., None])
-    # the valley before the next order may be filled, and another one beyond it darker
+    # the valley before the next order may be filled with light, and one further out darker
     climb = 0.5 * (plateau - np.where(np.isfinite(darkest), darkest, np.nan))
     rising |= beyond & (smooth > np.minimum.accumulate(dark, axis=-1) + climb[..., None])
     last = np.where(beyond, index, -1).max(axis=-1)
@@ -240,7 +240,7 @@ def _background(sides, smooth, edge, plateau, reach) -> np.ndarray:
 
 
 def _median_between(profiles: np.ndarray, low: np.ndarray, high: np.ndarray, n: int = 15):
-    """Median of n samples spread evenly from low to high; NaN where there are none."""
+    """Median of n samples spread evenly from low to high; NaN if there are none."""
     usable = np.isfinite(low) & np.isfinite(high)
     low, high = np.where(usable, low, 0), np.where(usable, high, 0)
     places = np.rint(low[..., None] + (high - low)[..., None] * np.linspace(0, 1, n)).astype(int)
@@ -251,10 +251,10 @@ def _median_between(profiles: np.ndarray, low: np.ndarray, high: np.ndarray, n: 
 
 def _crossings(relative: np.ndarray, middle: np.ndarray, level: float) -> np.ndarray:
     """
-    Where the light, as a fraction of the step, falls through the level; NaN where it does not.
+    Where the light, as a fraction of the step, falls through the level; NaN if it does not.
 
-    The fall goes from the last sample well above to the first sample well below the level. Noise
-    can cross the level several times in between: the mean of the first and the last crossing is
+    The fall extends from the last sample well above the level to the first one well below it. Noise
+    can cross the level several times in between; the mean of the first and last crossings is
     unbiased.
     """
     index = np.arange(relative.shape[-1])
@@ -273,7 +273,7 @@ def _crossings(relative: np.ndarray, middle: np.ndarray, level: float) -> np.nda
 
 
 def _blurred_crossing(relative: np.ndarray, before: np.ndarray, level: float) -> np.ndarray:
-    """Where the light falls through the level between two samples, as a blurred step does."""
+    """Where the light falls through the level between two samples, assuming a blurred step."""
     before = np.clip(before, 0, relative.shape[-1] - 2)
     left, right = (
         ndtri(np.clip(take(relative, before + step), 0.001, 0.999)) for step in (0, 1)
@@ -290,17 +290,17 @@ def blur_variance(slices, crossings) -> float:
     step = crossings.plateaus - crossings.backgrounds
     fall = np.abs(_at(slices.profiles, before + 1) - _at(slices.profiles, before)) / step
     fall = np.clip(finite_median(fall[np.isfinite(crossings.edges)][None])[0], 0.02, 0.98)
-    # the steepest one-pixel fall of a step blurred by sigma is from -0.5 / sigma to 0.5 / sigma
+    # the steepest one-pixel fall of a step blurred by sigma lies between ±0.5 / sigma
     variance = (0.5 / ndtri(0.5 + fall / 2)) ** 2 - np.mean(slices.smear)
     return np.fmax(variance, 1 / 12)
 
 
 def crossing_errors(slices, crossings, blur, level) -> np.ndarray:
     """
-    Standard deviation of the crossings: noise over slope.
+    Standard deviation of the crossings: noise divided by slope.
 
-    The noise is that of the two samples about the crossing, both of two pixels by the resampling,
-    and of the levels of plateau and background.
+    The noise includes that of the two samples around the crossing, each interpolated from two
+    pixels, and that of the plateau and background levels.
     """
     edges, smear = crossings.edges, slices.smear
     outwards = np.array([-1.0, 1.0])[:, None, None]
@@ -312,10 +312,10 @@ def crossing_errors(slices, crossings, blur, level) -> np.ndarray:
     at_edge = ((1 - fraction) * _at(slices.noise, below) ** 2
                + fraction * _at(slices.noise, below + 1) ** 2)
     at_edge *= (1 - 2 * between) * (1 - 2 * smear) + 2 * between * smear
-    # 1.75 and -0.75 times the medians of two fifths of the half width, as in _plateau_at_edge
+    # 1.75 and -0.75 times the medians of two fifths of the half-width, as in _plateau_at_edge
     on_plateau = _at(slices.noise, edges - outwards * width / 4) ** 2
     on_plateau *= (1.75**2 + 0.75**2) * np.pi / 2 / np.maximum(0.2 * width, 1)
-    # the median of two samples and more
+    # the median of at least two samples
     beyond = _at(slices.noise, edges + outwards * 4 * np.sqrt(blur)) ** 2 * np.pi / 4
     variance = at_edge + level**2 * on_plateau + (1 - level) ** 2 * beyond
     step = crossings.plateaus - crossings.backgrounds
@@ -324,6 +324,6 @@ def crossing_errors(slices, crossings, blur, level) -> np.ndarray:
 
 
 def _at(samples: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Samples of each slice at a place for either side, rounded; places are (2, ...)."""
+    """Samples of each slice at a rounded place on either side; places are (2, ...)."""
     index = np.clip(np.rint(np.nan_to_num(places)), 0, samples.shape[-1] - 1).astype(int)
     return np.stack([take(samples, side) for side in index])

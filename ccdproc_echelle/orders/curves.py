@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Chebyshev series along the orders: evaluated, fitted, moved to another range. Plain arrays."""
+"""Chebyshev series along the orders, as plain arrays: evaluate, fit, change range."""
 
 import numpy as np
 from numpy.polynomial import Chebyshev
@@ -7,12 +7,14 @@ from numpy.polynomial.chebyshev import chebval
 
 __all__ = ["ROUNDING", "evaluate", "finite_range", "fit_traces", "padded", "rescaled"]
 
-# A range that ends on a pixel's border must still end there after binning and unbinning.
+# A range that ends at a pixel boundary must still end there after binning and unbinning.
 ROUNDING = 1e-6
 
 
 def evaluate(coefficients, low, high, pixels) -> np.ndarray:
-    """Chebyshev series on [low, high], one per row; NaN outside. One row of pixels, or each."""
+    """
+    Chebyshev series on [low, high], one per row; NaN outside. Pixels are 1-D, or one row each.
+    """
     low, high = low[:, None], high[:, None]
     x = (2 * pixels - low - high) / (high - low)
     values = chebval(x, coefficients.T[:, :, None], tensor=False)
@@ -21,12 +23,12 @@ def evaluate(coefficients, low, high, pixels) -> np.ndarray:
 
 
 def padded(coefficients: np.ndarray, length: int) -> np.ndarray:
-    """NumPy trims trailing zeros when it converts; a column needs equal lengths."""
+    """Restore trailing zeros that NumPy trims on conversion; a column needs equal lengths."""
     return np.pad(coefficients, (0, length - len(coefficients)))
 
 
 def rescaled(coefficients: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """The same curve on another range: exact, as it stays a polynomial."""
+    """The same curve on another range; exact, since it remains a polynomial."""
     series = Chebyshev(coefficients, domain=old).convert(kind=Chebyshev, domain=new)
     return padded(series.coef, len(coefficients))
 
@@ -34,7 +36,7 @@ def rescaled(coefficients: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.n
 def finite_range(number: int, trace: np.ndarray) -> tuple[float, float]:
     finite = np.flatnonzero(np.isfinite(trace))
     if len(finite) == 0:
-        raise ValueError(f"order {number} has no finite center position")
+        raise ValueError(f"order {number} has no finite centre position")
     return finite[0] - 0.5, finite[-1] + 0.5
 
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Orders on the pixels of a detector: which of them belong to which order, and how much."""
+"""Assign detector pixels to orders, and compute the fraction of each pixel that orders cover."""
 
 from abc import ABC, abstractmethod
 
@@ -12,14 +12,14 @@ __all__ = ["OrdersOnDetector"]
 
 
 class OrdersOnDetector(ABC):
-    """What can be said of the pixels of a detector, once the curves of its orders are known."""
+    """Pixel masks and maps of a detector, given the curves of its orders."""
 
     shape: tuple[int, int] | None
     dispersion_axis: int
     order_numbers: np.ndarray
 
     def __init__(self):
-        self._index = None  # `order_index`, once it was asked for: orders do not change
+        self._index = None  # `order_index` once it has been computed: orders do not change
 
     @abstractmethod
     def center(self, pixels: ArrayLike | None = None) -> np.ndarray:
@@ -35,24 +35,24 @@ class OrdersOnDetector(ABC):
 
     @abstractmethod
     def _pixel_range(self) -> np.ndarray:
-        """Where each order begins and ends, (n_orders, 2)."""
+        """Start and end of each order along the dispersion, (n_orders, 2)."""
 
     def _known_shape(self) -> tuple[int, int]:
         if self.shape is None:
             raise ValueError(
-                "the detector shape of this order table is unknown: give shape= when it is read "
-                "or built, or use on_detector(shape)"
+                "the detector shape of this order table is unknown: pass shape= when reading or "
+                "building it, or call on_detector(shape)"
             )
         return self.shape
 
     def inner_mask(self, window: float) -> np.ndarray:
         """
-        The inner-order pixels: those within ``window / 2`` of an order centre.
+        Mask of the inner-order pixels, those within ``window / 2`` of an order centre.
 
         Parameters
         ----------
         window : float
-            Full width, in pixel along the cross-dispersion axis.
+            Full width in pixels along the cross-dispersion axis.
 
         Returns
         -------
@@ -80,20 +80,20 @@ class OrdersOnDetector(ABC):
 
     def inner_index(self, window: float) -> np.ndarray:
         """
-        To which row of the table each inner-order pixel belongs.
+        Row of the table to which each inner-order pixel belongs.
 
-        These are the pixels of `inner_mask`; where the windows of orders overlap, a pixel belongs
-        to the order whose centre is nearest.
+        The inner-order pixels are those of `inner_mask`. Where the windows of several orders
+        overlap, a pixel belongs to the order with the nearest centre.
 
         Parameters
         ----------
         window : float
-            Full width, in pixel along the cross-dispersion axis.
+            Full width in pixels along the cross-dispersion axis.
 
         Returns
         -------
         int16 array, shape of the detector
-            Row of the table, from 0 on; -1 on other pixels.
+            Row of the table, counted from 0; -1 on all other pixels.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class OrdersOnDetector(ABC):
         return self._to_image(rasters.nearest_order(low, high, self.center(), self._n_cross()))
 
     def _window(self, window: float) -> tuple[np.ndarray, np.ndarray]:
-        """The limits of the inner-order pixels: where this is defined."""
+        """Limits of the inner-order pixels; the single place where they are defined."""
         if not window > 0:
             raise ValueError(f"window is {window!r}, expected a positive number of pixels")
         centers = self.center()
@@ -120,15 +120,15 @@ class OrdersOnDetector(ABC):
 
     def order_map(self, margin: float = 0) -> np.ndarray:
         """
-        Which order each pixel belongs to.
+        Map of the order number to which each pixel belongs.
 
-        A pixel belongs to an order when its centre lies between the edges. Where orders overlap
-        it belongs to the one whose centre is nearest.
+        A pixel belongs to an order if its centre lies between the edges. Where orders overlap, it
+        belongs to the order with the nearest centre.
 
         Parameters
         ----------
         margin : float, optional
-            Pixels by which both edges are moved outwards; negative moves them inwards.
+            Number of pixels by which both edges are moved outwards (inwards if negative).
 
         Returns
         -------
@@ -145,17 +145,17 @@ class OrdersOnDetector(ABC):
 
     def order_index(self, margin: float = 0) -> np.ndarray:
         """
-        To which row of the table each pixel belongs, as `order_map` says by order number.
+        Row of the table to which each pixel belongs; `order_map` gives the order number instead.
 
         Parameters
         ----------
         margin : float, optional
-            Pixels by which both edges are moved outwards; negative moves them inwards.
+            Number of pixels by which both edges are moved outwards (inwards if negative).
 
         Returns
         -------
         int16 array, shape of the detector
-            Row of the table, from 0 on; -1 between the orders.
+            Row of the table, counted from 0; -1 between the orders.
 
         Raises
         ------
@@ -174,17 +174,17 @@ class OrdersOnDetector(ABC):
 
     def interorder_mask(self, margin: float = 0) -> np.ndarray:
         """
-        The inter-order area: the pixels that belong to no order.
+        Mask of the inter-order area, the pixels that belong to no order.
 
-        A pixel is between the orders when its centre is, however much of its area an order
-        covers: these are the pixels where `order_map` is 0. Those with any light of an order
-        in them are left out by a ``margin`` of a pixel and the width of the blur, or by
-        ``coverage() == 0``.
+        A pixel lies between the orders if its centre does, however much of its area an order
+        covers: these are the pixels where `order_map` is 0. To exclude pixels that contain any
+        light of an order, use a ``margin`` of one pixel plus the width of the blur, or ``coverage()
+        == 0``.
 
         Parameters
         ----------
         margin : float, optional
-            Pixels by which both edges are moved outwards; negative moves them inwards.
+            Number of pixels by which both edges are moved outwards (inwards if negative).
 
         Returns
         -------
@@ -208,19 +208,19 @@ class OrdersOnDetector(ABC):
 
     def overlap_mask(self, margin: float = 0) -> np.ndarray:
         """
-        The pixels that more than one order covers.
+        Mask of the pixels covered by more than one order.
 
-        `order_map` gives them to the order whose centre is nearest.
+        `order_map` assigns these to the order with the nearest centre.
 
         Parameters
         ----------
         margin : float, optional
-            Pixels by which both edges are moved outwards; negative moves them inwards.
+            Number of pixels by which both edges are moved outwards (inwards if negative).
 
         Returns
         -------
         bool array, shape of the detector
-            True where the pixel centre lies between the edges of two orders or more.
+            True where the pixel centre lies between the edges of at least two orders.
 
         Raises
         ------
@@ -241,15 +241,16 @@ class OrdersOnDetector(ABC):
 
     def coverage(self) -> np.ndarray:
         """
-        The fraction of each pixel's area that lies inside an order.
+        Fraction of the area of each pixel that lies inside an order.
 
-        Exact to a thousandth, however steep or bent the edges are. A pixel in which an order begins
-        or ends is covered from or to there; where orders overlap, areas add up to at most 1.
+        Accurate to a thousandth, however steep or curved the edges. A pixel in which an order
+        begins or ends counts only from, or up to, that point; where orders overlap, their areas add
+        up to at most 1.
 
         Returns
         -------
         float array, shape of the detector
-            From 0 (between orders) to 1 (inside).
+            From 0 (between the orders) to 1 (inside an order).
 
         Raises
         ------
@@ -274,7 +275,7 @@ class OrdersOnDetector(ABC):
         )
 
     def _raster_shape(self) -> tuple[int, int]:
-        """Cross-dispersion and dispersion length of the detector."""
+        """Length of the detector in cross-dispersion and in dispersion."""
         shape = self._known_shape()
         return shape[1 - self.dispersion_axis], shape[self.dispersion_axis]
 
@@ -282,5 +283,5 @@ class OrdersOnDetector(ABC):
         return self._raster_shape()[0]
 
     def _to_image(self, raster: np.ndarray) -> np.ndarray:
-        """A raster with rows along the cross-dispersion axis, as an image."""
+        """Turn a raster, whose rows run along the cross-dispersion axis, into an image."""
         return raster if self.dispersion_axis == 1 else np.ascontiguousarray(raster.T)

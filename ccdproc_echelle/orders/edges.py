@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Where the orders end: order edges measured on a flat."""
+"""Measure order edges on a flat."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -40,35 +40,35 @@ __all__ = [
     "rough_order_edges",
 ]
 
-# Where nothing was measured the model counts for a tenth of a measurement: enough to hold the
+# Weight of the model where nothing was measured, in units of a measurement: enough to constrain the
 # polynomial in a gap, too little to disturb it where there are measurements.
 _MODEL_WEIGHT = 0.1
 
-# What the smooth function of the position on the detector says of a width is as uncertain as this,
-# in pixel; noisier measurements of a width yield to it.
+# Uncertainty in pixels of the widths predicted by the smooth function of detector position; widths
+# measured with larger errors are pulled towards it.
 _WIDTH_UNCERTAINTY = 0.25
 
-# An edge measured in a smaller fraction of the slices is worth a warning.
+# Warn if an edge was measured in a smaller fraction of the slices than this.
 _WELL_MEASURED = 0.75
 
-# Residuals below a thousandth of a pixel are no outliers, however well the others fit.
+# Residuals below a thousandth of a pixel are never outliers, however well the others fit.
 _LEAST_SCATTER = 1e-3
 
-# A slit narrower than this, in units of the blur, cannot be told from the blur.
+# A slit narrower than this, in units of the blur, cannot be distinguished from the blur.
 _UNRESOLVED = 2.0
 
-# Where on its rise an edge of a slit is.
+# Position of the edge of a slit on its rise.
 _SLIT_LEVEL = np.array([0.5])
 
 # Slices, and dispersion pixels of each, that are enough for edges that need not be precise.
 _ROUGHLY, _FEW = 40, 7
 
 _NOTHING_FOUND = (
-    "no order edges found: in no order does the light of enough slices rise from a darker "
-    "background to a plateau near the order centre, and fall again, on the detector"
+    "no order edges found: no order shows, in enough slices, light that rises from a darker "
+    "background to a plateau near the order centre and falls again on the detector"
 )
 
-# Orders closer than this, in pixel, are one.
+# Orders closer than this, in pixels, are considered the same order.
 _SAME = 0.5
 
 
@@ -89,91 +89,94 @@ def detect_order_edges(
     """
     Measure the order edges on a flat.
 
-    An order is the image of a slit, of a fibre, or of several slices or fibres side by side; which
-    it is, is found from its light unless ``profile`` says it, and told in the log and in the column
-    ``profile`` of the result. What follows is said of slits; see the notes for the others.
+    An order is the image of a slit, of a fibre, or of several slices or fibres side by side. Which
+    of these it is follows from its light unless ``profile`` is given; the result is logged and
+    stored in the column ``profile`` of the returned table. The description below is for slits; see
+    the Notes for fibres and slicers.
 
-    Cross-dispersion slices are resampled along the curved order centres and combined by the
-    median of ``slice_width`` dispersion pixels; slices too faint to show edges are tried again
-    three and nine times as wide. On each side of each slice the edge is where the
-    light falls through ``threshold`` times the step from the inter-order background to the
-    plateau of the order, both measured locally. The edge positions relative to the order centre
-    are fitted with a Chebyshev series, outliers clipped. The order centres are kept as given.
+    Cross-dispersion slices are resampled along the curved order centres and median combined over
+    ``slice_width`` dispersion pixels; slices too faint to show edges are retried with three and
+    nine times that width. On each side of a slice, the edge is where the light falls through
+    ``threshold`` times the step from the inter-order background to the plateau of the order, both
+    measured locally. A Chebyshev series is fitted to the edge positions relative to the order
+    centre, with outlier clipping. The order centres themselves are not changed.
 
-    A step blurred by a symmetric point-spread function and integrated over pixels keeps half its
-    height exactly where the step was, so the default threshold is unbiased as long as the order
-    has a plateau and the gap a background. A sloped plateau is extrapolated to either edge.
+    A step blurred by a symmetric point-spread function and integrated over pixels has half its
+    height exactly where the step was, so the default threshold is unbiased as long as the order has
+    a plateau and the gap shows the background. A sloped plateau is extrapolated to either edge.
 
-    Orders narrower than 8 standard deviations of the blur, or 12 pixel, and orders whose neighbours
-    are nearer than 8 have neither. Unless another ``threshold`` is asked for, their edges are those
-    of a slit that is blurred and lies between blurred neighbours: a model with two edges, height
-    and background in each slice, and a single blur and slope of the slit illumination in the whole
-    frame, fitted by least squares. The edges are the half-maxima of the slit before its blur.
-    Where the slit is hardly wider than the blur, less than two standard deviations, the two cannot
-    be told apart, and the half-maxima of the light stand.
+    Orders narrower than 8 standard deviations of the blur, or 12 pixels, and orders whose
+    neighbours are closer than 8 standard deviations have neither. Unless a different ``threshold``
+    is requested, their edges are those of a blurred slit between blurred neighbours: a model with
+    two edges, a height and a background in each slice, and a single blur and slope of the slit
+    illumination for the whole frame, fitted by least squares. The edges are the half-maxima of the
+    slit before blurring. Where the slit is barely wider than the blur (less than two standard
+    deviations), the two cannot be separated, and the half-maxima of the light are used.
 
-    Rows of the detector, along the orders, that are masked, dead or hot are no edges: up to three
-    bad and four masked ones side by side are bridged by the light of the rows beside them.
+    Detector rows along the orders that are masked, dead or hot are not mistaken for edges: up to
+    three adjacent bad rows and four adjacent masked rows are bridged using the light of the rows
+    beside them.
 
-    An edge that cannot be measured - outside the detector, masked, too faint - is placed at
-    the order's width from its opposite edge; where that one is missing as well, symmetrically
-    about the order centre, which is corrected by what was measured in the rest of the order. The
-    widths are a smooth function of the position on the detector, fitted to all measured orders. The
+    An edge that cannot be measured (because it is off the detector, masked or too faint) is placed
+    at the width of the order from the opposite edge. If that edge is missing as well, both are
+    placed symmetrically about the order centre, corrected by what was measured in the rest of the
+    order. The widths are a smooth function of the position on the detector, fitted to all measured
+    orders. The edges of noisy orders are pulled towards that width.
     edges of noisy orders are drawn towards that width.
 
     Parameters
     ----------
     flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
-        A flat frame, usually the master flat; any unit or level will do. Masked and non-finite
-        pixels are ignored. The uncertainty, where there is one, gives the noise from which it is
-        decided whether a slice is bright enough; else the scatter of the pixels within the slice.
+        A flat frame, usually the master flat, in any unit and at any level. Masked and non-finite
+        pixels are ignored. The uncertainty, if there is one, is the noise used to decide whether a
+        slice is bright enough; otherwise the scatter of the pixels within the slice is used.
     orders : `EchelleOrderTable`
-        The order centres. They may be some pixels off, as long as they lie within the orders:
+        The order centres. They may be a few pixels off as long as they lie within the orders, since
         slices are re-centred. Edges already in the table are replaced.
     threshold : float or tuple of float, optional
-        Where on the rise from the background (0) to the plateau (1), or to the top of a fibre, the
-        edge is. For a pair, eleven levels are tried from the first to the second, until both edges
-        of a slice are found; of fibres the first is taken. Default: 0.5 for slits; 0.01 for fibres,
-        between whose edges at least 99 % of the light lies.
+        Position of the edge on the rise from the background (0) to the plateau (1), or to the peak
+        of a fibre. If a pair is given, eleven levels from the first to the second are tried until
+        both edges of a slice are found; for fibres only the first is used. Default: 0.5 for slits
+        and 0.01 for fibres, whose edges then enclose at least 99 % of the light.
     profile : {"auto", "slit", "fibre", "slicer"}, optional
-        What the orders are images of.
+        What the orders are images of. "auto" determines this from the light.
     n_slices : int, optional
-        Slices, or fibres, of each order. Default: with ``profile`` "auto" or "slicer" they are
-        counted, if there are edges in the table between these.
+        Number of slices or fibres in each order. Default: with ``profile`` "auto" or "slicer" they
+        are counted, provided that the table already has edges that enclose them.
     slice_length : float, optional
-        Cross-dispersion extent of a slice in pixel. It must reach into the inter-order area on
+        Cross-dispersion extent of a slice in pixels. It must reach into the inter-order area on
         both sides. Default: 1.5 times the distance to the neighbouring orders.
     slice_width : int, optional
-        Dispersion pixels combined to one slice. Default: a hundredth of the dispersion axis,
-        but from 5 to 25, and fewer on tiny frames.
+        Number of dispersion pixels combined into one slice. Default: a hundredth of the dispersion
+        axis, limited to between 5 and 25, and fewer on very small frames.
     degree : int, optional
-        Degree, along the dispersion axis, of the Chebyshev series fitted to the difference of edge
-        and order centre; at least that of the centres themselves.
+        Degree, along the dispersion axis, of the Chebyshev series fitted to the difference between
+        edge and order centre; at least that of the order centres.
     order_degree : int, optional
         Degree, across the orders, of the smooth function that describes their widths.
     sigma : float, optional
-        Points further than this many standard deviations (from the median absolute deviation) off
-        a fit are clipped.
+        Clipping limit: points that deviate from a fit by more than this many standard deviations
+        (estimated from the median absolute deviation) are rejected.
     maxiters : int, optional
-        Largest number of clipping iterations.
+        Maximum number of clipping iterations.
 
     Returns
     -------
     `EchelleOrderTable`
         The same order centres with ``lower`` and ``upper`` edges. ``lower_rms`` and ``upper_rms``
-        are the residuals of the measured points that were not clipped; NaN where an edge was not
-        measured at all. ``lower_measured`` and ``upper_measured`` are the fractions of the slices,
-        of those in which the edge is on the detector, in which it was measured.
-        ``lower_measured_min``, ``lower_measured_max`` and likewise for ``upper`` are the first and
-        last dispersion pixels with a measurement; beyond them the edge is extrapolated.
-        ``profile`` is "slit", "fibre" or "slicer".
+        are the residuals of the points that were not clipped, NaN where an edge was not measured at
+        all. ``lower_measured`` and ``upper_measured`` are the fractions of slices in which the edge
+        was measured, out of those in which it is on the detector. ``lower_measured_min`` and
+        ``lower_measured_max`` (likewise for ``upper``) are the first and last dispersion pixels
+        with a measurement; beyond them the edge is extrapolated. ``profile`` is "slit", "fibre" or
+        "slicer".
 
     Raises
     ------
     ValueError
         If a parameter is out of range, the frame is not 2-D, the order table is for another
         detector, the table has a single order and no ``slice_length`` is given, no order shows
-        ``n_slices`` slices, or none has edges that can be measured.
+        ``n_slices`` slices, or no order has measurable edges.
 
     Warns
     -----
@@ -185,30 +188,32 @@ def detect_order_edges(
 
     See Also
     --------
-    measure_order_edges : the points alone, for plots and quality control.
-    fit_order_edges : the fit alone.
-    mask_interorder
+    measure_order_edges : Measure the points only, for plots and quality control.
+    fit_order_edges : Fit edges to measured points.
+    mask_interorder : Mask the area between the edges.
 
     Notes
     -----
-    The method follows the edge detection of the SOXS pipeline (`soxspipe`_), whose ``soxs-mflat``
-    settings correspond to the parameters as follows: ``slice-length-for-edge-detection`` is
-    ``slice_length``, ``slice-width-for-edge-detection`` is ``slice_width``,
+    The method follows the edge detection of the SOXS pipeline (`soxspipe`_). The settings of
+    ``soxs-mflat`` correspond to the parameters here as follows: ``slice-length-for-edge-detection``
+    is ``slice_length``, ``slice-width-for-edge-detection`` is ``slice_width``,
     ``min-percentage-threshold-for-edge-detection`` and
     ``max-percentage-threshold-for-edge-detection`` are the pair ``threshold`` (as fractions),
     ``disp-axis-deg`` is ``degree``, ``order-deg`` is ``order_degree``,
     ``poly-fitting-residual-clipping-sigma`` is ``sigma`` and ``poly-clipping-iteration-limit`` is
-    ``maxiters``. Unlike there, the edges of each order are fitted on their own, so that the order
-    degree only matters where an edge was not measured, or poorly. Both fits, that of each edge
-    along its order and that of the widths over (order, pixel), are made robust by clipping.
+    ``maxiters``. Unlike in soxspipe, the edges of each order are fitted separately, so that the
+    order degree only matters where an edge was not measured, or was measured poorly. Both fits,
+    that of each edge along its order and that of the widths over (order, pixel), are made robust by
+    clipping.
 
-    Fibres: the light of each slice is fitted with a Gaussian beside those of its neighbours. The
-    kurtosis, fitted as well, tells fibres from slits, which have less light in their wings. Where
-    the light has fallen to the threshold is found from all slices of an order, in units of the
-    width of the Gaussian. Edges of fibres that overlap meet in the middle.
+    Fibres: the light of each slice is fitted with a Gaussian alongside those of its neighbours. The
+    kurtosis, which is also fitted, distinguishes fibres from slits, which have less light in their
+    wings. The point where the light has fallen to the threshold is found from all slices of an
+    order, in units of the width of the Gaussian. The edges of overlapping fibres meet in the
+    middle.
 
-    Slices: each is looked at as an order of its own, and the order ends where its outermost slices
-    end. The gaps between them belong to the order.
+    Slicers: each slice is treated as an order of its own, and the order ends where its outermost
+    slices end. The gaps between slices belong to the order.
 
     .. _soxspipe: https://soxspipe.readthedocs.io
 
@@ -252,30 +257,32 @@ def measure_order_edges(
     maxiters: int = 5,
 ) -> QTable:
     """
-    Measure points on the order edges; the first half of `detect_order_edges`.
+    Measure points on the order edges, without fitting them.
+
+    This is the first half of `detect_order_edges`.
 
     Parameters
     ----------
     flat, orders, threshold, profile, n_slices, slice_length, slice_width, degree, sigma, maxiters
-        As for `detect_order_edges`.
+        See `detect_order_edges`.
 
     Returns
     -------
     `~astropy.table.QTable`
-        One row for each slice and edge, with the columns ``order`` (the order number), ``edge``
-        ("lower" or "upper"), ``pixel`` (along the dispersion axis), ``position`` (across it; NaN
-        where no edge was found), ``uncertainty`` (standard deviation from the noise of the slice
-        and the scatter of the pixel response) and ``used`` (False where no edge was found or the
-        point is an outlier). The shape of the frame and the profile are in the ``meta``.
+        One row per slice and edge, with the columns ``order`` (order number), ``edge`` ("lower" or
+        "upper"), ``pixel`` (along the dispersion axis), ``position`` (across it; NaN if no edge was
+        found), ``uncertainty`` (standard deviation from the noise of the slice and the scatter of
+        the pixel response) and ``used`` (False if no edge was found or the point is an outlier).
+        The shape of the frame and the profile are stored in ``meta``.
 
     Raises
     ------
     ValueError
-        As for `detect_order_edges`.
+        Under the same conditions as in `detect_order_edges`.
 
     See Also
     --------
-    fit_order_edges : the second half.
+    fit_order_edges : The second half of `detect_order_edges`.
 
     Examples
     --------
@@ -319,14 +326,16 @@ def rough_order_edges(
     maxiters: int = 5,
 ) -> EchelleOrderTable:
     """
-    `detect_order_edges` in some forty slices only, for what bears edges off by a tenth of a pixel.
+    Measure approximate order edges, using only about forty slices.
+
+    For purposes that tolerate edges which are off by a tenth of a pixel.
 
     Parameters
     ----------
     flat, orders, threshold, profile, n_slices, slice_length, slice_width, degree
-        As for `detect_order_edges`.
+        See `detect_order_edges`.
     order_degree, sigma, maxiters
-        As for `detect_order_edges`.
+        See `detect_order_edges`.
 
     Returns
     -------
@@ -336,7 +345,7 @@ def rough_order_edges(
     Raises
     ------
     ValueError
-        As `detect_order_edges`.
+        Under the same conditions as in `detect_order_edges`.
     """
     levels, form = _checked_levels(threshold), checked_profile(profile, n_slices)
     clip = sigma, maxiters
@@ -364,34 +373,36 @@ def fit_order_edges(
     maxiters: int = 5,
 ) -> EchelleOrderTable:
     """
-    Fit the order edges to measured points; the second half of `detect_order_edges`.
+    Fit order edges to measured points.
+
+    This is the second half of `detect_order_edges`.
 
     Parameters
     ----------
     points : `~astropy.table.QTable`
-        Points as from `measure_order_edges`. Only those with ``used`` are fitted.
+        Points returned by `measure_order_edges`. Only those with ``used`` set are fitted.
     orders, degree, order_degree, sigma, maxiters
-        As for `detect_order_edges`, whose points these are.
+        See `detect_order_edges`. ``orders`` must be the table for which the points were measured.
 
     Returns
     -------
     `EchelleOrderTable`
-        As from `detect_order_edges`.
+        As returned by `detect_order_edges`.
 
     Raises
     ------
     ValueError
-        If a parameter is out of range, the points are not those of these orders, the order table
-        has no detector shape, or there is no slice with both edges.
+        If a parameter is out of range, the points do not belong to these orders, the order table
+        has no detector shape, or no slice has both edges.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        As `detect_order_edges`, except that of light that goes on.
+        As in `detect_order_edges`, except that orders whose light continues are not reported.
 
     Examples
     --------
-    Points at the end of the detector are left out before the fit:
+    Exclude points at the end of the detector from the fit:
 
     >>> import numpy as np
     >>> from ccdproc_echelle import fit_order_edges, measure_order_edges
@@ -420,17 +431,17 @@ def fit_order_edges(
 
 def check_edge_keywords(keywords: Mapping[str, Any]) -> None:
     """
-    Refuse what `detect_order_edges` would refuse, before there is a flat.
+    Check keywords of `detect_order_edges` before there is a flat.
 
     Parameters
     ----------
     keywords : dict
-        Its keywords.
+        Keywords for `detect_order_edges`.
 
     Raises
     ------
     TypeError
-        If one of them is unknown; the message names the one that is most like it.
+        If a keyword is unknown; the message suggests the closest known name.
     ValueError
         If a value is out of range.
     """
@@ -442,26 +453,30 @@ def check_edge_keywords(keywords: Mapping[str, Any]) -> None:
 
 def poorly_measured(orders: EchelleOrderTable) -> np.ndarray:
     """
-    The orders of which an edge rests on the order centres and other orders more than on the flat.
+    Find orders with an edge that follows from the order centres and other orders rather than the
+    flat.
 
     Parameters
     ----------
     orders : `EchelleOrderTable`
-        Orders as from `detect_order_edges`.
+        Orders returned by `detect_order_edges`.
 
     Returns
     -------
     bool array, shape (n_orders,)
-        True where less than three quarters of an edge that is on the detector was measured.
+        True if less than three quarters of an edge that is on the detector was measured.
 
     Raises
     ------
     ValueError
-        If the table does not say how much was measured.
+        If the table does not record how much of each edge was measured.
     """
     table = orders.table
     if "lower_measured" not in table.colnames:
-        raise ValueError("the order table does not say which edges were measured")
+        raise ValueError(
+            "the order table does not record which edges were measured; run detect_order_edges "
+            "first"
+        )
     fractions = np.stack([table["lower_measured"], table["upper_measured"]])
     return (fractions < _WELL_MEASURED).any(axis=0)
 
@@ -470,7 +485,7 @@ def poorly_measured(orders: EchelleOrderTable) -> np.ndarray:
 
 
 def _checked_levels(threshold) -> np.ndarray | None:
-    """The levels to try, in order; None where they depend on the profile."""
+    """Levels to try, in order; None if they depend on the profile."""
     if threshold is None:
         return None
     ends = np.atleast_1d(np.asarray(threshold, dtype=float))
@@ -511,7 +526,7 @@ def _checked_centers(orders) -> np.ndarray:
     if len(twice):
         pair = orders.order_numbers[rank[twice[0] : twice[0] + 2]]
         raise ValueError(
-            f"orders {sorted(pair.tolist())} have the same centre: leave one of them out"
+            f"orders {sorted(pair.tolist())} have the same centre: remove one of them"
         )
     return centers
 
@@ -523,8 +538,8 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
     """
     Dispersion pixels of the slices, edges in them, and their errors, (2, n_orders, n_slices).
 
-    And what the orders are images of. With ``lines``, these dispersion pixels are put side by side
-    and no others are looked at.
+    Also returns what the orders are images of. With ``lines``, only these dispersion pixels are
+    used, placed side by side.
     """
     centers, here = _checked_centers(orders), columns
     given = np.stack([orders.lower(), orders.upper()]) if orders.has_edges else None
@@ -553,16 +568,16 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
 
 
 def _course(centers, columns) -> np.ndarray:
-    """Centre of the longest order in each slice; NaN where it is not on the detector."""
+    """Centre of the longest order in each slice; NaN where it is off the detector."""
     longest = centers[np.isfinite(centers).sum(axis=1).argmax()]
     return longest[columns[:, columns.shape[1] // 2]]
 
 
 def _edges_and_errors(slices, crossings, lengths, bad, levels, form):
     """
-    Cross-dispersion position of the edges and its standard deviation, NaN where not found.
+    Cross-dispersion position of the edges and its standard deviation; NaN if not found.
 
-    And whether they are those of fibres.
+    Also returns whether these are edges of fibres.
     """
     blur = blur_variance(slices, crossings)
     edges = crossings.edges + slices.origins
@@ -623,11 +638,11 @@ def _gridded(points, order_numbers) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _bases(orders, pixels, degree) -> np.ndarray:
-    """Chebyshev series of each order at some pixels, (n_orders, n_pixels, n_terms)."""
+    """Chebyshev basis of each order at the given pixels, (n_orders, n_pixels, n_terms)."""
     table = orders.table
     n_terms = np.atleast_2d(table["center"]).shape[1]
     low, high = (u.Quantity(table[n], u.pix).value[:, None] for n in ("pixel_min", "pixel_max"))
-    degree = max(degree, n_terms - 1)  # to undo any wiggle of the given centres
+    degree = max(degree, n_terms - 1)  # high enough to follow any wiggle of the given centres
     return chebvander((2 * pixels - low - high) / (high - low), degree)
 
 
@@ -668,7 +683,7 @@ def _clipped(basis, values, clip) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _inliers(offsets, bases, clip) -> np.ndarray:
-    """Where offsets are no outliers, nor of edges with too few points to tell them."""
+    """Where offsets are not outliers; edges with too few points to judge are dropped as a whole."""
     used = np.zeros(offsets.shape, dtype=bool)
     n_slices, n_terms = bases.shape[1:]
     offsets = np.where(_of_usual_width(offsets, max(n_terms, n_slices // 10)), offsets, np.nan)
@@ -707,9 +722,9 @@ def _filled(offsets, precision, centers, bases, pixels, n_cross, order_degree, c
     """
     Offsets of both edges in all slices, and their weights in the fit of the edges.
 
-    A missing edge is placed at the width of the order from the other one; where both are missing,
-    at half that width from the middle of the order. In a noisy order the measured edges are drawn
-    towards this model, as far as it is the more precise of the two.
+    A missing edge is placed at the width of the order from the other one; if both are missing, at
+    half that width from the middle of the order. In a noisy order the measured edges are pulled
+    towards this model, to the extent that the model is the more precise of the two.
     """
     along = np.broadcast_to(2 * pixels / max(pixels[-1], 1) - 1, centers.shape)
     position = 2 * centers / n_cross - 1, along
@@ -738,10 +753,10 @@ def _filled(offsets, precision, centers, bases, pixels, n_cross, order_degree, c
 
 def _smooth_surface(values, position, order_degree, clip) -> np.ndarray:
     """
-    Smooth function of the position on the detector, with a constant of its own for each order.
+    Smooth function of the position on the detector, with a separate constant for each order.
 
-    Evaluated everywhere, but held within a tenth of the range of what it was fitted to: beyond that
-    an extrapolation is not to be believed.
+    It is evaluated everywhere, but limited to within a tenth of the range of the fitted values:
+    beyond that an extrapolation is not trustworthy.
     """
     known = np.isfinite(values)
     degree = min(order_degree, known.any(axis=1).sum() - 1)
@@ -756,7 +771,7 @@ def _smooth_surface(values, position, order_degree, clip) -> np.ndarray:
 
 
 def _sum_of_series(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Coefficients, one series per row, of the sum of two series of any degrees."""
+    """Coefficients of the sum of two series of any degrees, one series per row."""
     total = np.zeros((len(first), max(first.shape[1], second.shape[1])))
     total[:, : first.shape[1]] += first
     total[:, : second.shape[1]] += second
@@ -772,7 +787,7 @@ def _rms(residuals: np.ndarray) -> np.ndarray:
 
 
 def _measured_range(measured, pixels, n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Start of the first and end of the last slice with a measurement; NaN where there are none."""
+    """Start of the first and end of the last slice with a measurement; NaN if there are none."""
     seen = measured.any(axis=1)
     first, last = measured.argmax(axis=1), len(pixels) - 1 - measured[:, ::-1].argmax(axis=1)
     ends = np.concatenate([[-0.5], 0.5 * (pixels[1:] + pixels[:-1]), [n_pixels - 0.5]])
@@ -780,9 +795,9 @@ def _measured_range(measured, pixels, n_pixels: int) -> tuple[np.ndarray, np.nda
 
 
 def _measured_fractions(orders, pixels, n_cross, measured) -> np.ndarray:
-    """Which part of each edge that is on the detector was measured; NaN where none of it is."""
+    """Fraction of each edge on the detector that was measured; NaN if none of it is on it."""
     lower, upper = orders.lower(pixels), orders.upper(pixels)
-    room = 0.25 * (upper - lower)  # to fall to the background before the detector ends
+    room = 0.25 * (upper - lower)  # for the fall to the background before the detector ends
     positions = np.stack([lower, upper])
     visible = (positions > room) & (positions < n_cross - 1 - room)
     with np.errstate(invalid="ignore"):
@@ -794,6 +809,6 @@ def _warn_of_unmeasured(orders) -> None:
     if poor.any():
         warn(
             f"edges of orders {orders.order_numbers[poor].tolist()} could be measured in less "
-            f"than {_WELL_MEASURED:.0%} of the slices; elsewhere they follow from the order "
+            f"than {_WELL_MEASURED:.0%} of the slices; elsewhere they are inferred from the order "
             "centres and the widths of the other orders, and are uncertain",
         )

@@ -1,12 +1,12 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Images of fibres: Gaussians fitted to cross-dispersion slices.
+Fit Gaussians to the images of fibres in cross-dispersion slices.
 
 The light of a fibre has neither a plateau nor an edge. Its position and width come from a Gaussian
-on a constant background, beside the Gaussians of its neighbours. One more parameter, the kurtosis,
-tells it from a narrow slit, which has less light in its wings.
+on a constant background, fitted together with the Gaussians of its neighbours. One more parameter,
+the kurtosis, distinguishes it from a narrow slit, which has less light in its wings.
 
-Pure arrays, (n_orders, n_slices) and with the samples of a slice along the last axis.
+All arrays have shape (n_orders, n_slices), with the samples of a slice along the last axis.
 """
 
 from typing import NamedTuple
@@ -24,22 +24,22 @@ __all__ = [
     "fibre_traces", "fit_fibres", "kurtosis_of",
 ]
 
-# Where the light of a fibre ends, as a fraction of its height: 99.76 % of a Gaussian are inside,
-# which leaves room for wings that are a little stronger.
+# Where the light of a fibre ends, as a fraction of its peak: 99.76 % of a Gaussian lies inside,
+# which leaves room for slightly stronger wings.
 FIBRE_LEVEL = 0.01
 
 # The kurtosis beyond that of a Gaussian: a slit twice as wide as its blur has -0.08, one three
 # times as wide -0.22. Between the two limits orders may be either.
 LEAST_KURTOSIS, CLEAR_KURTOSIS = -0.12, -0.05
 
-# A Gaussian leaves less than this of the light of a fibre, RMS, as a fraction of the height.
+# Largest RMS misfit of a Gaussian to the light of a fibre, as a fraction of the peak.
 _LARGEST_MISFIT = 0.03
 
-# Fibres are seen in so many of the slices.
+# Fraction of the slices in which fibres must be seen.
 _LEAST_SEEN = 0.2
 
-# Steps of the fit, those after which the kurtosis is free, and how far from the middle of a fibre
-# it is fitted, in standard deviations.
+# Number of steps of the fit, number of steps after which the kurtosis is freed, and distance from
+# the middle of a fibre within which it is fitted, in standard deviations.
 _ITERATIONS, _FREE_AFTER = 14, 8
 _REACH = 4.5
 
@@ -49,17 +49,17 @@ _TOP = 1.2
 # How far its light reaches is looked for in bins of this width, in standard deviations.
 _BIN, _N_BINS = 0.25, 40
 
-# The darkest bins, this part of those beside a fibre, are the background. Light of which the noise
-# is more than this part of the level cannot say where it falls to it.
+# The darkest bins beside a fibre, this fraction of them, are the background. Where the noise of the
+# light exceeds this fraction of the level, the fall to the level cannot be located.
 _DARKEST, _LARGEST_NOISE = 0.25, 0.25
 
 # How far the light of one fibre reaches, in units of what it does in the others.
 _LIKE_THE_OTHERS = np.array([0.95, 1.05])
 
-# Light above the background, in units of the noise of a sample, for a measurement.
+# Minimum light above the background for a measurement, in units of the noise of a sample.
 _MIN_SIGNAL_TO_NOISE = 10.0
 
-# Slices, of each order and of all together, that suffice to tell fibres from slits.
+# Slices, per order and in total, that suffice to distinguish fibres from slits.
 _ENOUGH_OF_EACH, _ENOUGH = 8, 200
 
 _WIDTH_OF_HALF = 2 * np.sqrt(2 * np.log(2))
@@ -75,19 +75,19 @@ class Fibres(NamedTuple):
     kurtosis: np.ndarray  # 0 unless it was fitted
     center_error: np.ndarray
     sigma_error: np.ndarray
-    misfit: np.ndarray  # RMS of what the model leaves, beyond the noise, in units of the height
+    misfit: np.ndarray  # RMS residual of the model beyond the noise, in units of the height
 
 
 def are_fibres(positions, profiles, noise, reach) -> bool:
     """
-    Whether the orders are images of fibres rather than slits.
+    Determine whether the orders are images of fibres rather than slits.
 
     Parameters
     ----------
     positions, profiles, noise : array, shape (n_orders, n_slices, n_samples)
         Cross-dispersion position, light and its standard deviation; NaN where there is none.
     reach : array, shape (n_orders,)
-        The brightest sample of an order is so near to the middle of the slice.
+        Maximum distance of the brightest sample of an order from the middle of the slice.
     """
     return kurtosis_of(positions, profiles, noise, reach) > LEAST_KURTOSIS
 
@@ -116,11 +116,11 @@ def kurtosis_of(positions, profiles, noise, reach) -> float:
 
 def fibre_edges(positions, profiles, fibres: Fibres, level: float) -> tuple[np.ndarray, ...]:
     """
-    Where the light of fibres has fallen to a fraction of their height, and its error.
+    Find where the light of fibres has fallen to a fraction of their height, with errors.
 
-    How far that is, in standard deviations of the Gaussian, is found from all slices of an order:
-    the wings of a fibre are those of a Gaussian more or less. Between neighbours that overlap the
-    middle is the edge of both. Both results have shape (2, n_orders, n_slices).
+    The distance, in standard deviations of the Gaussian, is found from all slices of an order,
+    since the wings of a fibre are only approximately Gaussian. Overlapping neighbours share an edge
+    midway between them. Both results have shape (2, n_orders, n_slices).
     """
     below, above = _beside(fibres.center)
     reach = _reach_of_light(positions, profiles, fibres, level)[..., None]
@@ -134,7 +134,8 @@ def _reach_of_light(positions, profiles, fibres, level) -> np.ndarray:
     """
     Standard deviations from the centre at which the light falls to a level, (2, n_orders).
 
-    That of the other fibres where it is too faint to be seen, and of a Gaussian if it always is.
+    Where the light is too faint, the value of the other fibres is used, or that of a Gaussian if
+    all are too faint.
     """
     center, sigma, height, background = fibres[:4]
     light = profiles - _light_of_neighbours(positions, np.stack(fibres[:3]))
@@ -156,9 +157,9 @@ def _reach_of_light(positions, profiles, fibres, level) -> np.ndarray:
 
 
 def _fall_of(light: np.ndarray, level: float) -> float:
-    """Where light in bins from the centre on falls to a level; NaN if it is too noisy."""
+    """Where binned light falls to a level going outwards; NaN if it is too noisy."""
     places, gaussian = (np.arange(_N_BINS) + 0.5) * _BIN, np.sqrt(-2 * np.log(level))
-    # Scattered light is a background of its own farther out.
+    # Scattered light forms a background of its own further out.
     wing = np.isfinite(light) & (places > 0.5 * gaussian) & (places < 2.6 * gaussian)
     if wing.sum() < 4 or _noise(light[wing]) > _LARGEST_NOISE * level:
         return np.nan
@@ -179,7 +180,7 @@ def _noise(light: np.ndarray) -> float:
 
 def fibre_traces(raster: np.ndarray, traces: np.ndarray, degree: int) -> np.ndarray:
     """
-    Traces of fibres moved to the middles of their Gaussians, which neighbours do not pull.
+    Move traces of fibres to the centres of their Gaussians, unbiased by neighbouring light.
 
     Parameters
     ----------
@@ -188,12 +189,12 @@ def fibre_traces(raster: np.ndarray, traces: np.ndarray, degree: int) -> np.ndar
     traces : array, shape (n_traces, n_pixels)
         Cross-dispersion positions, good to a fraction of the width of a fibre.
     degree : int
-        That of the polynomial of the correction.
+        Degree of the polynomial correction.
 
     Returns
     -------
     array, shape (n_traces, n_pixels)
-        As given, if the light is not that of fibres.
+        The input traces if the light is not that of fibres.
     """
     columns = slice_columns(len(raster), None, degree)
     pixels, room = columns.mean(axis=1), np.nanmin(np.diff(traces, axis=0))
@@ -215,14 +216,14 @@ def fibre_traces(raster: np.ndarray, traces: np.ndarray, degree: int) -> np.ndar
 
 def fit_fibres(positions, profiles, noise, reach, *, with_kurtosis=False) -> Fibres:
     """
-    Gaussians fitted to slices.
+    Fit Gaussians to slices.
 
     Parameters
     ----------
     positions, profiles, noise, reach
-        As for `are_fibres`.
+        See `are_fibres`.
     with_kurtosis : bool
-        Whether the kurtosis is free in the end.
+        Whether the kurtosis is free in the last steps.
     """
     state = first = _first_state(positions, profiles, reach)
     n_free, iterations = 4, _ITERATIONS if with_kurtosis else _FREE_AFTER
@@ -299,7 +300,7 @@ def _improved(positions, profiles, noise, state, n_free):
 
 
 def _moved(state, change, enough) -> np.ndarray:
-    """The state after a step, which is in units of the standard deviation and the height."""
+    """The state after a step given in units of the standard deviation and the height."""
     center, sigma, height, background, kurtosis = state
     change = np.pad(change, [(0, 0), (0, 0), (0, 5 - change.shape[-1])])
     step = np.moveaxis(change, -1, 0)
@@ -327,7 +328,7 @@ def _gaussians(away, state):
 
 
 def _light_of_neighbours(positions, state) -> np.ndarray:
-    """What the next fibre on either side adds to each sample."""
+    """Light that the adjacent fibres on either side add to each sample."""
     light = np.zeros(positions.shape)
     for center, sigma, height in zip(*(_beside(part, state[0]) for part in state[:3]), strict=True):
         away = (positions - center[..., None]) / np.where(sigma > 0, sigma, 1)[..., None]

@@ -1,13 +1,13 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Flexure: by how much the orders have moved across the dispersion, on a flat or between two frames.
+Measure flexure: the cross-dispersion shift of the orders on a flat or between two frames.
 
-The frame is straightened: in some forty slices along the dispersion axis the light is resampled at
-fixed offsets from each order centre. The profiles of all orders and slices are first laid over each
-other by the phase of their first harmonic, with the local distance of the orders as the period;
-then the profile of each order is fitted with a model in which the shift is a parameter. Each fit
-weighs by its own residuals, with a floor, so that bright orders count more than noisy ones but do
-not rule alone.
+The frame is straightened: in about forty slices along the dispersion axis, the light is resampled
+at
+fixed offsets from each order centre. The profiles of all orders and slices are first aligned using
+the phase of their first harmonic, with the local order spacing as the period; then the profile of
+each order is fitted with a model in which the shift is a parameter. Each fit is weighted by its own
+residuals, with a floor, so that bright orders count more than noisy ones without dominating.
 """
 
 from dataclasses import dataclass
@@ -39,79 +39,82 @@ __all__ = [
     "typical_width",
 ]
 
-# Order centres further off than this, in pixel, are put in place; the coarse shift, good to a few
-# tenths, tells most tables that are not without a fit.
+# Order centres that are off by more than this, in pixels, are moved. The coarse shift, good to a
+# few
+# tenths of a pixel, identifies most misplaced tables without a fit.
 _TOLERATED_SHIFT = 1.0
 _CLEARLY_IN_PLACE = 0.5
 
 _N_SLICES = 40
 
-# A profile is fitted to this far from its order centre, in units of the distance of the orders:
-# into the nearest half of both neighbours, whose light spills into narrow gaps.
+# A profile is fitted out to this distance from its order centre, in units of the order spacing:
+# into
+# the nearer half of both neighbours, whose light spills into narrow gaps.
 _REACH = 0.75
 
-# Below this mean cosine of the phases the orders of table and frame do not coincide. Orders that
-# lie anywhere give 0, a table that fits gives more than 0.9.
+# Below this mean cosine of the phases, the orders of table and frame do not coincide. Unrelated
+# orders give 0, a matching table more than 0.9.
 _LEAST_MATCH = 0.85
 
-# How much better than a permitted shift a larger one must match to be believed.
+# How much better a larger shift must match than a permitted one to be believed.
 _CLEARLY_BETTER = 0.05
 
-# A place is dark where the first harmonic of its profile is below so many times its noise. Of fewer
-# lit places than this part of all, some shift or other always matches.
+# A place is dark if the first harmonic of its profile is below this many times its noise. If fewer
+# places than this fraction are lit, some shift or other always matches.
 _LEAST_LIGHT, _LEAST_LIT = 5.0, 0.1
 
-# And where it is below this part of that of a neighbour, whose wings would be taken for the order.
+# Or if it is below this fraction of that of a neighbour, whose wings would be mistaken for the
+# order.
 _LEAST_BESIDE = 0.1
 
-# Nor has what holds less than this part of what its own order does where it is brightest.
+# Or if it holds less than this fraction of the light of the same order where that is brightest.
 _LEAST_ALONG = 0.02
 
-# Standard deviation in pixel of the blur of the order edges from which the fit starts.
+# Initial standard deviation, in pixels, of the blur of the order edges.
 _FIRST_BLUR = 0.9
 
-# A fit has converged when a step is smaller than this, in pixel.
+# A fit has converged when a step is smaller than this, in pixels.
 _TOLERANCE = 1e-3
 _MAX_ITERATIONS = 30
 
-# What the fits of simulated spectrographs are off by beyond their scatter, in pixel: an order is
-# no box blurred by a Gaussian once it has been resampled.
+# Systematic error, in pixels, of the fits to simulated spectrographs: a resampled order is not
+# exactly a box blurred by a Gaussian.
 _MODEL_ERROR = 4e-3
 
-# Images whose standard deviation is smaller than this, in pixel, are fitted as Gaussians where they
-# are no boxes.
+# Images with a standard deviation below this, in pixels, are fitted as Gaussians where boxes do not
+# fit.
 _NARROW = 1.5
 
-# And the middles between bands, which are not fitted.
+# Likewise for the middles between bands, which are not fitted.
 _BAND_ERROR = 0.05
 
-# Fits further than this many standard deviations from the others are outliers.
+# Fits that deviate from the others by more than this many standard deviations are outliers.
 _SIGMA_CLIP = 5.0
 
 _NO_ORDERS = (
-    "the order table does not belong to this frame: the profiles at its order centres are not "
-    "those of orders, and the fit of a shift to them finds none"
+    "the order table does not belong to this frame: the profiles at its order centres do not "
+    "look like orders, and no shift could be fitted to them"
 )
 
 
 class WrongOrderTableError(ValueError):
-    """The orders of a frame are not where an order table has them, nor near."""
+    """The orders of a frame are not at, or near, their positions in an order table."""
 
 
 @dataclass(frozen=True)
 class OrderShift:
     """
-    An offset of the orders along the cross-dispersion axis.
+    Offset of the orders along the cross-dispersion axis.
 
     Attributes
     ----------
     shift : float
-        Pixels by which the orders lie higher on the frame than expected.
+        Number of pixels by which the orders lie higher on the frame than expected.
     uncertainty : float
-        Its standard deviation, from how far the single orders agree.
+        Standard deviation of the shift, from the agreement of the individual orders.
     match : float
-        Mean cosine of the distance of the single orders from the common shift, as a phase: 1 where
-        all agree, 0 where they lie anywhere.
+        Mean cosine of the phase by which the individual orders deviate from the common shift: 1 if
+        all agree, 0 if they are unrelated.
     """
 
     shift: float
@@ -123,39 +126,39 @@ def measure_shift(
     flat: CCDData, orders: EchelleOrderTable, *, max_shift: float | None = None
 ) -> OrderShift:
     """
-    Measure by how much the orders of a flat are offset from an order table.
+    Measure the offset of the orders on a flat from an order table.
 
-    Each order is fitted as a box blurred by a Gaussian, with its two neighbours, on a background;
-    brightness, slope, width and blur are free, and the shift is that of the middle of the box
-    from the middle of the edges in the table. In a table without edges it is that from the
-    order centre, so the centre is taken to be the middle of the light. The light of fibres, which
-    is told from that of slits by its form, is fitted with Gaussians instead.
+    Each order is fitted, together with its two neighbours, as a box blurred by a Gaussian on a
+    background. Brightness, slope, width and blur are free, and the shift is that of the middle of
+    the box from the middle between the edges in the table. If the table has no edges, the shift is
+    measured from the order centre, which is then taken to be the middle of the light. Images of
+    fibres, recognised by their profile, are fitted with Gaussians instead.
 
     Parameters
     ----------
     flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
-        A flat frame; any unit or level will do. Masked and non-finite pixels are ignored, and so
-        is the uncertainty: the noise is taken from the fits.
+        A flat frame in any unit and at any level. Masked and non-finite pixels are ignored. The
+        uncertainty is not used: the noise is estimated from the fits.
     orders : `EchelleOrderTable`
-        Order centres, best with edges.
+        Order centres, preferably with edges.
     max_shift : float, optional
-        The largest shift to be believed, in pixel. Default: half the smallest distance of
-        neighbouring orders; beyond that an order may be mistaken for its neighbour.
+        Largest acceptable shift in pixels. Default: half the smallest spacing of neighbouring
+        orders; beyond that an order may be mistaken for its neighbour.
 
     Returns
     -------
     `OrderShift`
-        Add its ``shift`` to the order positions to have those on the flat.
+        Add its ``shift`` to the order positions to obtain those on the flat.
 
     Raises
     ------
     ValueError
         If the flat is not 2-D or the table is for another detector; if ``max_shift`` is not
-        positive; or if the table has a single order and no edges, so that it is unknown how far to
-        look.
+        positive; or if the table has a single order and no edges, so that the search range is
+        undefined.
     WrongOrderTableError
-        A `ValueError`: if the table does not belong to the flat, as the orders do not coincide
-        whatever the shift, or only with one larger than ``max_shift``.
+        A subclass of `ValueError`, raised if the table does not match the flat: the orders do not
+        coincide for any shift, or only for one larger than ``max_shift``.
 
     See Also
     --------
@@ -187,17 +190,17 @@ def recenter(
     Parameters
     ----------
     flat, orders, max_shift
-        As for `measure_shift`.
+        See `measure_shift`.
 
     Returns
     -------
     `EchelleOrderTable`
-        The table shifted along the cross-dispersion axis by what `measure_shift` finds.
+        The table shifted along the cross-dispersion axis by the result of `measure_shift`.
 
     Raises
     ------
     ValueError
-        As for `measure_shift`.
+        Under the same conditions as in `measure_shift`.
 
     Examples
     --------
@@ -225,31 +228,31 @@ def frame_shift(
     max_shift: float | None = None,
 ) -> OrderShift:
     """
-    Measure by how much the orders of one flat are offset from those of another.
+    Measure the offset between the orders on two flats.
 
-    The profile of each order on the frame is fitted with that on the reference, scaled, moved and
-    on a sloped background. This needs no edges, and works for profiles of any form.
+    The profile of each order on the reference is scaled, moved and added to a sloped background to
+    fit that on the frame. This does not require edges, and works for profiles of any form.
 
     Parameters
     ----------
     frame, reference : `~astropy.nddata.CCDData` or array, shape (rows, columns)
-        Two flats; any unit or level will do. Masked and non-finite pixels are ignored, and so are
-        the uncertainties.
+        Two flats in any unit and at any level. Masked and non-finite pixels and the uncertainties
+        are ignored.
     orders : `EchelleOrderTable`
-        Order centres; where they are off by some pixels on both frames, that does not matter.
+        Order centres. They may be off by a few pixels, as long as they are off on both frames.
     max_shift : float, optional
-        As for `measure_shift`.
+        Largest acceptable shift in pixels. Default: half the smallest spacing of neighbouring
+        orders.
 
     Returns
     -------
     `OrderShift`
-        Its ``shift`` is positive where the orders of the frame lie at higher pixels than those of
-        the reference.
+        ``shift`` is positive if the orders lie at higher pixels on the frame than on the reference.
 
     Raises
     ------
     ValueError
-        As for `measure_shift`, for either frame.
+        Under the same conditions as in `measure_shift`, for either frame.
 
     Examples
     --------
@@ -278,7 +281,7 @@ def frame_shift(
 
 def in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
     """
-    The order table where the orders are on this flat.
+    Shift an order table to the orders on a flat, if necessary.
 
     Parameters
     ----------
@@ -290,17 +293,17 @@ def in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
     Returns
     -------
     `EchelleOrderTable`
-        Shifted, if the orders are off by a pixel or more.
+        Shifted if the orders are off by a pixel or more.
 
     Raises
     ------
     WrongOrderTableError
-        If it is not the table of this flat.
+        If the table does not match the flat.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the table is shifted, or it cannot be found out whether it should be.
+        If the table is shifted, or if the shift cannot be determined.
     """
     orders = orders.on_detector(flat.shape)
     try:
@@ -308,17 +311,17 @@ def in_place(orders: EchelleOrderTable, flat: CCDData) -> EchelleOrderTable:
     except WrongOrderTableError:
         raise
     except ValueError as error:
-        warn(f"whether the order centres are in place could not be found: {error}")
+        warn(f"could not determine whether the order centres are in place: {error}")
         return orders
     if shift == 0:
         return orders
-    warn(f"the orders are {shift:+.2f} pixels off the order table, which is shifted")
+    warn(f"the orders are {shift:+.2f} pixels off the order table, which has been shifted")
     return orders.shifted(shift)
 
 
 def check_in_place(orders: EchelleOrderTable, flat: CCDData) -> None:
     """
-    Refuse an order table that is not that of a flat; `in_place` for who must not change the table.
+    Check that an order table matches a flat, without changing the table; see also `in_place`.
 
     Parameters
     ----------
@@ -330,7 +333,7 @@ def check_in_place(orders: EchelleOrderTable, flat: CCDData) -> None:
     Raises
     ------
     WrongOrderTableError
-        If it is not the table of this flat.
+        If the table does not match the flat.
 
     Warns
     -----
@@ -342,14 +345,14 @@ def check_in_place(orders: EchelleOrderTable, flat: CCDData) -> None:
     except WrongOrderTableError:
         raise
     except ValueError:
-        return  # one order alone, or none of them complete: whether it fits cannot be told
+        return  # a single order, or none of them complete: the match cannot be judged
     if shift:
         warn(f"the orders are {shift:+.2f} pixels off the order table: move it with recenter")
 
 
 def typical_width(flat: CCDData, orders: EchelleOrderTable) -> float:
     """
-    Width of the orders in pixel, the median of all: between edges, where the table has them.
+    Median width of the orders in pixels, between the edges if the table has them.
 
     Parameters
     ----------
@@ -361,8 +364,8 @@ def typical_width(flat: CCDData, orders: EchelleOrderTable) -> float:
     Returns
     -------
     float
-        That of a box with the area and height of the light, if there are no edges. Infinite where
-        it cannot be found.
+        Without edges, the width of a box with the same area and height as the light. Infinite if it
+        cannot be measured.
     """
     if orders.has_edges:
         return float(np.nanmedian(orders.upper() - orders.lower()))
@@ -374,7 +377,7 @@ def typical_width(flat: CCDData, orders: EchelleOrderTable) -> float:
 
 
 def _intolerable_shift(flat: CCDData, orders: EchelleOrderTable) -> float:
-    """By how much the orders of the flat are off the table; 0 if by less than can be tolerated."""
+    """Offset of the orders of the flat from the table; 0 if it is within the tolerance."""
     if abs(_roughly(flat, orders)) < _CLEARLY_IN_PLACE:
         return 0.0
     shift = measure_shift(flat, orders).shift
@@ -382,7 +385,7 @@ def _intolerable_shift(flat: CCDData, orders: EchelleOrderTable) -> float:
 
 
 def _roughly(flat: CCDData, orders: EchelleOrderTable) -> float:
-    """The shift that `measure_shift` starts from."""
+    """The coarse shift from which `measure_shift` starts."""
     raster, slices = _raster_and_slices(flat, orders, "flat")
     return _coarse_shift(raster, slices, _checked_max_shift(None, slices))[0]
 
@@ -406,9 +409,9 @@ def _checked_shift(shift, uncertainty, match, max_shift) -> OrderShift:
 
 def _too_far(shift: float, max_shift: float) -> str:
     return (
-        f"the orders lie {shift:+.1f} pixel from where the order table has them, more than the "
-        f"largest shift of {max_shift:.1f}: beyond half their distance, orders are mistaken for "
-        "each other"
+        f"the orders lie {shift:+.1f} pixels from their positions in the order table, more than "
+        f"the largest shift of {max_shift:.1f}: beyond half the order spacing, orders "
+        "are mistaken for their neighbours"
     )
 
 
@@ -419,10 +422,11 @@ class _Slices(NamedTuple):
     """
     Where to look for the orders, sorted by position.
 
-    ``columns`` has shape (n_slices, width); ``center`` (n_orders, n_slices, width) is the origin
-    of the offsets; ``spacing``, the distance to the nearest order, (n_orders, n_slices); ``boxes``
-    (2, n_orders, 3, n_slices) is middle and width, as offsets, of the order below, the order itself
-    and the one above, NaN where there is none or the table has no edges.
+    ``columns`` has shape (n_slices, width). ``center`` (n_orders, n_slices, width) is the origin of
+    the offsets, ``spacing`` (n_orders, n_slices) the distance to the nearest order, and ``boxes``
+    (2, n_orders, 3, n_slices) the middle and width, as offsets, of the order below, the order
+    itself
+    and the one above; NaN if there is none or the table has no edges.
     """
 
     columns: np.ndarray
@@ -441,7 +445,7 @@ class _Slices(NamedTuple):
 
 
 def _raster_and_slices(image, orders: EchelleOrderTable, name: str) -> tuple[np.ndarray, _Slices]:
-    """The columns of the slices with the cross-dispersion along the rows, and the slices there."""
+    """The slice columns with the cross-dispersion along the rows, and the slices in them."""
     slices = _slices(orders.on_detector(checked_image(image, name)))
     columns = slices.columns.ravel()
     raster = as_raster(image, orders.dispersion_axis, lines=columns)
@@ -471,7 +475,7 @@ def _slices(orders: EchelleOrderTable) -> _Slices:
     nothing = np.full((1, n_slices), np.nan)
     steps = np.vstack([nothing, np.diff(origin, axis=0), nothing])
     spacing = np.fmin(steps[:-1], steps[1:])
-    spacing[~(spacing > 0)] = np.nan  # orders that touch or cross tell nothing there
+    spacing[~(spacing > 0)] = np.nan  # orders that touch or cross carry no information there
     if len(orders) == 1:
         if not orders.has_edges:
             raise ValueError("the order table has a single order and no edges, expected more")
@@ -496,7 +500,7 @@ def _profiles(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
 
 
 def _medians(values: np.ndarray) -> np.ndarray:
-    """Of the samples of each profile, which are sorted in place."""
+    """Medians of the samples of each profile, which are sorted in place."""
     values.sort(axis=2)
     n_good = np.isfinite(values).sum(axis=2, keepdims=True)
     middle = [np.take_along_axis(values, np.maximum(n - 1, 0) // 2, axis=2)
@@ -505,7 +509,7 @@ def _medians(values: np.ndarray) -> np.ndarray:
 
 
 def _samples(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
-    """What profiles are the medians of, (n_orders, n_slices, width, n_offsets)."""
+    """Samples of which profiles are the medians, (n_orders, n_slices, width, n_offsets)."""
     position = slices.center[..., None] + shift + slices.offsets
     position = np.where(np.isfinite(position), position, -9)
     below = np.floor(position).astype(int)
@@ -538,15 +542,15 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
         raise WrongOrderTableError(_too_far(trials[np.argmax(scores)], max_shift))
     shift = trials[best]
     trials = np.linspace(-0.25, 0.25, 101) * smallest
-    for _ in range(2):  # recenterd, the profiles are symmetric about the order and not cut by it
+    for _ in range(2):  # once recentred, profiles are symmetric about the order and not cut by it
         phases = _phases(_profiles(raster, slices, shift), slices, noise)
         scores = _score(phases, slices, trials)
         shift += trials[np.argmax(scores)]
     if not scores.max() > _LEAST_MATCH:
         raise WrongOrderTableError(
-            f"the order table does not belong to this frame: with a shift of {shift:+.1f} pixel, "
-            f"the best, the orders match to {scores.max():.2f} (1 for all, 0 for none), expected "
-            f"at least {_LEAST_MATCH}"
+            "the order table does not belong to this frame: at the best shift, "
+            f"{shift:+.1f} pixels, the orders match to {scores.max():.2f} (1 if all do, 0 if none), expected at least "
+            f"{_LEAST_MATCH}"
         )
     if abs(shift) > max_shift:
         raise WrongOrderTableError(_too_far(shift, max_shift))
@@ -561,10 +565,10 @@ def _profile_noise(samples: np.ndarray) -> np.ndarray:
 
 def _phases(profiles: np.ndarray, slices: _Slices, noise: np.ndarray) -> np.ndarray:
     """
-    Phase of the first harmonic with the distance of the orders as the period, on the unit circle.
+    Phase of the first harmonic, with the order spacing as the period, on the unit circle.
 
-    0 where the second harmonic rules: there are two orders in that distance. NaN where cut, and
-    where there is no light.
+    0 where the second harmonic dominates, since there are then two orders per spacing. NaN where an
+    order is cut or there is no light.
     """
     first, second, usable, total = _harmonics(profiles, slices)
     single = np.abs(first) > 0.5 * np.abs(second)
@@ -578,9 +582,9 @@ def _phases(profiles: np.ndarray, slices: _Slices, noise: np.ndarray) -> np.ndar
 
 
 def _harmonics(profiles: np.ndarray, slices: _Slices) -> tuple[np.ndarray, ...]:
-    """First and second harmonic, where these are known, and the number of samples they are of."""
+    """First and second harmonics, where defined, and the number of samples they are based on."""
     spacing = slices.spacing[..., None]
-    # The samples at both ends belong to the period in part.
+    # The samples at both ends belong to the period only in part.
     inside = np.nan_to_num(np.clip(0.5 * spacing - np.abs(slices.offsets) + 0.5, 0, 1))
     usable = (np.isfinite(profiles) | (inside == 0)).all(axis=-1) & (inside > 0).any(axis=-1)
     light = np.where(inside > 0, profiles, 0)
@@ -592,16 +596,16 @@ def _harmonics(profiles: np.ndarray, slices: _Slices) -> tuple[np.ndarray, ...]:
 
 
 def _outshone(first: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Where a harmonic is as small as what the wings of a neighbour make."""
+    """Where a harmonic is no larger than what the wings of a neighbour would produce."""
     strength = np.pad(np.where(usable, np.abs(first), 0), ((1, 1), (0, 0)))
     return usable & (strength[1:-1] < _LEAST_BESIDE * np.maximum(strength[:-2], strength[2:]))
 
 
 def _score(phases: np.ndarray, slices: _Slices, trials: np.ndarray) -> np.ndarray:
-    """Mean cosine of the phases left over after each trial shift."""
+    """Mean cosine of the phases that remain after each trial shift."""
     good = np.isfinite(phases)
     if not good.any():
-        raise ValueError("no order has light that could be measured: all masked or cut")
+        raise ValueError("no order has measurable light: all are masked or cut by the border")
     phases, spacing = phases[good], slices.spacing[good]
     return np.array([(phases * np.exp(-2j * np.pi * t / spacing)).real.mean() for t in trials])
 
@@ -610,7 +614,7 @@ def _score(phases: np.ndarray, slices: _Slices, trials: np.ndarray) -> np.ndarra
 
 
 def _fine_shift(raster, slices, shift) -> tuple[float, float]:
-    """Shift of the light, started with a good guess, and its uncertainty."""
+    """Shift of the light, starting from a good guess, and its uncertainty."""
     samples = _samples(raster, slices, shift)
     noise = _profile_noise(samples)[..., None]
     profiles = _medians(samples)
@@ -619,7 +623,7 @@ def _fine_shift(raster, slices, shift) -> tuple[float, float]:
     if not found:
         try:
             return _fit_boxes(raster, slices, shift)
-        except ValueError:  # orders of two pixels are hardly boxes
+        except ValueError:  # orders two pixels wide hardly resemble boxes
             found = _fit_fibres(profiles, noise, slices, narrow=True)
             if not found:
                 raise
@@ -627,7 +631,7 @@ def _fine_shift(raster, slices, shift) -> tuple[float, float]:
 
 
 def _middles_of_bands(profiles, slices) -> tuple[float, float] | None:
-    """Shift of the middles of orders that are several bands; None where they are single ones."""
+    """Shift of the middles of orders that consist of several bands; None for single bands."""
     profiles = order_profiles(profiles)
     spacing = finite_median(slices.spacing)
     middle, extent = (finite_median(part[:, 1]) for part in slices.boxes)
@@ -644,9 +648,9 @@ def _middles_of_bands(profiles, slices) -> tuple[float, float] | None:
 
 def _fit_fibres(profiles, noise, slices, *, narrow=False) -> tuple[float, float] | None:
     """
-    Shift of the light from Gaussians and its uncertainty; None where orders are no fibres.
+    Shift of the light from Gaussians and its uncertainty; None if the orders are not fibres.
 
-    With ``narrow``, orders that are so narrow that they may as well be fibres are taken for such.
+    With ``narrow``, orders too narrow to be distinguished from fibres are treated as fibres.
     """
     origin = slices.center[..., slices.center.shape[2] // 2]
     shown = origin[..., None] + slices.offsets, profiles, noise, finite_median(slices.spacing) / 4
@@ -662,7 +666,7 @@ def _fit_fibres(profiles, noise, slices, *, narrow=False) -> tuple[float, float]
 
 
 def _fit_boxes(raster, slices, shift) -> tuple[float, float]:
-    """Shift of the light from the boxes, started with a good guess, and its uncertainty."""
+    """Shift of the light from boxes, starting from a good guess, and its uncertainty."""
     profiles = _profiles(raster, slices, shift)
     first, _, usable, _ = _harmonics(profiles, slices)
     use = _fit_window(profiles, slices) & ~_outshone(first, usable)[..., None]
@@ -689,13 +693,13 @@ def _fit_boxes(raster, slices, shift) -> tuple[float, float]:
 
 
 def _fit_reference(raster, reference, slices, origin, shift) -> tuple[float, float]:
-    """Shift of one frame against another, started with a good guess, and its uncertainty."""
+    """Shift of one frame against another, starting from a good guess, and its uncertainty."""
     template = _profiles(reference, slices, origin)
     slope = np.gradient(template, axis=-1)
     offsets = np.broadcast_to(slices.offsets, template.shape)
     design = np.stack([np.ones_like(template), offsets, template, -slope], axis=-1)
     for _ in range(_MAX_ITERATIONS):
-        # The frame is looked up anew: interpolated once, as the reference.
+        # The frame is resampled afresh, so that it is interpolated once, like the reference.
         profiles = _profiles(raster, slices, origin + shift)
         use = _fit_window(profiles + slope, slices)
         values, errors = _least_squares(design, profiles, use)
@@ -733,7 +737,7 @@ def _equivalent_widths(profiles: np.ndarray, slices: _Slices) -> np.ndarray:
 
 def _box_design(offsets, middle, extent, blur, profiles, use) -> np.ndarray:
     """
-    Model of the profiles: background, slope, three boxes, and what changes with their common
+    Model of the profiles: background, slope and three boxes, and the derivatives by their common
     tilt, shift, width and blur; shape (n_orders, n_slices, n_offsets, 9).
     """
     away = offsets - np.moveaxis(middle, 1, -1)[..., None]  # n_orders, n_slices, 3, n_offsets
@@ -762,7 +766,7 @@ def _least_squares(design, profiles, use) -> tuple[np.ndarray, np.ndarray]:
     data = np.where(use, profiles, 0)
     scale = np.sqrt((design**2).sum(axis=-2))
     usable = use.sum(axis=-1) > design.shape[-1]
-    # A neighbour that is not there has no column: any value will do, and does nothing.
+    # A missing neighbour has an empty column: any value will do and has no effect.
     scale = np.where(scale > 0, scale, 1)
     design = design / scale[..., None, :]
     normal = np.swapaxes(design, -1, -2) @ design
@@ -777,16 +781,16 @@ def _least_squares(design, profiles, use) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _common(shifts: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
-    """Mean of the shifts of all orders and slices without outliers, and its uncertainty."""
+    """Mean shift of all orders and slices without outliers, and its uncertainty."""
     good = np.isfinite(shifts) & np.isfinite(errors)
     if not good.any():
-        raise ValueError("no order could be fitted: all cut by the border or masked")
+        raise ValueError("no order could be fitted: all are cut by the border or masked")
     center = np.median(shifts[good])
     spread = scatter_about_zero(shifts[good] - center) + 1e-9
     good &= np.abs(shifts - center) <= _SIGMA_CLIP * np.hypot(spread, np.nan_to_num(errors))
     weights = np.where(good, 1 / (np.nan_to_num(errors) ** 2 + spread**2), 0)
     shifts = np.where(good, shifts, 0)
     mean = (weights * shifts).sum() / weights.sum()
-    # The slices of an order share its errors: the orders are the independent measurements.
+    # The slices of an order share its errors; the orders are the independent measurements.
     per_order = (weights * (shifts - mean)).sum(axis=1)
     return mean, np.sqrt((per_order**2).sum()) / weights.sum()

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Where along the dispersion an order has light. For the tracer, whose sections these are."""
+"""Find where an order has light along the dispersion. Works on the sections of the tracer."""
 
 import numpy as np
 
@@ -7,16 +7,16 @@ from ccdproc_echelle._numeric.ranges import lit_range
 
 __all__ = ["around", "in_middle", "lit_sections"]
 
-# The level of an order is measured so far from its middle, in units of half its width.
+# The level of an order is measured this far from its middle, in units of its half-width.
 _PLATEAU = 0.6
 
-# What is below this part of the brightest section of an order is as good as noise.
+# Anything below this fraction of the brightest section of an order is as good as noise.
 _LEAST_CONTRAST = 2e-3
 
 
 def lit_sections(mean, noise, label, half) -> np.ndarray:
     """
-    The sections between which an order stands out from the valleys beside it, (n_sections,).
+    Sections between which an order stands out from the valleys beside it, (n_sections,).
 
     Gaps are bridged.
     """
@@ -48,12 +48,12 @@ def _mean_and_noise(light, noise) -> tuple[np.ndarray, np.ndarray]:
 
 
 def around(light, noise, label, half):
-    """Light and noise of each section around an order, and how far these samples are from it."""
+    """Light and noise of each section around an order, and the distance of each sample from it."""
     reach = int(np.ceil(1.5 * half + 4))
     away = np.arange(-reach, reach + 1)
     whole = int(np.floor(label))
     columns = np.clip(whole + away, 0, light.shape[1] - 2)
-    # Samples symmetric about the label: else the curved top of a narrow order looks like a slope.
+    # Samples symmetric about the label; otherwise the curved top of a narrow order mimics a slope.
     light = (1 - label + whole) * light[:, columns] + (label - whole) * light[:, columns + 1]
     return light, noise[:, columns], away
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The area between the orders, masked."""
+"""Mask the inter-order area."""
 
 import numpy as np
 from astropy.nddata import CCDData, InverseVariance
@@ -19,27 +19,28 @@ def mask_interorder(
     mask: bool = True,
 ) -> CCDData:
     """
-    Set the inter-order area of a flat to a constant, so that dividing by it does nothing there.
+    Set the inter-order area of a flat to a constant, so that dividing by the flat has no effect
+    there.
 
     Parameters
     ----------
     flat : `~astropy.nddata.CCDData`, shape (rows, columns)
-        The flat; it is not changed.
+        The flat, which is not modified.
     orders : `EchelleOrderTable`
-        The orders, with edges.
+        The orders, which must have edges.
     fill_value : float, optional
-        The value between the orders, in the unit of the flat.
+        Value assigned between the orders, in the unit of the flat.
     margin : float, optional
-        Pixels by which both edges of each order are moved outwards; negative moves them inwards.
+        Number of pixels by which both edges of each order are moved outwards (inwards if negative).
     mask : bool, optional
-        Whether the inter-order area is masked as well.
+        Whether to mask the inter-order area as well.
 
     Returns
     -------
     `~astropy.nddata.CCDData`
         A copy with the same unit, header and WCS. Between the orders the uncertainty is that of an
-        exact value: 0, or infinity for an `~astropy.nddata.InverseVariance`. Integer data become
-        float.
+        exact value: 0, or infinity for an `~astropy.nddata.InverseVariance`. Integer data are
+        converted to float.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def mask_interorder(
 
     See Also
     --------
-    detect_order_edges
+    detect_order_edges : Measure the order edges on a flat.
 
     Examples
     --------

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Order numbers for traced orders: a hole in their regular spacing keeps its number free."""
+"""Order numbers for traced orders; gaps in the regular spacing leave their numbers unused."""
 
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander
@@ -10,26 +10,26 @@ from ccdproc_echelle._warnings import warn
 
 __all__ = ["numbered"]
 
-# A spacing this close to a multiple of what the others suggest, as a fraction of it, is a hole,
-# where the others are as regular as that.
+# A spacing that is a multiple of the expected one, to within this fraction of it, is a gap if the
+# other spacings are as regular as that.
 _HOLE, _REGULAR = 0.15, 0.08
 
-# Spacings from which on it can be said what is regular.
+# Minimum number of spacings needed to judge what is regular.
 _LEAST_SPACINGS = 4
 
 
 def numbered(traces: np.ndarray, first_order: int) -> np.ndarray:
     """
-    Order numbers that count up from the first one, (n_orders,).
+    Assign order numbers that count up from the first one, (n_orders,).
 
-    Warns of the holes.
+    Gaps in the spacing cause a warning.
 
     Parameters
     ----------
     traces : array, shape (n_orders, n_pixels)
-        Cross-dispersion positions of the orders from the lowest one up, NaN where they are not.
+        Cross-dispersion positions of the orders, lowest first; NaN where undefined.
     first_order : int
-        Number of the first of them.
+        Number of the lowest order.
 
     Returns
     -------
@@ -48,8 +48,8 @@ def numbered(traces: np.ndarray, first_order: int) -> np.ndarray:
     for k in np.flatnonzero(steps > 1):
         missing = list(range(numbers[k] + 1, numbers[k + 1]))
         warn(
-            f"a gap in the spacing of the orders: {_orders(missing)} between orders {numbers[k]} "
-            f"and {numbers[k + 1]} may be missing, and their numbers are left free"
+            f"gap in the spacing of the orders: {_orders(missing)} between orders {numbers[k]} "
+            f"and {numbers[k + 1]} may be missing, and the corresponding numbers are not assigned"
         )
     return numbers
 
@@ -59,7 +59,7 @@ def _orders(numbers: list[int]) -> str:
 
 
 def _steps(spacings: np.ndarray) -> np.ndarray:
-    """By how many order numbers neighbours differ, int (n_spacings,)."""
+    """Difference in order number between neighbours, int (n_spacings,)."""
     steps = np.ones(len(spacings), dtype=int)
     known = np.isfinite(spacings) & (spacings > 0)
     if known.sum() < _LEAST_SPACINGS:

@@ -1,10 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-The paths that orders take on a detector, or would take, and a flat straightened along them.
+Paths along which orders run, or would run, and a flat straightened along them.
 
 For the tracer. The flanks of the orders, followed from slice to slice wherever they are clear, give
-the slope of the orders as a smooth function of the place on the detector; the paths are its
-integral curves.
+the slope of the orders as a smooth function of the position on the detector; the paths are the
+integral curves of that function.
 """
 
 import numpy as np
@@ -16,15 +16,16 @@ from ccdproc_echelle.orders.slices import bridged
 
 __all__ = ["corrected_paths", "paths_along", "straightened", "unit"]
 
-# Slices over which one flank of an order is followed to measure its slope, and how far from a
-# straight line, in pixel RMS, it may be.
+# Number of slices over which one flank of an order is followed to measure its slope, and its
+# largest
+# RMS deviation from a straight line, in pixels.
 _FOLLOWED, _STRAIGHT = 8, 0.4
 
-# A flank is clear if it has this part of the steepness of the steepest one nearby, and the other
-# part of that of the steepest one in half of the detector.
+# A flank is clear if its steepness is at least the first fraction of that of the steepest one
+# nearby, and the second fraction of that of the steepest one in half of the detector.
 _CLEAR, _CLEAR_FROM_AFAR = 0.25, 0.05
 
-# Degrees of the smooth functions of (cross-dispersion, dispersion): slope, and its correction.
+# Degrees in (cross-dispersion, dispersion) of the smooth functions: slope, and its correction.
 _SLOPE_DEGREES, _CORRECTION_DEGREES = (3, 3), (3, 4)
 
 
@@ -33,7 +34,7 @@ def _slopes_of_flanks(pixels: np.ndarray, slices: np.ndarray) -> np.ndarray:
     gradient = gaussian_filter1d(np.nan_to_num(bridged(slices)), 1.0, axis=1, order=1)
     gradient[np.isnan(slices)] = 0
     steepest = maximum_filter1d(np.abs(gradient), max(40, slices.shape[1] // 8), axis=1)
-    # Between orders far apart there is nothing but the pattern of the detector, which is straight.
+    # Between widely spaced orders there is only the pattern of the detector, which is straight.
     around = maximum_filter1d(steepest, max(40, slices.shape[1] // 2), axis=1)
     strong = np.maximum(_CLEAR * steepest, _CLEAR_FROM_AFAR * around)
     samples = []
@@ -44,7 +45,7 @@ def _slopes_of_flanks(pixels: np.ndarray, slices: np.ndarray) -> np.ndarray:
 
 
 def _maxima(row: np.ndarray, least: np.ndarray) -> np.ndarray:
-    """Positions of the maxima of a profile that exceed a limit, from the parabola at the top."""
+    """Positions of the maxima of a profile above a limit, from a parabola through the peak."""
     left, here, right = row[:-2], row[1:-1], row[2:]
     top = np.flatnonzero((here > left) & (here >= right) & (here > least[1:-1]))
     left, here, right = left[top], here[top], right[top]
@@ -52,7 +53,7 @@ def _maxima(row: np.ndarray, least: np.ndarray) -> np.ndarray:
 
 
 def _slopes_of_tracks(pixels: np.ndarray, peaks: list[np.ndarray]) -> list[np.ndarray]:
-    """The slope of each flank that is followed straight through some slices."""
+    """The slope of each flank that can be followed in a straight line through several slices."""
     samples = []
     n = min(_FOLLOWED, len(peaks))
     for k in range(0, len(peaks) - n + 1, max(1, n // 2)):
@@ -88,8 +89,8 @@ def paths_along(pixels: np.ndarray, slices: np.ndarray):
     """
     Cross-dispersion position of the paths at each slice, (n_slices, n_paths), or None.
 
-    Adjacent paths are a pixel apart at the middle slice; the first and last ones are off the
-    detector there. The label of a path is its index; it may be a fraction.
+    Adjacent paths are one pixel apart at the middle slice; the first and last ones are off the
+    detector there. The label of a path is its index, possibly fractional.
     """
     position, pixel, slope = _slopes_of_flanks(pixels, slices)
     n_cross, length = slices.shape[1], pixels[-1] + pixels[0] + 1
@@ -111,7 +112,7 @@ def paths_along(pixels: np.ndarray, slices: np.ndarray):
 
 
 def _integrated(slopes, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Integral curves of the slopes from the middle slice on, by the midpoint method."""
+    """Integral curves of the slopes from the middle slice outwards, by the midpoint method."""
     paths = np.empty((len(pixels), len(labels)))
     middle = len(pixels) // 2
     paths[middle] = labels
@@ -125,7 +126,7 @@ def _integrated(slopes, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _coarse(n_paths: int) -> np.ndarray:
-    """The paths that are enough to interpolate all of them."""
+    """The subset of paths that suffices to interpolate all of them."""
     return np.unique(np.append(np.arange(0, n_paths, 8), n_paths - 1))
 
 
@@ -148,7 +149,7 @@ def straightened(slices: np.ndarray, paths: np.ndarray) -> np.ndarray:
 
 
 def corrected_paths(paths, pixels, orders, middles):
-    """The paths moved to where the orders were seen."""
+    """The paths moved to the observed positions of the orders."""
     place = np.concatenate([np.full(len(o["centers"]), o["label"]) for o in orders])
     pixel = np.concatenate([middles[o["sections"]] for o in orders])
     off = np.concatenate([o["centers"] - o["label"] for o in orders])
@@ -172,5 +173,5 @@ def corrected_paths(paths, pixels, orders, middles):
 
 
 def _interpolated(values: np.ndarray, labels: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Values at other labels; beyond the ends by the step that the labels are off there."""
+    """Interpolate to other labels; beyond the ends, extrapolate with the step at the end."""
     return np.interp(at, labels, values) + at - np.clip(at, labels[0], labels[-1])

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Whether orders can be as they were found: their edges, their widths, and where they end."""
+"""Plausibility checks of orders: their edges, their widths, and where they end."""
 
 import numpy as np
 from astropy import units as u
@@ -14,11 +14,14 @@ from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["warn_of_cut_orders", "warn_of_strange_edges", "width_jumps"]
 
-# An order is of another width than the others suggest from this part of it on, and from so many
-# pixels. Where more than a third of the orders are, the widths are not those of one slit.
+# Width deviations from the trend of the other orders larger than this fraction, and larger than
+# this
+# many pixels, are suspicious. If more than a third of the orders deviate, the widths are not those
+# of a single slit.
 _LARGEST_JUMP, _LEAST_PIXELS, _MOST_ORDERS = 0.25, 1.0, 1 / 3
 
-# Edges of neighbours touch within the error of either; an order is at least so many pixels wide.
+# Edges of neighbours touch to within the error of either; an order has at least this width in
+# pixels.
 _TOUCHING, _NARROWEST = 1.0, 0.5
 
 # Points of an edge scatter by so many pixels about a fit to be believed, root mean square.
@@ -31,7 +34,7 @@ _LOOK, _LIT = 20, 0.3
 
 def width_jumps(orders: EchelleOrderTable) -> np.ndarray:
     """
-    By which part the width of each order differs from what the other orders suggest.
+    Relative deviation of the width of each order from that suggested by the other orders.
 
     Parameters
     ----------
@@ -41,7 +44,7 @@ def width_jumps(orders: EchelleOrderTable) -> np.ndarray:
     Returns
     -------
     float array, shape (n_orders,)
-        Relative to the width suggested, positive where the order is wider. The suggestion is a
+        Relative to the suggested width, positive where the order is wider. The suggested width is a
         smooth function of the position, fitted robustly. NaN for fewer than three orders.
     """
     widths, places = finite_median(orders.upper() - orders.lower()), finite_median(orders.center())
@@ -58,7 +61,7 @@ def width_jumps(orders: EchelleOrderTable) -> np.ndarray:
 
 def warn_of_strange_edges(orders: EchelleOrderTable) -> None:
     """
-    Name the orders whose edges cannot be, or hardly.
+    Warn of orders whose edges are impossible or implausible.
 
     Parameters
     ----------
@@ -80,13 +83,13 @@ def warn_of_strange_edges(orders: EchelleOrderTable) -> None:
         if strange.any():
             warn(
                 f"edges of orders {orders.order_numbers[strange].tolist()} are doubtful: {what}; "
-                "look at them with plot_edges, and correct the order table or leave these out"
+                "inspect them with plot_edges, and correct the order table or drop these orders"
             )
 
 
 def warn_of_cut_orders(flat: CCDData, orders: EchelleOrderTable) -> None:
     """
-    Name the orders that end, on the detector, where their light goes on.
+    Warn of orders that end on the detector while their light continues.
 
     Parameters
     ----------
@@ -98,14 +101,15 @@ def warn_of_cut_orders(flat: CCDData, orders: EchelleOrderTable) -> None:
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If there are any.
+        If there are any such orders.
     """
     cut = [number for number, order in zip(orders.order_numbers.tolist(), _curves(orders),
                                            strict=True) if _goes_on(flat, orders, *order)]
     if cut:
         warn(
-            f"orders {cut} end in the order table where their light goes on: the pixels beyond are "
-            "taken for inter-order area; extend the range of these orders, or trace them anew"
+            f"orders {cut} end in the order table while their light continues: the pixels beyond "
+            "are "
+            "treated as inter-order area; extend the range of these orders, or trace them again"
         )
 
 
@@ -140,7 +144,7 @@ def _curves(orders: EchelleOrderTable):
 
 
 def _goes_on(flat, orders, center, lower, upper) -> bool:
-    """Whether the light of an order goes on beyond one of its ends."""
+    """Whether the light of an order continues beyond one of its ends."""
     valid = np.flatnonzero(np.isfinite(center))
     width, usual = np.median((upper - lower)[valid]), None
     for end, step in ((valid[0], -1), (valid[-1], 1)):
@@ -162,7 +166,7 @@ def _goes_on(flat, orders, center, lower, upper) -> bool:
 
 
 def _contrast(flat, dispersion_axis, columns, centers, width) -> float:
-    """Light of an order in its middle, less that of the darkest place beside it."""
+    """Light in the middle of an order minus that of the darkest place beside it."""
     raster = as_raster(flat, dispersion_axis, lines=columns)
     reach = int(np.ceil(width))
     rows = np.clip(np.rint(centers).astype(int)[:, None] + np.arange(-reach, reach + 1),

@@ -25,23 +25,23 @@ PROFILES = ("auto", "slit", "fibre", "slicer")
 
 
 class OrderProfile(NamedTuple):
-    """What the orders are said to be: one of `PROFILES`, and of how many slices."""
+    """The expected kind of order: one of `PROFILES`, and the number of slices."""
 
     name: str
     n_slices: int
 
     def found(self, n_slices: int, of_fibres: bool) -> str:
-        """What they turned out to be; told in the log where it was not said."""
+        """The kind that was found; logged if the user did not specify it."""
         name = "slicer" if n_slices > 1 else "fibre" if of_fibres else "slit"
         if self.name == "auto" and name != "slit":
             kind = "fibres" if of_fibres else "slices"
             number = f"{n_slices} {kind} each" if n_slices > 1 else kind
-            _log.info("the orders are taken for images of %s", number)
+            _log.info("the orders are treated as images of %s", number)
         return name
 
 
 def checked_profile(profile: str, n_slices: int) -> OrderProfile:
-    """Refuse what no order can be."""
+    """Validate the kind of order."""
     if profile not in PROFILES:
         raise ValueError(f"profile is {profile!r}, expected one of {PROFILES}")
     if isinstance(n_slices, bool) or not isinstance(n_slices, (int, np.integer)) or n_slices < 1:
@@ -53,7 +53,7 @@ def checked_profile(profile: str, n_slices: int) -> OrderProfile:
 
 def split_into_bands(raster, centers, lengths, edges, profile: OrderProfile):
     """
-    The centres of the bands of all orders, and how many an order has.
+    Find the centres of the bands of all orders, and the number of bands in an order.
 
     Parameters
     ----------
@@ -62,11 +62,11 @@ def split_into_bands(raster, centers, lengths, edges, profile: OrderProfile):
     centers : array, shape (n_orders, n_pixels)
         Order centres.
     lengths : array, shape (n_orders,)
-        One and a half times the room that each order has.
+        One and a half times the space available to each order.
     edges : array, shape (2, n_orders, n_pixels), or None
-        Those of the order table. Between them is what belongs to an order.
+        Edges in the order table, which limit what belongs to an order.
     profile : `OrderProfile`
-        What the orders are said to be.
+        The expected kind of order.
 
     Returns
     -------

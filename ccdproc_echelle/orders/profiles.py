@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-A flat as cross-dispersion profiles: medians of a few dispersion pixels, free of hot columns.
+A flat as cross-dispersion profiles: medians over a few dispersion pixels, without hot columns.
 
 For the tracer. The dispersion is along the first axis and the cross-dispersion along the last.
 """
@@ -22,7 +22,7 @@ from ccdproc_echelle.orders.slices import bridged
 
 __all__ = ["median_slices", "steadier_axis", "without_hot_columns"]
 
-# Hot columns are so many pixels wide at most.
+# Largest width of a hot column in pixels.
 _WIDEST_HOT = 3
 
 # On both sides of the ridge of an order the light falls on, from the pixel beside to the next one,
@@ -32,19 +32,19 @@ _FALLS_ON = 0.15
 # So many narrow bands, and more than there are wide ones, are orders.
 _SEVERAL = 4
 
-# A hot column is bright in this part of the slices; the pixels of orders that are not straight
-# typically in less than the other one.
+# A hot column is bright in this fraction of the slices; the pixels of orders that are not straight
+# typically in less than the second fraction.
 _STRAIGHT, _MOVING = 0.8, 0.5
 
 
 def steadier_axis(image: np.ndarray) -> int:
-    """The axis along which an image changes less once noise is taken out along it."""
+    """The axis along which an image changes less once noise is averaged out along it."""
     changes = []
     for raster in (image, image.T):
         _, slices = median_slices(raster, None)
         steps = np.abs(np.diff(slices, axis=1))
         steps = steps[np.isfinite(steps)]
-        # A few steps are hot columns.
+        # A few large steps are hot columns.
         limit = np.percentile(steps, 98) if len(steps) else 0
         changes.append(np.minimum(steps, limit).mean() if len(steps) else 0)
     return int(np.argmax(changes))
@@ -67,10 +67,10 @@ def median_slices(raster: np.ndarray, width: int | None) -> tuple[np.ndarray, np
 
 def without_hot_columns(slices: np.ndarray) -> np.ndarray:
     """
-    NaN where one or two cross-dispersion pixels stick out in slice after slice.
+    Set pixels to NaN where one or two cross-dispersion pixels stick out in slice after slice.
 
-    Orders two pixels wide do so as well. They are told by their number; a hot column among them
-    by that it is straight where they are not.
+    Orders two pixels wide stick out as well. They are recognised by their number; a hot column
+    among them by being straight where they are not.
     """
     filled = np.nan_to_num(bridged(slices))
     usual = median_filter(filled, size=(1, 5), mode="nearest")
@@ -107,7 +107,7 @@ def _stuck(bright: np.ndarray) -> np.ndarray:
 
 
 def _moving(stuck: np.ndarray) -> np.ndarray:
-    """What goes on in the columns beside: the ridge of an order."""
+    """What continues in adjacent columns: the ridge of an order."""
     tracks, n_tracks = label(stuck, structure=np.ones((3, 3)))
     if n_tracks == 0:
         return stuck
@@ -116,7 +116,7 @@ def _moving(stuck: np.ndarray) -> np.ndarray:
 
 
 def _are_orders(narrow: np.ndarray, contrast: np.ndarray, noise: float) -> bool:
-    """Whether there are more narrow bands than wide ones, and too many for a defect."""
+    """Whether there are more narrow bands than wide ones, and too many to be defects."""
     n_narrow = np.median(_n_runs(narrow))
     if n_narrow < _SEVERAL:
         return False
@@ -126,7 +126,7 @@ def _are_orders(narrow: np.ndarray, contrast: np.ndarray, noise: float) -> bool:
 
 
 def _n_runs(marked: np.ndarray) -> np.ndarray:
-    """Number of contiguous parts of each row."""
+    """Number of contiguous runs in each row."""
     padded = np.pad(marked, ((0, 0), (1, 0)))
     return (padded[:, 1:] & ~padded[:, :-1]).sum(axis=1)
 

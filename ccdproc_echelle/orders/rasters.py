@@ -2,9 +2,9 @@
 """
 Curves drawn on the pixels of a detector.
 
-Pure arrays: positions have one row per order and one column per dispersion pixel, NaN where an
-order is not valid; rasters have rows along the cross-dispersion axis. Pixel centres are 0-based
-integers; a pixel whose centre lies exactly on a curve is between the curves.
+All functions work on plain arrays: positions have one row per order and one column per dispersion
+pixel, NaN where an order is not valid; rasters have rows along the cross-dispersion axis. Pixel
+centres are 0-based integers; a pixel whose centre lies exactly on a curve is between the curves.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,20 +13,20 @@ import numpy as np
 
 __all__ = ["between", "coverage", "nearest_order", "number_of_orders", "window_rows"]
 
-# Orders are bent: in so many columns they touch fewer rows than in all.
+# Orders are curved: within this many columns they touch fewer rows than in all of them.
 _COLUMNS_AT_ONCE = 256
 
-# A curve is straight in a strip of a pixel; what that leaves out of the area may be this much.
+# A curve is treated as straight within a strip of a pixel; the largest resulting error in area.
 _AREA_TOLERANCE = 1e-4
 
 
 def between(low: np.ndarray, high: np.ndarray, n_rows: int) -> np.ndarray:
-    """Bool raster of the pixels whose centre lies between two curves of any order."""
+    """Bool raster of the pixels whose centre lies between the two curves of any order."""
     return number_of_orders(low, high, n_rows) > 0
 
 
 def number_of_orders(low: np.ndarray, high: np.ndarray, n_rows: int) -> np.ndarray:
-    """Integer raster: between the curves of how many orders the centre of each pixel lies."""
+    """Integer raster: the number of orders between whose curves each pixel centre lies."""
     count = np.zeros((n_rows, low.shape[1]), dtype=np.int16)
     for columns in _pieces(low.shape[1]):
         for one_low, one_high in zip(low[:, columns], high[:, columns], strict=True):
@@ -39,9 +39,9 @@ def window_rows(
     centers: np.ndarray, window: float, n_rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    The rows within half a window of each centre, (n_orders, n_pixels, n), and which are real.
+    Rows within half a window of each centre, (n_orders, n_pixels, n), and which of them are valid.
 
-    These are the pixels that `between` finds, order by order.
+    These are the pixels found by `between`, order by order.
     """
     low, high = centers - window / 2, centers + window / 2
     rows = np.ceil(low)[:, :, None] + np.arange(int(window) + 1)
@@ -52,7 +52,7 @@ def window_rows(
 def nearest_order(
     low: np.ndarray, high: np.ndarray, centers: np.ndarray, n_rows: int
 ) -> np.ndarray:
-    """Index of the order between whose curves a pixel lies, of several the nearest; else -1."""
+    """Index of the order between whose curves a pixel lies, the nearest if several; else -1."""
     found = np.full((n_rows, low.shape[1]), -1, dtype=np.int16)
     for columns in _pieces(low.shape[1]):
         distance = np.full((n_rows, columns.stop - columns.start), np.inf)
@@ -67,7 +67,7 @@ def nearest_order(
 
 
 def _pieces(n_pixels: int) -> Iterator[slice]:
-    """The columns of a detector, some at a time."""
+    """The columns of a detector, a few at a time."""
     for first in range(0, n_pixels, _COLUMNS_AT_ONCE):
         yield slice(first, min(first + _COLUMNS_AT_ONCE, n_pixels))
 
@@ -76,10 +76,10 @@ def coverage(
     lower: Callable, upper: Callable, ranges: np.ndarray, n_rows: int, n_pixels: int
 ) -> np.ndarray:
     """
-    Fraction of the area of each pixel between two curves of any order.
+    Fraction of the area of each pixel between the two curves of any order.
 
-    The curves are functions of positions along the dispersion; an order exists within its range,
-    (n_orders, 2), and a pixel in which it begins or ends counts from or to there.
+    The curves are functions of the position along the dispersion; an order exists within its range,
+    (n_orders, 2), and a pixel in which it begins or ends counts only from, or up to, that point.
     """
     first, last = ranges.T[:, :, None]
     step = (last - first) / n_pixels
@@ -91,10 +91,10 @@ def coverage(
 
 
 def _strips_needed(lower: np.ndarray, upper: np.ndarray, step: np.ndarray) -> int:
-    """In how many strips each pixel must be cut so that curves given in such steps are straight."""
+    """Number of strips per pixel for which curves with these steps are straight enough."""
     bends = [np.abs(np.diff(curve, 2, axis=1)) / step**2 for curve in (lower, upper)]
     largest = max(np.max(bend, initial=0, where=np.isfinite(bend)) for bend in bends)
-    # From its chord a parabola differs by a twelfth of its second difference, on average.
+    # On average, a parabola differs from its chord by a twelfth of its second difference.
     return max(1, int(np.ceil(np.sqrt(largest / 12 / _AREA_TOLERANCE))))
 
 
@@ -102,9 +102,9 @@ def _covered_area(
     sides: np.ndarray, lower: np.ndarray, upper: np.ndarray, n_rows: int, n_strips: int
 ) -> np.ndarray:
     """
-    Fraction of the area of each pixel between the curves, which are straight in each strip.
+    Fraction of the area of each pixel between the curves, which are straight within each strip.
 
-    ``sides``, and the curves there, have shape (n_orders, n_pixels * n_strips + 1).
+    ``sides``, and the curves evaluated there, have shape (n_orders, n_pixels * n_strips + 1).
     """
     n_pixels = (sides.shape[1] - 1) // n_strips
     covered = np.zeros((n_rows, n_pixels))
@@ -120,7 +120,7 @@ def _covered_area(
 
 
 def _rows_between(low: np.ndarray, high: np.ndarray, n_rows: int) -> slice:
-    """The rows that two curves can touch."""
+    """The rows that two curves may touch."""
     finite = np.isfinite(low) & np.isfinite(high)
     if not finite.any():
         return slice(0, 0)
@@ -130,7 +130,7 @@ def _rows_between(low: np.ndarray, high: np.ndarray, n_rows: int) -> slice:
 
 
 def _pixels_between(low, high, n_rows: int) -> tuple[slice, np.ndarray]:
-    """The rows that two curves touch, and in them the pixels whose centre lies between."""
+    """The rows that two curves touch, and the pixels in them whose centre lies between."""
     rows = _rows_between(low, high, n_rows)
     positions = np.arange(n_rows)[rows, None]
     return rows, (positions >= low) & (positions <= high)
@@ -151,8 +151,8 @@ def _area_below(heights: np.ndarray) -> np.ndarray:
     """
     Area of the unit pixel below a straight line, for lines through adjacent columns of heights.
 
-    The mean of ``clip(h, 0, 1)`` along the line is the difference of its antiderivative at the
-    two ends, divided by the difference of the heights.
+    The mean of ``clip(h, 0, 1)`` along the line is the difference between its antiderivatives at
+    the two ends, divided by the difference between the heights.
     """
     left, right = heights[:, :-1], heights[:, 1:]
     rise = right - left

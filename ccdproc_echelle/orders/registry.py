@@ -1,9 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-The formats of order tables: each registers itself, and files find their format here.
+Registry of the formats of order tables: formats register themselves, and files are matched to them.
 
-Paths, overwriting, and what the user says of shape and axis are dealt with here, so that a format
-only has to know its files.
+Paths, overwriting, and the shape and axis given by the user are handled here, so that a format only
+needs to know its own files.
 """
 
 import os
@@ -24,16 +24,16 @@ __all__ = [
 @dataclass(frozen=True)
 class OrderTableFormat:
     """
-    A format of order tables; made by `register_format`.
+    Format of order tables, created by `register_format`.
 
     Attributes
     ----------
     name : str
-        What users call it.
+        Name of the format, as given by users.
     identify, read, write : callable or None
-        As for `register_format`.
+        See `register_format`.
     several_detectors : bool
-        Whether a file may hold the orders of several detectors.
+        Whether a file can hold the orders of several detectors.
     """
 
     name: str
@@ -55,38 +55,39 @@ def register_format(
     several_detectors: bool = False,
 ) -> None:
     """
-    Make a format of order tables known to `EchelleOrderTable.read` and ``write``.
+    Register a format of order tables for `EchelleOrderTable.read` and `EchelleOrderTable.write`.
 
-    Any package may register its formats, best where it is imported itself. Formats are asked
-    whether a file is theirs from the one registered last to the first, so that a format of one's
-    own comes before those of this package.
+    Any package can register its own formats, preferably when it is imported. To identify a file,
+    formats are tried starting with the one registered last, so that user-defined formats take
+    precedence over those of this package.
 
     Parameters
     ----------
     name : str
-        What users call it: the ``format`` of `EchelleOrderTable.read`.
+        Name of the format: the ``format`` argument of `EchelleOrderTable.read`.
     identify : callable, optional
-        ``identify(path)`` says from the content of a file whether it is of this format. It reads
-        little and never raises. Without it, the format is used only where it is named.
+        ``identify(path)`` tells from the content of a file whether it is in this format. It should
+        read little and never raise. Without it, the format is used only when it is named
+        explicitly.
     read : callable, optional
         ``read(path, shape, dispersion_axis)`` returns an `EchelleOrderTable`. Shape and axis are
-        what the user said, or `None`; they are needed only where the file does not tell, and are
-        compared with the file by the caller. What is wrong with a file is a `ValueError` that names
-        the line, column or keyword.
+        those given by the user, or `None`; they are needed only if the file does not contain them,
+        and the caller checks that they agree with the file. For an invalid file it should raise a
+        `ValueError` that names the line, column or keyword.
     write : callable, optional
         ``write(orders, path)`` writes a file that does not exist yet.
     several_detectors : bool, optional
-        Whether a file may hold the orders of several detectors; ``read`` then takes the keyword
+        Whether a file can hold the orders of several detectors; ``read`` then takes the keyword
         ``detector``, a name or `None`.
 
     Raises
     ------
     ValueError
-        If the name is taken, or the format can be neither read nor written.
+        If the name is already registered, or neither ``read`` nor ``write`` is given.
 
     Examples
     --------
-    A format of one line per order, with the order number and the row:
+    A format with one line per order, containing the order number and the row:
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -106,7 +107,7 @@ def register_format(
     >>> del FORMATS["rows"]
     """
     if name in FORMATS:
-        raise ValueError(f"an order-table format {name!r} is registered already")
+        raise ValueError(f"an order-table format {name!r} is already registered")
     if read is None and write is None:
         raise ValueError(f"order-table format {name!r} has neither read nor write")
     FORMATS[name] = OrderTableFormat(name, identify, read, write, several_detectors)
@@ -121,21 +122,21 @@ def read_orders(
     detector: str | None = None,
 ):
     """
-    Read an order table; the implementation of `EchelleOrderTable.read`, which see.
+    Read an order table. This is the implementation of `EchelleOrderTable.read`.
 
     Parameters
     ----------
     path : path-like
-        The file.
+        The file to read.
     format : str, optional
-        A key of ``FORMATS``. Default: found from the content of the file.
+        A key of ``FORMATS``. Default: identified from the content of the file.
     shape : tuple of int, optional
-        Rows and columns of the detector, for formats that do not carry them.
+        Rows and columns of the detector, for formats that do not contain them.
     dispersion_axis : int, optional
-        1 when orders run along image rows, 0 when along columns, for formats that do not carry
+        1 when orders run along image rows, 0 when along columns, for formats that do not contain
         it.
     detector : str, optional
-        Which detector's orders, for files that hold those of several (cr2res, KPF).
+        Detector whose orders are read, for files with several detectors (cr2res, KPF).
 
     Returns
     -------
@@ -146,8 +147,8 @@ def read_orders(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the format is unknown or cannot be read, the content is malformed, it contradicts
-        ``shape`` or ``dispersion_axis``, or holds several detectors and none was named.
+        If the format is unknown or cannot be read, if the content is malformed or contradicts
+        ``shape`` or ``dispersion_axis``, or if it has several detectors and none was selected.
 
     Examples
     --------
@@ -170,7 +171,7 @@ def read_orders(
         raise ValueError(f"detector is {detector!r}, but {name!r} files are for a single one")
     try:
         orders = known.read(path, shape, axis, **chosen)
-    except Exception as error:  # a damaged file makes its reader raise anything
+    except Exception as error:  # readers may raise anything on a damaged file
         raise ValueError(f"cannot read {path} as {name!r} order table: {error}") from error
     return _agreeing(orders, path, shape, axis)
 
@@ -183,26 +184,26 @@ def write_orders(
     overwrite: bool = False,
 ) -> None:
     """
-    Write an order table; the implementation of `EchelleOrderTable.write`, which see.
+    Write an order table. This is the implementation of `EchelleOrderTable.write`.
 
     Parameters
     ----------
     orders : `EchelleOrderTable`
-        The orders.
+        The orders to write.
     path : path-like
-        The file.
+        The file to write.
     format : str, optional
         A key of ``FORMATS``. Default: ``"ecsv"``.
     overwrite : bool, optional
-        Whether an existing file may be replaced.
+        Whether to replace an existing file.
 
     Raises
     ------
     FileExistsError
         If the file exists and ``overwrite`` is false.
     ValueError
-        If the format is unknown or cannot be written, or cannot hold these orders; if the file is
-        called a FITS file, but no format is given.
+        If the format is unknown or cannot be written, if it cannot hold these orders, or if the
+        file has a FITS extension but no format is given.
 
     Examples
     --------
@@ -230,30 +231,30 @@ def check_order_output(
     inputs: Iterable[str | os.PathLike] = (),
 ) -> OrderTableFormat:
     """
-    Make sure that an order table can be written, before any work is done for it.
+    Check that an order table can be written, before any work is done.
 
     Parameters
     ----------
     path, format, overwrite
-        As for `EchelleOrderTable.write`.
+        See `EchelleOrderTable.write`.
     inputs : iterable of path-like, optional
-        Files that the table is made from, which are never replaced.
+        Input files from which the table is made; these are never overwritten.
 
     Returns
     -------
     `OrderTableFormat`
-        How it is written.
+        The format in which it will be written.
 
     Raises
     ------
     ValueError, OSError
-        If it cannot.
+        If the table cannot be written.
     """
     check_output(path, overwrite=overwrite, inputs=inputs)
     if format is None and os.fspath(path).lower().endswith(FITS_ENDINGS):
         raise ValueError(
-            f"{path} is called a FITS file, but the native format of order tables is text (.ecsv); "
-            "give format=, as 'soxspipe', which is FITS"
+            f"{path} has the name of a FITS file, but the native format of order tables is text "
+            "(.ecsv); give format=, for example 'soxspipe', which is FITS"
         )
     return _format("ecsv" if format is None else format, "write")
 
@@ -291,7 +292,7 @@ def format_of(path: str | os.PathLike) -> str | None:
 
 
 def _format(name: str, action: str) -> OrderTableFormat:
-    """The format of this name, which can be read or written, whichever is the action."""
+    """The format of this name, provided it supports the action, reading or writing."""
     able = able_formats(action)
     if name in able:
         return FORMATS[name]
@@ -302,7 +303,7 @@ def _format(name: str, action: str) -> OrderTableFormat:
 
 
 def able_formats(action: str) -> list[str]:
-    """Names of the formats that can be read or written: ``"read"`` or ``"write"``."""
+    """Names of the formats that support the action, ``"read"`` or ``"write"``."""
     return [name for name, known in FORMATS.items() if getattr(known, action) is not None]
 
 
@@ -325,13 +326,13 @@ def _identified(path: Path) -> str:
     if name is not None:
         return name
     raise ValueError(
-        f"{path} is in none of the known order-table formats {able_formats('read')}; if it is, "
-        "name the format to learn what is wrong with it"
+        f"{path} is in none of the known order-table formats {able_formats('read')}; if it "
+        "should be, specify the format to see what is wrong with it"
     )
 
 
 def _agreeing(orders, path, shape, axis):
-    """The table, with the user's shape where the file has none; what both say must be equal."""
+    """The table, completed with the user's shape; raises if the file contradicts the user."""
     for name, given, found in (
         ("dispersion_axis", axis, orders.dispersion_axis),
         ("shape", shape, orders.shape),

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Means of straightened profiles over sections of the dispersion axis, and what lies below them."""
+"""Means of straightened profiles over sections of the dispersion axis, and their lower envelope."""
 
 import numpy as np
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
@@ -11,9 +11,9 @@ __all__ = ["lower_envelope", "means_of", "section_means", "section_starts"]
 
 def section_means(straight: np.ndarray, n: int, widening: int = 1):
     """
-    Mean of the slices of each section and its noise, (n_sections, n_paths), and where they start.
+    Mean of the slices in each section and its noise, (n_sections, n_paths), and where they start.
 
-    The noise is that between neighbouring slices. Paths that are off the detector, or masked, in
+    The noise is estimated from neighbouring slices. Paths that are off the detector or masked in
     half of a section are NaN.
     """
     starts = section_starts(len(straight), n)
@@ -53,7 +53,7 @@ def _sums(values: np.ndarray, starts: np.ndarray, widening: int) -> np.ndarray:
 
 
 def lower_envelope(profiles: np.ndarray, window: int) -> np.ndarray:
-    """Lower envelope of profiles; NaN where they are."""
+    """Lower envelope of profiles; NaN where the profiles are."""
     smooth = uniform_filter1d(np.nan_to_num(bridged(profiles)), 3, axis=1)
     smooth = np.where(np.isfinite(profiles), smooth, np.inf)
     lowest = minimum_filter1d(smooth, window, axis=1, mode="nearest")

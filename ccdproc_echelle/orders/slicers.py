@@ -1,8 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Orders that are several bands: the slices of an image slicer, the fibres of a bundle.
+Orders that consist of several bands: the slices of an image slicer, or the fibres of a bundle.
 
-Each band is looked at as an order of its own; the order ends where the outermost bands end.
+Each band is treated as an order of its own; the order ends where its outermost bands end.
 """
 
 import numpy as np
@@ -13,21 +13,21 @@ from ccdproc_echelle.orders.slices import extract_slices, slice_columns
 
 __all__ = ["band_offsets", "looked_at", "number_of_bands", "order_profiles"]
 
-# Places along an order at which its profile is looked at, and pixels that are combined there.
+# Number of places along an order at which its profile is measured, and pixels combined there.
 _N_PLACES, _WIDTH = 16, 5
 
-# A band stands out from the gaps beside it by so much of the brightest one; where their number is
-# known, less will do.
+# A band stands out from the adjacent gaps by this fraction of the brightest one; the lower limit
+# applies if the number of bands is known.
 _PROMINENCE, _LEAST_PROMINENCE = 0.2, 0.04
 
-# Orders have bands if so many of them have the same number, about their centre and evenly spaced,
-# both in units of their distance.
+# Orders have bands if at least this fraction of them shows the same number of bands, centred on the
+# order and evenly spaced to within these fractions of their spacing.
 _MOST_ORDERS, _OFF_CENTRE, _UNEVEN = 0.7, 0.35, 0.3
 
 
 def looked_at(raster, centers, reach: int) -> np.ndarray:
     """
-    Light in some slices of each order, (n_orders, n_slices, 2 * reach + 1), for `order_profiles`.
+    Light in a few slices of each order, (n_orders, n_slices, 2 * reach + 1), for `order_profiles`.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def looked_at(raster, centers, reach: int) -> np.ndarray:
     centers : array, shape (n_orders, n_pixels)
         Order centres.
     reach : int
-        Pixels on either side of a centre.
+        Number of pixels on either side of a centre.
     """
     columns = slice_columns(len(raster), _WIDTH, 0)
     columns = columns[:: max(1, len(columns) // _N_PLACES)]
@@ -50,7 +50,7 @@ def order_profiles(light: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     light : array, shape (n_orders, n_slices, n_samples)
-        Slices about the order centres, NaN where there is no light.
+        Slices around the order centres, NaN where there is no light.
     """
     low, high = (end(np.where(np.isfinite(light), light, filler), axis=-1, keepdims=True)
                  for end, filler in ((np.min, np.inf), (np.max, -np.inf)))
@@ -63,14 +63,14 @@ def order_profiles(light: np.ndarray) -> np.ndarray:
 
 def number_of_bands(profiles: np.ndarray, limits: np.ndarray) -> int:
     """
-    How many bands the orders have: 1 unless most of them have more, evenly about the centre.
+    Number of bands in the orders: 1 unless most orders have more, symmetric about the centre.
 
     Parameters
     ----------
     profiles : array, shape (n_orders, n_samples)
-        As from `order_profiles`.
+        Profiles returned by `order_profiles`.
     limits : array, shape (2, n_orders)
-        Between which offsets from the centre an order lies.
+        Offsets from the centre between which an order lies.
     """
     found = [_bands(*order, _PROMINENCE)[0] for order in zip(profiles, limits.T, strict=True)]
     counts = np.array([len(bands) for bands in found])
@@ -87,21 +87,22 @@ def number_of_bands(profiles: np.ndarray, limits: np.ndarray) -> int:
 
 def band_offsets(profiles: np.ndarray, limits: np.ndarray, number: int) -> np.ndarray:
     """
-    Where the bands of each order lie, relative to its centre, (n_orders, number).
+    Positions of the bands of each order relative to its centre, (n_orders, number).
 
-    Orders that show another number of bands, mostly for lack of light, have those of the others.
+    Orders that show a different number of bands, usually for lack of light, are given those of the
+    others.
 
     Parameters
     ----------
     profiles, limits
-        As for `number_of_bands`.
+        See `number_of_bands`.
     number : int
-        How many bands an order has.
+        Number of bands in an order.
 
     Raises
     ------
     ValueError
-        If no order shows so many bands.
+        If no order shows that many bands.
     """
     offsets = np.full((len(profiles), number), np.nan)
     for row, order in zip(offsets, zip(profiles, limits.T, strict=True), strict=True):
@@ -110,8 +111,8 @@ def band_offsets(profiles: np.ndarray, limits: np.ndarray, number: int) -> np.nd
             row[:] = np.sort(places[np.argsort(-prominences)[:number]])
     if np.isnan(offsets).all():
         raise ValueError(
-            f"no order shows {number} slices between its neighbours: n_slices is not that of "
-            "this flat, or the order centres are off"
+            f"no order shows {number} slices between its neighbours: n_slices is wrong for this "
+            "flat, or the order centres are off"
         )
     typical = finite_median(offsets.T)
     width = np.ptp(offsets, axis=1)
@@ -120,7 +121,7 @@ def band_offsets(profiles: np.ndarray, limits: np.ndarray, number: int) -> np.nd
 
 
 def _bands(profile, limits, prominence) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets of the bands between two limits, each the middle of its flanks, and prominences."""
+    """Offsets of bands between two limits, each the middle of its flanks, and their prominences."""
     middle = len(profile) // 2
     known = np.isfinite(profile)
     if not known.any():

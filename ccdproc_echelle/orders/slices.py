@@ -2,12 +2,12 @@
 """
 Cross-dispersion slices that follow the curved orders of a flat.
 
-The light of some neighbouring dispersion pixels is resampled along the order centre, so that the
-order stands upright, and combined by the median. Each slice thus shows one order and what is beside
-it, with little noise; the standard deviation of that noise is known, and so is how much the
-resampling has blurred the slice.
+The light of a few adjacent dispersion pixels is resampled along the order centre, so that the order
+stands upright, and median combined. Each slice thus shows one order and its surroundings with
+little noise. The standard deviation of that noise is known, and so is the amount of blur added by
+the resampling.
 
-Once `as_rasters` has taken the frame apart these are pure arrays, with the cross-dispersion along
+After `as_rasters` has taken the frame apart, these are plain arrays with the cross-dispersion along
 the last axis and NaN where there is no light.
 """
 
@@ -37,7 +37,8 @@ __all__ = [
 ]
 
 
-# Samples with more light than this, in units of their noise, show how evenly pixels respond.
+# Samples with more light than this, in units of their noise, are used to measure the pixel
+# response.
 _BRIGHT = 30.0
 
 
@@ -45,14 +46,14 @@ class Slices(NamedTuple):
     """Cross-dispersion slices, one for each order and place along the dispersion."""
 
     profiles: np.ndarray  # light, (n_orders, n_slices, n_samples), NaN where there is none
-    noise: np.ndarray  # its standard deviation, likewise
-    scatter: np.ndarray  # the same, as neighbouring pixels differ
-    smear: np.ndarray  # variance that the resampling added to the blur, (n_orders, n_slices)
+    noise: np.ndarray  # its standard deviation, same shape
+    scatter: np.ndarray  # same, from the differences between neighbouring pixels
+    smear: np.ndarray  # variance added to the blur by resampling, (n_orders, n_slices)
     origins: np.ndarray  # cross-dispersion position of the first sample, (n_orders, n_slices)
 
 
 def checked_image(flat, name: str) -> tuple[int, int]:
-    """The shape of a flat, which is an image."""
+    """The shape of a flat, which must be an image."""
     shape = np.shape(flat if _is_bare(flat) else flat.data)
     if len(shape) != 2:
         raise ValueError(f"{name} has {len(shape)} dimensions, expected an image with 2")
@@ -65,7 +66,7 @@ def as_rasters(
     """
     Data and variance with the cross-dispersion along the last axis, NaN where not usable.
 
-    ``lines`` are the dispersion pixels that are wanted.
+    ``lines`` selects dispersion pixels.
     """
     raster = as_raster(flat, dispersion_axis, lines=lines)
     uncertainty = None if _is_bare(flat) else getattr(flat, "uncertainty", None)
@@ -90,14 +91,14 @@ def as_raster(flat, dispersion_axis: int, *, lines: np.ndarray | None = None) ->
 
 
 def _turned(image: np.ndarray, dispersion_axis: int, lines: np.ndarray | None) -> np.ndarray:
-    """An image with the dispersion along the first axis, and of that the lines that are wanted."""
+    """An image with the dispersion along the first axis, restricted to the selected lines."""
     if lines is not None:
         image = image.take(lines, axis=dispersion_axis)
     return image if dispersion_axis == 0 else image.T
 
 
 def _is_bare(flat) -> bool:
-    """Whether it is nothing but an array."""
+    """Whether it is a bare array."""
     return isinstance(flat, np.ndarray) or not hasattr(flat, "data")
 
 
@@ -107,8 +108,8 @@ def slice_lengths(centers: np.ndarray, slice_length: float | None) -> np.ndarray
         return np.full(len(centers), float(slice_length))
     if len(centers) == 1:
         raise ValueError(
-            "slice_length is needed: the order table has a single order, so there is no distance "
-            "between orders to take it from"
+            "slice_length is needed: the order table has a single order, so it cannot be derived "
+            "from the order spacing"
         )
     rank = np.argsort(places_of(centers))
     steps = _distances(centers[rank])
@@ -119,9 +120,9 @@ def slice_lengths(centers: np.ndarray, slice_length: float | None) -> np.ndarray
 
 def places_of(centers: np.ndarray) -> np.ndarray:
     """
-    Typical place of each order relative to the longest one, where both are on the detector.
+    Typical position of each order relative to the longest one, where both are on the detector.
 
-    The mean place of an order that is there in a corner only does not tell.
+    The mean position of an order that only crosses a corner would be misleading.
     """
     longest = centers[np.isfinite(centers).sum(axis=1).argmax()]
     places = finite_median(centers - longest)
@@ -132,9 +133,9 @@ def places_of(centers: np.ndarray) -> np.ndarray:
 
 def _distances(centers: np.ndarray) -> np.ndarray:
     """
-    Distance of neighbours, (n_orders - 1,): what it is where both are on the detector.
+    Spacing of neighbouring orders, (n_orders - 1,), measured where both are on the detector.
 
-    Where two are never together it is as that of the neighbours.
+    If two orders are never on the detector together, the spacing of their neighbours is used.
     """
     steps = finite_median(np.diff(centers, axis=0))
     if not np.isfinite(steps).any():
@@ -154,7 +155,7 @@ def slice_columns(n_pixels: int, slice_width: int | None, degree: int) -> np.nda
 
 
 def widened(columns: np.ndarray, factor: int, n_pixels: int) -> np.ndarray:
-    """Slices around the same pixels, wider by a factor; less so near the end of the detector."""
+    """Slices around the same pixels, wider by a factor, or less near the end of the detector."""
     extra = (factor - 1) * columns.shape[1] // 2
     room = np.minimum(columns[:, 0], n_pixels - 1 - columns[:, -1])[:, None]
     offsets = np.arange(-extra, columns.shape[1] + extra)
@@ -164,7 +165,7 @@ def widened(columns: np.ndarray, factor: int, n_pixels: int) -> np.ndarray:
 
 
 def extract_slices(raster, variance, centers, pixels, columns, reach) -> Slices:
-    """The slices about some dispersion pixels, as far as ``reach`` on either side."""
+    """Slices at the given dispersion pixels, extending to ``reach`` on either side."""
     tasks = [
         partial(_slices_of, center, raster, variance, pixels, columns, reach) for center in centers
     ]
@@ -191,10 +192,10 @@ def _slices_of(center, raster, variance, pixels, columns, reach) -> Slices:
 
 def with_response_noise(slices: Slices) -> Slices:
     """
-    Slices whose noise holds that of the pixel response, which no uncertainty of a frame does.
+    Slices whose noise includes the pixel response, which the uncertainty of a frame does not.
 
-    It is what the pixels of bright slices scatter beyond their noise: the same fraction of the
-    light everywhere.
+    It is the scatter of the pixels of bright slices in excess of their noise: the same fraction of
+    the light everywhere.
     """
     bright = slices.profiles > _BRIGHT * slices.noise
     if not bright.any():
@@ -208,7 +209,7 @@ def with_response_noise(slices: Slices) -> Slices:
 
 def _resample(raster, columns, starts, n_samples: int) -> np.ndarray:
     """
-    Values at ``starts + 0, 1, 2 ...``, linear between pixels.
+    Values at ``starts + 0, 1, 2 ...``, interpolated linearly between pixels.
 
     Shape (n_slices, n_samples, slice_width).
     """
@@ -229,13 +230,15 @@ def _median_and_noise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     median, ranked, count = ranked_median(values, np.isfinite(values))
     last = np.maximum(count - 1, 0)
     spread = take(ranked, last - last // 4) - take(ranked, last // 4)
-    expected = -2 * ndtri((last // 4 + 0.625) / (last + 1.25))  # of normal values, by rank
+    expected = -2 * ndtri((last // 4 + 0.625) / (last + 1.25))  # for normal values, by rank
     spread = spread / np.maximum(expected, 0.1)
     return median, spread * median_noise(count)
 
 
 def _scatter_of_median(values: np.ndarray) -> np.ndarray:
-    """Standard deviation of the median along the last axis, from neighbours; NaN without any."""
+    """
+    Standard deviation of the median along the last axis, from neighbours; NaN if there are none.
+    """
     squares = np.diff(values, axis=-1) ** 2 / 2
     known = np.isfinite(squares)
     count = known.sum(axis=-1)

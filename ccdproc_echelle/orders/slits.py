@@ -1,14 +1,14 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Narrow and touching orders: blurred slits fitted to cross-dispersion slices.
+Fit blurred slits to cross-dispersion slices of narrow or touching orders.
 
-Where an order has no plateau, or a gap no background, for the blur, the slice is fitted with what
-it is: a slit with a slope in its illumination, blurred, beside others. Pixel (variance 1/12) and
-resampling are parts of the blur. The state of a slit is its lower edge, upper edge, height,
-deviation of its slope from that of the frame, background and gradient of the background; blur
-(variance) and slope are those of the frame.
+Where blurring leaves an order without a plateau, or a gap without visible background, the slice is
+fitted with a physical model: a slit with a sloped illumination, blurred, next to others. The pixel
+(variance 1/12) and the resampling are part of the blur. The state of a slit consists of its lower
+edge, upper edge, height, deviation of its slope from that of the frame, background and gradient of
+the background; blur (variance) and slope are common to the frame.
 
-Pure arrays; the last axis of states has these six.
+All functions work on plain arrays; the last axis of states holds these six values.
 """
 
 import numpy as np
@@ -20,14 +20,14 @@ from ccdproc_echelle.orders.slices import Slices, bridged
 
 __all__ = ["fit_slits", "is_blended"]
 
-# Orders narrower than this, and orders whose neighbours are nearer, in units of the standard
-# deviation of the blur, have no plateau or no background of their own.
+# Orders narrower than this, and orders whose neighbours are closer than this, in units of the
+# standard deviation of the blur, have no plateau or no background of their own.
 _RESOLVED = 8.0
 
-# An order narrower than this, in pixel, has too few samples to see a slope of its plateau.
+# An order narrower than this, in pixels, has too few samples to measure a slope of its plateau.
 _NARROW = 12.0
 
-# How often the blurred slits, and with them what each gets of its neighbours' light, are improved.
+# Number of iterations for the blurred slits and the light that each receives from its neighbours.
 _SLIT_ITERATIONS = 10
 
 # What the model of a blurred slit may miss of the light, as a fraction of it; and by how much the
@@ -37,14 +37,14 @@ _MODEL_ERROR = 0.003
 _SLOPE_SCATTER = 0.01
 _GRADIENT_SCATTER = 0.1
 
-# A model that leaves three times this fraction of the light, noise apart, or ends further than
-# this from the half-maximum, in pixel, has failed.
+# A model has failed if it misses three times this fraction of the light, apart from noise, or ends
+# further than this from the half-maximum, in pixels.
 _LARGEST_MISFIT = 0.03
 _LARGEST_SHIFT = 2.0
 
 
 def is_blended(edges: np.ndarray, blur: float) -> np.ndarray:
-    """Which orders are too narrow, or too near to a neighbour, for their half-maximum."""
+    """Orders that are too narrow, or too close to a neighbour, for the half-maximum to be valid."""
     lower, upper = (finite_median(side) for side in _parallel(edges))
     rank = np.argsort(lower + upper)
     close = lower[rank][1:] - upper[rank][:-1] < _RESOLVED * blur
@@ -56,9 +56,9 @@ def is_blended(edges: np.ndarray, blur: float) -> np.ndarray:
 
 def _parallel(edges: np.ndarray) -> np.ndarray:
     """
-    Edges with gaps filled, (2, n_orders, n_slices), as if all orders ran alongside.
+    Edges with gaps filled, (2, n_orders, n_slices), as if all orders ran parallel.
 
-    An order that is on the detector in a corner only is not where its mean place is.
+    An order that only crosses a corner of the detector is not at its mean position.
     """
     middle = edges.mean(axis=0)
     path = bridged(middle[np.isfinite(middle).sum(axis=1).argmax()][None])
@@ -82,7 +82,7 @@ def fit_slits(slices, crossings, edges, blended, blur):
 
 
 def _first_states(crossings, edges) -> np.ndarray:
-    """States of the slits to start the fit from; a missing edge at the width of the order."""
+    """Initial states for the fit; a missing edge is placed at the width of the order."""
     lower, upper = edges
     widths = bridged(finite_median(upper - lower))[:, None]
     lower, upper = (np.where(np.isnan(lower), upper - widths, lower),
@@ -97,7 +97,8 @@ def _first_states(crossings, edges) -> np.ndarray:
 
 def _neighbours(states, slope) -> np.ndarray:
     """
-    Upper edge of the neighbour below and its light there, lower edge of the one above and its.
+    Upper edge of the neighbour below and its light there, and lower edge of the one above and its
+    light.
 
     Shape (4, n_orders, n_slices); without light, and far away, where there is none. Beyond the
     slices in which it was seen a neighbour has none; what it may have there is recognised by its
@@ -124,7 +125,7 @@ def _improved(slices, states, neighbours, frame):
     One Gauss-Newton step; shapes (n_slits, ...).
 
     Returns the states, blur and slope of the frame, the standard deviations of the edges, and which
-    slits are not what the slices show.
+    slits do not describe the slices.
     """
     reach = 5 * np.sqrt(frame[0]) + 2
     rows, light, noise = _fit_window(slices, states, reach)
@@ -140,7 +141,7 @@ def _improved(slices, states, neighbours, frame):
         np.square(a).sum(axis=1) / np.maximum(usable.sum(axis=1), 1) for a in (residuals, noise)
     )
     failed = misfit > 9 * (variance + _LARGEST_MISFIT**2)
-    lost = ~np.isfinite(misfit + np.abs(slopes).sum(axis=(1, 2)))  # the slit has left all numbers
+    lost = ~np.isfinite(misfit + np.abs(slopes).sum(axis=(1, 2)))  # the slit has diverged
     failed |= lost
     slopes[lost], residuals[lost], variance[lost] = 0, 0, 1
     weights = 1 / (variance + _MODEL_ERROR**2)
@@ -152,17 +153,17 @@ def _improved(slices, states, neighbours, frame):
     noisy = slopes[..., :6] * (noise * weights[:, None])[..., None]
     covariances = inverse @ (noisy.swapaxes(1, 2) @ noisy) @ inverse
     variances = np.einsum("sii->si", covariances)[:, :2]
-    failed |= (variances < 0).any(axis=1)  # by rounding, where the slit is hardly determined
+    failed |= (variances < 0).any(axis=1)  # from rounding, if the slit is poorly constrained
     errors = np.sqrt(np.maximum(variances, 0))
     return states * units, frame, errors, failed
 
 
 def _solved(slopes, residuals, weights, states, good):
     """
-    Solution of the normal equations: change of the states and of the frame's two parameters.
+    Solve the normal equations for the change of the states and of the frame's two parameters.
 
-    The states are eliminated slit by slit, the sum over all good slits is solved for the two, and
-    these are put back. The inverse matrices of the slits are returned as well.
+    The states are eliminated slit by slit, the sum over all good slits is solved for the two frame
+    parameters, and these are substituted back. Also returns the inverse matrices of the slits.
     """
     prior = np.full((len(states), 6), 1e-9)
     prior[:, 3] = _SLOPE_SCATTER**-2
@@ -197,7 +198,7 @@ def _is_own(rows, light, states, neighbours, reach) -> np.ndarray:
     """
     Whether samples are near an edge of the slit, and not beyond those of its neighbours.
 
-    The light of an order that is not in the table is recognised by its rise.
+    The light of an order that is missing from the table is recognised by its rise.
     """
     near = (np.abs(rows[..., None] - states[:, None, :2]) < reach).any(axis=-1)
     for side, edge, outwards in ((0, neighbours[0], -1), (1, neighbours[2], 1)):
@@ -214,7 +215,9 @@ def _is_own(rows, light, states, neighbours, reach) -> np.ndarray:
 
 
 def _blurred_slits(rows, states, frame, smear, neighbours):
-    """Light of the slits, and its derivatives by the state and by blur and slope of the frame."""
+    """
+    Light of the slits, and its derivatives by the state and by the blur and slope of the frame.
+    """
     lower, upper, height, tilt, background, gradient = states.T[..., None]
     sigma = np.sqrt(frame[0] + smear)[:, None]
     rise, fall = (rows - lower) / sigma, (rows - upper) / sigma

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Order centres as traces of specreduce, which is optional."""
+"""Convert order centres to traces of specreduce, an optional dependency."""
 
 from collections.abc import Callable
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Where the orders lie: polynomial order centres and edges on the detector."""
+"""Order tables: polynomial order centres and edges on the detector."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -22,13 +22,13 @@ __all__ = ["EchelleOrderTable", "checked_orders"]
 
 class EchelleOrderTable(OrdersOnDetector):
     """
-    The order centres, and where known the order edges, of an echelle spectrograph.
+    Order centres and, optionally, order edges of an echelle spectrograph.
 
-    Each order has one row: its order number, the range of dispersion pixels in which it is
-    valid, and Chebyshev coefficients that give the cross-dispersion position of the order centre
-    (and of the lower and upper edge) as a function of the dispersion pixel. The Chebyshev
-    variable runs from -1 to 1 over the valid range of the row, which keeps fits well conditioned
-    however high the degree.
+    Each order is a row of the table with its order number, the range of dispersion pixels over
+    which it is valid, and Chebyshev coefficients that give the cross-dispersion position of the
+    order centre (and of the lower and upper edge) as a function of the dispersion pixel. The
+    Chebyshev variable runs from -1 to 1 over the valid range of the row, which keeps fits well
+    conditioned at any degree.
 
     Pixel centres are 0-based integers; pixel ``p`` covers ``p - 0.5`` to ``p + 0.5``. The table is
     immutable: methods return new tables.
@@ -36,14 +36,14 @@ class EchelleOrderTable(OrdersOnDetector):
     Parameters
     ----------
     table : `~astropy.table.QTable`
-        Columns ``order`` (integer, unique, not 0), ``pixel_min`` and ``pixel_max`` (valid range,
-        pixel), ``center`` (Chebyshev coefficients, pixel, shape ``(n_orders, degree + 1)``) and
-        optionally ``lower`` and ``upper`` (likewise), ``center_rms``, ``lower_rms``, ``upper_rms``
-        (fit residuals, pixel), ``lower_measured_min``, ``lower_measured_max`` and likewise for
-        ``upper`` (first and last dispersion pixel at which the edge was measured, NaN if nowhere)
-        and any other. ``table.meta`` holds ``shape`` (rows, columns of the
-        detector; `None` if unknown) and ``dispersion_axis`` (NumPy axis along which the orders
-        run: 1 along image rows, 0 along columns).
+        Columns ``order`` (integer, unique, not 0), ``pixel_min`` and ``pixel_max`` (valid range, in
+        pixels), ``center`` (Chebyshev coefficients in pixels, shape ``(n_orders, degree + 1)``)
+        and, optionally, ``lower`` and ``upper`` (same as ``center``), ``center_rms``, ``lower_rms``
+        and ``upper_rms`` (fit residuals, in pixels), ``lower_measured_min`` and
+        ``lower_measured_max`` and likewise for ``upper`` (first and last dispersion pixel at which
+        the edge was measured, NaN if nowhere), and any other columns. ``table.meta`` holds
+        ``shape`` (rows and columns of the detector; `None` if unknown) and ``dispersion_axis``
+        (NumPy axis along which the orders run: 1 along image rows, 0 along columns).
 
     Raises
     ------
@@ -88,15 +88,15 @@ class EchelleOrderTable(OrdersOnDetector):
         pixel_range: ArrayLike | None = None,
     ) -> "EchelleOrderTable":
         """
-        Order table from plain polynomials of the dispersion pixel.
+        Create an order table from polynomials in the dispersion pixel.
 
         Parameters
         ----------
         order_numbers : array of int, shape (n_orders,)
             Order numbers.
         coefficients : array, shape (n_orders, degree + 1)
-            Coefficients of the order centres in powers of the 0-based dispersion pixel, lowest
-            power first, in pixel.
+            Coefficients of the order centres, in pixels, in powers of the 0-based dispersion pixel,
+            lowest power first.
         shape : tuple of int or None
             Rows and columns of the detector; `None` if unknown.
         dispersion_axis : int
@@ -113,8 +113,8 @@ class EchelleOrderTable(OrdersOnDetector):
         Raises
         ------
         ValueError
-            If numbers and coefficients do not match in length, neither ``shape`` nor
-            ``pixel_range`` is given, or as for `EchelleOrderTable`.
+            If the lengths of numbers and coefficients differ, if neither ``shape`` nor
+            ``pixel_range`` is given, or if the resulting `EchelleOrderTable` would be invalid.
 
         Examples
         --------
@@ -142,16 +142,16 @@ class EchelleOrderTable(OrdersOnDetector):
         upper: ArrayLike | None = None,
     ) -> "EchelleOrderTable":
         """
-        Order table from positions sampled at every dispersion pixel.
+        Create an order table from positions sampled at every dispersion pixel.
 
         Parameters
         ----------
         order_numbers : array of int, shape (n_orders,)
             Order numbers.
         centers : array, shape (n_orders, n_pixels)
-            Cross-dispersion position of each order centre at each dispersion pixel; NaN (or
-            masked) where the order was not traced. The valid range of an order goes from its
-            first to its last finite position.
+            Cross-dispersion position of each order centre at each dispersion pixel; NaN or masked
+            where the order was not traced. The valid range of an order extends from its first to
+            its last finite position.
         shape : tuple of int or None
             Rows and columns of the detector; `None` if unknown.
         dispersion_axis : int
@@ -168,17 +168,18 @@ class EchelleOrderTable(OrdersOnDetector):
         Raises
         ------
         ValueError
-            If the shapes disagree, or an order has fewer than ``degree + 1`` finite positions.
+            If the shapes are inconsistent, or an order has fewer than ``degree + 1`` finite
+            positions.
 
         Warns
         -----
         `~astropy.utils.exceptions.AstropyUserWarning`
-            Names the orders that a series of this degree misses by more than half a pixel, not
-            here and there but over a stretch.
+            If a series of this degree misses an order by more than half a pixel over a stretch of
+            the detector, not just at isolated pixels. The orders are named.
 
         Examples
         --------
-        An order that was traced on the first half of the detector:
+        An order traced only on the first half of the detector:
 
         >>> import numpy as np
         >>> from ccdproc_echelle import EchelleOrderTable
@@ -201,13 +202,13 @@ class EchelleOrderTable(OrdersOnDetector):
         self, lower: ArrayLike, upper: ArrayLike, *, degree: int = 4
     ) -> "EchelleOrderTable":
         """
-        The same order centres with edges fitted to sampled positions.
+        Return a table with the same order centres and edges fitted to sampled positions.
 
         Parameters
         ----------
         lower, upper : array, shape (n_orders, n_pixels)
-            Edge positions at every dispersion pixel; positions that are NaN or outside the valid
-            range of the order are not used.
+            Edge positions at every dispersion pixel. Positions that are NaN or outside the valid
+            range of the order are ignored.
         degree : int, optional
             Degree of the Chebyshev series fitted to each edge by least squares.
 
@@ -218,7 +219,8 @@ class EchelleOrderTable(OrdersOnDetector):
         Raises
         ------
         ValueError
-            If the shapes disagree, or an order has fewer than ``degree + 1`` usable positions.
+            If the shapes are inconsistent, or an order has fewer than ``degree + 1`` usable
+            positions.
         """
         valid = np.isfinite(self.center())
         edges = {"lower": lower, "upper": upper}
@@ -242,18 +244,18 @@ class EchelleOrderTable(OrdersOnDetector):
         Parameters
         ----------
         path : path-like
-            The file.
+            The file to read.
         format : str, optional
-            One of the formats in `ccdproc_echelle.orders.formats`; found from the content of the
-            file when not given.
+            One of the formats in `ccdproc_echelle.orders.formats`. Default: identified from the
+            content of the file.
         shape : tuple of int, optional
-            Rows and columns of the detector, for formats that do not carry them. If the file
-            carries another shape, that is an error.
+            Rows and columns of the detector, for formats that do not contain them. If the file
+            contains a different shape, an error is raised.
         dispersion_axis : int, optional
             1 when orders run along image rows, 0 when along columns, for formats that do not
-            carry it.
+            contain it.
         detector : str, optional
-            Which detector's orders, for files that hold those of several (cr2res, KPF).
+            Detector whose orders are read, for files with several detectors (cr2res, KPF).
 
         Returns
         -------
@@ -264,7 +266,7 @@ class EchelleOrderTable(OrdersOnDetector):
         FileNotFoundError
             If there is no such file.
         ValueError
-            If the format is unknown, the content is malformed, or it contradicts ``shape`` or
+            If the format is unknown, or the content is malformed or contradicts ``shape`` or
             ``dispersion_axis``.
         """
         orders = read_orders(
@@ -282,12 +284,12 @@ class EchelleOrderTable(OrdersOnDetector):
         Parameters
         ----------
         path : path-like
-            The file.
+            The file to write.
         format : str, optional
             One of the formats in `ccdproc_echelle.orders.formats` that can be written. Default:
-            ``"ecsv"``, the native format, which loses nothing.
+            ``"ecsv"``, the native, lossless format.
         overwrite : bool, optional
-            Whether an existing file may be replaced.
+            Whether to replace an existing file.
 
         Raises
         ------
@@ -355,7 +357,7 @@ class EchelleOrderTable(OrdersOnDetector):
 
     @property
     def source(self) -> Path | None:
-        """The file it was read from; `None` for a table that was made or changed since."""
+        """File from which the table was read; `None` if it was created or modified in memory."""
         return self._source
 
     @property
@@ -365,7 +367,7 @@ class EchelleOrderTable(OrdersOnDetector):
 
     @property
     def dispersion_axis(self) -> int:
-        """The NumPy axis along which the orders run."""
+        """NumPy axis along which the orders run: 1 along image rows, 0 along columns."""
         return self._table.meta["dispersion_axis"]
 
     @property
@@ -377,7 +379,7 @@ class EchelleOrderTable(OrdersOnDetector):
         return len(self._table)
 
     def __iter__(self) -> Iterator["EchelleOrderTable"]:
-        """Iterate over the orders, each a table of one order."""
+        """Iterate over the orders; each item is a table with one order."""
         return (self._rows([row]) for row in range(len(self)))
 
     def __repr__(self) -> str:
@@ -389,7 +391,7 @@ class EchelleOrderTable(OrdersOnDetector):
         )
 
     def _repr_html_(self) -> str:
-        """The table, for notebooks."""
+        """HTML representation for notebooks."""
         text = repr(self).strip("<>")
         return f"<p>{text}</p>{self._table._repr_html_()}"
 
@@ -408,13 +410,13 @@ class EchelleOrderTable(OrdersOnDetector):
         Parameters
         ----------
         pixels : array, shape (n_pixels,) or (n_orders, n_pixels), optional
-            Dispersion pixels, the same or other ones for each order. Default: every pixel of the
-            dispersion axis.
+            Dispersion pixels, common to all orders or separate for each order. Default: every pixel
+            of the dispersion axis.
 
         Returns
         -------
         array, shape (n_orders, n_pixels)
-            Position in pixel; NaN outside the valid range of an order.
+            Position in pixels; NaN outside the valid range of an order.
         """
         return self._curve("center", pixels)
 
@@ -422,7 +424,7 @@ class EchelleOrderTable(OrdersOnDetector):
         """
         Cross-dispersion position of the lower order edges.
 
-        Parameters and result as for `center`.
+        See `center` for the parameters and the returned array.
 
         Raises
         ------
@@ -435,7 +437,7 @@ class EchelleOrderTable(OrdersOnDetector):
         """
         Cross-dispersion position of the upper order edges.
 
-        Parameters and result as for `center`.
+        See `center` for the parameters and the returned array.
 
         Raises
         ------
@@ -455,7 +457,7 @@ class EchelleOrderTable(OrdersOnDetector):
 
     def on_detector(self, shape: tuple[int, int]) -> "EchelleOrderTable":
         """
-        The table for frames of this shape.
+        Return the table for frames of the given shape.
 
         Parameters
         ----------
@@ -465,23 +467,23 @@ class EchelleOrderTable(OrdersOnDetector):
         Returns
         -------
         `EchelleOrderTable`
-            With that shape, where it was unknown.
+            The table with that shape, if it was unknown.
 
         Raises
         ------
         ValueError
-            If the table is for another shape, or no order centre lies on such a detector.
+            If the table is for a different shape, or no order centre lies on such a detector.
 
         Warns
         -----
         `~astropy.utils.exceptions.AstropyUserWarning`
-            If the shape was unknown and the orders run past the end of the detector.
+            If the shape was unknown and the orders extend beyond the detector.
         """
         return type(self)(transforms.on_detector(self._table, checked_shape(shape)))
 
     def select(self, numbers: Sequence[int] | int) -> "EchelleOrderTable":
         """
-        Only the named orders, as they are listed.
+        Return a table with the given orders only, in the order in which they are given.
 
         Parameters
         ----------
@@ -506,17 +508,17 @@ class EchelleOrderTable(OrdersOnDetector):
 
     def shifted(self, delta: float) -> "EchelleOrderTable":
         """
-        All orders moved along the cross-dispersion axis.
+        Return a table with all orders shifted along the cross-dispersion axis.
 
         Parameters
         ----------
         delta : float
-            Pixels.
+            Shift in pixels.
 
         Returns
         -------
         `EchelleOrderTable`
-            Orders of which no part is left on the detector are dropped.
+            Orders that no longer touch the detector are dropped.
 
         Raises
         ------
@@ -527,13 +529,13 @@ class EchelleOrderTable(OrdersOnDetector):
 
     def rebinned(self, factors: float | tuple[float, float]) -> "EchelleOrderTable":
         """
-        The table for frames with another binning.
+        Return the table for frames with a different binning.
 
         Parameters
         ----------
         factors : float or tuple of float
-            How many pixels (rows, columns) become one; below 1 to undo a binning. Rows and
-            columns that do not fill a whole new pixel are lost, as in
+            Number of pixels (rows, columns) that are combined into one; below 1 to undo a binning.
+            Rows and columns that do not fill a whole new pixel are dropped, as in
             `astropy.nddata.block_reduce`.
 
         Returns
@@ -552,17 +554,17 @@ class EchelleOrderTable(OrdersOnDetector):
 
     def cropped(self, slices: tuple[slice, slice]) -> "EchelleOrderTable":
         """
-        The table for a rectangular part of the detector.
+        Return the table for a rectangular section of the detector.
 
         Parameters
         ----------
         slices : tuple of slice
-            Slices of rows and columns, as they would be used to cut the image.
+            Slices of rows and columns, as used to cut out the image.
 
         Returns
         -------
         `EchelleOrderTable`
-            Orders of which no part is left on the detector are dropped.
+            Orders that no longer touch the detector are dropped.
 
         Raises
         ------
@@ -574,7 +576,7 @@ class EchelleOrderTable(OrdersOnDetector):
 
     def transposed(self) -> "EchelleOrderTable":
         """
-        The table for the transposed image.
+        Return the table for the transposed image.
 
         Returns
         -------
@@ -584,17 +586,17 @@ class EchelleOrderTable(OrdersOnDetector):
 
     def flipped(self, axis: int) -> "EchelleOrderTable":
         """
-        The table for the image flipped along one axis, as by `numpy.flip`.
+        Return the table for the image flipped along one axis, as by `numpy.flip`.
 
         Parameters
         ----------
         axis : int
-            0 where rows are reversed, 1 where columns are.
+            0 to reverse the rows, 1 to reverse the columns.
 
         Returns
         -------
         `EchelleOrderTable`
-            Flipped across the dispersion, the lower edges become the upper ones.
+            If the image is flipped across the dispersion, lower and upper edges are swapped.
 
         Raises
         ------

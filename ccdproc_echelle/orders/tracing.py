@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Where the orders lie, from a flat alone: order centres found and followed without a guess."""
+"""Find and trace the orders on a flat, without a starting guess."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -46,72 +46,73 @@ def trace_orders(
     """
     Find the orders on a flat and trace their centres.
 
-    No starting guess is needed. The frame is reduced to slices, medians of a few dispersion
-    pixels. The flanks of the orders, followed from slice to slice wherever they are clear, give
-    the slope of the orders as a smooth function of the place on the detector. Its integral curves
-    are the paths that an order takes, or would take: along them the frame is straightened, so that
-    an order is a straight band. It is found in the mean of many slices, however faint it is in
-    each, and is one order even where it is interrupted. What does not run along such a path - a
-    ghost, a hot column - is smeared out. The paths are corrected by the orders found
-    and the search is repeated.
+    No starting guess is needed. The frame is reduced to slices, medians of a few dispersion pixels.
+    The flanks of the orders, followed from slice to slice wherever they are clear, give the slope
+    of the orders as a smooth function of the position on the detector. Its integral curves are the
+    paths that an order takes, or would take. Straightened along these paths, an order is a straight
+    band on the frame. It is detected in the mean of many slices, however faint it is in each, and
+    remains a single order even if it is interrupted. Anything that does not follow such a path,
+    such as a ghost or a hot column, is smeared out. The paths are then corrected using the orders
+    found, and the search is repeated.
 
-    What is an order is judged by the others. Orders are about as wide as those that hold most of
-    the light, and hold a few hundredths of the light of the nearest ones, at least. What the
-    profile scatters between the orders - rows that are off, ripples of the readout - is noise,
-    though it is the same in every slice. Rows at the border of the detector without light, such as
-    reference pixels, are no part of it. Tell what else you know by ``n_orders``, ``min_width``,
-    ``max_width`` and ``region``.
+    Candidate orders are compared with each other. Orders are about as wide as those that hold most
+    of the light, and hold at least a few hundredths of the light of the nearest ones. Any scatter
+    of the profile between the orders (offset rows, readout ripples) is treated as noise, although
+    it is the same in every slice. Unlit rows at the border of the detector, such as reference
+    pixels, are excluded. Use ``n_orders``, ``min_width``, ``max_width`` and ``region`` to provide
+    anything else that is known about the orders.
 
-    The order centre is the middle between the half-maximum edges, not the centroid of the light:
-    neither an uneven slit illumination nor the light of a neighbour moves it. Where one edge
-    is off the detector, the width of the neighbouring orders gives the centre.
+    The order centre is midway between the half-maximum edges rather than the centroid of the light:
+    neither an uneven slit illumination nor the light of a neighbour moves it. Where one edge is off
+    the detector, the centre follows from the width of the neighbouring orders.
 
     Parameters
     ----------
     flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
-        A flat frame, any unit or level. Masked and non-finite pixels are ignored. The uncertainty
-        is not needed: the noise is measured between neighbouring slices.
+        A flat frame in any unit and at any level. Masked and non-finite pixels are ignored. The
+        uncertainty is not needed: the noise is estimated from neighbouring slices.
     dispersion_axis : int, optional
-        1 when orders run along image rows, 0 when along columns. Default: the axis along which
-        the frame changes less.
+        1 when orders run along image rows, 0 when along columns. Default: the axis along which the
+        frame changes less.
     first_order : int, optional
-        Order number of the lowest order; the others count up from there. Where the regular
-        spacing of the orders has a hole, the numbers that belong there are left free.
+        Order number of the lowest order; the others count up from it. If the regular spacing of the
+        orders has a gap, the corresponding numbers are skipped.
     degree : int, optional
-        Degree of the Chebyshev series of each order centre.
+        Degree of the Chebyshev series fitted to each order centre.
     slice_width : int, optional
-        Dispersion pixels combined to one slice. Default: a 250th of the dispersion axis, but from
-        5 to 15.
+        Number of dispersion pixels combined into one slice. Default: 1/250 of the dispersion axis,
+        limited to between 5 and 15.
     n_orders : int, optional
-        How many orders there are at most: those with the most light are kept.
+        Maximum number of orders: those with the most light are kept.
     min_width, max_width : float, optional
-        Width in pixels, between the half-maximum edges, that an order has at least and at most.
+        Minimum and maximum width of an order in pixels, between its half-maximum edges.
     region : slice or tuple of slice, optional
-        The rows, or the rows and columns, where orders are looked for, such as ``np.s_[100:900]``
-        or ``np.s_[:, 50:]``. The table is still that of the whole detector; the orders end
-        with the region.
+        Rows, or rows and columns, in which to search for orders, such as ``np.s_[100:900]`` or
+        ``np.s_[:, 50:]``. The table is still for the whole detector; the orders end at the border
+        of the region.
     min_signal_to_noise : float, optional
-        An order is seen where its light exceeds the background so many times the noise.
+        Detection threshold: the light of an order must exceed the background by this many times the
+        noise.
     n_fibres : int, optional
-        Fibres of an order, each of which is traced. The table then has the columns ``fibre``, 1
-        for the lowest, and ``bundle``, the order, which its fibres share; ``order`` numbers the
-        traces.
+        Number of fibres in an order, each of which is traced separately. The table then has the
+        columns ``fibre``, counted from 1 for the lowest, and ``bundle``, the order to which the
+        fibres belong; ``order`` numbers the traces.
     n_slices : int, optional
-        Slices, or fibres, of an order that are one order: its centre is the middle between the
-        outermost ones. Give `detect_order_edges` the same number.
+        Number of slices, or fibres, that together form one order, whose centre is midway between
+        the outermost ones. Pass the same number to `detect_order_edges`.
 
     Returns
     -------
     `EchelleOrderTable`
-        From the lowest cross-dispersion position up. The valid range of an order is where it was
-        followed and its centre is on the detector; ``center_rms`` is the residual of the
-        measured centres.
+        Orders sorted by cross-dispersion position, lowest first. The valid range of an order is
+        where it was followed and its centre is on the detector; ``center_rms`` is the residual of
+        the measured centres.
 
     Raises
     ------
     ValueError
         If a parameter is out of range, the frame or its region is not 2-D or too small, no orders
-        are found, or what is found does not lie in bundles of ``n_fibres`` or ``n_slices``.
+        are found, or the traces found do not form bundles of ``n_fibres`` or ``n_slices``.
 
     Warns
     -----
@@ -121,7 +122,7 @@ def trace_orders(
 
     See Also
     --------
-    detect_order_edges
+    detect_order_edges : Measure the order edges on a flat.
 
     Examples
     --------
@@ -160,12 +161,12 @@ def trace_orders(
         found = fibre_traces(raster, found, degree)
     found, residuals, bundles = grouped(found, residuals, n_fibres, n_slices, first_order)
     if n_orders is not None and len(found) < n_orders * n_fibres:
-        warn(f"{len(found) // n_fibres} orders found, expected {n_orders}: look at them, or lower "
+        warn(f"{len(found) // n_fibres} orders found, expected {n_orders}: check them, or lower "
              "min_signal_to_noise")
     traces = np.full((len(found), shape[dispersion_axis]), np.nan)
     traces[:, along] = found + across.start
     numbers = first_order + np.arange(len(traces))
-    if n_fibres == 1:  # fibres are not evenly spaced; orders are, but for holes
+    if n_fibres == 1:  # fibres are not evenly spaced; orders are, apart from gaps
         numbers = numbered(traces, first_order)
     table = EchelleOrderTable.from_traces(
         numbers, traces, shape=shape, dispersion_axis=dispersion_axis,
@@ -180,17 +181,17 @@ def trace_orders(
 
 def check_trace_keywords(keywords: Mapping[str, Any]) -> None:
     """
-    Refuse what `trace_orders` would refuse, before there is a flat.
+    Check keywords of `trace_orders` before there is a flat.
 
     Parameters
     ----------
     keywords : dict
-        Its keywords.
+        Keywords for `trace_orders`.
 
     Raises
     ------
     TypeError
-        If one of them is unknown; the message names the one that is most like it.
+        If a keyword is unknown; the message suggests the closest known name.
     ValueError
         If a value is out of range.
     """
@@ -251,7 +252,7 @@ def _check_limits(min_width, max_width, min_signal_to_noise) -> None:
 
 
 def _checked_region(region, shape) -> tuple[slice, slice]:
-    """The region as slices of rows and columns, from 0 on and in steps of 1."""
+    """The region as slices of rows and columns with explicit start and step 1."""
     parts = region if isinstance(region, tuple) else (region,)
     parts = [slice(None) if part is None else part for part in parts]
     if len(parts) > 2 or not all(isinstance(p, slice) and p.step in (None, 1) for p in parts):

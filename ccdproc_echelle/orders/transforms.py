@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Order tables for a frame that was shifted, binned, cropped, flipped or transposed."""
+"""Transform order tables for frames that are shifted, binned, cropped, flipped or transposed."""
 
 import numpy as np
 from astropy import units as u
@@ -20,7 +20,7 @@ __all__ = ["affine", "cropped", "flipped", "on_detector", "rebinned", "transpose
 
 
 def on_detector(table: QTable, shape: tuple[int, int]) -> QTable:
-    """The table for frames of this shape, which it does not contradict."""
+    """The table for frames of the given shape; raises if it contradicts the table."""
     known, axis = table.meta["shape"], table.meta["dispersion_axis"]
     if known not in (None, shape):
         raise ValueError(
@@ -63,7 +63,7 @@ def affine(
 
 
 def rebinned(table: QTable, factors: np.ndarray) -> QTable:
-    """The table where so many (rows, columns) become one."""
+    """The table after combining this many (rows, columns) into one."""
     axis = table.meta["dispersion_axis"]
     along, across = factors[axis], factors[1 - axis]
     return affine(
@@ -75,7 +75,7 @@ def rebinned(table: QTable, factors: np.ndarray) -> QTable:
 
 
 def _binned_shape(shape: tuple[int, int] | None, factors: np.ndarray) -> tuple[int, int] | None:
-    """How many whole pixels are left."""
+    """Shape of the binned detector, counting whole pixels only."""
     if shape is None:
         return None
     return checked_shape(
@@ -84,7 +84,7 @@ def _binned_shape(shape: tuple[int, int] | None, factors: np.ndarray) -> tuple[i
 
 
 def cropped(table: QTable, slices: tuple[slice, slice]) -> QTable:
-    """The table for a part of the detector, whose shape is known."""
+    """The table for a section of the detector, whose shape must be known."""
     shape, axis = table.meta["shape"], table.meta["dispersion_axis"]
     bounds = [s.indices(n) for s, n in zip(slices, shape, strict=True)]
     if any(step != 1 or stop <= start for start, stop, step in bounds):
@@ -107,7 +107,7 @@ def transposed(table: QTable) -> QTable:
 
 
 def flipped(table: QTable, axis: int) -> QTable:
-    """The table for the image flipped along one axis of the detector, whose shape is known."""
+    """The table for the image flipped along one axis of the detector, whose shape must be known."""
     last = table.meta["shape"][axis] - 1
     table = table.copy()
     if axis == table.meta["dispersion_axis"]:
@@ -123,7 +123,7 @@ def flipped(table: QTable, axis: int) -> QTable:
 
 
 def _with_edges_swapped(table: QTable) -> QTable:
-    """The table with all columns of the lower edge renamed to those of the upper, and back."""
+    """The table with all columns of the lower edge renamed to the upper edge and vice versa."""
     other = {"lower": "upper", "upper": "lower"}
     names = []
     for name in table.colnames:
@@ -134,7 +134,7 @@ def _with_edges_swapped(table: QTable) -> QTable:
 
 
 def _trimmed(table: QTable) -> QTable:
-    """All ranges cut to the detector; orders that do not touch it dropped."""
+    """Cut all ranges to the detector and drop orders that do not touch it."""
     shape, axis = table.meta["shape"], table.meta["dispersion_axis"]
     n_cross, n_pixels = shape[1 - axis], shape[axis]
     old = range_of(table)

@@ -1,10 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Figures of flats and of what was measured on them; the only wing that needs matplotlib.
+Figures of flats and of quantities measured on them; the only subpackage that needs matplotlib.
 
-No figure goes through pyplot: each function draws on the given axes, or on a new figure that
-belongs to the caller (``ax.figure.savefig``). Colours are those of Okabe & Ito (2008), with line
-styles as a second cue; images are grey, so that lines stand out from them in print.
+No figure uses pyplot: each function draws on the given axes, or on a new figure that belongs to the
+caller (``ax.figure.savefig``). Colours are those of Okabe & Ito (2008), with line styles as a
+second
+cue; images are grey, so that lines stand out from them in print.
 """
 
 from ccdproc_echelle.plotting.cross_section import plot_cross_section

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""A cut through the orders along the cross-dispersion axis."""
+"""Plot a cut through the orders along the cross-dispersion axis."""
 
 from typing import TYPE_CHECKING
 
@@ -46,9 +46,9 @@ def plot_cross_section(
     ax: "Axes | None" = None,
 ) -> "Axes":
     """
-    Show a cut through the orders along the cross-dispersion axis.
+    Plot a cut through the orders along the cross-dispersion axis.
 
-    The cut is the median of five dispersion pixels. The signal axis is scaled by asinh, as the
+    The cut is the median of five dispersion pixels. The signal axis has an asinh scale, like the
     image of `plot_orders`; pixels that are blank there are gaps here.
 
     Parameters
@@ -56,12 +56,12 @@ def plot_cross_section(
     flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
         The image.
     orders : `~ccdproc_echelle.EchelleOrderTable`
-        The orders. Each order is shaded between its edges, or where they are not known its
-        centre is marked.
+        The orders. Each order is shaded between its edges; if the edges are not known, its centre
+        is marked.
     pixel : int, optional
         Dispersion pixel of the cut. Default: the middle of the dispersion axis.
     ax : `~matplotlib.axes.Axes`, optional
-        Where to draw. Default: the axes of a new figure.
+        Axes on which to plot. Default: those of a new figure.
 
     Returns
     -------
@@ -72,8 +72,8 @@ def plot_cross_section(
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the image is not two-dimensional or not of the order table's shape, has no positive
-        signal in the orders, or ``pixel`` is not on the detector.
+        If the image is not two-dimensional, its shape differs from that of the order table, it has
+        no positive signal in the orders, or ``pixel`` is not on the detector.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def plot_cross_section(
 
 
 def pixels_around(picture: Picture, pixel: int) -> range:
-    """The few dispersion pixels of which a cut is the median."""
+    """The dispersion pixels over which the median of a cut is taken."""
     n_pixels = picture.values.shape[picture.orders.dispersion_axis]
     return range(max(0, pixel - CUT_HALF_WIDTH), min(n_pixels, pixel + CUT_HALF_WIDTH + 1))
 
@@ -114,7 +114,7 @@ def order_spans(orders: EchelleOrderTable, pixel: int) -> np.ndarray:
 
 
 def draw_cut(ax, picture: Picture, pixel: int) -> None:
-    """The cut at one dispersion pixel, and where it meets the orders."""
+    """Draw the cut at one dispersion pixel, and mark the orders in it."""
     orders, stretch = picture.orders, picture.stretch
     pixels = pixels_around(picture, pixel)
     cut = cut_through(picture, pixels)

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What the figures share: new axes, colours, words, ticks, legends, and curves of the orders."""
+"""Shared by the figures: new axes, colours, labels, ticks, legends, and curves of the orders."""
 
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ __all__ = [
     "signal_label",
 ]
 
-# Of Okabe & Ito (2008), which colour-blind readers tell apart.
+# From Okabe & Ito (2008), distinguishable by colour-blind readers.
 ORANGE, GREEN, BLUE, VERMILLION = "#E69F00", "#009E73", "#0072B2", "#D55E00"
 CURVE_STYLES = {
     "center": {"color": ORANGE, "linestyle": "--"},
@@ -50,7 +50,7 @@ LABEL_SIZE = 7  # points
 
 
 class NothingToShowError(ValueError):
-    """The input is in order, but holds nothing that could be drawn."""
+    """The input is valid, but contains nothing that can be plotted."""
 
 
 # ---------------------------------------------------------------------- new figures
@@ -71,7 +71,7 @@ def new_axes(size: tuple[float, float]) -> "Axes":
 
 
 def height_over_width(shape: tuple[int, int]) -> float:
-    """Of an image with square pixels, unless it would be too long or too flat for a page."""
+    """Aspect ratio of an image with square pixels, limited to what fits on a page."""
     return float(np.clip(shape[0] / shape[1], 0.4, 2))
 
 
@@ -99,7 +99,7 @@ def signal_label(unit: u.UnitBase | None) -> str:
 
 
 def show_pixels(ax, shape: tuple[int, int]) -> None:
-    """Axes with all pixels of an image, and no more."""
+    """Set the axes to show exactly the pixels of an image."""
     n_rows, n_columns = shape
     ax.set(
         xlim=(-0.5, n_columns - 0.5), ylim=(-0.5, n_rows - 0.5),
@@ -108,13 +108,13 @@ def show_pixels(ax, shape: tuple[int, int]) -> None:
 
 
 def line_width(ax, orders: EchelleOrderTable, across: str) -> float:
-    """In points; thinner where many orders share that axis, so that lines do not hide them."""
+    """Line width in points; thinner if many orders share the axis, so that lines hide nothing."""
     width, height = ax.get_window_extent().size * 72 / ax.figure.dpi
     return float(np.clip((width if across == "x" else height) / len(orders) / 15, 0.25, 0.8))
 
 
 def set_asinh_ticks(axis, *, linear_width: float, vmin: float, vmax: float) -> None:
-    """Ticks at 0 and at powers of ten; if these are too few, at 1, 2 and 5 times them."""
+    """Ticks at 0 and at powers of ten; if these are too few, also at 2 and 5 times them."""
     low, high = max(linear_width, vmin), vmax
     powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     multiples = powers[:, np.newaxis] * np.arange(1, 10)
@@ -155,7 +155,7 @@ def draw_order_numbers(ax, numbers, positions: np.ndarray, *, right, above) -> N
 
 
 def _label_step(ax, numbers, positions: np.ndarray) -> int:
-    """Label each first, second, third.. position, so that no label touches another."""
+    """Label each first, second, third... position, so that labels do not overlap."""
     points = ax.transData.transform(positions) * 72 / ax.figure.dpi
     longest = max((len(str(number)) for number in numbers), default=0)
     size = LABEL_SIZE * np.array([0.7 * longest + 0.3, 1.15])
@@ -167,7 +167,7 @@ def _label_step(ax, numbers, positions: np.ndarray) -> int:
 
 
 def draw_legend(ax, *, raised: bool = False, ncols: int = 5) -> None:
-    """A legend above the axes, where it hides nothing; raised above order numbers."""
+    """Place a legend above the axes, where it hides nothing; raised above order numbers."""
     from matplotlib.transforms import offset_copy
 
     up = 1.5 * LABEL_SIZE if raised else 0
@@ -179,7 +179,7 @@ def draw_legend(ax, *, raised: bool = False, ncols: int = 5) -> None:
 
 
 def draw_order_curves(ax, numbers, pixels, curves, what: str) -> None:
-    """Positive curves of the orders on a logarithmic axis, coloured by order number."""
+    """Draw positive curves of the orders on a logarithmic axis, coloured by order number."""
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -187,7 +187,7 @@ def draw_order_curves(ax, numbers, pixels, curves, what: str) -> None:
     positive = np.where(curves > 0, curves, np.nan)
     if not np.isfinite(positive).any():
         raise NothingToShowError(f"no order has a positive {what}")
-    # The light end of the map would not be seen on white paper.
+    # The light end of the colour map would be invisible on white paper.
     colors = colormaps["viridis"].resampled(256)
     norm = Normalize(numbers.min(), numbers.max() + 0.2 * max(np.ptp(numbers), 1))
     for number, curve in zip(numbers, positive, strict=True):

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""How far measured edge points lie from the edges that were fitted to them."""
+"""Plot the residuals of measured edge points from the fitted edges."""
 
 from typing import TYPE_CHECKING
 
@@ -30,20 +30,20 @@ def plot_edge_residuals(
     points: QTable, orders: EchelleOrderTable, *, ax: "Axes | None" = None
 ) -> "Axes":
     """
-    Show how far the measured points lie from the fitted order edges.
+    Plot the residuals of the measured points from the fitted order edges.
 
-    Points that were fitted are filled, rejected ones are grey crosses. The axis is symmetric and
-    six robust standard deviations of the fitted points wide on each side; points beyond it
-    are drawn at its ends. The legend has the rms of the fitted points.
+    Points that were fitted are filled, rejected ones are grey crosses. The residual axis is
+    symmetric and extends to six robust standard deviations of the fitted points on each side;
+    points beyond it are drawn at its ends. The legend gives the rms of the fitted points.
 
     Parameters
     ----------
     points : `~astropy.table.QTable`
-        As `~ccdproc_echelle.measure_order_edges` returns it.
+        Points returned by `~ccdproc_echelle.measure_order_edges`.
     orders : `~ccdproc_echelle.EchelleOrderTable`
         The orders with the edges fitted to these points.
     ax : `~matplotlib.axes.Axes`, optional
-        Where to draw. Default: the axes of a new figure.
+        Axes on which to plot. Default: those of a new figure.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def plot_edge_residuals(
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the orders have no edges, the points are of other orders, or none was used.
+        If the orders have no edges, the points belong to other orders, or none was used.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def plot_edge_residuals(
 
 
 def _edge_residuals(points: QTable, orders: EchelleOrderTable) -> np.ndarray:
-    """Measured position less that of the fitted edge, in pixel."""
+    """Measured position minus that of the fitted edge, in pixels."""
     check_columns("points", points, {"order", "edge", "pixel", "position", "used"})
     if not orders.has_edges:
         raise ValueError("the order table has no edges, expected those fitted to the points")

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Images of flats: their pixels, what is left blank, the stretch, and how they are drawn."""
+"""Images of flats: pixel values, blank areas, stretch, and how to draw them."""
 
 from typing import NamedTuple
 
@@ -22,12 +22,12 @@ __all__ = [
     "unmasked",
 ]
 
-BLANK = "#d7ebf5"  # pale blue, which no value has
-CENTER_WIDTH = 5  # pixel; what counts as an order where its edges are not known
+BLANK = "#d7ebf5"  # pale blue, which is not the colour of any value
+CENTER_WIDTH = 5  # pixels; assumed width of an order if its edges are not known
 
 
 class Picture(NamedTuple):
-    """All that a figure needs of an image."""
+    """Everything that a figure needs to show an image."""
 
     values: np.ndarray  # NaN where blank
     unit: u.UnitBase | None
@@ -36,7 +36,7 @@ class Picture(NamedTuple):
 
 
 def picture_of(image, orders: EchelleOrderTable) -> Picture:
-    """The image with what is blank and how it is stretched, and the orders on it."""
+    """Prepare an image for a figure: blank areas, stretch, and the orders on it."""
     values = unmasked(image)
     orders = orders.on_detector(values.shape)
     inside = orders.order_map() > 0 if orders.has_edges else orders.inner_mask(CENTER_WIDTH)
@@ -54,7 +54,7 @@ def unmasked(image) -> np.ndarray:
 
 
 def _filled(values, inside) -> np.ndarray:
-    """Inter-order pixels that were set to a constant: one value that most of them share."""
+    """Inter-order pixels that were set to a constant: a single value that most of them share."""
     outside = ~inside & np.isfinite(values)
     if not outside.any():
         return outside
@@ -63,7 +63,7 @@ def _filled(values, inside) -> np.ndarray:
 
 
 def _stretch(values, inside) -> dict[str, float]:
-    """Limits and linear range of an asinh stretch, from the signals inside the orders."""
+    """Limits and linear range of an asinh stretch, from the signal inside the orders."""
     good = np.isfinite(values)
     signal, background = values[inside & good], values[~inside & good]
     faint, bright = np.percentile(signal, [5, 99.5]) if signal.size else (0, 0)
@@ -77,7 +77,7 @@ def _stretch(values, inside) -> dict[str, float]:
 
 
 def along_rows(image: np.ndarray, orders: EchelleOrderTable) -> np.ndarray:
-    """The image turned such that the orders run along its rows."""
+    """Orient an image so that the orders run along its rows."""
     return image if orders.dispersion_axis == 1 else image.T
 
 
@@ -95,7 +95,7 @@ def draw_image(ax, picture: Picture, norm) -> None:
 
 
 def draw_colorbar(ax, picture: Picture, *, gap: float):
-    """A colour bar as high as the image, whatever its aspect; the gap is in points."""
+    """Add a colour bar as high as the image, whatever its aspect; the gap is in points."""
     from matplotlib.transforms import offset_copy
 
     beside = offset_copy(ax.transAxes, ax.figure, x=gap, units="points")

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Exposure levels of the frames, pass by pass."""
+"""Plot the exposure levels of the frames, pass by pass."""
 
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -28,25 +28,26 @@ __doctest_requires__ = {"plot_*": ["matplotlib"]}
 
 _PASS_COLORS = (ORANGE, BLUE, GREEN, VERMILLION)
 _PASS_MARKERS = "osD^"
-_MAX_NAMED_FRAMES = 12  # more names than this cannot be read below an axis
+_MAX_NAMED_FRAMES = 12  # with more names an axis becomes unreadable
 _MAX_NAME_LENGTH = 24
 
 
 def plot_levels(levels: QTable, *, ax: "Axes | None" = None) -> "Axes":
     """
-    Show the exposure level of each frame, as measured in each pass.
+    Plot the exposure level of each frame, as measured in each pass.
 
-    Levels are relative to the mean of the final pass, in per cent. The legend says by how much the
-    levels of an earlier pass differ from the final ones. Error bars are one standard deviation.
+    Levels are relative to the mean of the final pass, in per cent. The legend gives the rms
+    difference between the levels of each earlier pass and the final ones. Error bars are one
+    standard deviation.
 
     Parameters
     ----------
     levels : `~astropy.table.QTable`
-        As `~ccdproc_echelle.measure_exposure_levels` returns it: one row per frame with columns
-        ``frame``, ``pass_level`` and ``pass_uncertainty``, the latter two of shape (n_frames,
-        n_passes).
+        Table returned by `~ccdproc_echelle.measure_exposure_levels`: one row per frame with the
+        columns ``frame``, ``pass_level`` and ``pass_uncertainty``, the latter two of shape
+        (n_frames, n_passes).
     ax : `~matplotlib.axes.Axes`, optional
-        Where to draw. Default: the axes of a new figure.
+        Axes on which to plot. Default: those of a new figure.
 
     Returns
     -------
@@ -86,7 +87,7 @@ def plot_levels(levels: QTable, *, ax: "Axes | None" = None) -> "Axes":
     ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
     ax.set(xlim=(0.5, n_frames + 0.5), ylabel="level \N{MINUS SIGN} mean (%)")
     _name_frames(ax, names)
-    draw_legend(ax, ncols=1)  # side by side they are wider than a panel of the summary
+    draw_legend(ax, ncols=1)  # two columns would be wider than a panel of the summary
     return ax
 
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Where the orders lie on an image."""
+"""Plot the orders on an image."""
 
 from typing import TYPE_CHECKING
 
@@ -46,13 +46,13 @@ def plot_orders(
     ax: "Axes | None" = None,
 ) -> "Axes":
     """
-    Show an image with the orders drawn on it.
+    Plot an image with the orders drawn on it.
 
-    The image is shown as it is stored, first row at the bottom, with an asinh stretch: linear up
-    to the signal of the faintest order, logarithmic above it, so that orders a hundred times
-    fainter than the brightest are seen. Signals inside the orders set the stretch. Pixels
-    that are masked or not finite, and an inter-order area that was set to one constant, are left
-    blank (pale blue).
+    The image is shown as it is stored, first row at the bottom, with an asinh stretch: linear up to
+    the signal of the faintest order and logarithmic above it, so that orders a hundred times
+    fainter than the brightest are visible. The stretch is determined by the signal inside the
+    orders. Pixels that are masked or not finite, and an inter-order area that was set to a
+    constant, are left blank (pale blue).
 
     Parameters
     ----------
@@ -62,9 +62,9 @@ def plot_orders(
         The orders. Edges are drawn where they are known. Centres are dashed; where orders are
         crowded they are left out, unless there are no edges.
     window : float, optional
-        Full width in pixel of the inner-order window, which is then filled in green.
+        Full width in pixels of the inner-order window, which is then filled in green.
     ax : `~matplotlib.axes.Axes`, optional
-        Where to draw. Default: the axes of a new figure.
+        Axes on which to plot. Default: those of a new figure.
 
     Returns
     -------
@@ -75,8 +75,8 @@ def plot_orders(
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the image is not two-dimensional or not of the order table's shape, has no positive
-        signal in the orders, or ``window`` is not positive.
+        If the image is not two-dimensional, its shape differs from that of the order table, it has
+        no positive signal in the orders, or ``window`` is not positive.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def plot_orders(
 
 
 def draw_picture(ax, picture: Picture, window: float | None) -> None:
-    """The image with its colour bar, and on it the orders and their numbers."""
+    """Draw the image with its colour bar, the orders and their numbers."""
     from matplotlib.colors import AsinhNorm
 
     orders = picture.orders

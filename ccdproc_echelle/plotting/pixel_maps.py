@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Maps of what is special about pixels: values rejected in the combination, and flags."""
+"""Maps of rejected values and of flags."""
 
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ __doctest_requires__ = {"plot_*": ["matplotlib"]}
 
 _BLOCK = 16  # pixels, on each side
 
-# Flags of single pixels, which a page does not resolve, get markers; the others fill areas.
+# Single pixels are not visible on a page, so flags of single pixels get markers; others fill areas.
 _MARKED_FLAGS = {
     FlatFlag.SATURATED: ("s", "#56B4E9"),
     FlatFlag.LOW_SENSITIVITY: ("o", ORANGE),
@@ -48,17 +48,18 @@ _AREA_FLAGS = {
 
 def plot_rejections(diagnostics: CombineDiagnostics, *, ax: "Axes | None" = None) -> "Axes":
     """
-    Show where values were rejected when the frames were combined.
+    Plot where values were rejected when the frames were combined.
 
-    A single pixel cannot be seen on a page, so each shade is the part of all values rejected in
-    a block of 16 by 16 pixels (fewer at the end), on a square-root scale.
+    Since a single pixel is not visible on a page, each shade is the fraction of all values rejected
+    in a block of 16 by 16 pixels (fewer at the border), on a square-root scale.
 
     Parameters
     ----------
     diagnostics : `~ccdproc_echelle.combining.CombineDiagnostics`
-        What became of the values of each pixel.
+        Diagnostics returned by `~ccdproc_echelle.combine_frames` or
+        `~ccdproc_echelle.two_pass_flat_combine`.
     ax : `~matplotlib.axes.Axes`, optional
-        Where to draw. Default: the axes of a new figure.
+        Axes on which to plot. Default: those of a new figure.
 
     Returns
     -------
@@ -99,7 +100,7 @@ def plot_rejections(diagnostics: CombineDiagnostics, *, ax: "Axes | None" = None
 
 
 def _block_means(values: np.ndarray, size: int) -> np.ndarray:
-    """Means of the finite values in blocks; fewer values at the ends; NaN without any."""
+    """Means of the finite values in blocks, smaller at the ends; NaN if there are none."""
     good = np.isfinite(values)
     sums = [
         np.add.reduceat(
@@ -113,18 +114,18 @@ def _block_means(values: np.ndarray, size: int) -> np.ndarray:
 
 def plot_flags(flags: np.ndarray, *, ax: "Axes | None" = None) -> "Axes":
     """
-    Show the flags of a master flat.
+    Plot the flags of a master flat.
 
-    Areas (inter-order, partly covered, overlap, edge not measured, faint, known to be bad) are
-    shaded; single pixels (dead, hot, low sensitivity, saturated, without data) have markers, larger
-    than they are. The legend counts the pixels of each flag.
+    Areas (inter-order, partly covered, overlap, edge not measured, faint, known bad) are shaded;
+    single pixels (dead, hot, low sensitivity, saturated, without data) are shown by markers larger
+    than a pixel. The legend gives the number of pixels with each flag.
 
     Parameters
     ----------
     flags : int array, shape (rows, columns)
         Bits of `~ccdproc_echelle.FlatFlag`.
     ax : `~matplotlib.axes.Axes`, optional
-        Where to draw. Default: the axes of a new figure.
+        Axes on which to plot. Default: those of a new figure.
 
     Returns
     -------
@@ -135,7 +136,7 @@ def plot_flags(flags: np.ndarray, *, ax: "Axes | None" = None) -> "Axes":
     ImportError
         If matplotlib is not installed.
     ValueError
-        If flags are not a two-dimensional integer array.
+        If ``flags`` is not a two-dimensional integer array.
 
     Examples
     --------

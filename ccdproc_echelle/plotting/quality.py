@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The quality numbers as text."""
+"""The quality table as text."""
 
 from typing import TYPE_CHECKING
 
@@ -21,16 +21,16 @@ _COLUMNS = [(0, "left"), (0.59, "right"), (0.62, "left"), (0.72, "left"), (1, "r
 
 def plot_quality(quality: QTable, *, ax: "Axes | None" = None) -> "Axes":
     """
-    Write the quality numbers as a table.
+    Write the quality parameters as a table.
 
-    Numbers that are not known (NaN) are left out. A verdict "fail" is bold and vermillion.
+    Unknown (NaN) parameters are omitted. A verdict "fail" is bold and vermilion.
 
     Parameters
     ----------
     quality : `~astropy.table.QTable`
-        As `~ccdproc_echelle.flat_quality` returns it.
+        Table returned by `~ccdproc_echelle.flat_quality`.
     ax : `~matplotlib.axes.Axes`, optional
-        Where to write. Default: the axes of a new figure.
+        Axes on which to write. Default: those of a new figure.
 
     Returns
     -------
@@ -75,18 +75,18 @@ def plot_quality(quality: QTable, *, ax: "Axes | None" = None) -> "Axes":
 
 def quality_lines(quality: QTable) -> list[tuple[str, ...]]:
     """
-    What a table of quality numbers says, in words.
+    Format a quality table as text.
 
     Parameters
     ----------
     quality : `~astropy.table.QTable`
-        As `~ccdproc_echelle.flat_quality` returns it.
+        Table returned by `~ccdproc_echelle.flat_quality`.
 
     Returns
     -------
     list of tuple of str
-        Name, value to four digits, unit, limits and verdict of each row. What is not known, and
-        limits that are not set, are empty.
+        Name, value to four digits, unit, limits and verdict of each row. Unknown values and limits
+        that are not set are empty.
 
     Examples
     --------

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What a flat consists of: the blaze of each order, and the response of each pixel."""
+"""Plot the blaze of each order, and the response of the pixels."""
 
 from typing import TYPE_CHECKING
 
@@ -33,15 +33,15 @@ _N_BINS = 120  # of a histogram
 
 def plot_blaze(table: QTable, *, ax: "Axes | None" = None) -> "Axes":
     """
-    Show the blaze of each order, on a logarithmic axis.
+    Plot the blaze of each order on a logarithmic axis.
 
     Parameters
     ----------
     table : `~astropy.table.QTable`
-        The ``table`` of a `~ccdproc_echelle.NormalizedFlat`: columns ``order`` and
-        ``blaze``. What is not positive is left out.
+        The ``table`` of a `~ccdproc_echelle.NormalizedFlat`, with the columns ``order`` and
+        ``blaze``. Values that are not positive are omitted.
     ax : `~matplotlib.axes.Axes`, optional
-        Where to draw. Default: the axes of a new figure.
+        Axes on which to plot. Default: those of a new figure.
 
     Returns
     -------
@@ -77,19 +77,20 @@ def plot_blaze(table: QTable, *, ax: "Axes | None" = None) -> "Axes":
 
 def plot_pixel_response(response: CCDData, *, ax: "Axes | None" = None) -> "Axes":
     """
-    Show the histogram of the pixel responses, and what their noise alone lets expect.
+    Plot the histogram of the pixel responses, and the distribution expected from noise alone.
 
-    What is expected is a response of 1 with the uncertainty of each pixel. What is wider is the
-    pixel response itself; what is far out are dead and hot pixels. The axis of numbers is
-    logarithmic; responses beyond the limits count in the first and last bin.
+    The expected distribution assumes a response of 1 and the uncertainty of each pixel. Any
+    additional width is due to the pixel response; outliers are dead and hot pixels. The axis of
+    pixel numbers is logarithmic. Responses beyond the limits are included in the first and last
+    bin.
 
     Parameters
     ----------
     response : `~astropy.nddata.CCDData`
-        The ``pixel_response`` of a `~ccdproc_echelle.NormalizedFlat`. Masked pixels
-        are left out. Without uncertainty the expectation is not drawn.
+        The ``pixel_response`` of a `~ccdproc_echelle.NormalizedFlat`. Masked pixels are omitted. If
+        there is no uncertainty, the expected distribution is not drawn.
     ax : `~matplotlib.axes.Axes`, optional
-        Where to draw. Default: the axes of a new figure.
+        Axes on which to plot. Default: those of a new figure.
 
     Returns
     -------
@@ -111,7 +112,7 @@ def plot_pixel_response(response: CCDData, *, ax: "Axes | None" = None) -> "Axes
     >>> response = np.random.default_rng(1).normal(1, 0.01, (50, 50))
     >>> ax = plot_pixel_response(CCDData(response, unit="", uncertainty=sigma))
     >>> [line.get_label() for line in ax.lines]
-    ['expected of the noise (rms 1 %)']
+    ['expected from noise (rms 1 %)']
     """
     values, sigma = _good_values(response)
     if values.size == 0:
@@ -128,7 +129,7 @@ def plot_pixel_response(response: CCDData, *, ax: "Axes | None" = None) -> "Axes
         rms = 100 * np.median(sigma)
         ax.plot(
             0.5 * (bins[1:] + bins[:-1]), _expected_numbers(bins, sigma), color=BLUE,
-            label=f"expected of the noise (rms {rms:.2g} %)",
+            label=f"expected from noise (rms {rms:.2g} %)",
         )
     ax.set(
         yscale="log", xlim=(bins[0], bins[-1]), ylim=(0.5, 2 * numbers.max()),
@@ -140,7 +141,7 @@ def plot_pixel_response(response: CCDData, *, ax: "Axes | None" = None) -> "Axes
 
 
 def _good_values(response: CCDData) -> tuple[np.ndarray, np.ndarray | None]:
-    """Values and standard deviations of the pixels that are good."""
+    """Values and standard deviations of good pixels."""
     values = unmasked(response)
     good = np.isfinite(values)
     sigma = standard_deviation(response, "response")
@@ -151,8 +152,8 @@ def _good_values(response: CCDData) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _expected_numbers(bins: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """How many of the normal deviates around 1 with these sigmas fall in each bin."""
-    # 500 quantiles of sigma stand for millions of pixels.
+    """Number of normal deviates around 1, with these sigmas, expected in each bin."""
+    # 500 quantiles of sigma represent millions of pixels.
     typical = np.quantile(sigma, (np.arange(500) + 0.5) / 500)
     below = ndtr((bins - 1) / typical[:, None])
     below[:, 0], below[:, -1] = 0, 1

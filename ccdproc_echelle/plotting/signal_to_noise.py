@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The signal-to-noise ratio along the orders."""
+"""Plot the signal-to-noise ratio along the orders."""
 
 from typing import TYPE_CHECKING
 
@@ -26,21 +26,21 @@ def plot_signal_to_noise(
     flat: CCDData, orders: EchelleOrderTable, *, window: float = 10, ax: "Axes | None" = None
 ) -> "Axes":
     """
-    Show the signal-to-noise ratio of a pixel along each order, on a logarithmic axis.
+    Plot the signal-to-noise ratio per pixel along each order on a logarithmic axis.
 
-    Each point is the median of the good inner-order pixels in 16 dispersion pixels, those of
+    Each point is the median over the good inner-order pixels in 16 dispersion pixels; see
     `~ccdproc_echelle.EchelleOrderTable.inner_mask`.
 
     Parameters
     ----------
     flat : `~astropy.nddata.CCDData`, shape (rows, columns)
-        The flat, with uncertainty. Masked pixels are left out.
+        The flat, with uncertainty. Masked pixels are omitted.
     orders : `~ccdproc_echelle.EchelleOrderTable`
         The orders.
     window : float, optional
-        Full width in pixel of the inner-order window.
+        Full width in pixels of the inner-order window.
     ax : `~matplotlib.axes.Axes`, optional
-        Where to draw. Default: the axes of a new figure.
+        Axes on which to plot. Default: those of a new figure.
 
     Returns
     -------

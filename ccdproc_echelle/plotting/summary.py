@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""One page about a master flat, made of the other figures."""
+"""Summary page of a master flat, composed of the other figures."""
 
 import textwrap
 from collections.abc import Iterator
@@ -35,22 +35,22 @@ __all__ = ["plot_summary"]
 
 _A4 = (8.3, 11.7)  # inches
 
-# Row by row; rows within a row are divided on their own.
+# Layout by rows; each row is divided independently.
 _ZOOMS = ["zoom 0", "zoom 1", "zoom 2"]
 _PANELS = [["orders"], [[_ZOOMS]], ["cut"], [[["levels", "quality"], ["noise", "quality"]]]]
 _HEIGHTS = (2.0, 0.9, 0.9, 2.7)
 
-_NOTE_WIDTH = 40  # characters, which fit into the smallest panel
+_NOTE_WIDTH = 40  # characters that fit into the smallest panel
 
 
 def plot_summary(master) -> "Figure":
     """
-    One page about a master flat.
+    Plot a summary page of a master flat.
 
-    The flat with its orders; the brightest, a middle and the faintest order pixel by pixel around
-    the middle of the dispersion axis, each with its own linear grey scale; the cut through the
-    orders there; the exposure levels of the frames; the signal-to-noise ratio along the orders;
-    and the quality numbers. A panel that has nothing to show says so.
+    It shows the flat with its orders; the brightest, a middle and the faintest order pixel by pixel
+    around the middle of the dispersion axis, each with its own linear grey scale; the cut through
+    the orders there; the exposure levels of the frames; the signal-to-noise ratio along the orders;
+    and the quality parameters. Panels without anything to show say so.
 
     Parameters
     ----------
@@ -60,14 +60,14 @@ def plot_summary(master) -> "Figure":
     Returns
     -------
     `~matplotlib.figure.Figure`
-        A page of A4 size; ``savefig`` writes it.
+        An A4 page; use ``savefig`` to write it.
 
     Raises
     ------
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the flat is not of the order table's shape, or a table lacks a column.
+        If the shape of the flat differs from that of the order table, or a table lacks a column.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def plot_summary(master) -> "Figure":
 
 
 def _draw_images(axes, master) -> None:
-    """The panels with pixels: the flat, the zooms and the cut."""
+    """Draw the panels with pixels: the flat, the zooms and the cut."""
     zooms = [axes[name] for name in _ZOOMS]
     with _noted_if_empty(axes["orders"], axes["cut"], *zooms):
         picture = picture_of(master.flat, master.orders)
@@ -119,7 +119,7 @@ def _draw_zooms(zooms: list, picture: Picture, pixel: int) -> None:
 
 
 def _known_quality(master):
-    """The quality table, if it has a number at all."""
+    """The quality table, if it has any known value."""
     quality = getattr(master, "quality", None)
     if quality is None or len(quality) == 0 or not np.isfinite(quality["value"]).any():
         raise NothingToShowError("no quality number is known")
@@ -128,7 +128,7 @@ def _known_quality(master):
 
 @contextmanager
 def _noted_if_empty(*panels) -> Iterator[None]:
-    """What is found to have nothing to show is written on the panels, instead of an error."""
+    """If there is nothing to show, write a note on the panels instead of raising an error."""
     try:
         yield
     except NothingToShowError as nothing:
@@ -189,7 +189,7 @@ def _draw_zoom(ax, picture: Picture, pixel: int, title: str, span: np.ndarray) -
 
 
 def _use_small_text(ax) -> None:
-    """Text of a size that fits the panels of a page; colour bars are children of their axes."""
+    """Text small enough for the panels of a page; colour bars are children of their axes."""
     ax.tick_params(which="both", labelsize=LABEL_SIZE)
     for text in (ax.xaxis.label, ax.yaxis.label, ax.title):
         text.set_fontsize(LABEL_SIZE + 1)

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The quality of many master flats against time."""
+"""Plot the quality of many master flats as a function of time."""
 
 from typing import TYPE_CHECKING
 
@@ -27,25 +27,25 @@ __doctest_requires__ = {"plot_*": ["matplotlib"]}
 _N_COLUMNS = 3
 _PANEL = (3.6, 1.9)  # inches
 _COLORS = (BLUE, ORANGE, GREEN, "0.4")
-_MARKERS = "os^Dv"  # one more than colours, so that the pairs repeat late
+_MARKERS = "os^Dv"  # one more than colours, so that combinations repeat late
 
 
 def plot_trends(trends: QTable) -> "Figure":
     """
-    Draw each quantity against time, with its limits.
+    Plot each quality parameter as a function of time, with its limits.
 
-    Set-ups differ by colour and marker; what is beyond its limits has a vermillion cross on it.
-    Limits are dashed lines where all master flats share them.
+    Set-ups are distinguished by colour and marker. Values beyond their limits are marked by a
+    vermilion cross. Limits are shown as dashed lines if all master flats share them.
 
     Parameters
     ----------
     trends : `~astropy.table.QTable`
-        As from ``ccdproc_echelle.recipe.quality_trends``.
+        Table returned by `~ccdproc_echelle.recipe.quality_trends`.
 
     Returns
     -------
     `~matplotlib.figure.Figure`
-        A panel for each quantity that is known.
+        One panel for each known parameter.
 
     Raises
     ------

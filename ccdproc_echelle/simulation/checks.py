@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Parameters are checked where they are given."""
+"""Check parameters where they are given."""
 
 import numpy as np
 

@@ -1,8 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Spectrographs drawn at random.
+Random spectrographs.
 
-Numbers are drawn in a fixed order, so that a seed always means the same spectrograph.
+Numbers are drawn in a fixed order, so that a given seed always produces the same spectrograph.
 """
 
 import numpy as np
@@ -12,15 +12,15 @@ from ccdproc_echelle.simulation.layers import MAX_RAW
 
 __all__ = ["random_simulation"]
 
-# What lies across the orders fits on a detector of about so many pixels.
+# Approximate number of pixels across the orders.
 _ROOM = 1500
 
-# Each of the flaws is there in this part of the spectrographs.
+# Fraction of the spectrographs that have each of the flaws.
 _LIKELY = 0.25
 
 
 def random_simulation(cls, seed: int, *, flaws: bool):
-    """`EchelleSimulation.random` of this class."""
+    """Implementation of `EchelleSimulation.random` for this class."""
     if flaws:
         return _with_flaws(cls, seed)
     rng = np.random.default_rng(seed)
@@ -50,14 +50,14 @@ def _log_uniform(rng, low, high):
 
 
 def _spectrograph(cls, seed, rng, n_orders, psf_sigma, width, gap):
-    """Orders of a width, the least gap between them as asked, on a detector that they fill."""
+    """Orders of the given width and minimum gap, on a detector that they fill."""
     n_pixels = int(rng.integers(500, 1000))
     tilt, curvature = rng.uniform(-0.03, 0.03, 2)
     parameters = dict(
         n_orders=n_orders, order_width=width, smallest_gap=3.0, psf_sigma=psf_sigma,
         tilt=tilt, curvature=curvature, cut_orders=bool(rng.integers(2)),
     )
-    # Too much room at first, then what is more than the gap is taken away.
+    # Start with too much room, then remove what exceeds the gap.
     n_rows = int(2 * n_orders * (width + gap)) + 100
     for _ in range(3):
         gaps = cls(shape=(n_rows, n_pixels), **parameters)._gaps()[1:-1]
@@ -76,7 +76,7 @@ def _spectrograph(cls, seed, rng, n_orders, psf_sigma, width, gap):
 
 
 def _profile(rng):
-    """What gives a simulation its profile, the width of an order and the gap between two."""
+    """A function that sets the profile, the width of an order, and the gap between two orders."""
     kinds = (_slit, _tilted_slit, _fibre, _bundle, _slicer)
     return rng.choice(kinds, p=(0.4, 0.15, 0.15, 0.15, 0.15))(rng)
 
@@ -168,7 +168,7 @@ def _short_orders(simulation, rng):
 
 
 def _secondary_bands(simulation, rng):
-    """Narrower and fainter than the orders, and where there is room between these."""
+    """Narrower and fainter than the orders, and only where there is room between the orders."""
     if simulation.dark_end.fraction > 0 or any(type(x) is ShortOrders for x in simulation.layers):
         return simulation  # the bands would end with the orders
     _, widths = simulation._traces()

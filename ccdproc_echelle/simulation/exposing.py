@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""One exposure: noise is drawn from the expected counts, and the detector is read out."""
+"""Make one exposure: draw noise from the expected counts, and read out the detector."""
 
 from datetime import datetime, timedelta
 
@@ -12,12 +12,12 @@ from ccdproc_echelle.simulation.layers import MAX_RAW
 
 __all__ = ["digitised", "expose"]
 
-_FIRST_HOUR = {"flat": 0, "dark": 8, "bias": 16}  # of the night on which each kind is taken
+_FIRST_HOUR = {"flat": 0, "dark": 8, "bias": 16}  # of the night at which each kind is taken
 _READOUT_TIME = 20.0  # seconds from the end of an exposure to the start of the next
 
 
 def expose(simulation, exposure, *, uncertainty=True, raw=False) -> CCDData:
-    """Frame of an `EchelleSimulation`; keywords as those of its flats."""
+    """Frame of an `EchelleSimulation`; see `EchelleSimulation.flats` for the keywords."""
     scene, noise, turned = simulation._scene, simulation.noise, simulation._turned
     counts, pedestal = simulation.truth._counts(exposure), simulation.truth._pedestal
     data = pedestal + noise.draw(counts, scene, exposure)
@@ -52,7 +52,7 @@ def _header(exposure, noise):
 
 
 def digitised(data):
-    """Numbers as a converter of 16 bits writes them."""
+    """Digitise values with a 16-bit converter."""
     if not np.isfinite(data).all():
         raise ValueError("raw frames are integers and cannot hold bad pixels that are not finite")
     return np.clip(np.rint(data), 0, MAX_RAW).astype(np.uint16)

@@ -1,9 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Layers for what real detectors and spectrographs have, and ideal ones have not.
+Layers for features of real detectors and spectrographs that ideal ones lack.
 
-They come on one by one, by a ``with_...`` method of `EchelleSimulation`. As for all layers, images
-have the orders along the rows: a "row" of these layers runs along the dispersion axis.
+Each is added by a ``with_...`` method of `EchelleSimulation`. As for all layers, images have the
+orders along the rows: a "row" of these layers runs along the dispersion axis.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class FixedPattern(Layer):
-    """Rows and columns that are off, and a ripple across the rows: the same in every frame."""
+    """Offsets of rows and columns, and a ripple across the rows, the same in every frame."""
 
     rows: float = 0.0
     columns: float = 0.0
@@ -45,7 +45,7 @@ class FixedPattern(Layer):
 
 @dataclass(frozen=True)
 class BiasStep(Layer):
-    """Amplifiers whose biases differ: steps in the middle of the rows, and of the columns."""
+    """Amplifiers with different bias: steps in the middle of the rows, and of the columns."""
 
     rows: float = 0.0
     columns: float = 0.0
@@ -75,7 +75,7 @@ class DarkBorder(Layer):
 
 @dataclass(frozen=True)
 class BadLines(Layer):
-    """Whole rows and columns that hold one value: dead or hot."""
+    """Whole rows and columns with a single value: dead or hot."""
 
     rows: tuple[int, ...] = ()
     columns: tuple[int, ...] = ()
@@ -90,7 +90,7 @@ class BadLines(Layer):
 
 @dataclass(frozen=True)
 class ShortOrders(Layer):
-    """Orders with light from one dispersion pixel to another only: (number, first, last)."""
+    """Orders with light only between two dispersion pixels: (number, first, last)."""
 
     ranges: tuple[tuple[int, int, int], ...] = ()
 
@@ -104,7 +104,7 @@ class ShortOrders(Layer):
 
 @dataclass(frozen=True)
 class Vignetting(Layer):
-    """Light that falls from the middle of the detector to its corners."""
+    """Light that decreases from the middle of the detector to its corners."""
 
     strength: float
 
@@ -138,7 +138,7 @@ class Fringes(Layer):
 
 @dataclass(frozen=True)
 class Ghosts(Layer):
-    """Bands of light that run across the orders, at any angle."""
+    """Bands of light that run across the orders at any angle."""
 
     n: int = 1
     width: float = 10.0
@@ -159,7 +159,7 @@ class Ghosts(Layer):
 
 @dataclass(frozen=True)
 class SecondaryBands(Layer):
-    """A band beside each order: a second fibre, or an order of another grating."""
+    """A band next to each order: a second fibre, or an order of another grating."""
 
     offset: float
     width: float
@@ -176,7 +176,7 @@ class SecondaryBands(Layer):
 
 @dataclass(frozen=True)
 class PartialOrder(Layer):
-    """One more order above the last one, that is on the detector in part, if at all."""
+    """One more order above the last one, which is only partly on the detector, if at all."""
 
     distance: float
     width: float
@@ -192,6 +192,6 @@ class PartialOrder(Layer):
 
 
 def _bands(centers, width, level, shape):
-    """Bands of light of a width, with the blaze of the orders."""
+    """Bands of light of a given width, with the blaze of the orders."""
     blaze = level * blaze_functions(*centers.shape, 1.0)
     return slit_image(shape[0], centers - width / 2, centers + width / 2, blaze, sigma=1.0, slope=0)

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The instrument without its flaws: order traces, blaze and slit image. Plain arrays."""
+"""The ideal instrument: order traces, blaze and slit image. Plain arrays."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def order_traces(shape, n_orders, *, width, gap, tilt, curvature, cut):
 
 
 def blaze_functions(n_orders, n_pixels, brightness_ratio):
-    """Blaze of each order, (n_orders, n_pixels): the first order the brightest, its peak 1."""
+    """Blaze of each order, (n_orders, n_pixels); the first order is the brightest, with peak 1."""
     place = np.linspace(0, 1, n_orders)[:, np.newaxis]
     u = np.linspace(-1, 1, n_pixels)
     return brightness_ratio**-place * np.sinc(0.55 * (u - 0.3 * (place - 0.5))) ** 2
@@ -41,9 +41,9 @@ def _ramp_of_step(z, sigma):
 def slit_image(n_rows, lower, upper, brightness, *, sigma, slope, tilt=0.0):
     """Orders as top-hats from lower to upper, blurred, integrated exactly over each pixel.
 
-    Inputs are (n_orders, n_pixels). Twice integrated, a top-hat becomes a difference of ramps;
-    the difference over the two sides of a pixel is the light that falls in it. Across a tilted slit
-    the same light lies so many dispersion pixels further on for each pixel up.
+    Inputs are (n_orders, n_pixels). Integrated twice, a top-hat becomes a difference of ramps; the
+    difference between the two sides of a pixel is the light in it. For a tilted slit, the same
+    light is shifted by ``tilt`` dispersion pixels per pixel across.
     """
     pixel = np.arange(lower.shape[1])
     image = np.zeros((n_rows, lower.shape[1]))
@@ -58,7 +58,7 @@ def slit_image(n_rows, lower, upper, brightness, *, sigma, slope, tilt=0.0):
             light = np.interp(pixel - tilt * (rows - 0.5 * (low + high)), pixel, light)
         profile *= light * (1 + slope * (2 * rows - low - high) / (high - low))
         step, column = np.nonzero((rows >= 0) & (rows < n_rows))
-        # far from the order the differences round to less than nothing
+        # far from the order, rounding makes the differences slightly negative
         image[rows[step, column], column] += np.maximum(profile, 0)[step, column]
     return image
 

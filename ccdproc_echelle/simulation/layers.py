@@ -1,8 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-The layers of a simulation. Each draws itself.
+The layers of a simulation, each of which draws itself.
 
-A frame is built in stages, in each of which every layer has its turn (``|`` is "then")::
+A frame is built in stages, in each of which every layer takes its turn (``|`` means "then")::
 
     blaze    = blaze of the grating and the lamp | blaze of each layer
     response = 1 | response of each layer
@@ -11,8 +11,8 @@ A frame is built in stages, in each of which every layer has its turn (``|`` is 
     pedestal = 0 | pedestal of each layer
     frame    = (pedestal + noise drawn from counts) | observed of each layer
 
-A layer is a class with those stages in which it acts. It comes on by one ``with_...`` method of
-`EchelleSimulation`; no other code has to know it.
+A layer is a class that implements the stages in which it acts. It is added by a ``with_...`` method
+of `EchelleSimulation`; no other code needs to know about it.
 """
 
 from dataclasses import dataclass
@@ -34,17 +34,19 @@ MAX_RAW = np.iinfo(np.uint16).max
 
 class Layer:
     """
-    What every layer can do: nothing, at every stage.
+    Base class of layers, which does nothing at any stage.
 
-    Each stage is given what there is so far and returns what it becomes, as a new array: what is
-    given is not changed. Images have the orders along the rows. Subclasses are frozen dataclasses,
-    so that simulations can be compared. The first layers are those of the simulation itself, in
-    the order of this module; those that are added follow in the order in which they came.
+    Each stage receives the current state and returns the new one as a new array; the input is not
+    modified. Images have the orders along the rows. Subclasses are frozen dataclasses, so that
+    simulations can be compared. The built-in layers come first, in the order of this module; added
+    layers follow in the order in which they were added.
     """
 
-    # Each random layer draws from streams of its own, ``scene.rng(stream, index)``. The number is
-    # part of the seed and must never change. 7 to 12 are the noise; 20 to 22 are those of
-    # ``flaws``; the next free one is 15.
+    # Each random layer draws from its own streams, ``scene.rng(stream, index)``. The number is part
+    # of
+    # the seed and must never change. 7 to 12 are used for the noise, 20 to 22 in ``flaws``; the
+    # next
+    # free one is 15.
     streams: ClassVar[tuple[int, ...]] = ()
 
     def blaze(self, blaze, scene):
@@ -57,14 +59,14 @@ class Layer:
 
     def light(self, light, scene, mean_level):
         """
-        Light beside that of the orders, before the pixel response, at mean exposure level.
+        Light in addition to that of the orders, before the pixel response, at mean exposure level.
 
-        In adu, as is mean_level: the mean of the flat over the inner-order pixels.
+        In adu, like ``mean_level``, the mean of the flat over the inner-order pixels.
         """
         return light
 
     def illumination(self, light, scene, exposure):
-        """All light of one flat in adu; only flats have any."""
+        """All light of one flat in adu; only called for flats."""
         return light
 
     def counts(self, counts, scene, exposure):
@@ -72,20 +74,20 @@ class Layer:
         return counts
 
     def pedestal(self, pedestal, scene):
-        """What is added to every frame without noise of its own, a number or an image in adu."""
+        """Offset added to every frame without noise of its own, a number or an image in adu."""
         return pedestal
 
     def observed(self, data, counts, scene, exposure):
-        """Frame in adu, noise and pedestal included; counts are the expected ones."""
+        """Frame in adu, with noise and pedestal; ``counts`` are the expected ones."""
         return data
 
     def mask(self, scene, exposure):
-        """Bool image of the pixels that the frame masks, or None."""
+        """Bool image of the pixels masked in the frame, or None."""
         return None
 
 
 def random_pixels(name, n, allowed, rng):
-    """Bool image of n different pixels out of the allowed ones."""
+    """Bool image of n different pixels chosen from the allowed ones."""
     places = np.flatnonzero(allowed)
     if n > places.size:
         raise ValueError(f"{name} is {n}, expected at most {places.size}, the number of pixels")
@@ -99,7 +101,7 @@ def random_pixels(name, n, allowed, rng):
 
 @dataclass(frozen=True)
 class DarkEnd(Layer):
-    """A lamp, or vignetting, that leaves the last part of every order without light."""
+    """A lamp, or vignetting, that leaves the end of every order without light."""
 
     fraction: float = 0.0
     fade: float = 0.2
@@ -117,7 +119,7 @@ class DarkEnd(Layer):
 
 @dataclass(frozen=True)
 class FaintOrder(Layer):
-    """One order that is fainter than the blaze function says."""
+    """One order that is fainter than given by the blaze function."""
 
     order_number: int | None = None
     factor: float = 1e-3
@@ -135,7 +137,7 @@ class FaintOrder(Layer):
 
 @dataclass(frozen=True)
 class PixelResponse(Layer):
-    """Scatter of the response from pixel to pixel."""
+    """Pixel-to-pixel scatter of the response."""
 
     scatter: float = 0.01
     streams = (0,)
@@ -207,7 +209,7 @@ class DeadPixels(Layer):
 
 @dataclass(frozen=True)
 class ScatteredLight(Layer):
-    """A broad bump on a pedestal, of a given mean over the inner-order pixels."""
+    """A broad bump on a pedestal, with a given mean over the inner-order pixels."""
 
     fraction: float = 0.0
 
@@ -243,7 +245,7 @@ class LevelSpread(Layer):
 
 @dataclass(frozen=True)
 class Drift(Layer):
-    """A plane through each flat, in a random direction."""
+    """A tilted plane that multiplies each flat, in a random direction."""
 
     amplitude: float = 0.0
     streams = (4,)
@@ -287,7 +289,7 @@ class ColorDrift(Layer):
 
 @dataclass(frozen=True)
 class DarkCurrent(Layer):
-    """Counts that grow with the exposure time, in electron per second and pixel."""
+    """Counts proportional to the exposure time, in electrons per second and pixel."""
 
     rate: float = 0.0
 
@@ -300,7 +302,7 @@ class DarkCurrent(Layer):
 
 @dataclass(frozen=True)
 class Bias(Layer):
-    """A level in adu below all frames."""
+    """A constant level in adu in all frames."""
 
     level: float = 0.0
 
@@ -337,7 +339,7 @@ class CosmicRays(Layer):
         return data
 
     def hits(self, scene, exposure):
-        """Bool image of the pixels hit; a track that leaves the detector ends there."""
+        """Bool image of the affected pixels; a track that leaves the detector ends there."""
         shape, rng = scene.shape, scene.rng(self.streams[0], exposure.index)
         row, column = (rng.integers(size, size=self.n) for size in shape)
         angle = rng.uniform(0, 2 * np.pi, self.n)
@@ -353,7 +355,7 @@ class CosmicRays(Layer):
 
 @dataclass(frozen=True)
 class BadPixels(Layer):
-    """Pixels that hold nonsense, other ones in each flat, and are masked there."""
+    """Pixels with a wrong value, different ones in each flat, which are masked."""
 
     n: int = 0
     value: float = float(MAX_RAW)

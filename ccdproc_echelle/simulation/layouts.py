@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Raw frames as telescopes write them: overscan, amplifiers, extensions, names of cards."""
+"""Layouts of raw frames: overscan, amplifiers, extensions, names of keywords."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,50 +16,51 @@ __all__ = ["LAYOUTS", "RawLayout", "layout_named"]
 # Random streams of the zero points and of the pixels without light; see `layers.Layer.streams`.
 _STREAMS = {"flat": 101, "dark": 102, "bias": 103}
 
-# From the zero point of an amplifier to that of the next one, in adu.
+# Difference between the zero points of successive amplifiers, in adu.
 _STEP = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RawLayout:
     """
-    How a detector is read out and its files are written.
+    Read-out of a detector and layout of its files.
 
     Parameters
     ----------
     overscan, prescan : int
-        Columns without light after and before those with light: of the image, or of each
-        amplifier where it is an extension.
+        Number of columns without light after and before those with light: of the image, or of each
+        amplifier if amplifiers are extensions.
     overscan_rows : int
-        Rows without light above those with light.
+        Number of rows without light above those with light.
     reference_pixels : int
         Width of a border without light around the image.
     bias_drift : float
-        The zero point of each frame, and of each amplifier, is uniform within this, in adu.
+        The zero point of each frame, and of each amplifier, is uniformly distributed within this
+        range, in adu.
     gains : sequence of float, or of sequences, optional
-        Electrons per adu of each amplifier: those of a sequence lie side by side, further
-        sequences above. Default: one, with the gain of the simulation.
+        Electrons per adu of each amplifier. The amplifiers of a sequence lie side by side; further
+        sequences lie above. Default: a single amplifier with the gain of the simulation.
     extensions : bool
-        Whether each amplifier is an extension; else all are in the primary HDU.
+        Whether each amplifier is an extension; otherwise all are in the primary HDU.
     mirrored : bool
-        Whether every other amplifier, in an extension, is read from the other end.
+        Whether every other amplifier is read from the opposite end; only with extensions.
     binning : tuple of int
-        Rows and columns of the detector that make a pixel, as ``DETSEC`` counts them.
+        Number of detector rows and columns per pixel, as counted by ``DETSEC``.
     sections : bool
-        Whether headers tell ``BIASSEC``, ``TRIMSEC``, ``DATASEC`` and ``DETSEC``.
+        Whether headers contain ``BIASSEC``, ``TRIMSEC``, ``DATASEC`` and ``DETSEC``.
     repeated : bool
         Whether extensions repeat the cards of the primary header.
     keywords : dict
-        Cards that have another name, as ``{"EXPTIME": "ELAPTIME"}``.
+        Keywords that are renamed, such as ``{"EXPTIME": "ELAPTIME"}``.
     cards : dict
-        Further cards.
+        Additional cards.
     compressed : bool
         Whether images are tile-compressed (``.fits.fz``).
 
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is out of range.
 
     Examples
     --------
@@ -94,24 +95,24 @@ class RawLayout:
 
     @property
     def n_amplifiers(self) -> int:
-        """How many amplifiers there are."""
+        """Number of amplifiers."""
         return max(1, np.size(self.gains))
 
     @property
     def suffix(self) -> str:
-        """With which names of files end."""
+        """Extension of the file names."""
         return ".fits.fz" if self.compressed else ".fits"
 
     def read_out(self, simulation, exposure: Exposure) -> fits.HDUList:
         """
-        The file of one exposure.
+        Create the file of one exposure.
 
         Parameters
         ----------
         simulation : `EchelleSimulation`
-            What is exposed.
+            The simulation that is exposed.
         exposure : ``ccdproc_echelle.simulation.scene.Exposure``
-            Which frame.
+            The frame to expose.
 
         Returns
         -------
@@ -145,12 +146,12 @@ class RawLayout:
         return self._file(header, images, headers)
 
     def _zeros(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """By how much each zero point is off; extensions drift apart, an image as a whole."""
+        """Offset of each zero point; extensions drift separately, an image as a whole."""
         drifts = self.bias_drift * rng.uniform(-1, 1, n if self.extensions else 1)
         return drifts + _STEP * np.arange(n)
 
     def _amplifiers(self, shape: tuple[int, int], gain: float) -> Iterator[tuple]:
-        """Place, gain and whether it is mirrored of each amplifier."""
+        """Position and gain of each amplifier, and whether it is mirrored."""
         gains = np.atleast_2d(self.gains if np.size(self.gains) else gain)
         rows, columns = (
             np.linspace(0, n, k + 1).round().astype(int)
@@ -163,7 +164,7 @@ class RawLayout:
     # ------------------------------------------------------------------ headers
 
     def _header(self, header: fits.Header) -> fits.Header:
-        """The cards of an exposure under the names they have here."""
+        """The cards of an exposure under the names used in this layout."""
         result = fits.Header()
         for card in header.cards:
             _put(result, self.keywords.get(card.keyword, card.keyword), card.value)
@@ -228,7 +229,7 @@ def _put(header: fits.Header, name: str, value) -> None:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Adds the pixels without light, and turns numbers into those of a converter."""
+    """Adds the pixels without light, and digitises the values."""
 
     layout: RawLayout
     read_noise: float
@@ -268,7 +269,7 @@ LAYOUTS = {
 
 
 def layout_named(layout: RawLayout | str) -> RawLayout:
-    """A layout, which may be given by its name."""
+    """A layout, given as such or by name."""
     if isinstance(layout, RawLayout):
         return layout
     if layout not in LAYOUTS:

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""A night as people come home with it: several set-ups, their calibrations, and what went wrong."""
+"""A realistic night: several set-ups, their calibrations, and some unusable files."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ __all__ = ["SimulatedNight", "write_night"]
 _BEGIN = Time("2024-01-01T20:00:00")
 _FROM_FRAME_TO_FRAME = 40 * u.s
 
-# Fraction of a truncated file that is there.
+# Fraction of a truncated file that remains.
 _WRITTEN = 0.6
 
 # Light of the blue filter, relative to the red one.
@@ -27,17 +27,17 @@ _BLUE_LIGHT = 0.5
 @dataclass(frozen=True)
 class SimulatedNight:
     """
-    What `EchelleSimulation.write_night` wrote.
+    Contents of a night written by `EchelleSimulation.write_night`.
 
     Attributes
     ----------
     setups : dict
-        The simulation of each set-up by its filter and binning, as ``"red 2x2"``; its ``truth`` is
+        The simulation of each set-up by filter and binning, such as ``"red 2x2"``; its ``truth`` is
         that of the flats.
     flats : dict
-        Their flats: `~pathlib.Path` of those with light.
+        `~pathlib.Path` of the usable flats of each set-up.
     left_out : dict
-        For each file that is no use, why.
+        Reason for each file that is not usable.
     """
 
     setups: dict[str, Any]
@@ -48,7 +48,7 @@ class SimulatedNight:
 def write_night(
     simulation, folder, *, n_flats: int, n_biases: int, layout: RawLayout, overwrite: bool
 ) -> SimulatedNight:
-    """As `EchelleSimulation.write_night`, of a simulation."""
+    """Implementation of `EchelleSimulation.write_night` for a simulation."""
     check("n_flats", n_flats, 2, integer=True)
     check("n_biases", n_biases, 1, integer=True)
     setups = _setups(simulation)
@@ -93,7 +93,7 @@ def _setups(simulation) -> dict[str, Any]:
 
 
 def _frames(setups, n_flats: int, n_biases: int):
-    """What each frame is, its set-up, how it is exposed, its number among these, and its cards."""
+    """Type, set-up, kind of exposure, index and cards of each frame."""
     for name in setups:
         for i in range(n_flats):
             yield "flat", name, "flat", i, {}

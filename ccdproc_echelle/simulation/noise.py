@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What is drawn from the expected counts: photons and read noise."""
+"""Noise drawn from the expected counts: photon noise and read noise."""
 
 from dataclasses import dataclass
 
@@ -26,11 +26,11 @@ class Noise:
         check("read_noise", self.read_noise, 0)
 
     def sigma(self, counts):
-        """The noise model: standard deviation in adu for counts above the bias."""
+        """Noise model: standard deviation in adu for counts above the bias."""
         return np.sqrt(np.maximum(counts, 0) * self.gain + self.read_noise**2) / self.gain
 
     def draw(self, counts, scene, exposure):
-        """Observed counts above the bias from the expected ones."""
+        """Observed counts above the bias, drawn from the expected ones."""
         if not self.drawn:
             return counts
         photon_rng, read_rng = (

@@ -1,8 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-What the orders of a simulation are images of: a slit, fibres, or the slices of an image slicer.
+Profiles of the orders of a simulation: a slit, fibres, or the slices of an image slicer.
 
-Each class draws the image of all orders between their edges; it comes on by one ``with_...`` method
+Each class draws the image of all orders between their edges; it is selected by a ``with_...``
+method
 of `EchelleSimulation`.
 """
 
@@ -16,13 +17,13 @@ from ccdproc_echelle.simulation.geometry import slit_image
 
 __all__ = ["Fibres", "Slicer", "Slit"]
 
-# Edges of a fibre in standard deviations: where its light has fallen to a hundredth.
+# Distance of the edges of a fibre in standard deviations: where its light falls to one hundredth.
 _EDGE = np.sqrt(2 * np.log(100))
 
 
 @dataclass(frozen=True)
 class Slit:
-    """One slit, at right angles to the dispersion or tilted."""
+    """A single slit, perpendicular to the dispersion or tilted."""
 
     tilt: float = 0.0  # dispersion pixels for each pixel across
 
@@ -34,7 +35,8 @@ class Slit:
         Image of the orders, (n_rows, n_pixels).
 
         ``lower``, ``upper`` and ``brightness`` have shape (n_orders, n_pixels); ``sigma`` is the
-        blur and ``slope`` the rise of the slit illumination.
+        blur
+        and ``slope`` the gradient of the slit illumination.
         """
         return slit_image(n_rows, lower, upper, brightness, sigma=sigma, slope=slope,
                           tilt=self.tilt)
@@ -42,7 +44,7 @@ class Slit:
 
 @dataclass(frozen=True)
 class Slicer:
-    """Slices with dark gaps between them."""
+    """Slices separated by dark gaps."""
 
     n: int = 3
     gap: float = 3.0
@@ -52,7 +54,7 @@ class Slicer:
         check("gap", self.gap, 0)
 
     def image(self, n_rows, lower, upper, brightness, *, sigma, slope):
-        """As of a `Slit`."""
+        """See `Slit.image`."""
         step = (upper - lower + self.gap) / self.n
         if (step <= self.gap).any():
             raise ValueError(
@@ -68,7 +70,7 @@ class Slicer:
 
 @dataclass(frozen=True)
 class Fibres:
-    """Fibres side by side, each a Gaussian; the edges are where the outermost ones end."""
+    """Gaussian fibres side by side; the edges are where the light of the outermost ones ends."""
 
     n: int = 1
     sigma: float = 1.5
@@ -81,11 +83,11 @@ class Fibres:
 
     @property
     def width(self) -> float:
-        """From edge to edge, in pixel."""
+        """Distance between the edges in pixels."""
         return (self.n - 1) * self.pitch + 2 * _EDGE * self.sigma
 
     def image(self, n_rows, lower, upper, brightness, *, sigma, slope):
-        """As of a `Slit`; a fibre has neither blur nor slope of its own."""
+        """See `Slit.image`; a fibre has neither blur nor slope of its own."""
         sides = np.arange(n_rows + 1)[:, np.newaxis] - 0.5
         scale, middle = (upper - lower) / self.width, 0.5 * (lower + upper)
         image = np.zeros((n_rows, lower.shape[1]))

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What a layer is told: the instrument it is part of and the exposure it acts on."""
+"""Information passed to a layer: the instrument it belongs to, and the exposure it acts on."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,7 @@ from ccdproc_echelle.simulation.noise import Noise
 
 __all__ = ["WINDOW", "Exposure", "Scene"]
 
-WINDOW = 10  # the truth is normalised in this one unless another is asked for
+WINDOW = 10  # default window over which the truth is normalised
 
 
 class Exposure(NamedTuple):
@@ -26,7 +26,7 @@ class Exposure(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """The instrument, turned so that its orders run along the rows."""
+    """The instrument, oriented so that its orders run along the rows."""
 
     orders: EchelleOrderTable
     noise: Noise
@@ -37,7 +37,7 @@ class Scene:
         return self.orders.shape
 
     def rng(self, stream: int, index: int = 0) -> np.random.Generator:
-        """Random numbers of a stream; the index is that of the frame where each has its own."""
+        """Random numbers of a stream; the index is that of the frame if each has its own."""
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stream, index)))
 
     @cached_property
@@ -47,19 +47,19 @@ class Scene:
 
     @cached_property
     def inner(self) -> np.ndarray:
-        """Inner-order pixels of the window in which the truth is normalised."""
+        """Inner-order pixels of the window over which the truth is normalised."""
         return self.orders.inner_mask(WINDOW)
 
     @cached_property
     def plane(self) -> list[np.ndarray]:
-        """Row and column from -1 to 1, broadcastable, less their means over the inner orders."""
+        """Row and column from -1 to 1, broadcastable, minus their means over the inner orders."""
         return [
             x - np.broadcast_to(x, self.shape)[self.inner].mean() for x in plane_axes(self.shape)
         ]
 
     @cached_property
     def order_side(self) -> np.ndarray:
-        """From -1 to 1 the nearest order, less the mean over the inner-order pixels."""
+        """Nearest order from -1 to 1, minus the mean over the inner-order pixels."""
         centers = self.orders.center()
         row = np.arange(self.shape[0])[:, np.newaxis]
         nearest = sum((row > middle for middle in (centers[1:] + centers[:-1]) / 2), 0 * row)

@@ -2,19 +2,19 @@
 """
 Simulated echelle flats with known truth, for tests, examples and benchmarks.
 
-A frame is built from the truth, never the truth from a frame::
+A frame is built from the truth, and never the truth from a frame::
 
     frame_i = bias + dark + level_i * drift_i * color_i * (flat + pixel_response * scattered_light)
     flat    = blaze * slit_profile * pixel_response
 
-in adu, then photon noise and read noise are drawn, cosmic rays are added and bad pixels are
+in adu. Photon noise and read noise are then drawn, cosmic rays are added and bad pixels are
 overwritten. `EchelleSimulation` holds the parameters, `EchelleTruth` every term of the equation.
 
-Everything is computed with the orders along the rows and transposed at the end when the orders
-run along the columns, so that the two dispersion axes are exact transposes of each other.
+Everything is computed with the orders along the rows, and transposed at the end if the orders run
+along the columns, so that the two dispersion axes are exact transposes of each other.
 
-Each layer draws itself: a new one is a class in ``layers`` or ``flaws``, and a ``with_...`` method
-in ``variations``.
+Each layer draws itself: to add one, write a class in ``layers`` or ``flaws``, and a ``with_...``
+method in ``variations``.
 """
 
 import os
@@ -63,14 +63,14 @@ class EchelleSimulation(Variations):
     """
     Echelle flats, darks and biases with known truth.
 
-    Immutable: each ``with_...`` method returns a new simulation, so they chain. Reproducible: the
-    frames depend on the parameters alone, frame ``i`` does not depend on how many are asked for,
-    and each layer draws from its own random stream. Layers that leave the light unchanged (bias,
-    cosmic rays, bad pixels) therefore also leave the noise unchanged; where a layer changes the
-    light, the photon noise of the whole frame is another draw.
+    Simulations are immutable: each ``with_...`` method returns a new simulation, so calls can be
+    chained. They are also reproducible: the frames depend only on the parameters, frame ``i`` does
+    not depend on how many frames are requested, and each layer draws from its own random stream.
+    Layers that do not change the light (bias, cosmic rays, bad pixels) therefore do not change the
+    noise either; if a layer changes the light, the photon noise of the whole frame is drawn anew.
 
-    As constructed the frames have photon noise, read noise and a pixel response; everything else
-    is switched on by a method.
+    By default the frames have photon noise, read noise and a pixel response; everything else is
+    enabled by a method.
 
     Parameters
     ----------
@@ -79,47 +79,47 @@ class EchelleSimulation(Variations):
     n_orders : int
         Number of orders.
     dispersion_axis : int
-        1 when the orders run along the image rows, 0 when along the columns. The transposed shape
-        with the other axis gives the transposed frames, noise included.
+        1 when orders run along image rows, 0 when along columns. The transposed shape with the
+        other axis gives the transposed frames, including noise.
     seed : int
         Seed of all random streams.
     first_order : int
-        Number of the order at the lowest row (column); the numbers rise from there.
+        Number of the order at the lowest row (column); numbers increase from there.
     order_width : float, optional
-        Mean width of an order in pixels, between its half-maximum edges. It varies by some 8 %
-        over the detector. By default 0.36 of the room there is for an order.
+        Mean width of an order in pixels, between its half-maximum edges. It varies by about 8 %
+        over the detector. Default: 0.36 of the space available to an order.
     smallest_gap : float, optional
-        Pixels that must be left between the edges of neighbouring orders. By default six times
-        ``psf_sigma`` and one more, so that the light of neighbours does not mix.
+        Minimum number of pixels between the edges of neighbouring orders. Default: six times
+        ``psf_sigma`` plus one, so that the light of neighbours does not mix.
     psf_sigma : float
-        Blur of the slit image, the standard deviation of a Gaussian in pixels.
+        Blur of the slit image: standard deviation of a Gaussian, in pixels.
     tilt, curvature : float
-        Slope and bow of the orders from the middle to the ends, as a fraction of the
+        Slope and bow of the orders from the middle to the ends, as fractions of the
         cross-dispersion size of the detector.
     slit_slope : float
-        Relative rise of the slit illumination from the middle of the slit to its upper end. The
-        signal at an edge is half of what the illumination is there.
+        Relative increase of the slit illumination from the middle of the slit to its upper end. The
+        signal at an edge is half of the illumination there.
     cut_orders : bool
-        Cut the first order by the border of the detector: where it comes closest its lower edge
-        is 0.3 of the order width off the detector, its centre always on it.
+        Whether the first order is cut by the border of the detector. Its lower edge is then at most
+        0.3 of the order width off the detector, its centre always on it.
     peak : float
-        Signal in adu at the blaze peak of the brightest order, the first one, at mean level.
+        Signal in adu at the blaze peak of the brightest order (the first one) at mean level.
     brightness_ratio : float
-        Brightness of the first order over that of the last one.
+        Brightness of the first order relative to the last one.
     pixel_response : float
         Standard deviation of the pixel response.
     exposure_time : float
-        In seconds.
+        Exposure time in seconds.
     noise, dark_end, faint_order, level_spread, drift, color_drift, scattered_light, dust, \
 dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
-        The layers; set by the methods of the same names.
+        The layers, set by the methods of the same names.
     layers : tuple
         Further layers, in the order in which they act; see `with_layer`.
 
     Raises
     ------
     ValueError
-        If a parameter is outside its range or the orders do not fit on the detector.
+        If a parameter is out of range, or the orders do not fit on the detector.
 
     Examples
     --------
@@ -214,7 +214,7 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
             )
 
     def _gaps(self):
-        """From each order to the next one, or to the border of the detector."""
+        """Gap from each order to the next one, or to the border of the detector."""
         centers, widths = self._traces()
         n_rows = self._row_shape[0]
         border = np.ones((1, centers.shape[1]))
@@ -226,21 +226,22 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
     @classmethod
     def random(cls, seed: int, *, flaws: bool = False) -> "EchelleSimulation":
         """
-        A spectrograph drawn at random: what has to work, has to work with all of them.
+        Create a random spectrograph, for testing that something works with all of them.
 
-        It has 5 to 60 orders, 4 to 60 pixels wide, along either axis, with gaps from 3 pixels on,
-        straight or bent, the first one cut by the border or not, up to 8 % scattered light, and a
-        faintest order down to a hundredth of the brightest.
+        It has 5 to 60 orders, 4 to 60 pixels wide, along either axis, with gaps of at least 3
+        pixels, straight or curved; the first order may be cut by the border. There is up to 8 %
+        scattered light, and the faintest order may be a hundred times fainter than the brightest
+        one.
 
         Parameters
         ----------
         seed : int
-            Seed of the draw and of the simulation.
+            Seed of the random parameters and of the simulation.
         flaws : bool
-            Another draw, of the spectrographs and detectors that there really are: orders of 2 to
-            150 pixels, or of fibres, bundles, slices or a tilted slit, and some of the other
-            layers: row and column patterns, reference pixels, dead and hot lines, partial and
-            short orders, dark ends, vignetting, secondary bands, fringes, ghosts and bias steps.
+            If True, draw a realistic spectrograph and detector instead: orders of 2 to 150 pixels,
+            or fibres, bundles, slices or a tilted slit, and some of the other layers: row and
+            column patterns, reference pixels, dead and hot lines, partial and short orders, dark
+            ends, vignetting, secondary bands, fringes, ghosts and bias steps.
 
         Returns
         -------
@@ -261,37 +262,38 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
 
     @cached_property
     def truth(self) -> "EchelleTruth":
-        """`EchelleTruth`: every quantity the frames were made from."""
+        """`EchelleTruth` of the simulation: every quantity from which the frames are made."""
         return EchelleTruth(self)
 
     def flats(self, n: int, *, uncertainty: bool = True, raw: bool = False) -> list[CCDData]:
         """
-        The first n flats.
+        Simulate the first n flats.
 
         Parameters
         ----------
         n : int
             Number of frames.
         uncertainty : bool
-            Whether the frames carry their noise model: photon noise and read noise as estimated
-            from the counts that were observed.
+            Whether the frames have an uncertainty: photon noise and read noise estimated from the
+            observed counts.
         raw : bool
-            Frames as a detector writes them: rounded uint16, no mask, no uncertainty.
+            Whether to return frames as a detector writes them: rounded uint16, without mask and
+            uncertainty.
 
         Returns
         -------
         list of `~astropy.nddata.CCDData`
-            Float32 in adu. The mask holds the bad pixels of the frame; None when the simulation
-            has none.
+            Float32 in adu. The mask contains the bad pixels of the frame; it is None if the
+            simulation has none.
         """
         return self._frames("flat", n, uncertainty=uncertainty, raw=raw)
 
     def darks(self, n: int, *, uncertainty: bool = True, raw: bool = False) -> list[CCDData]:
-        """The first n darks, of the flats' exposure time; parameters as for `flats`."""
+        """Simulate the first n darks, with the exposure time of the flats; see `flats`."""
         return self._frames("dark", n, uncertainty=uncertainty, raw=raw)
 
     def biases(self, n: int, *, uncertainty: bool = True, raw: bool = False) -> list[CCDData]:
-        """The first n biases; parameters as for `flats`."""
+        """Simulate the first n biases; see `flats` for the parameters."""
         return self._frames("bias", n, uncertainty=uncertainty, raw=raw)
 
     def write(
@@ -312,26 +314,26 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
         folder : path-like
             An existing folder.
         n_flats, n_darks, n_biases : int
-            Numbers of frames.
+            Number of frames of each kind.
         layout : `RawLayout` or str, optional
-            How the detector is read out and the files are written; or the name of one of
-            ``LAYOUTS``. Default: one image in the primary HDU, light only.
+            Read-out of the detector and layout of the files, or the name of one of ``LAYOUTS``.
+            Default: a single image in the primary HDU, without overscan.
         overwrite : bool
-            Whether existing files may be replaced.
+            Whether to replace existing files.
 
         Returns
         -------
         flats, darks, biases : list of `~pathlib.Path`
             ``flat_01.fits``, ..., ``dark_01.fits``, ... and ``bias_01.fits``, ...; the last list
-            only where ``n_biases`` is given.
+            only if ``n_biases`` is given.
 
         Raises
         ------
         FileNotFoundError, FileExistsError
-            If the folder does not exist, or a file does and ``overwrite`` is false; nothing has
-            been written then.
+            If the folder does not exist, or a file exists and ``overwrite`` is false; nothing is
+            written in that case.
         ValueError
-            If no layout has this name.
+            If there is no layout of this name.
 
         Examples
         --------
@@ -361,37 +363,37 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
         overwrite: bool = False,
     ) -> SimulatedNight:
         """
-        Write a night of several set-ups as FITS files, with what goes wrong in one.
+        Write a realistic night with several set-ups as FITS files, including unusable files.
 
-        There are flats of two filters, and of a binned detector, biases of both binnings and
-        lamp-off frames; a flat whose lamp failed, one of another instrument, a science frame, a
-        truncated file and a text file. Only the headers tell which is which.
+        There are flats with two filters and of a binned detector, biases of both binnings, and
+        lamp-off frames. In addition there are a flat with a failed lamp, one of another instrument,
+        a science frame, a truncated file and a text file. Only the headers tell which is which.
 
         Parameters
         ----------
         folder : path-like
             An existing folder.
         n_flats : int
-            Good flats of each set-up.
+            Number of good flats of each set-up.
         n_biases : int
-            Biases of each binning, and lamp-off frames.
+            Number of biases of each binning, and of lamp-off frames.
         layout : `RawLayout` or str
-            How the detector is read out and the files are written.
+            Read-out of the detector and layout of the files.
         overwrite : bool
-            Whether existing files may be replaced.
+            Whether to replace existing files.
 
         Returns
         -------
         `~ccdproc_echelle.simulation.SimulatedNight`
-            The truth of each set-up, its flats, and what is no use.
+            The truth and the flats of each set-up, and the unusable files.
 
         Raises
         ------
         FileNotFoundError, FileExistsError
-            If the folder does not exist, or a file does and ``overwrite`` is false; nothing has
-            been written then.
+            If the folder does not exist, or a file exists and ``overwrite`` is false; nothing is
+            written in that case.
         ValueError
-            If no layout has this name, or a number is too small.
+            If there is no layout of this name, or a number is too small.
 
         Examples
         --------
@@ -412,11 +414,11 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
 
     @property
     def _row_shape(self):
-        """Shape of the detector turned so that the orders run along its rows."""
+        """Shape of the detector when oriented so that the orders run along its rows."""
         return self.shape if self.dispersion_axis == 1 else self.shape[::-1]
 
     def _turned(self, image):
-        """From orders along the rows to the detector."""
+        """Orient an image with the orders along the rows like the detector."""
         return image if self.dispersion_axis == 1 else np.ascontiguousarray(image.T)
 
     @property

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What frames are made from: every term of their equation."""
+"""The quantities from which frames are made: every term of their equation."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,26 +19,26 @@ __all__ = ["EchelleTruth"]
 @dataclass(frozen=True)
 class EchelleTruth:
     """
-    What the frames of an `EchelleSimulation` were made from.
+    The quantities from which the frames of an `EchelleSimulation` are made.
 
     ``frame_i = bias + dark + level_i * drift_i * color_i * (flat + pixel_response *
-    scattered_light)``, to which noise, cosmic rays and bad pixels come. Quantities of the
-    instrument are attributes, computed once, read-only; those of each frame are methods of the
-    number of frames.
+    scattered_light)``, to which noise, cosmic rays and bad pixels are added. Quantities of the
+    instrument are read-only attributes, computed once; those of each frame are methods that take
+    the number of frames.
 
-    Normalisation: the mean of `flat` over the inner-order pixels of a 10-pixel window is 1, dead
-    pixels left out; `levels` are in adu and belong to it. Give both `normalized_flat` and
-    `levels` another window where another one is measured.
+    Normalisation: the mean of `flat` over the inner-order pixels of a 10-pixel window is 1,
+    excluding dead pixels; `levels` are in adu and correspond to it. For measurements with a
+    different window, use `normalized_flat` and `levels` with that window.
 
     Parameters
     ----------
     simulation : EchelleSimulation
-        The simulation, which hands out its truth as ``simulation.truth``.
+        The simulation; its truth is available as ``simulation.truth``.
     """
 
     simulation: Any  # an `EchelleSimulation`, whose module imports this one
 
-    # The public images are the private ones turned to the detector; in the private ones the
+    # The public images are the private ones oriented like the detector; in the private ones the
     # orders run along the rows.
 
     @cached_property
@@ -49,12 +49,12 @@ class EchelleTruth:
 
     @cached_property
     def flat(self) -> np.ndarray:
-        """Dimensionless master flat that a perfect reduction finds, without scattered light."""
+        """Dimensionless master flat of a perfect reduction, without scattered light."""
         return _locked(self.normalized_flat(WINDOW))
 
     @cached_property
     def blaze(self) -> np.ndarray:
-        """Blaze of each order in units of `flat`, shape (n_orders, n_pixels)."""
+        """Blaze of each order, in units of `flat`, shape (n_orders, n_pixels)."""
         return _locked(self._blaze / self._mean_level(WINDOW))
 
     @cached_property
@@ -64,7 +64,7 @@ class EchelleTruth:
 
     @cached_property
     def pixel_response(self) -> np.ndarray:
-        """Image of the pixel response, dust and dead pixels included; elsewhere 1 on average."""
+        """Image of the pixel response, including dust and dead pixels; 1 on average elsewhere."""
         return self._public(self._response)
 
     @cached_property
@@ -79,7 +79,7 @@ class EchelleTruth:
 
     def normalized_flat(self, window: float) -> np.ndarray:
         """
-        `flat`, normalised over other inner-order pixels.
+        `flat`, normalised over the inner-order pixels of a different window.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class EchelleTruth:
         n : int
             Number of frames.
         window : float
-            That of the `normalized_flat` which the levels multiply.
+            Window of the `normalized_flat` to which the levels correspond.
         """
         check("n", n, 0, integer=True)
         sim, spread = self.simulation, LevelSpread(self.simulation.level_spread)
@@ -106,7 +106,7 @@ class EchelleTruth:
         return np.array(relative) * self._mean_level(window)
 
     def drift(self, n: int) -> np.ndarray:
-        """Cross-plane illumination of each of the first n flats, (n, rows, columns)."""
+        """Illumination across the detector of each of the first n flats, (n, rows, columns)."""
         return self._stack(Drift(self.simulation.drift).plane, n)
 
     def color(self, n: int) -> np.ndarray:
@@ -114,7 +114,7 @@ class EchelleTruth:
         return self._stack(ColorDrift(self.simulation.color_drift).color, n)
 
     def cosmic_rays(self, n: int) -> np.ndarray:
-        """Pixels of each of the first n flats that cosmic rays hit, bool (n, rows, columns)."""
+        """Pixels hit by cosmic rays in each of the first n flats, bool (n, rows, columns)."""
         return self._stack(self.simulation.cosmic_rays.hits, n)
 
     def bad_pixels(self, n: int) -> np.ndarray:
@@ -122,7 +122,7 @@ class EchelleTruth:
         return self._stack(self.simulation.bad_pixels.places, n)
 
     def noiseless_flats(self, n: int) -> np.ndarray:
-        """Expectation of the first n flats in adu, without cosmic rays and bad pixels."""
+        """Expected values of the first n flats in adu, without cosmic rays and bad pixels."""
         return self._stack(lambda scene, exposure: self._pedestal + self._counts(exposure), n)
 
     # ---------------------------------------------------------------------------- insides
@@ -176,7 +176,7 @@ class EchelleTruth:
 
     @cached_property
     def _diffuse_light(self):
-        """The light beside that of the orders, in adu at mean level."""
+        """Light in addition to that of the orders, in adu at mean level."""
         light, mean_level = np.zeros(self.simulation._row_shape), self._mean_level(WINDOW)
         for layer in self.simulation._layers:
             light = layer.light(light, self.simulation._scene, mean_level)
@@ -204,7 +204,7 @@ class EchelleTruth:
 
     @cached_property
     def _pedestal(self):
-        """What is added to every frame, a number or an image."""
+        """Offset added to every frame, a number or an image."""
         pedestal = 0.0
         for layer in self.simulation._layers:
             pedestal = layer.pedestal(pedestal, self.simulation._scene)

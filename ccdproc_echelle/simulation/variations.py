@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What a simulation can be given, one ``with_...`` method each: copies that differ by it."""
+"""Methods ``with_...`` of a simulation, each of which returns a modified copy."""
 
 from dataclasses import replace
 from typing import Self
@@ -34,35 +34,35 @@ __all__ = ["Variations"]
 
 
 class Variations:
-    """The methods of `EchelleSimulation` that return another one."""
+    """Methods of `EchelleSimulation` that return a modified copy."""
 
     def with_noise(self, *, gain: float = 1.0, read_noise: float = 4.0) -> Self:
         """
-        Photon noise and read noise.
+        Set the photon noise and read noise.
 
         Parameters
         ----------
         gain : float
-            In electron per adu.
+            Gain in electrons per adu.
         read_noise : float
-            Standard deviation in electron.
+            Standard deviation in electrons.
         """
         return replace(self, noise=Noise(gain, read_noise))
 
     def without_noise(self) -> Self:
-        """Draw no noise; the uncertainties stay those of the noise model."""
+        """Switch off the noise; the uncertainties are still those of the noise model."""
         return replace(self, noise=replace(self.noise, drawn=False))
 
     def with_dark_end(self, fraction: float, *, fade: float = 0.2) -> Self:
         """
-        A lamp, or vignetting, that leaves the end of every order without light.
+        Add a lamp, or vignetting, that leaves the end of every order without light.
 
         Parameters
         ----------
         fraction : float
-            Part of the dispersion axis without light, at its high end.
+            Fraction of the dispersion axis without light, at its high end.
         fade : float
-            Part of the dispersion axis over which the light falls, as a parabola, to nothing.
+            Fraction of the dispersion axis over which the light falls to zero, as a parabola.
         """
         return replace(self, dark_end=DarkEnd(fraction, fade))
 
@@ -70,14 +70,14 @@ class Variations:
         self, order_number: int, *, factor: float = 1e-3
     ) -> Self:
         """
-        One order with hardly any light, or none.
+        Make one order very faint or completely dark.
 
         Parameters
         ----------
         order_number : int
-            Which one.
+            The order.
         factor : float
-            What is left of its light.
+            Fraction of its light that remains.
 
         Raises
         ------
@@ -90,48 +90,49 @@ class Variations:
 
     def with_level_spread(self, spread: float) -> Self:
         """
-        Exposure levels that differ from flat to flat.
+        Vary the exposure level from flat to flat.
 
         Parameters
         ----------
         spread : float
-            The levels are uniform within ``1 - spread`` to ``1 + spread`` times the mean level.
+            Levels are uniformly distributed from ``1 - spread`` to ``1 + spread`` times the mean
+            level.
         """
         return replace(self, level_spread=spread)
 
     def with_drift(self, amplitude: float) -> Self:
         """
-        Cross-plane illumination drift: a plane through each flat, in a random direction.
+        Add an illumination drift: a plane that multiplies each flat, in a random direction.
 
         Parameters
         ----------
         amplitude : float
             The plane falls from ``1 + amplitude`` in one corner to ``1 - amplitude`` in the
-            opposite one, less the offset that makes its mean over the inner-order pixels 1.
+            opposite one, minus the offset that makes its mean over the inner-order pixels 1.
         """
         return replace(self, drift=amplitude)
 
     def with_color_drift(self, amplitude: float) -> Self:
         """
-        A lamp whose colour differs from flat to flat: each order has its own level.
+        Vary the colour of the lamp from flat to flat, so that each order has its own level.
 
         Parameters
         ----------
         amplitude : float
-            The level falls or rises from ``1 - x`` in the first order to ``1 + x`` in the last
-            one, less the offset that makes its mean over the inner-order pixels 1; ``x`` is
-            uniform within ``-amplitude`` to ``amplitude``.
+            The level varies from ``1 - x`` in the first order to ``1 + x`` in the last one, minus
+            the offset that makes its mean over the inner-order pixels 1; ``x`` is uniformly
+            distributed from ``-amplitude`` to ``amplitude``.
         """
         return replace(self, color_drift=amplitude)
 
     def with_scattered_light(self, fraction: float) -> Self:
         """
-        A smooth surface of scattered light.
+        Add a smooth surface of scattered light.
 
         Parameters
         ----------
         fraction : float
-            Mean of the scattered light over the mean of the flat, both over the inner-order
+            Mean of the scattered light relative to the mean of the flat, both over the inner-order
             pixels.
         """
         return replace(self, scattered_light=fraction)
@@ -140,42 +141,42 @@ class Variations:
         self, n: int, *, radius: float = 4.0, depth: float = 0.25
     ) -> Self:
         """
-        Round shadows centred at random inside the orders; part of the pixel response.
+        Add round shadows at random positions inside the orders; part of the pixel response.
 
         Parameters
         ----------
         n : int
             Number of grains.
         radius : float
-            In pixels.
+            Radius in pixels.
         depth : float
-            Fraction of the light that a grain takes.
+            Fraction of the light that a grain absorbs.
         """
         return replace(self, dust=Dust(n, radius, depth))
 
     def with_dead_pixels(self, n: int, *, max_response: float = 0.2) -> Self:
         """
-        Pixels inside the orders that hardly respond; part of the pixel response, not masked.
+        Add pixels inside the orders that hardly respond; part of the pixel response, not masked.
 
         Parameters
         ----------
         n : int
             Number of pixels.
         max_response : float
-            Their response is uniform between 0 and this.
+            Their response is uniformly distributed between 0 and this.
         """
         return replace(self, dead_pixels=DeadPixels(n, max_response))
 
     def with_bad_pixels(self, n: int, *, value: float = float(MAX_RAW)) -> Self:
         """
-        Pixels that hold a wrong value and are masked, at other places in each flat.
+        Add pixels with a wrong value that are masked, at different positions in each flat.
 
         Parameters
         ----------
         n : int
             Number of pixels per frame.
         value : float
-            What they hold, in adu; NaN is possible.
+            Their value in adu; NaN is possible.
         """
         return replace(self, bad_pixels=BadPixels(n, value))
 
@@ -183,38 +184,38 @@ class Variations:
         self, n: int, *, amplitude: float = 50.0, length: int = 1
     ) -> Self:
         """
-        Cosmic rays at random places of each flat.
+        Add cosmic rays at random positions of each flat.
 
         Parameters
         ----------
         n : int
-            Number per frame.
+            Number of cosmic rays per frame.
         amplitude : float
-            What each pixel that is hit gains, in standard deviations of its own noise.
+            Signal added to each affected pixel, in standard deviations of its own noise.
         length : int
-            Each is a straight track of 1 to ``length`` pixels.
+            Each cosmic ray is a straight track of 1 to ``length`` pixels.
         """
         return replace(self, cosmic_rays=CosmicRays(n, amplitude, length))
 
     def with_bias(self, level: float) -> Self:
         """
-        A bias pedestal.
+        Add a bias level.
 
         Parameters
         ----------
         level : float
-            In adu.
+            Level in adu.
         """
         return replace(self, bias=level)
 
     def with_dark_current(self, rate: float) -> Self:
         """
-        A dark current in flats and darks.
+        Add a dark current in flats and darks.
 
         Parameters
         ----------
         rate : float
-            In electron per second and pixel.
+            Rate in electrons per second and pixel.
         """
         return replace(self, dark_current=rate)
 
@@ -222,44 +223,44 @@ class Variations:
         self, n: int = 1, *, sigma: float = 1.5, pitch: float = 6.0
     ) -> Self:
         """
-        Orders that are images of fibres, Gaussians, instead of that of a slit.
+        Make the orders images of Gaussian fibres instead of a slit.
 
         This sets ``order_width``: the edges are where the light of the outermost fibres has fallen
-        to a hundredth of its height. ``psf_sigma`` and ``slit_slope`` have no effect.
+        to a hundredth of its peak. ``psf_sigma`` and ``slit_slope`` have no effect.
 
         Parameters
         ----------
         n : int
-            Fibres of each order.
+            Number of fibres in each order.
         sigma : float
             Standard deviation of the image of a fibre, in pixels.
         pitch : float
-            Distance of the fibres in pixels.
+            Distance between fibres in pixels.
         """
         profile = Fibres(n, sigma, pitch)
         return replace(self, order_profile=profile, order_width=profile.width)
 
     def with_slicer(self, n: int = 3, *, gap: float = 3.0) -> Self:
         """
-        Orders that are the slices of an image slicer; the edges are those of the outermost ones.
+        Make the orders the slices of an image slicer; the edges are those of the outermost slices.
 
         Parameters
         ----------
         n : int
-            Slices of each order.
+            Number of slices in each order.
         gap : float
-            Dark pixels between two slices.
+            Number of dark pixels between two slices.
         """
         return replace(self, order_profile=Slicer(n, gap))
 
     def with_tilted_slit(self, tilt: float) -> Self:
         """
-        A slit that is not at right angles to the dispersion.
+        Tilt the slit with respect to the cross-dispersion direction.
 
         Parameters
         ----------
         tilt : float
-            Dispersion pixels by which its image moves for each pixel across.
+            Shift of its image in dispersion pixels per pixel across.
         """
         return replace(self, order_profile=Slit(tilt))
 
@@ -267,13 +268,13 @@ class Variations:
         self, *, rows: float = 0.0, columns: float = 0.0, ripple: float = 0.0, period: float = 8.0
     ) -> Self:
         """
-        A pattern of the readout, the same in every frame.
+        Add a read-out pattern that is the same in every frame.
 
         Parameters
         ----------
         rows, columns : float
-            Standard deviation, in adu, of what whole lines of pixels along the dispersion, and
-            across it, are off.
+            Standard deviation, in adu, of the offsets of lines of pixels along the dispersion, and
+            across it.
         ripple, period : float
             Amplitude, in adu, and period, in pixels, of a wave across the dispersion.
         """
@@ -281,19 +282,19 @@ class Variations:
 
     def with_bias_step(self, *, rows: float = 0.0, columns: float = 0.0) -> Self:
         """
-        Amplifiers whose biases differ.
+        Add steps between amplifiers with different bias levels.
 
         Parameters
         ----------
         rows, columns : float
-            By how much, in adu, the bias is higher in the upper half of the detector, and in the
-            half of higher dispersion pixels.
+            Difference in adu by which the bias is higher in the upper half of the detector, and in
+            the half of higher dispersion pixels.
         """
         return self.with_layer(BiasStep(rows, columns))
 
     def with_dark_border(self, n: int = 4) -> Self:
         """
-        Reference pixels: lines along the dispersion, at both borders, without light.
+        Add reference pixels: lines along the dispersion, at both borders, without light.
 
         Parameters
         ----------
@@ -306,20 +307,20 @@ class Variations:
         self, *, rows: tuple = (), columns: tuple = (), value: float = 0.0
     ) -> Self:
         """
-        Dead or hot lines of pixels, not masked.
+        Add dead or hot lines of pixels, which are not masked.
 
         Parameters
         ----------
         rows, columns : tuple of int
             Lines along the dispersion, and across it.
         value : float
-            What their pixels hold, in adu.
+            Value of their pixels in adu.
         """
         return self.with_layer(BadLines(tuple(rows), tuple(columns), value))
 
     def with_short_orders(self, ranges: dict) -> Self:
         """
-        Orders with light in a part of their length only.
+        Restrict the light of some orders to a part of their length.
 
         Parameters
         ----------
@@ -330,12 +331,12 @@ class Variations:
 
     def with_vignetting(self, strength: float) -> Self:
         """
-        Light that falls from the middle of the detector to its corners.
+        Add vignetting: light that decreases from the middle of the detector to its corners.
 
         Parameters
         ----------
         strength : float
-            Part of the light that is lost in the corners.
+            Fraction of the light that is lost in the corners.
         """
         return self.with_layer(Vignetting(strength))
 
@@ -343,16 +344,16 @@ class Variations:
         self, amplitude: float = 0.15, *, period: float = 9.0, slope: float = 0.3
     ) -> Self:
         """
-        Fringes; part of the pixel response.
+        Add fringes; part of the pixel response.
 
         Parameters
         ----------
         amplitude : float
-            Relative.
+            Relative amplitude.
         period : float
-            In dispersion pixels.
+            Period in dispersion pixels.
         slope : float
-            Dispersion pixels by which they move for each pixel across.
+            Shift in dispersion pixels per pixel across.
         """
         return self.with_layer(Fringes(amplitude, period, slope))
 
@@ -360,14 +361,14 @@ class Variations:
         self, n: int = 1, *, width: float = 10.0, fraction: float = 0.02
     ) -> Self:
         """
-        Reflections: bands of light at random places that run across the orders.
+        Add reflections: bands of light at random positions that run across the orders.
 
         Parameters
         ----------
         n : int
             Number of bands.
         width : float
-            In pixels.
+            Width in pixels.
         fraction : float
             Their peak in units of the mean of the flat over the inner-order pixels.
         """
@@ -377,12 +378,12 @@ class Variations:
         self, offset: float, width: float, *, fraction: float = 0.5
     ) -> Self:
         """
-        A band of light beside each order.
+        Add a band of light next to each order.
 
         Parameters
         ----------
         offset, width : float
-            Distance from the order centre, and width, in pixels.
+            Distance from the order centre and width, in pixels.
         fraction : float
             Its blaze peak in units of the mean of the flat over the inner-order pixels.
         """
@@ -392,14 +393,14 @@ class Variations:
         self, distance: float, width: float, *, fraction: float = 1.0
     ) -> Self:
         """
-        One more order above the last one; the border of the detector cuts it where it comes.
+        Add an order above the last one, which the border of the detector may cut.
 
-        The truth does not list it.
+        It is not listed in the truth.
 
         Parameters
         ----------
         distance, width : float
-            Distance from the centre of the last order, and width, in pixels.
+            Distance from the centre of the last order and width, in pixels.
         fraction : float
             Its blaze peak in units of the mean of the flat over the inner-order pixels.
         """
@@ -407,13 +408,13 @@ class Variations:
 
     def with_layer(self, layer: Layer) -> Self:
         """
-        One more layer.
+        Add a user-defined layer.
 
         Parameters
         ----------
         layer : ``ccdproc_echelle.simulation.layers.Layer``
-            It acts after the others at each stage of the frame equation. It takes the place of an
-            earlier one of its class.
+            The layer, which acts after the others at each stage of the frame equation. It replaces
+            any earlier layer of the same class.
         """
         others = tuple(other for other in self.layers if type(other) is not type(layer))
         return replace(self, layers=(*others, layer))

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""A night on disk: raw frames as FITS files, one at a time."""
+"""Write raw frames as FITS files, one at a time."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ __all__ = ["write_frames"]
 
 
 def write_frames(simulation, folder, numbers, layout, *, overwrite) -> list[list[Path]]:
-    """Raw frames of each kind; numbers holds how many. Refused before the first is written."""
+    """Write raw frames of each kind, given their numbers; fails before the first is written."""
     paths, suffix = {}, ".fits" if layout is None else layout.suffix
     for kind, n in numbers.items():
         check(f"n_{kind}s", n, 0, integer=True)

@@ -46,7 +46,7 @@ def test_convert_of_an_untrimmed_detector(working_folder):
 def test_a_section_that_is_none(working_folder, capsys):
     with pytest.raises(SystemExit):
         main(["convert", "orders.ecsv", "--crop", "11:150", "-o", "cut.ecsv"])
-    assert "'11:150' is no section" in capsys.readouterr().err
+    assert "'11:150' is not a section" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -496,5 +496,6 @@ def test_a_warning_is_shown_once(working_folder, capsys):
 def test_a_unit_that_is_none(working_folder, capsys):
     arguments = ["flat", *FLATS, *USUAL, "--unit", "furlongs"]
     assert_one_line_and_nothing_left(
-        capsys, working_folder, arguments, ["unit is 'furlongs' for flat_01.fits, which is no unit"]
+        capsys, working_folder, arguments,
+        ["unit is 'furlongs' for flat_01.fits, which is not a unit"],
     )

@@ -90,9 +90,9 @@ def test_usage(here, arguments, capsys):
 @pytest.mark.parametrize(
     ("arguments", "culprit"),
     [
-        (["nowhere", "-o", "out"], "nowhere is no folder"),
+        (["nowhere", "-o", "out"], "nowhere is not a folder"),
         (["raw", "-o", "out", "--config", "wrong.toml"], "did you mean 'window'?"),
-        (["raw", "-o", "out", "--instrument", "sox"], "no instrument is called 'sox'"),
+        (["raw", "-o", "out", "--instrument", "sox"], "there is no instrument 'sox'"),
         (["raw", "-o", "quick.toml"], "quick.toml: it is a file"),
     ],
 )
@@ -110,7 +110,7 @@ def test_a_scheduler_that_does_not_answer_ends_nothing(here, capsys, monkeypatch
     assert run("--scheduler", "tcp://127.0.0.1:1") == 0
     error = capsys.readouterr().err
     assert "warning: the scheduler tcp://127.0.0.1:1 does not answer" in error
-    assert "this machine does the work" in error
+    assert "the work is done on this machine" in error
 
 
 def test_an_example_of_a_configuration_is_written_once(here, capsys):

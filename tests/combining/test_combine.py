@@ -169,7 +169,7 @@ def test_inverse_variance_needs_uncertainties_above_zero(random_frames):
     frames = random_frames(3, uncertainty=StdDevUncertainty)
     frames[1].uncertainty.array[10, 4] = 0
     for combine, arguments in [(combine_frames, ()), (two_pass_flat_combine, (orders,))]:
-        message = "weights is 'inverse_variance', but frame 1 has a pixel of uncertainty 0"
+        message = "weights is 'inverse_variance', but frame 1 has a pixel with uncertainty 0"
         with pytest.raises(ValueError, match=message):
             combine(frames, *arguments, weights="inverse_variance")
 
@@ -353,7 +353,7 @@ def test_of_several_images_in_a_file_the_first_is_taken_with_a_warning(tmp_path)
     with pytest.warns(AstropyUserWarning, match="extensions 1 AMP1, 2 AMP2, of which the first"):
         assert combine_frames(flats).shape == (64, 64)  # half of the light, and its overscan
     combine_frames(flats, hdu=1)
-    with pytest.raises(ValueError, match=r"hdu is \[1, 2\], expected one HDU; .*Readout"):
+    with pytest.raises(ValueError, match=r"hdu is \[1, 2\], expected a single HDU; .*Readout"):
         combine_frames(flats, hdu=[1, 2])
     assert combine_frames(Readout().open(flats)).unit == u.electron
 

@@ -45,7 +45,7 @@ def test_array_package(random_frames, assert_identical):
     frames = random_frames(3)
     assert_identical(combine_frames(frames, array_package=np), combine_frames(frames))
     other = types.ModuleType("another_package")
-    with pytest.warns(AstropyUserWarning, match="array_package is another_package, but the arrays"):
+    with pytest.warns(AstropyUserWarning, match="array_package is another_package, but the result"):
         assert_identical(combine_frames(frames, array_package=other), combine_frames(frames))
 
 

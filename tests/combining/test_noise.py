@@ -128,7 +128,7 @@ def test_a_drift_of_the_illumination_is_said_and_does_not_change_the_gain(drift,
     ([frame[:30, :40] for frame in SIMULATION.flats(3)], "1200 good pixels are too few"),
     ([CCDData(frame.data - frame.data, unit="adu") for frame in SIMULATION.flats(2)], "no light"),
     ([CCDData(np.random.default_rng(i).normal(1e4, 80, (200, 200)), unit="adu")
-      for i in range(3)], "too much alike"),
+      for i in range(3)], "too similar"),
 ])
 def test_what_cannot_be_measured_is_said(frames, found):
     with pytest.warns(AstropyUserWarning, match=f"in doubt: .*{found}"):

@@ -64,7 +64,7 @@ def test_unknown_keywords(random_frames):
         ({"weights": [1, 2]}, r"weights have shape \(2,\), expected \(3,\) or \(3, 20, 15\)"),
         ({"weights": [1, 2, -1]}, "weights must be finite and not negative"),
         ({"weights": [1, 2, np.nan]}, "weights must be finite and not negative"),
-        ({"weights": [1, 2, 3], "method": "median"}, "weights are of no use to a median"),
+        ({"weights": [1, 2, 3], "method": "median"}, "weights have no effect on a median"),
         ({"weights": "variance"}, "weights is 'variance', expected an array or 'inverse_variance'"),
         ({"weights": "inverse_variance"},
          "weights is 'inverse_variance', but frame 0 has no uncertainty"),

@@ -305,7 +305,7 @@ def test_one_frame_alone_works_with_a_warning(uncertainty):
 
 
 def test_two_passes_take_no_scale(random_frames):
-    with pytest.raises(TypeError, match="measures the scale itself; combine_frames takes scale="):
+    with pytest.raises(TypeError, match="measures the scale itself; use combine_frames for scale="):
         two_pass_flat_combine(random_frames(2), ORDERS, scale=[1, 1])
 
 

@@ -78,7 +78,7 @@ def test_of_several_detectors_that_of_the_frames_is_taken(hdu, tmp_path):
 @pytest.mark.parametrize(("given", "error", "message"), [
     (BAD[:5], ValueError, r"bad_pixel_mask has shape \(5, 128\), .* of frame 0, \(96, 128\)"),
     (BAD[0], ValueError, r"bad_pixel_mask has shape \(128,\), expected a 2-D image"),
-    (np.ones(SHAPE), ValueError, "bad_pixel_mask calls every pixel bad"),
+    (np.ones(SHAPE), ValueError, "bad_pixel_mask marks every pixel as bad"),
     ({"rows": 3}, TypeError, "bad_pixel_mask is a dict, expected an array"),
     ("no_such.fits", FileNotFoundError, "no_such.fits"),
 ])
@@ -105,7 +105,7 @@ def test_what_is_no_fits_file_is_named(tmp_path):
 
 
 def test_an_inverted_mask_is_suspicious():
-    with pytest.warns(AstropyUserWarning, match="9.% of the pixels bad: is it inverted"):
+    with pytest.warns(AstropyUserWarning, match="9.% of the pixels as bad: is it inverted"):
         combine_frames(SIMULATION.flats(2), bad_pixel_mask=~BAD)
 
 

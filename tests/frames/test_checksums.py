@@ -54,7 +54,8 @@ def test_the_message_tells_what_was_changed(path, part):
     else:
         hdus["TABLE"].data["b"][0] = 7
     hdus.writeto(path, overwrite=True)
-    with fits.open(path) as hdus, pytest.raises(ValueError, match=f"TABLE is .* its {part} is not"):
+    message = f"TABLE is .* its {part} does not match"
+    with fits.open(path) as hdus, pytest.raises(ValueError, match=message):
         check_sums(hdus)
 
 

@@ -48,8 +48,8 @@ def test_one_warning_names_the_card_and_the_product_is_legal(tmp_path, card, key
     with pytest.warns(AstropyUserWarning) as caught:
         combine_frames(names, tmp_path / "out.fits")
     (message,) = (str(warning.message) for warning in caught)
-    assert f"flat_0.fits and 2 other frames: the header holds cards that FITS does not allow: " \
-        f"{keyword};" in message
+    assert f"flat_0.fits and 2 other frames: the header has cards that violate the FITS " \
+        f"standard: {keyword};" in message
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with fits.open(tmp_path / "out.fits") as hdus:

@@ -177,7 +177,7 @@ def test_too_few_pixels():
     orders = EchelleOrderTable.from_polynomials(
         [1], [[20]], lower=[[0.5]], upper=[[39]], shape=(40, 200), dispersion_axis=1)
     assert not has_interorder_pixels(orders)
-    with pytest.raises(ValueError, match=r"^0 usable pixels lie further than 1.0 .* at least 100"):
+    with pytest.raises(ValueError, match=r"^0 usable pixels are further than 1.0 .* at least 100"):
         fit_scattered_light(CCDData(np.ones((40, 200)), unit="adu"), orders)
 
 

@@ -35,7 +35,7 @@ def test_members_are_counted_from_the_lowest():
 
 @pytest.mark.parametrize("missing", [0, 2, 7, 14])
 def test_a_bundle_that_lacks_a_member(missing):
-    with pytest.warns(AstropyUserWarning, match="1 of 5 bundles, at position .* less than 3"):
+    with pytest.warns(AstropyUserWarning, match="1 of 5 bundles, at position .* fewer than 3"):
         bundle, member = bundled(traces(np.arange(15) != missing), 3)
     assert_array_equal(bundle, np.delete(np.repeat(np.arange(5), 3), missing))
     assert_array_equal(member, np.delete(np.tile(np.arange(3), 5), missing))
@@ -53,7 +53,7 @@ def test_the_middle_of_the_slices(missing):
 
 @pytest.mark.parametrize(
     ("number", "message"),
-    [(2, "do not lie in bundles of 2"), (4, "expected 4"), (16, "no bundles of 16")],
+    [(2, "do not form bundles of 2"), (4, "expected 4"), (16, "do not form bundles of 16")],
 )
 def test_bundles_of_another_number(number, message):
     with pytest.raises(ValueError, match=message):
@@ -62,7 +62,7 @@ def test_bundles_of_another_number(number, message):
 
 def test_evenly_spaced_traces_are_no_bundles():
     even = np.arange(12.0)[:, None] * 20 + np.zeros(30)
-    with pytest.raises(ValueError, match="12 traces found do not lie in bundles of 3"):
+    with pytest.raises(ValueError, match="12 traces found do not form bundles of 3"):
         bundled(even, 3)
 
 
@@ -98,7 +98,7 @@ def test_slices_are_one_order():
     [
         ({"n_fibres": 0}, "n_fibres is 0"),
         ({"n_slices": 1.5}, "n_slices is 1.5"),
-        ({"n_fibres": 2, "n_slices": 3}, "expected one of them"),
+        ({"n_fibres": 2, "n_slices": 3}, "expected at most one of them"),
     ],
 )
 def test_numbers_that_cannot_be(keywords, message):

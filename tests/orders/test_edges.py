@@ -456,7 +456,7 @@ def test_the_measured_part_of_each_edge_is_told():
     for name in ("lower_measured", "upper_measured"):
         np.testing.assert_allclose(edges.table[name], [1, 150 / 400], atol=0.03)
     np.testing.assert_array_equal(poorly_measured(edges), [False, True])
-    with pytest.raises(ValueError, match="does not say"):
+    with pytest.raises(ValueError, match="does not record"):
         poorly_measured(orders)
 
 
@@ -644,7 +644,7 @@ def test_points_are_not_fitted_without_a_detector():
     )
     points = measure_order_edges(flat, known, slice_length=40)
     assert np.isfinite(fit_order_edges(points, known).lower()).all()
-    with pytest.raises(ValueError, match=r"no detector shape; bind it with on_detector\(\)"):
+    with pytest.raises(ValueError, match=r"no detector shape; call on_detector\(shape\)"):
         fit_order_edges(points, unknown)
 
 

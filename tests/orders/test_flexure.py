@@ -222,7 +222,7 @@ def test_a_constant_frame():
 
 
 def test_nothing_but_masked_pixels():
-    with pytest.raises(ValueError, match="all masked or cut"):
+    with pytest.raises(ValueError, match="all are masked or cut"):
         measure_shift(np.full((256, 300), np.nan), simulation().truth.orders)
 
 

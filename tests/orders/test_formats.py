@@ -374,13 +374,13 @@ def test_soxspipe_fits_of_orders_that_are_no_polynomial():
     with pytest.warns(AstropyUserWarning, match=r"misses the center of order \d+ by 0\.\d+ pixel"):
         again = through_file(irregular_orders(0.1), "soxspipe", shape=(900, 50))
     assert_same_curves(again, irregular_orders(0.1), atol=0.1)
-    with pytest.raises(ValueError, match=r"center of order \d+ by \d.* pixel, expected at most"):
+    with pytest.raises(ValueError, match=r"center of order \d+ by \d.* pixels, expected at most"):
         through_file(irregular_orders(10), "soxspipe")
 
 
 def test_soxspipe_fits_of_an_order_between_two_pixels():
     narrow = simple_orders(shape=None, pixel_range=[(0, 49), (11, 11)]).rebinned(4)
-    with pytest.raises(ValueError, match=r"orders \[5\] cover no whole pixel"):
+    with pytest.raises(ValueError, match=r"orders \[5\] do not cover a whole pixel"):
         through_file(narrow, "soxspipe")
 
 
@@ -476,7 +476,7 @@ def test_soxspipe_csv_of_early_releases(tmp_path):
 
 
 def test_soxspipe_csv_needs_the_shape(tmp_path):
-    with pytest.raises(ValueError, match=r"orders\.csv.*give shape"):
+    with pytest.raises(ValueError, match=r"orders\.csv.*give the shape"):
         read(written(tmp_path, DOCUMENTED))
 
 
@@ -532,7 +532,7 @@ def test_samples_find_their_axis_from_the_shape(tmp_path):
     assert read(path, shape=(20, 12), dispersion_axis=1).shape == (20, 12)
     assert read(path, dispersion_axis=0).shape is None
     for kwargs, message in [
-        ({"shape": (12, 12)}, r"12 lines and both axes.*give dispersion_axis"),
+        ({"shape": (12, 12)}, r"12 lines, and both axes.*give dispersion_axis"),
         ({"shape": (20, 30)}, r"12 lines, expected 20 or 30"),
         ({"shape": (20, 12), "dispersion_axis": 0}, r"12 lines, expected 20"),
         ({}, r"give dispersion_axis"),
@@ -546,7 +546,7 @@ def test_samples_find_their_axis_from_the_shape(tmp_path):
     ("# comment\n5 15\n5\n", "line 3 has 1 values, expected 2"),
     ("5 15\n\n5 15\n", "line 2, no values"),
     ("5,15\n5,,15,1\n", "line 2 has 3 values, expected 2"),
-    ("nan 5\n" * 12, "order 1 has no finite center"),
+    ("nan 5\n" * 12, "order 1 has no finite centre"),
     ("# nothing\n", "no values"),
 ])
 def test_malformed_samples(text, message, tmp_path):
@@ -583,7 +583,7 @@ def test_orders_that_are_not_on_the_detector_are_refused_by_name(tmp_path):
 def test_csv_without_header(tmp_path):
     path = tmp_path / "orders.csv"
     path.write_text("11,2,30.5,0.01,1e-5\n12,2,60.5,0.01,1e-5\n")
-    with pytest.raises(ValueError, match="its first line must name the columns"):
+    with pytest.raises(ValueError, match="its first line must have the column names"):
         EchelleOrderTable.read(path, shape=(200, 300))
-    with pytest.raises(ValueError, match="line 1 holds numbers, as 11, expected a header"):
+    with pytest.raises(ValueError, match="line 1 has numbers, such as 11, expected a header"):
         EchelleOrderTable.read(path, format="soxspipe", shape=(200, 300))

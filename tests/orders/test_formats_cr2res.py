@@ -88,7 +88,7 @@ def test_one_of_several_detectors(tmp_path):
     path = written(tmp_path / "a.fits", trace_table(),
                    trace_table("CHIP2.INT1", All=ALL + [[5.0, 0, 0]]))
     with pytest.raises(ValueError, match=r"several detectors, \['CHIP1.INT1', 'CHIP2.INT1'\].*"
-                       r"give detector='CHIP1.INT1'"):
+                       r"select one with detector='CHIP1.INT1'"):
         read(path)
     orders = EchelleOrderTable.read(path, detector="CHIP2.INT1")
     assert_allclose(orders.center(), truth(ALL) + 5, rtol=0, atol=1e-9)

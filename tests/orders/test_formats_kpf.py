@@ -106,7 +106,7 @@ def test_any_degree(tmp_path):
 def test_one_of_several_chips(tmp_path):
     path = green(tmp_path / "a.csv", GREEN + RED)
     with pytest.raises(ValueError, match=r"several detectors, \['GREEN', 'RED'\].*"
-                       r"give detector='GREEN'"):
+                       r"select one with detector='GREEN'"):
         read(path)
     for chip, text in (("GREEN", GREEN), ("RED", RED)):
         orders = EchelleOrderTable.read(path, detector=chip).on_detector(SHAPE)
@@ -154,5 +154,5 @@ def test_a_hostile_number_of_coefficients_is_a_missing_column(tmp_path):
 
 
 def test_a_file_without_its_header(tmp_path):
-    with pytest.raises(ValueError, match="line 1 holds numbers, as 0, expected a header"):
+    with pytest.raises(ValueError, match="line 1 has numbers, such as 0, expected a header"):
         read(written(tmp_path / "a.csv", GREEN), format="kpf")

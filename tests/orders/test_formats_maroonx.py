@@ -62,7 +62,7 @@ def test_shape_is_asked_for(tmp_path):
     [
         (dict(fibres=None), "no HDU STRIPES_FIBERS"),
         (dict(fibres=[1, 2]), "same number of coefficients for each of 2 fibres"),
-        (dict(fibres=[1.0, 2.0, 3.0]), "expected a list of integers"),
+        (dict(fibres=[1.0, 2.0, 3.0]), "expected a list of integer fibre numbers"),
         (dict(stripes={"first": [1.0, 2, 3]}), "not named by an order number"),
         (dict(stripes={"91": [np.nan] * 3}), "has no coefficients"),
     ],

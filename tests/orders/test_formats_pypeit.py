@@ -142,7 +142,7 @@ EDGES = (CENTERS - HALF_WIDTHS).T
     ({"keywords": {"NSPEC": 301}}, "edges at 300 spectral pixels, expected NSPEC = 301"),
     ({"left_init": EDGES * [1, np.nan, 1]}, r"column left_init: rows \[2\] are not finite"),
     ({"left_init": EDGES[:200]}, r"right_init has shape \(3, 300\), expected \(3, 200\)"),
-    ({"specmin": [400.0] * 3}, "order 15 has no finite center"),
+    ({"specmin": [400.0] * 3}, "order 15 has no finite centre"),
     ({"left_init": EDGES + 30}, r"orders \[15, 14, 13\].*upper edge not above the lower"),
 ])
 def test_malformed_files(kwargs, message, tmp_path):

@@ -114,10 +114,10 @@ def test_a_format_of_several_detectors_is_told_which(tmp_path):
 
 
 def test_a_name_is_taken_once():
-    with pytest.raises(ValueError, match="'ecsv' is registered already"):
+    with pytest.raises(ValueError, match="'ecsv' is already registered"):
         register_format("ecsv", read=read)
     register_format("rows", read=read)
-    with pytest.raises(ValueError, match="'rows' is registered already"):
+    with pytest.raises(ValueError, match="'rows' is already registered"):
         register_format("rows", write=write)
     assert FORMATS["rows"].write is None
 
@@ -136,7 +136,7 @@ def test_any_file_of_numbers_is_a_last_resort():
 @pytest.mark.parametrize("name", ["orders.fits", "orders.FIT", "orders.fits.gz"])
 def test_a_text_file_is_not_called_a_fits_file(tmp_path, name):
     orders = EchelleOrderTable.from_polynomials([1], [[5]], shape=(9, 9), dispersion_axis=1)
-    with pytest.raises(ValueError, match=r"orders\..* is called a FITS file.*; give format="):
+    with pytest.raises(ValueError, match=r"orders\..* has the name of a FITS file.*; give format="):
         orders.write(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
     orders.write(tmp_path / name, format="soxspipe")

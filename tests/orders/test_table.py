@@ -897,7 +897,7 @@ def test_bad_traces():
     with pytest.raises(ValueError, match=r"have 40 pixels.*expected 50"):
         EchelleOrderTable.from_traces([1, 2], traces[:, :40], **arguments)
     traces[1] = np.nan
-    with pytest.raises(ValueError, match="order 2 has no finite center"):
+    with pytest.raises(ValueError, match="order 2 has no finite centre"):
         EchelleOrderTable.from_traces([1, 2], traces, **arguments)
     traces[1, 10:14] = 60
     with pytest.raises(ValueError, match=r"order 2 has 4 finite center.*at least 5"):

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Stacks of pixels: rejections, one class each, and the combination of what they leave."""
+"""Stacks of pixels: rejection algorithms, one class each, and the combination of what remains."""
 
 from ccdproc_echelle._numeric.medians import median_variance_factors
 from ccdproc_echelle.combining.clipping.extrema import ExtremaClipping

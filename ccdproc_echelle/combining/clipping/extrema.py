@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Rejection of the lowest and highest values, whatever they are."""
+"""Reject a fixed number of the lowest and highest values."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,14 @@ __all__ = ["ExtremaClipping"]
 @dataclass(frozen=True)
 class ExtremaClipping(Rejection):
     """
-    Rejection of the lowest and of the highest values of each column.
+    Reject the lowest and the highest values of each column.
 
     Parameters
     ----------
     n_low, n_high : int, optional
-        How many of the lowest and of the highest values. Of equal values the one with the least
-        variance is the lowest, of those equal in that as well the one with the least weight.
+        Number of lowest and highest values to reject. Among equal values, the one with the smallest
+        variance counts as the lowest; if the variances are equal too, the one with the smallest
+        weight.
 
     Examples
     --------
@@ -40,7 +41,7 @@ class ExtremaClipping(Rejection):
         Parameters
         ----------
         values, variances
-            As `Rejection.may_reject`.
+            See `Rejection.may_reject`.
 
         Returns
         -------
@@ -52,17 +53,17 @@ class ExtremaClipping(Rejection):
         self, values: np.ndarray, good: np.ndarray, variances: np.ndarray | None
     ) -> np.ndarray:
         """
-        Find the values to be rejected.
+        Find the values to reject.
 
         Parameters
         ----------
         values, good, variances
-            As `Rejection.rejects`.
+            See `Rejection.rejects`.
 
         Returns
         -------
         bool array, shape (n_frames, n_pixels)
-            The lowest and the highest good values of each column.
+            The lowest and highest good values of each column.
         """
         rank = np.empty(values.shape, dtype=int)
         order = _order(np.where(good, values, np.inf), variances)
@@ -71,7 +72,7 @@ class ExtremaClipping(Rejection):
 
 
 def _order(values: np.ndarray, variances: np.ndarray | None) -> np.ndarray:
-    """From the lowest to the highest of each column, however the frames are arranged."""
+    """Order from lowest to highest in each column, independent of the order of the frames."""
     if variances is None:
         return np.argsort(values, axis=0, kind="stable")
     return np.lexsort((variances, values), axis=0)

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Rejection of values beyond fixed limits."""
+"""Reject values beyond fixed limits."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ __all__ = ["MinMaxClipping"]
 @dataclass(frozen=True)
 class MinMaxClipping(Rejection):
     """
-    Rejection of values below a minimum or above a maximum; a value on a limit is kept.
+    Reject values below a minimum or above a maximum; a value equal to a limit is kept.
 
     Parameters
     ----------
     low, high : float, optional
-        The lowest and the highest value that is kept, on the common scale of the stack.
+        Lowest and highest values that are kept, on the common scale of the stack.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class MinMaxClipping(Rejection):
         Parameters
         ----------
         values, variances
-            As `Rejection.may_reject`.
+            See `Rejection.may_reject`.
 
         Returns
         -------
@@ -51,12 +51,12 @@ class MinMaxClipping(Rejection):
         self, values: np.ndarray, good: np.ndarray, variances: np.ndarray | None
     ) -> np.ndarray:
         """
-        Find the values to be rejected.
+        Find the values to reject.
 
         Parameters
         ----------
         values, good, variances
-            As `Rejection.rejects`.
+            See `Rejection.rejects`.
 
         Returns
         -------

@@ -1,8 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-What every rejection has in common.
+The base class of all rejections.
 
-To add one, write a class and enter it in `CombineSettings`, in its tuple of rejections.
+To add a rejection, write a subclass and add it to the tuple of rejections in `CombineSettings`.
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ __all__ = ["Rejection"]
 
 class Rejection(ABC):
     """
-    A rule by which values of a stack are rejected; `StackCombiner` takes any number of them.
+    Rule by which values of a stack are rejected; `StackCombiner` takes any number of them.
 
     Examples
     --------
@@ -33,9 +33,9 @@ class Rejection(ABC):
         """
         Find the columns of a stack without gaps in which something might be rejected.
 
-        This may err on the safe side, but must be much quicker than `rejects` to be of use: most
-        columns have no outlier and are averaged without further ado. Columns with gaps are always
-        looked at, so what is not good need not be told apart here.
+        False positives are allowed, but the test must be much faster than `rejects` to be useful:
+        most columns have no outlier and can be averaged right away. Columns with gaps are always
+        examined, so there is no need to consider bad values here.
 
         Parameters
         ----------
@@ -47,8 +47,8 @@ class Rejection(ABC):
         Returns
         -------
         bool array, shape (n_pixels,)
-            True at least where `rejects` finds something; all of them, unless a rejection knows
-            better.
+            True at least where `rejects` finds something. The default implementation returns True
+            for all columns.
         """
         return np.ones(values.shape[1], dtype=bool)
 
@@ -57,37 +57,37 @@ class Rejection(ABC):
         self, values: np.ndarray, good: np.ndarray, variances: np.ndarray | None
     ) -> np.ndarray:
         """
-        Find the values to be rejected.
+        Find the values to reject.
 
         Parameters
         ----------
         values : float array, shape (n_frames, n_pixels)
             The stack.
         good : bool array, shape (n_frames, n_pixels)
-            The values that count: neither masked nor rejected by an earlier rejection.
+            Values that count: neither masked nor rejected by an earlier rejection.
         variances : float array, shape (n_frames, n_pixels), or None
             Variances of the values.
 
         Returns
         -------
         bool array, shape (n_frames, n_pixels)
-            The good values that are rejected.
+            The good values to reject.
         """
 
     def inflation(self, *, known_variance: bool) -> float:
         """
-        By how much the variance of the mean of what is left exceeds the plain formula.
+        Factor by which the variance of the mean of the remaining values exceeds the simple formula.
 
-        The plain formula divides the variance of the values by the number of those that are left.
+        The simple formula divides the variance of the values by the number of remaining values.
 
         Parameters
         ----------
         known_variance : bool
-            Whether the variance is known; else it is that of the values that are left.
+            Whether the variance is known; otherwise it is that of the remaining values.
 
         Returns
         -------
         float
-            Factor; 1 unless a rejection knows better.
+            The factor. The default implementation returns 1.
         """
         return 1.0

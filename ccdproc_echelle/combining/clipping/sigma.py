@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Rejection of values that deviate from the others in their column."""
+"""Reject values that deviate from the others in their column."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from ccdproc_echelle.combining.clipping.rejection import Rejection
 
 __all__ = ["SigmaClipping"]
 
-# Columns of a block are gathered if they are fewer than this fraction of it.
+# Columns of a block are gathered into a smaller stack if fewer than this fraction is needed.
 _FEW = 0.3
 
 _CENTERS = {
@@ -36,22 +36,23 @@ _CENTER_FUNCTIONS = {"median": column_median, "mean": column_mean}
 @dataclass(frozen=True)
 class SigmaClipping(Rejection):
     """
-    Rejection of values that deviate from the others in their stack.
+    Reject values that deviate from the others in their stack.
 
     Parameters
     ----------
     low, high : float, optional
-        How many deviations below and above the centre are tolerated.
+        Number of deviations below and above the centre beyond which a value is rejected.
     center : {"median", "mean"} or callable, optional
-        Centre of the stack. The usual NumPy functions are recognised; any other callable is
-        handed to `astropy.stats.sigma_clip`.
+        Centre of the stack. The usual NumPy functions are recognised; any other callable is passed
+        to `astropy.stats.sigma_clip`.
     deviation : None, {"mad_std", "std", "uncertainty"} or callable, optional
-        Unit of the thresholds. ``"uncertainty"``: the standard deviation of each value itself.
-        ``"mad_std"`` and ``"std"``: as astropy defines them. `None`: ``"uncertainty"`` for stacks
-        with variances, else the median absolute deviation from the median with the factor that
-        makes it unbiased for the number of frames.
+        Unit of the thresholds. ``"uncertainty"``: the standard deviation of each value.
+        ``"mad_std"`` and ``"std"``: as defined by astropy. `None`: ``"uncertainty"`` for stacks
+        with variances, otherwise the median absolute deviation from the median, multiplied by the
+        factor that makes it unbiased for the number of frames.
     max_iterations : int, optional
-        How often centre and deviation are found anew without the values rejected so far.
+        Maximum number of times that centre and deviation are recomputed without the values rejected
+        so far.
 
     Raises
     ------
@@ -90,7 +91,7 @@ class SigmaClipping(Rejection):
         Parameters
         ----------
         values, variances
-            As `Rejection.may_reject`.
+            See `Rejection.may_reject`.
 
         Returns
         -------
@@ -112,11 +113,12 @@ class SigmaClipping(Rejection):
 
     def _may_reject_by_uncertainty(self, values, variances) -> np.ndarray:
         """
-        Where the whole range of the values is within the smallest limit, nothing deviates more.
+        Nothing is rejected where the whole range of the values is within the smallest limit.
 
-        Only the other columns need their centre, if these are few.
+        Only the remaining columns need their centre, provided they are few.
         """
-        # The lower of the two thresholds, less some rounding, saves a root and a comparison.
+        # Using the lower of the two thresholds, reduced for rounding, saves a root and a
+        # comparison.
         threshold = values.dtype.type((1 - 1e-5) * min(self.low, self.high) ** 2)
         span = values.max(axis=0) - values.min(axis=0)
         doubtful = ~(span * span <= threshold * variances.min(axis=0))
@@ -135,12 +137,12 @@ class SigmaClipping(Rejection):
         self, values: np.ndarray, good: np.ndarray, variances: np.ndarray | None
     ) -> np.ndarray:
         """
-        Find the values to be rejected.
+        Find the values to reject.
 
         Parameters
         ----------
         values, good, variances
-            As `Rejection.rejects`.
+            See `Rejection.rejects`.
 
         Returns
         -------
@@ -173,7 +175,7 @@ class SigmaClipping(Rejection):
         )
 
     def _bounds(self, values, good, variances) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest value that is no outlier; ``good=None`` means all are good."""
+        """Lowest and highest values that are not outliers; ``good=None`` means all are good."""
         center = _CENTER_FUNCTIONS[self.center](values, good)
         if self._by_uncertainty(variances):
             width = np.sqrt(variances)
@@ -187,7 +189,7 @@ class SigmaClipping(Rejection):
 
     def _limits(self, center, width) -> tuple[np.ndarray, np.ndarray]:
         low, high = center.dtype.type(self.low), center.dtype.type(self.high)
-        with np.errstate(invalid="ignore"):  # no limit and no width: nothing is rejected
+        with np.errstate(invalid="ignore"):  # infinite limit times zero width: nothing is rejected
             return center - low * width, center + high * width
 
     def _mad_factor(self, values, good) -> np.ndarray:
@@ -198,27 +200,29 @@ class SigmaClipping(Rejection):
 
     def inflation(self, *, known_variance: bool) -> float:
         """
-        By how much the variance of a clipped mean of Gaussian values exceeds the plain formula.
+        Factor by which the variance of a clipped mean of Gaussian values exceeds the simple
+        formula.
 
-        The plain formula divides the variance of the values by the number of those that are left.
-        It is too low because a value is kept or rejected by its distance from a centre that is
-        itself uncertain; and, where the variance is that of the values left, because the wings
-        are gone.
+        The simple formula divides the variance of the values by the number of remaining values. It
+        is too low because values are kept or rejected by their distance from a centre that is
+        itself uncertain and, if the variance is that of the remaining values, because the wings are
+        missing.
 
         Parameters
         ----------
         known_variance : bool
-            Whether the variance is known; else it is that of the values that are left.
+            Whether the variance is known; otherwise it is that of the remaining values.
 
         Returns
         -------
         float
-            Factor, for many values. 1.027 for a known variance and 3 sigma on both sides.
+            The factor in the limit of many values: 1.027 for a known variance and 3 sigma on both
+            sides.
 
         References
         ----------
-        The influence function of a mean with hard rejection; Hampel et al. 1986, *Robust
-        Statistics*, chapter 2.
+        Influence function of a mean with hard rejection; Hampel et al. 1986, *Robust Statistics*,
+        chapter 2.
 
         Examples
         --------
@@ -258,10 +262,10 @@ def _inflation(low: float, high: float, about_mean: bool, known_variance: bool) 
     ends = np.array([low, high])
     density = gaussian(ends)
     kept = ndtr(ends).sum() - 1
-    mean = (density[0] - density[1]) / kept  # of the values left, about the true centre
+    mean = (density[0] - density[1]) / kept  # of the remaining values, about the true centre
     ends = np.where(np.isfinite(ends), ends, 0)
     border = ((ends + [mean, -mean]) * density).sum()
-    square = kept - (ends * density).sum() - kept * mean**2  # of the values left, about their mean
+    square = kept - (ends * density).sum() - kept * mean**2  # of the remaining, about their mean
     if about_mean:
         variance = square + 2 * border * square + border**2
     else:

@@ -3,12 +3,12 @@
 The kernel that combines a stack of pixels: sort, clip, average. Plain arrays only.
 
 A stack has one row per frame and one column per pixel. Columns never mix and sums run over the
-frames in their order, so a result depends neither on how the pixels are divided into stacks nor
-on the machine's choice of summation. Sorting along the frames is done by a network of minima and
-maxima of whole rows, which runs at the speed of the memory cache.
+frames in order, so the result depends neither on how the pixels are divided into stacks nor on how
+the machine orders a sum. Sorting along the frames uses a network of minima and maxima of whole
+rows, which runs at the speed of the memory cache.
 
-Most columns have no gap and no outlier. They are averaged at once; the others, which a test that
-errs on the safe side finds, are gathered and treated one rejection after the other.
+Most columns have neither gaps nor outliers, and are averaged at once. The others, found by a
+conservative test, are gathered and passed through one rejection after the other.
 """
 
 import math
@@ -24,25 +24,26 @@ from ccdproc_echelle.combining.clipping.rejection import Rejection
 
 __all__ = ["CombinedStack", "StackCombiner", "block_size"]
 
-# Values in a block: few enough for the cache, and enough for the work of a thread on them to take
-# longer than to hand over from one thread to the other.
+# Number of values in a block: small enough for the cache, and large enough that the work of a
+# thread
+# on it takes longer than switching between threads.
 _BLOCK_VALUES = 1_310_720
 
 
 class CombinedStack(NamedTuple):
     """
-    What is left of a stack.
+    Result of combining a stack.
 
     Attributes
     ----------
     value : float array, shape (n_pixels,)
-        Combined value; NaN where no frame was left.
+        Combined value; NaN where no frame remained.
     variance : float array, shape (n_pixels,)
-        Its variance; NaN where it cannot be known.
+        Its variance; NaN where unknown.
     kept : bool array, shape (n_frames, n_pixels)
-        Which values were used.
+        Values that were used.
     count : int array, shape (n_pixels,)
-        How many.
+        Number of values that were used.
     """
 
     value: np.ndarray
@@ -54,19 +55,19 @@ class CombinedStack(NamedTuple):
 @dataclass(frozen=True)
 class StackCombiner:
     """
-    What is done with a stack: rejections, then the average or median of what is left.
+    Combine stacks: apply rejections, then average or take the median of what remains.
 
     Parameters
     ----------
     method : {"average", "median", "sum"}, optional
-        How the values that are left are combined.
+        How the remaining values are combined.
     rejections : tuple of `Rejection`, optional
-        They are applied in this order, each to what the earlier ones have left.
+        Rejections, applied in this order, each to the values that the previous ones left.
     uncertainty_function : callable, optional
-        Replaces the sample standard deviation as the scatter of a stack:
-        ``f(masked_array, axis=0)``, with NaN where a value does not count. It is divided by the
-        root of the number of values.
-        Without it the input variances are propagated where there are any.
+        Replaces the sample standard deviation as the scatter of a stack. Called as
+        ``f(masked_array, axis=0)``, with NaN for values that do not count; its result is divided by
+        the square root of the number of values. Default: the input variances are propagated if
+        there are any.
 
     Raises
     ------
@@ -103,18 +104,18 @@ class StackCombiner:
         weights: np.ndarray | None = None,
     ) -> CombinedStack:
         """
-        Combine a stack, in blocks that fit into the cache.
+        Combine a stack in blocks that fit into the cache.
 
         Parameters
         ----------
         values : float array, shape (n_frames, n_pixels)
             The stack, scaled to a common level.
         good : bool array, shape (n_frames, n_pixels)
-            The values that count; the others may hold anything.
+            Values that count; the others may hold anything.
         variances : float array, shape (n_frames, n_pixels), optional
             Variances of the values.
         weights : float array, shape (n_frames, 1) or (n_frames, n_pixels), optional
-            Weights of an average or sum.
+            Weights for an average or sum.
 
         Returns
         -------
@@ -138,7 +139,9 @@ class StackCombiner:
         return result
 
     def _combine_block(self, stack: "_Stack", result: CombinedStack) -> None:
-        """Fill in the result: all columns as if nothing were amiss, then those where it is."""
+        """
+        Fill the result for all columns as if there were no problems, then redo those with some.
+        """
         result.value[:], result.variance[:] = self._statistics(stack, None)
         columns = np.flatnonzero(self._disputed(stack))
         if len(columns):
@@ -151,7 +154,7 @@ class StackCombiner:
             result.count[columns] = kept.sum(axis=0)
 
     def _disputed(self, stack: "_Stack") -> np.ndarray:
-        """Columns with gaps, and all in which something might be rejected."""
+        """Columns with gaps, and those in which something might be rejected."""
         disputed = ~stack.good.all(axis=0)
         for rejection in self.rejections:
             disputed |= rejection.may_reject(stack.values, stack.variances)
@@ -160,10 +163,10 @@ class StackCombiner:
         return disputed
 
     def _kept(self, stack: "_Stack") -> np.ndarray:
-        """The values that no rejection takes, and that have a weight."""
+        """Values that are not rejected and have a non-zero weight."""
         if stack.weights is None:
             return self._left(stack)
-        # Of equal extremes the one of the least weight goes first, wherever it stands in the stack.
+        # Among equal extremes the one with the smallest weight goes first, wherever it is.
         order = np.argsort(stack.weights, axis=0, kind="stable")
         left = self._left(stack.arranged(order))
         kept = np.empty_like(left)
@@ -177,7 +180,7 @@ class StackCombiner:
         return left
 
     def _statistics(self, stack: "_Stack", kept: np.ndarray | None) -> tuple:
-        """Combined value and its variance; ``kept=None`` means that all are kept."""
+        """Combined value and its variance; ``kept=None`` means that all values are kept."""
         used, unit = kept, 1
         if stack.weights is not None:
             used, unit = _relative(stack.weights if kept is None else kept * stack.weights)
@@ -190,7 +193,7 @@ class StackCombiner:
         return np.where(total > 0, mean * total, np.nan), variance * total**2
 
     def _variance_of_mean(self, stack, kept, used) -> np.ndarray:
-        """Of the mean weighted by ``used``, in which the values ``kept`` count."""
+        """Variance of the mean weighted by ``used``, to which the values in ``kept`` contribute."""
         if self.uncertainty_function is not None:
             return self._own_scatter(stack, kept)
         square = used if used is kept else used**2
@@ -203,7 +206,7 @@ class StackCombiner:
         return variance * self._inflation(stack, kept)
 
     def _variance_of_median(self, stack, kept) -> np.ndarray:
-        """Of the median of values that may differ in noise, for Gaussian noise."""
+        """Variance of the median of values that may differ in noise, for Gaussian noise."""
         if self.uncertainty_function is not None:
             return self._own_scatter(stack, kept)
         count = total_weight(stack.values, kept)
@@ -211,16 +214,17 @@ class StackCombiner:
         if stack.variances is None:
             return factors * self._scatter(stack, kept) / count
         plain = column_sum(stack.variances, kept) / count**2
-        # The density at the centre counts, to which a noisy value contributes little.
+        # What matters is the density at the centre, to which a noisy value contributes little.
         density = 1 / np.sqrt(stack.variances)
         density = column_sum(density if kept is None else np.where(kept, density, 0))
         return np.where(count > 2, factors * count / density**2, plain)
 
     def _own_scatter(self, stack, kept) -> np.ndarray:
         """
-        Variance of what is combined, by a function of the user's own.
+        Variance of the combined value according to a user-supplied function.
 
-        It gets a copy, as it may change it, and NaN below the mask, as it may not look at that.
+        The function gets a copy, since it may modify it, with NaN under the mask, since it may
+        ignore the mask.
         """
         counts = np.ones(stack.values.shape, dtype=bool) if kept is None else kept
         values = np.ma.array(np.where(counts, stack.values, np.nan), mask=~counts)
@@ -229,7 +233,7 @@ class StackCombiner:
         return scatter**2 / total_weight(stack.values, kept)
 
     def _scatter(self, stack, kept) -> np.ndarray:
-        """Variance of the values in each column, NaN where it cannot be told."""
+        """Variance of the values in each column; NaN where it cannot be determined."""
         count = total_weight(stack.values, kept)
         squares = stack.values - column_mean(stack.values, kept)
         squares *= squares
@@ -237,7 +241,7 @@ class StackCombiner:
         return np.where(count > 1, squares / (count - 1), np.nan)
 
     def _inflation(self, stack, kept) -> np.ndarray | float:
-        """What rejections add to the variance; one or two values cannot be outliers."""
+        """Increase of the variance due to rejections; one or two values cannot be outliers."""
         known = stack.variances is not None
         factor = math.prod(one.inflation(known_variance=known) for one in self.rejections)
         if factor == 1:
@@ -246,7 +250,7 @@ class StackCombiner:
 
 
 class _Stack(NamedTuple):
-    """The arrays of a stack, all of shape (n_frames, n_pixels) or None."""
+    """Arrays of a stack, each of shape (n_frames, n_pixels) or None."""
 
     values: np.ndarray
     good: np.ndarray
@@ -259,19 +263,21 @@ class _Stack(NamedTuple):
         return _Stack(*(None if part is None else part.take(which, axis=1) for part in self))
 
     def arranged(self, order: np.ndarray) -> "_Stack":
-        """The values of each column in another order."""
+        """The values of each column in a different order."""
         return _Stack(*(
             None if part is None else np.take_along_axis(part, order, axis=0) for part in self
         ))
 
     def without_garbage(self, kept: np.ndarray) -> "_Stack":
-        """Values that do not count set to 0, so that they can be multiplied with 0."""
+        """Set values that do not count to 0, so that they can be multiplied by 0."""
         variances = None if self.variances is None else np.where(kept, self.variances, 0)
         return self._replace(values=np.where(kept, self.values, 0), variances=variances)
 
 
 def _relative(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights by the largest in their column, whose squares are within any precision; and that."""
+    """
+    Weights relative to the largest in their column, to avoid overflow of squares; and the latter.
+    """
     largest = weights.max(axis=0)
     largest[largest == 0] = 1
     return weights / largest, largest
@@ -279,7 +285,7 @@ def _relative(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def block_size(n_frames: int) -> int:
     """
-    Number of pixels that are best combined at a time.
+    Number of pixels to combine at a time for the best speed.
 
     Parameters
     ----------

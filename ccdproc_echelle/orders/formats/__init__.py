@@ -1,9 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Files of order tables: the native one and those of other programs.
+File formats of order tables: the native format and those of other programs.
 
 ======== ======================================= ==== ===== ============== =====================
-name     program                                 read write carries shape? carries the axis?
+name     program                                 read write has shape?     has dispersion axis?
 ======== ======================================= ==== ===== ============== =====================
 ecsv     this package: the table as it is        yes  yes   yes            yes
 soxspipe soxspipe (SOXS, X-shooter): FITS, CSV   yes  FITS  no             yes
@@ -13,14 +13,14 @@ pypeit   PypeIt: Slits_*.fits.gz                 yes  no    yes            yes
 cr2res   cr2res (CRIRES+): TRACE_WAVE            yes  no    yes            yes
 kpf      KPF pipeline: order trace CSV           yes  no    no             yes
 maroonx  MAROON-X (DRAGONS): processed flats     yes  no    yes            yes
-samples  any: a text file of sampled centres     yes  yes   no             no, found from shape
-ds9      SAOImage DS9: regions to look at        no   yes   no             no
+samples  any: text file of sampled centres       yes  yes   no             no, inferred from shape
+ds9      SAOImage DS9: regions for display       no   yes   no             no
 ======== ======================================= ==== ===== ============== =====================
 
-A format is a module that registers itself (`~ccdproc_echelle.orders.register_format`).
+Each format is a module that registers itself (`~ccdproc_echelle.orders.register_format`).
 """
 
-# Asked last whether a file is its own, as any file of numbers is: the first to be registered.
+# Registered first, so that it is tried last: any file of numbers looks like one of its own.
 from ccdproc_echelle.orders.formats import samples
 
 # isort: split

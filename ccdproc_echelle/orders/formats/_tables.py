@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What the readers of other programs' tables share: FITS columns, checks, order numbers."""
+"""Helpers for reading the tables of other programs: FITS columns, checks, order numbers."""
 
 import warnings
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def fits_columns(path: Path) -> dict[str, set[str]]:
-    """Lower-case column names of each table HDU; empty if the file is not FITS, or damaged."""
+    """Lower-case column names of each table HDU; empty if the file is not FITS or is damaged."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -32,12 +32,12 @@ def fits_columns(path: Path) -> dict[str, set[str]]:
                     for hdu in hdus
                     if isinstance(hdu, fits.BinTableHDU)
                 }
-    except Exception:  # a damaged file makes astropy raise anything
+    except Exception:  # astropy may raise anything on a damaged file
         return {}
 
 
 def fits_tables(path: Path, *names: str) -> dict[str, tuple[fits.Header, dict]]:
-    """Header and columns, by lower-case name, of the table HDUs of these names; default: of all."""
+    """Header and columns, by lower-case name, of the named table HDUs; by default of all."""
     with fits.open(path, memmap=False) as hdus:
         found = {hdu.name: hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)}
         for name in names:
@@ -53,7 +53,7 @@ def fits_tables(path: Path, *names: str) -> dict[str, tuple[fits.Header, dict]]:
 
 
 def column(table: Mapping, name: str, where: str, ndim: int = 1) -> np.ndarray:
-    """A column as finite floats: a number (``ndim`` 1) or a row of them (2) for each order."""
+    """A column as finite floats: one number (``ndim`` 1) or one row (2) per order."""
     if name.lower() not in table:
         raise ValueError(f"{where} has no column {name}; found {sorted(table)}")
     values = np.asarray(table[name.lower()])
@@ -75,7 +75,7 @@ def column(table: Mapping, name: str, where: str, ndim: int = 1) -> np.ndarray:
 
 
 def one_detector(found: Iterable[str], wanted: str | None) -> str:
-    """The detector to read; an order table is for one."""
+    """The detector to read, since an order table is for a single detector."""
     found = list(found)
     if wanted is None and len(found) == 1:
         return found[0]
@@ -84,31 +84,31 @@ def one_detector(found: Iterable[str], wanted: str | None) -> str:
     if wanted is not None:
         raise ValueError(f"detector is {wanted!r}, expected one of {found}")
     raise ValueError(
-        f"the file has traces of several detectors, {found}, and an order table is for one: give "
-        f"detector={found[0]!r}, or another"
+        f"the file has traces for several detectors, {found}, but an order table is for a single "
+        f"one: select one with detector={found[0]!r}, for example"
     )
 
 
 def unique_numbers(numbers: Iterable[int]) -> np.ndarray:
     """
-    The order numbers of the file; 1, 2, ... where they do not tell the traces apart.
+    The order numbers of the file, or 1, 2, ... if they do not identify the traces.
 
-    An order number is unique and not 0. Several fibres or slit positions give several traces to
-    one order, and some programs count from 0.
+    Order numbers must be unique and not 0. With several fibres or slit positions one order has
+    several traces, and some programs count from 0.
     """
     numbers = np.array(list(numbers), dtype=int)
     if len(set(numbers.tolist())) == len(numbers) and 0 not in numbers:
         return numbers
     warn(
         f"the order numbers in the file, {numbers.min()} to {numbers.max()}, repeat or include 0: "
-        f"the {len(numbers)} traces are numbered from 1 as they are listed; column 'file_order' "
-        "holds the numbers of the file",
+        f"the {len(numbers)} traces are numbered from 1 in the order of the file; the column "
+        "'file_order' has the original numbers",
     )
     return np.arange(len(numbers)) + 1
 
 
 def with_columns(orders: EchelleOrderTable, **columns: Iterable) -> EchelleOrderTable:
-    """The same orders with more columns."""
+    """The same orders with additional columns."""
     table = orders.table
     for name, values in columns.items():
         table[name] = values

@@ -1,17 +1,18 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Trace tables of cr2res, the pipeline of CRIRES+: the ``TRACE_WAVE`` products.
+Trace tables of cr2res, the CRIRES+ pipeline: the ``TRACE_WAVE`` products.
 
-A table HDU for each detector, ``CHIP1.INT1`` to ``CHIP3.INT1``, has a row per trace, with
-polynomials in the columns ``All`` (order centre), ``Lower`` and ``Upper`` (edges), and with
+A table HDU for each detector, ``CHIP1.INT1`` to ``CHIP3.INT1``, has one row per trace, with
+polynomials in the columns ``All`` (order centre), ``Lower`` and ``Upper`` (edges), and the columns
 ``Order`` and ``TraceNb``. The polynomials, lowest power first, give the row as a function of the
-column, both counted from 1 on a detector of 2048 by 2048 pixels; orders run along rows
+column, both counted from 1, on a detector of 2048 by 2048 pixels. Orders run along rows
 (``dispersion_axis=1``).
 
-- **An order table is for one detector.** Of a file with traces on several, `read` asks for one.
-- With the decker in the beam an order has several traces. Each becomes an order of its own.
+- **An order table is for a single detector.** If the file has traces on several, `read` needs to be
+  told which one to read.
+- With the decker in the beam an order has several traces. Each becomes a separate order.
 - The edges are fits through the centres of the outermost illuminated pixels.
-- The polynomials hold for the whole detector; no range of columns is in the file.
+- The polynomials are valid over the whole detector; the file has no column range.
 
 References
 ----------
@@ -60,27 +61,28 @@ def read(
     path : `pathlib.Path`
         The file.
     shape, dispersion_axis : None or as in the file
-        Not needed.
+        Not needed. If given, must agree with the file.
     detector : str, optional
-        Name of the HDU, for example ``"CHIP2.INT1"``, or of the chip, ``"CHIP2"``, if it has a
-        single one. Default: the only one that has traces.
+        Name of the HDU, such as ``"CHIP2.INT1"``, or of the chip, such as ``"CHIP2"``, if it has a
+        single HDU. Default: the only detector with traces.
 
     Returns
     -------
     `EchelleOrderTable`
-        With edges, and with columns ``file_order`` and ``trace``: the ``Order`` and ``TraceNb`` of
-        the file. Where an order has several traces they are numbered from 1 as they are listed.
+        With edges, and with the columns ``file_order`` and ``trace``: the ``Order`` and ``TraceNb``
+        of the file. If an order has several traces, they are numbered from 1 in the order of the
+        file.
 
     Raises
     ------
     ValueError
-        If several detectors have traces and none was chosen, a column is missing, has a wrong
-        shape or holds something other than finite numbers.
+        If several detectors have traces and none was selected, or a column is missing, has the
+        wrong shape or holds anything but finite numbers.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If order numbers are replaced.
+        If the order numbers of the file are replaced.
     """
     tables = {name: table for name, (_, table) in fits_tables(path).items()}
     found = [name for name, table in tables.items() if "all" in table and len(table["all"])]
@@ -99,13 +101,13 @@ def read(
 
 
 def _named_in_full(found: list[str], detector: str | None) -> str | None:
-    """The HDU of a chip, where only the chip is named: of that name, or all that begin with it."""
+    """The HDU of a chip if only the chip is named: an exact match, or all that start with it."""
     of_chip = [name for name in found if name.startswith(f"{detector}.")]
     return of_chip[0] if len(of_chip) == 1 and detector not in found else detector
 
 
 def _from_0(powers: np.ndarray) -> np.ndarray:
-    """Polynomials between pixels counted from 1, as polynomials between pixels counted from 0."""
+    """Convert polynomials between pixels counted from 1 to pixels counted from 0."""
     n = powers.shape[1]
     shifted = powers @ np.array([[comb(j, k) for k in range(n)] for j in range(n)], dtype=float)
     shifted[:, 0] -= 1

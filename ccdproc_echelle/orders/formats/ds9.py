@@ -1,10 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Regions for SAOImage DS9: order centres and edges to be looked at on top of a frame.
+Region files for SAOImage DS9, to display order centres and edges on top of a frame.
 
 Each curve is one ``segment`` region (an open polyline) in image coordinates, which count from 1,
-with a colour for each kind of curve and the order number in the middle of the order centre. The
-files cannot be read again: a polyline that was moved by hand is no order.
+with one colour per kind of curve and the order number in the middle of the order centre. The files
+cannot be read back: a polyline that was moved by hand is no longer an order.
 
 References
 ----------
@@ -23,8 +23,8 @@ __all__ = ["write"]
 
 _COLORS = {"center": "green", "lower": "cyan", "upper": "magenta"}
 
-# Longest piece of a polyline, in dispersion pixel: even an order that bends by a tenth of its
-# length over 1000 pixels leaves it by no more than a few hundredths of a pixel.
+# Longest piece of a polyline, in dispersion pixels: even for an order that bends by a tenth of its
+# length over 1000 pixels, the polyline deviates by no more than a few hundredths of a pixel.
 _STEP = 16
 
 
@@ -35,9 +35,9 @@ def write(orders: EchelleOrderTable, path: Path) -> None:
     Parameters
     ----------
     orders : `EchelleOrderTable`
-        The orders.
+        The orders to write.
     path : `pathlib.Path`
-        The file.
+        The file to write.
     """
     lines = ["# Region file format: DS9 version 4.1", "global width=1", "image"]
     for order in orders:

@@ -1,9 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-The native format: the order table itself as ECSV, astropy's text format for tables.
+The native format: the order table as ECSV, astropy's text format for tables.
 
-Nothing is lost: coefficients and ranges are written with all their digits, and the header carries
-the detector shape, the dispersion axis and whatever else is in ``table.meta``.
+The format is lossless: coefficients and ranges are written with all their digits, and the header
+contains the detector shape, the dispersion axis and everything else in ``table.meta``.
 """
 
 import csv
@@ -21,21 +21,21 @@ _SIGNATURE = b"# %ECSV"
 
 
 def identify(path: Path) -> bool:
-    """Whether the file starts as ECSV does."""
+    """Whether the file starts like an ECSV file."""
     with open(path, "rb") as file:
         return file.read(len(_SIGNATURE)) == _SIGNATURE
 
 
 def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None):
     """
-    Read a native order table, which carries its own shape and dispersion axis.
+    Read a native order table, which contains its own shape and dispersion axis.
 
     Parameters
     ----------
     path : `pathlib.Path`
         The file.
     shape, dispersion_axis : None or as in the file
-        Not needed.
+        Not needed. If given, must agree with the file.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     Raises
     ------
     ValueError
-        If the file is not ECSV, lacks what an order table needs, or leaves a number open.
+        If the file is not ECSV, lacks something that an order table needs, or has missing values.
     """
     table = QTable.read(path, format="ascii.ecsv")
     _check_no_number_is_missing(path, table)
@@ -52,7 +52,7 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
 
 
 def _check_no_number_is_missing(path: Path, table: QTable) -> None:
-    """Where a number with a unit is missing astropy reads 0."""
+    """Raise if a value is missing: astropy reads 0 for missing numbers with a unit."""
     text = path.read_text(encoding="utf-8").splitlines()
     lines = [line for line in text if line and not line.startswith("#")]
     names, *rows = csv.reader(lines, delimiter="," if "," in lines[0] else " ")
@@ -70,9 +70,9 @@ def write(orders: EchelleOrderTable, path: Path) -> None:
     Parameters
     ----------
     orders : `EchelleOrderTable`
-        The orders.
+        The orders to write.
     path : `pathlib.Path`
-        The file.
+        The file to write.
     """
     table = orders.table
     if orders.shape is not None:

@@ -1,17 +1,18 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Aperture databases of IRAF, the files ``database/ap...`` of its apextract package.
+IRAF aperture databases, the files ``database/ap...`` of the apextract package.
 
-Text, with a record for each aperture that begins with ``begin aperture``. ``axis`` is the image
-axis across which the aperture lies (1 is x: the orders run along columns). The order centre is
-``center`` plus a curve along the other axis; the edges lie ``low`` and ``high`` from it, the same
-all along the order. Pixels count from 1. ``curve`` is the number of values that follow: the type
-(1 Chebyshev, 2 Legendre, 3 cubic spline, 4 linear spline), the order (number of coefficients of a
-polynomial, of pieces of a spline), the first and last pixel, and the coefficients.
+A text file with one record per aperture, starting with ``begin aperture``. ``axis`` is the image
+axis across the aperture (1 is x: the orders run along columns). The order centre is ``center`` plus
+a curve along the other axis; the edges are at ``low`` and ``high`` relative to it, constant along
+the
+order. Pixels count from 1. ``curve`` is the number of values that follow: the type (1 Chebyshev, 2
+Legendre, 3 cubic spline, 4 linear spline), the order (number of coefficients of a polynomial, or of
+pieces of a spline), the first and last pixel, and the coefficients.
 
-The aperture number is the order number; ``beam`` is not read. The detector shape is not in the
-file. As in IRAF, a later record with the same words after ``begin`` replaces an earlier one. Where
-``low`` and ``high`` are 0 in every record, the edges are not known.
+The aperture number is used as the order number; ``beam`` is not read. The file does not contain the
+detector shape. As in IRAF, a later record with the same words after ``begin`` replaces an earlier
+one. If ``low`` and ``high`` are 0 in every record, the order table has no edges.
 
 References
 ----------
@@ -39,20 +40,21 @@ __all__ = ["identify", "read", "write"]
 _POLYNOMIALS = {1: Chebyshev, 2: Legendre}
 _SPLINE_DEGREES = {3: 3, 4: 1}
 
-# A spline becomes the shortest Chebyshev series that loses no more, in pixel, and is no longer.
+# A spline is converted to the shortest Chebyshev series that is accurate to this, in pixels, up to
+# this length.
 _TOLERANCE = 1e-3
 _HIGHEST_DEGREE = 100
 
-# Edges that change along the order by more, in pixel, are not what a constant says.
+# Edges whose distance changes along the order by more than this, in pixels, are not constant.
 _EDGE_TOLERANCE = 0.5
 
-# Positions along an order at which a curve is looked at.
+# Number of positions along an order at which a curve is evaluated.
 _N_SAMPLES = 2000
 
-# A record begins within so many bytes of comments.
+# A record begins within this many bytes of comments.
 _HEAD = 65536
 
-# What IRAF itself writes unless told otherwise. It matters only when background is subtracted.
+# IRAF's defaults. They only matter when background is subtracted.
 _BACKGROUND = """\
 \tbackground
 \t\txmin -10.
@@ -69,7 +71,7 @@ _BACKGROUND = """\
 
 
 def identify(path: Path) -> bool:
-    """Whether a line begins with ``begin aperture``."""
+    """Whether a line starts with ``begin aperture``."""
     with open(path, "rb") as file:
         lines = file.read(_HEAD).splitlines()
     return any(line.split()[:2] == [b"begin", b"aperture"] for line in lines)
@@ -84,27 +86,26 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     path : `pathlib.Path`
         The file.
     shape : tuple of int, optional
-        Rows and columns of the detector, which the file does not carry. Not needed.
+        Rows and columns of the detector, which the file does not contain. Not needed.
     dispersion_axis : None or as in the file
-        Not needed.
+        Not needed. If given, must agree with the file.
 
     Returns
     -------
     `EchelleOrderTable`
-        The valid range of an order is that of its curve and half a pixel more at either end.
-        Polynomials are taken over as they are, a spline as a Chebyshev series of sufficient
-        degree.
+        The valid range of an order is that of its curve plus half a pixel at either end.
+        Polynomials are converted exactly; a spline becomes a Chebyshev series of sufficient degree.
 
     Raises
     ------
     ValueError
-        If a record lacks a field or has one that is not as it should be, or the records are not
-        those of one image with one axis and different apertures.
+        If a record lacks a field or has an invalid one, or if the records do not describe different
+        apertures of one image along one axis.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If a spline cannot be represented to a thousandth of a pixel.
+        If a spline cannot be represented to within a thousandth of a pixel.
     """
     with open(path, encoding="utf-8", errors="replace") as file:
         apertures = [_aperture(record) for record in _records(file)]
@@ -130,34 +131,34 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
 
 def write(orders: EchelleOrderTable, path: Path) -> None:
     """
-    Write an IRAF aperture database, with Chebyshev curves.
+    Write an IRAF aperture database with Chebyshev curves.
 
-    IRAF looks for the apertures of the image ``flat`` in the file ``database/apflat``: the name
-    of the image is that of the file without ``ap``. Aperture and beam number are the order
-    number; the background fields are IRAF's defaults. A table without edges gets apertures of no
-    width, ``low`` and ``high`` 0, which IRAF's ``apresize`` sets and which are read back as no
-    edges: any other width would be invented.
+    IRAF looks for the apertures of the image ``flat`` in the file ``database/apflat``; the name of
+    the image is taken from the file name without ``ap``. Aperture and beam number are the order
+    number, and the background fields have IRAF's defaults. A table without edges gives apertures of
+    zero width (``low`` and ``high`` 0), which IRAF's ``apresize`` can set and which are read back
+    as missing edges: any other width would be made up.
 
     Parameters
     ----------
     orders : `EchelleOrderTable`
-        The orders.
+        The orders to write.
     path : `pathlib.Path`
-        The file.
+        The file to write.
 
     Raises
     ------
     ValueError
-        If an order is no longer than one pixel.
+        If an order is not longer than one pixel.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If an edge changes its distance from the order centre by more than half a pixel along the
-        order: the mean is written.
+        If the distance of an edge from the order centre changes by more than half a pixel along the
+        order. The mean is written.
     """
     table = orders.table
-    first, last = (  # pixels of the ends of the curves, counted from 1
+    first, last = (  # end pixels of the curves, counted from 1
         u.Quantity(table[name], u.pix).value + offset
         for name, offset in (("pixel_min", 1.5), ("pixel_max", 0.5))
     )
@@ -183,7 +184,7 @@ def write(orders: EchelleOrderTable, path: Path) -> None:
 
 @dataclass(frozen=True)
 class _Aperture:
-    """A record, as the file has it; ``line`` is where it begins."""
+    """A record as it is in the file; ``line`` is where it begins."""
 
     line: int
     image: str
@@ -197,7 +198,7 @@ class _Aperture:
 
 
 def _records(lines: Iterable[str]) -> list[list[tuple[int, list[str]]]]:
-    """The line numbers and words of each aperture; the last of those of the same name."""
+    """Line numbers and words of each aperture; the last one if a name is repeated."""
     records, record = {}, []
     for number, line in enumerate(lines, start=1):
         words = line.split()
@@ -208,7 +209,7 @@ def _records(lines: Iterable[str]) -> list[list[tuple[int, list[str]]]]:
         if words:
             record.append((number, words))
     if not records:
-        raise ValueError("no line begins with 'begin aperture'")
+        raise ValueError("no line starts with 'begin aperture'")
     return list(records.values())
 
 
@@ -305,7 +306,7 @@ def _check_limits(apertures: list[_Aperture]) -> None:
 
 
 def _series(aperture: _Aperture) -> tuple[Chebyshev, float]:
-    """The order centre, 0-based, on its valid range; and by how much it misses the curve."""
+    """The order centre, 0-based, on its valid range, and its largest deviation from the curve."""
     where, values = f"line {aperture.curve_line}", aperture.curve
     if len(values) < 4:
         raise ValueError(f"{where}: curve has {len(values)} values, expected at least 5")
@@ -318,7 +319,7 @@ def _series(aperture: _Aperture) -> tuple[Chebyshev, float]:
     if not (order >= 1 and order == int(order) and low < high):
         raise ValueError(
             f"{where}: the curve has order {order:g} from pixel {low:g} to {high:g}, expected an "
-            "integer from 1 up and an increasing range"
+            "integer of at least 1 and an increasing range"
         )
     n_expected = int(order) + _SPLINE_DEGREES.get(kind, 0)
     if len(coefficients) != n_expected:
@@ -326,7 +327,7 @@ def _series(aperture: _Aperture) -> tuple[Chebyshev, float]:
             f"{where}: the curve has {len(coefficients)} coefficients, expected {n_expected} for "
             f"type {kind:g} and order {order:g}"
         )
-    domain = (low - 1.5, high - 0.5)  # half a pixel more at either end
+    domain = (low - 1.5, high - 0.5)  # plus half a pixel at either end
     if kind in _POLYNOMIALS:
         polynomial = _POLYNOMIALS[kind](coefficients, domain=(low - 1, high - 1))
         series, miss = polynomial.convert(kind=Chebyshev, domain=domain), 0.0
@@ -337,8 +338,8 @@ def _series(aperture: _Aperture) -> tuple[Chebyshev, float]:
 
 
 def _spline(coefficients: list[float], degree: int, low: float, high: float) -> Callable:
-    """Pieces of equal length; the B-splines of IRAF add up to ``degree!`` instead of 1."""
-    from scipy.interpolate import BSpline  # a quarter of a second, which few tables need
+    """Pieces of equal length; the B-splines of IRAF sum to ``degree!`` instead of 1."""
+    from scipy.interpolate import BSpline  # slow to import (0.25 s), needed for few tables
 
     n_pieces = len(coefficients) - degree
     step = (high - low) / n_pieces
@@ -348,10 +349,10 @@ def _spline(coefficients: list[float], degree: int, low: float, high: float) -> 
 
 def _approximated(curve: Callable, domain: tuple[float, float]) -> tuple[Chebyshev, float]:
     """
-    The shortest Chebyshev series that is close to a curve, and by how much it misses.
+    The shortest Chebyshev series that approximates a curve, and its largest error.
 
-    Interpolation in Chebyshev points is well conditioned at any degree, and what a truncation
-    loses is at most the sum of what it drops.
+    Interpolation at Chebyshev points is well conditioned at any degree, and the error of a
+    truncated series is at most the sum of the dropped coefficients.
     """
     middle, half = 0.5 * (domain[0] + domain[1]), 0.5 * (domain[1] - domain[0])
     coefficients = chebinterpolate(lambda x: curve(middle + half * x), 2 * _HIGHEST_DEGREE)
@@ -368,9 +369,9 @@ def _warn_of_misses(apertures: list[_Aperture], curves, misses) -> None:
         n_missed = np.sum(np.array(misses) > _TOLERANCE)
         warn(
             f"{n_missed} of {len(apertures)} apertures have a spline with kinks that a Chebyshev "
-            f"series cannot follow; at worst one of degree {curves[worst].degree()} misses "
-            f"aperture {apertures[worst].number} (line {apertures[worst].line}) by "
-            f"{misses[worst]:.2g} pixel",
+            f"series cannot follow; in the worst case, a series of degree {curves[worst].degree()} "
+            f"misses aperture {apertures[worst].number} (line {apertures[worst].line}) by "
+            f"{misses[worst]:.2g} pixels",
         )
 
 
@@ -386,8 +387,8 @@ def _constant_edges(orders: EchelleOrderTable) -> np.ndarray:
     if changes.max() > _EDGE_TOLERANCE:
         numbers = orders.order_numbers[changes > _EDGE_TOLERANCE].tolist()
         warn(
-            "an IRAF aperture has the same width all along the order: the mean is written for "
-            f"orders {numbers}, whose edges change by up to {changes.max():.2g} pixel",
+            "an IRAF aperture has a constant width along the order: the mean is written for "
+            f"orders {numbers}, whose edges change by up to {changes.max():.2g} pixels",
         )
     return distances.mean(axis=2).T
 
@@ -395,7 +396,7 @@ def _constant_edges(orders: EchelleOrderTable) -> np.ndarray:
 def _record(
     image: str, number: int, series: Chebyshev, limits: np.ndarray, length: int, axis: int
 ) -> str:
-    """One aperture; limits along the dispersion are those of the detector, as IRAF has them."""
+    """One aperture; as in IRAF, the limits along the dispersion are those of the detector."""
     middle = round(series.domain.mean())
     center = float(series(middle))
     centers, low, high = (

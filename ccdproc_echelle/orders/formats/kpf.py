@@ -1,22 +1,25 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Order traces of the KPF pipeline, CSV.
+Order traces of the KPF pipeline, in CSV.
 
-A row per trace, with columns found by their names::
+One row per trace, with columns identified by name::
 
     Chip,Fiber,Order,Coeff0,Coeff1,Coeff2,Coeff3,BottomEdge,TopEdge,X1,X2,PolyfitRMS,Status
 
-Older files have no ``Chip``, ``PolyfitRMS`` and ``Status`` and begin with a column of row numbers;
-some have no ``Fiber`` and ``Order`` either. ``Coeff0``, ``Coeff1``... (lowest power first) give the
-row as a function of the column of the assembled image of a chip, both counted from 0; ``X1`` to
-``X2``, both inclusive, are the columns that were traced. The edges run parallel to the order
-centre, ``BottomEdge`` below and ``TopEdge`` above it. Orders run along rows
-(``dispersion_axis=1``). The detector shape is not in the file.
+Older files lack ``Chip``, ``PolyfitRMS`` and ``Status`` and begin with a column of row numbers;
+some
+also lack ``Fiber`` and ``Order``. ``Coeff0``, ``Coeff1``... (lowest power first) give the row as a
+function of the column of the assembled image of a chip, both counted from 0. ``X1`` to ``X2``, both
+inclusive, are the columns that were traced. The edges run parallel to the order centre,
+``BottomEdge`` below and ``TopEdge`` above it. Orders run along rows (``dispersion_axis=1``). The
+file
+does not contain the detector shape.
 
-- **An order table is for one detector.** Of a file with both chips, `read` asks for one.
-- KPF has five fibres: an order has the traces SKY, SCI1, SCI2, SCI3 and CAL. Each becomes an
-  order of its own, whose columns ``fibre``, from 1 to 5, and ``bundle`` say what it is.
-- Traces with the status "missing" are left out: they have no coefficients.
+- **An order table is for a single detector.** If the file has both chips, `read` needs to be told
+  which one to read.
+- KPF has five fibres: an order has the traces SKY, SCI1, SCI2, SCI3 and CAL. Each becomes a
+  separate order, identified by the columns ``fibre`` (1 to 5) and ``bundle``.
+- Traces with the status "missing" have no coefficients and are skipped.
 
 References
 ----------
@@ -40,7 +43,7 @@ _COLUMNS = {"coeff0", "bottomedge", "topedge", "x1", "x2"}
 
 
 def identify(path: Path) -> bool:
-    """Whether the first line names the columns of an order trace."""
+    """Whether the first line has the column names of an order trace."""
     with open(path, "rb") as file:
         start = file.readline(4096)
     return set(start.decode("utf-8", errors="replace").lower().strip().split(",")) >= _COLUMNS
@@ -61,28 +64,27 @@ def read(
     path : `pathlib.Path`
         The file.
     shape, dispersion_axis : None or as the frames have them
-        Not needed.
+        Not needed. If given, must agree with the frames.
     detector : str, optional
         The chip, ``"GREEN"`` or ``"RED"``. Default: the only one in the file.
 
     Returns
     -------
     `EchelleOrderTable`
-        With edges, and where the file names them with columns ``file_order``, ``bundle`` (the
-        same), ``fiber`` and ``fibre`` (its number, from 1 on).
-        Traces are numbered from 1 as they are listed, unless the file gives each a number of
-        its own.
+        With edges and, if the file names them, with the columns ``file_order``, ``bundle`` (the
+        same), ``fiber`` and ``fibre`` (its number, counted from 1). Traces are numbered from 1 in
+        the order of the file, unless the file gives each a unique number.
 
     Raises
     ------
     ValueError
-        If there are several chips and none was chosen, or a column is missing or holds
-        something other than finite numbers.
+        If there are several chips and none was selected, or a column is missing or holds anything
+        but finite numbers.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If order numbers are replaced.
+        If the order numbers of the file are replaced.
     """
     rows = _traces(path, detector)
     center = np.array([[_number(row, name) for name in _coefficients(row)] for row in rows])
@@ -107,7 +109,7 @@ def read(
 
 
 def _fibre_numbers(names: list[str]) -> list[int]:
-    """From 1 on, as KPF lists its fibres; other ones follow."""
+    """Fibre numbers from 1, in KPF's order of the fibres; unknown names follow."""
     known = list(dict.fromkeys([*_FIBRES, *names]))
     return [known.index(name) + 1 for name in names]
 
@@ -123,12 +125,12 @@ def _traces(path: Path, detector: str | None) -> list[dict]:
         raise ValueError(f"detector is {detector!r}, but the file has no column Chip")
     rows = [row for row in rows if row.get("status") != "missing"]
     if not rows:
-        raise ValueError("all traces of the file have the status 'missing'")
+        raise ValueError("all traces in the file have the status 'missing'")
     return rows
 
 
 def _coefficients(row: dict) -> list[str]:
-    """Names of the coefficient columns, from power 0 on without a gap."""
+    """Names of the coefficient columns, from power 0 upwards without gaps."""
     number = sum(_is_coefficient(name) for name in row)
     return [f"coeff{power}" for power in range(max(number, 1))]
 

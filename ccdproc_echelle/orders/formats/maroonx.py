@@ -1,18 +1,19 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Stripes of MAROON-X: the processed flats of its DRAGONS pipeline, FITS.
+Stripes of MAROON-X: the processed flats of its DRAGONS pipeline, in FITS.
 
 The table HDU ``STRIPES_ID`` has a column for each order, named by its number. Its rows are the
-coefficients, highest power first, of the first fibre, then those of the next one, and so on; the
-image HDU ``STRIPES_FIBERS`` lists the numbers of these fibres, 1 to 5. A polynomial gives the row
-as a function of the column of the processed flat, both counted from 0. Where a fibre has no such
-order its coefficients are not a number.
+coefficients, highest power first, of the first fibre, followed by those of the next one, and so on;
+the image HDU ``STRIPES_FIBERS`` lists the numbers of these fibres, 1 to 5. A polynomial gives the
+row
+as a function of the column of the processed flat, both counted from 0. Where an order is missing in
+a fibre, the coefficients are NaN.
 
-- Orders run along rows (``dispersion_axis=1``). The shape is that of the HDU ``SCI``, from which
-  the overscan is trimmed: frames must be trimmed likewise.
-- Each fibre of an order becomes an order of its own, whose columns ``fibre`` and ``bundle`` say
-  what it is.
-- The stripes have no ends and no edges.
+- Orders run along rows (``dispersion_axis=1``). The shape is that of the HDU ``SCI``, which has
+  been trimmed of overscan: frames must be trimmed likewise.
+- Each fibre of an order becomes a separate order, identified by the columns ``fibre`` and
+  ``bundle``.
+- The stripes have neither ends nor edges.
 
 References
 ----------
@@ -52,24 +53,25 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     path : `pathlib.Path`
         The file.
     shape, dispersion_axis : None or as the processed flat has them
-        The shape is needed where the file has no HDU ``SCI``.
+        The shape is needed if the file has no HDU ``SCI``; otherwise both must agree with the file.
 
     Returns
     -------
     `EchelleOrderTable`
-        Without edges, with columns ``file_order``, ``bundle`` (the same) and ``fibre``. Traces are
-        numbered from 1 as they are listed, order by order, if there are several fibres.
+        Without edges, with the columns ``file_order``, ``bundle`` (the same) and ``fibre``. If
+        there are several fibres, traces are numbered from 1 in the order of the file, order by
+        order.
 
     Raises
     ------
     ValueError
-        If the file lacks the numbers of the fibres or the shape, or its rows are not the
-        coefficients of that many fibres.
+        If the file lacks the fibre numbers or the shape, or its rows are not the coefficients of
+        that many fibres.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If order numbers are replaced.
+        If the order numbers of the file are replaced.
     """
     columns = fits_tables(path, _TABLE)[_TABLE][1]
     fibres, file_shape = _fibres_and_shape(path)
@@ -92,7 +94,7 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
 
 
 def _fibres_and_shape(path: Path) -> tuple[np.ndarray, tuple[int, int] | None]:
-    """Numbers of the fibres, and the shape of the flat if it is in the file."""
+    """Fibre numbers, and the shape of the flat if the file has it."""
     with fits.open(path, memmap=False) as hdus:
         if _FIBRES not in hdus:
             raise ValueError(f"the file has no HDU {_FIBRES}; found {[hdu.name for hdu in hdus]}")
@@ -101,7 +103,7 @@ def _fibres_and_shape(path: Path) -> tuple[np.ndarray, tuple[int, int] | None]:
     if fibres.ndim != 1 or fibres.dtype.kind not in "iu" or len(fibres) == 0:
         raise ValueError(
             f"HDU {_FIBRES} holds {fibres.dtype} of shape {fibres.shape}, expected a list of "
-            "integers, the numbers of the fibres"
+            "integer fibre numbers"
         )
     return fibres, shape
 

@@ -2,18 +2,21 @@
 """
 Slit edges of PypeIt: the calibration files ``Slits_*.fits.gz``.
 
-The table HDU ``SLITS`` has a row per slit or order, with the edges sampled at every spectral pixel
+The table HDU ``SLITS`` has one row per slit or order, with the edges sampled at every spectral
+pixel
 in ``left_init`` and ``right_init`` and, once a flat field has adjusted them, in ``left_tweak`` and
-``right_tweak``, which are then preferred, as PypeIt does. ``ech_order`` is the order number; where
-light is not cross-dispersed the slit's ``spat_id`` stands for it. ``specmin`` and ``specmax`` bound
-the spectral pixels of an order, both exclusive. The keywords ``NSPEC`` and ``NSPAT`` give the
-shape.
+``right_tweak``. The latter are preferred if present, as in PypeIt. ``ech_order`` is the order
+number;
+for instruments without cross-dispersion the slit's ``spat_id`` is used instead. ``specmin`` and
+``specmax`` bound the spectral pixels of an order, both exclusive. The keywords ``NSPEC`` and
+``NSPAT``
+give the shape.
 
-- **Frames must be as PypeIt turns them**: trimmed of overscan, the spectral axis along columns
-  (``dispersion_axis=0``), and flipped where the instrument asks for it, in the binning of the
-  calibration. For a frame that is only transposed use `EchelleOrderTable.transposed`.
-- Positions are pixel indices, counted from 0. The order centre is the middle between the edges.
-- Slits that PypeIt masks are read all the same: the mask tells, for example, that a wavelength
+- **Frames must be oriented as in PypeIt**: trimmed of overscan, with the spectral axis along
+  columns (``dispersion_axis=0``), flipped if the instrument requires it, and with the binning of
+  the calibration. For a frame that is only transposed use `EchelleOrderTable.transposed`.
+- Positions are pixel indices, counted from 0. The order centre is midway between the edges.
+- Slits masked by PypeIt are read as well: the mask may mean, for example, that a wavelength
   calibration failed, not that there is no light.
 
 References
@@ -47,7 +50,7 @@ _WHERE = f"HDU {_TABLE}"
 # PypeIt fits edges with lower degrees, but adjusts them to flats with free offsets.
 _DEGREE = 9
 
-# The largest miss of the fit, in pixel, that needs no mention.
+# Largest deviation of the fit, in pixels, that causes no warning.
 _TOLERANCE = 0.1
 
 
@@ -58,31 +61,32 @@ def identify(path: Path) -> bool:
 
 def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None):
     """
-    Read PypeIt's slit edges and fit them.
+    Read slit edges of PypeIt and fit them.
 
     Parameters
     ----------
     path : `pathlib.Path`
         The file.
     shape, dispersion_axis : None or of the frames as PypeIt turns them
-        Not needed.
+        Not needed. If given, must agree with the frames as PypeIt orients them.
 
     Returns
     -------
     `EchelleOrderTable`
-        With edges. Chebyshev series of degree 9; column ``file_order`` holds the order or slit
-        numbers of the file.
+        With edges, as Chebyshev series of degree 9. The column ``file_order`` holds the order or
+        slit numbers of the file.
 
     Raises
     ------
     ValueError
-        If a column or keyword is missing, has a wrong shape or holds something other than finite
-        numbers, or the spectral range of an order is empty.
+        If a column or keyword is missing, has the wrong shape or holds anything but finite numbers,
+        or the spectral range of an order is empty.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If a series misses an edge by more than 0.1 pixel, or order numbers are replaced.
+        If a series misses an edge by more than 0.1 pixels, or the order numbers of the file are
+        replaced.
     """
     header, table = fits_tables(path, _TABLE)[_TABLE]
     left, right = _edges(table)
@@ -137,7 +141,7 @@ def _warn_of_misses(orders: EchelleOrderTable, traces: dict[str, np.ndarray]) ->
         if misses.max() > _TOLERANCE:
             warn(
                 f"the series of degree {_DEGREE} misses the {name} of order "
-                f"{orders.order_numbers[misses.argmax()]} by up to {misses.max():.2g} pixel",
+                f"{orders.order_numbers[misses.argmax()]} by up to {misses.max():.2g} pixels",
             )
 
 

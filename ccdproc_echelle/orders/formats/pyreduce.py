@@ -2,24 +2,25 @@
 """
 Order tables of PyReduce.
 
-Two forms exist. Older releases write a NumPy archive (``.npz``) with ``orders``, later called
-``traces``, and ``column_range``. Newer ones write a FITS file, whose table ``TRACES`` has a row per
-trace; these columns are read: ``M`` (order number, -1 if unknown), ``GROUP`` (at first called
-``FIBER``) and ``FIBER_IDX``, ``POS`` and ``COL_RANGE``.
+There are two forms. Older releases write a NumPy archive (``.npz``) with ``orders``, later renamed
+to ``traces``, and ``column_range``. Newer ones write a FITS file, whose table ``TRACES`` has one
+row
+per trace. The following columns are read: ``M`` (order number, -1 if unknown), ``GROUP`` (initially
+called ``FIBER``), ``FIBER_IDX``, ``POS`` and ``COL_RANGE``.
 
 A trace is a polynomial, highest power first, that gives the row as a function of the column, both
 counted from 0. The column range is half open: its second number is one past the last column.
 
-- **Frames must be as PyReduce turns them**: trimmed of overscan and rotated such that the orders
-  run along rows (``dispersion_axis=1``); what is done to a frame depends on the instrument. The
-  detector shape is not in the file.
-- **There are no edges.** ``HEIGHT`` is the height of the extraction aperture, which PyReduce takes
-  from the largest distance to a neighbouring trace: such apertures meet or overlap. It does not
-  say where the light of an order ends, and is not read.
-- Where fibres were merged into groups the file lists the groups and the single fibres. Only the
+- **Frames must be oriented as in PyReduce**: trimmed of overscan and rotated so that the orders run
+  along rows (``dispersion_axis=1``); the transformation depends on the instrument. The file does
+  not contain the detector shape.
+- **There are no edges.** ``HEIGHT`` is the height of the extraction aperture, which PyReduce
+  derives from the largest distance to a neighbouring trace, so that apertures touch or overlap. It
+  does not tell where the light of an order ends, and is not read.
+- If fibres were merged into groups, the file lists both the groups and the single fibres. Only the
   groups are read, with a warning.
 
-An archive that holds Python objects (a pickle, which can run any code) is refused, never loaded.
+Archives that hold Python objects are never loaded: these are pickles, which can run any code.
 
 References
 ----------
@@ -56,7 +57,7 @@ def identify(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-    except Exception:  # a damaged archive makes zipfile raise anything
+    except Exception:  # zipfile may raise anything on a damaged archive
         return False
     return "column_range.npy" in names and not names.isdisjoint({"orders.npy", "traces.npy"})
 
@@ -70,25 +71,25 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     path : `pathlib.Path`
         The file.
     shape, dispersion_axis : None or of the frames as PyReduce turns them
-        Not needed.
+        Not needed. If given, must agree with the frames as PyReduce orients them.
 
     Returns
     -------
     `EchelleOrderTable`
-        Without edges. Traces without an order number in the file are numbered from 1 as they are
-        listed. A FITS file also gives the columns ``file_order`` and ``fiber`` (the group, or the
-        number of the fibre in its order).
+        Without edges. Traces without an order number are numbered from 1 in the order of the file.
+        FITS files also provide the columns ``file_order`` and ``fiber`` (the group, or the number
+        of the fibre within its order).
 
     Raises
     ------
     ValueError
-        If an array or column is missing, has a wrong shape or holds something other than finite
-        numbers, or the archive is damaged or holds Python objects.
+        If an array or column is missing, has the wrong shape or holds anything but finite numbers,
+        or if the archive is damaged or holds Python objects.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If single fibres are left out in favour of their groups, or order numbers are replaced.
+        If single fibres are skipped in favour of their groups, or the order numbers are replaced.
     """
     return _read_npz(path) if _is_zip(path) else _read_fits(path)
 
@@ -100,7 +101,7 @@ def _is_zip(path: Path) -> bool:
 
 def _read_npz(path: Path) -> EchelleOrderTable:
     try:
-        # Numpy leaves a damaged file open that it opened itself.
+        # NumPy does not close a damaged file that it opened itself.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             name = "orders" if "orders" in archive.files else "traces"
             arrays = {key: archive[key] for key in (name, "column_range") if key in archive.files}
@@ -139,7 +140,7 @@ def _order_table(numbers, powers, table, name: str, where: str) -> EchelleOrderT
 
 
 def _groups_or_fibers(table: dict, n_traces: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows to read, and the group or fibre of every row."""
+    """Rows to read, and the group or fibre of every row."""
     groups = table.get("group", table.get("fiber", np.full(n_traces, ""))).astype(str)
     groups = np.char.strip(groups)
     fibers = table.get("fiber_idx", np.full(n_traces, -1))

@@ -1,11 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Plain sampled order centres: one line per dispersion pixel, one column per order.
+Sampled order centres as plain text: one line per dispersion pixel, one column per order.
 
-Text, separated by blanks, tabs or commas, with 0-based cross-dispersion positions and ``nan`` where
-an order was not traced; lines that start with ``#`` are comments. This is what a script writes when
-it has traced orders by hand, and what `numpy.savetxt` makes of an array of centres. The file holds
-neither order numbers (they become 1, 2, ... from left to right) nor edges.
+Values are separated by blanks, tabs or commas. They are 0-based cross-dispersion positions, or
+``nan`` where an order was not traced; lines that start with ``#`` are comments. Use this format for
+orders that were traced by a script or by hand; `numpy.savetxt` writes it from an array of centres.
+The file contains neither order numbers (they become 1, 2, ... from left to right) nor edges.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ __all__ = ["identify", "read", "write"]
 
 
 def identify(path: Path) -> bool:
-    """Whether the first line that is not a comment holds nothing but numbers."""
+    """Whether the first line that is not a comment contains only numbers."""
     try:
         with open(path, encoding="utf-8") as file:
             _, line = next(_data_lines(file))
@@ -38,20 +38,20 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     path : `pathlib.Path`
         The file.
     shape : tuple of int, optional
-        Rows and columns of the detector. Stays unknown when not given.
+        Rows and columns of the detector. If not given, the shape remains unknown.
     dispersion_axis : int, optional
-        Default: the axis of ``shape`` that has as many pixels as the file has lines.
+        Default: the axis of ``shape`` whose length is the number of lines in the file.
 
     Returns
     -------
     `EchelleOrderTable`
-        Centres of degree 4, as `EchelleOrderTable.from_traces` fits them.
+        Centres fitted with degree 4, as in `EchelleOrderTable.from_traces`.
 
     Raises
     ------
     ValueError
-        If a line has a wrong number of values or one that is not a number, or the number of
-        lines does not tell, or contradicts, the dispersion axis.
+        If a line has the wrong number of values or something that is not a number, or if the number
+        of lines does not determine the dispersion axis, or contradicts it.
     """
     with open(path, encoding="utf-8") as file:
         centers = _table_of_numbers(file)
@@ -70,9 +70,9 @@ def write(orders: EchelleOrderTable, path: Path) -> None:
     Parameters
     ----------
     orders : `EchelleOrderTable`
-        The orders; their numbers and edges have no place in this format.
+        The orders to write; the format holds neither their numbers nor their edges.
     path : `pathlib.Path`
-        The file.
+        The file to write.
 
     Raises
     ------
@@ -83,13 +83,13 @@ def write(orders: EchelleOrderTable, path: Path) -> None:
 
 
 def _hint(path: Path) -> str:
-    """What the file may be instead."""
+    """Suggest what the file may be instead."""
     with open(path, encoding="utf-8") as file:
         if "," not in next(_data_lines(file))[1]:
             return ""
     return (
-        ". If it is a CSV table of polynomials, its first line must name the columns: there is no "
-        "such header"
+        ". If it is meant to be a CSV table of polynomials, its first line must have the column "
+        "names; there is no such header"
     )
 
 
@@ -133,12 +133,12 @@ def _table_of_numbers(file) -> np.ndarray:
 
 
 def _axis_of(n_lines: int, shape: tuple[int, int] | None, dispersion_axis: int | None) -> int:
-    """The dispersion axis, which must be as long as the file has lines."""
+    """The dispersion axis, whose length must equal the number of lines."""
     if shape is None:
         if dispersion_axis is None:
             raise ValueError(
-                "the format does not say how the orders run: give dispersion_axis (1 along rows, "
-                "0 along columns), shape (rows, columns), or both"
+                "the format does not record the direction of the orders: give dispersion_axis (1 "
+                "along rows, 0 along columns), shape (rows, columns), or both"
             )
         return dispersion_axis
     candidates = (0, 1) if dispersion_axis is None else (dispersion_axis,)
@@ -151,7 +151,7 @@ def _axis_of(n_lines: int, shape: tuple[int, int] | None, dispersion_axis: int |
         )
     if len(fitting) == 2:
         raise ValueError(
-            f"the file has {n_lines} lines and both axes of shape {shape} have as many pixels: "
+            f"the file has {n_lines} lines, and both axes of shape {shape} have that many pixels: "
             "give dispersion_axis (1 for orders along rows, 0 along columns)"
         )
     return fitting[0]

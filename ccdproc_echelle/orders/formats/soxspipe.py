@@ -2,26 +2,28 @@
 """
 Order tables of soxspipe, the pipeline of SOXS and X-shooter.
 
-Two forms exist. The CSV of its documentation has a row per order with powers of the pixel::
+There are two forms. The CSV described in its documentation has one row per order with powers of the
+pixel::
 
     order,degy,CENT_c0,CENT_c1,CENT_c2,CENT_c3
 
 and in early releases also ``edgeup_c0``..., ``edgelow_c0``..., ``ymin`` and ``ymax``. The FITS file
-that it writes now holds one polynomial in order number and pixel for the whole detector. HDU 1 has
-one row with the degrees ``degorder_cent`` and ``degy_cent`` and the coefficients ``cent_ij`` of
-``order**i * pixel**j``; the edges likewise, as ``degorder_edgeup``, ``degy_edgeup``, ``edgeup_cij``
-and ``degorder_edgelow``... HDU 2 has a row per order with ``order``, ``ymin`` and ``ymax``.
+written by current releases holds a single polynomial in order number and pixel for the whole
+detector. HDU 1 has one row with the degrees ``degorder_cent`` and ``degy_cent`` and the
+coefficients ``cent_ij`` of ``order**i * pixel**j``, and likewise for the edges, as
+``degorder_edgeup``, ``degy_edgeup``, ``edgeup_cij`` and ``degorder_edgelow``... HDU 2 has one row
+per order with ``order``, ``ymin`` and ``ymax``.
 
-``degy`` means positions x as a function of y: the orders run along columns
-(``dispersion_axis=0``); ``degx`` the opposite. The documentation does not state where pixels begin
-to count; the code indexes arrays with them, so at 0, and takes ``ymin`` to ``ymax`` as a half-open
-range: ``ymax`` is one past the last pixel. Pixels are those of the unbinned detector, whose shape
-is not in the file.
+``degy`` means that positions x are a function of y: the orders run along columns
+(``dispersion_axis=0``); ``degx`` means the opposite. The documentation does not state whether
+pixels count from 0 or 1; the code uses them as array indices, hence from 0, and treats ``ymin`` to
+``ymax`` as a half-open range: ``ymax`` is one past the last pixel. Pixels are those of the unbinned
+detector, whose shape is not in the file.
 
 References
 ----------
 .. [1] Young, D. R. et al., soxspipe, https://soxspipe.readthedocs.io (page "Order Table"; the FITS
-   form as release 0.17 writes and reads it)
+   form as read and written by release 0.17)
 """
 
 import csv
@@ -43,21 +45,21 @@ from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["identify", "read", "write"]
 
-# Names in the file, and the image axis and the curves that they stand for.
+# Names in the file, with the image axis and the curves they stand for.
 _AXES = {"y": 0, "x": 1}
 _CURVES = {"cent": "center", "edgelow": "lower", "edgeup": "upper"}
 
-# The largest loss, in pixel, that needs no mention, and the largest that is still the same order.
+# Largest deviation, in pixels, that causes no warning, and largest one that is accepted at all.
 _TOLERANCE = 1e-3
 _LIMIT = 0.5
 
-# Beyond this the column names, one digit for each power, would be ambiguous.
+# Beyond this degree the column names, with one digit per power, would be ambiguous.
 _HIGHEST_DEGREE = 9
 
-# Positions for each order in the fit: several times the highest degree.
+# Number of positions per order in the fit: several times the highest degree.
 _N_SAMPLES = 64
 
-# A range that ends on a pixel must still hold it after arithmetic.
+# A range that ends on a pixel must still contain it after arithmetic.
 _ROUNDING = 1e-6
 
 
@@ -80,10 +82,10 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     path : `pathlib.Path`
         The file.
     shape : tuple of int, optional
-        Rows and columns of the unbinned detector, which neither form carries. The CSV needs it
-        for the range of pixels, unless it has ``ymin`` and ``ymax``.
+        Rows and columns of the unbinned detector, which neither form contains. The CSV form needs
+        them for the range of pixels, unless it has ``ymin`` and ``ymax``.
     dispersion_axis : None or as in the file
-        Not needed.
+        Not needed. If given, must agree with the file.
 
     Returns
     -------
@@ -92,34 +94,34 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     Raises
     ------
     ValueError
-        If a column is missing or holds something other than numbers, or no range is known.
+        If a column is missing or holds anything but numbers, or the pixel range is unknown.
     """
     return _read_fits(path) if _is_fits(path) else _read_csv(path, shape)
 
 
 def write(orders: EchelleOrderTable, path: Path) -> None:
     """
-    Write a soxspipe order table, FITS.
+    Write a soxspipe order table as FITS.
 
-    The curves of the orders become one polynomial in order number and pixel for each of centre,
-    lower and upper edge: the pixel degree is that of the table, the order degree the smallest
-    that keeps every curve within a thousandth of a pixel. The fit is made in a scaled Chebyshev
-    basis and then converted to powers; what counts is the position that the powers give back.
-    The profile width ``std_ij`` is not part of an order table and is left out; soxspipe needs it
-    only for frames that are binned along the dispersion axis.
+    The curves of all orders become one polynomial in order number and pixel for each of centre,
+    lower edge and upper edge. The pixel degree is that of the table; the order degree is the
+    smallest that reproduces every curve to within a thousandth of a pixel. The fit is made in a
+    scaled Chebyshev basis and then converted to powers; its accuracy is judged by the positions
+    computed from the powers. The profile width ``std_ij`` is not part of an order table and is not
+    written; soxspipe needs it only for frames that are binned along the dispersion axis.
 
     Parameters
     ----------
     orders : `EchelleOrderTable`
-        The orders.
+        The orders to write.
     path : `pathlib.Path`
-        The file.
+        The file to write.
 
     Raises
     ------
     ValueError
-        If an order covers no whole pixel, or one polynomial misses an order by more than half a
-        pixel. A smaller miss, above a thousandth of a pixel, is a warning.
+        If an order covers no whole pixel, or a single polynomial misses an order by more than half
+        a pixel. A smaller deviation, above a thousandth of a pixel, causes a warning.
     """
     letter, other = ("y", "x") if orders.dispersion_axis == 0 else ("x", "y")
     ranges = _whole_pixels(orders)
@@ -151,7 +153,7 @@ def _first_table_columns(path: Path) -> list[str]:
     try:
         with fits.open(path) as hdus:
             return [name.lower() for name in hdus[1].columns.names]
-    except Exception:  # a damaged file makes astropy raise anything
+    except Exception:  # astropy may raise anything on a damaged file
         return []
 
 
@@ -178,7 +180,7 @@ def _read_fits(path: Path) -> EchelleOrderTable:
 
 
 def _fits_rows(path: Path) -> list[list[dict]]:
-    """The rows of HDUs 1 and 2 as dictionaries with lower-case names, and where each is."""
+    """Rows of HDUs 1 and 2 as dictionaries with lower-case names, and their origin."""
     with fits.open(path, memmap=False) as hdus:
         if len(hdus) < 3:
             raise ValueError(f"the file has {len(hdus)} HDUs, expected 3")
@@ -203,7 +205,7 @@ def _global_powers(values: dict, curve: str, letter: str) -> np.ndarray:
 
 
 def _polynomial_columns(curve: str, letter: str, powers: np.ndarray) -> dict:
-    """Names and values, in the order in which soxspipe takes them."""
+    """Names and values, in the order in which soxspipe expects them."""
     order_degree, pixel_degree = np.array(powers.shape) - 1
     columns = {f"degorder_{curve}": [order_degree], f"deg{letter}_{curve}": [pixel_degree]}
     for (i, j), value in np.ndenumerate(powers):
@@ -225,7 +227,7 @@ def _read_csv(path: Path, shape: tuple[int, int] | None) -> EchelleOrderTable:
     has_range = f"{letter}min" in rows[0]
     if not has_range and shape is None:
         raise ValueError(
-            "the CSV form does not say at which pixels the orders begin and end: give shape "
+            "the CSV form does not record at which pixels the orders begin and end: give the shape "
             "(rows, columns) of the unbinned detector"
         )
     curves = {
@@ -244,13 +246,13 @@ def _read_csv(path: Path, shape: tuple[int, int] | None) -> EchelleOrderTable:
 
 
 def _csv_rows(file) -> list[dict]:
-    """The rows as dictionaries with lower-case names, and where each is."""
+    """The rows as dictionaries with lower-case names, and their origin."""
     reader = csv.reader(file)
     names = [name.strip().lower() for name in next(reader)]
     numbers = [name for name in names if re.fullmatch(r"[-+\d.]+(e[-+]?\d+)?", name)]
     if numbers:
         raise ValueError(
-            f"line 1 holds numbers, as {numbers[0]}, expected a header: the names of the columns"
+            f"line 1 has numbers, such as {numbers[0]}, expected a header with the column names"
         )
     rows = []
     for fields in filter(None, reader):
@@ -277,7 +279,7 @@ def _csv_powers(rows: list[dict], curve: str, letter: str) -> np.ndarray:
 
 
 def _axis_letter(row: dict, *suffixes: str) -> str:
-    """Whether the polynomials are in y or in x."""
+    """Whether the polynomials are functions of y or of x."""
     names = {f"deg{letter}{suffix}": letter for letter in _AXES for suffix in suffixes}
     for name, letter in names.items():
         if name in row:
@@ -312,7 +314,7 @@ def _degree(row: dict, name: str) -> int:
 
 
 def _pixel_range(row: dict, letter: str) -> tuple[int, int]:
-    """First and last pixel; the file has the one after the last."""
+    """First and last pixel; the file has one past the last."""
     low, high = _number(row, f"{letter}min"), _number(row, f"{letter}max")
     return math.floor(low), math.ceil(high) - 1
 
@@ -321,18 +323,18 @@ def _pixel_range(row: dict, letter: str) -> tuple[int, int]:
 
 
 def _whole_pixels(orders: EchelleOrderTable) -> np.ndarray:
-    """First pixel of each order and the one after its last, shape (n_orders, 2)."""
+    """First pixel of each order and one past the last, shape (n_orders, 2)."""
     table = orders.table
     low, high = (u.Quantity(table[name], u.pix).value for name in ("pixel_min", "pixel_max"))
     first, end = np.ceil(low - _ROUNDING), np.floor(high + _ROUNDING) + 1
     if (first >= end).any():
         numbers = orders.order_numbers[first >= end].tolist()
-        raise ValueError(f"orders {numbers} cover no whole pixel")
+        raise ValueError(f"orders {numbers} do not cover a whole pixel")
     return np.stack([first, end], axis=1).astype(int)
 
 
 def _one_polynomial(orders: EchelleOrderTable, name: str, ranges: np.ndarray) -> np.ndarray:
-    """The powers of order number and pixel that give all curves of this name."""
+    """The powers of order number and pixel that reproduce all curves of this name."""
     numbers, pixels = orders.order_numbers, np.arange(ranges.min(), ranges.max())
     positions = getattr(orders, name)(pixels)
     pixel_degree = min(orders.table[name].shape[1] - 1, _HIGHEST_DEGREE)
@@ -346,9 +348,9 @@ def _one_polynomial(orders: EchelleOrderTable, name: str, ranges: np.ndarray) ->
         if best_misses.max() < _TOLERANCE:
             return best
     message = (
-        "a soxspipe order table holds one polynomial in order number and pixel; the best one "
+        "a soxspipe order table holds a single polynomial in order number and pixel; the best one "
         f"misses the {name} of order {numbers[best_misses.argmax()]} by {best_misses.max():.2g} "
-        "pixel"
+        "pixels"
     )
     if best_misses.max() > _LIMIT:
         raise ValueError(f"{message}, expected at most {_LIMIT}")
@@ -357,14 +359,14 @@ def _one_polynomial(orders: EchelleOrderTable, name: str, ranges: np.ndarray) ->
 
 
 def _samples(orders, name: str, ranges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Order numbers, pixels and positions, as many for a short order as for a long one."""
+    """Order numbers, pixels and positions, with the same number of samples for every order."""
     pixels = np.linspace(ranges[:, 0], ranges[:, 1] - 1, _N_SAMPLES, axis=1)
     positions = getattr(orders, name)(pixels)
     return np.repeat(orders.order_numbers, _N_SAMPLES), pixels.ravel(), positions.ravel()
 
 
 def _fitted_powers(numbers, pixels, positions, degrees: tuple[int, int]) -> np.ndarray:
-    """Least squares in Chebyshev polynomials of scaled order number and pixel, as powers."""
+    """Powers, from a least-squares fit of Chebyshev polynomials in scaled order and pixel."""
     (number, order_basis), (pixel, pixel_basis) = (
         _scaled(x, degree) for x, degree in zip((numbers, pixels), degrees, strict=True)
     )
@@ -374,7 +376,7 @@ def _fitted_powers(numbers, pixels, positions, degrees: tuple[int, int]) -> np.n
 
 
 def _scaled(x: np.ndarray, degree: int) -> tuple[np.ndarray, np.ndarray]:
-    """``x`` from -1 to 1; and, row k, the powers of x in the Chebyshev polynomial k of that."""
+    """``x`` scaled to -1 to 1; and, in row k, the powers of x in the k-th Chebyshev polynomial."""
     middle, half = 0.5 * (x.max() + x.min()), 0.5 * np.ptp(x) or 1.0
     powers = np.zeros((degree + 1, degree + 1))
     for k in range(degree + 1):
