@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Instruments: keywords of the recipe that go with a detector, in a TOML file of their own."""
+"""Instrument descriptions: keywords of the recipe for a detector, in TOML files."""
 
 import os
 import tomllib
@@ -27,7 +27,7 @@ __all__ = [
 _SHIPPED = files(__package__) / "descriptions"
 _SUFFIX = ".toml"
 
-# How frames are read, and keywords of the recipe but for frames, orders, and how the work is done.
+# How frames are read, and keywords of the recipe except frames, orders, and how the work is done.
 _OF_FILES = ("hdu", "unit")
 _OF_RECIPE = (
     "gain", "read_noise", "saturation", "bad_pixel_mask", "oscan", "trim", "oscan_median",
@@ -35,37 +35,37 @@ _OF_RECIPE = (
     "limits", "window", "n_passes", "edge_keywords", "sensitivity_keywords", "min_signal_to_noise",
     "trace_keywords", "margin", "check_table",
 )
-# What no file can hold, or is not of the instrument.
+# Cannot be stored in a file, or are not specific to the instrument.
 _OF_CALL = {"mem_limit", "combine_uncertainty_function", "overwrite_output", "array_package"}
 _OF_COMBINATION = tuple(n.name for n in fields(CombineSettings) if n.name not in _OF_CALL)
 RECIPE_KEYWORDS = (*_OF_FILES, *_OF_RECIPE, *_OF_COMBINATION)
 
-# What a description may tell.
+# Keys allowed in a description.
 _KNOWN = ("dispersion_axis", *RECIPE_KEYWORDS)
 
-# Names of files in a description are meant from where it lies.
+# File names in a description are relative to its folder.
 _PATHS = ("bad_pixel_mask", "limits")
 
 
 @dataclass(frozen=True)
 class Instrument:
     """
-    What the recipe has to know of an instrument: the contents of a description.
+    Settings of the recipe for an instrument, read from a description file.
 
     Parameters
     ----------
     name : str
-        Its name: that of the file without ``.toml``.
+        Name of the instrument: the file name without ``.toml``.
     keywords : dict
         Keywords of `make_master_flat`, and ``hdu``, ``unit`` and ``dispersion_axis``.
     facts : dict
-        What else is known. Nothing here uses it.
+        Other facts about the instrument, for information only.
     text : str
-        The description as it was read, with its comments.
+        The text of the description, including comments.
 
     See Also
     --------
-    instrument_names : those that come with the package.
+    instrument_names : List the instruments that come with the package.
 
     Examples
     --------
@@ -83,15 +83,15 @@ class Instrument:
     @classmethod
     def read(cls, name: str | os.PathLike) -> "Instrument":
         """
-        Read a description.
+        Read an instrument description.
 
-        Its top-level keys are ``keywords``; a table ``[facts]`` is for readers. Files that it names
-        (``bad_pixel_mask``, ``limits``) are looked for in its folder.
+        Its top-level keys are ``keywords``; the table ``[facts]`` is for information only. File
+        names in it (``bad_pixel_mask``, ``limits``) are relative to its folder.
 
         Parameters
         ----------
         name : str or path-like
-            One of `instrument_names`, or a file whose name ends in ``.toml``.
+            One of `instrument_names`, or the path of a file that ends in ``.toml``.
 
         Returns
         -------
@@ -100,8 +100,8 @@ class Instrument:
         Raises
         ------
         ValueError, TypeError
-            If no instrument has this name, or the file is not TOML, has an unknown key, or a value
-            of the wrong kind; the message names the file.
+            If there is no instrument of this name, or the file is not valid TOML, has an unknown
+            key, or a value of the wrong type; the message names the file.
         OSError
             If the file cannot be read.
 
@@ -130,16 +130,16 @@ class Instrument:
 
 def described(text: str, source, known: Sequence[str]) -> dict[str, Any]:
     """
-    What a TOML file tells of keywords of the recipe.
+    Parse keywords of the recipe from a TOML text.
 
     Parameters
     ----------
     text : str
-        Its contents.
+        The text.
     source : path-like
-        The file, from whose folder the files are meant that it names.
+        The file that it comes from; file names in it are relative to its folder.
     known : sequence of str
-        The keys that it may have.
+        The keys that are allowed.
 
     Returns
     -------
@@ -148,9 +148,9 @@ def described(text: str, source, known: Sequence[str]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If it is not TOML, or has an unknown key.
+        If the text is not valid TOML, or has an unknown key.
     TypeError
-        If a value is of another kind than its keyword takes.
+        If a value has the wrong type for its keyword.
     """
     try:
         keywords = tomllib.loads(text)
@@ -177,15 +177,15 @@ def toml_text(path: os.PathLike) -> str:
 
 
 def in_folder(name: str, source, key: str) -> str:
-    """The path of a file that a TOML file names."""
+    """Path of a file named in a TOML file."""
     if not isinstance(name, str):
-        raise TypeError(f"{key} in {source} is {name!r}, expected the name of a file")
+        raise TypeError(f"{key} in {source} is {name!r}, expected a file name")
     return str(source.parent / user_path(name))
 
 
 def instrument_names() -> list[str]:
     """
-    The instruments whose descriptions come with the package.
+    List the instruments whose descriptions come with the package.
 
     Returns
     -------
@@ -204,13 +204,13 @@ def instrument_names() -> list[str]:
 
 def with_instrument(function: Callable) -> Callable:
     """
-    Let the description of an instrument complete the keywords of a function.
+    Decorate a function so that an instrument description supplies missing keywords.
 
     Parameters
     ----------
     function : callable
-        A function with the keyword ``instrument``. Of the description's keywords it gets those
-        that its caller did not give, and as ``instrument`` an `Instrument` or `None`.
+        A function with the keyword ``instrument``. It gets those keywords of the description that
+        its caller did not give, and ``instrument`` as an `Instrument` or `None`.
 
     Returns
     -------
@@ -234,8 +234,8 @@ def _check_name(name: str) -> None:
     known = instrument_names()
     if name not in known:
         raise ValueError(
-            f"no instrument is called {name!r}{did_you_mean(name.lower(), known)}; expected one of "
-            f"{known} or a file whose name ends in {_SUFFIX}"
+            f"there is no instrument {name!r}{did_you_mean(name.lower(), known)}; expected one of "
+            f"{known} or a file name that ends in {_SUFFIX}"
         )
 
 
