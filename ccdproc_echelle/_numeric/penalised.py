@@ -21,8 +21,8 @@ _SPAN = 4
 _BLOCK_SIZE = 15
 
 # In units of the mean of the diagonal. The ridge determines what the data leave undetermined, such
-# as
-# the slope through a single place. A stronger penalty than this changes no fit, but loses digits.
+# as the slope through a single place. A stronger penalty than this changes no fit, but loses
+# digits.
 _RIDGE, _STRONGEST = 1e-7, 1e4
 
 # A strength within a factor of two is good enough, since fits hardly depend on it.

@@ -6,8 +6,7 @@ import numpy as np
 __all__ = ["best_range", "lit_range"]
 
 # The score is the signal-to-noise ratio minus the first number, limited to the second: a sample
-# that
-# is bright by chance in the dark does not extend a range, nor does a single gap end it.
+# that is bright by chance in the dark does not extend a range, nor does a single gap end it.
 _LEAST_LIGHT, _ENOUGH_LIGHT = 1.5, 6.0
 
 

@@ -105,9 +105,9 @@ def combine_frames(
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         If a frame is a copy of another one: the same file or object, or the same pixel values. It
-        still counts as a frame.
-        If only some frames have uncertainties, or the uncertainties are implausible: most are NaN,
-        or the frames differ by far more. In both cases the scatter of the frames is used instead.
+        still counts as a frame. If only some frames have uncertainties, or the uncertainties are
+        implausible: most are NaN, or the frames differ by far more. In both cases the scatter of
+        the frames is used instead.
 
     Notes
     -----

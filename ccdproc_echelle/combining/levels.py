@@ -51,6 +51,8 @@ def measure_exposure_levels(
     order then has the same weight regardless of its brightness; only pixels below a tenth of the
     mean are excluded. A pixel that is masked or clipped in one frame is excluded in all of them,
     since different sets of pixels would bias the levels.
+
+    Parameters
     ----------
     frames : list, str or `ccdproc.ImageFileCollection`
         Names of FITS files or `~astropy.nddata.CCDData` objects, like ``img_list`` of

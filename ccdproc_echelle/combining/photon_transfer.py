@@ -16,8 +16,7 @@ import numpy as np
 __all__ = ["StraightLine", "bins_of_neighbours", "scales_of", "straight_line"]
 
 # Differences beyond this many standard deviations are outliers. For Gaussian noise this removes
-# only
-# 0.02 % of the variance.
+# only 0.02 % of the variance.
 _CLIP = 4.5
 _MOST_ITERATIONS = 20
 

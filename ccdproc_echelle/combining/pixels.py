@@ -18,8 +18,8 @@ __all__ = ["MOST_UNKNOWN", "Pixels", "collected", "evenly_spread", "gather"]
 MOST_UNKNOWN = 0.5
 
 # Inner-order pixels of all frames are held in memory. With many frames or a large detector, an
-# evenly
-# spaced subset is enough: 100 000 pixels give a level to 0.3 % of the noise of a single pixel.
+# evenly spaced subset is enough: 100 000 pixels give a level to 0.3 % of the noise of a single
+# pixel.
 _GATHERED_BYTES = 8_000_000
 _BYTES_PER_PIXEL = 9  # single-precision value and variance, good or not
 

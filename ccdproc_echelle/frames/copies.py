@@ -16,8 +16,7 @@ __all__ = ["check_roles", "look_at", "twins_of", "warn_of_copies"]
 _FIRST_ROWS = 4
 
 # With noise, neighbouring pixels differ about as often as the same pixels of two frames. If fewer
-# do,
-# as in a frame with a single value, two exposures may be equal by chance.
+# do, as in a frame with a single value, two exposures may be equal by chance.
 _LEAST_CHANGES = 100
 
 
@@ -48,7 +47,6 @@ def twins_of(
 
     Copies are the same object or file, under whatever name or link, or equal in all pixels before
     calibration. Only frames with equal digests are read as a whole.
-    calibration. Only frames that look alike are read whole.
 
     Parameters
     ----------

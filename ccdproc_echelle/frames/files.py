@@ -33,8 +33,7 @@ __all__ = ["READING_KEYWORDS", "FileFrame", "uncompressed"]
 _CCDDATA_KEYWORDS = ("format", *islice(signature(fits_ccddata_reader).parameters, 1, None))[:-1]
 
 # Keywords of astropy.io.fits.open, of which only some are in its signature. How the file is opened
-# and
-# saved, and whether raw integers remain unscaled, is not up to the user.
+# and saved, and whether raw integers remain unscaled, is not up to the user.
 _OPENING_KEYWORDS = (
     *(set(signature(fits.open).parameters) - {"name", "mode", "save_backup", "kwargs"}),
     "character_as_bytes", "checksum", "disable_image_compression", "ignore_blank",

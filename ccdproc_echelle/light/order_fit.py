@@ -23,8 +23,7 @@ _CLIP = 5  # sigma
 _LEAST_SCATTER = 1e-4  # of the median light; of a flat without noise
 
 # A sketch uses every fifth or third dispersion pixel, not every second, as amplifiers may
-# alternate.
-# Number of dispersion pixels per length, and of values, needed to estimate the scatter.
+# alternate. Number of dispersion pixels per length, and of values, needed to estimate the scatter.
 _STEPS, _LEAST_COLUMNS, _LEAST_VALUES = (5, 3), 10, 250
 
 # Number of rounds; one more is done while the scatter falls below this fraction of its last value.
@@ -36,8 +35,7 @@ _PROFILE_STEP = 1024
 _EDGE_STEP, _EDGE_LENGTH, _SLIT_STEP = 0.5, 3, 1.0
 
 # For each step along the order. The slit profile is treated as constant along a section in the
-# normal
-# equations.
+# normal equations.
 _SECTIONS = 16
 
 # Initial values for the search of the penalties: about those of a flat with 1 % noise.

@@ -24,8 +24,7 @@ _LARGEST_VALUE = 1e75
 _STRENGTHS = 10.0 ** np.arange(-2.25, 3.1, 0.75)
 
 # Relative error of the wings of the orders: the brightness of an order is known to a few per cent,
-# and
-# the blur varies over the detector.
+# and the blur varies over the detector.
 _WING_ERROR = 0.1
 
 # Errors of the edges: a polynomial of this degree along each order, whose coefficients have this
@@ -35,15 +34,13 @@ _EDGE_DEGREE = 4
 _EDGE_ERROR = 0.1
 
 # Number of fits of the typical frame, each with the weights of the previous one, and how many of
-# them
-# select the blurs again. The selection could alternate for ever between a few sets of blurs, which
-# leave light that looks like noise, or more of it. In that case the larger set is kept.
+# them select the blurs again. The selection could alternate for ever between a few sets of blurs,
+# which leave light that looks like noise, or more of it. In that case the larger set is kept.
 _ITERATIONS = 6
 _CHOICES = 4
 
 # Number of steps of a frame towards its fit. Before outliers are ignored, their weight is only
-# reduced
-# as long as the frame may still differ from the typical one.
+# reduced as long as the frame may still differ from the typical one.
 _MOST_STEPS = 12
 _CAUTIOUS_STEPS = 2
 
@@ -51,10 +48,9 @@ _CAUTIOUS_STEPS = 2
 _ARRIVED = 0.1
 
 # A frame is unlike the typical one if a function of the surface has lost this fraction of its
-# weight,
-# because its pixels are masked or do not fit, or if the surface differs from the typical one by
-# something this rough, in units of what the smoothness permits. Such a frame gets its own normal
-# equations and smoothness.
+# weight, because its pixels are masked or do not fit, or if the surface differs from the typical
+# one by something this rough, in units of what the smoothness permits. Such a frame gets its own
+# normal equations and smoothness.
 _MOST_LOST = 0.2
 _ROUGHEST = 2.0
 
@@ -65,8 +61,7 @@ _FAINTEST = 0.01
 _OUTLIER = 5.0
 
 # A surface is negative if it is this many standard deviations below zero. Without any noise and
-# light
-# there is still rounding, relative to the typical frame.
+# light there is still rounding, relative to the typical frame.
 _NEGATIVE = 5.0
 _ROUNDING = 1e-30
 
@@ -221,7 +216,6 @@ class ScatteredLightModel:
 
         Each step is a Newton step for the current weights of the pixels, except that it uses the
         shared factor: pixels missing from the frame only make the steps shorter.
-        which is the shared one: what the frame has lost only makes the steps shorter.
         """
         state, factor = self._start, self._factor
         for step in range(_ITERATIONS if own else _MOST_STEPS):

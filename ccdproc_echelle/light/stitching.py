@@ -58,6 +58,7 @@ def stitch_flats(
 
     Parameters
     ----------
+    flats : dict of `~astropy.nddata.CCDData`, or sequence of them or of file names
         The master flats, in any order, as `~astropy.nddata.CCDData` objects or file names. The keys
         of a dict are the names of the lamps. The inter-order area should be as observed; use
         `mask_interorder` afterwards.

@@ -3,8 +3,7 @@
 A smooth surface over the detector and its error, of which any rows can be computed.
 
 Matrices with a row per pixel have a few elements in each row and are kept sparse: with dense
-products
-this thin, the threads of BLAS would mostly wait for each other.
+products this thin, the threads of BLAS would mostly wait for each other.
 """
 
 from collections.abc import Sequence

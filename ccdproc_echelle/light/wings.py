@@ -24,8 +24,7 @@ _REACH = 6 * BLURS[-1]
 _STEP = 1 / 128
 
 # The shapes are so similar that a few functions span them all, to this fraction of the largest;
-# every
-# n-th value of the table is enough to find these functions.
+# every n-th value of the table is enough to find these functions.
 _ALIKE = 1e-7
 _COARSE = 16
 

@@ -122,7 +122,6 @@ def detect_order_edges(
     placed symmetrically about the order centre, corrected by what was measured in the rest of the
     order. The widths are a smooth function of the position on the detector, fitted to all measured
     orders. The edges of noisy orders are pulled towards that width.
-    edges of noisy orders are drawn towards that width.
 
     Parameters
     ----------
@@ -263,8 +262,22 @@ def measure_order_edges(
 
     Parameters
     ----------
-    flat, orders, threshold, profile, n_slices, slice_length, slice_width, degree, sigma, maxiters
-        See `detect_order_edges`.
+    flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
+        A flat frame, usually the master flat. Masked and non-finite pixels are ignored.
+    orders : `EchelleOrderTable`
+        The order centres, which may be a few pixels off.
+    threshold : float or tuple of float, optional
+        Level of an edge, from 0 (background) to 1 (plateau or peak), or two levels as a range.
+    profile : {"auto", "slit", "fibre", "slicer"}, optional
+        What the orders are images of.
+    n_slices : int, optional
+        Number of slices or fibres in each order.
+    slice_length, slice_width : float and int, optional
+        Extent of a slice across and along the dispersion, in pixels.
+    degree : int, optional
+        Degree along the dispersion of the series that identifies outliers.
+    sigma, maxiters : float and int, optional
+        Limit, in standard deviations, and maximum number of iterations for outlier clipping.
 
     Returns
     -------
@@ -282,7 +295,7 @@ def measure_order_edges(
 
     See Also
     --------
-    fit_order_edges : The second half of `detect_order_edges`.
+    detect_order_edges, fit_order_edges
 
     Examples
     --------
@@ -381,8 +394,12 @@ def fit_order_edges(
     ----------
     points : `~astropy.table.QTable`
         Points returned by `measure_order_edges`. Only those with ``used`` set are fitted.
-    orders, degree, order_degree, sigma, maxiters
-        See `detect_order_edges`. ``orders`` must be the table for which the points were measured.
+    orders : `EchelleOrderTable`
+        The order table for which the points were measured.
+    degree, order_degree : int, optional
+        Degrees of the edges along the dispersion, and of the order widths across the orders.
+    sigma, maxiters : float and int, optional
+        Limit, in standard deviations, and maximum number of iterations for outlier clipping.
 
     Returns
     -------

@@ -3,11 +3,11 @@
 Measure flexure: the cross-dispersion shift of the orders on a flat or between two frames.
 
 The frame is straightened: in about forty slices along the dispersion axis, the light is resampled
-at
-fixed offsets from each order centre. The profiles of all orders and slices are first aligned using
-the phase of their first harmonic, with the local order spacing as the period; then the profile of
-each order is fitted with a model in which the shift is a parameter. Each fit is weighted by its own
-residuals, with a floor, so that bright orders count more than noisy ones without dominating.
+at fixed offsets from each order centre. The profiles of all orders and slices are first aligned
+using the phase of their first harmonic, with the local order spacing as the period; then the
+profile of each order is fitted with a model in which the shift is a parameter. Each fit is weighted
+by its own residuals, with a floor, so that bright orders count more than noisy ones without
+dominating.
 """
 
 from dataclasses import dataclass
@@ -40,16 +40,14 @@ __all__ = [
 ]
 
 # Order centres that are off by more than this, in pixels, are moved. The coarse shift, good to a
-# few
-# tenths of a pixel, identifies most misplaced tables without a fit.
+# few tenths of a pixel, identifies most misplaced tables without a fit.
 _TOLERATED_SHIFT = 1.0
 _CLEARLY_IN_PLACE = 0.5
 
 _N_SLICES = 40
 
 # A profile is fitted out to this distance from its order centre, in units of the order spacing:
-# into
-# the nearer half of both neighbours, whose light spills into narrow gaps.
+# into the nearer half of both neighbours, whose light spills into narrow gaps.
 _REACH = 0.75
 
 # Below this mean cosine of the phases, the orders of table and frame do not coincide. Unrelated
@@ -189,8 +187,12 @@ def recenter(
 
     Parameters
     ----------
-    flat, orders, max_shift
-        See `measure_shift`.
+    flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
+        A flat frame in any unit and at any level.
+    orders : `EchelleOrderTable`
+        The table to move, preferably with edges.
+    max_shift : float, optional
+        Largest acceptable shift in pixels; see `measure_shift`.
 
     Returns
     -------
@@ -425,8 +427,7 @@ class _Slices(NamedTuple):
     ``columns`` has shape (n_slices, width). ``center`` (n_orders, n_slices, width) is the origin of
     the offsets, ``spacing`` (n_orders, n_slices) the distance to the nearest order, and ``boxes``
     (2, n_orders, 3, n_slices) the middle and width, as offsets, of the order below, the order
-    itself
-    and the one above; NaN if there is none or the table has no edges.
+    itself and the one above; NaN if there is none or the table has no edges.
     """
 
     columns: np.ndarray
@@ -549,8 +550,8 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     if not scores.max() > _LEAST_MATCH:
         raise WrongOrderTableError(
             "the order table does not belong to this frame: at the best shift, "
-            f"{shift:+.1f} pixels, the orders match to {scores.max():.2f} (1 if all do, 0 if none), expected at least "
-            f"{_LEAST_MATCH}"
+            f"{shift:+.1f} pixels, the orders match to {scores.max():.2f} (1 if all do, 0 if "
+            f"none), expected at least {_LEAST_MATCH}"
         )
     if abs(shift) > max_shift:
         raise WrongOrderTableError(_too_far(shift, max_shift))

@@ -17,8 +17,7 @@ from ccdproc_echelle.orders.slices import bridged
 __all__ = ["corrected_paths", "paths_along", "straightened", "unit"]
 
 # Number of slices over which one flank of an order is followed to measure its slope, and its
-# largest
-# RMS deviation from a straight line, in pixels.
+# largest RMS deviation from a straight line, in pixels.
 _FOLLOWED, _STRAIGHT = 8, 0.4
 
 # A flank is clear if its steepness is at least the first fraction of that of the steepest one

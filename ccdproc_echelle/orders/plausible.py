@@ -15,9 +15,8 @@ from ccdproc_echelle.orders.table import EchelleOrderTable
 __all__ = ["warn_of_cut_orders", "warn_of_strange_edges", "width_jumps"]
 
 # Width deviations from the trend of the other orders larger than this fraction, and larger than
-# this
-# many pixels, are suspicious. If more than a third of the orders deviate, the widths are not those
-# of a single slit.
+# this many pixels, are suspicious. If more than a third of the orders deviate, the widths are not
+# those of a single slit.
 _LARGEST_JUMP, _LEAST_PIXELS, _MOST_ORDERS = 0.25, 1.0, 1 / 3
 
 # Edges of neighbours touch to within the error of either; an order has at least this width in
@@ -83,7 +82,7 @@ def warn_of_strange_edges(orders: EchelleOrderTable) -> None:
         if strange.any():
             warn(
                 f"edges of orders {orders.order_numbers[strange].tolist()} are doubtful: {what}; "
-                "inspect them with plot_edges, and correct the order table or drop these orders"
+                "inspect them with plot_orders, and correct the order table or drop these orders"
             )
 
 

@@ -4,8 +4,7 @@ Figures of flats and of quantities measured on them; the only subpackage that ne
 
 No figure uses pyplot: each function draws on the given axes, or on a new figure that belongs to the
 caller (``ax.figure.savefig``). Colours are those of Okabe & Ito (2008), with line styles as a
-second
-cue; images are grey, so that lines stand out from them in print.
+second cue; images are grey, so that lines stand out from them in print.
 """
 
 from ccdproc_echelle.plotting.cross_section import plot_cross_section

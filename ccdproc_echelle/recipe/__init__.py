@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""From raw frames to a master flat that is judged and kept: read ``master`` first."""
+"""From raw frames to a master flat with quality control; start reading at ``master``."""
 
 from ccdproc_echelle.recipe.calibration import Calibration, SharedNoise, calibrate_frames
 from ccdproc_echelle.recipe.config import read_config

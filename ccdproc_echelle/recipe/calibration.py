@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""From raw flats to calibrated ones: bias and dark subtracted, their noise known."""
+"""Calibrate raw flats: subtract bias and dark, and create the uncertainty."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -37,10 +37,10 @@ from ccdproc_echelle.frames import (
 
 __all__ = ["Calibration", "SharedNoise", "calibrate_frames", "nearest_series"]
 
-# Calibration frames less than this apart, in days, belong to one series.
+# Calibration frames separated by less than this, in days, form a series.
 _SERIES_GAP = 0.5 / 24
 
-# Distances in time, in days, that differ by less than a tenth of a second are equal.
+# Time differences, in days, that agree to within a tenth of a second are equal.
 _SAME_TIME = 1e-6
 
 # Exposure times that differ by a smaller fraction are equal.
@@ -50,17 +50,17 @@ _SAME_EXPOSURE = 0.01
 @dataclass(frozen=True)
 class SharedNoise:
     """
-    The noise of bias and dark frames that several flats have in common.
+    Noise of bias and dark frames that several flats have in common.
 
-    It is the same in every flat it was subtracted from, so it does not average down as theirs
-    does, and it does not tell a good value from an outlier.
+    It is the same in every flat from which these frames were subtracted, so it does not average
+    down like the noise of the flats, and it is of no use in identifying outliers.
 
     Parameters
     ----------
     variances : list of array, shape (rows, columns)
         Variance of each calibration frame.
     coefficients : array, shape (n_flats, n_calibrations)
-        How often it was subtracted from each flat.
+        Number of times each calibration frame was subtracted from each flat.
     """
 
     variances: list[np.ndarray]
@@ -68,7 +68,7 @@ class SharedNoise:
 
     def of_average(self, scales: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         """
-        The variance it adds to the average of scaled flats.
+        Variance that the shared noise adds to the average of scaled flats.
 
         Parameters
         ----------
@@ -90,14 +90,14 @@ class SharedNoise:
 
 class Calibration(NamedTuple):
     """
-    What `calibrate_frames` makes.
+    Result of `calibrate_frames`.
 
     Attributes
     ----------
     flats : list of `~ccdproc_echelle.frames.CalibratedFrame`
-        Their uncertainty is their own: that of bias and dark is not in it.
+        The calibrated flats. Their uncertainty does not include that of bias and dark.
     shared : `SharedNoise` or None
-        The noise of bias and dark; `None` where it is not known.
+        The noise of bias and dark; `None` if it is not known.
     """
 
     flats: list[CalibratedFrame]
@@ -105,12 +105,12 @@ class Calibration(NamedTuple):
 
     def selected(self, which: np.ndarray) -> "Calibration":
         """
-        Some of the flats.
+        Select some of the flats.
 
         Parameters
         ----------
         which : bool array, shape (n_flats,)
-            True for those that are kept.
+            True for flats to keep.
 
         Returns
         -------
@@ -126,22 +126,22 @@ class Calibration(NamedTuple):
         self, flat: CCDData, levels: QTable, weights: np.ndarray | str | None
     ) -> CCDData:
         """
-        A combined flat with the noise of bias and dark added to its own.
+        Add the noise of bias and dark to the uncertainty of a combined flat.
 
         Parameters
         ----------
         flat : `~astropy.nddata.CCDData`
             The average of the flats, divided by their levels.
         levels : `~astropy.table.QTable`
-            As from `~ccdproc_echelle.measure_exposure_levels`.
+            Levels returned by `~ccdproc_echelle.measure_exposure_levels`.
         weights : optional
-            Weights of the average; those by inverse variance are so nearly alike that they are
-            taken as equal.
+            Weights of the average. Weights by inverse variance are so similar that they are treated
+            as equal.
 
         Returns
         -------
         `~astropy.nddata.CCDData`
-            The same pixels with another uncertainty, or the flat where the noise is not known.
+            The same pixels with an updated uncertainty, or the input flat if the noise is not known.
         """
         if self.shared is None:
             return flat
@@ -177,65 +177,74 @@ def calibrate_frames(
     """
     Subtract bias and dark from flats and create their uncertainty.
 
-    Calibration frames less than half an hour apart (by ``MJD-OBS`` or ``DATE-OBS``) are a series;
-    the series nearest in time to a flat is averaged and taken, or both that are equally near.
-    Frames of unknown time are one series. With a bias, darks lose the one
-    nearest to them and are scaled to the exposure time of the flat; without, a dark
-    carries the bias as well and is subtracted as it is, which is also right for lamp-off frames.
+    Calibration frames separated by less than half an hour (according to ``MJD-OBS`` or
+    ``DATE-OBS``) form a series. The series nearest in time to a flat is averaged and used, or both
+    if two are equally near. Frames with unknown times form a single series. If there is a bias, the
+    nearest bias is subtracted from the darks, which are then scaled to the exposure time of the
+    flat. Otherwise the dark still contains the bias and is subtracted without scaling, which is
+    also correct for lamp-off frames.
 
     Parameters
     ----------
     flats : list, str or `ccdproc.ImageFileCollection`
-        Raw flats, as for `ccdproc.combine`.
-    bias, dark : as ``flats``, optional
+        Raw flats: names of FITS files or `~astropy.nddata.CCDData` objects, as for
+        `ccdproc.combine`.
+    bias, dark : list, str or `ccdproc.ImageFileCollection`, optional
         Bias and dark (or lamp-off) frames.
     gain : float, `~astropy.units.Quantity`, str, `ccdproc.Keyword` or dict, optional
-        Electrons per unit of the data: a number, the name of a header keyword, or one of these
-        for the FITS section of each amplifier, where the frames become electrons.
-    read_noise : as ``gain``, optional
-        Read noise in electrons. With ``gain`` it makes the uncertainty of each flat from its
-        photon and read noise, replacing any it had. The photon noise is that of what is above
-        the bias, dark current and all; without a bias frame only that of the light, as it is not
-        known how much of the dark is charge.
-    saturation : as ``gain``, optional
-        Raw values of this and above are masked.
-    oscan, trim, oscan_median, oscan_model
-        Of all frames, as for `~ccdproc_echelle.frames.Readout`.
+        Electrons per unit of the data: a number, the name of a header keyword, or a dict that maps
+        the FITS section of each amplifier to one of these, in which case the frames are converted
+        to electrons.
+    read_noise : float, `~astropy.units.Quantity`, str, `ccdproc.Keyword` or dict, optional
+        Read noise in electrons, given like ``gain``. Together with ``gain`` it defines the
+        uncertainty of each flat, from photon and read noise, replacing any that it has. The photon
+        noise includes everything above the bias, dark current as well; without a bias frame it
+        includes only the light, since the amount of charge in the dark is not known.
+    saturation : float, `~astropy.units.Quantity`, str, `ccdproc.Keyword` or dict, optional
+        Saturation level, given like ``gain``: raw values at or above it are masked.
+    oscan, trim : str or False, optional
+        FITS sections of the overscan and of the part to keep, for all frames; False for none.
+        Default: from each header.
+    oscan_median : bool, optional
+        Whether each row (or column) of the overscan is represented by its median or its mean.
+    oscan_model : `~astropy.modeling.Model`, optional
+        Model fitted along the overscan. Default: no fit.
     exposure_key : str or `ccdproc.Keyword`, optional
-        Header keyword of the exposure time in seconds; a number written as text counts.
+        Header keyword of the exposure time in seconds; numbers stored as text are accepted.
         Default: ``EXPTIME``.
     scale_dark : bool, optional
-        Whether darks are scaled where there is a bias.
+        Whether to scale darks if there is a bias.
     noise : `~ccdproc_echelle.frames.NoiseModel`, optional
-        That of the frames where ``gain`` and ``read_noise`` are not given.
+        Noise of the frames if ``gain`` and ``read_noise`` are not given.
     known_bad : bool array, shape (rows, columns), optional
-        True where a pixel is known to be bad; it is not good in any flat.
+        Known bad pixels (True), which are masked in every flat.
     mem_limit : float, optional
-        Bytes that averaging the bias and dark frames may use.
+        Memory limit in bytes for averaging the bias and dark frames.
     executor : `concurrent.futures.Executor`, optional
-        What averages them. Default: a thread for each core.
+        Executor that averages them. Default: one thread per core.
     **reading
-        Keywords of ``CCDData.read``, for frames in files.
+        Passed to ``CCDData.read``, for frames in files.
 
     Returns
     -------
     `Calibration`
-        Nothing but bias and dark frames is read yet: the rows of a flat are calibrated whenever
-        they are asked for.
+        Only bias and dark frames have been read at this point: the rows of a flat are calibrated
+        when they are needed.
 
     Raises
     ------
     ValueError
-        If a calibration frame differs in shape, unit or sections from the flats, darks of one
-        series differ in exposure time, or frames cannot be read as
-        `~ccdproc_echelle.frames.Readout` is told.
+        If a calibration frame differs from the flats in shape, unit or sections, darks of one
+        series differ in exposure time, or frames cannot be read as specified by
+        `~ccdproc_echelle.frames.Readout`.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If dark and flat differ in exposure time and there is no bias to scale the dark, or the
-        dark is to be scaled and an exposure time is unknown: then it is subtracted as it is. If
-        the overscan of the flats is subtracted, and bias or dark still have their zero point.
+        If dark and flat differ in exposure time and there is no bias, so that the dark cannot be
+        scaled; if the dark should be scaled and an exposure time is unknown (it is then subtracted
+        without scaling); or if the overscan of the flats is subtracted while bias or dark still
+        have their zero point.
     """
     readout = Readout(
         oscan=oscan, trim=trim, oscan_median=oscan_median, oscan_model=oscan_model,
@@ -271,33 +280,34 @@ def opened_as(
     kind: str, frames: Any, readout: Readout, reading: Mapping[str, Any]
 ) -> list[Frame] | None:
     """
-    Raw frames of some kind.
+    Open raw frames of one kind.
 
     Parameters
     ----------
     kind : str
-        What messages call them.
+        Name used in messages.
     frames : list, str, `ccdproc.ImageFileCollection` or None
         The frames.
     readout : `~ccdproc_echelle.frames.Readout`
-        How they were read out.
+        How the frames were read out.
     reading : dict
         Keywords of ``CCDData.read``.
 
     Returns
     -------
     list of `~ccdproc_echelle.frames.Frame` or None
-        `None` for `None`.
+        `None` if ``frames`` is `None`.
 
     Raises
     ------
     ValueError
-        If there is none; and as `~ccdproc_echelle.frames.Readout.open`.
+        If there are no frames, or under the same conditions as in
+        `~ccdproc_echelle.frames.Readout.open`.
     """
     if frames is None:
         return None
     if isinstance(frames, (str, Sequence)) and len(frames) == 0:
-        raise ValueError(f"{kind} is {frames!r}, no frames; expected some, or None")
+        raise ValueError(f"{kind} is {frames!r}, which has no frames; expected some, or None")
     return readout.open(frames, **reading)
 
 
@@ -321,12 +331,12 @@ def _check_fit(kind: str, frames: Sequence[Frame], flat: Frame) -> None:
 
 # ---------------------------------------------------------------------- calibration frames
 
-# Which calibration frames were averaged: "bias" or "dark", and their indices in the list.
+# Key of averaged calibration frames: "bias" or "dark", and their indices in the list.
 _Key = tuple[str, tuple[int, ...]]
 
 
 class _Masters:
-    """Averages of the calibration frames that belong together, each made once."""
+    """Averages of the calibration frames that belong together, each computed once."""
 
     def __init__(
         self,
@@ -347,7 +357,7 @@ class _Masters:
         self._variances: dict[_Key, np.ndarray] = {}
 
     def subtracted_from(self, flat: Frame) -> tuple[list[Subtraction], dict[_Key, float]]:
-        """What is subtracted from a flat, and how often each calibration frame was, all told."""
+        """What is subtracted from a flat, and how often each calibration frame is in total."""
         header = flat.header
         subtractions, counts = [], {}
         bias, dark = self._nearest("bias", header), self._nearest("dark", header)
@@ -357,7 +367,7 @@ class _Masters:
         if dark:
             dark_header = self._first_header(dark)
             ratio = self._exposures.ratio(header, dark_header)
-            # Without a bias it is not known how much of the dark is charge.
+            # Without a bias the amount of charge in the dark is not known.
             subtractions.append(Subtraction(self._planes[dark], ratio, is_charge=bool(bias)))
             counts[dark] = ratio
             if bias:
@@ -366,14 +376,14 @@ class _Masters:
         return subtractions, counts
 
     def shared_noise(self, counts: Sequence[dict[_Key, float]]) -> SharedNoise | None:
-        """The noise of all calibration frames that were subtracted."""
+        """Noise of all calibration frames that were subtracted."""
         if not self._planes:
             return None
         silent = [kind for kind, frames in self._frames.items() if frames and not self._known(kind)]
         if silent:
             warn(
-                f"the {' and '.join(silent)} frames have no uncertainty: their noise is missing "
-                "in the master; give gain and read_noise",
+                f"the {' and '.join(silent)} frames have no uncertainty: their noise is not "
+                "included in the master; give gain and read_noise",
             )
         keys = [key for key in self._planes if key[0] not in silent]
         if not keys:
@@ -412,7 +422,7 @@ class _Masters:
         kind, indices = key
         bias = self._nearest("bias", self._first_header(key)) if kind == "dark" else None
         subtractions = [Subtraction(self._planes[bias], 1.0, is_charge=False)] if bias else []
-        # A bias has read noise only; a dark also that of its charge, which the bias reveals.
+        # A bias has read noise only; a dark also has that of its charge, which the bias reveals.
         frames = [
             CalibratedFrame(
                 self._frames[kind][i], subtractions, self._noise, counts_photons=bool(bias)
@@ -424,26 +434,27 @@ class _Masters:
                 frames, sigma_clip=True, sigma_clip_low_thresh=5, sigma_clip_high_thresh=5,
                 **self._combining,
             )
-        # Few frames of unknown noise cannot be clipped; the median leaves cosmic rays out.
+        # Few frames of unknown noise cannot be clipped; the median rejects cosmic rays.
         method = "average" if len(frames) < 3 else "median"
         return combine_frames(frames, method=method, **self._combining)
 
 
 def nearest_series(times: Sequence[float | None], time: float | None) -> tuple[int, ...]:
     """
-    The series of frames nearest to a time.
+    Find the series of frames nearest to a time.
 
     Parameters
     ----------
     times : sequence of float or None
-        MJD of each frame; those less than half an hour apart are a series.
+        MJD of each frame; frames separated by less than half an hour form a series.
     time : float or None
         MJD.
 
     Returns
     -------
     tuple of int
-        Indices; those of two series that are equally near, and of all where a time is not known.
+        Indices of the frames; of both series if two are equally near, and of all frames if a time
+        is not known.
 
     Examples
     --------
@@ -466,14 +477,14 @@ def nearest_series(times: Sequence[float | None], time: float | None) -> tuple[i
 
 class _Exposures:
     """
-    Exposure times of flats and darks, and what follows from them.
+    Exposure times of flats and darks, and the scaling derived from them.
 
     Parameters
     ----------
     keyword : str, `ccdproc.Keyword` or None
-        Where they stand in the header.
+        Header keyword of the exposure time.
     scale : bool
-        Whether darks are scaled by them.
+        Whether to scale darks.
     """
 
     def __init__(self, keyword: str | Keyword | None, *, scale: bool):
@@ -485,7 +496,7 @@ class _Exposures:
         return time if time is not None and time > 0 else None
 
     def check(self, flats: Sequence[Frame], darks: Sequence[Frame]) -> None:
-        """Warn of darks that cannot be brought to the exposure time of the flats."""
+        """Warn of darks that cannot be scaled to the exposure time of the flats."""
         if not darks:
             return
         times = [[self._time(frame.header) for frame in frames] for frames in (flats, darks)]
@@ -497,9 +508,9 @@ class _Exposures:
             others = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""
             warn(
                 f"the exposure time of {unknown[0]}{others} is unknown (no positive number in the "
-                f"header under {self._keyword}): the dark is subtracted as it is; say where it "
-                "stands with exposure_key=, or scale_dark=False if dark and flats were exposed "
-                "alike",
+                f"header under {self._keyword}): the dark is subtracted without scaling; give its "
+                "keyword as exposure_key=, or scale_dark=False if dark and flats have the same "
+                "exposure time",
             )
         of_flats, of_darks = (sorted(set(known) - {None}) for known in times)
         if not self._scale and not all(
@@ -508,21 +519,21 @@ class _Exposures:
         ):
             warn(
                 f"the flats were exposed for {_seconds(of_flats)} s, the dark for "
-                f"{_seconds(of_darks)} s; the dark is not scaled, which takes a bias, and is "
-                "subtracted as it is",
+                f"{_seconds(of_darks)} s; the dark is subtracted without scaling, as scaling "
+                "requires a bias",
             )
 
     def check_one(self, kind: str, headers: Sequence[Mapping]) -> None:
-        """Only what was exposed alike can be averaged."""
+        """Only frames with the same exposure time can be averaged."""
         known = [time for time in map(self._time, headers) if time is not None]
         if known and not np.allclose(known, known[0], rtol=_SAME_EXPOSURE, atol=0):
             raise ValueError(
                 f"{kind} frames of one series were exposed for [{_seconds(sorted(set(known)))}] s; "
-                "expected one exposure time"
+                "expected a single exposure time"
             )
 
     def ratio(self, flat: Mapping, dark: Mapping) -> float:
-        """By what a dark is multiplied to match the exposure of a flat."""
+        """Factor that scales a dark to the exposure time of a flat."""
         times = self._time(flat), self._time(dark)
         return times[0] / times[1] if self._scale and None not in times else 1.0
 

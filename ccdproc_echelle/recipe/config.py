@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Configurations: keywords of the recipe and the files it is made from, in a TOML file."""
+"""Configuration files: keywords of the recipe and its input files, in TOML."""
 
 import os
 from typing import Any
@@ -17,26 +17,26 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     """
     Read a configuration.
 
-    Its keys are keywords of `make_master_flat`; ``hdu`` and ``unit`` are allowed as well. The
-    files that it names are looked for in its folder; ``bias`` and ``dark`` may be patterns or lists
-    of them. ``mask_flags`` is a list of names of flags, and ``scattered_light = "none"`` stands for
-    `None`, which TOML does not have.
+    Its keys are keywords of `make_master_flat`, and ``hdu`` and ``unit``. File names are relative
+    to the folder of the configuration; ``bias`` and ``dark`` may be patterns or lists of patterns.
+    ``mask_flags`` is a list of flag names, and ``scattered_light = "none"`` stands for `None`,
+    which TOML does not have.
 
     Parameters
     ----------
     path : str or path-like
-        A TOML file.
+        Name of the TOML file.
 
     Returns
     -------
     dict
-        Keywords of `make_master_flat`, where ``orders`` is the path of an order table.
+        Keywords of `make_master_flat`; ``orders`` is the path of an order table.
 
     Raises
     ------
     ValueError, TypeError
-        If the file is not TOML, has an unknown key, no flag has the name, or a value is of the
-        wrong kind; the message names the file.
+        If the file is not valid TOML, a key or flag is unknown, or a value has the wrong type; the
+        message names the file.
     OSError
         If the file cannot be read.
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What is special about each pixel of a master flat, from all that was found out about it."""
+"""Set the flags of the pixels of a master flat."""
 
 import logging
 from collections.abc import Mapping
@@ -28,22 +28,23 @@ def pixel_flags(
     sensitivity_keywords: Mapping[str, Any],
 ) -> np.ndarray:
     """
-    The flags of each pixel.
+    Set the flags of each pixel.
 
     Parameters
     ----------
     flat : `~astropy.nddata.CCDData`, shape (rows, columns)
-        The combined flat, masked where no value was left.
+        The combined flat, masked where no value remained.
     orders : `~ccdproc_echelle.EchelleOrderTable`
-        The orders, with the edges that were measured.
+        The orders, with measured edges.
     noted : `~ccdproc_echelle.combining.Noted`
-        What was noted of the frames when they were combined.
+        What was recorded about the frames while they were combined.
     known_bad : bool array, shape (rows, columns), or None
-        Pixels that were known to be bad, and so have no data; `None` if none were.
+        Known bad pixels, which therefore have no data; `None` if there are none.
     margin : float
-        Pixels by which the orders are wider than their edges say.
+        Number of pixels by which the orders extend beyond their edges.
     min_signal_to_noise : float
-        As for `~ccdproc_echelle.light.faint_pixels`.
+        Signal-to-noise ratio below which a pixel is too faint; see
+        `~ccdproc_echelle.light.faint_pixels`.
     sensitivity_keywords : dict
         Keywords of `~ccdproc_echelle.light.find_bad_response`.
 
@@ -83,7 +84,7 @@ def _partly_covered(orders: EchelleOrderTable) -> np.ndarray:
 
 
 def _beyond_measured_edges(orders: EchelleOrderTable) -> np.ndarray:
-    """Pixels of an order beyond the range in which its edges were measured, or poorly were."""
+    """Pixels of an order beyond the range in which its edges were measured, or measured well."""
     table = orders.table
     first = np.fmax(table["lower_measured_min"], table["upper_measured_min"]).value
     last = np.fmin(table["lower_measured_max"], table["upper_measured_max"]).value

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What the header of a master flat says of it: that it is one, and what was done."""
+"""Header of a master flat: identify it as one, and record what was done."""
 
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -12,23 +12,23 @@ from ccdproc_echelle.recipe.provenance import Provenance
 
 __all__ = ["label_as_master"]
 
-# The comment of the cards in which ccdproc logs its functions; their values are no words.
+# Comment of the cards in which ccdproc logs its functions; their values are not readable text.
 _CCDPROC_LOG = "Shortened name for ccdproc command"
 
 
 def label_as_master(header: MutableMapping, provenance: Provenance, scattered_light: float) -> None:
     """
-    Let a header, which is that of the first raw flat, say that it is of a master flat.
+    Label a header, copied from the first raw flat, as that of a master flat.
 
     Parameters
     ----------
     header : dict-like
-        Gets ``IMAGETYP``, ``HISTORY`` (a `~astropy.io.fits.Header` only) and, where it has ESO
+        Updated with ``IMAGETYP``, ``HISTORY`` (a `~astropy.io.fits.Header` only) and, if it has ESO
         cards, ``ESO PRO CATG``.
     provenance : `~ccdproc_echelle.recipe.Provenance`
         How the flat was made.
     scattered_light : float
-        The part of the light that was subtracted as scattered light; NaN where it was not.
+        Fraction of the light that was subtracted as scattered light; NaN if none was.
     """
     history = _history(provenance, scattered_light)
     header["IMAGETYP"] = IMAGE_TYPE_OF_MASTER
@@ -68,7 +68,9 @@ def _history(provenance: Provenance, scattered_light: float) -> list[str]:
 
 
 def _done_before(header: fits.Header) -> list[str]:
-    """What ccdproc has logged of a flat, as history: its cards are about objects in memory."""
+    """
+    History lines for what ccdproc has logged about a flat: its cards refer to objects in memory.
+    """
     logged: Mapping[str, Any] = {
         card.keyword: card.value for card in header.cards if card.comment == _CCDPROC_LOG
     }

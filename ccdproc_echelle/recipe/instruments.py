@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Instruments: keywords of the recipe that go with a detector, in a TOML file of their own."""
+"""Instrument descriptions: keywords of the recipe for a detector, in TOML files."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ __all__ = [
 _SHIPPED = files(__package__) / "descriptions"
 _SUFFIX = ".toml"
 
-# How frames are read, and keywords of the recipe but for frames, orders, and how the work is done.
+# How frames are read, and keywords of the recipe except frames, orders, and how the work is done.
 _OF_FILES = ("hdu", "unit")
 _OF_RECIPE = (
     "gain", "read_noise", "saturation", "bad_pixel_mask", "oscan", "trim", "oscan_median",
@@ -31,34 +31,34 @@ _OF_RECIPE = (
     "limits", "window", "n_passes", "edge_keywords", "sensitivity_keywords", "min_signal_to_noise",
     "trace_keywords", "margin", "check_table",
 )
-# What no file can hold, or is not of the instrument.
+# Cannot be stored in a file, or are not specific to the instrument.
 _OF_CALL = {"mem_limit", "combine_uncertainty_function", "overwrite_output", "array_package"}
 _OF_COMBINATION = tuple(n.name for n in fields(CombineSettings) if n.name not in _OF_CALL)
 RECIPE_KEYWORDS = (*_OF_FILES, *_OF_RECIPE, *_OF_COMBINATION)
 
-# What a description may tell.
+# Keys allowed in a description.
 _KNOWN = ("dispersion_axis", *RECIPE_KEYWORDS)
 
 
 @dataclass(frozen=True)
 class Instrument:
     """
-    What the recipe has to know of an instrument: the contents of a description.
+    Settings of the recipe for an instrument, read from a description file.
 
     Parameters
     ----------
     name : str
-        Its name: that of the file without ``.toml``.
+        Name of the instrument: the file name without ``.toml``.
     keywords : dict
         Keywords of `make_master_flat`, and ``hdu``, ``unit`` and ``dispersion_axis``.
     facts : dict
-        What else is known. Nothing here uses it.
+        Other facts about the instrument, for information only.
     text : str
-        The description as it was read, with its comments.
+        The text of the description, including comments.
 
     See Also
     --------
-    instrument_names : those that come with the package.
+    instrument_names : List the instruments that come with the package.
 
     Examples
     --------
@@ -76,15 +76,15 @@ class Instrument:
     @classmethod
     def read(cls, name: str | os.PathLike) -> "Instrument":
         """
-        Read a description.
+        Read an instrument description.
 
-        Its top-level keys are ``keywords``; a table ``[facts]`` is for readers. Files that it names
-        (``bad_pixel_mask``, ``limits``) are looked for in its folder.
+        Its top-level keys are ``keywords``; the table ``[facts]`` is for information only. File
+        names in it (``bad_pixel_mask``, ``limits``) are relative to its folder.
 
         Parameters
         ----------
         name : str or path-like
-            One of `instrument_names`, or a file whose name ends in ``.toml``.
+            One of `instrument_names`, or the path of a file that ends in ``.toml``.
 
         Returns
         -------
@@ -93,8 +93,8 @@ class Instrument:
         Raises
         ------
         ValueError, TypeError
-            If no instrument has this name, or the file is not TOML, has an unknown key, or a value
-            of the wrong kind; the message names the file.
+            If there is no instrument of this name, or the file is not valid TOML, has an unknown
+            key, or a value of the wrong type; the message names the file.
         OSError
             If the file cannot be read.
 
@@ -124,7 +124,7 @@ class Instrument:
 
 def instrument_names() -> list[str]:
     """
-    The instruments whose descriptions come with the package.
+    List the instruments whose descriptions come with the package.
 
     Returns
     -------
@@ -143,13 +143,13 @@ def instrument_names() -> list[str]:
 
 def with_instrument(function: Callable) -> Callable:
     """
-    Let the description of an instrument complete the keywords of a function.
+    Decorate a function so that an instrument description supplies missing keywords.
 
     Parameters
     ----------
     function : callable
-        A function with the keyword ``instrument``. Of the description's keywords it gets those
-        that its caller did not give, and as ``instrument`` an `Instrument` or `None`.
+        A function with the keyword ``instrument``. It gets those keywords of the description that
+        its caller did not give, and ``instrument`` as an `Instrument` or `None`.
 
     Returns
     -------
@@ -173,8 +173,8 @@ def _check_name(name: str) -> None:
     known = instrument_names()
     if name not in known:
         raise ValueError(
-            f"no instrument is called {name!r}{did_you_mean(name.lower(), known)}; expected one of "
-            f"{known} or a file whose name ends in {_SUFFIX}"
+            f"there is no instrument {name!r}{did_you_mean(name.lower(), known)}; expected one of "
+            f"{known} or a file name that ends in {_SUFFIX}"
         )
 
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The whole recipe: raw flats in, master flat out."""
+"""The whole recipe: from raw flats to a master flat."""
 
 import logging
 import os
@@ -77,7 +77,7 @@ __all__ = ["make_master_flat"]
 
 _log = logging.getLogger(__name__)
 
-# How much of the time each step takes, in percent, of ten flats and five darks of 2048 x 2048.
+# Approximate percentage of the time for each step, for ten flats and five darks of 2048 x 2048.
 _STEPS = {
     "bias and dark": 5,
     "typical frame": 10,
@@ -131,126 +131,136 @@ def make_master_flat(
     **keywords: Any,
 ) -> MasterFlat:
     """
-    Make a master flat from raw flats: the SOXS recipe from start to end.
+    Make a master flat from raw flats, following the complete SOXS recipe.
 
-    Frames that do not belong to the set are found, bias and dark subtracted, the orders traced if
-    they are not given, the scattered light subtracted, the flats combined in two passes, the order
-    edges found, dead, hot, low-sensitivity and faint pixels flagged, the inter-order area set to 1,
-    and the quality measured.
+    The steps are: find frames that do not belong to the set; subtract bias and dark; trace the
+    orders if they are not given; subtract the scattered light; combine the flats in two passes;
+    find the order edges; flag dead, hot, low-sensitivity and faint pixels; set the inter-order area
+    to 1; and measure the quality.
 
-    Frames compute their rows when these are asked for: whatever their number, only sections of them
-    are in memory, and any executor can do the work.
+    Frames are read and calibrated in sections of rows: however many there are, only sections are
+    held in memory, and any executor can do the work.
 
     Parameters
     ----------
     img_list : list, str or `ccdproc.ImageFileCollection`
-        Raw flats, as for `ccdproc.combine`.
+        Raw flats: names of FITS files or `~astropy.nddata.CCDData` objects, as for
+        `ccdproc.combine`.
     orders : `EchelleOrderTable`, optional
-        The order centres; edges it has are replaced by those of the flat, and a table that is
-        off by a pixel or more is shifted. One of the untrimmed detector is cropped as the frames
-        are. Default: the orders that `trace_orders` finds, numbered from 1.
+        The order centres. Existing edges are replaced by those measured on the flat, and a table
+        that is off by a pixel or more is shifted. A table for the untrimmed detector is cropped
+        like the frames. Default: trace the orders with `trace_orders` and number them from 1.
     instrument : str, path-like or `Instrument`, optional
-        Its description: one of `instrument_names`, or a TOML file. It gives keywords of this
-        function, ``hdu``, ``unit``, and along which axis orders are traced. A keyword of the call
-        wins, whatever its value, also if that is the default.
+        One of `instrument_names`, or the path of a TOML file, that supplies keywords of this
+        function, ``hdu``, ``unit``, and the axis along which orders are traced. Keywords given in
+        the call take precedence, even if they are equal to the default.
     check_table : bool, optional
-        Whether ``orders`` is compared with the light of the flats, and moved or refused where it
-        is not theirs. If not, it is taken as it is.
-    bias, dark : as ``img_list``, optional
-        Bias and dark frames. Lamp-off frames are darks. The series nearest in time to each flat
-        is taken; see `~ccdproc_echelle.recipe.calibrate_frames`.
+        Whether to compare ``orders`` with the light of the flats, and to shift the table, or raise
+        an error if it belongs to other flats. If False, the table is used as it is.
+    bias, dark : list, str or `ccdproc.ImageFileCollection`, optional
+        Bias and dark frames; lamp-off frames are darks. For each flat, the series nearest in time
+        is used; see `~ccdproc_echelle.recipe.calibrate_frames`.
     gain : float, `~astropy.units.Quantity`, str, `ccdproc.Keyword` or dict, optional
-        Electrons per unit of the data: a number, or the name of a header keyword, as ``"GAIN"``.
-        Of amplifiers in one image, one of these for each FITS section:
-        ``{"[1:240,1:352]": 1.0, "[241:480,1:352]": 1.5}``. Those of amplifiers in extensions
-        are taken from their headers. With gains of amplifiers, frames and levels are in electrons.
-    read_noise : as ``gain``, optional
-        Read noise in electrons. With ``gain``, it makes the uncertainty of the flats. Without,
-        the flats keep theirs; if they have none, gain and read noise are measured on the flats
-        (`measure_noise`), and where that cannot be done the scatter of the frames is taken.
-    saturation : as ``gain``, optional
-        Raw values of this and above, as they were written, do not enter anything.
+        Electrons per unit of the data: a number, or the name of a header keyword such as
+        ``"GAIN"``. For several amplifiers in one image, a dict that maps the FITS section of each
+        to one of these: ``{"[1:240,1:352]": 1.0, "[241:480,1:352]": 1.5}``. For amplifiers in
+        separate extensions the values are read from their headers. With gains per amplifier, frames
+        and levels are in electrons.
+    read_noise : float, `~astropy.units.Quantity`, str, `ccdproc.Keyword` or dict, optional
+        Read noise in electrons, given like ``gain``. Together with ``gain`` it defines the
+        uncertainty of the flats. Otherwise the flats keep their uncertainties; if they have none,
+        gain and read noise are measured on the flats (`measure_noise`), and if that is not possible
+        the uncertainty is derived from the scatter of the frames.
+    saturation : float, `~astropy.units.Quantity`, str, `ccdproc.Keyword` or dict, optional
+        Saturation level, given like ``gain``: pixels with raw values at or above it are masked.
     bad_pixel_mask : array, `~astropy.nddata.CCDData` or path-like, optional
-        Pixels of the detector that are known to be bad: not zero (True) or masked, in an image of
-        the shape of the frames, trimmed or not. They enter no level, no fit and no edge, and have
-        the flag ``KNOWN_BAD``. Of a FITS file with several images the one in ``hdu`` is read.
+        Known bad pixels of the detector: non-zero (True) or masked in an image with the shape of
+        the frames, trimmed or not. They are excluded from levels, fits and edges, and get the flag
+        ``KNOWN_BAD``. If a FITS file has several images, the one in ``hdu`` is used.
     oscan, trim : str or False, optional
-        FITS sections of the overscan, which is subtracted, and of the part that is kept, of
-        flats, bias and darks, as `ccdproc.ccd_process` takes them; False: nothing of that kind
-        is done. Default: ``BIASSEC`` and ``TRIMSEC`` (or ``DATASEC``) of each header.
-    oscan_median, oscan_model : optional
-        As `ccdproc.ccd_process`: whether each row (or column) of the overscan is represented by
-        its median or its mean, and what is fitted to them.
+        FITS sections of the overscan to subtract and of the part of the image to keep, for flats,
+        bias and darks, as in `ccdproc.ccd_process`; False to skip the step. Default: ``BIASSEC``
+        and ``TRIMSEC`` (or ``DATASEC``) of each header.
+    oscan_median : bool, optional
+        Whether each row (or column) of the overscan is represented by its median or its mean.
+    oscan_model : `~astropy.modeling.Model`, optional
+        Model fitted to these medians or means, as in `ccdproc.ccd_process`. Default: no fit.
     exposure_key : str or `ccdproc.Keyword`, optional
         Header keyword of the exposure time in seconds. Default: ``EXPTIME``.
     scale_dark : bool, optional
-        Whether darks are scaled to the exposure time of the flats where there is a bias.
+        Whether to scale darks to the exposure time of the flats if there is a bias.
     setup_keywords : iterable of str, optional
-        Header keywords that must agree in all flats, besides
+        Header keywords that must agree in all flats, in addition to
         `~ccdproc_echelle.recipe.SETUP_KEYWORDS`.
     scattered_light : {"frames", "master"} or None, optional
-        Whether the scattered light is subtracted from each frame, before its level is measured,
-        or from the master, or not at all. Where the orders leave no room to measure it, none is.
+        Whether to subtract the scattered light from each frame before its level is measured, from
+        the master, or not at all. If the orders leave no room to measure it, nothing is subtracted.
     per_order : bool or "auto", optional
-        Whether each order of a frame is scaled by a level of its own; see
-        `two_pass_flat_combine`.
+        Whether to scale each order of a frame by its own level, for a lamp whose colour drifts;
+        ``"auto"`` does so if the levels require it. See `two_pass_flat_combine`.
     reject : {"warn", "drop", "error"}, optional
-        What happens with frames of another set-up, without light, saturated, shifted, of another
-        shape than the others, or copies of another one; copies of bias and dark frames are treated
-        alike. A master flat is never taken for a raw one, nor a frame with less than 1/1000 of the
-        light of the brightest one for a flat: with "warn" they are an error.
+        How to handle frames that have a different set-up or shape, no light, are saturated or
+        shifted, or are copies of another frame: use them with a warning ("warn"), leave them out
+        with a warning ("drop"), or raise an error ("error"). Copies of bias and dark frames are
+        handled in the same way. A master flat is never used as a raw flat, nor is a frame with less
+        than 1/1000 of the light of the brightest one: with "warn" these raise an error.
     limits : dict or path-like, optional
-        Limits of the quality; see `flat_quality`.
-    window, n_passes
-        As `two_pass_flat_combine`.
+        Quality limits, as a dict or a YAML file; see `flat_quality`.
+    window : float, optional
+        Full width of the window on the order centre, in pixels along the cross-dispersion axis.
+    n_passes : int, optional
+        Number of times the levels are measured; 2 is the SOXS method.
     trace_keywords : dict, optional
-        Keywords of `trace_orders`, such as ``n_orders``; only without ``orders``.
+        Keywords of `trace_orders`, such as ``n_orders``; only if ``orders`` is not given.
     edge_keywords : dict, optional
         Keywords of `detect_order_edges`.
     sensitivity_keywords : dict, optional
         Keywords of `mask_low_sensitivity`.
     min_signal_to_noise : float, optional
-        In-order pixels of the master whose value is below so many times its uncertainty, or not
-        above zero, get the flag ``FAINT``: to divide by them makes noise of any science frame.
-        Not that of `trace_orders`, which says from when on light is an order and goes into
+        In-order pixels of the master whose value is less than this many times its uncertainty, or
+        not above zero, get the flag ``FAINT``: dividing by them would turn any science frame into
+        noise. Not to be confused with the detection threshold of `trace_orders`, which belongs in
         ``trace_keywords``.
     mask_flags : `FlatFlag`, optional
-        Pixels with one of these flags are masked. The inter-order area is 1 with no uncertainty;
+        Pixels with any of these flags are masked. The inter-order area is 1 with no uncertainty;
         unless it is masked, science frames keep their background there.
     margin : float, optional
-        Pixels beyond the order edges that keep their values: the wings of fibres, or what flexure
-        may need.
+        Number of pixels beyond the order edges that keep their values, for the wings of fibres or
+        to allow for flexure.
     executor : `concurrent.futures.Executor`, optional
-        What does the work: threads, processes, or the executor of a dask cluster. Default: a
-        thread for each core. The result is the same to the last bit.
+        Executor that does the work: threads, processes, or a dask cluster. Default: one thread per
+        core. The result is bit-identical in all cases.
     progress_bar : bool, optional
-        Show how far the recipe has come, step by step, with tqdm.
-    sigma_clip, sigma_clip_low_thresh, sigma_clip_high_thresh
-        As `ccdproc.combine`, but on by default.
+        Whether to show the progress of each step (requires tqdm).
+    sigma_clip : bool, optional
+        Whether to reject values that deviate from the other frames; unlike in `ccdproc.combine`,
+        the default is True.
+    sigma_clip_low_thresh, sigma_clip_high_thresh : float, optional
+        Number of deviations below and above the centre beyond which values are rejected.
     **keywords
-        Those of `~ccdproc_echelle.combining.CombineSettings` and, for files, of
-        ``CCDData.read``; ``hdu`` may be a list of extensions, the amplifiers of one detector.
-        Default: all that have ``DETSEC`` or ``CCDSEC``, where the primary HDU is empty.
+        Keywords of `~ccdproc_echelle.combining.CombineSettings` and, for files, of
+        ``CCDData.read``. ``hdu`` may be a list of extensions, the amplifiers of one detector.
+        Default: all extensions with ``DETSEC`` or ``CCDSEC`` if the primary HDU is empty.
 
     Returns
     -------
     `MasterFlat`
-        The uncertainty contains the noise of the flats and, with ``gain`` and ``read_noise``,
-        that of bias and dark.
+        The master flat with its order table and quality. The uncertainty includes the noise of the
+        flats and, if ``gain`` and ``read_noise`` are given, that of bias and dark.
 
     Raises
     ------
     TypeError, ValueError, OSError
-        As `Instrument.read`, `two_pass_flat_combine`,
-        `~ccdproc_echelle.recipe.calibrate_frames`, `trace_orders` and `detect_order_edges`;
-        if ``orders`` is not the table of these flats, unless ``check_table`` is False.
+        Under the same conditions as in `Instrument.read`, `two_pass_flat_combine`,
+        `~ccdproc_echelle.recipe.calibrate_frames`, `trace_orders` and `detect_order_edges`; and if
+        ``orders`` belongs to other flats, unless ``check_table`` is False.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         If frames do not belong to the set, unless ``reject`` is "error"; if most of an order is too
-        faint to divide by; if ``gain`` or ``read_noise`` is not that of the flats, as
-        `measure_noise` finds it; and as the functions named above.
+        faint to divide by; if ``gain`` or ``read_noise`` disagrees with the noise of the flats as
+        measured by `measure_noise`; and under the same conditions as in the functions named above.
 
     References
     ----------
@@ -282,7 +292,7 @@ def make_master_flat(
         trace_keywords, edge_keywords, sensitivity_keywords, min_signal_to_noise, mask_flags, margin
     )
     told = {} if instrument is None else instrument.keywords
-    # An instrument may tell how its orders are traced, whether they are or not.
+    # An instrument may specify how its orders are traced, whether or not they are.
     if orders is not None and trace_keywords and trace_keywords != told.get("trace_keywords"):
         raise TypeError("trace_keywords are only for orders that are traced, but orders are given")
     readout = Readout(
@@ -353,7 +363,7 @@ def make_master_flat(
         )
         _log.info("levels %s", levels["level"].round(3))
         noted = images.noted
-        del typical, images  # of planes that nothing needs any more
+        del typical, images  # planes that are no longer needed
         progress.begin("order edges")
         levels = with_surface_errors(levels, surfaces, flat, orders, window)
         flat = calibration.with_shared_noise(flat, levels, settings.weights)
@@ -398,19 +408,19 @@ def _orders_of(typical, orders, check_table: bool, trace_keywords) -> EchelleOrd
 
 
 def _check_steps(trace, edge, sensitivity, min_signal_to_noise, mask_flags, margin) -> None:
-    """Refuse what single steps cannot do."""
+    """Raise if single steps would fail with these options."""
     check_trace_keywords(trace)
     check_edge_keywords(edge)
     check_sensitivity_keywords(sensitivity)
     check_min_signal_to_noise(min_signal_to_noise)
     if not isinstance(mask_flags, Integral):
-        raise TypeError(f"mask_flags is {mask_flags!r}, expected flags, as FlatFlag.DEAD")
+        raise TypeError(f"mask_flags is {mask_flags!r}, expected flags such as FlatFlag.DEAD")
     if not np.isfinite(margin):
         raise ValueError(f"margin is {margin!r}, expected a number of pixels")
 
 
 def _check_options(frames, orders, settings, window, scattered_light) -> None:
-    """Refuse what cannot be done before any frame is read."""
+    """Raise, before any frame is read, if the options cannot work."""
     check_choice(scattered_light)
     if not (frames[0].noise is not None and isinstance(settings.weights, str)):
         settings.weights_of(frames)

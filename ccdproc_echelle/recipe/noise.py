@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The noise of the set: what the flats have themselves, against what is known of the detector."""
+"""Noise of the set: measured on the flats, and compared with what is known of the detector."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -15,13 +15,13 @@ from ccdproc_echelle.recipe.calibration import Calibration, calibrate_frames
 
 __all__ = ["with_noise_of_set"]
 
-# Gains that differ by more than this factor are not those of one detector: charge that neighbours
-# share, light near saturation and the like make up to 0.1. Likewise read noises, in which patterns
-# and dark current have a part.
+# Gains that differ by more than this factor are not those of the same detector: charge sharing
+# between neighbours, light near saturation and similar effects amount to up to 0.1. The same holds
+# for read noise, to which patterns and dark current contribute.
 _SAME_GAIN = 1.2
 _SAME_READ_NOISE = 1.5
 
-# So many standard deviations are no chance.
+# A difference of this many standard deviations is not due to chance.
 _SIGNIFICANT = 5
 
 
@@ -35,7 +35,7 @@ def with_noise_of_set(
     **calibrating: Any,
 ) -> tuple[Calibration, MeasuredNoise | None]:
     """
-    Calibrated flats whose noise is known, measured where nothing else tells it.
+    Provide calibrated flats with their noise, measured if it is not known otherwise.
 
     Parameters
     ----------
@@ -44,27 +44,27 @@ def with_noise_of_set(
     orders : `~ccdproc_echelle.EchelleOrderTable`
         The order centres.
     sound : bool array, shape (n_flats,)
-        Flats with which nothing is wrong: those whose noise tells of the detector.
+        Flats without any fault, whose noise is that of the detector.
     per_order : bool or str
-        Whether orders are scaled one by one, so that a drift of the illumination is no noise.
+        Whether orders are scaled separately, so that a drift of the illumination is not noise.
     executor : `concurrent.futures.Executor` or None
-        What reads the frames.
+        Executor that reads the frames.
     **calibrating
         Keywords of `calibrate_frames` other than gain and read noise.
 
     Returns
     -------
     calibration : `~ccdproc_echelle.recipe.Calibration`
-        As if gain and read noise had been given, where the flats had no uncertainty and these
-        could be measured.
+        As if gain and read noise had been given, if the flats had no uncertainty and these could be
+        measured.
     noise : `~ccdproc_echelle.combining.MeasuredNoise` or None
-        As measured; `None` for a single sound flat.
+        The measured noise; `None` if there is only one sound flat.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the gain or read noise given is not that of the flats, or the flats that need it differ
-        by something else than noise.
+        If the given gain or read noise disagrees with the flats, or if flats without uncertainty
+        differ by something other than noise.
     """
     flats = calibration.flats
     if np.count_nonzero(sound) < 2:
@@ -82,7 +82,7 @@ def with_noise_of_set(
 
 
 def _compare(noise: MeasuredNoise, flats: Sequence[CalibratedFrame]) -> None:
-    """Warn if gain or read noise are not those given."""
+    """Warn if the measured gain or read noise disagrees with the given values."""
     given = flats[0].noise
     gain, gain_error = noise.gain.value, noise.gain_uncertainty.value
     found = None
@@ -92,21 +92,21 @@ def _compare(noise: MeasuredNoise, flats: Sequence[CalibratedFrame]) -> None:
         found = f"read_noise is {given.read_noise:g}"
     if found:
         warn(
-            f"{found}, but the noise of the flats themselves tells {noise}; uncertainties and "
-            "clipping are wrong if it is not that of these frames. Gain is in electrons per unit "
-            "of the data, read noise in electrons",
+            f"{found}, but the noise of the flats themselves gives {noise}; uncertainties and "
+            "clipping are wrong if the given value is not that of these frames. Gain is in "
+            "electrons per unit of the data, read noise in electrons",
         )
 
 
 def _read_noise_differs(noise: MeasuredNoise, given: NoiseModel, flats) -> bool:
-    """Whether there is less or more noise without light than there can be."""
+    """Whether there is less or more noise without light than is possible."""
     if isinstance(given.read_noise, Regions):
-        return False  # one number cannot tell several amplifiers
+        return False  # a single number cannot describe several amplifiers
     found, error = noise.read_noise.value, noise.read_noise_uncertainty.value
     digitised = np.hypot(given.read_noise, given.gain * flats[0].quantum / np.sqrt(12))
     expected = given.read_noise if found < given.read_noise else digitised
     if found > expected and flats[0].subtractions:
-        return False  # a dark current makes noise as well
+        return False  # a dark current contributes noise as well
     return _differ(found, expected, error, _SAME_READ_NOISE)
 
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The product: a master flat with all that belongs to it, in memory, in a file and on a page."""
+"""The product: a master flat with everything that belongs to it, in memory or in a file."""
 
 import base64
 import os
@@ -30,14 +30,14 @@ from ccdproc_echelle.recipe.provenance import Provenance
 
 __all__ = ["MasterFlat", "thumbnail"]
 
-# Longest side of the picture on a page, in pixel.
+# Longest side of the thumbnail in pixels.
 _THUMBNAIL = 320
 
 
 @dataclass(frozen=True, eq=False)
 class MasterFlat:
     """
-    A master flat with all that belongs to it.
+    A master flat with its orders, levels, flags, quality and provenance.
 
     Attributes
     ----------
@@ -46,22 +46,22 @@ class MasterFlat:
     orders : `EchelleOrderTable`
         Order centres and edges.
     levels : `~astropy.table.QTable`
-        Exposure level of each frame, as from `measure_exposure_levels`.
+        Exposure level of each frame; see `measure_exposure_levels`.
     flags : int array, shape (rows, columns)
-        What is special about each pixel: bits of `~ccdproc_echelle.FlatFlag`.
+        Flags of each pixel: bits of `~ccdproc_echelle.FlatFlag`.
     quality : `~astropy.table.QTable`
-        As from `flat_quality`.
+        Quality parameters; see `flat_quality`.
     vetting : `~astropy.table.QTable`
-        What was found out about each frame before the combination, and which were left out:
-        ``frame``, ``verdict`` (what is wrong with it, or nothing) and ``used``, and the numbers
-        of `~ccdproc_echelle.vet_frames`.
+        Result of the vetting of each frame before the combination: ``frame``, ``verdict`` (what is
+        wrong with it; empty if nothing) and ``used``, and the columns of
+        `~ccdproc_echelle.vet_frames`.
     provenance : `~ccdproc_echelle.recipe.Provenance` or None
-        How it was made: parameters, versions, date and files. `None` if that is not known, as of
-        files that were written before there was such.
+        How it was made: parameters, versions, date and files. `None` if unknown, as for files
+        written before provenance was recorded.
 
     See Also
     --------
-    make_master_flat
+    make_master_flat : Make a master flat from raw flats.
 
     Examples
     --------
@@ -80,27 +80,27 @@ class MasterFlat:
 
     def write(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """
-        Write everything to one FITS file.
+        Write everything to a single FITS file.
 
-        ``CCDData.read`` opens it as the flat with mask and uncertainty; the extensions ``FLAGS``
+        ``CCDData.read`` opens it as the flat with mask and uncertainty. The extensions ``FLAGS``
         (whose header names every bit), ``ORDERS``, ``LEVELS``, ``QUALITY``, ``VETTING``,
-        ``PROVENANCE`` and ``INPUTS`` hold the rest. Every extension has its ``CHECKSUM`` and
-        ``DATASUM``; ``FLATVERS`` is the version of this layout. A master flat that is made again
-        of the same files differs in ``PROVENANCE`` only, which tells the date.
+        ``PROVENANCE`` and ``INPUTS`` hold the rest. Every extension has ``CHECKSUM`` and
+        ``DATASUM``; ``FLATVERS`` is the version of this layout. If a master flat is made again from
+        the same files, only ``PROVENANCE`` differs, which contains the date.
 
         Parameters
         ----------
         path : path-like
-            The file.
+            The file to write.
         overwrite : bool, optional
-            Whether an existing file may be replaced.
+            Whether to replace an existing file.
 
         Raises
         ------
         FileExistsError
             If the file exists and ``overwrite`` is false.
         ValueError
-            If it is one of the files it was made of, or the parts do not fit together.
+            If it is one of the input files, or the parts are inconsistent.
         """
         self._check()
         check_output(path, overwrite=overwrite, inputs=self._inputs())
@@ -116,12 +116,12 @@ class MasterFlat:
     @classmethod
     def read(cls, path: str | os.PathLike) -> "MasterFlat":
         """
-        Read what `write` wrote.
+        Read a master flat written by `write`.
 
         Parameters
         ----------
         path : path-like
-            The file.
+            The file to read.
 
         Returns
         -------
@@ -130,23 +130,23 @@ class MasterFlat:
         Raises
         ------
         FileNotFoundError
-            If there is no such file.
+            If the file does not exist.
         ValueError
-            If it is no FITS file, does not agree with its checksums, lacks one of the parts of a
-            master flat, has parts that do not fit together, or is from a newer version of the
-            package. The message names the extension. Files without checksums are read.
+            If it is not a FITS file, does not match its checksums, lacks one of the parts of a
+            master flat, has inconsistent parts, or was written by a newer version of the package.
+            The message names the extension. Files without checksums are accepted.
         """
         try:
             return cls._read(path)
         except (FileNotFoundError, MemoryError):
             raise
-        except Exception as error:  # a damaged file makes its reader raise anything
+        except Exception as error:  # the reader may raise anything on a damaged file
             raise ValueError(f"cannot read {path} as a master flat: {error}") from error
 
     @classmethod
     def _read(cls, path: str | os.PathLike) -> "MasterFlat":
         with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
-            # The celestial WCS of a flat is of no interest, nor is what astropy repairs in it.
+            # The celestial WCS of a flat is irrelevant, and so are astropy's repairs of it.
             warnings.simplefilter("ignore", FITSFixedWarning)
             check_file(hdus)
             flags = hdus["FLAGS"].data
@@ -170,18 +170,18 @@ class MasterFlat:
         return tables | ({"PROVENANCE": made.record, "INPUTS": made.inputs} if made else {})
 
     def _inputs(self) -> list[str]:
-        """The files it was made of, and those that were left out."""
+        """The files it was made from, including those that were left out."""
         files = [] if self.provenance is None else self.provenance.inputs["file"]
         return [*self.vetting["frame"], *files]
 
     def plot(self):
         """
-        Draw the summary page: the flat with its orders, its levels, noise and quality.
+        Draw the summary page: the flat with its orders, levels, noise and quality.
 
         Returns
         -------
         `~matplotlib.figure.Figure`
-            A page of A4 size; ``savefig`` writes it.
+            An A4 page; use ``savefig`` to write it.
 
         Raises
         ------
@@ -190,7 +190,7 @@ class MasterFlat:
 
         See Also
         --------
-        ccdproc_echelle.plotting.plot_summary : what is on the page.
+        ccdproc_echelle.plotting.plot_summary : Contents of the page.
         """
         return plot_summary(self)
 
@@ -202,7 +202,7 @@ class MasterFlat:
         )
 
     def _repr_html_(self) -> str:
-        """A thumbnail and the quality, for notebooks."""
+        """Thumbnail and quality, for notebooks."""
         picture = base64.b64encode(thumbnail(self.flat.data)).decode()
         return (
             f"<p>{repr(self).strip('<>')}</p>"
@@ -219,7 +219,7 @@ def _counted(n: int, noun: str) -> str:
 
 
 def _verdict(quality: QTable) -> str:
-    """That of all limits together; a master under construction has no quality yet."""
+    """Overall verdict; a master under construction has no quality yet."""
     verdicts = quality["verdict"].tolist() if len(quality) else []
     failed = verdicts.count("fail")
     if failed:
@@ -228,7 +228,7 @@ def _verdict(quality: QTable) -> str:
 
 
 def _quality_html(quality: QTable) -> str:
-    """All rows, in the digits that matter; astropy would leave out the middle of a long table."""
+    """All rows, with significant digits only; astropy would omit the middle of a long table."""
     if len(quality) == 0:
         return ""
     shown = Table(
@@ -243,8 +243,10 @@ def _quality_html(quality: QTable) -> str:
 
 def thumbnail(image: np.ndarray) -> bytes:
     """
-    A small picture of a flat: the first row at the bottom, its square root, so that faint orders
-    are visible.
+    Create a small image of a flat.
+
+    The first row is at the bottom. The square root of the values is shown, so that faint orders are
+    visible.
 
     Parameters
     ----------
@@ -254,7 +256,7 @@ def thumbnail(image: np.ndarray) -> bytes:
     Returns
     -------
     bytes
-        A PNG file of at most 320 pixels a side.
+        A PNG file of at most 320 pixels per side.
     """
     step = -(-max(image.shape) // _THUMBNAIL)
     small = np.sqrt(np.maximum(np.nan_to_num(image[::step, ::step]), 0))[::-1]
@@ -273,7 +275,7 @@ def thumbnail(image: np.ndarray) -> bytes:
 
 
 def _orders_hdu(orders: EchelleOrderTable) -> fits.BinTableHDU:
-    """The order table; its meta become keywords, as FITS cannot hold a tuple."""
+    """The order table; its meta become keywords, since FITS cannot hold a tuple."""
     table = orders.table
     table.meta.clear()
     hdu = fits.table_to_hdu(table)
@@ -285,7 +287,7 @@ def _orders_hdu(orders: EchelleOrderTable) -> fits.BinTableHDU:
 
 
 def _table_hdu(table: QTable, name: str) -> fits.BinTableHDU:
-    """A table; units that FITS does not know, as electron, are named all the same."""
+    """A table; units unknown to FITS, such as electron, are written anyway."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The unit .* could not be saved")
         hdu = fits.table_to_hdu(_with_ascii(table))
@@ -298,7 +300,7 @@ def _table_hdu(table: QTable, name: str) -> fits.BinTableHDU:
 
 
 def _with_ascii(table: QTable) -> QTable:
-    """The table with other characters, as in names of files, escaped: FITS holds only ASCII."""
+    """The table with non-ASCII characters, as in file names, escaped: FITS holds only ASCII."""
     table = table.copy(copy_data=False)
     for name in table.colnames:
         if table[name].dtype.kind == "U":

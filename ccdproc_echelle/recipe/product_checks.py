@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Whether a master flat is whole: in its file, and part by part."""
+"""Check that a master flat is complete, as a file and part by part."""
 
 import numpy as np
 from astropy.io import fits
@@ -11,17 +11,17 @@ from ccdproc_echelle.light import UNUSABLE, FlatFlag
 
 __all__ = ["HOW_IT_WAS_MADE", "TABLES", "VERSION_CARD", "check_file", "check_parts"]
 
-# What the layout of the file is; a file of a later one may mean something else.
+# Version of the file layout; a later version may have a different meaning.
 VERSION_CARD = ("FLATVERS", 1, "version of the layout of this master flat")
 
-# The tables of a master flat, and the columns that each has at least.
+# The tables of a master flat, and the columns that each must have.
 TABLES = {
     "LEVELS": ("frame", "level", "level_uncertainty"),
     "QUALITY": ("name", "value", "unit", "lower", "upper", "verdict", "comment"),
     "VETTING": ("frame", "verdict", "used"),
 }
 
-# Those of its provenance, which files from before have not.
+# The tables of its provenance, which older files lack.
 HOW_IT_WAS_MADE = {
     "PROVENANCE": ("kind", "name", "value"),
     "INPUTS": ("role", "file", "checksum", "exposure", "date"),
@@ -30,17 +30,17 @@ HOW_IT_WAS_MADE = {
 
 def check_file(hdus: fits.HDUList) -> None:
     """
-    Refuse a file that is damaged, incomplete or of a version yet unknown.
+    Raise if a file is damaged, incomplete, or of an unknown version.
 
     Parameters
     ----------
     hdus : `astropy.io.fits.HDUList`
-        The file of a master flat, no data of which was looked at.
+        The file of a master flat, with no data accessed yet.
 
     Raises
     ------
     ValueError
-        If it is; the message names the extension.
+        If the file is not valid; the message names the extension.
     """
     keyword, known, _ = VERSION_CARD
     found = hdus[0].header.get(keyword, known)
@@ -67,7 +67,7 @@ def check_file(hdus: fits.HDUList) -> None:
 
 def check_parts(flat: CCDData, flags: np.ndarray, shape: tuple, tables: dict[str, QTable]) -> None:
     """
-    Refuse parts of a master flat that do not make a whole.
+    Raise if the parts of a master flat are inconsistent.
 
     Parameters
     ----------
@@ -76,14 +76,14 @@ def check_parts(flat: CCDData, flags: np.ndarray, shape: tuple, tables: dict[str
     flags : array
         Bits of `~ccdproc_echelle.FlatFlag`.
     shape : tuple of int
-        That of the detector of the order table.
+        Shape of the detector of the order table.
     tables : dict
-        The tables by the names of their extensions.
+        The tables, by the names of their extensions.
 
     Raises
     ------
     ValueError
-        If they do not; the message names the extension.
+        If they are inconsistent; the message names the extension.
     """
     if not flat.shape == flags.shape == shape:
         raise ValueError(
@@ -109,7 +109,7 @@ def _check_shapes(hdus: fits.HDUList) -> None:
 
 
 def _check_uncertainty_type(hdus: fits.HDUList) -> None:
-    """CCDData takes what it does not know for a standard deviation."""
+    """CCDData treats unknown types as standard deviations."""
     known = [kind.__name__ for kind in UNCERTAINTIES]
     found = hdus["UNCERT"].header.get("UTYPE")
     if found not in known:
@@ -123,7 +123,7 @@ def _check_flags(flags: np.ndarray) -> None:
     if unknown:
         bits = [bit for bit in range(8 * flags.itemsize) if int(unknown) >> bit & 1]
         raise ValueError(
-            f"FLAGS has bits {bits}, which mean nothing; a file from a newer version of "
+            f"FLAGS has undefined bits {bits}; a file from a newer version of "
             "ccdproc_echelle needs that version"
         )
 
@@ -135,7 +135,7 @@ def _check_planes(flat: CCDData, flags: np.ndarray) -> None:
         raise ValueError(f"UNCERT has shape {flat.uncertainty.array.shape}, expected {flat.shape}")
     n_bad = np.count_nonzero(flags & UNUSABLE)
     if flat.mask is None and n_bad:
-        raise ValueError(f"it has no extension MASK, but FLAGS says that {n_bad} pixels are bad")
+        raise ValueError(f"it has no extension MASK, but {n_bad} pixels are bad according to FLAGS")
     n_negative = np.count_nonzero(flat.uncertainty.array < 0)
     if n_negative:
         raise ValueError(f"UNCERT has {n_negative} negative values, expected none")

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""How a master flat was made: with which parameters and versions, when, and of which files."""
+"""Record how a master flat was made: parameters, versions, date and files."""
 
 import enum
 import hashlib
@@ -36,32 +36,32 @@ __all__ = [
 
 _DEPENDENCIES = ("numpy", "scipy", "astropy", "ccdproc")
 
-#: What says how the work was done: the result is the same to the last bit, whatever they are.
+#: Arguments that only affect how the work is done: the result is bit-identical for any values.
 OF_THE_RUN = ("executor", "mem_limit", "progress_bar", "overwrite_output")
 
-# Arguments that are inputs, and not described by their values.
+# Arguments that are inputs, and are not described by their values.
 _INPUTS = ("img_list", "bias", "dark", "orders", "bad_pixel_mask")
 
-# Arrays of more numbers are described by their shape and checksum.
+# Larger arrays are described by their shape and checksum.
 _LONGEST_ARRAY = 100
 
 
 @dataclass(frozen=True, eq=False)
 class Provenance:
     """
-    How a master flat was made; ``print`` shows all of it.
+    Record of how a master flat was made; ``print`` shows all of it.
 
     Attributes
     ----------
     record : `~astropy.table.QTable`
-        Columns ``kind``, ``name`` and ``value``, all text. Of kind "run": the date (UTC) and how
-        the work was done, which has no influence on the result. Of kind "version": those of this
-        package, its dependencies and Python. Of kind "parameter": every keyword, also the defaults.
+        Text columns ``kind``, ``name`` and ``value``. Kind "run": the date (UTC) and how the work
+        was done, which has no influence on the result. Kind "version": versions of this package,
+        its dependencies and Python. Kind "parameter": every keyword, including defaults.
     inputs : `~astropy.table.QTable`
-        The files, or what was in memory instead: ``role`` ("flat", "bias", "dark", "orders",
-        "mask", "limits"), ``file``, ``checksum`` (SHA-256 of the file, as ``sha256sum`` prints it,
-        or of the values in memory; empty if the file is gone), ``exposure`` (s; NaN if unknown) and
-        ``date`` (start of the exposure, UTC; empty if unknown).
+        The input files or objects in memory: ``role`` ("flat", "bias", "dark", "orders", "mask",
+        "limits"), ``file``, ``checksum`` (SHA-256 of the file, as printed by ``sha256sum``, or of
+        the values in memory; empty if the file no longer exists), ``exposure`` (s; NaN if unknown)
+        and ``date`` (start of the exposure, UTC; empty if unknown).
 
     Examples
     --------
@@ -85,7 +85,7 @@ class Provenance:
     inputs: QTable
 
     def __getitem__(self, name: str) -> str:
-        """The value of a parameter, the version of a package, or ``"date"``."""
+        """Value of a parameter, version of a package, or ``"date"``."""
         found = self.record["value"][self.record["name"] == name]
         if len(found) == 0:
             raise KeyError(f"{name!r} is not in the provenance; it has {list(self.record['name'])}")
@@ -108,13 +108,13 @@ def provenance_of(
     frames: Mapping[str, Sequence[Frame] | None],
 ) -> Provenance:
     """
-    How a master flat is made by a call.
+    Record how a master flat is made by a call.
 
     Parameters
     ----------
     arguments : dict
-        All arguments of the function by name, as ``locals()`` has them when it begins; those that
-        were collected in ``keywords`` count by the two that follow.
+        All arguments of the function by name, as in ``locals()`` when it begins; those collected in
+        ``keywords`` are given by the next two arguments.
     settings : `~ccdproc_echelle.combining.CombineSettings`
         How frames are combined.
     reading : dict
@@ -158,7 +158,7 @@ def _kind(kind: str, values: Mapping[str, str]) -> list[tuple[str, str, str]]:
 
 def text_of(value: Any) -> str:
     """
-    A value for readers, the same in every run: no address in memory.
+    Describe a value as text that is the same in every run, without addresses in memory.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def _row(
     exposure: float = np.nan,
     date: str = "",
 ) -> tuple:
-    """Of a file, or of values in memory that are called so."""
+    """Row of a file, or of values in memory with this name."""
     checksum = checksum_of_file(name) if values is None else checksum_of_values(*values)
     return role, str(name), checksum, float(exposure), date
 
@@ -257,7 +257,7 @@ def _of_mask(mask: Any) -> tuple:
 
 def checksum_of_file(name: str | os.PathLike) -> str:
     """
-    The SHA-256 of a file, as ``sha256sum`` prints it.
+    Compute the SHA-256 of a file, as printed by ``sha256sum``.
 
     Parameters
     ----------
@@ -272,13 +272,13 @@ def checksum_of_file(name: str | os.PathLike) -> str:
     try:
         with user_path(name).open("rb") as file:
             return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    except OSError:  # gone since it was read, which is no reason to lose what was made of it
+    except OSError:  # removed since it was read; the result made from it is still valid
         return ""
 
 
 def checksum_of_values(*arrays: np.ndarray) -> str:
     """
-    The SHA-256 of numbers or text in memory.
+    Compute the SHA-256 of numbers or text in memory.
 
     Parameters
     ----------

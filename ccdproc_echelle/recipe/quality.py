@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Quality control: what a master flat is worth in numbers, and whether these are within limits."""
+"""Quality control: parameters that describe a master flat, and limits for them."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -41,29 +41,29 @@ __all__ = [
     "with_limits",
 ]
 
-# Chi-square is that of pixels above this fraction of the mean: the uncertainty of fainter ones,
-# made from their own counts, goes along with their value.
+# Chi-square uses pixels above this fraction of the mean: the uncertainty of fainter ones, derived
+# from their own counts, correlates with their value.
 _FAINTEST = 0.1
 
-# This many pixels of each frame tell chi-square to half a percent, even of two frames.
+# This many pixels of each frame give chi-square to half a percent, even for two frames.
 _ENOUGH_PIXELS = 100_000
 
 
 class Metric(NamedTuple):
     """
-    One quantity of the quality table.
+    Quantity of the quality table.
 
     Attributes
     ----------
     keyword : str
         FITS keyword, at most 8 characters.
     unit : str or None
-        Unit, with that of the exposure levels in place of ``{level}``; `None` stands for the latter
-        alone.
+        Unit, with that of the exposure levels in place of ``{level}``; `None` stands for the unit
+        of the levels itself.
     comment : str
-        What it is.
+        Description.
     lower, upper : float
-        Default limits; NaN for none.
+        Default limits; NaN if there is none.
     """
 
     keyword: str
@@ -75,7 +75,7 @@ class Metric(NamedTuple):
 
 _GAIN, _, _READ_NOISE, _ = NOISE_KEYWORDS
 
-# Name of each quantity; the order is that of the rows of the table.
+# The quantities by name, in the order of the rows of the table.
 METRICS = {
     "frames_used": Metric("NFRAMES", "", "frames combined"),
     "frames_refused": Metric("NREFUSED", "", "frames left out before combining"),
@@ -93,11 +93,11 @@ METRICS = {
     "signal_to_noise_max": Metric("SNRMAX", "", "signal-to-noise of the best order"),
     "relative_uncertainty": Metric("RELUNC", "", "median relative uncertainty", upper=0.05),
     "reduced_chi_square": Metric("CHI2RED", "", "reduced chi-square of frames", 0.5, 2.0),
-    "clipped_fraction": Metric("CLIPMAX", "", "clipped of the worst frame", upper=0.05),
+    "clipped_fraction": Metric("CLIPMAX", "", "clipped fraction of the worst frame", upper=0.05),
     "saturated_fraction": Metric("SATFRAC", "", "in-order pixels ever saturated", upper=0.01),
-    "unusable_fraction": Metric("BADFRAC", "", "in-order pixels of no use", upper=0.05),
+    "unusable_fraction": Metric("BADFRAC", "", "unusable in-order pixels", upper=0.05),
     "faint_fraction": Metric("FAINTFRC", "", "in-order pixels too faint"),
-    "faint_fraction_max": Metric("FAINTMAX", "", "too faint of the worst order", upper=0.5),
+    "faint_fraction_max": Metric("FAINTMAX", "", "too faint in the worst order", upper=0.5),
     "low_sensitivity_pixels": Metric("NLOWSENS", "", "pixels of low sensitivity"),
     "dead_pixels": Metric("NDEAD", "", "dead pixels"),
     "hot_pixels": Metric("NHOT", "", "hot pixels"),
@@ -106,9 +106,9 @@ METRICS = {
     "edge_measured_min": Metric("EDGEFRAC", "", "measured part of the worst edge"),
     "order_width": Metric("ORDWIDTH", "pix", "median order width"),
     "order_width_scatter": Metric("ORDWSTD", "pix", "standard deviation of order widths"),
-    "order_width_jump": Metric("ORDWJUMP", "", "width of the worst order to others", upper=0.25),
-    "fibre_orders": Metric("NFIBRE", "", "orders taken for images of fibres"),
-    "sliced_orders": Metric("NSLICED", "", "orders taken for several slices"),
+    "order_width_jump": Metric("ORDWJUMP", "", "worst order width against others", upper=0.25),
+    "fibre_orders": Metric("NFIBRE", "", "orders treated as images of fibres"),
+    "sliced_orders": Metric("NSLICED", "", "orders treated as several slices"),
     "scattered_light_fraction": Metric("SCATFRAC", "", "scattered light in orders"),
     "measured_gain": Metric(_GAIN, "electron / {level}", "gain measured"),
     "measured_read_noise": Metric(_READ_NOISE, "electron", "read noise measured"),
@@ -140,69 +140,69 @@ def flat_quality(
     Parameters
     ----------
     master : `MasterFlat`
-        Flat, orders with edges, levels and flags.
+        The master flat, with measured order edges.
     window : float, optional
-        Full width of the window on the order centre, in pixel: that of the levels.
+        Full width in pixels of the window on the order centre with which the levels were measured.
     frames : list, str or `ccdproc.ImageFileCollection`, optional
-        The frames that were combined, as they were combined (calibrated), in the order of the
-        levels. Chi-square needs them, with their uncertainties.
+        The calibrated frames that were combined, in the order of the levels, with their
+        uncertainties. Needed for chi-square.
     diagnostics : `~ccdproc_echelle.combining.CombineDiagnostics`, optional
-        What was clipped; without it, chi-square takes in cosmic rays.
+        The rejected values. If not given, chi-square includes cosmic rays.
     times : list of float, optional
-        When each frame was taken, as MJD; `None` for one that is not known.
+        MJD of each frame; `None` for frames with unknown times.
     n_refused : int, optional
-        Number of frames left out before combining.
+        Number of frames that were left out before combining.
     scattered_light : float, optional
         Scattered light as a fraction of all light in the inner-order pixels.
     limits : dict or path-like, optional
-        Limits that replace the default ones; see `with_limits`.
+        Limits that replace the defaults; see `with_limits`.
     **reading
-        Keywords of ``CCDData.read``, for frames in files.
+        Passed to ``CCDData.read``, for frames in files.
 
     Returns
     -------
     `~astropy.table.QTable`
         One row per quantity of ``METRICS``, with the columns ``name``, ``keyword`` (for a FITS
-        header), ``value``, ``unit``, ``lower``, ``upper`` (NaN without a limit), ``verdict``
-        ("pass", "fail", or "" without a limit) and ``comment``. What cannot be known is NaN, which
-        a default limit lets pass without a verdict.
+        header), ``value``, ``unit``, ``lower``, ``upper`` (NaN if there is no limit), ``verdict``
+        ("pass", "fail", or "" if there is no limit) and ``comment``. Unknown values are NaN and get
+        no verdict from a default limit.
 
     Raises
     ------
     ValueError
-        If limits are malformed, the orders have no edges, or frames, diagnostics or times do not
-        fit to the levels.
+        If limits are malformed, the orders have no edges, or the number of frames, diagnostics or
+        times differs from that of the levels.
     OSError
-        If the file of limits cannot be read.
+        If the file with limits cannot be read.
 
     See Also
     --------
-    order_quality : the same order by order.
+    order_quality : Measure the quality of each order.
 
     Notes
     -----
-    Unless said otherwise, quantities are those of the sound inner-order pixels: those within
-    ``window / 2`` of an order centre and between the edges, without masked and flagged ones.
-    Pixels that are only too faint count: without them a dark order would look brighter than it is.
+    Unless noted otherwise, quantities refer to the sound inner-order pixels: those within ``window
+    / 2`` of an order centre and between the edges, excluding masked and flagged ones. Pixels that
+    are merely too faint are included, as otherwise a dark order would appear brighter than it is.
 
-    - ``order_flux_10``, ``_50`` and ``_90`` are percentiles of a frame of median level, the
+    - ``order_flux_10``, ``_50`` and ``_90`` are percentiles for a frame of median level, the
       ORDEXP10, ORDEXP50 and ORDEXP90 of the SOXS pipeline, in the unit of the levels.
-    - ``level_spread`` is the largest level less the smallest, over the mean; ``level_trend`` the
-      slope of a straight line through level over mean level.
+    - ``level_spread`` is the range of the levels divided by their mean; ``level_trend`` is the
+      slope of a straight line fitted to level over mean level.
     - ``counts`` and ``signal_to_noise`` are those of the orders with the smallest, median and
-      largest median; counts are of a frame of median level, signal-to-noise that of the master.
-    - ``clipped_fraction`` counts the in-order pixels in which the worst frame was rejected.
-    - ``relative_uncertainty`` is infinite where most pixels are not above zero.
-    - ``faint_fraction_max`` is the part of the pixels of an order that are too faint to divide by,
-      in the order with most of them.
-    - ``order_width`` is the median over the orders of their median widths,
-      ``order_width_scatter`` the standard deviation over the orders.
-    - ``order_width_jump`` is by which part of it the width of an order differs from that which the
-      other orders suggest, in the order that differs most.
-    - ``measured_gain`` and ``measured_read_noise`` are those of `measure_noise`, where
-      `make_master_flat` has measured them.
-    - ``reduced_chi_square`` is 1 where the frames, divided by their levels, differ as their
-      uncertainties say; see `reduced_chi_square`. Only pixels above a tenth of the mean count.
+      largest median; counts are for a frame of median level, signal-to-noise ratios for the master.
+    - ``clipped_fraction`` is the fraction of in-order pixels in which the worst frame was rejected.
+    - ``relative_uncertainty`` is infinite if most pixels are not above zero.
+    - ``faint_fraction_max`` is the fraction of pixels that are too faint to divide by, in the order
+      with the largest fraction.
+    - ``order_width`` is the median over the orders of their median widths, ``order_width_scatter``
+      the standard deviation over the orders.
+    - ``order_width_jump`` is the largest relative deviation of the width of an order from that
+      suggested by the other orders.
+    - ``measured_gain`` and ``measured_read_noise`` are results of `measure_noise`, if
+      `make_master_flat` has measured the noise.
+    - ``reduced_chi_square`` is 1 if the frames, divided by their levels, differ as expected from
+      their uncertainties; see `reduced_chi_square`. Only pixels above a tenth of the mean are used.
 
     References
     ----------
@@ -250,18 +250,18 @@ def quality_table(
     limits: Mapping[str, tuple[float, float]],
 ) -> QTable:
     """
-    `flat_quality` where what it needs of the frames is known already.
+    Compute `flat_quality` if everything it needs from the frames is already known.
 
     Parameters
     ----------
     master, window, times, n_refused, scattered_light
-        As `flat_quality`.
+        See `flat_quality`.
     chi_square : float
-        As from `reduced_chi_square`; NaN if it is not known.
+        Result of `reduced_chi_square`; NaN if unknown.
     clipped_fraction : float
-        The largest fraction of the in-order pixels that was rejected in a frame.
+        Largest fraction of the in-order pixels that was rejected in a frame.
     limits : dict
-        From `checked_limits`.
+        Limits returned by `checked_limits`.
 
     Returns
     -------
@@ -293,21 +293,21 @@ def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
     Parameters
     ----------
     master : `MasterFlat`
-        Flat, orders with edges, levels and flags.
+        The master flat, with measured order edges.
     window : float, optional
-        Full width of the window on the order centre, in pixel.
+        Full width of the window on the order centre, in pixels.
 
     Returns
     -------
     `~astropy.table.QTable`
-        One row per order: ``order``; ``n_pixels``, the number of sound inner-order pixels, and of
-        these the median ``counts`` in a frame of median level and the median ``signal_to_noise``
-        of the master; ``width`` between the edges, its median along the order, and
-        ``width_scatter``, its standard deviation there; ``dead_pixels``,
-        ``low_sensitivity_pixels`` and ``hot_pixels``; ``faint_fraction``, the part of all its
-        pixels that are too faint to divide by; ``usable_min`` and ``usable_max``, the first and
-        last dispersion pixel of the range in which at least half of the slit is usable, as from
-        `~ccdproc_echelle.light.usable_ranges`. NaN where an order has no pixel, or the flat no
+        One row per order: ``order``; ``n_pixels``, the number of sound inner-order pixels; their
+        median ``counts`` in a frame of median level and their median ``signal_to_noise`` in the
+        master; ``width``, the median distance between the edges along the order, and
+        ``width_scatter``, its standard deviation; ``dead_pixels``, ``low_sensitivity_pixels`` and
+        ``hot_pixels``; ``faint_fraction``, the fraction of all its pixels that are too faint to
+        divide by; and ``usable_min`` and ``usable_max``, the first and last dispersion pixel of the
+        range in which at least half of the slit is usable, see
+        `~ccdproc_echelle.light.usable_ranges`. NaN if an order has no pixels, or the flat has no
         uncertainty.
 
     Raises
@@ -348,28 +348,29 @@ def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
 
 def with_limits(quality: QTable, limits: Mapping[str, Any] | str | os.PathLike | None) -> QTable:
     """
-    Judge a quality table by other limits.
+    Apply different limits to a quality table.
 
     Parameters
     ----------
     quality : `~astropy.table.QTable`
-        As from `flat_quality`.
+        Table returned by `flat_quality`.
     limits : dict or path-like, optional
-        For the name of a quantity the pair ``(lower, upper)``, where `None` stands for no limit,
-        in the unit of the table; or a YAML file of lines such as ``level_spread: [null, 0.5]``.
+        Maps the name of a quantity to a pair ``(lower, upper)``, in the unit of the table, with
+        `None` for no limit; or the name of a YAML file with lines such as ``level_spread: [null,
+        0.5]``.
 
     Returns
     -------
     `~astropy.table.QTable`
-        A copy with the limits named, and the verdicts they lead to; other rows keep theirs. A
-        value on a limit passes. A value that is not known fails, as it cannot be shown to be
-        within the limits asked for.
+        A copy with the given limits and the resulting verdicts; other rows are unchanged. A value
+        equal to a limit passes. An unknown value fails, since it cannot be shown to be within the
+        requested limits.
 
     Raises
     ------
     ValueError
-        If a name is unknown, the message names the one that is most like it; or an entry is not
-        a pair of numbers in ascending order.
+        If a name is unknown (the message suggests the closest known name), or an entry is not a
+        pair of numbers in ascending order.
     OSError
         If the file cannot be read.
 
@@ -386,18 +387,18 @@ def with_limits(quality: QTable, limits: Mapping[str, Any] | str | os.PathLike |
 
 def quality_cards(quality: QTable) -> list[tuple[str, float | int, str]]:
     """
-    FITS header cards of a quality table.
+    Convert a quality table to FITS header cards.
 
     Parameters
     ----------
     quality : `~astropy.table.QTable`
-        As from `flat_quality`.
+        Table returned by `flat_quality`.
 
     Returns
     -------
     list of (str, float or int, str)
-        Keyword, value, and comment with the unit. What is not known has no card, as a FITS
-        header cannot hold NaN.
+        Keyword, value, and comment with the unit. Unknown values have no card, since a FITS header
+        cannot hold NaN.
 
     Examples
     --------
@@ -419,27 +420,27 @@ def quality_cards(quality: QTable) -> list[tuple[str, float | int, str]]:
 
 def reduced_chi_square(values: ArrayLike, variances: ArrayLike, used: ArrayLike) -> float:
     """
-    Whether values scatter about their mean in each pixel as their variances say.
+    Compare the scatter of values about their mean in each pixel with their variances.
 
     Parameters
     ----------
     values, variances : float array, shape (n_frames, n_pixels)
-        Values, whose errors are independent, and their variances.
+        Values with independent errors, and their variances.
     used : bool array, shape (n_frames, n_pixels)
-        Which of them count; at least two in a pixel.
+        Values to use; at least two per pixel.
 
     Returns
     -------
     float
-        The sum of the squared differences from the mean of the pixel, each over its variance,
-        divided by what the variances predict: 1 if these are right, 4 if the standard deviations
+        Sum of the squared differences from the mean of the pixel, each divided by its variance,
+        relative to the expected sum: 1 if the variances are correct, 4 if the standard deviations
         are half of what they should be. NaN if nothing can be compared.
 
     Notes
     -----
-    A mean of n values takes part in the error of each: the variance of the difference of value i
-    is ``(1 - 2 / n) * variances[i] + sum(variances) / n**2``. For equal variances, what is expected
-    is the number of degrees of freedom, n - 1 in each pixel.
+    Each of n values contributes to their mean: the variance of the difference of value i is ``(1 -
+    2 / n) * variances[i] + sum(variances) / n**2``. For equal variances, the expected sum is the
+    number of degrees of freedom, n - 1 in each pixel.
 
     Examples
     --------
@@ -472,30 +473,30 @@ _SIDES = ("lower", "upper")
 
 def sound_pixels(master: MasterFlat, window: float) -> np.ndarray:
     """
-    The inner-order pixels that tell the quality of a flat: all but bad ones, however faint.
+    Inner-order pixels used to assess a flat: all except bad ones, however faint.
 
     Parameters
     ----------
     master : `MasterFlat`
-        Flat, orders with edges and flags.
+        The master flat, with order edges.
     window : float
-        Full width of the window on the order centre, in pixel.
+        Full width of the window on the order centre, in pixels.
 
     Returns
     -------
     int array
-        Indices of the flattened image.
+        Indices into the flattened image.
     """
     unsound = master.flags & int(UNUSABLE & ~FlatFlag.FAINT | FlatFlag.INTERORDER) != 0
     if master.flat.mask is not None:
-        # The mask of a pixel that is faint stands for that.
+        # Pixels masked only because they are faint are included.
         unsound |= master.flat.mask & (master.flags & int(FlatFlag.FAINT) == 0)
     sound = master.orders.inner_mask(window) & np.isfinite(master.flat.data) & ~unsound
     return np.flatnonzero(sound)
 
 
 def _relative_uncertainty(flat: CCDData, pixels: np.ndarray) -> np.ndarray:
-    """Standard deviation over value, negative where that is; NaN where it is not known."""
+    """Standard deviation over value, negative for negative values; NaN if unknown."""
     if flat.uncertainty is None:
         return np.full(len(pixels), np.nan)
     variance = variance_array(flat.uncertainty.array.take(pixels), type(flat.uncertainty))
@@ -536,7 +537,7 @@ def _flux_values(master, inner: np.ndarray) -> dict[str, float]:
 
 
 def _typical(relative: np.ndarray) -> float:
-    """Median of the known relative uncertainties: those of values up to zero are the largest."""
+    """Median of the known relative uncertainties; values at or below zero count as the largest."""
     known = relative[~np.isnan(relative)]
     return np.median(np.where(known < 0, np.inf, known)) if len(known) else np.nan
 
@@ -584,7 +585,7 @@ def _edge_values(table: QTable) -> dict[str, float]:
 
 
 def _profile_values(table: QTable) -> dict[str, float]:
-    """What the orders were taken for, where their edges were measured."""
+    """Assumed profile of the orders, if their edges were measured."""
     if "profile" not in table.colnames:
         return {"fibre_orders": np.nan, "sliced_orders": np.nan}
     return {
@@ -594,7 +595,7 @@ def _profile_values(table: QTable) -> dict[str, float]:
 
 
 def _largest_fraction(rejected: np.ndarray | None, flags: np.ndarray) -> float:
-    """Of the in-order pixels, what the frame that lost most has lost."""
+    """Largest fraction of the in-order pixels that was rejected in a frame."""
     if rejected is None:
         return np.nan
     in_order = flags & int(FlatFlag.INTERORDER) == 0
@@ -621,26 +622,26 @@ def _chi_square_of(frames, master, window: float, rejected: np.ndarray | None) -
 
 def bright_enough(master: MasterFlat, pixels: np.ndarray) -> np.ndarray:
     """
-    Those of the pixels whose uncertainty does not go along with their value.
+    Select pixels whose uncertainty does not correlate with their value.
 
     Parameters
     ----------
     master : `MasterFlat`
         The flat.
     pixels : int array
-        Indices of the flattened image.
+        Indices into the flattened image.
 
     Returns
     -------
     int array
-        Likewise.
+        The selected indices.
     """
     data = master.flat.data.ravel()[pixels]
     return pixels[data > _FAINTEST * data.mean()] if len(pixels) else pixels
 
 
 def _levels_at(where, master) -> np.ndarray:
-    """By which level each frame was divided: its own, or those of the orders."""
+    """The level by which each frame was divided: that of the frame, or those of its orders."""
     if not master.flat.header.get("PERORDER", False):
         return master.levels["level"].value[:, None]
     return master.levels["order_level"].value[:, master.orders.order_index()[where]]
@@ -661,7 +662,7 @@ def _check_fit(n_levels: int, *, frames, times, diagnostics) -> None:
 
 
 def _as_table(values: Mapping[str, float], unit_of_levels: u.UnitBase) -> QTable:
-    """Rows in their order, with the default limits."""
+    """Rows in order, with the default limits."""
     table = QTable()
     table["name"] = list(METRICS)
     table["keyword"] = [metric.keyword for metric in METRICS.values()]
@@ -693,7 +694,7 @@ def _limited(quality: QTable, limits: Mapping[str, tuple[float, float]]) -> QTab
 
 
 def _verdict(value: float, lower: float, upper: float) -> str:
-    """NaN is no limit; a value of NaN is within none."""
+    """A limit of NaN is no limit; a value of NaN is never within limits."""
     if np.isnan(lower) and np.isnan(upper):
         return ""
     within = (np.isnan(lower) or value >= lower) and (np.isnan(upper) or value <= upper)
@@ -702,24 +703,24 @@ def _verdict(value: float, lower: float, upper: float) -> str:
 
 def checked_limits(limits) -> dict[str, tuple[float, float]]:
     """
-    Limits as pairs of numbers, whatever they were given as.
+    Convert limits to pairs of numbers.
 
     Parameters
     ----------
     limits : dict, path-like or None
-        As for `with_limits`.
+        See `with_limits`.
 
     Returns
     -------
     dict
-        Lower and upper limit by name; NaN for none.
+        Lower and upper limit by name; NaN if there is none.
 
     Raises
     ------
     ValueError
         If a limit is malformed or for an unknown quantity.
     OSError
-        If the file of limits cannot be read.
+        If the file with limits cannot be read.
     """
     if limits is None:
         return {}
@@ -755,7 +756,7 @@ def _pair(pair: Any, name: str) -> tuple[float, float]:
 
 
 def _limit(value: Any, name: str) -> float:
-    """YAML takes 1e-3 for a word."""
+    """YAML reads 1e-3 as text."""
     if value is None:
         return np.nan
     try:

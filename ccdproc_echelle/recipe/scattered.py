@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The scattered light of a set of flats: measured on each, subtracted as their rows pass."""
+"""Scattered light of a set of flats: measured on each, subtracted while their rows are read."""
 
 import logging
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 def check_choice(scattered_light: str | None) -> None:
-    """Refuse a choice that does not exist."""
+    """Raise if the choice is not valid."""
     if scattered_light not in ("frames", "master", None):
         raise ValueError(
             f"scattered_light is {scattered_light!r}, expected 'frames', 'master' or None"
@@ -54,13 +54,13 @@ def scattered_surfaces(
     progress: Progress,
     executor: Executor | None,
 ) -> list[ScatteredLight]:
-    """The scattered light of each flat; nothing where the orders leave no room to measure it."""
+    """Scattered light of each flat; an empty list if the orders leave no room to measure it."""
     if not _is_room(orders):
         return []
     model = model_scattered_light(typical, orders)
     reading = [partial(gather_pixels, flat, model.pixels) for flat in flats]
     with closing(results_of(reading, executor)) as gathered:
-        # The model is too large to be sent to other machines for what a thread does as fast.
+        # The model is too large to send to other machines for work that a thread does as fast.
         fits = (
             partial(_measured, flat.name, pixels, model)
             for flat, pixels in zip(flats, gathered, strict=True)
@@ -81,7 +81,7 @@ def _measured(name: str, pixels: Section, model: ScatteredLightModel) -> Scatter
 
 
 def without_surfaces(flats: Sequence[CalibratedFrame], surfaces: Sequence) -> list[CalibratedFrame]:
-    """The flats less their scattered light, where that was measured."""
+    """The flats minus their scattered light, if it was measured."""
     if not surfaces:
         return list(flats)
     return [
@@ -92,7 +92,7 @@ def without_surfaces(flats: Sequence[CalibratedFrame], surfaces: Sequence) -> li
 def with_surface_errors(
     levels: QTable, surfaces: Sequence, flat: CCDData, orders: EchelleOrderTable, window: float
 ) -> QTable:
-    """The levels, whose uncertainties hold the errors of the surfaces too."""
+    """The levels, with the errors of the surfaces included in their uncertainties."""
     if not surfaces:
         return levels
 
@@ -109,7 +109,7 @@ def lost_fraction(
     orders: EchelleOrderTable,
     window: float,
 ) -> float:
-    """The mean part of the light on the order centres that was scattered light."""
+    """Mean fraction of the light on the order centres that was scattered light."""
     if scattered_light is None:
         return 0.0
     if not surfaces:
@@ -126,9 +126,11 @@ def master_without_surface(
     flat: CCDData, orders: EchelleOrderTable, window: float
 ) -> tuple[CCDData, float]:
     """
-    A master less its scattered light, with mean 1 over the inner-order pixels again.
+    Subtract the scattered light from a master, and normalise it to mean 1 over the inner-order
+    pixels.
 
-    And the part of the light there that it was; NaN where there was no room to measure it.
+    Also returns the fraction of the light there that was scattered; NaN if there was no room to
+    measure it.
     """
     if not _is_room(orders):
         return flat, np.nan

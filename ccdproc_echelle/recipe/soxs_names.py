@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Parameters of the SOXS recipe by their own names, as keywords of `make_master_flat`."""
+"""Translate parameters of the SOXS recipe into keywords of `make_master_flat`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,14 +19,14 @@ _EDGES = {
 
 _THRESHOLDS = tuple(f"{end}-percentage-threshold-for-edge-detection" for end in ("min", "max"))
 
-# Those that have no counterpart, and why.
+# Parameters without a counterpart, and the reason.
 _NOTHING_HERE = {
     "stacked-clipping-iterations": "values are clipped once",
-    "order-deg": "each edge is fitted on its own",
+    "order-deg": "each edge is fitted separately",
     "low-sensitivity-clipping-sigma": "pixels are compared with their surroundings",
-    "background-subtraction": "the surface is found from the data",
+    "background-subtraction": "the surface is determined from the data",
     "scale-d2-to-qth": "stitch_flats always scales",
-    "qc-acceptable-ranges": "limits= has its own quantities",
+    "qc-acceptable-ranges": "limits= has different quantities",
 }
 
 #: The parameters of ``soxs-mflat`` that `from_soxs_names` knows.
@@ -38,12 +38,13 @@ SOXS_NAMES = (
 
 def from_soxs_names(keywords: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Keywords of `make_master_flat`, where some are parameters of the SOXS recipe.
+    Translate parameters of the SOXS recipe, among keywords of `make_master_flat`.
 
     Parameters
     ----------
     keywords : dict
-        Names may be of either kind. Where both say the same thing, ours wins.
+        Names may be of either kind. If both specify the same thing, the keyword of this package
+        takes precedence.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def from_soxs_names(keywords: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If a threshold is given without the other one, or a parameter with a dash is unknown.
+        If only one of the two thresholds is given, or a parameter with a dash is unknown.
 
     Warns
     -----
@@ -74,7 +75,7 @@ def from_soxs_names(keywords: Mapping[str, Any]) -> dict[str, Any]:
     for name in ours:
         if "-" in name:
             hint = did_you_mean(name, SOXS_NAMES)
-            raise ValueError(f"no parameter of the SOXS recipe is called {name!r}{hint}")
+            raise ValueError(f"the SOXS recipe has no parameter {name!r}{hint}")
     ignored = [f"{name} ({_NOTHING_HERE[name]})" for name in theirs if name in _NOTHING_HERE]
     if ignored:
         warn(f"parameters of the SOXS recipe that have no counterpart here: {', '.join(ignored)}")

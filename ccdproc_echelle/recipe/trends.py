@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The quality of many master flats, against time."""
+"""Quality of many master flats as a function of time."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from ccdproc_echelle.recipe.quality import METRICS, with_limits
 
 __all__ = ["quality_trends"]
 
-# The name of the master flats of a night, which lie in the folder of their set-up.
+# Name of the master flats of a night, which are in the folders of their set-ups.
 _IN_FOLDER = "master.fits"
 
 
@@ -28,28 +28,28 @@ def quality_trends(
     limits: Mapping[str, Any] | str | os.PathLike | None = None,
 ) -> QTable:
     """
-    Collect the quality of master flats in the order of time.
+    Collect the quality of master flats in chronological order.
 
     Parameters
     ----------
     paths : iterable of path-like
-        Master flats, and tables ``qc.ecsv`` of nights.
+        Master flats, and ``qc.ecsv`` tables of nights.
     limits : dict or path-like, optional
-        Limits that replace those kept with the master flats; see `with_limits`.
+        Limits that replace those stored with the master flats; see `with_limits`.
 
     Returns
     -------
     `~astropy.table.QTable`
-        A row for each quantity of each master flat: ``setup``, ``date`` (MJD; NaN if unknown),
+        One row for each quantity of each master flat: ``setup``, ``date`` (MJD; NaN if unknown),
         ``source`` (the file), and ``name``, ``value``, ``unit``, ``lower``, ``upper`` and
-        ``verdict`` as in `flat_quality`. What is not known has no row.
+        ``verdict`` as in `flat_quality`. Unknown quantities have no row.
 
     Raises
     ------
     ValueError
-        If a file is neither, or the limits are none.
+        If a file is neither of these, or the limits are invalid.
     OSError
-        If one cannot be read.
+        If a file cannot be read.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def quality_trends(
         for path in map(user_path, paths) for table in _tables_of(path)
     ]
     if not tables:
-        raise ValueError("no master flat, expected at least one")
+        raise ValueError("no master flats given, expected at least one")
     found = vstack(tables)
     found = found[np.isfinite(found["value"])]
     return found[np.argsort(found["date"], kind="stable")]

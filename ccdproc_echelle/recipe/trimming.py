@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Order tables that keep in step with trimmed frames."""
+"""Keep order tables consistent with trimmed frames."""
 
 from ccdproc_echelle.frames import AssembledFrame, RawFrame
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
@@ -11,26 +11,26 @@ def on_trimmed(
     orders: EchelleOrderTable, frame: RawFrame | AssembledFrame
 ) -> EchelleOrderTable:
     """
-    The order table for the part of a frame that is kept.
+    Return the order table for the trimmed part of a frame.
 
     Parameters
     ----------
     orders : `EchelleOrderTable`
-        For that part, or for the frame as it was written.
+        Order table for the trimmed frame or for the full frame.
     frame : `~ccdproc_echelle.frames.RawFrame` or `~ccdproc_echelle.frames.AssembledFrame`
         The frame.
 
     Returns
     -------
     `EchelleOrderTable`
-        For that part; orders of which nothing is left are dropped.
+        Order table for the trimmed frame; orders of which nothing is left are dropped.
 
     Raises
     ------
     TypeError
         If ``orders`` is not an order table.
     ValueError
-        If it is for another shape, or no order is left.
+        If it is for a different shape, or no order is left.
     """
     shape = checked_orders(orders).shape
     if shape is None or shape == frame.shape or frame.full_shape == frame.shape:

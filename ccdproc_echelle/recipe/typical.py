@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The typical frame of a set: where the orders are looked for, and what single frames share."""
+"""The typical frame of a set, on which orders are searched and single frames are compared."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -15,11 +15,12 @@ from ccdproc_echelle.frames import Frame, gather_pixels
 
 __all__ = ["typical_frame"]
 
-# So many pixels of each frame, evenly spread, and the brightest part of them, tell its brightness.
+# Number of evenly spaced pixels per frame, and the fraction of the brightest ones, used to measure
+# its brightness.
 _N_PIXELS = 50_000
 _BRIGHTEST = 0.1
 
-# A frame that is fainter than this part of the others has no light that could be scaled.
+# A frame fainter than this fraction of the others has no light that could be scaled.
 _FAINTEST = 0.01
 
 # So many frames are enough: those whose brightness is most like that of the others.
@@ -30,24 +31,25 @@ def typical_frame(
     flats: Sequence[Frame], *, mem_limit: float, executor: Executor | None = None
 ) -> CCDData:
     """
-    The median of a set of flats, which are brought to about the same brightness first.
+    Median of a set of flats that are first scaled to a similar brightness.
 
-    Without that, the median of flats that differ in brightness would be one of them in most pixels,
-    with all its noise and faults. Of many flats, the 15 of most typical brightness are used.
+    Without the scaling, the median of flats of different brightness would be the same single flat
+    in most pixels, with all its noise and faults. Of many flats, the 15 closest to the typical
+    brightness are used.
 
     Parameters
     ----------
     flats : sequence of `~ccdproc_echelle.frames.Frame`
-        Calibrated flats; some of them may be no flats of this set.
+        Calibrated flats; some of them may not belong to the set.
     mem_limit : float
-        Bytes that may be used besides the result.
+        Memory limit in bytes, not counting the result.
     executor : `concurrent.futures.Executor`, optional
-        What does the work. Default: a thread for each core.
+        Executor that does the work. Default: one thread per core.
 
     Returns
     -------
     `~astropy.nddata.CCDData`
-        In the unit of the flats, about as bright as most of them.
+        In the unit of the flats, with the brightness of most of them.
     """
     settings = CombineSettings(method="median", mem_limit=mem_limit)
     scales = _scales(flats, executor)
@@ -57,9 +59,9 @@ def typical_frame(
 
 
 def _scales(flats: Sequence[Frame], executor: Executor | None) -> np.ndarray:
-    """One over the brightness of each frame, relative to that of most; NaN without any light."""
+    """One over the brightness of each frame relative to most frames; NaN for those without light."""
     n_pixels = int(np.prod(flats[0].shape))
-    # An odd step, so that the pixels do not stay in a few columns of a detector.
+    # An odd step, so that the pixels do not fall into a few columns of a detector.
     step = max(1, n_pixels // _N_PIXELS) | 1
     tasks = [partial(gather_pixels, flat, np.arange(0, n_pixels, step)) for flat in flats]
     with closing(results_of(tasks, executor)) as sections:

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Of what kind the values of keywords of the recipe are, in a call or in a TOML file."""
+"""Types of the values of recipe keywords, in a call or in a TOML file."""
 
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -22,7 +22,7 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
-# What is expected, how that is told, and of which keywords. Others are checked where they are used.
+# Expected type, its test, and the keywords of that type. Others are checked where they are used.
 _KINDS = (
     ("a number", _is_number, (
         "window", "margin", "n_passes", "min_signal_to_noise", "mem_limit", "nlow", "nhigh",
@@ -41,19 +41,19 @@ _KINDS = (
 
 def check_values(keywords: Mapping[str, Any], where: str = "") -> None:
     """
-    Refuse values of the wrong kind before they do harm; `None` is of any kind.
+    Raise if a value has the wrong type; `None` is always accepted.
 
     Parameters
     ----------
     keywords : dict
         Keywords of `make_master_flat`.
     where : str, optional
-        Where they stand, as `` in flats.toml``.
+        Where the values are given, such as `` in flats.toml``.
 
     Raises
     ------
     TypeError
-        If a value is of another kind than its keyword takes.
+        If a value has the wrong type for its keyword.
 
     Examples
     --------

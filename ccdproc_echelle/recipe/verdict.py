@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The verdict on a master flat: its quality, from what was noted while the frames passed."""
+"""Assess a master flat: its quality, from what was recorded while the frames were read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,20 +23,20 @@ from ccdproc_echelle.recipe.quality import (
 
 __all__ = ["judged", "watched"]
 
-# So many values of all frames together tell chi-square to half a percent.
+# This many values of all frames together give chi-square to half a percent.
 _ENOUGH_VALUES = 200_000
 
 
 def watched(orders: EchelleOrderTable, window: float, n_frames: int) -> Watch:
     """
-    What is to be noted of the frames so that the quality needs none of them again.
+    What to record about the frames, so that the quality does not require reading them again.
 
     Parameters
     ----------
     orders : `~ccdproc_echelle.EchelleOrderTable`
         The orders, with edges.
     window : float
-        Full width of the window on the order centre, in pixel.
+        Full width of the window on the order centre, in pixels.
     n_frames : int
         Number of frames.
 
@@ -60,18 +60,18 @@ def judged(
     limits: Mapping[str, tuple[float, float]],
 ) -> MasterFlat:
     """
-    The master with its quality, also in the header.
+    Add the quality to a master, including its header.
 
     Parameters
     ----------
     master : `~ccdproc_echelle.MasterFlat`
-        Without quality.
+        The master, without quality.
     flats : sequence of `~ccdproc_echelle.frames.Frame`
         The frames; only their headers are read.
     noted : `~ccdproc_echelle.combining.Noted`
-        What was noted of them for `watched`.
+        What was recorded about them, as specified by `watched`.
     window, n_refused, scattered_light, limits
-        As for `quality_table`.
+        See `quality_table`.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def _warn_of_dark_orders(master: MasterFlat) -> None:
         warn(
             f"orders {master.orders.order_numbers[dark].tolist()} have too little light to divide "
             f"by: more than {most:.0%} of their pixels have the flag FAINT; expose longer or more "
-            "often, add a lamp that is bright there (stitch_flats), or leave these orders out of "
+            "often, add a lamp that is bright there (stitch_flats), or remove these orders from "
             "the order table"
         )
 

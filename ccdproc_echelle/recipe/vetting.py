@@ -1,9 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Frame vetting: which frames do not belong to a set of flats, and why.
+Frame vetting: find frames that do not belong to a set of flats, and the reason.
 
-Every frame is compared with what most frames agree on: the commonest setup, and the median of all
-frames that have light. So any single frame may be the bad one, the first as well.
+Every frame is compared with the majority: the most common set-up, and the median of all frames that
+have light. Any single frame may therefore be the bad one, including the first.
 """
 
 from collections import Counter
@@ -49,7 +49,7 @@ __all__ = [
     "without_copies",
 ]
 
-#: Header keywords in which the flats of a set agree: instrument and arm, binning, slit, lamp,
+#: Header keywords in which the flats of a set must agree: instrument and arm, binning, slit, lamp,
 #: filter and disperser, read-out mode and gain.
 SETUP_KEYWORDS = (
     "INSTRUME", "DETECTOR", "ESO SEQ ARM",
@@ -64,64 +64,64 @@ SETUP_KEYWORDS = (
     "ESO DET READ CURNAME", "GAIN", "EGAIN", "ESO DET OUT1 CONAD",
 )
 
-# Measured numbers in headers, as a gain or a slit width, agree if they do to this many digits.
+# Measured numbers in headers, such as a gain or a slit width, agree if they do to this many digits.
 _DIGITS = 3
 
-# Along the dispersion axis some pixels in even distances suffice; `frame_shift` looks at 200.
+# A subset of evenly spaced pixels along the dispersion axis is enough; `frame_shift` uses 200.
 _LEAST_COLUMNS = 200
 
-# Of all frames together; with very many frames there are fewer columns of each.
+# For all frames together; with very many frames, fewer columns of each are used.
 _THINNED_PIXELS = 8_000_000
 
-# Parts of an order in which a frame is compared with the others, and the least pixels of a part.
+# Parts of an order in which a frame is compared with the others, and minimum pixels in a part.
 _N_PARTS = 8
 _FEWEST_PIXELS = 25
 
-# Fainter than this fraction of the mean, a drift of the zero point passes for another shape.
+# Below this fraction of the mean, a drift of the zero point looks like a different shape.
 _FAINTEST = 0.1
 
-# What the verdict begins with on a frame that is in the list twice.
+# Start of the verdict on a frame that is in the list twice.
 _COPY = "a copy of"
 
-# The verdict on what is no raw frame.
+# Verdict on a frame that is not a raw frame.
 _MASTER = "it is a master flat, not a raw one"
 
-# By how many standard deviations a difference must exceed its limit.
+# Number of standard deviations by which a difference must exceed its limit.
 _SIGNIFICANT = 5
 
-# Of the typical inner-order pixel: flats have a hundred, frames without light about 0.
+# For a typical inner-order pixel: flats have about a hundred, frames without light about 0.
 _LEAST_SIGNAL_TO_NOISE = 1
 
-# The linear estimate of a shift is good to 0.02 pixel up to this one.
+# The linear estimate of a shift is good to 0.02 pixels up to this shift.
 _SMALL_SHIFT = 0.1
 
-_MEDIAN_NOISE = np.sqrt(np.pi / 2)  # of the median over that of the mean
+_MEDIAN_NOISE = np.sqrt(np.pi / 2)  # noise of the median relative to that of the mean
 
 
 def vet_setup(
     frames: Any, *, keywords: Iterable[str] = SETUP_KEYWORDS, **reading: Any
 ) -> QTable:
     """
-    Find frames that were taken with another setup, from shape, unit and headers alone.
+    Find frames taken with a different set-up, from shape, unit and headers alone.
 
-    Right is what most frames have. If no value is the most frequent, as with two frames that
-    differ, it cannot be known which is right, and each frame gets the same verdict, which counts
-    the frames of each set-up. A master flat, which is no frame of any set, gets a verdict as well.
+    The values of the majority are considered correct. If there is no most frequent value, as with
+    two frames that differ, all frames get the same verdict, which lists the number of frames with
+    each value. A master flat, which belongs to no set of raw frames, also gets a verdict.
 
     Parameters
     ----------
     frames : list, str or `ccdproc.ImageFileCollection`
-        Raw flats, as for `ccdproc.combine`; of files only headers are read.
+        Raw flats, as for `ccdproc.combine`; only the headers of files are read.
     keywords : iterable of str, optional
-        Header keywords that must agree, ``"ESO SEQ ARM"`` for ``HIERARCH`` ones. Frames without a
-        keyword are not compared by it. Fractional numbers that agree to three digits are equal.
+        Header keywords that must agree, without ``HIERARCH``. Frames that lack a keyword are not
+        compared by it. Fractional numbers that agree to three digits are equal.
     **reading
-        Keywords of ``CCDData.read``.
+        Passed to ``CCDData.read``.
 
     Returns
     -------
     `~astropy.table.QTable`
-        One row per frame: ``frame`` (name) and ``verdict``, empty or what is wrong.
+        One row per frame: ``frame`` (name) and ``verdict``, which is empty or states what is wrong.
 
     See Also
     --------
@@ -134,7 +134,7 @@ def vet_setup(
     >>> flats = EchelleSimulation(shape=(256, 300), n_orders=5).flats(3)
     >>> flats[0].header["GAIN"] = 2.5
     >>> vet_setup(flats)["verdict"].tolist()
-    ['another setup: GAIN is 2.5, that of the others 1', '', '']
+    ['another set-up: GAIN is 2.5, that of the others 1', '', '']
     """
     frames, keywords = list_frames(frames, **reading), tuple(keywords)
     headers = [frame.header for frame in frames]
@@ -154,7 +154,7 @@ def vet_setup(
             elif value != usual:
                 reasons[i].append(f"{name} is {value}, that of the others {usual}")
     verdicts = [
-        _MASTER if master else "another setup: " + "; ".join(found) if found else ""
+        _MASTER if master else "another set-up: " + "; ".join(found) if found else ""
         for found, master in zip(reasons, masters, strict=True)
     ]
     return QTable({"frame": [frame.name for frame in frames], "verdict": verdicts})
@@ -172,49 +172,49 @@ def vet_frames(
     **reading: Any,
 ) -> QTable:
     """
-    Find frames that are saturated, without light, shifted, of another shape, or copies.
+    Find frames that are saturated, shifted, without light, of a different shape, or copies.
 
-    The frames, divided by their levels, make a median; those with light and not saturated take
-    part. Each is compared with it: at the inner-order pixels for level and shape, at the flanks
-    of the orders for the shift. What is wrong with a minority of the frames is found. With two
-    frames there is none: each differs by half of what the two do. Copies of a frame, which are no
-    measurement of their own, take no part in the median.
+    Each frame is compared with the median of the frames, divided by their levels: at the
+    inner-order pixels for level and shape, and at the flanks of the orders for the shift. Frames
+    without light, saturated frames and copies do not contribute to the median. Faults of a minority
+    of the frames are found; of two frames, each deviates by half of the difference between them.
 
     Parameters
     ----------
     frames : list, str or `ccdproc.ImageFileCollection`
-        Flats without bias and dark, saturated pixels masked; as for `ccdproc.combine`.
+        Flats from which bias and dark have been subtracted, with saturated pixels masked, as for
+        `ccdproc.combine`.
     orders : `EchelleOrderTable`
         The order centres.
     window : float, optional
-        Full width of the window on the order centre, in pixel along the cross-dispersion axis.
+        Full width of the window on the order centre, in pixels along the cross-dispersion axis.
     max_masked : float, optional
-        The largest fraction of the inner-order pixels that may be masked or not finite.
+        Maximum fraction of the inner-order pixels that may be masked or not finite.
     min_level : float, optional
-        The smallest level, as a fraction of the median of all. The default lets exposure times
-        differ by a factor of five from the typical one.
+        Minimum level, as a fraction of the median of all frames. With the default, exposure times
+        may be a factor of five shorter than the typical one.
     max_shift : float, optional
-        The largest shift across the dispersion, in pixel; exceeded by five standard deviations.
+        Maximum shift across the dispersion, in pixels, to be exceeded by five standard deviations.
     max_residual : float, optional
-        The largest relative difference of a part of an order, an eighth of it, from the others.
-        The default is beyond the drift of an illumination: 3 percent of a frame add up to 6 percent
-        between two. Parts fainter than a tenth of the mean are not looked at.
+        Maximum relative deviation of a part of an order (an eighth of it) from the other frames.
+        The default allows for drifts of the illumination: 3 per cent in a frame add up to 6 per
+        cent between two. Parts fainter than a tenth of the mean are ignored.
     **reading
-        Keywords of ``CCDData.read``.
+        Passed to ``CCDData.read``.
 
     Returns
     -------
     `~astropy.table.QTable`
-        One row per frame: ``frame`` (name), ``level`` (unit of the frames; good to about a
-        percent), ``masked_fraction``, ``shift`` and ``shift_uncertainty`` (positive where the
-        orders lie at higher pixels), ``residual`` (the largest relative difference of a part of
-        an order, less five standard deviations) and ``verdict``, empty or what is wrong. NaN
-        where it cannot be measured.
+        One row per frame: ``frame`` (name), ``level`` (in the unit of the frames, accurate to about
+        a per cent), ``masked_fraction``, ``shift`` and ``shift_uncertainty`` (positive if the
+        orders lie at higher pixels), ``residual`` (largest relative deviation of a part of an
+        order, minus five standard deviations) and ``verdict``, which is empty or states what is
+        wrong. Values that cannot be measured are NaN.
 
     Raises
     ------
     ValueError
-        If there is no frame, frames or order table do not fit together, no order centre is on
+        If there are no frames, the frames and the order table do not match, no order centre is on
         the detector, or a limit is not positive.
 
     See Also
@@ -223,7 +223,7 @@ def vet_frames(
 
     References
     ----------
-    Small shifts are found from the slope of the light: Lucas & Kanade 1981, Proc. IJCAI, 674.
+    Small shifts are derived from the slope of the light: Lucas & Kanade 1981, Proc. IJCAI, 674.
 
     Examples
     --------
@@ -268,28 +268,28 @@ def vet_frames(
 
 def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
     """
-    Act on the verdicts: which frames are to be used.
+    Decide which frames to use, based on their verdicts.
 
     Parameters
     ----------
     table : `~astropy.table.QTable`
-        From `vet_setup` or `vet_frames`.
+        Table returned by `vet_setup` or `vet_frames`.
     reject : {"warn", "drop", "error"}, optional
-        ``"warn"``: all frames are used, with a warning; ``"drop"``: those with a verdict are
-        left out, with a warning; ``"error"``: they are an error. Copies that are used count as
-        measurements of their own: they are best left out.
+        ``"warn"``: use all frames, with a warning; ``"drop"``: leave out frames with a verdict,
+        with a warning; ``"error"``: raise an error if any frame has a verdict. Copies that are used
+        count as independent measurements, so it is best to leave them out.
 
     Returns
     -------
     bool array, shape (n_frames,)
-        True for frames to be used.
+        True for frames to use.
 
     Raises
     ------
     ValueError
-        If ``reject`` is none of these, is ``"error"`` and a frame has a verdict, or is ``"drop"``
-        and more than half of the frames, copies apart, have one: then the set is to be doubted, not
-        a frame.
+        If ``reject`` is not one of these; if it is ``"error"`` and a frame has a verdict; or if it
+        is ``"drop"`` and more than half of the frames (not counting copies) have a verdict, in
+        which case the set as a whole is questionable.
 
     Warns
     -----
@@ -309,7 +309,7 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
     reasons = _reasons(table)
     if reasons and reject == "error":
         raise ValueError("; ".join(reasons))
-    # Of copies any number can be left out: nothing is lost with them.
+    # Any number of copies can be left out, as nothing is lost with them.
     n_copies = sum(verdict.startswith(_COPY) for verdict in table["verdict"])
     n_bad = np.count_nonzero(~good)
     if reject == "drop" and 2 * (n_bad - n_copies) > len(table) - n_copies:
@@ -322,7 +322,7 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
         if reject == "drop":
             warn(f"{reason}; {it_is} left out")
         else:
-            warn(f"{reason}; {it_is} used all the same; reject='drop' leaves {it} out")
+            warn(f"{reason}; {it_is} used anyway; reject='drop' leaves {it} out")
     return good if reject == "drop" else np.ones(len(table), dtype=bool)
 
 
@@ -344,31 +344,31 @@ def of_one_setup(
     frames: list[Frame], reject: str, keywords: Iterable[str] = ()
 ) -> tuple[list[Frame], QTable]:
     """
-    The frames that belong to a set by their headers.
+    Select the frames that belong to a set according to their headers.
 
     Parameters
     ----------
     frames : list of `~ccdproc_echelle.frames.Frame`
         Raw flats.
     reject : str
-        As for `accepted_frames`.
+        See `accepted_frames`.
     keywords : iterable of str, optional
-        Header keywords that must agree, besides `SETUP_KEYWORDS`.
+        Header keywords that must agree, in addition to `SETUP_KEYWORDS`.
 
     Returns
     -------
     frames : list of `~ccdproc_echelle.frames.Frame`
-        Those that are used.
+        The frames that are used.
     setup : `~astropy.table.QTable`
-        From `vet_setup`, with the column ``used``.
+        Table from `vet_setup`, with the column ``used``.
 
     Raises
     ------
     ValueError
-        As `accepted_frames`, or if frames that are used differ in shape or unit, or one of them is
-        a master flat.
+        Under the same conditions as in `accepted_frames`, or if the frames that are used differ in
+        shape or unit, or include a master flat.
     TypeError
-        If ``keywords`` is one text, or holds anything else.
+        If ``keywords`` is a single string, or contains anything but strings.
 
     Warns
     -----
@@ -389,28 +389,28 @@ def vetted(
     calibration: Calibration, orders: EchelleOrderTable, window: float, reject: str
 ) -> tuple[Calibration, QTable]:
     """
-    The calibrated flats that belong to the set by their pixels.
+    Select the calibrated flats that belong to the set according to their pixel values.
 
     Parameters
     ----------
     calibration : `~ccdproc_echelle.recipe.Calibration`
         The flats.
     orders, window
-        As for `vet_frames`.
+        See `vet_frames`.
     reject : str
-        As for `accepted_frames`.
+        See `accepted_frames`.
 
     Returns
     -------
     calibration : `~ccdproc_echelle.recipe.Calibration`
-        Those that are used.
+        The flats that are used.
     vetting : `~astropy.table.QTable`
-        From `vet_frames`, with the column ``used``.
+        Table from `vet_frames`, with the column ``used``.
 
     Raises
     ------
     ValueError
-        As `accepted_frames`, or if frames that are used have no light.
+        Under the same conditions as in `accepted_frames`, or if frames that are used have no light.
     """
     vetting = vet_frames(calibration.flats, orders, window=window)
     if reject == "warn":
@@ -421,16 +421,16 @@ def vetted(
 
 def without_copies(frames: Any, reject: str, **reading: Any) -> Any:
     """
-    Calibration frames, opened, that are each a measurement of their own.
+    Open calibration frames, each of which is an independent measurement.
 
     Parameters
     ----------
     frames : list, str, `ccdproc.ImageFileCollection` or None
         Bias or dark frames.
     reject : str
-        As for `accepted_frames`. With ``"warn"`` all are used, and who combines them warns.
+        See `accepted_frames`. With ``"warn"`` all are used, with a warning when they are combined.
     **reading
-        Keywords of ``CCDData.read``.
+        Passed to ``CCDData.read``.
 
     Returns
     -------
@@ -455,12 +455,12 @@ def without_copies(frames: Any, reject: str, **reading: Any) -> Any:
 
 def is_sound(vetting: QTable) -> np.ndarray:
     """
-    Which of the flats that are used have no fault; all of them if each has one.
+    Which of the flats in use have no fault; all of them if each has one.
 
     Parameters
     ----------
     vetting : `~astropy.table.QTable`
-        From `vetted`.
+        Table from `vetted`.
 
     Returns
     -------
@@ -472,19 +472,19 @@ def is_sound(vetting: QTable) -> np.ndarray:
 
 def all_vetted(setup: QTable, vetting: QTable) -> QTable:
     """
-    What was found out about every frame.
+    Combine the results of the vetting of all frames.
 
     Parameters
     ----------
     setup : `~astropy.table.QTable`
-        From `vet_setup`, with the column ``used``.
+        Table from `vet_setup`, with the column ``used``.
     vetting : `~astropy.table.QTable`
-        From `vet_frames`, of those that are used.
+        Table from `vet_frames`, for the frames used.
 
     Returns
     -------
     `~astropy.table.QTable`
-        One row per frame; frames of another set-up were not measured.
+        One row per frame; frames with a different set-up were not measured.
     """
     rest = setup[~setup["used"]]
     if len(rest) == 0:
@@ -506,7 +506,7 @@ def _setup(frame: Frame, header: Mapping, keywords: Sequence[str]) -> dict[str, 
 
 
 def _own_keywords(frames: Sequence[Frame], keywords: Iterable[str]) -> list[str]:
-    """Those that the user names, which the frames should have."""
+    """Keywords given by the user, which the frames are expected to have."""
     if isinstance(keywords, str):
         raise TypeError(f"setup_keywords is {keywords!r}, expected a list of header keywords")
     names = [keyword_name(keyword) for keyword in keywords]
@@ -522,7 +522,7 @@ def _own_keywords(frames: Sequence[Frame], keywords: Iterable[str]) -> list[str]
 
 
 def _refuse_masters(setup: QTable) -> None:
-    """It is no matter of doubt that they are not used."""
+    """Master flats are never used as raw flats."""
     found = [f"{row['frame']} is a master flat" for row in setup if row["verdict"] == _MASTER]
     if found:
         raise ValueError(
@@ -532,17 +532,17 @@ def _refuse_masters(setup: QTable) -> None:
 
 def comparable(value: Any) -> str:
     """
-    A value in a header as it is compared with that of another frame.
+    Format a header value for comparison with that of another frame.
 
     Parameters
     ----------
     value : object
-        What stands there.
+        The value.
 
     Returns
     -------
     str
-        Fractional numbers to three digits.
+        Fractional numbers are rounded to three digits.
 
     Examples
     --------
@@ -556,7 +556,7 @@ def comparable(value: Any) -> str:
 
 
 def _counted(values: Sequence[Any]) -> str:
-    """Each value, and how many frames have it."""
+    """Each value, and the number of frames that have it."""
     return " or ".join(
         f"{value} ({number} frame{'s' if number > 1 else ''})"
         for value, number in Counter(values).most_common()
@@ -581,7 +581,7 @@ class _Limits(NamedTuple):
 
 
 class _InnerPixels(NamedTuple):
-    """Rows and columns of the inner-order pixels, and to which part of which order each belongs."""
+    """Rows and columns of the inner-order pixels, and the part and order to which each belongs."""
 
     where: tuple[np.ndarray, np.ndarray]
     part: np.ndarray
@@ -614,8 +614,8 @@ def _first_levels(stack: ThinnedStack, inner: _InnerPixels, usable) -> tuple:
     """
     Median of the inner-order pixels of each frame, and of their standard deviations, if known.
 
-    Those good in all usable frames are taken, where there are any: else, the levels of frames with
-    different masks do not compare.
+    Pixels that are good in all usable frames are used, if there are any; otherwise the levels of
+    frames with different masks could not be compared.
     """
     good = stack.good[:, *inner.where]
     common = good[usable].all(axis=0)
@@ -631,7 +631,7 @@ def _first_levels(stack: ThinnedStack, inner: _InnerPixels, usable) -> tuple:
 
 
 def _darkness(levels, noise, usable, min_level: float) -> np.ndarray:
-    """Why a frame has no light or too little; empty where it has enough."""
+    """Why a frame has no light or too little; empty if it has enough."""
     typical = np.median(levels[usable]) if usable.any() else np.nan
     reasons = []
     for level, sigma in zip(levels, noise, strict=True):
@@ -650,7 +650,7 @@ def _darkness(levels, noise, usable, min_level: float) -> np.ndarray:
 
 
 class _Measured(NamedTuple):
-    """What was found of each frame, arrays; or of one."""
+    """Measurements of each frame, as arrays; or of one frame."""
 
     masked: np.ndarray
     level: np.ndarray
@@ -677,18 +677,18 @@ def _measure(stack, inner, masked, levels, lit, limits: _Limits) -> _Measured:
         alike = lit[i] and residual < limits.max_residual
         if not (alike and abs(shift[0]) < _SMALL_SHIFT):
             images = [np.ma.masked_array(*pair) for pair in ((image, ~good), (reference, ~known))]
-            # Of a frame that is not like the others, the estimate is worth nothing.
+            # For a frame unlike the others, the estimate is meaningless.
             otherwise = shift if alike else (np.nan, np.nan)
             shift = _any_shift(*images, stack.orders) or otherwise
         found.level[i], found.residual[i] = level, residual
         found.shift[i], found.shift_uncertainty[i] = shift
-    # A shifted frame has taken the reference along a little.
+    # A shifted frame has pulled the reference along a little.
     found.shift[:] -= np.nanmedian(found.shift[lit]) if np.isfinite(found.shift[lit]).any() else 0
     return found
 
 
 def _reference(stack: ThinnedStack, levels, lit) -> tuple[np.ndarray, np.ndarray]:
-    """Median of the frames with light, divided by their levels, and where there is one."""
+    """Median of the frames with light, divided by their levels, and where it is defined."""
     scales = (1 / levels[lit]).astype(stack.data.dtype)
     n_lit, shape = len(scales), stack.data.shape[1:]
     values = stack.data[lit].reshape(n_lit, -1) * scales[:, None]
@@ -699,7 +699,7 @@ def _reference(stack: ThinnedStack, levels, lit) -> tuple[np.ndarray, np.ndarray
 
 
 def _level_and_residual(image, good, reference, inner: _InnerPixels) -> tuple[float, float]:
-    """Level of a frame, and how much parts of orders differ from it beyond their noise."""
+    """Level of a frame, and the deviation of parts of orders from it in excess of their noise."""
     light = reference[inner.where]
     chosen = good[inner.where] & (light > _FAINTEST)
     if not chosen.any():
@@ -727,9 +727,9 @@ def _median_error(values: np.ndarray) -> float:
 
 def _small_shift(image, good, reference) -> tuple[float, float]:
     """
-    Shift by what the light on the flanks has changed, and its uncertainty.
+    Shift derived from the change of the light on the flanks, and its uncertainty.
 
-    The median over the columns, as a cosmic ray spoils a whole one. To first order in the shift.
+    The median over the columns, since a cosmic ray spoils a whole one. To first order in the shift.
     """
     slope = np.where(good, np.gradient(reference, axis=0), 0)
     change = np.where(good, image - reference, 0)
@@ -741,7 +741,7 @@ def _small_shift(image, good, reference) -> tuple[float, float]:
 
 
 def _any_shift(image, reference, orders) -> tuple[float, float] | None:
-    """Shift by `frame_shift`, slower and good for large ones; `None` if it finds no orders."""
+    """Shift from `frame_shift`, slower but valid for large shifts; `None` if it finds no orders."""
     try:
         found = frame_shift(image, reference, orders)
     except ValueError:
@@ -753,7 +753,7 @@ def _any_shift(image, reference, orders) -> tuple[float, float] | None:
 
 
 def _twins_of_usable(frames: Sequence[Frame], usable: np.ndarray) -> list[int | None]:
-    """As `twins_of`: a frame is no copy of one that cannot be used anyway."""
+    """Like `twins_of`, but a frame is not a copy of one that is unusable anyway."""
     twins, places = [None] * len(frames), np.flatnonzero(usable)
     for place, twin in zip(places, twins_of([frames[i] for i in places]), strict=True):
         twins[place] = None if twin is None else int(places[twin])
@@ -762,25 +762,25 @@ def _twins_of_usable(frames: Sequence[Frame], usable: np.ndarray) -> list[int | 
 
 def _verdict_on_copy(twin: Frame) -> str:
     return (
-        f"{_COPY} {twin.name}: counted as a measurement of its own, it makes the uncertainty too "
-        "small"
+        f"{_COPY} {twin.name}: counting it as an independent measurement makes the uncertainty "
+        "too small"
     )
 
 
 def _verdict(frame: _Measured, darkness: str, limits: _Limits) -> str:
-    """What is wrong with a frame: the cause where one fault brings another."""
+    """What is wrong with a frame: the cause if one fault leads to another."""
     if frame.masked > limits.max_masked:
         return f"saturated: {100 * frame.masked:.0f} % of its inner-order pixels are masked"
     if abs(frame.shift) > limits.max_shift + _SIGNIFICANT * frame.shift_uncertainty:
         return (
-            f"shifted: its orders lie {frame.shift:+.2f} pixel from those of the others, "
+            f"shifted: its orders lie {frame.shift:+.2f} pixels from those of the others, "
             f"expected at most {limits.max_shift:g}"
         )
     if darkness:
         return darkness
     if frame.residual > limits.max_residual:
         return (
-            f"of another shape: parts of its orders differ by {100 * frame.residual:.0f} % from "
-            f"those of the others, expected at most {100 * limits.max_residual:g} %"
+            f"of another shape: parts of its orders differ by {100 * frame.residual:.0f} % "
+            f"from those of the others, expected at most {100 * limits.max_residual:g} %"
         )
     return ""

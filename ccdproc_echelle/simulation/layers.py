@@ -43,10 +43,8 @@ class Layer:
     """
 
     # Each random layer draws from its own streams, ``scene.rng(stream, index)``. The number is part
-    # of
-    # the seed and must never change. 7 to 12 are used for the noise, 20 to 22 in ``flaws``; the
-    # next
-    # free one is 15.
+    # of the seed and must never change. 7 to 12 are used for the noise, 20 to 22 in ``flaws``; the
+    # next free one is 15.
     streams: ClassVar[tuple[int, ...]] = ()
 
     def blaze(self, blaze, scene):

@@ -3,8 +3,7 @@
 Profiles of the orders of a simulation: a slit, fibres, or the slices of an image slicer.
 
 Each class draws the image of all orders between their edges; it is selected by a ``with_...``
-method
-of `EchelleSimulation`.
+method of `EchelleSimulation`.
 """
 
 from dataclasses import dataclass
@@ -35,8 +34,7 @@ class Slit:
         Image of the orders, (n_rows, n_pixels).
 
         ``lower``, ``upper`` and ``brightness`` have shape (n_orders, n_pixels); ``sigma`` is the
-        blur
-        and ``slope`` the gradient of the slit illumination.
+        blur and ``slope`` the gradient of the slit illumination.
         """
         return slit_image(n_rows, lower, upper, brightness, sigma=sigma, slope=slope,
                           tilt=self.tilt)

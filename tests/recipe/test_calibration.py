@@ -393,7 +393,7 @@ def test_calibration_file_is_named(tmp_path):
         ({"gain": 1, "read_noise": np.nan}, "read_noise is nan"),
         ({"gain": 1 * u.adu, "read_noise": 1}, "gain is .*, expected .* electron / adu"),
         ({"gain": 1, "read_noise": 3 * u.adu}, "read_noise is .*, expected .* electron"),
-        ({"gain": [1, 2], "read_noise": 3}, r"gain is \[1, 2\], expected one"),
+        ({"gain": [1, 2], "read_noise": 3}, r"gain is \[1, 2\], expected a single"),
         ({"gain": "low", "read_noise": 3}, "gain is 'low', expected a number"),
     ],
 )

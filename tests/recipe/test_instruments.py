@@ -296,7 +296,7 @@ def test_a_file_that_is_wrong_is_refused_by_name(own, text, message):
         ("window = true", "window in .*mine.toml is True, expected a number"),
         ('check_table = "no"', "check_table in .*mine.toml is 'no', expected True or False"),
         ("edge_keywords = 3", "edge_keywords in .*mine.toml is 3, expected keywords with"),
-        ("bad_pixel_mask = 3", "bad_pixel_mask in .*mine.toml is 3, expected the name of a file"),
+        ("bad_pixel_mask = 3", "bad_pixel_mask in .*mine.toml is 3, expected a file name"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_by_name(own, text, message):

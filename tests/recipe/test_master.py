@@ -832,7 +832,7 @@ def test_the_noise_measured_serves_as_that_given():
 
 
 @pytest.mark.parametrize(("wrong", "found"), [
-    (dict(gain=1 / GAIN, read_noise=READ_NOISE), "gain is 0.666667, but .* tells gain 1[.]"),
+    (dict(gain=1 / GAIN, read_noise=READ_NOISE), "gain is 0.666667, but .* gives gain 1[.]"),
     (dict(gain=GAIN, read_noise=20), "read_noise is 20, but .* tells .* read noise 4|3[.]9"),
 ])
 def test_a_gain_or_read_noise_that_is_not_that_of_the_frames(wrong, found):
@@ -919,9 +919,9 @@ def test_order_half_in_the_dark_fails():
         ({"combine_uncertainty_function": "std"}, TypeError, "is 'std', expected a function"),
         ({"executor": "threads"}, TypeError, "executor is 'threads', expected an executor"),
         ({"mask_flags": "DEAD"}, TypeError, "mask_flags is 'DEAD', expected flags"),
-        ({"exposure_key": 30}, TypeError, "30 is no header keyword, expected its name"),
-        ({"bias": []}, ValueError, r"bias is \[\], no frames; expected some, or None"),
-        ({"dark": ""}, ValueError, "dark is '', no frames; expected some, or None"),
+        ({"exposure_key": 30}, TypeError, "30 is not a header keyword, expected its name"),
+        ({"bias": []}, ValueError, r"bias is \[\], which has no frames; expected some, or None"),
+        ({"dark": ""}, ValueError, "dark is '', which has no frames; expected some, or None"),
         ({"n_passes": 0}, ValueError, "n_passes is 0, expected a positive integer"),
         ({"per_order": "yes"}, ValueError, "per_order is 'yes', expected False, True or 'auto'"),
         ({"clip_extrema": True, "nhigh": 2}, ValueError, "nlow \\+ nhigh is 3, expected less"),

@@ -118,7 +118,7 @@ def test_the_plan_finds_each_setup_and_says_why_the_rest_is_left_out(raw_night):
     }
     assert {p for p, _ in plan.left_out} == {p for p in night.left_out if p.name != failed}
     text = str(plan)
-    for said in ("is truncated", "INSTRUME is imager", "'object'", "no FITS file"):
+    for said in ("is truncated", "INSTRUME is imager", "'object'", "not a FITS file"):
         assert said in text
     for job in plan.jobs:
         assert all(b.setup["CCDSUM"] == job.setup.values["CCDSUM"] for b in job.setup.bias)
@@ -203,7 +203,7 @@ def test_a_folder_without_flats(tmp_path):
     (tmp_path / "notes.txt").write_text("clouds")
     with pytest.raises(ValueError, match=r"no flats of one set-up in .*: found 1 bias; notes\.txt"):
         planned(tmp_path)
-    with pytest.raises(NotADirectoryError, match="nowhere is no folder"):
+    with pytest.raises(NotADirectoryError, match="nowhere is not a folder"):
         plan_night(tmp_path / "nowhere", tmp_path)
 
 
@@ -408,7 +408,7 @@ def test_a_setup_that_kills_every_worker_fails_alone(own, monkeypatch):
     monkeypatch.setattr("ccdproc_echelle.recipe.night.work.processes", Dying)
     table = reduce_night(raw, output, executor=Dying(1), **QUICK)
     assert table["status"].tolist() == ["up to date", "up to date", "failed"]
-    assert "was killed, perhaps for want of memory" in table["message"][2]
+    assert "was killed, perhaps for lack of memory" in table["message"][2]
 
 
 def test_trace_keywords_are_for_set_ups_without_a_table(raw_night):

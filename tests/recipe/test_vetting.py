@@ -62,7 +62,7 @@ def test_each_fault_is_found_by_its_name(shape, axis):
     raw[6] = CCDData(block_reduce(raw[6].data, 2), unit="adu", header=raw[6].header)
 
     setup = vet_setup(open_frames(raw[:6]) + open_frames(raw[6:7]) + open_frames(raw[7:]))
-    assert reasons(setup) == [""] * 6 + ["another setup", ""]
+    assert reasons(setup) == [""] * 6 + ["another set-up", ""]
     assert "shape is (" in setup["verdict"][6]
 
     del raw[6]
@@ -245,18 +245,18 @@ def setup_verdicts(headers, **kwargs) -> list[str]:
 def test_the_commonest_setup_is_right_wherever_it_is():
     slits = [{"SLIT": "wide"}, {"SLIT": "narrow "}, {"SLIT": "narrow"}, {}]
     assert setup_verdicts(slits) == [
-        "another setup: SLIT is wide, that of the others narrow", "", "", ""]
+        "another set-up: SLIT is wide, that of the others narrow", "", "", ""]
     numbers = [{"GAIN": 1.5}, {"GAIN": 1.5001}, {"GAIN": 2.5, "LAMP": "Xe"}, {"LAMP": "QTH"},
                {"LAMP": "QTH"}]
     found = setup_verdicts(numbers)
     assert found.pop(2) == (
-        "another setup: LAMP is Xe, that of the others QTH; GAIN is 2.5, that of the others 1.5")
+        "another set-up: LAMP is Xe, that of the others QTH; GAIN is 2.5, that of the others 1.5")
     assert found == [""] * 4
 
 
 def test_without_a_commonest_setup_each_frame_has_a_verdict():
     found = setup_verdicts([{"CCDSUM": "1 1"}, {"CCDSUM": "2 2"}])
-    assert found == ["another setup: CCDSUM is 1 1 (1 frame) or 2 2 (1 frame)"] * 2
+    assert found == ["another set-up: CCDSUM is 1 1 (1 frame) or 2 2 (1 frame)"] * 2
 
 
 def test_two_setups_of_as_many_frames_are_one_message():
@@ -266,8 +266,8 @@ def test_two_setups_of_as_many_frames_are_one_message():
         assert accepted_frames(table).all()
     (message,) = (str(warning.message) for warning in caught)
     assert message == (
-        "the 4 frames do not belong together: another setup: FILTER is BG38 (2 frames) or RG610 "
-        "(2 frames); they are used all the same; reject='drop' leaves them out"
+        "the 4 frames do not belong together: another set-up: FILTER is BG38 (2 frames) or RG610 "
+        "(2 frames); they are used anyway; reject='drop' leaves them out"
     )
 
 
@@ -297,8 +297,8 @@ def test_headers_of_files_and_their_extensions(tmp_path):
     found = vet_setup(open_frames(paths, unit="adu"))
     assert found["frame"].tolist() == [str(path) for path in paths]
     assert found["verdict"].tolist() == [
-        "", "another setup: ESO SEQ ARM is NIR, that of the others VIS", "",
-        "another setup: XBINNING is 2, that of the others 1"]
+        "", "another set-up: ESO SEQ ARM is NIR, that of the others VIS", "",
+        "another set-up: XBINNING is 2, that of the others 1"]
 
 
 # ---------------------------------------------------------------------- what is done about it
@@ -309,7 +309,7 @@ def verdicts(*found) -> QTable:
 
 
 def test_warn_uses_all_frames():
-    with pytest.warns(AstropyUserWarning, match="flat_1 does not .*: too dark; it is used all"):
+    with pytest.warns(AstropyUserWarning, match="flat_1 does not .*: too dark; it is used any"):
         assert accepted_frames(verdicts("", "too dark", "")).tolist() == [True] * 3
 
 

@@ -25,8 +25,7 @@ from ccdproc_echelle.combining.clipping.rejection import Rejection
 __all__ = ["CombinedStack", "StackCombiner", "block_size"]
 
 # Number of values in a block: small enough for the cache, and large enough that the work of a
-# thread
-# on it takes longer than switching between threads.
+# thread on it takes longer than switching between threads.
 _BLOCK_VALUES = 1_310_720
 
 

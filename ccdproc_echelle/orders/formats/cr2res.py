@@ -60,7 +60,7 @@ def read(
     ----------
     path : `pathlib.Path`
         The file.
-    shape, dispersion_axis : None or as in the file
+    shape, dispersion_axis : tuple of int and int, optional
         Not needed. If given, must agree with the file.
     detector : str, optional
         Name of the HDU, such as ``"CHIP2.INT1"``, or of the chip, such as ``"CHIP2"``, if it has a

@@ -34,7 +34,7 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     ----------
     path : `pathlib.Path`
         The file.
-    shape, dispersion_axis : None or as in the file
+    shape, dispersion_axis : tuple of int and int, optional
         Not needed. If given, must agree with the file.
 
     Returns

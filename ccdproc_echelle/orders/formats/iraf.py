@@ -5,10 +5,9 @@ IRAF aperture databases, the files ``database/ap...`` of the apextract package.
 A text file with one record per aperture, starting with ``begin aperture``. ``axis`` is the image
 axis across the aperture (1 is x: the orders run along columns). The order centre is ``center`` plus
 a curve along the other axis; the edges are at ``low`` and ``high`` relative to it, constant along
-the
-order. Pixels count from 1. ``curve`` is the number of values that follow: the type (1 Chebyshev, 2
-Legendre, 3 cubic spline, 4 linear spline), the order (number of coefficients of a polynomial, or of
-pieces of a spline), the first and last pixel, and the coefficients.
+the order. Pixels count from 1. ``curve`` is the number of values that follow: the type (1
+Chebyshev, 2 Legendre, 3 cubic spline, 4 linear spline), the order (number of coefficients of a
+polynomial, or of pieces of a spline), the first and last pixel, and the coefficients.
 
 The aperture number is used as the order number; ``beam`` is not read. The file does not contain the
 detector shape. As in IRAF, a later record with the same words after ``begin`` replaces an earlier
@@ -87,7 +86,7 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
         The file.
     shape : tuple of int, optional
         Rows and columns of the detector, which the file does not contain. Not needed.
-    dispersion_axis : None or as in the file
+    dispersion_axis : int, optional
         Not needed. If given, must agree with the file.
 
     Returns

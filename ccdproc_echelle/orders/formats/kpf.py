@@ -7,13 +7,11 @@ One row per trace, with columns identified by name::
     Chip,Fiber,Order,Coeff0,Coeff1,Coeff2,Coeff3,BottomEdge,TopEdge,X1,X2,PolyfitRMS,Status
 
 Older files lack ``Chip``, ``PolyfitRMS`` and ``Status`` and begin with a column of row numbers;
-some
-also lack ``Fiber`` and ``Order``. ``Coeff0``, ``Coeff1``... (lowest power first) give the row as a
-function of the column of the assembled image of a chip, both counted from 0. ``X1`` to ``X2``, both
-inclusive, are the columns that were traced. The edges run parallel to the order centre,
+some also lack ``Fiber`` and ``Order``. ``Coeff0``, ``Coeff1``... (lowest power first) give the row
+as a function of the column of the assembled image of a chip, both counted from 0. ``X1`` to ``X2``,
+both inclusive, are the columns that were traced. The edges run parallel to the order centre,
 ``BottomEdge`` below and ``TopEdge`` above it. Orders run along rows (``dispersion_axis=1``). The
-file
-does not contain the detector shape.
+file does not contain the detector shape.
 
 - **An order table is for a single detector.** If the file has both chips, `read` needs to be told
   which one to read.
@@ -63,7 +61,7 @@ def read(
     ----------
     path : `pathlib.Path`
         The file.
-    shape, dispersion_axis : None or as the frames have them
+    shape, dispersion_axis : tuple of int and int, optional
         Not needed. If given, must agree with the frames.
     detector : str, optional
         The chip, ``"GREEN"`` or ``"RED"``. Default: the only one in the file.

@@ -5,9 +5,8 @@ Stripes of MAROON-X: the processed flats of its DRAGONS pipeline, in FITS.
 The table HDU ``STRIPES_ID`` has a column for each order, named by its number. Its rows are the
 coefficients, highest power first, of the first fibre, followed by those of the next one, and so on;
 the image HDU ``STRIPES_FIBERS`` lists the numbers of these fibres, 1 to 5. A polynomial gives the
-row
-as a function of the column of the processed flat, both counted from 0. Where an order is missing in
-a fibre, the coefficients are NaN.
+row as a function of the column of the processed flat, both counted from 0. Where an order is
+missing in a fibre, the coefficients are NaN.
 
 - Orders run along rows (``dispersion_axis=1``). The shape is that of the HDU ``SCI``, which has
   been trimmed of overscan: frames must be trimmed likewise.
@@ -52,7 +51,7 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     ----------
     path : `pathlib.Path`
         The file.
-    shape, dispersion_axis : None or as the processed flat has them
+    shape, dispersion_axis : tuple of int and int, optional
         The shape is needed if the file has no HDU ``SCI``; otherwise both must agree with the file.
 
     Returns

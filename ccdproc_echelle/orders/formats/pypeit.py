@@ -3,14 +3,11 @@
 Slit edges of PypeIt: the calibration files ``Slits_*.fits.gz``.
 
 The table HDU ``SLITS`` has one row per slit or order, with the edges sampled at every spectral
-pixel
-in ``left_init`` and ``right_init`` and, once a flat field has adjusted them, in ``left_tweak`` and
-``right_tweak``. The latter are preferred if present, as in PypeIt. ``ech_order`` is the order
-number;
-for instruments without cross-dispersion the slit's ``spat_id`` is used instead. ``specmin`` and
-``specmax`` bound the spectral pixels of an order, both exclusive. The keywords ``NSPEC`` and
-``NSPAT``
-give the shape.
+pixel in ``left_init`` and ``right_init`` and, once a flat field has adjusted them, in
+``left_tweak`` and ``right_tweak``. The latter are preferred if present, as in PypeIt. ``ech_order``
+is the order number; for instruments without cross-dispersion the slit's ``spat_id`` is used
+instead. ``specmin`` and ``specmax`` bound the spectral pixels of an order, both exclusive. The
+keywords ``NSPEC`` and ``NSPAT`` give the shape.
 
 - **Frames must be oriented as in PypeIt**: trimmed of overscan, with the spectral axis along
   columns (``dispersion_axis=0``), flipped if the instrument requires it, and with the binning of
@@ -67,7 +64,7 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     ----------
     path : `pathlib.Path`
         The file.
-    shape, dispersion_axis : None or of the frames as PypeIt turns them
+    shape, dispersion_axis : tuple of int and int, optional
         Not needed. If given, must agree with the frames as PypeIt orients them.
 
     Returns

@@ -4,9 +4,8 @@ Order tables of PyReduce.
 
 There are two forms. Older releases write a NumPy archive (``.npz``) with ``orders``, later renamed
 to ``traces``, and ``column_range``. Newer ones write a FITS file, whose table ``TRACES`` has one
-row
-per trace. The following columns are read: ``M`` (order number, -1 if unknown), ``GROUP`` (initially
-called ``FIBER``), ``FIBER_IDX``, ``POS`` and ``COL_RANGE``.
+row per trace. The following columns are read: ``M`` (order number, -1 if unknown), ``GROUP``
+(initially called ``FIBER``), ``FIBER_IDX``, ``POS`` and ``COL_RANGE``.
 
 A trace is a polynomial, highest power first, that gives the row as a function of the column, both
 counted from 0. The column range is half open: its second number is one past the last column.
@@ -70,7 +69,7 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     ----------
     path : `pathlib.Path`
         The file.
-    shape, dispersion_axis : None or of the frames as PyReduce turns them
+    shape, dispersion_axis : tuple of int and int, optional
         Not needed. If given, must agree with the frames as PyReduce orients them.
 
     Returns

@@ -84,7 +84,7 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     shape : tuple of int, optional
         Rows and columns of the unbinned detector, which neither form contains. The CSV form needs
         them for the range of pixels, unless it has ``ymin`` and ``ymax``.
-    dispersion_axis : None or as in the file
+    dispersion_axis : int, optional
         Not needed. If given, must agree with the file.
 
     Returns

@@ -1,8 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-A night: frames are read, sorted into set-ups, planned, reduced and shown.
+Reduce a night: read frames, sort them into set-ups, plan, reduce, and show the result.
 
-The modules in that order: ``kinds``, ``frames``, ``setups``, ``config``, ``tables``, ``plan``,
+The modules, in that order: ``kinds``, ``frames``, ``setups``, ``config``, ``tables``, ``plan``,
 ``product``, ``work``, ``page``, ``reduce``.
 """
 

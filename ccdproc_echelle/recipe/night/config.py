@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The configuration of a night: keywords of all set-ups, and of those whose names match."""
+"""Configuration of a night: keywords for all set-ups, and for those with matching names."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -16,29 +16,29 @@ from ccdproc_echelle.recipe.toml_files import parsed, recipe_keywords, text_of
 
 __all__ = ["CONFIG_EXAMPLE", "NightConfig"]
 
-# What a night says itself, set-up by set-up.
+# Keywords that a night sets itself for each set-up.
 _OF_THE_NIGHT = ("img_list", "bias", "dark", "executor", "progress_bar", "orders", "instrument")
 
-# The table of tables by set-up.
+# Name of the table that holds one table per set-up.
 _SETUPS = "setup"
 
-#: A configuration that says nothing, to be edited.
+#: An empty configuration to start from.
 CONFIG_EXAMPLE = """\
-# What ccdproc-echelle night is told about the set-ups of a night: any keyword of
-# make_master_flat (https://toml.io). Take the # away where something is to be said. Without, the
-# values of the instrument (--instrument) hold, and then the defaults that are shown here.
+# Configuration for ccdproc-echelle night: any keyword of make_master_flat, in TOML
+# (https://toml.io). Remove the # to set a value. Anything not set here is taken from the
+# instrument (--instrument) or has the default value shown.
 
 # reject = "drop"                # "warn": keep frames that do not belong; "error": fail
 # gain = "GAIN"                  # electrons per unit of the data: a number or a header keyword
 # read_noise = "RDNOISE"         # electrons: a number or a header keyword
-# saturation = 60000             # raw values from this one on do not count
+# saturation = 60000             # raw values at or above this are masked
 # exposure_key = "EXPTIME"       # header keyword of the exposure time
-# setup_keywords = ["FOCUS"]     # further header keywords that tell set-ups apart
-# bad_pixel_mask = "bad.fits"    # names of files are meant from where this file lies
-# orders = "orders.ecsv"         # order table, or a master flat; without, orders are traced
-# limits = "limits.yaml"         # what the quality must be, see the command inspect
+# setup_keywords = ["FOCUS"]     # further header keywords that distinguish set-ups
+# bad_pixel_mask = "bad.fits"    # file names are relative to the folder of this file
+# orders = "orders.ecsv"         # order table, or a master flat; default: trace the orders
+# limits = "limits.yaml"         # limits of the quality, see the command inspect
 
-# window = 10                    # pixels about the order centres that tell the level
+# window = 10                    # full width in pixels of the window used for the levels
 # n_passes = 2
 # scattered_light = "frames"     # "master": faster; "none"
 # sigma_clip_low_thresh = 5
@@ -47,18 +47,18 @@ CONFIG_EXAMPLE = """\
 # margin = 0
 # mem_limit = 16e9               # bytes, for each worker
 
-# [trace_keywords]               # of trace_orders
+# [trace_keywords]               # keywords of trace_orders
 # n_orders = 12
 
-# [edge_keywords]                # of detect_order_edges
+# [edge_keywords]                # keywords of detect_order_edges
 # degree = 4
 
-# Parameters of the SOXS recipe are known by their own names:
+# Parameters of the SOXS recipe can be given by their own names:
 # centre-order-window = 10
 # stacked-clipping-sigma = 5
 
-# For some set-ups other values. The name of a table is that of a set-up, as --dry-run prints it; *
-# stands for anything. Where several match, the later ones win.
+# Different values for some set-ups. Each table has the name of a set-up, as printed by --dry-run;
+# * matches anything. If several tables match, later ones take precedence.
 
 # [setup."*-2x2-*"]
 # window = 6
@@ -69,14 +69,14 @@ CONFIG_EXAMPLE = """\
 @dataclass(frozen=True)
 class NightConfig:
     """
-    Keywords of the set-ups of a night.
+    Keywords for the set-ups of a night.
 
     Parameters
     ----------
     common : dict
-        Of all set-ups: keywords of `make_master_flat`, and ``orders``.
+        For all set-ups: keywords of `make_master_flat`, including ``orders``.
     setups : dict
-        For patterns of names, such as ``"*-2x2-*"``, what is different.
+        Different values for set-ups whose names match a pattern such as ``"*-2x2-*"``.
 
     Examples
     --------
@@ -92,13 +92,13 @@ class NightConfig:
     @classmethod
     def read(cls, config: "str | os.PathLike | Mapping | NightConfig | None") -> "NightConfig":
         """
-        A configuration from a TOML file, or a dict of the same contents.
+        Read a configuration from a TOML file or a dict with the same contents.
 
         Parameters
         ----------
         config : path-like, dict, `NightConfig` or None
-            Keywords at the top level are of all set-ups, tables ``[setup."PATTERN"]`` of those
-            whose names match. Parameters of the SOXS recipe are taken by their own names.
+            Top-level keywords apply to all set-ups, tables ``[setup."PATTERN"]`` to those with
+            matching names. Parameters of the SOXS recipe can be given by their own names.
 
         Returns
         -------
@@ -107,9 +107,9 @@ class NightConfig:
         Raises
         ------
         ValueError
-            If it is no TOML, or a key is unknown; the message names the file.
+            If the file is not valid TOML, or a key is unknown; the message names the file.
         OSError
-            If it cannot be read.
+            If the file cannot be read.
         """
         if config is None or isinstance(config, cls):
             return config or cls()
@@ -132,12 +132,12 @@ class NightConfig:
 
     def of(self, name: str) -> dict[str, Any]:
         """
-        The keywords of a set-up.
+        Return the keywords of a set-up.
 
         Parameters
         ----------
         name : str
-            Its name.
+            Name of the set-up.
 
         Returns
         -------
@@ -151,19 +151,19 @@ class NightConfig:
 
     def warn_of_unmatched(self, names: Iterable[str]) -> None:
         """
-        Warn of tables for set-ups that there are not.
+        Warn of tables that match no set-up.
 
         Parameters
         ----------
         names : iterable of str
-            Those of all set-ups.
+            Names of all set-ups.
         """
         names = list(names)
         for pattern in self.setups:
             if not any(fnmatchcase(name, pattern) for name in names):
                 warn(
-                    f"no set-up matches {pattern!r} of the configuration; there are "
-                    f"{', '.join(names)}"
+                f"no set-up matches {pattern!r} of the configuration; the set-ups are "
+                f"{', '.join(names)}"
                 )
 
 

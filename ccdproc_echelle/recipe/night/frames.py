@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The frames of a night: what their headers say, each read once."""
+"""Frames of a night, described by their headers, each read once."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -23,30 +23,30 @@ from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS, comparable
 
 __all__ = ["NightFrame", "is_product_of_night", "read_frames", "setup_values"]
 
-# How the first bytes of FITS files begin, or of one that is compressed.
+# First bytes of FITS files and of compressed ones.
 _FIRST_BYTES = (b"SIMPLE  ", b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 
-# What a night writes beside its set-ups.
+# Files that a night writes next to the folders of its set-ups.
 _OWN_FILES = ("qc.ecsv", "index.html")
 
 
 @dataclass(frozen=True)
 class NightFrame:
     """
-    A raw frame of a night.
+    Raw frame of a night.
 
     Attributes
     ----------
     path : `~pathlib.Path`
-        Its file.
+        Path of the file.
     kind : {"flat", "bias", "dark", "off"}
-        What it is.
+        Type of the frame; "off" is a lamp-off frame.
     setup : dict
-        Values of the keywords of its set-up, as text, and the ``shape`` of its image.
+        Values of the set-up keywords, as text, and the ``shape`` of the image.
     exposure : float or None
         Exposure time in seconds.
     time : float or None
-        Start of the exposure, MJD.
+        Start of the exposure as MJD.
     """
 
     path: Path
@@ -60,27 +60,27 @@ def read_frames(
     folder: str | os.PathLike | ImageFileCollection, keywords: Mapping[str, Any]
 ) -> tuple[list[NightFrame], list[tuple[Path, str]]]:
     """
-    The frames in a folder, and what is left out, with the reason.
+    Find the raw frames in a folder, and the files that are left out, with the reason.
 
     Parameters
     ----------
     folder : path-like or `ccdproc.ImageFileCollection`
-        Where raw frames lie; not in the folders within it.
+        Folder with raw frames; subfolders are not searched.
     keywords : dict
-        Keywords of `make_master_flat`: those of reading, ``exposure_key`` and ``setup_keywords``
-        count.
+        Keywords of `make_master_flat`, of which those for reading files, ``exposure_key`` and
+        ``setup_keywords`` are used.
 
     Returns
     -------
     frames : list of `NightFrame`
-        By name.
+        The frames, sorted by name.
     left_out : list of (`~pathlib.Path`, str)
-        Files that are no calibration frames, or cannot be read, and why.
+        Files that are not calibration frames or cannot be read, and the reason.
 
     Raises
     ------
     OSError
-        If there is no such folder.
+        If the folder does not exist.
     """
     names = tuple(dict.fromkeys((*SETUP_KEYWORDS, *keywords.get("setup_keywords", ()))))
     reading = {name: keywords[name] for name in READING_KEYWORDS if name in keywords}
@@ -99,7 +99,7 @@ def _paths(folder: str | os.PathLike | ImageFileCollection) -> list[Path]:
         return [Path(name) for name in folder.files_filtered(include_path=True)]
     folder = user_path(folder)
     if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is no folder, expected one with raw frames")
+        raise NotADirectoryError(f"{folder} is not a folder, expected one with raw frames")
     return sorted(path for path in folder.iterdir() if _may_be_raw(path))
 
 
@@ -110,7 +110,7 @@ def _may_be_raw(path: Path) -> bool:
 
 def is_product_of_night(path: Path) -> bool:
     """
-    Whether a file beside raw frames is what a night writes: its quality table and its page.
+    Whether a file next to raw frames was written by a night: its quality table or its page.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def is_product_of_night(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Look:
-    """A frame, or its file and why it is none."""
+    """A frame, or its file and the reason why it is left out."""
 
     path: Path
     names: tuple[str, ...]
@@ -136,8 +136,8 @@ class _Look:
     def __call__(self) -> NightFrame | tuple[Path, str]:
         try:
             if not _is_fits(self.path):
-                return self.path, "it is no FITS file"
-            with kept_warnings():  # the recipe says them again, of the frames that it uses
+                return self.path, "it is not a FITS file"
+            with kept_warnings():  # the recipe repeats them for the frames that it uses
                 frame, = list_frames([self.path], **self.reading)
         except (ValueError, OSError) as error:
             return self.path, " ".join(str(error).split()).replace(f"{self.path} is ", "it is ")
@@ -152,19 +152,19 @@ class _Look:
 
 def setup_values(header: Mapping, names: Iterable[str] = SETUP_KEYWORDS) -> dict[str, str]:
     """
-    What a header says of the set-up.
+    Extract the set-up from a header.
 
     Parameters
     ----------
     header : dict-like
-        That of a raw frame, or of a master flat.
+        Header of a raw frame or of a master flat.
     names : iterable of str
-        The keywords.
+        The keywords to extract.
 
     Returns
     -------
     dict
-        Values of those that it has, as text.
+        Values, as text, of those keywords that the header has.
     """
     return {name: comparable(header[name]) for name in names if name in header}
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What a frame is, in the spellings of the field: flat, bias, dark, lamp-off frame or neither."""
+"""Identify the type of a frame, in the various spellings in use: flat, bias, dark or lamp-off."""
 
 import re
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from ccdproc_echelle.frames import is_of_master_flat
 
 __all__ = ["kind_of"]
 
-# Where headers tell it, the most telling first; the title of the frame stands in for those without.
+# Header keywords for the type, most specific first; the title of the frame is the last resort.
 _KEYWORDS = ("ESO DPR TYPE", "IMAGETYP", "OBSTYPE", "OBS-TYPE", "EXPTYPE", "FRAMETYP", "KOAIMTYP")
 _TITLE = "OBJECT"
 
-# Words within the value by which it is known, in the order in which they are looked for.
+# Regular expressions for the value, in the order in which they are tried.
 _WORDS = {
     "product": r"master|product",
     "other": r"science|orderdef|wave|arc|comp|std|object$",
@@ -25,20 +25,20 @@ _WORDS = {
 
 def kind_of(header: Mapping) -> tuple[str | None, str]:
     """
-    What a frame is by its header.
+    Identify the type of a frame from its header.
 
     Parameters
     ----------
     header : dict-like
-        With ``IMAGETYP``, ``ESO DPR TYPE``, ``OBSTYPE`` or the like, in any spelling.
+        With ``IMAGETYP``, ``ESO DPR TYPE``, ``OBSTYPE`` or similar, in any spelling.
 
     Returns
     -------
     kind : {"flat", "bias", "dark", "off"} or None
-        ``"off"`` is a frame without light that stands for the dark of flats; `None` is none of
-        these.
+        Type of the frame. ``"off"`` is a frame without light that serves as the dark of flats;
+        `None` means none of these.
     reason : str
-        Why it is none; empty otherwise.
+        Reason if it is none of these; otherwise empty.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def kind_of(header: Mapping) -> tuple[str | None, str]:
         return None, "it is a master flat, not a raw frame"
     keyword = next((name for name in (*_KEYWORDS, _TITLE) if _value(header, name)), None)
     if keyword is None:
-        return None, f"no keyword tells what it is; expected one of {', '.join(_KEYWORDS)}"
+        return None, f"no keyword gives its type; expected one of {', '.join(_KEYWORDS)}"
     words = re.sub("[^a-z]+", " ", _value(header, keyword).lower()).strip()
     kind = next((kind for kind, found in _WORDS.items() if re.search(found, words)), None)
     if kind == "product":
@@ -69,7 +69,7 @@ def _value(header: Mapping, keyword: str) -> str:
 
 
 def _lamp_is_off(header: Mapping) -> bool:
-    """By the lamp, or as X-shooter and SOXS say it: a flat of the closed spectrograph."""
+    """According to the lamp or, for X-shooter and SOXS, a flat of the closed spectrograph."""
     lamps = (_value(header, name).lower() for name in ("LAMP", "LAMPNAME", "LAMPSTAT"))
     closed = _value(header, "ESO DPR TECH").upper() == "IMAGE"
     return any(lamp in ("off", "none", "closed") for lamp in lamps) or closed

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The page of a night: one file that needs neither network nor JavaScript."""
+"""Web page of a night: a single file that requires neither network nor JavaScript."""
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -46,19 +46,20 @@ summary { cursor: pointer; padding: .3rem 0; } ul { padding-left: 1.2rem; }
 
 def page_of_night(plan: NightPlan, results: Sequence[NightResult]) -> str:
     """
-    The page of a night.
+    Create the web page of a night.
 
     Parameters
     ----------
     plan : `NightPlan`
         The plan.
     results : sequence of `NightResult`
-        What became of each set-up.
+        Result for each set-up.
 
     Returns
     -------
     str
-        HTML. The thumbnails are part of it; links lead to the files of the set-ups beside it.
+        HTML with embedded thumbnails. Links are relative to the file and lead to the set-ups'
+        files.
     """
     bad = [one for one in results if one.verdict in ("fail", "failed")]
     title = f"Master flats of {escape(plan.source)}"
@@ -75,7 +76,7 @@ def page_of_night(plan: NightPlan, results: Sequence[NightResult]) -> str:
 <body>
 <h1>{title}</h1>
 <p>{_counted(len(results), "set-up")}, {_counted(len(bad), "needs", "need")} attention.
-<a href="qc.ecsv">Table of all quality numbers</a></p>
+<a href="qc.ecsv">Table of all quality parameters</a></p>
 <main class="setups">
 {cards}
 </main>
@@ -119,7 +120,7 @@ def _link(result: NightResult, which: str) -> str:
 
 
 def _what_is_wrong(result: NightResult) -> str:
-    """The error, limits that are broken, frames left out, what is missing, and warnings."""
+    """The error, violated limits, frames left out, missing calibrations, and warnings."""
     lines = [result.message] if result.message else []
     if result.product is not None:
         lines += [
@@ -128,7 +129,7 @@ def _what_is_wrong(result: NightResult) -> str:
             if verdict == "fail"
         ]
         lines += [
-            f"{'used all the same' if row['used'] else 'left out'}: {_file(row['frame'])}: "
+            f"{'used anyway' if row['used'] else 'left out'}: {_file(row['frame'])}: "
             f"{row['verdict']}"
             for row in result.product.vetting if row["verdict"]
         ]

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The plan of a night: which set-ups there are, what each is made of, and what is to be done."""
+"""Plan a night: which set-ups there are, from which frames, and what remains to be done."""
 
 import os
 import re
@@ -31,38 +31,38 @@ from ccdproc_echelle.recipe.provenance import (
 
 __all__ = ["NightJob", "NightPlan", "plan_night"]
 
-# Unattended, frames that do not belong to their set are left out.
+# Without supervision, frames that do not belong to their set are left out.
 _DEFAULTS = {"reject": "drop"}
 
-# Keywords that name files, whose contents count.
+# Keywords that name files, whose contents matter.
 _FILES = ("bad_pixel_mask", "limits")
 
 
 @dataclass(frozen=True)
 class NightJob:
     """
-    One set-up: what is to be made of what, and whether it is there already.
+    Plan for one set-up: inputs, output, and whether it is up to date.
 
     Attributes
     ----------
     setup : `NightSetup`
-        Its frames.
+        The frames of the set-up.
     folder : `~pathlib.Path`
-        Where its products go.
+        Output folder.
     orders : `EchelleOrderTable` or None
-        Its order table; `None`: the orders are traced.
+        The order table; `None` if the orders are traced.
     orders_from : str
-        The file of the order table, or why there is none.
+        File of the order table, or the reason why there is none.
     instrument : `Instrument` or None
-        Its description.
+        The instrument description.
     keywords : dict
         Keywords of `make_master_flat`.
     problem : str
-        Why it cannot be done; empty otherwise.
+        Reason why the set-up cannot be reduced; otherwise empty.
     request : str
-        The checksum of all that the product depends on.
+        Checksum of everything that the product depends on.
     product : `NightProduct` or None
-        That of an earlier run, if it is of the same request.
+        Product of an earlier run, if it has the same ``request``.
     """
 
     setup: NightSetup
@@ -77,18 +77,18 @@ class NightJob:
 
     @property
     def name(self) -> str:
-        """That of the set-up."""
+        """Name of the set-up."""
         return self.setup.name
 
     @property
     def files(self) -> list[Path]:
-        """The raw files."""
+        """Raw files of the set-up."""
         setup = self.setup
         return [frame.path for frame in (*setup.flats, *setup.bias, *setup.dark)]
 
     @property
     def state(self) -> str:
-        """Whether it is up to date, or why it is to be done."""
+        """Whether it is up to date, to do, or cannot be done, with the reason."""
         if self.problem:
             return f"cannot be done: {self.problem}"
         if self.product is not None:
@@ -99,18 +99,18 @@ class NightJob:
 @dataclass(frozen=True)
 class NightPlan:
     """
-    The plan of a night; ``print`` shows it.
+    Plan of a night; ``print`` shows it.
 
     Attributes
     ----------
     source : str
-        Where the raw frames lie.
+        Folder of the raw frames.
     output : `~pathlib.Path`
-        Where the products go.
+        Output folder.
     jobs : list of `NightJob`
-        The set-ups, by name.
+        The set-ups, sorted by name.
     left_out : list of (`~pathlib.Path`, str)
-        Files that are not used, and why.
+        Files that are not used, and the reason.
 
     See Also
     --------
@@ -124,7 +124,7 @@ class NightPlan:
 
     @property
     def table(self) -> QTable:
-        """A row for each set-up: its name, the files chosen, and its ``state``."""
+        """One row per set-up: its name, the files selected, and its ``state``."""
         rows = [
             (
                 job.name, *(_names(some) for some in (s.flats, s.bias, s.dark)), job.orders_from,
@@ -156,12 +156,12 @@ def plan_night(
     **keywords: Any,
 ) -> NightPlan:
     """
-    Sort a night into set-ups, and find out what there is to do. Nothing is written.
+    Sort a night into set-ups and determine what needs to be done, without writing anything.
 
     Parameters
     ----------
     folder, output, instrument, orders, config, **keywords
-        As for `reduce_night`.
+        See `reduce_night`.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def plan_night(
     Raises
     ------
     ValueError, TypeError, OSError
-        As `reduce_night`.
+        Under the same conditions as in `reduce_night`.
 
     Examples
     --------
@@ -204,7 +204,7 @@ def plan_night(
 
 
 def _found(frames: Sequence[NightFrame], left_out, unused) -> str:
-    """What there is instead."""
+    """Describe what was found instead."""
     kinds = ("flat", "bias", "dark", "off")
     counts = {kind: sum(frame.kind == kind for frame in frames) for kind in kinds}
     text = ", ".join(f"{n} {kind}" for kind, n in counts.items() if n) or "no raw frame"
@@ -239,7 +239,7 @@ class _Planning:
         except (ValueError, OSError) as error:
             problem = " ".join(str(error).split())
         if orders is not None:
-            keywords["trace_keywords"] = None  # of the instrument, or meant for other set-ups
+            keywords["trace_keywords"] = None  # from the instrument, or for other set-ups
         folder = self.output / setup.name
         request = self._request(setup, orders, keywords)
         product = NightProduct.found_in(folder)
@@ -250,7 +250,7 @@ class _Planning:
         )
 
     def _request(self, setup: NightSetup, orders, keywords: Mapping[str, Any]) -> str:
-        """All that the product depends on, in one checksum."""
+        """Checksum of everything that the product depends on."""
         parts = [f"version {__version__}"]
         if self.instrument is not None:
             parts.append(f"instrument {self.instrument.name} {text_of(self.of_instrument)}")
@@ -291,7 +291,7 @@ def _checksum_of_orders(orders: EchelleOrderTable) -> str:
 
 
 def _names(frames: Sequence[NightFrame]) -> str:
-    """File names; the first and the last where they are numbered in turn."""
+    """File names; only the first and last of consecutively numbered files."""
     names = [frame.path.name for frame in frames]
     if len(names) < 2:
         return names[0] if names else "-"
@@ -300,7 +300,7 @@ def _names(frames: Sequence[NightFrame]) -> str:
 
 
 def _in_turn(names: Sequence[str]) -> bool:
-    """Whether names differ by a number that rises by one."""
+    """Whether names differ by a number that increases by one."""
     parts = [re.fullmatch(r"(.*?)(\d+)(\D*)", name.split(".fit")[0]) for name in names]
     if None in parts or len({part[1] + "/" + part[3] for part in parts}) > 1:
         return False

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What a night knows of a set-up that it has reduced: read from the master flat alone."""
+"""Summary of a reduced set-up, read from its master flat alone."""
 
 import os
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from ccdproc_echelle.recipe.provenance import Provenance
 
 __all__ = ["FILES", "NightProduct", "with_request"]
 
-#: The files of a set-up. The master flat is written last: where it is, the others are as well.
+#: Files of a set-up. The master flat is written last: if it exists, so do the others.
 FILES = {
     "orders": "orders.ecsv", "summary": "summary.png", "log": "log.txt", "master": "master.fits",
 }
 
-# What the provenance of a master flat of a night has besides.
+# Additional entries in the provenance of the master flat of a night.
 _OF_NIGHT = "night"
 _REQUEST = "request"
 _WARNING = "warning"
@@ -26,22 +26,22 @@ _WARNING = "warning"
 @dataclass(frozen=True)
 class NightProduct:
     """
-    A master flat of a night in short.
+    Summary of a master flat of a night.
 
     Attributes
     ----------
     request : str
-        The checksum of all that it depends on; empty if it was not made by a night.
+        Checksum of everything that it depends on; empty if it was not made by a night.
     made : str
-        When it was made (UTC).
+        Date on which it was made (UTC).
     quality, vetting : `~astropy.table.QTable`
-        As of the master flat.
+        Tables of the master flat.
     warnings : tuple of str
-        What was warned of while it was made.
+        Warnings issued while it was made.
     n_orders : int
         Number of orders.
     thumbnail : bytes
-        A small picture (PNG).
+        A small image (PNG).
     """
 
     request: str
@@ -55,12 +55,12 @@ class NightProduct:
     @classmethod
     def of(cls, master: MasterFlat) -> "NightProduct":
         """
-        Of a master flat.
+        Summarise a master flat.
 
         Parameters
         ----------
         master : `MasterFlat`
-            With the provenance of a night, or another one.
+            A master flat made by a night, or any other one.
 
         Returns
         -------
@@ -83,40 +83,40 @@ class NightProduct:
     @classmethod
     def found_in(cls, folder: str | os.PathLike) -> "NightProduct | None":
         """
-        The product in the folder of a set-up.
+        Find the product in the folder of a set-up.
 
         Parameters
         ----------
         folder : path-like
-            The folder.
+            Folder of the set-up.
 
         Returns
         -------
         `NightProduct` or None
-            `None` if there is none, or it is not whole.
+            `None` if there is no product, or it is incomplete.
         """
         folder = Path(folder)
         if not all((folder / FILES[name]).is_file() for name in ("orders", "log", "master")):
             return None
         try:
             master = MasterFlat.read(folder / FILES["master"])
-        except (ValueError, OSError):  # damaged: it is made again
+        except (ValueError, OSError):  # damaged: it will be made again
             return None
         return None if master.provenance is None else cls.of(master)
 
 
 def with_request(provenance: Provenance, request: str, warned: list[str]) -> Provenance:
     """
-    The provenance of a master flat that a night makes.
+    Add the entries of a night to the provenance of a master flat.
 
     Parameters
     ----------
     provenance : `~ccdproc_echelle.recipe.Provenance`
-        As `make_master_flat` left it.
+        Provenance from `make_master_flat`.
     request : str
-        The checksum of all that the product depends on.
+        Checksum of everything that the product depends on.
     warned : list of str
-        What was warned of.
+        Warnings issued.
 
     Returns
     -------

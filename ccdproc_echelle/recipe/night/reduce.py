@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""A night in one call: raw frames of any number of set-ups in, master flats out."""
+"""Reduce a night in one call: from raw frames of any number of set-ups to master flats."""
 
 import os
 import shutil
@@ -36,68 +36,69 @@ def reduce_night(
     **keywords: Any,
 ) -> QTable:
     """
-    Make the master flats of a night: one of each set-up.
+    Make the master flats of a night, one for each set-up.
 
-    The headers in the folder tell flats, biases, darks and lamp-off frames; what is none of these,
-    products of earlier runs, and files that cannot be read are left out. Flats are of one set-up if
-    they agree in the keywords of `~ccdproc_echelle.recipe.SETUP_KEYWORDS` that they have; bias and
-    dark if they agree with them in binning, read-out mode, gain and detector. Darks are those with
-    the exposure time of the flats, lamp-off frames first; others only where there is a bias, so
-    that they can be scaled. Of several series the one nearest in time is taken. Flats that do not
-    belong to their set, as after a lamp has failed, are left out (``reject="drop"``).
+    Flats, biases, darks and lamp-off frames are identified by their headers; everything else,
+    products of earlier runs, and files that cannot be read are left out. Flats belong to the same
+    set-up if they agree in all keywords of `~ccdproc_echelle.recipe.SETUP_KEYWORDS` that they have.
+    Bias and dark frames must agree with them in binning, read-out mode, gain and detector. Darks
+    are those with the exposure time of the flats, preferably lamp-off frames; other darks are used
+    only if there is a bias, so that they can be scaled. If there are several series, the one
+    nearest in time is used. Flats that do not belong to their set, for example because a lamp
+    failed, are left out (``reject="drop"``).
 
-    A set-up that fails does not stop the others. A product whose inputs (by their checksums),
-    keywords and package version are those of its provenance is up to date and not touched, so that
-    a run that was interrupted goes on where it stopped.
+    If a set-up fails, the others are still reduced. A product is up to date, and left untouched, if
+    its inputs (by their checksums), keywords and package version are those in its provenance, so
+    that an interrupted run can be continued.
 
     Parameters
     ----------
     folder : path-like or `ccdproc.ImageFileCollection`
-        Where the raw frames lie; not in the folders within it.
+        Folder with raw frames; subfolders are not searched.
     output : path-like
-        Where the products go; it is made if there is none. One run at a time writes there.
+        Folder for the products, created if necessary. Only one run at a time can write to it.
     instrument : str, path-like or `Instrument`, optional
-        As for `make_master_flat`.
+        Instrument description: one of `instrument_names`, or the path of a TOML file.
     orders : `EchelleOrderTable`, path-like, or a list of these, optional
-        Order tables, or master flats of another night, which go with the set-up that their header
-        agrees with. Tables go with the frames whose shape, also before binning, is theirs. Default:
-        the orders are traced, and ``trace_keywords`` count.
+        Order tables or master flats of another night. Master flats are matched to set-ups by their
+        headers, tables by the shape of the frames, before or after binning. Default: trace the
+        orders, with ``trace_keywords``.
     executor : `concurrent.futures.Executor`, optional
-        What does the work: processes, or the executor of a dask cluster whose workers see the same
-        files. Where there are as many set-ups as workers, each is a task; else its frames are.
-        Default: a thread for each core. The result is the same to the last bit.
+        Executor that does the work: processes, or a dask cluster whose workers see the same files.
+        If there are at least as many set-ups as workers, each set-up is a task; otherwise each
+        frame is. Default: one thread per core. The result is bit-identical in all cases.
     config : path-like or dict, optional
-        A TOML file, or its contents: keywords of `make_master_flat` for all set-ups, and tables
-        ``[setup."PATTERN"]`` for those whose name matches. Parameters of the SOXS recipe are taken
-        by their own names.
+        A TOML file, or a dict with its contents: keywords of `make_master_flat` for all set-ups,
+        and tables ``[setup."PATTERN"]`` for set-ups with matching names. Parameters of the SOXS
+        recipe can be given by their own names.
     **keywords
-        Keywords of `make_master_flat` for all set-ups; ``mem_limit`` is for each worker. The
-        configuration wins.
+        Keywords of `make_master_flat` for all set-ups; ``mem_limit`` applies to each worker. The
+        configuration takes precedence.
 
     Returns
     -------
     `~astropy.table.QTable`
-        A row for each set-up: ``setup``, ``status`` ("made", "up to date" or "failed"),
-        ``verdict`` ("pass", "fail", "not judged" or "failed"), ``message``, ``date`` of the first
-        flat, ``master`` (the file), and each quantity of `flat_quality`. Without ``status``, it is
-        the file ``qc.ecsv``.
+        One row per set-up: ``setup``, ``status`` ("made", "up to date" or "failed"), ``verdict``
+        ("pass", "fail", "not judged" or "failed"), ``message``, ``date`` of the first flat,
+        ``master`` (the file), and each quantity of `flat_quality`. The file ``qc.ecsv`` has the
+        same table without ``status``.
 
     Raises
     ------
     ValueError
-        If no two flats are of one set-up, or the configuration has an unknown key.
+        If no two flats have the same set-up, or the configuration has an unknown key.
     OSError
-        If the folder or the configuration cannot be read, or the output not be written.
+        If the folder or the configuration cannot be read, or the output cannot be written.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If a table of the configuration matches no set-up. What is warned of while a set-up is
-        reduced is in its log, and on the page.
+        If a table of the configuration matches no set-up. Warnings issued while a set-up is reduced
+        are in its log and on the page.
 
     Notes
     -----
-    In the output there is a folder for each set-up, with ``master.fits``, ``orders.ecsv``,
+    The output folder contains a subfolder for each set-up, with ``master.fits``, ``orders.ecsv``,
     ``summary.png`` and ``log.txt``, the table ``qc.ecsv`` and the page ``index.html``.
 
     Examples
@@ -126,21 +127,21 @@ def carry_out(
     tell: Callable[[NightResult], None] | None = None,
 ) -> QTable:
     """
-    Do what `plan_night` has planned.
+    Carry out a plan made by `plan_night`.
 
     Parameters
     ----------
     plan : `NightPlan`
         The plan.
     executor : `concurrent.futures.Executor`, optional
-        As for `reduce_night`.
+        Executor that does the work; see `reduce_night`.
     tell : callable, optional
-        Called with the `NightResult` of each set-up, as it comes.
+        Called with the `NightResult` of each set-up when it is finished.
 
     Returns
     -------
     `~astropy.table.QTable`
-        As `reduce_night`.
+        The table described in `reduce_night`.
 
     Raises
     ------
@@ -164,7 +165,7 @@ def carry_out(
 
 
 def _check_writable(folder: Path) -> None:
-    """Before any work; what a killed run has left here is removed."""
+    """Check before any work, and remove what a killed run has left behind."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"cannot write to {folder}: it is a file, expected a folder")
     try:
@@ -185,7 +186,7 @@ def _write_if_new(path: Path, text: str) -> None:
 
 
 def _quality_of_night(results: Sequence[NightResult]) -> QTable:
-    """A row for each set-up; limits and units, which may differ between them, in the meta data."""
+    """One row per set-up; limits and units, which may differ between them, in the metadata."""
     columns = {
         "setup": [one.job.name for one in results],
         "status": [one.status for one in results],
@@ -209,7 +210,7 @@ def _values(result: NightResult) -> dict[str, float]:
 
 
 def _limits(result: NightResult) -> dict[str, list[float | None]]:
-    """Of the quantities that have limits: the lower and the upper one."""
+    """Lower and upper limit of each quantity that has limits."""
     return {
         str(row["name"]): [None if np.isnan(row[end]) else float(row[end])
                            for end in ("lower", "upper")]

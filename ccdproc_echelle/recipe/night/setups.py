@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Flats sorted into set-ups, and the bias and dark frames that go with each."""
+"""Sort flats into set-ups, and find the bias and dark frames for each."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS
 
 __all__ = ["READOUT_KEYWORDS", "NightSetup", "disagreement", "slug_of", "sorted_into_setups"]
 
-#: The keywords of a set-up that say how the detector was read out: bias and dark agree in these.
+#: Set-up keywords that describe the read-out of the detector: bias and dark must agree in these.
 READOUT_KEYWORDS = (
     "shape", "INSTRUME", "DETECTOR", "ESO SEQ ARM",
     "CCDSUM", "CCDBIN1", "CCDBIN2", "XBINNING", "YBINNING", "BINNING",
@@ -26,36 +26,36 @@ READOUT_KEYWORDS = (
     "ESO DET READ CURNAME", "GAIN", "EGAIN", "ESO DET OUT1 CONAD",
 )
 
-# What tells nothing in a name.
+# Keywords that are of no use in a name.
 _NOT_IN_NAMES = ("shape", "GAIN", "EGAIN", "ESO DET OUT1 CONAD")
 
 _LONGEST_NAME = 60
 
-# Fewer flats are no set: nothing tells a cosmic ray from light.
+# Fewer flats do not make a set: cosmic rays could not be distinguished from light.
 _FEWEST_FLATS = 2
 
 # Exposure times that differ by a smaller fraction are equal.
 _SAME_EXPOSURE = 0.01
 
-# So many files are named, of more the first.
+# Maximum number of files named in a note.
 _MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
 class NightSetup:
     """
-    The flats of one set-up, and what calibrates them.
+    Flats of one set-up, and their calibration frames.
 
     Attributes
     ----------
     name : str
-        Made of the values of its keywords, and the same each night.
+        Made of the values of its keywords, and the same every night.
     values : dict
-        Its keywords.
+        Values of its keywords.
     flats, bias, dark : tuple of `NightFrame`
-        The frames chosen; lamp-off frames are darks.
+        The selected frames; lamp-off frames are darks.
     notes : tuple of str
-        What is missing, and why.
+        Missing calibrations, and the reason.
     """
 
     name: str
@@ -67,7 +67,7 @@ class NightSetup:
 
     @property
     def date(self) -> str:
-        """When its first flat was taken (UTC); empty if that is not known."""
+        """Date of the first flat (UTC); empty if unknown."""
         times = [flat.time for flat in self.flats if flat.time is not None]
         return Time(min(times), format="mjd").isot if times else ""
 
@@ -76,24 +76,24 @@ def sorted_into_setups(
     frames: Sequence[NightFrame], *, scale_dark: bool = True
 ) -> tuple[list[NightSetup], list[tuple[Path, str]]]:
     """
-    Set-ups of a night, each with its calibration frames.
+    Sort frames into set-ups, each with its calibration frames.
 
-    Flats are of one set-up if their headers agree in all keywords. Those without a keyword that
-    others have go with the one set-up that they agree with.
+    Flats belong to the same set-up if their headers agree in all keywords. Flats that lack a
+    keyword are assigned to the set-up with which they agree otherwise, if there is only one.
 
     Parameters
     ----------
     frames : sequence of `NightFrame`
         All frames.
     scale_dark : bool, optional
-        Whether a dark may be scaled to the exposure time of the flats where there is a bias.
+        Whether darks may be scaled to the exposure time of the flats if there is a bias.
 
     Returns
     -------
     setups : list of `NightSetup`
-        By name.
+        The set-ups, sorted by name.
     left_out : list of (`~pathlib.Path`, str)
-        Frames that fit nowhere, and why.
+        Frames that belong to no set-up, and the reason.
     """
     kinds = {
         kind: [frame for frame in frames if frame.kind == kind]
@@ -111,14 +111,14 @@ def disagreement(
     setup: Mapping[str, str], other: Mapping[str, str], keywords: Iterable[str] | None = None
 ) -> list[str]:
     """
-    The keywords that two set-ups both have, with different values.
+    Find keywords that two set-ups both have, with different values.
 
     Parameters
     ----------
     setup, other : dict
         Values by keyword.
     keywords : iterable of str, optional
-        Those that count. Default: all.
+        Keywords to compare. Default: all.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def disagreement(
 
 
 def _groups(flats: Sequence[NightFrame]) -> tuple[list[tuple], list[tuple[Path, str]]]:
-    """Values and flats of each set-up, and the flats of none."""
+    """Values and flats of each set-up, and the flats that belong to none."""
     exact: dict[tuple, list[NightFrame]] = {}
     for flat in flats:
         exact.setdefault(tuple(sorted(flat.setup.items())), []).append(flat)
@@ -178,7 +178,7 @@ def _lone(flat: NightFrame, others: Sequence[tuple]) -> str:
 
 def slug_of(values: Mapping[str, str]) -> str:
     """
-    The values of a set-up as part of a file name.
+    Turn the values of a set-up into part of a file name.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def _agreeing(
 
 
 def _difference(frame: NightFrame, values: Mapping[str, str], keywords) -> str:
-    """Where both have the binning, the shape says nothing more."""
+    """If both have the binning, the shape adds no information."""
     names = disagreement(frame.setup, values, keywords)
     names = [name for name in names if name != "shape"] or names
     return ", ".join(f"{n} is {frame.setup[n]}, that of the flats {values[n]}" for n in names)
@@ -248,7 +248,7 @@ def _named(frames: Sequence[NightFrame]) -> str:
 
 
 def _of_exposure(darks, flats, may_scale: bool, notes: list[str]) -> list[NightFrame]:
-    """Those exposed as the flats, lamp-off frames first; others only where they can be scaled."""
+    """Darks with the exposure time of the flats, lamp-off frames first; others only if scalable."""
     known = [flat.exposure for flat in flats if number_of(flat.exposure)]
     if not (darks and known):
         return list(darks)
@@ -261,7 +261,7 @@ def _of_exposure(darks, flats, may_scale: bool, notes: list[str]) -> list[NightF
         found = ", ".join(f"{t:g}" for t in sorted({d.exposure for d in darks if d.exposure}))
         notes.append(
             f"no dark agrees: {_named(darks)}: exposed for {found} s, the flats for {wanted:g} s, "
-            "and darks are scaled only where there is a bias"
+            "and darks are scaled only if there is a bias"
         )
         return []
     nearest = min(darks, key=lambda dark: _distance(dark, wanted)).exposure
@@ -269,12 +269,12 @@ def _of_exposure(darks, flats, may_scale: bool, notes: list[str]) -> list[NightF
 
 
 def _distance(dark: NightFrame, exposure: float) -> float:
-    """Of exposure times, in e-folds; darks of unknown time come last."""
+    """Difference of exposure times, in e-folds; darks with unknown times come last."""
     return abs(np.log(dark.exposure / exposure)) if dark.exposure else np.inf
 
 
 def _nearest_in_time(frames: list[NightFrame], flats) -> list[NightFrame]:
-    """The series that the recipe would choose of them, for any of the flats."""
+    """The series that the recipe would select, for any of the flats."""
     times = [frame.time for frame in frames]
     if not frames:
         return []

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The order table of a set-up, among those that are given."""
+"""Find the order table for a set-up among those given."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from ccdproc_echelle.recipe.product import MasterFlat
 
 __all__ = ["orders_of_setup"]
 
-# Where headers say how many detector pixels make one, columns first, as "2 2" or "2x2" or 2 and 2.
+# Header keywords for the binning, columns first, as "2 2", "2x2" or two separate values.
 _BINNINGS = (
     ("CCDSUM",), ("BINNING",), ("CCDBIN1", "CCDBIN2"), ("XBINNING", "YBINNING"),
     ("ESO DET WIN1 BINX", "ESO DET WIN1 BINY"), ("ESO DET BINX", "ESO DET BINY"),
@@ -31,7 +31,7 @@ _BINNINGS = (
 
 
 class _Found(NamedTuple):
-    """A table that fits, where it is from, and when its flats were taken."""
+    """A matching table, its origin, and the date of its flats."""
 
     orders: EchelleOrderTable
     source: str
@@ -42,34 +42,34 @@ def orders_of_setup(
     setup: NightSetup, given: Any, keywords: Mapping[str, Any]
 ) -> tuple[EchelleOrderTable | None, str]:
     """
-    The order table that fits a set-up, and where it is from.
+    Find the order table that matches a set-up, and its origin.
 
-    A master flat fits if its header agrees with the set-up; of several the nearest in time is
-    taken. Another order table fits if it is for the shape of the frames, or for that of the
-    unbinned detector, and is binned then. Master flats come first.
+    A master flat matches if its header agrees with the set-up; if there are several, the nearest in
+    time is used. Other order tables match if they are for the shape of the frames, or for that of
+    the unbinned detector, in which case they are binned. Master flats take precedence.
 
     Parameters
     ----------
     setup : `NightSetup`
-        Its flats, the first of which is opened.
+        The set-up, of which the first flat is opened.
     given : `EchelleOrderTable`, path-like, or a list of these, or None
-        The tables that there are; a path may be that of a master flat.
+        The available tables; a path may be that of a master flat.
     keywords : dict
-        Keywords of `make_master_flat`, which say how frames are read and trimmed.
+        Keywords of `make_master_flat` that specify how frames are read and trimmed.
 
     Returns
     -------
     orders : `EchelleOrderTable` or None
-        `None` if none fits: the orders are to be traced.
+        `None` if no table matches: the orders are to be traced.
     source : str
-        Its file, or why there is none.
+        File of the table, or the reason why there is none.
 
     Raises
     ------
     ValueError
-        If several tables fit, or one cannot be read.
+        If several tables match, or one cannot be read.
     OSError
-        If a file is missing.
+        If a file does not exist.
     """
     if given is None:
         return None, "traced"
@@ -85,8 +85,8 @@ def orders_of_setup(
     fitting = [found for found in (_fitting(t, setup, shapes, keywords) for t in tables) if found]
     if len(fitting) > 1:
         raise ValueError(
-            f"several order tables fit: {', '.join(one.source for one in fitting)}; say in the "
-            "configuration which one is that of the set-up"
+            f"several order tables fit: {', '.join(one.source for one in fitting)}; specify in "
+            "the configuration which one belongs to the set-up"
         )
     if not fitting:
         return None, f"traced: none of the {len(given)} order tables is for this set-up"
@@ -94,7 +94,7 @@ def orders_of_setup(
 
 
 def _shapes(setup: NightSetup, keywords: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """Of what is kept of the frames, and of all of them."""
+    """Shapes of the trimmed frames and of the full ones."""
     reading = {name: keywords[name] for name in READING_KEYWORDS if name in keywords}
     readout = Readout(oscan=False, trim=keywords.get("trim"))
     frame, = readout.open([setup.flats[0].path], **reading)
@@ -106,7 +106,7 @@ def _is_master(path: str | os.PathLike) -> bool:
         return is_of_master_flat(fits.getheader(user_path(path)))
     except FileNotFoundError:
         raise
-    except OSError:  # no FITS, as most order tables
+    except OSError:  # not FITS, like most order tables
         return False
 
 
@@ -133,7 +133,7 @@ def _fitting(table, setup: NightSetup, shapes: Sequence, keywords) -> _Found | N
 
 
 def _read(table, shape: tuple[int, int], keywords: Mapping[str, Any]) -> EchelleOrderTable:
-    """A table as it is, or from a file; where that does not tell its shape, for one of these."""
+    """A table as given or read from a file, with one of these shapes if the file has none."""
     if isinstance(table, EchelleOrderTable):
         return table
     path, axis = Path(table), keywords.get("dispersion_axis")
@@ -144,7 +144,7 @@ def _read(table, shape: tuple[int, int], keywords: Mapping[str, Any]) -> Echelle
 
 
 def _binning(values: Mapping[str, str]) -> tuple[int, int]:
-    """Rows and columns of the detector that make a pixel."""
+    """Number of detector rows and columns per pixel."""
     for names in _BINNINGS:
         text = " ".join(values[name] for name in names if name in values)
         numbers = [int(word) for word in text.replace("x", " ").replace(",", " ").split()

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The work of a night: each set-up reduced on its own, whatever becomes of the others."""
+"""Reduce the set-ups of a night, each independent of the others."""
 
 import importlib.util
 import logging
@@ -29,16 +29,16 @@ _PACKAGE_LOG = logging.getLogger("ccdproc_echelle")
 @dataclass(frozen=True)
 class NightResult:
     """
-    What became of a set-up.
+    Result for one set-up.
 
     Attributes
     ----------
     job : `NightJob`
-        What was to be done.
+        The job that was carried out.
     status : {"made", "up to date", "failed"}
         What was done.
     message : str
-        Why it failed; empty otherwise.
+        Reason for a failure; otherwise empty.
     product : `NightProduct` or None
         The product; `None` if it failed.
     """
@@ -50,7 +50,7 @@ class NightResult:
 
     @property
     def verdict(self) -> str:
-        """Of all limits together: "pass", "fail", "not judged"; "failed" without a product."""
+        """Overall verdict: "pass", "fail" or "not judged"; "failed" if there is no product."""
         if self.product is None:
             return "failed"
         verdicts = set(self.product.quality["verdict"].tolist())
@@ -61,22 +61,23 @@ def results_of_night(
     jobs: Sequence[NightJob], executor: Executor | None
 ) -> Iterator[NightResult]:
     """
-    Do what there is to do.
+    Carry out the jobs that are not up to date.
 
-    Where there are as many set-ups as workers each is a task of the executor; else the set-ups are
-    done in turn and their frames are its tasks. What is up to date is not touched.
+    If there are at least as many set-ups as workers, each set-up is a task of the executor;
+    otherwise the set-ups are reduced one by one and their frames are the tasks. Products that are
+    up to date are not touched.
 
     Parameters
     ----------
     jobs : sequence of `NightJob`
         The set-ups.
     executor : `concurrent.futures.Executor` or None
-        What does the work; `None` stands for a thread for each core.
+        Executor that does the work; `None` stands for one thread per core.
 
     Yields
     ------
     `NightResult`
-        In the order of the jobs.
+        Results, in the order of the jobs.
     """
     to_do = [job for job in jobs if job.product is None and not job.problem]
     as_tasks = executor is not None and len(to_do) >= n_workers_of(executor)
@@ -104,7 +105,7 @@ def _submitted(job: NightJob, executor: Executor) -> Future:
 
 
 def _done(job: NightJob, future: Future | None, executor: Executor | None) -> NightResult:
-    """A set-up whose workers were lost, perhaps for the sake of another one, gets its own."""
+    """A set-up whose workers were lost, perhaps because of another one, gets its own."""
     try:
         return reduce_setup(job, executor) if future is None else awaited(future, executor)
     except BrokenExecutor:
@@ -112,15 +113,15 @@ def _done(job: NightJob, future: Future | None, executor: Executor | None) -> Ni
             try:
                 return alone.submit(_reduce_alone, job).result()
             except BrokenExecutor:
-                message = "the process that reduced it was killed, perhaps for want of memory"
+                message = "the process that reduced it was killed, perhaps for lack of memory"
                 return NightResult(job, "failed", message, None)
-    except Exception as error:  # of a cluster that gave it up
+    except Exception as error:  # raised by a cluster that gave up on it
         reason = " ".join(str(error).split()) or type(error).__name__
         return NightResult(job, "failed", f"its worker was lost: {reason}", None)
 
 
 def _reduce_alone(job: NightJob) -> NightResult:
-    """One of several on a machine: the other cores have set-ups of their own."""
+    """One of several set-ups on a machine: the other cores work on the others."""
     with ThreadPoolExecutor(1) as executor:
         return reduce_setup(job, executor)
 
@@ -132,14 +133,14 @@ def reduce_setup(job: NightJob, executor: Executor | None) -> NightResult:
     Parameters
     ----------
     job : `NightJob`
-        What is to be made of what.
+        The job to carry out.
     executor : `concurrent.futures.Executor` or None
-        What does the work.
+        Executor that does the work.
 
     Returns
     -------
     `NightResult`
-        Of a set-up that failed its message, with nothing new in its folder but the log.
+        If the set-up failed, its message; the folder then has nothing new but the log.
 
     Raises
     ------
@@ -156,7 +157,7 @@ def reduce_setup(job: NightJob, executor: Executor | None) -> NightResult:
             return NightResult(job, "made", "", product)
         except BrokenExecutor:
             raise
-        except Exception as error:  # one set-up never stops the others
+        except Exception as error:  # one set-up must never stop the others
             message = " ".join(str(error).split()) or type(error).__name__
             lines += [f"failed: {message}", "", traceback.format_exc()]
             _write_log(job, [*lines, *map("warning: {}".format, warned)])
@@ -183,14 +184,14 @@ def _make(job: NightJob, executor, warned: list[str], lines: list[str]) -> Night
 
 
 def _draw(master: MasterFlat, path: Path, lines: list[str]) -> None:
-    """A figure that fails costs a line of the log, not the master flat."""
+    """If the figure fails, this is logged; the master flat is not affected."""
     if importlib.util.find_spec("matplotlib") is None:
         lines.append("no summary: matplotlib is not installed")
         return
     try:
         with replacing(path, overwrite=True) as temporary:
             master.plot().savefig(temporary)
-    except Exception as error:  # matplotlib and what it calls raise anything
+    except Exception as error:  # matplotlib and its dependencies may raise anything
         lines.append(f"no summary: {type(error).__name__}: {error}")
 
 
@@ -198,7 +199,7 @@ def _draw(master: MasterFlat, path: Path, lines: list[str]) -> None:
 
 
 class _Collector(logging.Handler):
-    """What the package logs, by thread: each has a set-up of its own."""
+    """What the package logs, by thread: each thread reduces a set-up of its own."""
 
     def __init__(self):
         super().__init__(logging.INFO)
@@ -230,7 +231,7 @@ _collector = _Collector()
 
 @contextmanager
 def _logged() -> Iterator[list[str]]:
-    """What is logged in this thread; the logger is left as it was."""
+    """What is logged in this thread; the state of the logger is restored afterwards."""
     thread = threading.get_ident()
     try:
         yield _collector.begin(thread)
@@ -243,12 +244,12 @@ def _write_log(job: NightJob, lines: Sequence[str]) -> None:
     try:
         with replacing(job.folder / FILES["log"], overwrite=True) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    except OSError:  # the folder cannot be written to, which the error says that is told
+    except OSError:  # the folder cannot be written to; this is already the reported error
         if "failed" not in text:
             raise
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Of a run that was killed while it wrote."""
+    """Remove files of a run that was killed while writing."""
     for path in folder.glob(".writing_*"):
         shutil.rmtree(path, ignore_errors=True)
