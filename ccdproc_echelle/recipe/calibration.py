@@ -141,7 +141,7 @@ class Calibration(NamedTuple):
         Returns
         -------
         `~astropy.nddata.CCDData`
-            The same pixels with an updated uncertainty, or the input flat if the noise is not known.
+            The same pixels with an updated uncertainty; the input flat if the noise is not known.
         """
         if self.shared is None:
             return flat

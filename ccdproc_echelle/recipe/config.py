@@ -55,7 +55,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     keywords = recipe_keywords(parsed(text_of(path), path), path, _KNOWN)
     for name in ("orders", "instrument"):
         if not isinstance(keywords.get(name, ""), str):
-            raise TypeError(f"{name} in {path} is {keywords[name]!r}, expected the name of a file")
+            raise TypeError(f"{name} in {path} is {keywords[name]!r}, expected a file name")
     if keywords.get("instrument", "").endswith(".toml"):
         keywords["instrument"] = str(path.parent / user_path(keywords["instrument"]))
     return keywords

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""TOML files that hold keywords of the recipe: descriptions of instruments, configurations."""
+"""Read keywords of the recipe from TOML files: instrument descriptions and configurations."""
 
 import os
 import tomllib
@@ -15,18 +15,18 @@ from ccdproc_echelle.recipe.values import check_values
 
 __all__ = ["parsed", "recipe_keywords", "text_of"]
 
-# Files are looked for in the folder of the file that names them; some may be patterns.
+# File names are relative to the folder of the TOML file; some may be patterns.
 _PATTERNS = ("bias", "dark")
 _PATHS = ("orders", "bad_pixel_mask", "limits", *_PATTERNS)
 
 
 def text_of(path: Path) -> str:
     """
-    The text of a TOML file.
+    Read the text of a TOML file.
 
     Parameters
     ----------
-    path : path-like
+    path : `~pathlib.Path`
         The file.
 
     Returns
@@ -48,14 +48,14 @@ def text_of(path: Path) -> str:
 
 def parsed(text: str, source: str | os.PathLike) -> dict[str, Any]:
     """
-    The tables of a TOML file.
+    Parse the text of a TOML file.
 
     Parameters
     ----------
     text : str
-        Its text.
+        The text.
     source : str or path-like
-        The file, for messages.
+        The file it comes from, for messages.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def parsed(text: str, source: str | os.PathLike) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If it is not TOML.
+        If the text is not valid TOML.
     """
     try:
         return tomllib.loads(text)
@@ -78,18 +78,18 @@ def recipe_keywords(
     """
     Turn a table into keywords of the recipe.
 
-    Parameters of the SOXS recipe are accepted by their own names. ``mask_flags`` is a list of names
-    of flags, and ``scattered_light = "none"`` stands for `None`, which TOML does not have.
+    Parameters of the SOXS recipe are accepted under their own names. ``mask_flags`` is a list of
+    flag names, and ``scattered_light = "none"`` stands for `None`, which TOML does not have.
 
     Parameters
     ----------
     table : dict
         Names and values.
     source : str or path-like
-        The file, in whose folder the files that it names are looked for; or what messages call a
-        table that is not from a file.
+        The file the table comes from, to whose folder file names are relative; or, for a table
+        that is not from a file, its name in messages.
     known : sequence of str
-        The keywords it may have.
+        The keywords that are allowed.
 
     Returns
     -------
@@ -98,9 +98,9 @@ def recipe_keywords(
     Raises
     ------
     ValueError
-        If a keyword is unknown, or no flag has the name.
+        If a keyword or a flag is unknown.
     TypeError
-        If a value is of another kind than its keyword takes.
+        If a value has the wrong type for its keyword.
 
     Examples
     --------
@@ -128,17 +128,15 @@ def recipe_keywords(
 
 
 def _placed(value: Any, name: str, source: Path) -> Any:
-    """The paths of the files that a keyword names."""
-    if isinstance(value, Mapping):  # limits may stand in the file itself
+    """Paths of the files that a keyword names."""
+    if isinstance(value, Mapping):  # limits may be given in the file itself
         return value
     if isinstance(value, str) and name in _PATTERNS:
         value = [part.strip() for part in value.split(",")]
     names = value if isinstance(value, list) else [value]
     if not (names and all(isinstance(one, str) for one in names)):
-        or_pattern = " or a pattern, or a list of them" if name in _PATTERNS else ""
-        raise TypeError(
-            f"{name} in {source} is {value!r}, expected the name of a file{or_pattern}"
-        )
+        expected = "file names or patterns" if name in _PATTERNS else "a file name"
+        raise TypeError(f"{name} in {source} is {value!r}, expected {expected}")
     paths = [str(source.parent / user_path(one)) for one in names]
     return paths if isinstance(value, list) else paths[0]
 

@@ -59,7 +59,7 @@ def typical_frame(
 
 
 def _scales(flats: Sequence[Frame], executor: Executor | None) -> np.ndarray:
-    """One over the brightness of each frame relative to most frames; NaN for those without light."""
+    """One over the brightness of each frame relative to most frames; NaN if without light."""
     n_pixels = int(np.prod(flats[0].shape))
     # An odd step, so that the pixels do not fall into a few columns of a detector.
     step = max(1, n_pixels // _N_PIXELS) | 1
