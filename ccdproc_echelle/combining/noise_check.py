@@ -11,6 +11,12 @@ __all__ = ["doubt_about_noise", "some_of"]
 # Frames may scatter by this factor more than their uncertainties without a warning, as their
 # illumination may drift.
 _TOLERATED = 5
+
+# They scatter less where an error is common to all of them, but not by more than this factor, as
+# where variances are taken for standard deviations. Frames that do not scatter at all were made so.
+_TOO_LARGE = 10
+_NO_SCATTER = 1e-3
+
 _ENOUGH_PIXELS = 10_000
 
 # If uncertainties are far too small, no value agrees with the others and none remains in more than
@@ -63,6 +69,9 @@ def doubt_about_noise(
     if ratio > _TOLERATED:
         found = f"the frames differ by {ratio:.2g} times what their uncertainties allow for"
         return f"{found}; {_ADVICE}"
+    if _NO_SCATTER < ratio < 1 / _TOO_LARGE:
+        found = f"the frames differ by only {ratio:.2g} times what their uncertainties allow for"
+        return f"{found}; are these variances, or of another unit?"
     return ""
 
 

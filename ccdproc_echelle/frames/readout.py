@@ -2,6 +2,7 @@
 """Open raw frames: overscan, trim and amplifiers from headers or user input."""
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,13 @@ from ccdproc_echelle.frames.listing import list_frames
 from ccdproc_echelle.frames.overscan import lies_beside, measure_overscan
 from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
 from ccdproc_echelle.frames.regions import Regions, check_tiling
-from ccdproc_echelle.frames.sections import Box, has_shape, parse_section, reaches_beyond
+from ccdproc_echelle.frames.sections import (
+    Box,
+    has_shape,
+    is_empty_section,
+    parse_section,
+    reaches_beyond,
+)
 from ccdproc_echelle.frames.views import Frame
 
 __all__ = ["Readout", "check_one_readout", "warn_of_zero_points"]
@@ -31,6 +38,10 @@ _log = logging.getLogger(__name__)
 
 # Gains that differ by a smaller fraction are equal.
 _SAME_GAIN = 1e-3
+
+# Cards that tell where an overscan is, and what their values look like.
+_OTHER_OVERSCAN = re.compile("BIAS_?SEC|BSEC|OSCAN|OVERSC")
+_SECTION = re.compile(r"\[\s*\d+\s*:\s*\d+\s*,\s*\d+\s*:\s*\d+\s*\]")
 
 # Larger tolerance, since read noise may be measured for each frame.
 _SAME_READ_NOISE = 0.1
@@ -140,9 +151,11 @@ class Readout:
         self._warn_of_unknown_gains(frames)
         self._warn_of_another_size(frames)
         self._warn_of_untold_places(frames[0])
-        _warn_of_light_in_overscan(frames)
+        self._warn_of_other_overscans(frames[0])
         _log_what_is_done(frames)
-        return [self._with_overscan(frame) for frame in frames]
+        frames = [self._with_overscan(frame) for frame in frames]
+        self._warn_of_overscan_in_frame(frames)
+        return frames
 
     def _warn_of_unknown_gains(self, frames: Sequence[RawFrame | AssembledFrame]) -> None:
         unknown = [f for f in frames if isinstance(f, AssembledFrame) and f.gain_is_unknown]
@@ -193,6 +206,44 @@ class Readout:
                     "were cut off)"
                 )
                 return
+
+    def _warn_of_other_overscans(self, frame: RawFrame | AssembledFrame) -> None:
+        """Overscans by another name than ``BIASSEC``, as those of several amplifiers."""
+        header = frame.header
+        done = self.oscan is not None or any(part.overscan is not None for part in _parts(frame))
+        if done or any(card in header for card in ("TRIMIM", "SUBOSCAN")):
+            return
+        _, light = _first_section(header, ("TRIMSEC", "DATASEC"))
+        if light and reaches_beyond(light, frame.full_shape, frame.name):
+            return  # they were cut off
+        cards = [
+            f"{key} {value}" for key, value in header.items()
+            if key != "BIASSEC" and _OTHER_OVERSCAN.search(str(key).upper())
+            and _SECTION.fullmatch(str(value).strip())
+            and not reaches_beyond(value, frame.full_shape, f"{key} of {frame.name}")
+        ]
+        if cards:
+            warn(
+                f"{frame.name} has {', '.join(cards)}, but no BIASSEC: no overscan is subtracted; "
+                "give oscan= and trim= (False: nothing is to be done)"
+            )
+
+    def _warn_of_overscan_in_frame(self, frames: Sequence[RawFrame | AssembledFrame]) -> None:
+        for part in (part for frame in frames for part in _parts(frame)):
+            if part.overscan is None or not part.overscan.common(part.light):
+                continue
+            where = f"the overscan {part.overscan} of {part.name}"
+            if part.light != Box.whole(part.full_shape):
+                warn(
+                    f"{where} lies in the part that is kept, {part.light}: it may see light; check "
+                    "oscan= and trim="
+                )
+            elif self.trim is None:
+                warn(
+                    f"{where} is subtracted but not cut off, as no TRIMSEC or DATASEC tells what "
+                    "sees light: give trim= (False: all is kept)"
+                )
+            return
 
     # ------------------------------------------------------------------ one frame
 
@@ -251,10 +302,20 @@ class Readout:
         source = f"{card} of {frame.name}"
         if reaches_beyond(text, frame.shape, source):  # already trimmed
             return whole, self._overscan(header, frame, cut_off=True)
-        light = parse_section(text, frame.shape, source) or whole
+        light = parse_section(text, frame.shape, source)
+        if light == whole and card == "TRIMSEC":
+            light = self._light_by_datasec(header, frame) or whole
         cut_off = light == whole and _is_beyond("BIASSEC", header, frame)
         light = whole if self.trim is False else light
         return light, self._overscan(header, frame, cut_off=cut_off)
+
+    def _light_by_datasec(self, header: Mapping, frame: Frame) -> Box | None:
+        """What ``DATASEC`` tells where ``TRIMSEC``, as that of the whole frame, tells nothing."""
+        _, text = _first_section(header, ("DATASEC",))
+        source = f"DATASEC of {frame.name}"
+        if text is None or reaches_beyond(text, frame.shape, source):
+            return None
+        return parse_section(text, frame.shape, source)
 
     def _overscan(self, header, frame, *, cut_off: bool) -> Box | None:
         """The overscan, unless it has already been cut off."""
@@ -440,18 +501,6 @@ def _log_what_is_done(frames: Sequence[RawFrame | AssembledFrame]) -> None:
             _log.info("%d frames: %s", n, what)
 
 
-def _warn_of_light_in_overscan(frames: Sequence[RawFrame | AssembledFrame]) -> None:
-    for frame in frames:
-        for part in _parts(frame):
-            trimmed = part.light != Box.whole(part.full_shape)
-            if trimmed and part.overscan is not None and part.overscan.common(part.light):
-                warn(
-                    f"the overscan {part.overscan} of {part.name} overlaps the part that is kept, "
-                    f"{part.light}: it may be exposed to light; check oscan= and trim="
-                )
-                return
-
-
 def _first_of(extensions: Sequence[int | str]) -> int | str:
     if not extensions:
         raise ValueError("hdu is an empty list, expected the extensions of the amplifiers")
@@ -462,7 +511,7 @@ def _first_section(header: Mapping, cards: Sequence[str]) -> tuple[str, str] | t
     """Name and value of the first of these cards that is not empty."""
     for card in cards:
         text = str(header.get(card) or "").strip()
-        if text:
+        if not is_empty_section(text):
             return card, text
     return None, None
 

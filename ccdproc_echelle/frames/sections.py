@@ -6,7 +6,8 @@ from typing import NamedTuple
 from ccdproc.utils.slices import slice_from_string
 
 __all__ = [
-    "Box", "Place", "has_shape", "parse_place", "parse_section", "parse_slices", "reaches_beyond",
+    "Box", "Place", "has_shape", "is_empty_section", "parse_place", "parse_section",
+    "parse_slices", "reaches_beyond",
 ]
 
 # Values in headers that mean that there is no such section.
@@ -137,7 +138,7 @@ def parse_section(text: str, shape: tuple[int, int], source: str) -> Box | None:
     >>> print(parse_section("[3:10, *]", (5, 12), "trim"))
     [3:10,1:5]
     """
-    if _is_empty(text):
+    if is_empty_section(text):
         return None
     slices = parse_slices(text, source)
     ends = [
@@ -156,7 +157,7 @@ def parse_section(text: str, shape: tuple[int, int], source: str) -> Box | None:
 
 def reaches_beyond(text: str, shape: tuple[int, int], source: str) -> bool:
     """Whether a section extends beyond an image, and thus belongs to a larger one."""
-    if _is_empty(text):
+    if is_empty_section(text):
         return False
     return any(
         max(s.start or 0, (s.stop or 1) - 1) >= n
@@ -221,7 +222,8 @@ def parse_place(text: str, binning: tuple[int, int], source: str) -> Place:
     return Place(Box(*spans), flipped)
 
 
-def _is_empty(text: str) -> bool:
+def is_empty_section(text: str) -> bool:
+    """Whether a header says by this that there is no such section."""
     return text.replace(" ", "").upper() in _EMPTY
 
 

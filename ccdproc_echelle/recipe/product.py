@@ -162,7 +162,7 @@ class MasterFlat:
         return replace(master, flags=flags.astype(np.int16))
 
     def _check(self) -> None:
-        check_parts(self.flat, self.flags, self.orders.shape, self._tables())
+        check_parts(self.flat, self.flags, self.orders, self._tables())
 
     def _tables(self) -> dict[str, QTable]:
         tables = {name: getattr(self, name.lower()) for name in TABLES}

@@ -2,12 +2,14 @@
 """Check that a master flat is complete, as a file and part by part."""
 
 import numpy as np
+from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
 from ccdproc_echelle.frames import UNCERTAINTIES, check_sums
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
+from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["HOW_IT_WAS_MADE", "TABLES", "VERSION_CARD", "check_file", "check_parts"]
 
@@ -26,6 +28,14 @@ HOW_IT_WAS_MADE = {
     "PROVENANCE": ("kind", "name", "value"),
     "INPUTS": ("role", "file", "checksum", "exposure", "date"),
 }
+
+
+# The inter-order area is 1, but for the rounding of whoever compresses it.
+_ROUNDING = 0.01
+
+# Of the pixels that FLAGS has between the orders, so many may be in the orders of ORDERS, or the
+# other way round.
+_MOVED = 0.01
 
 
 def check_file(hdus: fits.HDUList) -> None:
@@ -65,7 +75,9 @@ def check_file(hdus: fits.HDUList) -> None:
     _check_uncertainty_type(hdus)
 
 
-def check_parts(flat: CCDData, flags: np.ndarray, shape: tuple, tables: dict[str, QTable]) -> None:
+def check_parts(
+    flat: CCDData, flags: np.ndarray, orders: EchelleOrderTable, tables: dict[str, QTable]
+) -> None:
     """
     Raise if the parts of a master flat are inconsistent.
 
@@ -75,8 +87,8 @@ def check_parts(flat: CCDData, flags: np.ndarray, shape: tuple, tables: dict[str
         The flat with its mask and uncertainty.
     flags : array
         Bits of `~ccdproc_echelle.FlatFlag`.
-    shape : tuple of int
-        Shape of the detector of the order table.
+    orders : `~ccdproc_echelle.EchelleOrderTable`
+        The orders with their edges.
     tables : dict
         The tables, by the names of their extensions.
 
@@ -85,9 +97,9 @@ def check_parts(flat: CCDData, flags: np.ndarray, shape: tuple, tables: dict[str
     ValueError
         If they are inconsistent; the message names the extension.
     """
-    if not flat.shape == flags.shape == shape:
+    if not flat.shape == flags.shape == orders.shape:
         raise ValueError(
-            f"flat, flags and orders are for shapes {flat.shape}, {flags.shape} and {shape}"
+            f"flat, flags and orders are for shapes {flat.shape}, {flags.shape} and {orders.shape}"
         )
     _check_flags(flags)
     _check_planes(flat, flags)
@@ -98,6 +110,10 @@ def check_parts(flat: CCDData, flags: np.ndarray, shape: tuple, tables: dict[str
             raise ValueError(f"{name} has no column {missing[0]!r}; found {table.colnames}")
         if len(table) == 0:
             raise ValueError(f"{name} has no rows, expected at least one")
+    _check_values(flat, flags)
+    _check_levels(flat, tables["LEVELS"])
+    if "PROVENANCE" in tables:
+        _check_parameters(flat, flags, orders, tables["PROVENANCE"])
 
 
 def _check_shapes(hdus: fits.HDUList) -> None:
@@ -142,3 +158,48 @@ def _check_planes(flat: CCDData, flags: np.ndarray) -> None:
     n_unknown = np.count_nonzero(~np.isfinite(flat.data) & (flags == 0))
     if n_unknown:
         raise ValueError(f"PRIMARY has {n_unknown} values that are not finite and have no flag")
+
+
+def _check_values(flat: CCDData, flags: np.ndarray) -> None:
+    """The flat is what FLAGS says: 1 between the orders, something to divide by in them."""
+    if flat.unit != u.dimensionless_unscaled:
+        raise ValueError(f"PRIMARY has BUNIT {flat.unit}, expected a flat without unit")
+    between, usable = flags & FlatFlag.INTERORDER > 0, flags & (FlatFlag.INTERORDER | UNUSABLE) == 0
+    n_other = np.count_nonzero(~(np.abs(flat.data[between] - 1) < _ROUNDING))
+    if n_other:
+        raise ValueError(
+            f"PRIMARY is not 1 in {n_other} pixels that FLAGS has between the orders"
+        )
+    n_dark = np.count_nonzero(flat.data[usable] <= 0)
+    if n_dark:
+        raise ValueError(f"PRIMARY has {n_dark} values that are not above zero and have no flag")
+    if usable.any() and not flat.uncertainty.array[usable].any():
+        raise ValueError("UNCERT is 0 in all pixels of the orders, expected > 0")
+
+
+def _check_levels(flat: CCDData, levels: QTable) -> None:
+    n_wrong = np.count_nonzero(~(levels["level"].value > 0))
+    if n_wrong:
+        raise ValueError(f"LEVELS has {n_wrong} levels that are no positive numbers")
+    n_frames = flat.header.get("NCOMBINE", len(levels))
+    if n_frames != len(levels):
+        raise ValueError(f"LEVELS has {len(levels)} rows, expected those of {n_frames} frames")
+
+
+def _check_parameters(
+    flat: CCDData, flags: np.ndarray, orders: EchelleOrderTable, record: QTable
+) -> None:
+    """Mask and orders are those that the flags, with the parameters of the run, say."""
+    told = {row["name"]: str(row["value"]) for row in record if row["kind"] == "parameter"}
+    names = told.get("mask_flags", "").split("|")
+    masking = sum(FlatFlag[name] for name in names if name in FlatFlag.__members__)
+    n_lost = 0 if flat.mask is None else np.count_nonzero((flags & masking > 0) & ~flat.mask)
+    if n_lost:
+        raise ValueError(f"MASK lacks {n_lost} pixels that FLAGS says are bad")
+    between = orders.order_index(float(told.get("margin", 0))) < 0
+    n_moved = np.count_nonzero(between != (flags & FlatFlag.INTERORDER > 0))
+    if n_moved > _MOVED * between.size:
+        raise ValueError(
+            f"ORDERS and FLAGS do not go together: {n_moved} pixels are in an order by one of them "
+            "and between the orders by the other"
+        )

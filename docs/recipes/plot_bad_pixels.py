@@ -3,11 +3,11 @@
 Bad and low-sensitivity pixels
 ==============================
 
-A dead pixel in a bright order can hold more light than a good one in a faint order. So no single
+A dead pixel in a bright order can hold more light than a good one in a faint order, so no single
 threshold finds the bad pixels of an echelle flat. Here each pixel is compared with what its own
-order lets expect at its place. This page flags dead, low, hot and saturated pixels in simulated
-flats, counts what is found, missed and wrongly flagged against the truth, and does the same with a
-threshold, with sigma clipping and with `ccdproc.ccdmask`.
+order should hold at that place. You will see dead, low, hot and saturated pixels flagged in
+simulated flats, how many are found, missed and wrongly flagged, and how a threshold, sigma clipping
+and `ccdproc.ccdmask` do on the same flat.
 """
 
 import warnings
@@ -299,6 +299,9 @@ science = ccdp.flat_correct(calibrated[0], master.flat, norm_value=1)
 print(f"masked in the science frame: {science.mask.sum()} pixels")
 
 # %%
-# Where an order is too faint to tell a dead pixel from a good one, none is found. The quality table
-# of the master flat counts dead, hot and low-sensitivity pixels, and can judge their number: see
-# :doc:`/guide/quality`.
+# What to try next
+# ----------------
+#
+# Lower the brightness of the lamp (``peak``): in an order too faint to tell a dead pixel from a
+# good one, none is found. The quality table of the master flat counts dead, hot and
+# low-sensitivity pixels, and can judge their number (:doc:`/guide/quality`).

@@ -3,10 +3,10 @@
 Drop-in for a ccdproc script
 ============================
 
-A script that combines flats with `ccdproc.combine`, as the `CCD data reduction guide
-<https://www.astropy.org/ccd-reduction-and-photometry-guide/>`_ has it, keeps its shape and changes
-two lines. Here both versions run on the same simulated files, and their master flats are compared
-with the flat that the simulation used.
+A script that combines flats with `ccdproc.combine`, in the style of the `CCD data reduction guide
+<https://www.astropy.org/ccd-reduction-and-photometry-guide/>`_, keeps its shape and changes three
+lines. You will see both versions on the same simulated files: how well they know the lamp, which
+cosmic rays stay in the flat, and whether their uncertainties are right.
 """
 
 from pathlib import Path
@@ -91,7 +91,8 @@ before = ccdp.combine(
 # After
 # -----
 #
-# Two lines differ. All keywords keep their meaning; a misspelt one is an error. Without
+# The call differs in its first line only. All keywords keep their meaning; a misspelt one is an
+# error. Without
 # ``sigma_clip_dev_func``, each value would be judged by its own uncertainty, which suits few frames
 # better still.
 
@@ -220,3 +221,11 @@ print(f"mean of the whole flat: {after.data.mean():.3f}")
 print(f"median of right / scaled: {np.median(right.data[inner] / scaled.data[inner]):.3f}")
 
 folder.cleanup()
+
+# %%
+# What to try next
+# ----------------
+#
+# Put your own files in, and your own order table (:doc:`/guide/order_tables`). :doc:`/ccd_guide`
+# goes through the CCD guide keyword by keyword, and the :ref:`next recipe
+# <sphx_glr_generated_recipes_plot_soxs_recipe.py>` shows what else can be done with the flats.

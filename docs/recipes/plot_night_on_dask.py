@@ -3,10 +3,10 @@
 A night on a dask cluster
 =========================
 
-A night holds flats of several set-ups, their biases and darks, and frames that are of no use. Here
-one call sorts them by their headers and reduces them on a `dask <https://distributed.dask.org>`_
-cluster, each set-up a task of its own. The result is the same to the last bit as without the
-cluster.
+A night holds flats of several set-ups, their biases and darks, and frames that are of no use. You
+will see one call sort them by their headers and reduce them on a `dask
+<https://distributed.dask.org>`_ cluster, each set-up as a task of its own, with the same result to
+the last bit as without the cluster.
 """
 
 from pathlib import Path
@@ -135,3 +135,10 @@ print(reduce_night(raw, reduced, **keywords)["status"].tolist())
 
 print(*sorted(path.relative_to(reduced).as_posix() for path in reduced.rglob("*.*")), sep="\n")
 folder.cleanup()
+
+# %%
+# What to try next
+# ----------------
+#
+# Simulate a larger night with ``ccdproc-echelle demo --night``, or point `reduce_night` at one of
+# your own: :doc:`/guide/night`. Other ways to use many cores are in :doc:`/guide/scaling`.

@@ -3,13 +3,13 @@
 Order tables of IRAF, PyReduce and soxspipe
 ===========================================
 
-Whoever has reduced an echelle before has an order table: an aperture database of IRAF, the traces
-of PyReduce, the order table of soxspipe. `EchelleOrderTable` reads them as they are. This page
-writes a small file of each kind for one simulated flat, reads them back, compares them, and fits
-them to frames that are binned or trimmed.
+If you have reduced an echelle before, you have an order table: an aperture database of IRAF, the
+traces of PyReduce, the order table of soxspipe. `EchelleOrderTable` reads them as they are. You
+will see a small file of each kind, written for the same simulated flat, read back, compared with
+the truth, and adapted to frames that are binned or trimmed.
 
-Which formats there are and what each of them holds is listed in :doc:`/guide/order_tables`. Without
-any table, see :ref:`sphx_glr_generated_recipes_plot_tracing.py`.
+:doc:`/guide/order_tables` lists the formats and what each of them holds. Without any table, see
+:ref:`sphx_glr_generated_recipes_plot_tracing.py`.
 """
 
 import warnings
@@ -253,3 +253,10 @@ for line in (folder / "orders.reg").read_text().splitlines()[:4]:
     print(line[:78])
 
 temporary.cleanup()
+
+# %%
+# What to try next
+# ----------------
+#
+# Read your own table and draw it on a flat with `~ccdproc_echelle.plotting.plot_orders`: if it is
+# off, `recenter` moves it. For a format that is missing, :ref:`own_format` shows how to add one.

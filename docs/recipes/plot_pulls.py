@@ -3,9 +3,9 @@
 Can I believe the uncertainties?
 ================================
 
-A pull is an error divided by the uncertainty that is claimed for it. If claims are right, pulls
-follow a Gaussian of width 1. Here are the pulls of combined frames, for few and many frames, of the
-final master flat, and what you can test on your own frames, where the truth is unknown.
+A pull is an error divided by the uncertainty claimed for it. If the claims are right, pulls follow
+a Gaussian of width 1. You will see the pulls of combined frames, few and many, those of the final
+master flat, and what you can test on your own frames, where nobody knows the truth.
 """
 
 import ccdproc as ccdp
@@ -253,5 +253,12 @@ plt.show()
 # So chi-square of the halves tests the noise model and the steadiness of the light. It does not
 # test what all frames have in common: zero point, dark, scattered light, and the difference between
 # the light of the lamp and that of the sky. For these, look at the light between the orders, and
-# compare nights. What the uncertainty contains is in :doc:`/method`; many more simulated
-# spectrographs are in :doc:`/proof`.
+# compare nights.
+
+# %%
+# What to try next
+# ----------------
+#
+# Split your own flats in two and make the same test; a chi-square far from 1 points to the gain,
+# the read noise or a drifting lamp (:doc:`/guide/quality`). What the uncertainty contains is in
+# :doc:`/method`; many more simulated spectrographs are in :doc:`/proof`.

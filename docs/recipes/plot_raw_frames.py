@@ -4,8 +4,9 @@ Raw frames of two amplifiers
 ============================
 
 A CCD is read out through two amplifiers, each with a gain of its own and a zero point that drifts
-from frame to frame. The files have one extension for each, with its overscan, and the exposure in
-the primary header. The master flat shows nothing of that.
+from frame to frame. The files have an extension for each amplifier, with its overscan, and the
+exposure in the primary header. You will see the seam and the overscan in a raw frame, and a master
+flat without a trace of either.
 """
 
 from pathlib import Path
@@ -82,3 +83,11 @@ print(f"pulls: {pulls.std():.3f}")
 # change faint orders more than bright ones.
 
 folder.cleanup()
+
+# %%
+# What to try next
+# ----------------
+#
+# Write the frames with another ``layout``, such as ``"eso"`` or ``"reference pixels"``, or
+# describe your own instrument in a file: :doc:`/guide/raw_frames`. Whole nights of raw frames are
+# in :ref:`sphx_glr_generated_recipes_plot_night_on_dask.py`.

@@ -3,11 +3,10 @@
 Flat-fielding a science frame
 =============================
 
-A star is divided by the flat in one of two ways: by the whole master flat, or by its pixel response
-alone. Both take away what differs from pixel to pixel. They differ in what becomes of the blaze.
-Here a star is simulated as the same spectrograph would see it, divided both ways, extracted, and
-compared with its true spectrum. How the master flat itself is made is shown
-:ref:`step by step <sphx_glr_generated_recipes_plot_soxs_recipe.py>`.
+A star can be divided by the whole master flat, or by its pixel response alone. Both take away what
+differs from pixel to pixel; they differ in what becomes of the blaze. You will see a simulated
+star divided both ways, extracted, and compared with its true spectrum. How the master flat itself
+is made is shown :ref:`step by step <sphx_glr_generated_recipes_plot_soxs_recipe.py>`.
 """
 
 import ccdproc as ccdp
@@ -238,3 +237,10 @@ for name, flat in (("as combined", plain), ("inter-order area 1", master.flat)):
     trapped = ccdp.flat_correct(star, flat)
     factor = np.median((trapped.data / right.data)[seeing > 0.5])
     print(f"master flat {name:19s} star without norm_value / with it: {factor:.3f}")
+
+# %%
+# What to try next
+# ----------------
+#
+# Extract the star with specreduce instead: the :doc:`/tutorial` ends with an order extracted along
+# the traces of ``orders.to_specreduce(frame, straighten=True)``.

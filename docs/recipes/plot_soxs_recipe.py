@@ -4,10 +4,10 @@ The master-flat recipe, step by step
 ====================================
 
 The method is that of the SOXS pipeline (`soxspipe <https://soxspipe.readthedocs.io>`_, recipe
-``soxs_mflat``): levels from the order centres, a first master, levels again from the ratio to it,
-the final master, order edges, inter-order area, low-sensitivity pixels. ``make_master_flat`` does
-all of it in one call; here each step is done on its own, with a figure, on frames whose truth is
-known.
+``soxs_mflat``). You will see it one step at a time, each with a figure: levels from the order
+centres, a first master, levels again from the ratio to it, the final master, order edges,
+inter-order area and low-sensitivity pixels. The frames are simulated, so every step is held against
+the truth. ``make_master_flat`` does all of it in one call, which comes last.
 """
 
 import matplotlib.pyplot as plt
@@ -349,3 +349,11 @@ product = make_master_flat(frames, centers, scattered_light=None, **clipping)
 in_orders = product.orders.order_map() > 0
 agree = np.array_equal(product.flat.data[in_orders], master.data[in_orders])
 print(f"the same flat: {agree}; pixels masked: {product.flat.mask.sum()}")
+
+# %%
+# What to try next
+# ----------------
+#
+# Change ``n_passes`` to 1 or 3 and look at the levels again, or leave out the order table and let
+# the orders be :ref:`traced <sphx_glr_generated_recipes_plot_tracing.py>`. :doc:`/soxs` compares
+# each step with soxspipe, and :doc:`/method` has the formulas.

@@ -3,12 +3,13 @@
 No order table: trace the orders
 ================================
 
-Everything in this package starts from an order table: where the order centres lie. Without one,
-`trace_orders` finds the orders on a flat. It needs no starting guess. This page traces a simulated
-flat with the usual difficulties, compares the result with the truth, numbers the orders, and puts
-a table of another night in place.
+Everything in this package starts from an order table, which says where the order centres lie. If
+you have none, `trace_orders` finds the orders on a flat, without a starting guess. You will see it
+trace a simulated flat with the usual difficulties, how far it is from the truth, how to number the
+orders, and how to use the table of another night.
 
-Who has an order table already reads it: :ref:`sphx_glr_generated_recipes_plot_order_tables.py`.
+If you have an order table already, read it:
+:ref:`sphx_glr_generated_recipes_plot_order_tables.py`.
 """
 
 from pathlib import Path
@@ -235,3 +236,12 @@ for wrong in (with_edges.shifted(-60), other):
         measure_shift(later, wrong)
     except ValueError as error:
         print(error)
+
+# %%
+# What to try next
+# ----------------
+#
+# Trace one of your own flats and draw the result with `~ccdproc_echelle.plotting.plot_orders`. If
+# an order is missing or invented, tell `trace_orders` what you know: ``n_orders``, ``min_width``,
+# ``max_width`` or ``region``. The table then goes into :ref:`a master flat
+# <sphx_glr_generated_recipes_plot_soxs_recipe.py>`.

@@ -4,9 +4,8 @@ Twilight flats
 ==============
 
 Nine flats of the twilight sky, which fades to a third while they are taken. Stars drift over the
-slit, cosmic rays hit. The frames have to be scaled to each other before a star can be told from a
-brighter sky; this page compares three ways to scale and clip them. The truth is known, as the
-frames are simulated.
+slit and cosmic rays hit. You will see three ways to scale and clip the frames, and what each of
+them leaves in the master: a star can be told from a brighter sky only once the frames are scaled.
 """
 
 import ccdproc as ccdp
@@ -289,6 +288,10 @@ for name, flat in masters.items():
     )
 
 # %%
-# The same with flats of a lamp is in :ref:`sphx_glr_generated_recipes_plot_drop_in.py`; what the
-# levels are is in :doc:`/guide/levels`, and whether the uncertainty can be believed in
-# :ref:`sphx_glr_generated_recipes_plot_pulls.py`.
+# What to try next
+# ----------------
+#
+# Make the faint star brighter, and see from which brightness on the clipping takes it. The same
+# with flats of a lamp is in :ref:`sphx_glr_generated_recipes_plot_drop_in.py`;
+# :doc:`/guide/levels` explains the levels, and :ref:`sphx_glr_generated_recipes_plot_pulls.py`
+# whether to believe the uncertainties.

@@ -4,9 +4,9 @@ Two lamps in one flat
 =====================
 
 A deuterium lamp has light in the blue orders, a halogen lamp in the red ones. `stitch_flats` makes
-one master flat of both. This page shows which lamp serves which order, whether the seam between
-them can be seen, and what the scaling adds to the uncertainty. The truth is known, as the frames
-are simulated.
+one master flat of both. You will see which lamp serves which order, that the seam between them is
+invisible, and what the scaling adds to the uncertainty. The frames are simulated, so the truth is
+known.
 """
 
 import matplotlib.pyplot as plt
@@ -241,7 +241,11 @@ dead = simulations["D2"].truth.dead_pixels
 print(f"dead pixels found: {(final.mask & dead).sum()} of {dead.sum()}")
 
 # %%
-# The ratio of two lamps is one number; real spectra differ within an order as well, and the flat
-# contains the spectrum of the lamp that served it: calibrate the flux with a standard star that was
-# divided by the same flat. :doc:`/guide/edges` says more of edges and the inter-order area,
-# :ref:`sphx_glr_generated_recipes_plot_pulls.py` more of uncertainties.
+# What to try next
+# ----------------
+#
+# Add a third lamp to the dict. The ratio of two lamps is one number, but real spectra differ
+# within an order as well, and the flat contains the spectrum of the lamp that served it: calibrate
+# the flux with a standard star that was divided by the same flat. :doc:`/guide/edges` says more
+# about edges and the inter-order area, :ref:`sphx_glr_generated_recipes_plot_pulls.py` about
+# uncertainties.

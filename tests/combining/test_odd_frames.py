@@ -68,3 +68,14 @@ def test_a_frame_of_a_lamp_that_was_off():
     frames = with_odd(lambda data: dark, uncertainty=True)
     with pytest.raises(ValueError, match="frame 1 has no light"):
         two_pass_flat_combine(frames, ORDERS)
+
+
+def test_variances_that_are_called_standard_deviations():
+    frames = SIMULATION.flats(4)
+    for frame in frames:
+        frame.uncertainty = StdDevUncertainty(frame.uncertainty.array**2)
+    with pytest.warns(AstropyUserWarning, match="differ by only 0.0.*are these variances"):
+        flat = two_pass_flat_combine(frames, ORDERS)
+    inside = ORDERS.order_map(margin=-3) > 0
+    error = flat.data[inside] - SIMULATION.truth.flat[inside]
+    assert np.std(error / flat.uncertainty.array[inside]) == pytest.approx(1, abs=0.05)

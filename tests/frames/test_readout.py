@@ -11,6 +11,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.modeling.models import Chebyshev1D, Gaussian1D, Polynomial1D, Polynomial2D
 from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS
 
 from ccdproc_echelle.frames import Readout, Regions
@@ -522,3 +523,39 @@ def test_a_prescan_whose_place_is_not_told_is_warned_of(axis, n):
     opened(frame, trim=LIGHT, oscan=OVERSCAN)
     frame.header[f"ESO DET OUT1 N{axis}"] = n  # all of it is light
     opened(frame)
+
+
+# ---------------------------------------------------------------------- other headers
+
+
+@pytest.mark.parametrize("trimsec", ["UNKNOWN", "[0:0,0:0]", "[1:34,1:30]"])
+def test_datasec_counts_where_trimsec_tells_nothing(trimsec):
+    frame, = opened(raw(trimsec=trimsec, datasec=LIGHT, biassec=OVERSCAN))
+    expected, = opened(raw(trimsec=LIGHT, biassec=OVERSCAN))
+    np.testing.assert_array_equal(pixels(frame), pixels(expected))
+
+
+@pytest.mark.parametrize("trimsec", [{}, {"trimsec": "[1:34,1:30]"}])
+def test_an_overscan_that_is_not_cut_off_is_warned_of(trimsec):
+    with pytest.warns(AstropyUserWarning, match=r"\[23:34,1:30\] of frame 0 is .* not cut off"):
+        opened(raw(biassec=OVERSCAN, **trimsec))
+    opened(raw(biassec=OVERSCAN, **trimsec), trim=False)  # said, so meant
+
+
+@pytest.mark.parametrize("light", [{}, {"datasec": "[3:22,1:30]"}])
+@pytest.mark.parametrize("card", ["BIASSEC1", "BSEC11", "BIASSECA", "OVERSCAN", "AMP BIASSEC"])
+def test_an_overscan_by_another_name_is_warned_of(card, light):
+    frame = raw(**light, **{card: OVERSCAN})
+    with pytest.warns(AstropyUserWarning, match=f"{card} .* no overscan is subtracted"):
+        opened(frame)
+    opened(frame, oscan=False)  # said, so meant
+
+
+@pytest.mark.parametrize("header", [
+    {"biassec1": OVERSCAN, "trimsec": "[13:46,1:30]"},  # trimmed already
+    {"biassec1": "[35:40,1:30]"},
+    {"biassec1": OVERSCAN, "trimim": "ccd=<CCDData>"},
+    {"overscan": "median", "biassec2": "UNKNOWN"},
+])
+def test_an_overscan_that_was_cut_off_or_is_none_is_not_warned_of(header):
+    opened(raw(**header))  # warnings are errors

@@ -164,6 +164,17 @@ def without_column(name, column):
     (with_cell("ORDERS", "center", np.nan), r"orders \[.*\] have coefficients"),
     (with_cell("ORDERS", "pixel_max", np.nan), r"orders \[.*\] have coefficients"),
     (with_card("ORDERS", "DISPAXIS", 2), "dispersion_axis is 2"),
+    (with_data("PRIMARY", lambda data: 2 * data), "PRIMARY is not 1 in .* pixels that FLAGS has"),
+    (with_data("PRIMARY", lambda data: data[::-1].copy()), "PRIMARY is not 1 in .* pixels"),
+    (with_data("PRIMARY", lambda data: np.where(data == 1, data, 0)), "PRIMARY has .* above zero"),
+    (with_card("PRIMARY", "BUNIT", "adu"), "PRIMARY has BUNIT adu"),
+    (with_data("UNCERT", np.zeros_like), "UNCERT is 0 in all pixels of the orders"),
+    (with_data("MASK", np.zeros_like), "MASK lacks 9 pixels that FLAGS says are bad"),
+    (with_data("MASK", lambda data: 1 - data), "MASK lacks 9 pixels"),
+    (with_rows("LEVELS", 2), "LEVELS has 2 rows, expected those of 3 frames"),
+    (with_cell("LEVELS", "level", np.nan), "LEVELS has 1 levels that are no positive numbers"),
+    (with_rows("ORDERS", 2), "ORDERS and FLAGS do not go together"),
+    (with_data("FLAGS", np.zeros_like), "PRIMARY has .* not above zero and have no flag"),
 ])
 def test_a_file_that_is_not_whole_is_refused(with_bad_pixels, tmp_path, change, culprit):
     path = rewritten(with_bad_pixels, tmp_path, change)

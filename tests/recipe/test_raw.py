@@ -147,7 +147,10 @@ def test_calibration_frames_without_the_sections_of_the_flats_are_refused(tmp_pa
     del (header := fits.getheader(biases[0]))["TRIMSEC"], header["DATASEC"]
     data = fits.getdata(biases[0])
     fits.writeto(biases[0], data, header, overwrite=True)
-    with pytest.raises(ValueError, match=r"sections differ: .*bias_01.fits has the light .* None"):
+    with (
+        pytest.warns(UserWarning, match="overscan .*bias_01.fits is subtracted but not cut off"),
+        pytest.raises(ValueError, match=r"sections differ: .*bias_01.fits has the light .* None"),
+    ):
         calibrate_frames(flats, bias=biases, **BY_KEYWORD)
 
 
