@@ -350,14 +350,21 @@ def test_another_unit(unit):
 
 @pytest.mark.parametrize(("array", "culprit"), [
     (-np.ones(SHAPE), "frame 1 has a negative uncertainty"),
-    (np.full(SHAPE, np.nan), "frame 1"),
     (np.full(SHAPE, np.inf), "frame 1"),
     (np.ones((3, 3)), "uncertainty of frame 1 has shape"),
-], ids=["negative", "NaN", "infinite", "wrong shape"])
+], ids=["negative", "infinite", "wrong shape"])
 def test_bad_uncertainties(array, culprit):
     flats = [flat.copy() for flat in FLATS]
     flats[1].uncertainty = StdDevUncertainty(array)
     assert_clear(lambda: two_pass_flat_combine(flats, ORDERS), culprit)
+
+
+def test_uncertainties_of_one_frame_that_are_not_known():
+    flats = [flat.copy() for flat in FLATS]
+    flats[1].uncertainty = StdDevUncertainty(np.full(SHAPE, np.nan))
+    with pytest.warns(AstropyUserWarning, match="most uncertainties of frame 1 are NaN. They are"):
+        combined = two_pass_flat_combine(flats, ORDERS)
+    assert np.isfinite(combined.uncertainty.array[~combined.mask]).all()
 
 
 def test_uncertainties_of_zero():

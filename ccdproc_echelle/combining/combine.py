@@ -189,7 +189,8 @@ def _trusted(
     shape = frames[0].shape
     watch = Watch(np.broadcast_to(False, shape), some_of(np.arange(np.prod(shape))))
     images = streamed(frames, scales, settings, *how, watch)
-    doubt = _doubt(images, by_limits=settings.minmax_clip or settings.weights is not None)
+    by_limits = settings.minmax_clip or settings.weights is not None
+    doubt = _doubt(frames, images, by_limits=by_limits)
     if not doubt:
         return frames, images
     warn(f"{doubt}. They are not used; the uncertainty is that of the scatter of the frames")
@@ -198,7 +199,7 @@ def _trusted(
     return bare, streamed(bare, scales, settings, *how)
 
 
-def _doubt(images: CombinedImages, *, by_limits: bool) -> str:
+def _doubt(frames: Sequence[Frame], images: CombinedImages, *, by_limits: bool) -> str:
     """Evidence against the uncertainties; pixels may also be empty because of limits or weights."""
     noted = images.noted
     common = noted.good.all(axis=0)
@@ -213,7 +214,7 @@ def _doubt(images: CombinedImages, *, by_limits: bool) -> str:
     if square > 0:
         scales = square / (values[:, left] @ master[left].astype(float))[:, None]
         values, variances = values * scales, variances * scales**2
-    return doubt_about_noise(values, variances, master)
+    return doubt_about_noise(frames, values, variances, master)
 
 
 def _scales(scale: ArrayLike | Callable | None, frames: Sequence[Frame]) -> np.ndarray:

@@ -226,17 +226,23 @@ def measure_levels(
         found /= (found[0] / levels).mean(axis=0)
         table["order_level"], table["order_level_uncertainty"] = found * frames[0].unit
         levels = found[0].take(order, axis=1)
-    return table, _doubt(gathered, common, levels, passes[-1].master.value)
+    return table, _doubt(frames, gathered, common, levels, passes[-1].master.value)
 
 
-def _doubt(pixels: Pixels, common: np.ndarray, levels: np.ndarray, master: np.ndarray) -> str:
+def _doubt(
+    frames: Sequence[Frame],
+    pixels: Pixels,
+    common: np.ndarray,
+    levels: np.ndarray,
+    master: np.ndarray,
+) -> str:
     """Evidence against the uncertainties; levels have shape (n_frames, 1 or n_pixels)."""
     if pixels.variance is None:
         return ""
     chosen = some_of(np.flatnonzero(common))
     scales = 1 / (levels[:, chosen] if levels.shape[1] > 1 else levels)
     data, _, variance = pixels.selected(chosen)
-    return doubt_about_noise(data * scales, variance * scales**2, master[chosen])
+    return doubt_about_noise(frames, data * scales, variance * scales**2, master[chosen])
 
 
 class _Pass(NamedTuple):

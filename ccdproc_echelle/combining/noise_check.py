@@ -1,10 +1,13 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Check whether the uncertainties of the frames account for their noise."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.combining.pixels import MOST_UNKNOWN
+from ccdproc_echelle.frames import Frame
 
 __all__ = ["doubt_about_noise", "some_of"]
 
@@ -31,15 +34,20 @@ _ADVICE = (
 
 
 def doubt_about_noise(
-    values: np.ndarray, variances: np.ndarray | None, master: np.ndarray
+    frames: Sequence[Frame],
+    values: np.ndarray,
+    variances: np.ndarray | None,
+    master: np.ndarray,
 ) -> str:
     """
     Evidence against the uncertainties of frames, if there is any.
 
     Parameters
     ----------
+    frames : sequence of `Frame`
+        The frames, for their names.
     values : float array, shape (n_frames, n_pixels)
-        The frames, scaled to the level of the master, at pixels that all of them have.
+        Their pixels, scaled to the level of the master, at pixels that all of them have.
     variances : float array, shape (n_frames, n_pixels), or None
         Their variances, if known; NaN where they are not.
     master : float array, shape (n_pixels,)
@@ -53,9 +61,11 @@ def doubt_about_noise(
     if variances is None or values.size == 0 or len(values) == 1:
         return ""
     for what, useless in (("NaN", np.isnan(variances)), ("0", variances == 0)):
-        if useless.mean(axis=1).max() > MOST_UNKNOWN:
-            of_one = "" if useless.mean() > MOST_UNKNOWN else " of one frame"
-            return f"most uncertainties{of_one} are {what}"
+        if useless.mean() > MOST_UNKNOWN:
+            return f"most uncertainties are {what}"
+        if (of_frames := useless.mean(axis=1) > MOST_UNKNOWN).any():
+            names = ", ".join(frames[i].name for i in np.flatnonzero(of_frames))
+            return f"most uncertainties of {names} are {what}"
     clipped = ~np.isfinite(master)
     if clipped.mean() > _MOST_CLIPPED:
         found = f"clipping leaves no frame in {clipped.mean():.0%} of the pixels"
