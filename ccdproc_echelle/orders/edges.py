@@ -420,7 +420,7 @@ def fit_order_edges(
     """
     _check_options(None, None, degree, order_degree, sigma, maxiters)
     if orders.shape is None:
-        raise ValueError("the order table has no detector shape; bind it with on_detector() first")
+        raise ValueError("the order table has no detector shape; call on_detector(shape) first")
     pixels, edges, errors = _gridded(points, orders.order_numbers)
     if not np.isfinite(edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
