@@ -51,9 +51,6 @@ _INTERRUPTED = 0.2
 # orders two pixels wide, or the gaps between them.
 _MOST, _SOME = 0.02, 4
 
-# Among narrow orders a bad row is one that is bad in this part of the sections.
-_NEARLY_EVERYWHERE = 0.8
-
 # So many bright narrow rows in a section, of at least this part of its brightest light, are orders.
 _MANY, _RELEVANT = 8, 0.05
 
@@ -99,13 +96,11 @@ def without_bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
     """
     Bridge bad rows and narrow gaps in sections ``width`` dispersion pixels wide.
 
-    Where there are many bands as narrow as a bad row, these are the orders, and only a few rows are
-    bridged that are bad nearly everywhere.
+    If there are many bands as narrow as a bad row, they are the orders and none is bridged.
     """
     bad = bad_rows(sections, width)
     if _has_narrow_bands(sections):
-        straight = bad.mean(axis=0) > _NEARLY_EVERYWHERE
-        bad &= straight & (straight.sum() <= _SOME)
+        bad[:] = False
     return _bridged(sections, bad | np.isnan(sections))[0]
 
 
