@@ -268,13 +268,9 @@ class ScatteredLight:
         surface, variance : arrays, shape (rows, columns)
             As in `rows`, with the errors squared.
         """
-        turned = self.dispersion_axis == 0
+        turned, dtype = self.dispersion_axis == 0, np.dtype(dtype)
         rows, columns = (_EVERYWHERE, section) if turned else (section, _EVERYWHERE)
-        basis, dtype = self.shape_error.basis, np.dtype(dtype)
-        design = basis.one_axis(0, np.arange(basis.shape[0])[rows]).astype(dtype)
-        surface = design @ self._profiles[:, columns].astype(dtype)
-        if not self.negative:
-            np.maximum(surface, 0, out=surface)
+        surface = self._light(rows, columns, dtype)
         variance = self.shape_error.variance(rows, columns, dtype) * dtype.type(self.noise**2)
         if self.response_scatter > 0:
             scatter = surface * dtype.type(self.response_scatter)
@@ -283,6 +279,30 @@ class ScatteredLight:
         if turned:
             return np.ascontiguousarray(surface.T), np.ascontiguousarray(variance.T)
         return surface, variance
+
+    def light(self, section: slice = _EVERYWHERE, dtype: DTypeLike = float) -> np.ndarray:
+        """
+        Some rows of the surface alone.
+
+        Parameters
+        ----------
+        section, dtype
+            As for `rows_with_variance`.
+
+        Returns
+        -------
+        array, shape (rows, columns)
+        """
+        if self.dispersion_axis == 0:
+            return np.ascontiguousarray(self._light(_EVERYWHERE, section, np.dtype(dtype)).T)
+        return self._light(section, _EVERYWHERE, np.dtype(dtype))
+
+    def _light(self, rows: slice, columns: slice, dtype: np.dtype) -> np.ndarray:
+        """The surface with the orders along the rows."""
+        basis = self.shape_error.basis
+        design = basis.one_axis(0, np.arange(basis.shape[0])[rows]).astype(dtype)
+        surface = design @ self._profiles[:, columns].astype(dtype)
+        return surface if self.negative else np.maximum(surface, 0, out=surface)
 
     @cached_property
     def _profiles(self) -> np.ndarray:

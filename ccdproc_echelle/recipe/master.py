@@ -58,6 +58,7 @@ from ccdproc_echelle.recipe.scattered import (
     lost_fraction,
     master_without_surface,
     scattered_surfaces,
+    with_response_scatter,
     with_surface_errors,
     without_surfaces,
 )
@@ -367,6 +368,7 @@ def make_master_flat(
         progress.begin("order edges")
         levels = with_surface_errors(levels, surfaces, flat, orders, window)
         flat = calibration.with_shared_noise(flat, levels, settings.weights)
+        flat = with_response_scatter(flat, surfaces, levels)
         lost = lost_fraction(scattered_light, surfaces, levels, orders, window)
         if scattered_light == "master":
             flat, lost = master_without_surface(flat, orders, window)

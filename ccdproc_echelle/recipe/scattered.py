@@ -16,7 +16,13 @@ from astropy.table import QTable
 from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import Pixels, Progress, with_common_errors
-from ccdproc_echelle.frames import CalibratedFrame, Section, gather_pixels
+from ccdproc_echelle.frames import (
+    CalibratedFrame,
+    Section,
+    gather_pixels,
+    uncertainty_array,
+    variance_array,
+)
 from ccdproc_echelle.light import (
     ScatteredLight,
     ScatteredLightModel,
@@ -32,6 +38,7 @@ __all__ = [
     "lost_fraction",
     "master_without_surface",
     "scattered_surfaces",
+    "with_response_scatter",
     "with_surface_errors",
     "without_surfaces",
 ]
@@ -81,12 +88,34 @@ def _measured(name: str, pixels: Section, model: ScatteredLightModel) -> Scatter
 
 
 def without_surfaces(flats: Sequence[CalibratedFrame], surfaces: Sequence) -> list[CalibratedFrame]:
-    """The flats minus their scattered light, if it was measured."""
+    """
+    The flats minus their scattered light, if it was measured.
+
+    The scatter of the pixel response times that light is left out of their noise, because it is the
+    same in all flats and does not average down; `with_response_scatter` adds it to the master.
+    """
     if not surfaces:
         return list(flats)
     return [
-        replace(flat, surface=surface) for flat, surface in zip(flats, surfaces, strict=True)
+        replace(flat, surface=replace(surface, response_scatter=0.0))
+        for flat, surface in zip(flats, surfaces, strict=True)
     ]
+
+
+def with_response_scatter(flat: CCDData, surfaces: Sequence, levels: QTable) -> CCDData:
+    """The master with the scatter of the pixel response times the scattered light in its noise."""
+    if flat.uncertainty is None or not any(surface.response_scatter for surface in surfaces):
+        return flat
+    scatter = np.mean([
+        surface.response_scatter * surface.coefficients / level
+        for surface, level in zip(surfaces, levels["level"].value, strict=True)
+    ], axis=0)
+    kind, dtype = type(flat.uncertainty), flat.data.dtype
+    light = replace(surfaces[0], coefficients=scatter).light(dtype=dtype)
+    result = flat.copy()
+    variance = variance_array(flat.uncertainty.array, kind) + light**2
+    result.uncertainty = kind(uncertainty_array(variance, kind))
+    return result
 
 
 def with_surface_errors(
