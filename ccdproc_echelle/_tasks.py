@@ -70,7 +70,7 @@ def results_of(tasks: Iterable[Callable[[], Any]], executor: Executor | None) ->
     Raises
     ------
     TypeError
-        If the executor is none.
+        If ``executor`` is not an executor.
     BrokenExecutor
         If the executor does not accept tasks any more because its workers were killed or it was
         shut down.
@@ -103,16 +103,16 @@ def _results(
 
 def in_pieces(do: Callable[[slice], None], length: int, size: int) -> None:
     """
-    Do something to all of an array, piece by piece, with a thread for each core.
+    Process an array piece by piece, with one thread per core.
 
     Parameters
     ----------
     do : callable
-        Called with the slice of each piece; what it does must not depend on other pieces.
+        Called with the slice of each piece; its result must not depend on other pieces.
     length : int
-        Of the axis that is cut into pieces.
+        Length of the axis that is cut into pieces.
     size : int
-        Of a piece.
+        Length of a piece.
     """
     pieces = (slice(first, min(first + size, length)) for first in range(0, length, size))
     for _ in results_of((partial(do, piece) for piece in pieces), None):

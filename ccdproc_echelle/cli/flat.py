@@ -107,7 +107,7 @@ def add(commands) -> None:
     option("--margin", type=float, metavar="PIXELS",
         help="number of pixels beyond the order edges that keep their values (default: 0)")
     option("--mask-interorder", action="store_true", help="mask the inter-order area as well")
-    option("--limits", metavar="FILE", help="limits of the quality (YAML, see inspect)")
+    option("--limits", metavar="FILE", help="quality limits (YAML, see inspect)")
     add_workers(flat)
     option("--quiet", action="store_true",
         help="do not show a progress bar (shown by default on a terminal if tqdm is installed)")

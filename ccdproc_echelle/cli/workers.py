@@ -18,7 +18,7 @@ def add_workers(parser) -> None:
     """Options for the workers."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--jobs", type=_number_of_jobs, metavar="N",
-        help="work in N processes (default: a thread for each core)")
+        help="use N processes (default: one thread per core)")
     which.add_argument("--scheduler", metavar="ADDRESS",
         help="use the dask cluster of this scheduler, such as tcp://host:8786; its workers must "
         "see the files under the same names. If it does not answer, the work is done locally")

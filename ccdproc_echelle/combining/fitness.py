@@ -33,16 +33,16 @@ _EVEN = 0.5
 # side are excluded from the levels. Windows wider than this reach the next order.
 _HARMLESS_WINDOW = 10
 
-# Less than this fraction of the level of the brightest frame is no light of a lamp.
+# Less than this fraction of the level of the brightest frame is not light of a lamp.
 _NO_LIGHT = 1e-3
 
-# An order is dark if it has less than this part of the light of the others, and no more light than
-# there is beside it, by so many standard deviations.
+# An order is dark if it has less than this fraction of the light of the others, and if its light
+# does not exceed that beside it by this many standard deviations.
 _DARK_ORDER = 0.05
 
-# The zero point is off if the light between the orders does not go to zero with that on them: by
-# more than this part of it, and by so many standard deviations. The light between the orders may
-# drift by a few per cent with respect to that on them.
+# The zero point is off if the light between the orders does not extrapolate to zero along with the
+# light on them, by more than this fraction of it and by this many standard deviations. The light
+# between the orders may drift by a few per cent relative to that on them.
 _RELEVANT_OFFSET = 0.002
 _SIGNIFICANT = 5
 _DRIFT = 0.03
@@ -126,8 +126,8 @@ class Survey:
         Warns
         -----
         `~astropy.utils.exceptions.AstropyUserWarning`
-            If the orders are some pixels off, or one is dark, the window is wider than they are, a
-            bias is left in the frames, or their overscan.
+            If the orders are a few pixels off, an order is dark, the window is wider than the
+            orders, or the frames still contain a bias or their overscan.
         """
         data, good = (np.array([section[i] for section in sections]) for i in range(2))
         stack = stacked(
@@ -231,19 +231,19 @@ def warn_of_lost_orders(mask: np.ndarray, orders: EchelleOrderTable, window: flo
 
 def refuse_frames_without_light(levels: QTable, advice: str = "Leave them out") -> None:
     """
-    Refuse frames without light: brought to the level of the others, they are noise alone.
+    Raise if there are frames without light, which are pure noise when scaled to the others.
 
     Parameters
     ----------
     levels : `~astropy.table.QTable`
-        With the columns ``frame`` and ``level``.
+        Table with the columns ``frame`` and ``level``.
     advice : str, optional
-        What to do about them.
+        Advice to the user, appended to the message.
 
     Raises
     ------
     ValueError
-        If there are any.
+        If there are any such frames.
     """
     values = levels["level"].value
     dark = np.flatnonzero(values < _NO_LIGHT * np.nanmax(values, initial=0))
@@ -268,7 +268,7 @@ def _shows_orders(light: np.ma.MaskedArray) -> bool:
 
 
 def _warn_of_dark_orders(light: np.ma.MaskedArray, orders: EchelleOrderTable) -> None:
-    """Those without light on their centre, where a table has one order too many."""
+    """Warn of orders without light on their centre: the table may have an order too many."""
     on, below, above = (_values_at(light, rows) for rows in _on_and_beside(orders.center()))
     contrast = on - np.fmax(below, above)
     level, middle = finite_median(on), finite_median(contrast)
@@ -279,12 +279,12 @@ def _warn_of_dark_orders(light: np.ma.MaskedArray, orders: EchelleOrderTable) ->
         numbers = ", ".join(str(number) for number in orders.order_numbers[dark])
         warn(
             f"order {numbers} of the table has no light, but its pixels count in the mean that is "
-            "brought to 1: leave it out of the order table"
+            "normalised to 1: remove it from the order table"
         )
 
 
 def _on_and_beside(centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of the order centres, and midway to their neighbours on either side, NaN without one."""
+    """Rows of the order centres, and midway to their neighbours on either side; NaN if none."""
     rank = np.argsort(finite_median(centers))
     ordered = np.pad(centers[rank], ((1, 1), (0, 0)), constant_values=np.nan)
     own = np.argsort(rank)
@@ -293,7 +293,7 @@ def _on_and_beside(centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def _values_at(image: np.ma.MaskedArray, rows: np.ndarray) -> np.ndarray:
-    """The values in these rows of each column; NaN where there is none."""
+    """The values in these rows of each column; NaN if there are none."""
     inside = (rows >= 0) & (rows <= len(image) - 1)
     rows = np.where(inside, rows, 0).round().astype(int)
     return np.where(inside, image.filled(np.nan)[rows, np.arange(image.shape[1])], np.nan)

@@ -42,11 +42,11 @@ _MOST_SHARED_OFFSET = 0.5
 # drift.
 _FLOOR = 0.01
 
-# The noise of two frames is that of the others but for this part of it, unless one of them is a
-# copy, an average of several frames, or was read out otherwise.
+# The noise of any two frames agrees with that of the others to this fraction, unless one of them is
+# a copy, an average of several frames, or was read out differently.
 _SAME_PAIRS = 0.15
 
-# A gain that is less well known says nothing of use.
+# A gain with a larger relative error is of no use.
 _LEAST_KNOWN = 0.1
 
 # If the offset is this many standard deviations below 0, counts are not proportional to light.
@@ -291,7 +291,7 @@ def _bright(values, chosen, orders, shape) -> np.ndarray:
 
 
 def _measured(line: StraightLine, unit: u.UnitBase, names: Sequence[str]) -> MeasuredNoise:
-    """Gain and read noise by a straight line, with what speaks against it."""
+    """Gain and read noise from a straight line, with any evidence against it."""
     off = line.variance / line.fitted - 1
     of_chance = line.sigma / line.fitted
     departure = float(np.sqrt(max(0.0, np.mean(off**2 - of_chance**2))))
@@ -338,9 +338,9 @@ def _doubt(
     own = line.slope - line.shared[1]
     of_chance = np.sqrt(2 * line.covariance[1, 1])
     share = min(line.shared[1] / line.slope, 1.0)
-    # Where nearly all is shared, the rest is no noise either.
+    # If nearly everything is shared, the rest is not noise either.
     if share > 1 - _LEAST_KNOWN and line.shared[1] > _SIGNIFICANT * of_chance:
-        found = f"neighbouring pixels share {share:.0%} of what the frames differ by"
+        found = f"neighbouring pixels share {share:.0%} of the differences between the frames"
         return f"{found}; do all frames show the same?", False, False
     if not of_chance < _LEAST_KNOWN * own:
         light = f"{line.light.min():.3g} to {line.light.max():.3g}"
@@ -353,7 +353,7 @@ def _doubt(
         found = "without light, the frames differ by a constant"
         return f"{found}; was the bias not subtracted?", False, False
     if line.shared[1] > max(_MOST_SHARED * line.slope, _SIGNIFICANT * errors[1]):
-        found = f"neighbouring pixels share {share:.0%} of what the frames differ by"
+        found = f"neighbouring pixels share {share:.0%} of the differences between the frames"
         return f"{found}; does the illumination drift?", True, False
     unlike = _unlike(line, names)
     if unlike:
@@ -365,7 +365,7 @@ def _doubt(
 
 
 def _unlike(line: StraightLine, names: Sequence[str]) -> str:
-    """The pair of frames whose noise is least like that of the others; empty if it is."""
+    """The pair of frames whose noise differs most from that of the others; empty if none does."""
     pairs = line.pairs / np.median(line.pairs)
     i = int(np.argmax(np.abs(pairs - 1)))
     if not abs(pairs[i] - 1) > max(_SAME_PAIRS, _SIGNIFICANT * np.sqrt(2 / line.n_pixels)):

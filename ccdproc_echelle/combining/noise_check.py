@@ -15,8 +15,9 @@ __all__ = ["doubt_about_noise", "some_of"]
 # illumination may drift.
 _TOLERATED = 5
 
-# They scatter less where an error is common to all of them, but not by more than this factor, as
-# where variances are taken for standard deviations. Frames that do not scatter at all were made so.
+# They scatter less if an error is common to all of them, but not by more than this factor, unless
+# for example variances are mistaken for standard deviations. Frames without any scatter were made
+# so.
 _TOO_LARGE = 10
 _NO_SCATTER = 1e-3
 
@@ -45,9 +46,9 @@ def doubt_about_noise(
     Parameters
     ----------
     frames : sequence of `Frame`
-        The frames, for their names.
+        The frames, used for their names.
     values : float array, shape (n_frames, n_pixels)
-        Their pixels, scaled to the level of the master, at pixels that all of them have.
+        Their pixel values, scaled to the level of the master, at pixels that all of them have.
     variances : float array, shape (n_frames, n_pixels), or None
         Their variances, if known; NaN where they are not.
     master : float array, shape (n_pixels,)

@@ -47,12 +47,12 @@ class StraightLine(NamedTuple):
     variance, sigma, fitted : float array, shape (n_bins,)
         Variance of the differences in each bin, its standard deviation, and the fitted line.
     shared : float array, shape (2,)
-        What of offset and slope neighbouring pixels have in common, with the same fit to the
-        products of their differences: no noise of single pixels, but an illumination that drifts.
+        Part of offset and slope that neighbouring pixels share, from the same fit to the products
+        of their differences. This is not noise of single pixels but a drift of the illumination.
     pairs : float array, shape (n_pairs,)
-        Squared differences of each pair of frames, by those of the line: 1 where each frame has the
-        noise of the line. Pair i is that of frame i and the next one, the last that of the last
-        frame and the first.
+        Squared differences of each pair of frames relative to the line: 1 if both frames have the
+        noise of the line. Pair i consists of frame i and the next one; the last pair consists of
+        the last frame and the first.
     n_pixels : int
         Number of pixels used.
     """
@@ -200,9 +200,9 @@ class _Differences:
 
     def _near(self, limit) -> np.ndarray:
         """
-        Pixels in which neither they nor their neighbours deviate by more in any pair.
+        Pixels where neither they nor their neighbours deviate by more than this in any pair.
 
-        A bin that would lose all its pixels keeps them: they are no outliers, but off the line.
+        A bin that would lose all its pixels keeps them: they are not outliers, but off the line.
         """
         near = ((self.squares <= limit) & (np.abs(self.products) <= limit)).all(axis=0)
         sizes = np.diff(self.starts, append=len(near))

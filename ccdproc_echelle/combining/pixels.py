@@ -14,7 +14,7 @@ from ccdproc_echelle.frames import Frame, Section, gather_pixels
 
 __all__ = ["MOST_UNKNOWN", "Pixels", "collected", "evenly_spread", "gather"]
 
-#: Uncertainties are no use if more than this fraction of those of a frame is unknown (NaN).
+#: If more than this fraction of the uncertainties of a frame is unknown (NaN), they are not used.
 MOST_UNKNOWN = 0.5
 
 # Inner-order pixels of all frames are held in memory. With many frames or a large detector, an
@@ -39,7 +39,9 @@ class Pixels(NamedTuple):
         return Pixels(self.data / master, self.good, variance)
 
     def of_known_noise(self) -> "Pixels":
-        """Values of unknown noise do not count, unless most of a frame are: then no noise is."""
+        """
+        Exclude values of unknown noise, unless most of a frame are: then its noise is unknown.
+        """
         if self.variance is None:
             return self
         unknown = ~(self.variance > 0)

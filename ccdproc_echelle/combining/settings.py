@@ -19,7 +19,7 @@ from ccdproc_echelle.frames import READING_KEYWORDS, Frame, check_keywords
 
 __all__ = ["CombineSettings"]
 
-# Keywords that mean nothing unless a clipping is switched on.
+# Keywords that have no effect unless a clipping is switched on.
 _SWITCHED = {
     "clip_extrema": ("nlow", "nhigh"),
     "minmax_clip": ("minmax_clip_min", "minmax_clip_max"),
@@ -156,7 +156,7 @@ class CombineSettings:
         Warns
         -----
         `~astropy.utils.exceptions.AstropyUserWarning`
-            If a limit is given, but nothing about the clipping that it is for.
+            If a limit is given without the keyword that switches on its clipping.
 
         Examples
         --------
@@ -195,11 +195,11 @@ class CombineSettings:
 
     @property
     def _limits(self) -> tuple[float, float]:
-        """The least and the largest value that ``minmax_clip`` leaves."""
+        """Smallest and largest values that ``minmax_clip`` keeps."""
         return _limit(self.minmax_clip_min, -np.inf), _limit(self.minmax_clip_max, np.inf)
 
     def _rejections(self) -> tuple[Rejection, ...]:
-        """Those asked for, in the order in which they are applied. A new one is entered here."""
+        """The requested rejections, in the order in which they are applied. Add new ones here."""
         low, high = self._limits
         below, above = self.sigma_clip_low_thresh, self.sigma_clip_high_thresh
         known = (

@@ -113,22 +113,23 @@ def two_pass_flat_combine(
     TypeError
         If a keyword is unknown.
     ValueError
-        If there is no frame, frames differ in shape or unit, ``bad_pixel_mask`` has another
-        shape, the order table does not fit them, no inner-order pixel is good in all frames, a
-        level is not positive or below 1/1000 of that of the brightest frame, no order has a level
-        with ``per_order=True``, or the output is one of the input files, by whatever name or link.
-        A `WrongOrderTableError` if the orders are not where the table has them, nor near.
+        If there are no frames, frames differ in shape or unit, ``bad_pixel_mask`` has a different
+        shape, the order table does not match the frames, no inner-order pixel is good in all
+        frames, a level is not positive or below 1/1000 of that of the brightest frame, no order has
+        a level with ``per_order=True``, or the output is one of the input files, under whatever
+        name or link. If the orders are not at, or near, their positions in the table, the error is
+        a `WrongOrderTableError`.
     OSError
         If a file is missing or damaged, or the output exists and ``overwrite_output`` is not set.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If there is only one frame, a frame is a copy of another one, only some have uncertainties,
-        the frames differ by far more than their uncertainties allow for, so that the noise they
-        show is taken instead, or by something else than noise. If the orders are a pixel or more
-        off the table, one of them has no light or no good pixel, the window is wider than they are,
-        or the frames still have a bias or their overscan.
+        If there is only one frame, a frame is a copy of another one, or only some frames have
+        uncertainties; if the frames differ by far more than their uncertainties allow (their
+        measured noise is then used instead), or by something other than noise; if the orders are a
+        pixel or more off the table, an order has no light or no good pixel, the window is wider
+        than the orders, or the frames still contain a bias or their overscan.
 
     References
     ----------

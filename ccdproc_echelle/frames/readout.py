@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 # Gains that differ by a smaller fraction are equal.
 _SAME_GAIN = 1e-3
 
-# Cards that tell where an overscan is, and what their values look like.
+# Header cards that give the position of an overscan, and the form of their values.
 _OTHER_OVERSCAN = re.compile("BIAS_?SEC|BSEC|OSCAN|OVERSC")
 _SECTION = re.compile(r"\[\s*\d+\s*:\s*\d+\s*,\s*\d+\s*:\s*\d+\s*\]")
 
@@ -208,7 +208,7 @@ class Readout:
                 return
 
     def _warn_of_other_overscans(self, frame: RawFrame | AssembledFrame) -> None:
-        """Overscans by another name than ``BIASSEC``, as those of several amplifiers."""
+        """Warn of overscans with names other than ``BIASSEC``, as those of several amplifiers."""
         header = frame.header
         done = self.oscan is not None or any(part.overscan is not None for part in _parts(frame))
         if done or any(card in header for card in ("TRIMIM", "SUBOSCAN")):
@@ -225,7 +225,7 @@ class Readout:
         if cards:
             warn(
                 f"{frame.name} has {', '.join(cards)}, but no BIASSEC: no overscan is subtracted; "
-                "give oscan= and trim= (False: nothing is to be done)"
+                "give oscan= and trim= (False for none)"
             )
 
     def _warn_of_overscan_in_frame(self, frames: Sequence[RawFrame | AssembledFrame]) -> None:
@@ -235,13 +235,13 @@ class Readout:
             where = f"the overscan {part.overscan} of {part.name}"
             if part.light != Box.whole(part.full_shape):
                 warn(
-                    f"{where} lies in the part that is kept, {part.light}: it may see light; check "
-                    "oscan= and trim="
+                    f"{where} overlaps the part that is kept, {part.light}: it may be exposed to "
+                    "light; check oscan= and trim="
                 )
             elif self.trim is None:
                 warn(
-                    f"{where} is subtracted but not cut off, as no TRIMSEC or DATASEC tells what "
-                    "sees light: give trim= (False: all is kept)"
+                    f"{where} is subtracted but not cut off, since no TRIMSEC or DATASEC gives "
+                    "the part exposed to light: give trim= (False to keep everything)"
                 )
             return
 
@@ -310,7 +310,7 @@ class Readout:
         return light, self._overscan(header, frame, cut_off=cut_off)
 
     def _light_by_datasec(self, header: Mapping, frame: Frame) -> Box | None:
-        """What ``DATASEC`` tells where ``TRIMSEC``, as that of the whole frame, tells nothing."""
+        """``DATASEC``, if ``TRIMSEC`` is uninformative because it covers the whole frame."""
         _, text = _first_section(header, ("DATASEC",))
         source = f"DATASEC of {frame.name}"
         if text is None or reaches_beyond(text, frame.shape, source):

@@ -223,7 +223,7 @@ def parse_place(text: str, binning: tuple[int, int], source: str) -> Place:
 
 
 def is_empty_section(text: str) -> bool:
-    """Whether a header says by this that there is no such section."""
+    """Whether this header value means that there is no such section."""
     return text.replace(" ", "").upper() in _EMPTY
 
 

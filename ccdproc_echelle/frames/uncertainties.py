@@ -29,7 +29,7 @@ def variance_array(
         `~astropy.nddata.StdDevUncertainty`, `~astropy.nddata.VarianceUncertainty` or
         `~astropy.nddata.InverseVariance`.
     out : array, optional
-        Where to put the variances that have to be computed; may be ``array``.
+        Output array for variances that have to be computed; may be ``array`` itself.
 
     Returns
     -------
@@ -99,8 +99,8 @@ def standard_deviation(ccd: CCDData, name: str) -> np.ndarray | None:
     Returns
     -------
     array, shape (rows, columns), or None
-        Of the frame itself where that holds one, and not a copy. `None` where the frame has no
-        uncertainty or one of unknown kind.
+        The array of the frame itself if it holds a standard deviation, not a copy. `None` if the
+        frame has no uncertainty, or one of unknown type.
 
     Raises
     ------

@@ -452,7 +452,7 @@ def _cuts(flat: CCDData, orders: EchelleOrderTable) -> Iterator[tuple[int, _Cut]
 
 
 def _fits(fit_cut: Callable[[_Cut], Any], flat, orders) -> Iterator[tuple]:
-    """Row in the table, pixels and fit of each order that can be fitted."""
+    """Table row, pixels and fit of each order that can be fitted."""
 
     def fitted(i: int, cut: _Cut) -> tuple:
         return i, cut, fit_cut(cut)
@@ -468,10 +468,10 @@ def _fit(cut: _Cut, length: int) -> OrderFit:
 def _bad_pixels(
     cut: _Cut, *, sigma, dead: float, low: float, hot: float, n_sigma: float, length: int
 ) -> tuple[np.ndarray, ...]:
-    """Indices of the pixels of an order that are dead, low and hot."""
+    """Indices of the dead, low and hot pixels of an order."""
     light = sketch_order(cut.values, cut.fitted, cut.place, cut.width, length)
     expected, scatter = _with_fringes(light, cut, length)
-    # No other pixel can be found, whatever its noise.
+    # No other pixel can qualify, whatever its noise.
     odd = (cut.values < low * expected) | (cut.values > hot * expected)
     odd &= cut.usable & (expected > 0)
     indices, expected = cut.indices[odd], expected[odd]

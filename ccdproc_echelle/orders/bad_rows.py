@@ -51,7 +51,7 @@ _INTERRUPTED = 0.2
 # orders two pixels wide, or the gaps between them.
 _MOST, _SOME = 0.02, 4
 
-# So many bright narrow rows in a section, of at least this part of its brightest light, are orders.
+# This many narrow bright rows in a section, at least this fraction of its peak, are orders.
 _MANY, _RELEVANT = 8, 0.05
 
 # A row counts as midway between two orders within this distance of the middle: an eighth of the
@@ -116,11 +116,11 @@ def bridge_bad_rows(raster, variance, columns, width, centers) -> np.ndarray:
     """
     Bridge the bad rows along the orders in a raster (n_pixels, n_cross) and its variance, in place.
 
-    Returned is which ones, (n_sections, n_cross).
+    Returns which rows are bad, (n_sections, n_cross).
 
-    ``columns`` are the dispersion pixels of each section, so many pixels apart, ``centers`` those
-    of the orders at each line of the raster. Midway between two orders a dark row or two may be all
-    the gap there is.
+    ``columns`` are the dispersion pixels of each section, ``width`` pixels apart, and ``centers``
+    the order centres at each line of the raster. Midway between two orders, one or two dark rows
+    may be the entire gap.
     """
     sections = _medians(raster, columns)
     bad = bad_rows(sections, width)
@@ -139,14 +139,14 @@ def bridge_bad_rows(raster, variance, columns, width, centers) -> np.ndarray:
 
 def without_bridges(profiles: np.ndarray, origins: np.ndarray, bad: np.ndarray) -> np.ndarray:
     """
-    Slices with NaN where the light is that of bridged rows, and of the rows beside.
+    Slices with NaN where the light is that of bridged rows and of the rows next to them.
 
-    A bridge is straight. What is not much wider than it, and curved, is bent by it.
+    A bridge is straight. It distorts anything curved that is not much wider than itself.
 
     Parameters
     ----------
     profiles : array, shape (n_orders, n_slices, n_samples)
-        The slices of the sections in which rows are bad.
+        Slices of the sections in which rows are bad.
     origins : array, shape (n_orders, n_slices)
         Row of the first sample.
     bad : bool array, shape (n_slices, n_cross)
@@ -261,7 +261,7 @@ def _followed(light, noise, bad, rows) -> np.ndarray:
 
 
 def _bridged(sections: np.ndarray, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sections with narrow gaps filled by the line across them, and which samples have a value."""
+    """Sections with narrow gaps filled by linear interpolation, and where there is a value."""
     below, above = good_neighbours(gaps)
     narrow = gaps & (above - below - 1 <= _LARGEST_GAP)
     section, row = np.nonzero(narrow)
@@ -273,7 +273,7 @@ def _bridged(sections: np.ndarray, gaps: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def good_neighbours(bad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the nearest good sample on either side of each; far off where there is none."""
+    """Index of the nearest good sample on either side of each; out of range if there is none."""
     index = np.arange(bad.shape[1])
     far = 2 * bad.shape[1]
     below = np.maximum.accumulate(np.where(bad, -far, index), axis=1)
@@ -282,7 +282,7 @@ def good_neighbours(bad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bridge(raster: np.ndarray, columns: np.ndarray, bad: np.ndarray) -> None:
-    """Bridge, in a raster (n_pixels, n_cross), the bad rows of sections with these columns."""
+    """Bridge the bad rows of sections with these columns in a raster (n_pixels, n_cross)."""
     below, above = good_neighbours(bad)
     section, row = np.nonzero(bad & (above - below - 1 <= _LARGEST_GAP))
     if len(row):

@@ -40,18 +40,18 @@ _LEAST_EVIDENCE = 4
 # The width of an order lies within this factor of the width its neighbours suggest.
 WIDTH_TOLERANCE = 1.6
 
-# Of the light of its neighbours an order holds this part, at least, and this one of that of the
-# fainter one between two: a fainter one yet is a band beside the orders, or a gap is told of.
+# Minimum light of an order, as a fraction of that of its only neighbour, and of the fainter one of
+# two. A fainter band lies beside the orders; if it is an order, a gap is reported.
 _LEAST_LIGHT, _LEAST_BETWEEN_TWO = 0.03, 0.1
 
 # Minimum distance of its centre from theirs, in units of its width.
 _APART = 0.75
 
-# A band that wanders so far across the paths, in pixels, and across the rows of the detector by
-# this part of it, is a row.
+# A band that wanders across the paths by this many pixels, and across the rows of the detector by
+# less than this fraction of that, is a row.
 _LEAST_WANDERING, _STRAIGHTER = 0.3, 0.5
 
-# Narrower orders are looked for without any smoothing.
+# Orders narrower than this are searched for without any smoothing.
 _NARROW = 5.0
 
 # The light of an order reaches this many pixels beyond its edges. Scatter of the profiles about
@@ -82,7 +82,7 @@ def find_orders(pixels, slices, paths, wanted: Wanted):
         seen = _intervals(mean, noise, window, width, wanted.min_signal_to_noise)
         seen = seen.of_width(wanted.min_width, wanted.max_width)
         seen = _grouped(seen, wanted.min_signal_to_noise)
-        if orders:  # which have told the paths
+        if orders:  # these defined the paths
             seen = _along_paths(seen, means_of(paths, starts))
         orders = _among_equals(seen)
         orders = _brightest(orders, wanted.n_orders)
@@ -230,7 +230,7 @@ def _grouped(seen: _Intervals, min_signal_to_noise) -> list[dict]:
     usable = fit | (((cut == 1) | (cut == 2)) & (width > 0.25 * expected))
     rank = np.flatnonzero(usable)[np.argsort(middle[usable])]
     ends = np.flatnonzero(np.diff(middle[rank]) > 0.4 * expected[rank][1:]) + 1
-    # An order that is whole only where it is faint holds more light than there.
+    # An order that is complete only where it is faint has more light than is seen there.
     light = np.where(cut == 0, light, light * expected / np.maximum(width, 0.1))
     orders = []
     for members in np.split(rank, ends):
@@ -248,7 +248,7 @@ def _grouped(seen: _Intervals, min_signal_to_noise) -> list[dict]:
 
 
 def _along_paths(orders: list[dict], paths: np.ndarray) -> list[dict]:
-    """Without those that run along a row and not along the paths, (n_sections, n_paths)."""
+    """Drop bands that run along a row and not along the paths, (n_sections, n_paths)."""
     kept, labels = [], np.arange(paths.shape[1])
     for order in orders:
         rows = [np.interp(center, labels, paths[section])
@@ -278,13 +278,14 @@ def _among_equals(orders: list[dict]) -> list[dict]:
 
 
 def _least_light(above: np.ndarray, below: np.ndarray) -> float:
-    """Light that an order holds at least, from that of those on either side, the nearest first."""
+    """Minimum light of an order, given those on either side, the nearest first."""
     if len(above) and len(below):
         return _LEAST_BETWEEN_TWO * min(above[0], below[0])
     side = above if len(above) else below
     if len(side) < 2:
         return _LEAST_LIGHT * side[:1].sum()
-    # Beyond the last one light that falls from order to order falls on, twice as steeply at most.
+    # Beyond the last order, light that falls from order to order continues to fall, at most twice
+    # as steeply.
     return _LEAST_BETWEEN_TWO * side[0] * min(1, side[0] / side[1]) ** 2
 
 

@@ -25,11 +25,12 @@ _DARK = 0.1
 # at least this fraction of the slices.
 _FLAT, _NEARLY_ALL = 0.25, 0.8
 
-# Or they are darker than all light beside them, by so many times what the darkest of that varies,
-# of which this is the part.
+# Or they are darker than all light beside them, by this many times the variation of the darkest
+# part of it, which is this fraction.
 _DARKER, _DARKEST = 4, 1 / 8
 
-# In so many slices at least the step is at one place, while the order moves so many pixels.
+# Minimum number of slices with the step in the same place while the order moves by this many
+# pixels.
 _LEAST_SLICES, _LEAST_MOVE = 5, 1.2
 
 
@@ -90,8 +91,9 @@ def _n_covered(slices) -> int:
     """
     Number of rows behind a row-to-row step that is present in all slices.
 
-    A blurred edge is not as sharp as that; one that is follows its order. Where the flank of an
-    order hides the step the rows behind are darker than all that is between the orders.
+    A blurred edge is never that sharp, and a step that is part of an order follows the order. Where
+    the flank of an order hides the step, the rows behind it are darker than anything between the
+    orders.
     """
     rows = np.arange(1, _DEPTH // 2)
     step = slices[:, rows] - slices[:, rows - 1]
@@ -105,7 +107,7 @@ def _n_covered(slices) -> int:
 
 
 def _are_darkest(slices, row: int) -> np.ndarray:
-    """In which slices all rows before one are flat, and far darker than those from it on."""
+    """Slices in which all rows before one are flat, and far darker than those from it on."""
     outer, rest = slices[:, :row], np.sort(slices[:, row:], axis=1)
     lowest = rest[:, 0]
     gap = lowest - outer.max(axis=1)

@@ -152,7 +152,7 @@ def _middles(traces, groups, member, number) -> np.ndarray:
 
 
 def _typical_offsets(traces, groups, number) -> np.ndarray:
-    """Position of each member relative to the middle of its bundle, (number, n_pixels)."""
+    """Typical position of each member relative to the middle of its bundle, (number, n_pixels)."""
     whole = [traces[group] for group in groups if group.sum() == number]
     offsets = np.array([own - 0.5 * (own[0] + own[-1]) for own in whole])
     return bridged(finite_median(offsets.transpose(1, 2, 0)))

@@ -35,7 +35,7 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
     labels = np.array([order["label"] for order in orders])
     middles = np.add.reduceat(pixels, starts[:-1]) / np.diff(starts)
     section_paths = means_of(paths, starts)
-    # Paths draw nearer to each other: the middle of two labels is not that of the positions.
+    # Paths converge: the middle of two labels is not the middle of the two positions.
     course = _positions(np.zeros_like(lower) + labels[:, None], section_paths)
     lower, upper = (_positions(labels[:, None] + edge, section_paths) for edge in (lower, upper))
     widths = _smooth_widths(labels, middles, upper - lower, n_pixels, orders)

@@ -33,11 +33,11 @@ __all__ = ["RISING", "Crossings", "blur_variance", "crossing_errors", "measured_
 # Minimum light above the background for a measurement, in units of the noise of one sample.
 _MIN_SIGNAL_TO_NOISE = 10.0
 
-# And in units of the brightest slice of an order.
+# Likewise, in units of the brightest slice of an order.
 _LEAST_CONTRAST = 5e-3
 
-# The plateau reaches this far from the middle of an order, in units of half its width. Further
-# out a blur of a sixth of the width would be felt.
+# The plateau extends this far from the middle of an order, in units of its half-width. Further out,
+# a blur of a sixth of the width would affect it.
 _PLATEAU = 0.6
 
 # The next order begins where the light beyond an edge rises to this fraction of the plateau: that
@@ -91,7 +91,7 @@ def measured_slices(raster, variance, centers, columns, lengths, levels):
 
 
 def _leave_out_dark(crossings: Crossings) -> None:
-    """No edges where an order is as good as dark: what is there is not its light."""
+    """Remove edges where an order is practically dark, since any light there is not its own."""
     steps = crossings.plateaus - crossings.backgrounds
     full = np.where(np.isfinite(steps), steps, 0).max(axis=(0, 2), keepdims=True)
     crossings.edges[~(steps > _LEAST_CONTRAST * full)] = np.nan
@@ -216,9 +216,9 @@ def _background(sides, smooth, edge, plateau, reach) -> np.ndarray:
     """
     Level between the orders: the median of the middle third of the gap beyond each edge.
 
-    The gap ends where the light rises again, or with the slice. Where the detector ends first, the
-    gap may be too short to show the background, or what looks like one is a dip within the order,
-    and the darker of the two sides is taken.
+    The gap ends where the light rises again, or with the slice. Where the detector cuts it short,
+    the gap may be too narrow to show the background, or be a dip within the order; the darker of
+    the two sides is then used.
     """
     index = np.arange(sides.shape[-1])
     beyond = (index > edge[..., None]) & np.isfinite(smooth)

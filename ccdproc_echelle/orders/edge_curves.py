@@ -115,7 +115,7 @@ def inliers(offsets, bases, clip) -> np.ndarray:
     offsets : array, shape (2, n_orders, n_slices)
         Positions of the lower and upper edges relative to the order centres, NaN where missing.
     bases : array, shape (n_orders, n_slices, n_terms)
-        As from `order_bases`.
+        Returned by `order_bases`.
     clip : tuple
         Threshold in standard deviations and number of iterations.
 
@@ -134,9 +134,9 @@ def inliers(offsets, bases, clip) -> np.ndarray:
 
 def _of_usual_width(offsets, enough: int) -> np.ndarray:
     """
-    Where edges are as far from each other as those of the orders usually are, (n_orders, n_slices).
+    Where the distance of the edges is the usual one of the orders, (n_orders, n_slices).
 
-    Of an order that is so in hardly any slice all count. What is missing counts as well.
+    If hardly any slice of an order qualifies, all of them count. Missing edges count as well.
     """
     widths = offsets[1] - offsets[0]
     typical = finite_median(finite_median(widths)[None])[0]
@@ -148,9 +148,9 @@ def _of_usual_width(offsets, enough: int) -> np.ndarray:
 
 def _precision(errors: np.ndarray) -> np.ndarray:
     """
-    What each slice counts in the fits of both edges of its order, (n_orders, n_slices).
+    Weight of each slice in the fits of both edges of its order, (n_orders, n_slices).
 
-    1 for a typical slice, and at most 2: pixels respond unevenly.
+    1 for a typical slice, and at most 2, since pixels respond unevenly.
     """
     typical = finite_median(errors)[..., None]
     ratios = finite_median(np.moveaxis(errors / np.where(typical > 0, typical, np.nan), 0, -1))

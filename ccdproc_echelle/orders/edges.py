@@ -47,7 +47,7 @@ _UNRESOLVED = 2.0
 # Position of the edge of a slit on its rise.
 _SLIT_LEVEL = np.array([0.5])
 
-# Slices, and dispersion pixels of each, that are enough for edges that need not be precise.
+# Number of slices, and of dispersion pixels in each, that suffices for approximate edges.
 _ROUGHLY, _FEW = 40, 7
 
 _NOTHING_FOUND = (
@@ -167,10 +167,10 @@ def detect_order_edges(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        Names the orders with an edge that lies on the detector but could be measured in less than
-        three quarters of the slices; those whose edges cross each other or those of a neighbour, or
-        whose width is not what the other orders suggest; and those that end where their light goes
-        on. Says so if the orders are taken for fibres and may be slits.
+        If an edge that lies on the detector could be measured in less than three quarters of the
+        slices; if edges cross each other or those of a neighbour; if the width of an order differs
+        from what the other orders suggest; or if an order ends where its light continues. The
+        orders are named. Also if orders that are treated as images of fibres may be slits.
 
     See Also
     --------
@@ -256,7 +256,7 @@ def measure_order_edges(
     threshold : float or tuple of float, optional
         Level of an edge, from 0 (background) to 1 (plateau or peak), or two levels as a range.
     profile : {"auto", "slit", "fibre", "slicer"}, optional
-        What the orders are images of.
+        What the orders are images of. "auto" determines this from the light.
     n_slices : int, optional
         Number of slices or fibres in each order.
     slice_length, slice_width : float and int, optional
@@ -340,7 +340,7 @@ def rough_order_edges(
     Returns
     -------
     `EchelleOrderTable`
-        As from `detect_order_edges`, but without its warnings of single orders.
+        As returned by `detect_order_edges`, without its warnings about single orders.
 
     Raises
     ------
@@ -619,7 +619,7 @@ def _points(orders, pixels, edges, errors, used, profile) -> QTable:
 
 
 def _gridded(points, order_numbers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Dispersion pixels, used positions at them, and errors, both (2, n_orders, n_pixels)."""
+    """Dispersion pixels, and used positions at them with errors, both (2, n_orders, n_pixels)."""
     missing = {"order", "edge", "pixel", "position", "used"}.difference(points.colnames)
     if missing:
         raise ValueError(f"points has no column {sorted(missing)[0]!r}")

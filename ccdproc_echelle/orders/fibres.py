@@ -28,8 +28,8 @@ __all__ = [
 # which leaves room for slightly stronger wings.
 FIBRE_LEVEL = 0.01
 
-# The kurtosis beyond that of a Gaussian: a slit twice as wide as its blur has -0.08, one three
-# times as wide -0.22. Between the two limits orders may be either.
+# Kurtosis relative to a Gaussian: a slit twice as wide as its blur has -0.08, one three times as
+# wide -0.22. Between the two limits orders may be either.
 LEAST_KURTOSIS, CLEAR_KURTOSIS = -0.12, -0.07
 
 # Largest RMS misfit of a Gaussian to the light of a fibre, as a fraction of the peak.
@@ -43,17 +43,17 @@ _LEAST_SEEN = 0.2
 _ITERATIONS, _FREE_AFTER = 14, 8
 _REACH = 4.5
 
-# The top of a fibre, within so many standard deviations, is seen where it is measured.
+# The peak of a fibre must be visible, within this many standard deviations, for a measurement.
 _TOP = 1.2
 
-# How far its light reaches is looked for in bins of this width, in standard deviations.
+# Width in standard deviations of the bins used to find how far the light extends.
 _BIN, _N_BINS = 0.25, 40
 
 # The darkest bins beside a fibre, this fraction of them, are the background. Where the noise of the
 # light exceeds this fraction of the level, the fall to the level cannot be located.
 _DARKEST, _LARGEST_NOISE = 0.25, 0.25
 
-# How far the light of one fibre reaches, in units of what it does in the others.
+# Limits on the extent of the light of one fibre, relative to that of the others.
 _LIKE_THE_OTHERS = np.array([0.95, 1.05])
 
 # Minimum light above the background for a measurement, in units of the noise of a sample.
@@ -94,12 +94,12 @@ def are_fibres(positions, profiles, noise, reach) -> bool:
 
 def kurtosis_of(positions, profiles, noise, reach) -> float:
     """
-    Kurtosis of the orders beyond that of a Gaussian; NaN where they are nothing like one.
+    Kurtosis of the orders relative to a Gaussian; NaN if they do not resemble one at all.
 
     Parameters
     ----------
     positions, profiles, noise, reach
-        As for `are_fibres`.
+        See `are_fibres`.
     """
     n_orders, n_slices, _ = profiles.shape
     step = max(1, n_slices // max(_ENOUGH_OF_EACH, _ENOUGH // n_orders))
@@ -242,7 +242,7 @@ def fit_fibres(positions, profiles, noise, reach, *, with_kurtosis=False) -> Fib
 
 
 def _shows_its_top(positions, profiles, center, sigma) -> np.ndarray:
-    """Whether most samples of the top of a fibre are there."""
+    """Whether most samples of the peak of a fibre are available."""
     top = np.abs(positions - center[..., None]) < _TOP * np.maximum(sigma, 1)[..., None]
     return (top & np.isfinite(profiles)).sum(axis=-1) > 0.5 * top.sum(axis=-1)
 
@@ -344,9 +344,9 @@ def _room(center) -> np.ndarray:
 
 def _beside(values, center=None) -> tuple[np.ndarray, np.ndarray]:
     """
-    Values of the order below and the one above, NaN where there is none.
+    Values of the order below and the one above; NaN if there is none.
 
-    Beyond the slices in which it was measured an order is not there.
+    An order does not exist beyond the slices in which it was measured.
     """
     center = values if center is None else center
     rank = np.argsort(np.nan_to_num(finite_median(center), nan=np.inf))

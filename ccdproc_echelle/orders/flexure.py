@@ -441,7 +441,7 @@ class _Slices(NamedTuple):
         return np.arange(-reach, reach + 1.0)
 
     def thinned(self) -> "_Slices":
-        """With every second column."""
+        """The slices with every second column only."""
         return self._replace(columns=self.columns[:, ::2], center=self.center[..., ::2])
 
 
@@ -528,7 +528,7 @@ def _samples(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
 
 
 def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
-    """Common shift of the table to the light, good to a fraction of a pixel, and its match."""
+    """Common shift from the table to the light, good to a fraction of a pixel, and its match."""
     slices = slices.thinned()
     smallest = np.nanmin(slices.spacing)
     reach = max(1.5 * smallest, max_shift)

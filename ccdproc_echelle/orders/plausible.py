@@ -23,11 +23,11 @@ _LARGEST_JUMP, _LEAST_PIXELS, _MOST_ORDERS = 0.25, 1.0, 1 / 3
 # pixels.
 _TOUCHING, _NARROWEST = 1.0, 0.5
 
-# Points of an edge scatter by so many pixels about a fit to be believed, root mean square.
+# Largest RMS scatter, in pixels, of the points of a credible edge about the fit.
 _SCATTERED = 1.0
 
-# Dispersion pixels on which it is judged whether an order goes on, and how bright it is there, in
-# units of its usual brightness.
+# Number of dispersion pixels used to judge whether an order continues, and the minimum brightness
+# there, relative to the typical brightness of the order.
 _LOOK, _LIT = 20, 0.3
 
 
@@ -70,13 +70,13 @@ def warn_of_strange_edges(orders: EchelleOrderTable) -> None:
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the edges of an order cross, or those of two orders, an order is much wider or narrower
-        than the others suggest, or its points scatter too far about the fitted edges.
+        If the edges of an order cross each other or those of a neighbour, an order is much wider or
+        narrower than the others suggest, or its points scatter too much about the fitted edges.
     """
     for strange, what in (
         (_crossing(orders), "the lower edge lies above the upper one"),
         (_overlapping(orders), "the edges reach into the neighbouring order"),
-        (_of_another_width(orders), "the width between the edges is not what the others suggest"),
+        (_of_another_width(orders), "the width between the edges differs from that of the others"),
         (_scattered(orders), f"measured points scatter by more than {_SCATTERED} px about them"),
     ):
         if strange.any():

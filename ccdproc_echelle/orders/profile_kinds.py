@@ -93,7 +93,7 @@ def edges_of_fibres(slices, lengths, level: float, *, certain: bool):
     """
     Edges of fibres as positions on the detector, and their errors, both (2, n_orders, n_slices).
 
-    None where the orders are no fibres, unless that is certain.
+    None if the orders are not fibres, unless ``certain`` is set.
 
     Warns
     -----
@@ -107,7 +107,7 @@ def edges_of_fibres(slices, lengths, level: float, *, certain: bool):
         if not kurtosis > LEAST_KURTOSIS:
             return None
         if kurtosis < CLEAR_KURTOSIS:
-            warn("the orders are taken for images of fibres and may be those of a slit hardly "
-                 "wider than its blur, whose edges would lie some pixels further in: say which "
-                 "they are by profile='fibre' or profile='slit'")
+            warn("the orders are treated as images of fibres, but may be those of a slit hardly "
+                 "wider than its blur, whose edges would be a few pixels further in: specify "
+                 "profile='fibre' or profile='slit'")
     return fibre_edges(*shown[:2], fit_fibres(*shown, lengths / 6), level)

@@ -25,11 +25,11 @@ __all__ = ["median_slices", "steadier_axis", "without_hot_columns"]
 # Largest width of a hot column in pixels.
 _WIDEST_HOT = 3
 
-# On both sides of the ridge of an order the light falls on, from the pixel beside to the next one,
-# by this part of its height at least; beside a hot column it does not.
+# On both sides of the ridge of an order, the light continues to fall from the adjacent pixel to the
+# next one, by at least this fraction of its height; beside a hot column it does not.
 _FALLS_ON = 0.15
 
-# So many narrow bands, and more than there are wide ones, are orders.
+# At least this many narrow bands, if they outnumber the wide ones, are orders.
 _SEVERAL = 4
 
 # A hot column is bright in this fraction of the slices; the pixels of orders that are not straight
@@ -88,7 +88,7 @@ def without_hot_columns(slices: np.ndarray) -> np.ndarray:
 
 
 def _is_ridge(light: np.ndarray, bright: np.ndarray) -> np.ndarray:
-    """Where bright pixels are the top of light that falls on beside them, to both sides."""
+    """Where bright pixels are the top of light that falls off on both sides."""
     beside = np.stack(good_neighbours(bright))
     beyond = beside + np.array([-1, 1])[:, None, None]
     beside, beyond = (

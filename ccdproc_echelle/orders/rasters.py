@@ -137,7 +137,7 @@ def _pixels_between(low, high, n_rows: int) -> tuple[slice, np.ndarray]:
 
 
 def _fraction_below(curve: np.ndarray, rows: slice) -> np.ndarray:
-    """Of each pixel of these rows, the part below a curve; only rows that it crosses are split."""
+    """Fraction of each pixel of these rows below a curve; only rows that it crosses are split."""
     crossed = _rows_between(curve, curve, rows.stop)
     first = max(crossed.start, rows.start)
     below = np.zeros((rows.stop - rows.start, len(curve) - 1))

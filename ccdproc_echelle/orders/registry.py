@@ -261,17 +261,17 @@ def check_order_output(
 
 def format_of(path: str | os.PathLike) -> str | None:
     """
-    The format of an order table, found from the content of its file.
+    Identify the format of an order table from the content of its file.
 
     Parameters
     ----------
     path : path-like
-        A file.
+        The file to read.
 
     Returns
     -------
     str or None
-        A key of ``FORMATS``; `None` if the file is no order table that is known.
+        A key of ``FORMATS``; `None` if the file is not a known order table.
 
     Examples
     --------

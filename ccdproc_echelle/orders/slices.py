@@ -259,9 +259,9 @@ def _noise_of_median(variances: np.ndarray) -> np.ndarray:
 
 def bridged(values: np.ndarray, *, beyond: bool = True) -> np.ndarray:
     """
-    NaN replaced, along the last axis, by linear interpolation; rows of NaN stay.
+    Replace NaN by linear interpolation along the last axis; rows of only NaN are kept.
 
-    And beyond the outermost values by these, if that is wanted.
+    With ``beyond``, the outermost values are extended to the ends.
     """
     values, end = values.copy(), None if beyond else np.nan
     rows, places = values.reshape(-1, values.shape[-1]), np.arange(values.shape[-1])

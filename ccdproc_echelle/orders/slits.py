@@ -30,9 +30,9 @@ _NARROW = 12.0
 # Number of iterations for the blurred slits and the light that each receives from its neighbours.
 _SLIT_ITERATIONS = 10
 
-# What the model of a blurred slit may miss of the light, as a fraction of it; and by how much the
-# slope of the illumination may vary about that of the whole frame. Across an order its background
-# changes by about so much of its light; where the detector ends beside an edge it does not tell.
+# Largest fraction of the light that the model of a blurred slit may miss; and by how much the slope
+# of the illumination may vary about that of the whole frame. The background changes across an order
+# by about this fraction of its light; where the detector ends next to an edge this is not known.
 _MODEL_ERROR = 0.003
 _SLOPE_SCATTER = 0.01
 _GRADIENT_SCATTER = 0.1
@@ -100,9 +100,9 @@ def _neighbours(states, slope) -> np.ndarray:
     Upper edge of the neighbour below and its light there, and lower edge of the one above and its
     light.
 
-    Shape (4, n_orders, n_slices); without light, and far away, where there is none. Beyond the
-    slices in which it was seen a neighbour has none; what it may have there is recognised by its
-    rise.
+    Shape (4, n_orders, n_slices). A missing neighbour is far away and has no light, as is a
+    neighbour beyond the slices in which it was seen; any light that it has there is recognised by
+    its rise.
     """
     lower, upper, height, tilt = np.moveaxis(states, -1, 0)[:4]
     lower, upper = _parallel(np.stack([lower, upper]))

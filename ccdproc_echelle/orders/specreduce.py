@@ -13,16 +13,16 @@ _OFF_DETECTOR = -1e6
 
 def frame_of(image):
     """The image itself, as NDData or array, or the flat of a master flat."""
-    flat = getattr(image, "flat", None)  # of an array it is an iterator
+    flat = getattr(image, "flat", None)  # for an array this is an iterator
     image = flat if isinstance(flat, NDData) else image
     return image if isinstance(image, NDData) else np.asanyarray(image)
 
 
 def specreduce_traces(centers: np.ndarray, dispersion_axis: int, image) -> list:
-    """The traces of `EchelleOrderTable.to_specreduce`; centres are (n_orders, n_pixels)."""
+    """Traces for `EchelleOrderTable.to_specreduce`; centres are (n_orders, n_pixels)."""
     image = _along_rows(image, dispersion_axis)
     centers = np.ma.masked_invalid(centers)
-    # specreduce forgets the mask where it shifts a trace, but masks what is off the detector.
+    # specreduce drops the mask when it shifts a trace, but masks what is off the detector.
     centers.data[centers.mask] = _OFF_DETECTOR
     return [_tracing().ArrayTrace(image, center) for center in centers]
 
@@ -30,7 +30,7 @@ def specreduce_traces(centers: np.ndarray, dispersion_axis: int, image) -> list:
 def specreduce_strips(
     centers: np.ndarray, lower: np.ndarray, upper: np.ndarray, dispersion_axis: int, image
 ) -> list:
-    """Likewise, each order cut out and straightened; all positions are (n_orders, n_pixels)."""
+    """Same for orders cut out and straightened; all positions are (n_orders, n_pixels)."""
     image = _along_rows(image, dispersion_axis)
     strips = [_strip(image, *order) for order in zip(centers, lower, upper, strict=True)]
     return [_tracing().FlatTrace(strip, strip.data.shape[0] // 2) for strip in strips]
@@ -47,7 +47,7 @@ def _tracing():
 
 
 def _strip(image, center: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> NDData:
-    """The pixels of an order, its centre within half a pixel of the middle row, others masked."""
+    """Pixels of an order, with its centre within half a pixel of the middle row, others masked."""
     reach = np.fmax(upper - center, center - lower)
     half = int(np.ceil(np.nanmax(reach, initial=1)))
     middle = np.rint(np.where(np.isfinite(reach), center, _OFF_DETECTOR)).astype(int)
@@ -56,7 +56,7 @@ def _strip(image, center: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> N
     pixels = np.where(inside, rows, 0), np.arange(rows.shape[1])
     strip = _arranged(image, lambda plane: plane[pixels])
     if not isinstance(strip, NDData):
-        return NDData(strip, unit="DN", mask=~inside)  # the unit of specreduce for mere numbers
+        return NDData(strip, unit="DN", mask=~inside)  # specreduce's unit for plain numbers
     strip.mask = ~inside if strip.mask is None else strip.mask | ~inside
     return strip
 

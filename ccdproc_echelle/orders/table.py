@@ -302,40 +302,40 @@ class EchelleOrderTable(OrdersOnDetector):
 
     def to_specreduce(self, image: ArrayLike, *, straighten: bool = False) -> list:
         """
-        The order centres as traces of specreduce, which extracts spectra along them.
+        Convert the order centres to specreduce traces, for the extraction of spectra.
 
-        specreduce expects the dispersion along the columns (axis 1) and leaves its ``disp_axis``
-        without effect, so each trace brings the image that it belongs to, turned if necessary:
-        always extract from ``trace.image``, never from the frame itself.
+        specreduce expects the dispersion along the columns (axis 1) and ignores its ``disp_axis``.
+        Each trace therefore contains the image that it belongs to, transposed if necessary: always
+        extract from ``trace.image``, never from the frame itself.
 
-        Boxcar extraction follows curved traces. ``HorneExtract`` does not: it fits one profile to
-        all orders at once, and moves the values along the trace but neither mask nor variance.
-        Give it straightened orders.
+        Boxcar extraction follows curved traces. ``HorneExtract`` does not: it fits a single profile
+        to all orders at once, and shifts the values along the trace but neither mask nor variance.
+        Use straightened orders with it.
 
         Parameters
         ----------
         image : `~astropy.nddata.NDData`, array or `MasterFlat`, shape (rows, columns)
-            The frame the traces are for, as it is on the detector, not transposed. Of a master
-            flat, its flat.
+            The frame that the traces are for, in detector orientation, not transposed. For a master
+            flat, its flat is used.
         straighten : bool, optional
-            Cut each order out of the image: every column is shifted by whole pixels, so that the
-            order centre stays within half a pixel of the middle row, and what lies outside the
-            order is masked. No pixel is interpolated. Needs order edges.
+            Whether to cut each order out of the image: every column is shifted by whole pixels, so
+            that the order centre stays within half a pixel of the middle row, and everything
+            outside the order is masked. No pixel is interpolated. Requires order edges.
 
         Returns
         -------
         list of ``specreduce.tracing.ArrayTrace``, or of ``FlatTrace`` if straightened
-            One for each order, in the order of the table. An ``ArrayTrace`` is masked outside the
-            valid range and off the detector; a straightened image is masked there. The mask, unit
-            and uncertainty of the image go along.
+            One trace per order, in the order of the table. An ``ArrayTrace`` is masked outside the
+            valid range and off the detector; a straightened image is masked there. Each trace
+            carries the image with its mask, unit and uncertainty.
 
         Raises
         ------
         ImportError
             If specreduce is not installed.
         ValueError
-            If the table is for a detector of another shape, or has no edges where they are
-            needed.
+            If the table is for a detector of a different shape, or has no edges although they are
+            required.
         """
         image = frame_of(image)
         bound, axis = self.on_detector(image.data.shape), self.dispersion_axis
@@ -624,17 +624,17 @@ class EchelleOrderTable(OrdersOnDetector):
 
 def checked_orders(orders) -> EchelleOrderTable:
     """
-    What was given as an order table, which must be one.
+    Check that an argument is an order table.
 
     Parameters
     ----------
     orders : object
-        An argument of a function.
+        The argument.
 
     Returns
     -------
     `EchelleOrderTable`
-        The same.
+        The same object.
 
     Raises
     ------

@@ -24,7 +24,7 @@ from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["check_trace_keywords", "trace_orders"]
 
-# Centres scatter by so many pixels about a trace to be believed, root mean square.
+# Largest RMS scatter, in pixels, of the centres about a credible trace.
 _SCATTERED = 1.0
 
 
@@ -117,8 +117,8 @@ def trace_orders(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the spacing of the orders has a hole, fewer orders than ``n_orders`` are found, a
-        bundle has less traces than the others, or the centres of an order scatter too far.
+        If the spacing of the orders has a gap, fewer than ``n_orders`` orders are found, a bundle
+        has fewer traces than the others, or the centres of an order scatter too much.
 
     See Also
     --------
@@ -222,7 +222,7 @@ def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray
 def _warn_of_scattered(numbers: list[int]) -> None:
     if numbers:
         warn(f"the measured centres of orders {numbers} scatter by more than {_SCATTERED} px about "
-             "their traces, which are doubtful: look at them, or leave these orders out")
+             "their traces, which are doubtful: check them, or remove these orders")
 
 
 def _check_options(dispersion_axis, first_order, degree, slice_width, n_orders) -> None:

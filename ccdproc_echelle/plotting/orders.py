@@ -35,7 +35,7 @@ __all__ = ["draw_curves", "draw_picture", "plot_orders"]
 
 __doctest_requires__ = {"plot_*": ["matplotlib"]}
 
-_CROWDED = 0.6  # points: lines are thinner where an order has less than nine points of room
+_CROWDED = 0.6  # points: lines are thinner than this if an order has less than nine points of room
 
 
 def plot_orders(
@@ -59,8 +59,8 @@ def plot_orders(
     image : `~astropy.nddata.CCDData` or array, shape (rows, columns)
         The image.
     orders : `~ccdproc_echelle.EchelleOrderTable`
-        The orders. Edges are drawn where they are known. Centres are dashed; where orders are
-        crowded they are left out, unless there are no edges.
+        The orders. Edges are drawn if they are known. Centres are dashed; they are omitted if
+        orders are crowded, unless there are no edges.
     window : float, optional
         Full width in pixels of the inner-order window, which is then filled in green.
     ax : `~matplotlib.axes.Axes`, optional
@@ -115,7 +115,7 @@ def draw_picture(ax, picture: Picture, window: float | None) -> None:
 
 
 def draw_curves(ax, orders: EchelleOrderTable, linewidth: float) -> None:
-    """The order edges where they are known, and the centres unless these would hide the light."""
+    """Draw the order edges if they are known, and the centres unless these would hide the light."""
     pixels = np.arange(orders.shape[orders.dispersion_axis])
     crowded = linewidth < _CROWDED
     edges = ("lower", "upper") if orders.has_edges else ()

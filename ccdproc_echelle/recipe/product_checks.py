@@ -30,11 +30,11 @@ HOW_IT_WAS_MADE = {
 }
 
 
-# The inter-order area is 1, but for the rounding of whoever compresses it.
+# The inter-order area is 1, apart from rounding due to compression.
 _ROUNDING = 0.01
 
-# Of the pixels that FLAGS has between the orders, so many may be in the orders of ORDERS, or the
-# other way round.
+# Largest fraction of the inter-order pixels according to FLAGS that may be in an order according to
+# ORDERS, or vice versa.
 _MOVED = 0.01
 
 
@@ -88,7 +88,7 @@ def check_parts(
     flags : array
         Bits of `~ccdproc_echelle.FlatFlag`.
     orders : `~ccdproc_echelle.EchelleOrderTable`
-        The orders with their edges.
+        The orders, with edges.
     tables : dict
         The tables, by the names of their extensions.
 
@@ -161,14 +161,14 @@ def _check_planes(flat: CCDData, flags: np.ndarray) -> None:
 
 
 def _check_values(flat: CCDData, flags: np.ndarray) -> None:
-    """The flat is what FLAGS says: 1 between the orders, something to divide by in them."""
+    """Check the flat against FLAGS: 1 between the orders, values to divide by inside them."""
     if flat.unit != u.dimensionless_unscaled:
         raise ValueError(f"PRIMARY has BUNIT {flat.unit}, expected a flat without unit")
     between, usable = flags & FlatFlag.INTERORDER > 0, flags & (FlatFlag.INTERORDER | UNUSABLE) == 0
     n_other = np.count_nonzero(~(np.abs(flat.data[between] - 1) < _ROUNDING))
     if n_other:
         raise ValueError(
-            f"PRIMARY is not 1 in {n_other} pixels that FLAGS has between the orders"
+            f"PRIMARY is not 1 in {n_other} pixels that are between the orders according to FLAGS"
         )
     n_dark = np.count_nonzero(flat.data[usable] <= 0)
     if n_dark:
@@ -180,7 +180,7 @@ def _check_values(flat: CCDData, flags: np.ndarray) -> None:
 def _check_levels(flat: CCDData, levels: QTable) -> None:
     n_wrong = np.count_nonzero(~(levels["level"].value > 0))
     if n_wrong:
-        raise ValueError(f"LEVELS has {n_wrong} levels that are no positive numbers")
+        raise ValueError(f"LEVELS has {n_wrong} levels that are not positive numbers")
     n_frames = flat.header.get("NCOMBINE", len(levels))
     if n_frames != len(levels):
         raise ValueError(f"LEVELS has {len(levels)} rows, expected those of {n_frames} frames")
@@ -189,17 +189,17 @@ def _check_levels(flat: CCDData, levels: QTable) -> None:
 def _check_parameters(
     flat: CCDData, flags: np.ndarray, orders: EchelleOrderTable, record: QTable
 ) -> None:
-    """Mask and orders are those that the flags, with the parameters of the run, say."""
+    """Check that mask and orders are those implied by the flags and the parameters of the run."""
     told = {row["name"]: str(row["value"]) for row in record if row["kind"] == "parameter"}
     names = told.get("mask_flags", "").split("|")
     masking = sum(FlatFlag[name] for name in names if name in FlatFlag.__members__)
     n_lost = 0 if flat.mask is None else np.count_nonzero((flags & masking > 0) & ~flat.mask)
     if n_lost:
-        raise ValueError(f"MASK lacks {n_lost} pixels that FLAGS says are bad")
+        raise ValueError(f"MASK lacks {n_lost} pixels that are bad according to FLAGS")
     between = orders.order_index(float(told.get("margin", 0))) < 0
     n_moved = np.count_nonzero(between != (flags & FlatFlag.INTERORDER > 0))
     if n_moved > _MOVED * between.size:
         raise ValueError(
-            f"ORDERS and FLAGS do not go together: {n_moved} pixels are in an order by one of them "
-            "and between the orders by the other"
+            f"ORDERS and FLAGS are inconsistent: {n_moved} pixels are in an order according to "
+            "one and between the orders according to the other"
         )

@@ -23,7 +23,7 @@ _BRIGHTEST = 0.1
 # A frame fainter than this fraction of the others has no light that could be scaled.
 _FAINTEST = 0.01
 
-# So many frames are enough: those whose brightness is most like that of the others.
+# This many frames are enough: those whose brightness is closest to that of the others.
 _MOST = 15
 
 
@@ -59,7 +59,9 @@ def typical_frame(
 
 
 def _scales(flats: Sequence[Frame], executor: Executor | None) -> np.ndarray:
-    """One over the brightness of each frame relative to most frames; NaN if without light."""
+    """
+    One over the brightness of each frame relative to most frames; NaN for frames without light.
+    """
     n_pixels = int(np.prod(flats[0].shape))
     # An odd step, so that the pixels do not fall into a few columns of a detector.
     step = max(1, n_pixels // _N_PIXELS) | 1

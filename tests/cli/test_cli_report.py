@@ -253,7 +253,7 @@ def test_every_way_to_be_cut_off(working_folder, capsys):
         (["nothing_*.fits"], ["nothing_*.fits"]),
         (["."], ["folder"]),
         (["flat_01.fits", "--log", "nothing.txt"], ["no such file", "nothing.txt"]),
-        (["flat_01.fits", "--log", "flat_02.fits"], ["flat_02.fits", "no text"]),
+        (["flat_01.fits", "--log", "flat_02.fits"], ["flat_02.fits", "not text"]),
         (["flat_01.fits", "-o", "report.fits"], ["report.fits", ".zip"]),
         (["flat_01.fits", "-o", "flat_02.fits", "--overwrite"], ["flat_02.fits", ".zip"]),
         (["flat_01.fits", "-o", "flat_01.fits", "--overwrite"], ["flat_01.fits", "input"]),

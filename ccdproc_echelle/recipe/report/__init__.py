@@ -1,9 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-What a bug report needs to know of files, and nothing of people, places and programmes.
+Collect what a bug report needs to know about files, without people, places and programmes.
 
-The modules in order: ``cards`` (of headers), ``pixels``, ``text`` (of logs and messages), ``look``
-(at one file), ``bundle``.
+The modules, in order: ``cards`` (of headers), ``pixels``, ``text`` (of logs and messages), ``look``
+(at a single file), ``bundle``.
 """
 
 from ccdproc_echelle.recipe.report.bundle import report_on, write_report

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The files of a report, and the archive that they are sent in."""
+"""The files of a report, and the archive in which they are sent."""
 
 import os
 import platform
@@ -41,33 +41,34 @@ def write_report(
     overwrite: bool = False,
 ) -> list[str]:
     """
-    Write what a bug report needs to know of frames and order tables.
+    Write an archive with what a bug report needs to know about frames and order tables.
 
     Parameters
     ----------
     files, log
-        As for `report_on`.
+        See `report_on`.
     output : path-like
-        The archive (zip).
+        The archive (zip) to write.
     overwrite : bool, optional
-        Whether an existing one may be replaced.
+        Whether to replace an existing archive.
 
     Returns
     -------
     list of str
-        Names of the files in it.
+        Names of the files in the archive.
 
     Raises
     ------
     ValueError
-        If the name does not end in ``.zip``, it is one of the files, or as `report_on`.
+        If the name does not end in ``.zip``, the archive is one of the files, or under the same
+        conditions as in `report_on`.
     OSError
-        If it cannot be written, or as `report_on`.
+        If the archive cannot be written, or under the same conditions as in `report_on`.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        As `report_on`.
+        Under the same conditions as in `report_on`.
 
     Examples
     --------
@@ -87,7 +88,7 @@ def write_report(
     contents = report_on(paths, log=log)
     with replacing(path, overwrite=overwrite) as temporary, ZipFile(temporary, "w") as archive:
         for name, text in contents.items():
-            archive.writestr(ZipInfo(name), text, ZIP_DEFLATED)  # of no date
+            archive.writestr(ZipInfo(name), text, ZIP_DEFLATED)  # without a date
     return list(contents)
 
 
@@ -95,35 +96,35 @@ def report_on(
     files: Iterable[str | os.PathLike], *, log: str | os.PathLike | None = None
 ) -> dict[str, str]:
     """
-    What a bug report needs to know, without the names of people, places and programmes.
+    Collect what a bug report needs to know, without names of people, places and programmes.
 
     Parameters
     ----------
     files : iterable of path-like
-        Frames (FITS) and order tables (any format that can be read), also patterns. What is no
-        order table is taken for a frame.
+        Frames (FITS) and order tables (in any readable format); patterns are allowed. Files that
+        are not order tables are treated as frames.
     log : path-like, optional
-        Text that a run which failed has printed.
+        Text file with the output of a failed run.
 
     Returns
     -------
     dict
-        The text of each file of the report by its name: ``report.txt`` with versions and what each
-        file is; of each frame the technical cards of its headers and the row and column in the
-        middle of its images; ``statistics.ecsv`` of all images; the numbers of order tables; and
-        the log without folders. Files are called ``frame_01.fits`` and so on.
+        The text of each file of the report by name: ``report.txt`` with versions and a description
+        of each file; for each frame the technical cards of its headers, and the row and column
+        through the middle of its images; ``statistics.ecsv`` for all images; the numbers of order
+        tables; and the log without folders. Files are renamed to ``frame_01.fits`` and so on.
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError
-        If there is no such file, or it is a folder.
+        If a file does not exist, or is a folder.
     ValueError
-        If no file is given, or the log is no text.
+        If no file is given, or the log is not text.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        Names files that cannot be read; what is known of them is in the report.
+        If files cannot be read; they are named, and what is known about them is in the report.
 
     Examples
     --------
@@ -174,16 +175,16 @@ def _check_is_file(path: Path) -> None:
 def _text_of(path: Path) -> str:
     _check_is_file(path)
     content = path.read_bytes()
-    is_wide = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))  # as one shell of Windows writes
+    is_wide = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))  # as written by PowerShell
     text = content.decode("utf-16" if is_wide else "utf-8", errors="replace")
     if "\0" in text:
-        raise ValueError(f"the log {path} is no text")
+        raise ValueError(f"the log {path} is not text")
     return text
 
 
 def _looks(paths: Iterable[Path]) -> tuple[dict[Path, FrameLook], dict[Path, OrdersLook]]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damage, which is said better
+        warnings.simplefilter("ignore")  # about damage, which is reported separately
         formats = {path: format_of(path) for path in paths}
     frames = {path: look_at_frame(path) for path, form in formats.items() if form is None}
     shape = next((look.shape for look in frames.values() if look.shape), None)
@@ -199,7 +200,7 @@ def _new_names(frames: Iterable[Path], tables: Iterable[Path]) -> dict[Path, str
 
 
 def _all_names(names: Mapping[Path, str]) -> dict[str, str]:
-    """What a log may call the files; of two with the same name it means the first."""
+    """Names that a log may use for the files; if two share a name, it refers to the first."""
     short = {path.name: name for path, name in reversed(names.items()) if path.suffix}
     return short | {
         str(way): name for path, name in names.items() for way in (path, path.resolve())
@@ -210,7 +211,7 @@ def _warn_of_damage(frames: Mapping[Path, FrameLook], tables: Mapping[Path, Orde
     refused = [look.refused for look in frames.values() if look.refused]
     refused += [look.remark for look in tables.values() if look.table is None]
     for message in refused:
-        warn(f"{message}; what is known of it is in the report")
+        warn(f"{message}; what is known about it is in the report")
 
 
 def _overview(

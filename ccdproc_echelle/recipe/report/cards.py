@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The cards of a header that describe detector and exposure; all others stay with the user."""
+"""Select the header cards that describe detector and exposure; all others stay with the user."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS
 
 __all__ = ["personal_values", "technical_cards"]
 
-# What is not listed is left out, so that no observatory's card for a name is forgotten.
+# Cards that are not listed are left out, so that no observatory's card for a name is forgotten.
 _TECHNICAL = re.compile("|".join([
     # structure
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|NEXTEND|PCOUNT|GCOUNT|GROUPS|INHERIT",
@@ -26,7 +26,7 @@ _TECHNICAL = re.compile("|".join([
     # sections, amplifiers, binning
     r"(BIAS|TRIM|DATA|CCD|DET|AMP|ORIG)SEC\d*|(CCD|DET)SIZE|LT[VM]\d(_\d)?|N?AMPS?|AMP(NAME|ID|LIST)",
     r"(PRE|OVER)SCAN|(PRE|POST|OVR)(PIX|LINE)|NCCDS|CCDNAMP|CCDSUM|(CCD)?[XY]?BIN([XY12]|NING)?",
-    # detector and its reading
+    # detector and its read-out
     r"INSTRUME|DETECTOR|DETNAM|CCDNAME|CHIP(NAME|ID)?|ARM|CAMERA",
     r"(READ|RD|SAMP|CCD|OBS)_?(MODE|SPD|SPEED|OUT)|NREADS|(CCD|DET|SET)-?_?TE?MP\w?",
     # filters, slit, lamp, dispersers
@@ -34,7 +34,7 @@ _TECHNICAL = re.compile("|".join([
     r"(GRAT|ECH)(ING|NAME|ANGL)|(ECHL|DISP)POS|X?DISPERSR?S?|GRISM",
     # image type
     r"(IMA?G?E?|OBS|EXP|FRAME?|KOAIM)-?TYPE?|DATA-TYP",
-    # the same in the hierarchical cards of ESO
+    # the same as hierarchical ESO cards
     r"ESO SEQ ARM|ESO DPR (CATG|TYPE|TECH)|ESO PRO CATG|ESO INS (MODE|PATH)",
     r"ESO INS (SLIT|FILT|OPTI|LAMP|GRAT|GRIS|NISE|VISE|QTH|DEUT|THAR)\d* (NAME|ID|ST|LEN|WID)",
     r"ESO DET\d? (\w+ )?(CONAD|GAIN|RON|N?DIT\d?|UIT\d?|REALDIT|N[XY]|BIN[XY]|STR[XY]|CLKIND)",
@@ -47,7 +47,7 @@ _TECHNICAL = re.compile("|".join([
     *(metric.keyword for metric in METRICS.values()),
 ]))
 
-# Whose values are looked for in a log, and taken out there; of people each of their names.
+# Cards whose values are searched for in a log and removed there; for people, each of their names.
 _PEOPLE = re.compile(
     r"(.* )?(OBSERVER\w*|PI|\w*PI-?_?(NAME|COI)( NAME)?|\w*(AUTHOR|OPERATOR|OPER|USER|ASTRON)\w*)"
 )
@@ -64,19 +64,19 @@ _UNIT = re.compile(
 
 def technical_cards(header: fits.Header) -> tuple[list[str], int]:
     """
-    The cards of a header that describe structure, detector, instrument and exposure.
+    Select the cards of a header that describe structure, detector, instrument and exposure.
 
     Parameters
     ----------
     header : `~astropy.io.fits.Header`
-        As it was read.
+        The header as it was read.
 
     Returns
     -------
     cards : list of str
-        Keyword, value, and the unit in the comment; of the comment no more.
+        Keyword, value, and the unit from the comment, but nothing else of the comment.
     n_others : int
-        How many cards there are besides.
+        Number of the other cards.
 
     Examples
     --------
@@ -94,17 +94,18 @@ def technical_cards(header: fits.Header) -> tuple[list[str], int]:
 
 def personal_values(header: fits.Header) -> set[str]:
     """
-    What cards say of people, places, programmes and targets.
+    Collect what cards say about people, places, programmes and targets.
 
     Parameters
     ----------
     header : `~astropy.io.fits.Header`
-        As it was read.
+        The header as it was read.
 
     Returns
     -------
     set of str
-        Their texts, and the names of people one by one; not what a technical card says as well.
+        The values, and the names of people one by one, except those that a technical card contains
+        as well.
 
     Examples
     --------
@@ -130,7 +131,7 @@ def _readable(cards: Iterable[fits.Card]) -> Iterator[tuple[str, Any, str]]:
     for card in cards:
         try:
             yield card.keyword.upper(), card.value, card.comment
-        except (VerifyError, ValueError):  # no FITS card
+        except (VerifyError, ValueError):  # not a valid FITS card
             continue
 
 

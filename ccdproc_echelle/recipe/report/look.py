@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""A look at one file, as far as it can be read, whatever is wrong with it."""
+"""Inspect a single file, as far as it can be read, whatever is wrong with it."""
 
 import warnings
 from dataclasses import dataclass, field
@@ -21,24 +21,24 @@ __all__ = ["FrameLook", "OrdersLook", "look_at_frame", "look_at_orders"]
 @dataclass
 class FrameLook:
     """
-    What a FITS file holds.
+    Contents of a FITS file.
 
     Attributes
     ----------
     headers : list of str
-        Of each HDU what it is, and the technical cards.
+        Type and technical cards of each HDU.
     statistics : list of dict
-        Those of each image.
+        Statistics of each image.
     lines : list of `~astropy.table.Table`
         The middle row and column of each 2-D image, with its ``hdu``.
     refused : str
-        Why the package does not read it, if so.
+        Reason why the package does not read the file, if it does not.
     remarks : list of str
-        What else is said of the file, and which parts of it cannot be read.
+        Other messages about the file, and the parts that cannot be read.
     personal : set of str
-        What cards say of people, places and programmes.
+        What cards say about people, places and programmes.
     shape : tuple of int or None
-        That of the first 2-D image.
+        Shape of the first 2-D image.
     """
 
     headers: list[str] = field(default_factory=list)
@@ -57,14 +57,14 @@ class FrameLook:
 @dataclass
 class OrdersLook:
     """
-    What an order table holds.
+    Contents of an order table.
 
     Attributes
     ----------
     table : `~astropy.table.QTable` or None
-        Its numbers; `None` if it cannot be read.
+        The numbers of the table; `None` if it cannot be read.
     remark : str
-        What it is, or why it cannot be read.
+        Description of the table, or the reason why it cannot be read.
     """
 
     table: QTable | None
@@ -73,7 +73,7 @@ class OrdersLook:
 
 def look_at_frame(path: Path) -> FrameLook:
     """
-    Headers and numbers of a FITS file; a damaged one is read as far as that can be done.
+    Read headers and numbers of a FITS file, as far as possible if it is damaged.
 
     Parameters
     ----------
@@ -86,20 +86,20 @@ def look_at_frame(path: Path) -> FrameLook:
     """
     look = FrameLook()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of astropy: the package says it better
+        warnings.simplefilter("ignore")  # those of astropy; the package issues better ones
         _add_opinion(look, path)
         try:
             with fits.open(path, memmap=False) as hdus:
                 for number, hdu in enumerate(hdus):
                     _add_hdu(look, number, hdu)
-        except Exception as error:  # a damaged file makes astropy raise anything
+        except Exception as error:  # astropy may raise anything on a damaged file
             if str(error) not in look.refused:
                 look.remarks.append(f"HDU {len(look.headers)} cannot be read: {error}")
     return look
 
 
 def _add_opinion(look: FrameLook, path: Path) -> None:
-    """What the package says when it opens the file."""
+    """Record what the package reports when it opens the file."""
     with kept_warnings() as messages:
         try:
             list_frames([path])
@@ -135,16 +135,16 @@ def _add_image(look: FrameLook, number: int, image: np.ndarray) -> None:
 
 def look_at_orders(path: Path, format: str, shape: tuple[int, int] | None) -> OrdersLook:
     """
-    The numbers of an order table, without what else it says.
+    Read the numbers of an order table, without anything else that it contains.
 
     Parameters
     ----------
     path : `~pathlib.Path`
         The file.
     format : str
-        Its format.
+        Format of the file.
     shape : tuple of int or None
-        That of the frames, for formats that do not tell.
+        Shape of the frames, for formats that do not contain it.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def look_at_orders(path: Path, format: str, shape: tuple[int, int] | None) -> Or
     with kept_warnings() as messages:
         try:
             orders = _read_orders(path, format, shape)
-        except Exception as error:  # as of a frame
+        except Exception as error:  # as for a frame
             return OrdersLook(None, str(error))
     about = repr(orders).strip("<>").removeprefix("EchelleOrderTable: ")
     return OrdersLook(_numbers(orders), "; ".join([f"{format}: {about}", *messages]))

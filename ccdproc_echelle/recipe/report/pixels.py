@@ -1,30 +1,31 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What an image is like, in a few numbers."""
+"""Describe an image by a few numbers."""
 
 import numpy as np
 from astropy.table import Table
 
 __all__ = ["PERCENTILES", "middle_lines", "pixel_statistics"]
 
-#: Of the finite pixels of an image.
+#: Percentiles of the finite pixels of an image.
 PERCENTILES = (0, 0.1, 1, 5, 25, 50, 75, 95, 99, 99.9, 100)
 
 
 def pixel_statistics(image: np.ndarray) -> dict[str, float]:
     """
-    Numbers that describe an image.
+    Compute numbers that describe an image.
 
     Parameters
     ----------
     image : array
-        Of any shape.
+        Image of any shape.
 
     Returns
     -------
     dict
-        ``pixels``; ``not_finite``, ``zero``, ``least`` and ``greatest``, how many of them have such
-        a value (many of the greatest are saturated); ``mean``, ``deviation`` and the percentiles
-        ``p0`` to ``p100`` of those that are finite. Without any, only the first two.
+        Number of ``pixels``; ``not_finite``, ``zero``, ``least`` and ``greatest``, the numbers of
+        pixels with such a value (many at the greatest value are saturated); and ``mean``,
+        ``deviation`` and the percentiles ``p0`` to ``p100`` of the finite pixels. Without finite
+        pixels, only the first two.
 
     Examples
     --------
@@ -50,7 +51,7 @@ def pixel_statistics(image: np.ndarray) -> dict[str, float]:
 
 def middle_lines(image: np.ndarray) -> Table:
     """
-    The row and the column through the middle of an image.
+    Return the row and the column through the middle of an image.
 
     Parameters
     ----------
@@ -60,7 +61,8 @@ def middle_lines(image: np.ndarray) -> Table:
     Returns
     -------
     `~astropy.table.Table`
-        Columns ``line`` ("row" or "column"), ``index`` (which one), ``pixel`` and ``value``.
+        Columns ``line`` ("row" or "column"), ``index`` (of the row or column), ``pixel`` and
+        ``value``.
 
     Examples
     --------

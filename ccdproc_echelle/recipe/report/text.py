@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Text without the folders, addresses and names of the one who wrote it."""
+"""Remove folders, addresses and names of the author from a text."""
 
 import getpass
 import platform
@@ -9,20 +9,20 @@ from pathlib import Path
 
 __all__ = ["anonymous_text", "names_of_this_machine"]
 
-# Repetitions have limits, and parts begin where a word does: a log may have very long lines.
+# Repetitions are limited, and parts begin at the start of a word: a log may have very long lines.
 _ADDRESS = re.compile(
     r"(?<!\w)\w[\w+.-]{0,20}://[^\s'\"<>]+|(?<![\w.+-])[\w.+-]{1,99}@[\w.-]+"
     r"|\b\d{1,3}(?:\.\d{1,3}){3}\b"
 )
 
-# Names of files are kept by their endings: the last part of a folder may be that of its owner.
+# File names are recognised by their extensions: the last part of a folder may be its owner's name.
 _FILE = (
     r"[^\s'\",:;()<>\[\]/\\]{1,255}\.(?:fits?|fts|fz|gz|bz2|xz|ecsv|csv|txt|log|toml|ya?ml|npz|png"
     r"|pdf|html|reg|dat|py|so|pyd)(?![\w/\\])"
 )
 _START = r"(?:~\w*|\b[A-Za-z]:|\.{1,2})?[/\\]"
 _ABSOLUTE = rf"(?<![\w/\\.~<>-]){_START}"
-# Within a path that is not quoted a folder may have blanks, but not at its end, nor options.
+# Within a path that is not quoted, a folder may contain blanks, but not at its end, nor options.
 _FOLDER = r"(?:(?!\s-)[^\n'\",:;()/\\~]){0,255}[^\s'\",:;()/\\~][/\\]"
 _PATH = re.compile(
     rf"(?<!\w)(?P<quote>[\"'])(?:{_START}[^\"'\n]*|[^\"'\n]*[/\\]{_FILE})(?P=quote)"
@@ -34,7 +34,7 @@ _PATH = re.compile(
 _LAST = re.compile(rf"{_FILE}\Z", re.IGNORECASE)
 _INSTALLED = re.compile(r"(?<=-packages[/\\]).*\.py\Z")  # many modules are called core.py
 
-# Names that are words, without which no log could be read, and shorter ones.
+# Names that are words without which a log could not be read; shorter names are ignored as well.
 _WORDS = {
     "root", "user", "admin", "home", "localhost", "observer", "staff", "service", "unknown", "none",
     "the", "and", "for", "from", "not", "with", "night", "flat", "flats", "bias", "dark", "lamp",
@@ -45,23 +45,23 @@ _SHORTEST = 3
 
 def anonymous_text(text: str, names: Mapping[str, str], secrets: Iterable[str] = ()) -> str:
     """
-    Text in which paths are file names, and files and people have no names.
+    Remove folders and names of people from a text, and rename files.
 
     Parameters
     ----------
     text : str
-        A log, or a message.
+        A log or a message.
     names : dict
-        What to call files: names or paths, and what takes their place.
+        Maps names or paths of files to their replacements.
     secrets : iterable of str
-        Names that are taken out. Those of fewer than three letters, and those that are words of
-        the field, are not looked for.
+        Names to remove. Those with fewer than three letters, and those that are words of the field,
+        are ignored.
 
     Returns
     -------
     str
-        Paths are the names of their files, or ``<folder>``; addresses are ``<address>``, and
-        secrets ``<name>``.
+        Paths are replaced by the names of their files, or by ``<folder>``, addresses by
+        ``<address>``, and secrets by ``<name>``.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def anonymous_text(text: str, names: Mapping[str, str], secrets: Iterable[str] =
 
 
 def _one_of(names: Iterable[str]) -> str:
-    """The longest first."""
+    """Regular expression for any of these names, the longest first."""
     return f"(?:{'|'.join(map(re.escape, sorted(names, key=len, reverse=True)))})"
 
 
@@ -94,7 +94,7 @@ def _shortened(found: re.Match) -> str:
 
 def names_of_this_machine() -> set[str]:
     """
-    The names of user and machine.
+    Names of the user and of the machine.
 
     Returns
     -------
