@@ -1,5 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Draw the pictures of README.rst and of the pages again: ``python docs/readme_pictures.py``."""
+"""
+Draw the pictures of README.rst and of the pages again: ``python docs/readme_pictures.py``.
+
+It runs the tutorial, which needs specreduce.
+"""
 
 import doctest
 import runpy

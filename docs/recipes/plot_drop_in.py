@@ -91,10 +91,9 @@ before = ccdp.combine(
 # After
 # -----
 #
-# The call differs in its first line only. All keywords keep their meaning; a misspelt one is an
-# error. Without
-# ``sigma_clip_dev_func``, each value would be judged by its own uncertainty, which suits few frames
-# better still.
+# The function has another name, and ``orders`` takes the place of ``scale``. All keywords keep
+# their meaning; a misspelt one is an error. Without ``sigma_clip_dev_func``, each value would be
+# judged by its own uncertainty, which suits few frames better still.
 
 orders = EchelleOrderTable.read(Path(folder.name, "orders.ecsv"))
 after = two_pass_flat_combine(
