@@ -52,10 +52,10 @@ def doubt_about_noise(
     """
     if variances is None or values.size == 0 or len(values) == 1:
         return ""
-    for what, useless in (("NaN", np.isnan(variances)), ("0", variances == 0)):
-        if useless.mean(axis=1).max() > MOST_UNKNOWN:
-            of_one = "" if useless.mean() > MOST_UNKNOWN else " of one frame"
-            return f"most uncertainties{of_one} are {what}"
+    if np.isnan(variances).mean() > MOST_UNKNOWN:
+        return "most uncertainties are NaN"
+    if (variances == 0).mean() > MOST_UNKNOWN:
+        return "most uncertainties are 0"
     clipped = ~np.isfinite(master)
     if clipped.mean() > _MOST_CLIPPED:
         found = f"clipping leaves no frame in {clipped.mean():.0%} of the pixels"

@@ -14,7 +14,7 @@ from ccdproc_echelle.frames import Frame, Section, gather_pixels
 
 __all__ = ["MOST_UNKNOWN", "Pixels", "collected", "evenly_spread", "gather"]
 
-#: Uncertainties are no use if more than this fraction of those of a frame is unknown (NaN).
+#: Uncertainties of which more than this fraction is unknown (NaN) are no use.
 MOST_UNKNOWN = 0.5
 
 # Inner-order pixels of all frames are held in memory. With many frames or a large detector an even
@@ -38,11 +38,11 @@ class Pixels(NamedTuple):
         return Pixels(self.data / master, self.good, variance)
 
     def of_known_noise(self) -> "Pixels":
-        """Values of unknown noise do not count, unless most of a frame are: then no noise is."""
+        """Values of unknown noise do not count, unless most are: then no noise is known."""
         if self.variance is None:
             return self
         unknown = ~(self.variance > 0)
-        if unknown.mean(axis=-1).max() > MOST_UNKNOWN:
+        if unknown.mean() > MOST_UNKNOWN:
             return self._replace(variance=None)
         return self._replace(good=self.good & ~unknown)
 

@@ -50,16 +50,6 @@ def test_a_frame_of_another_scene_is_no_noise(change):
     assert not noise.is_known
 
 
-def test_uncertainties_that_one_frame_does_not_know():
-    frames = SIMULATION.flats(5)
-    frames[0].uncertainty = StdDevUncertainty(np.full(frames[0].shape, np.nan))
-    with pytest.warns(AstropyUserWarning, match="most uncertainties of one frame are NaN"):
-        flat = two_pass_flat_combine(frames, ORDERS)
-    inside = ORDERS.order_map(margin=-3) > 0
-    error = flat.data[inside] - SIMULATION.truth.flat[inside]
-    assert np.std(error / flat.uncertainty.array[inside]) == pytest.approx(1, abs=0.05)
-
-
 # --------------------------------------------------------------------------------------- levels
 
 
