@@ -62,6 +62,7 @@ from ccdproc_echelle.recipe.scattered import (
     with_surface_errors,
     without_surfaces,
 )
+from ccdproc_echelle.recipe.seams import warn_of_steps
 from ccdproc_echelle.recipe.trimming import on_trimmed
 from ccdproc_echelle.recipe.typical import typical_frame
 from ccdproc_echelle.recipe.values import check_values
@@ -259,9 +260,10 @@ def make_master_flat(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If frames do not belong to the set, unless ``reject`` is "error"; if most of an order is too
-        faint to divide by; if ``gain`` or ``read_noise`` disagrees with the noise of the flats as
-        measured by `measure_noise`; and under the same conditions as in the functions named above.
+        If frames do not belong to the set, unless ``reject`` is "error"; if the light steps where
+        amplifiers meet; if most of an order is too faint to divide by; if ``gain`` or
+        ``read_noise`` disagrees with the noise of the flats as measured by `measure_noise`; and
+        under the same conditions as in the functions named above.
 
     References
     ----------
@@ -337,6 +339,7 @@ def make_master_flat(
         progress.begin("orders")
         orders = _orders_of(typical, orders, check_table, trace_keywords)
         _log.info("%d orders", len(orders))
+        warn_of_steps(raw[0], typical, orders)
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)
         sound = is_sound(vetting)

@@ -1,0 +1,84 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Whether the light goes on where two amplifiers meet, as it does with their true gains."""
+
+import numpy as np
+from astropy.nddata import CCDData
+
+from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames import AssembledFrame, Frame
+from ccdproc_echelle.orders import EchelleOrderTable
+
+__all__ = ["warn_of_steps"]
+
+# So many pixels along each order on either side of a seam, and beside its centre, are looked at.
+_REACH, _BESIDE = 16, 2
+
+# A step counts from this part of the light on, and so many standard deviations; these are known
+# from so many orders.
+_LEAST_STEP, _SIGNIFICANT, _FEWEST_ORDERS = 0.02, 5, 4
+
+
+def warn_of_steps(frame: Frame, light: CCDData, orders: EchelleOrderTable) -> None:
+    """
+    Warn if the light of the orders steps where amplifiers with known gains meet.
+
+    Only seams across the orders are looked at: those along them may lie where there is no light.
+
+    Parameters
+    ----------
+    frame : `~ccdproc_echelle.frames.Frame`
+        A frame; nothing is said of one that was not assembled from amplifiers.
+    light : `~astropy.nddata.CCDData`, shape (rows, columns)
+        A typical flat in electrons.
+    orders : `~ccdproc_echelle.EchelleOrderTable`
+        The order centres.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If there is such a step.
+    """
+    if not isinstance(frame, AssembledFrame) or frame.gain_is_unknown:
+        return
+    axis, along = orders.dispersion_axis, _light_along(light, orders)
+    for seam in sorted({tile.box[axis].start for tile in frame.tiles} - {0}):
+        steps = _steps(along, seam)
+        if len(steps) < _FEWEST_ORDERS:
+            continue
+        step = np.median(steps)
+        spread = MAD_TO_SIGMA * np.median(np.abs(steps - step))
+        error = np.sqrt(np.pi / 2 / len(steps)) * spread
+        if abs(step) > max(_LEAST_STEP, _SIGNIFICANT * error):
+            place = f"{('row', 'column')[axis]} {seam + 1}"
+            warn(
+                f"the light of the orders steps by {step:+.0%} at {place}, where amplifiers meet: "
+                "their gains are not those in the headers, or are one for all; give gain= and "
+                "read_noise="
+            )
+            return
+
+
+def _light_along(light: CCDData, orders: EchelleOrderTable) -> np.ndarray:
+    """Light on the centre of each order, shape (n_orders, n_pixels); NaN where it is not known."""
+    image = np.ma.masked_array(light.data, light.mask).filled(np.nan)
+    image = image if orders.dispersion_axis == 1 else image.T
+    centers = orders.center()
+    rows = centers[..., np.newaxis] + np.arange(-_BESIDE, _BESIDE + 1)
+    inside = (rows >= 0) & (rows <= len(image) - 1)
+    columns = np.arange(centers.shape[1])[:, np.newaxis]
+    found = image[np.where(inside, rows, 0).round().astype(int), columns]
+    return finite_median(np.where(inside, found, np.nan))
+
+
+def _steps(light: np.ndarray, seam: int) -> np.ndarray:
+    """Relative step of each order, between the straight lines through its light on either side."""
+    if not _REACH <= seam <= light.shape[1] - _REACH:
+        return np.array([])
+    places = np.arange(_REACH) + 0.5  # from the seam on
+    at_seam = np.linalg.pinv(np.vander(places, 2))[1]
+    left = light[:, seam - _REACH : seam][:, ::-1] @ at_seam
+    right = light[:, seam : seam + _REACH] @ at_seam
+    lit = (left > 0) & (right > 0)
+    return right[lit] / left[lit] - 1

@@ -1,0 +1,50 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Light that steps where two amplifiers meet tells that their gains are wrong."""
+
+import re
+
+import pytest
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
+
+from ccdproc_echelle import make_master_flat
+from ccdproc_echelle.simulation import EchelleSimulation
+
+SIMULATION = (
+    EchelleSimulation(shape=(256, 256), n_orders=5, seed=3)
+    .with_level_spread(0.3).with_bias(300).with_noise(gain=1.0, read_noise=5)
+)
+
+
+def written(folder, *, gains):
+    """Flats and biases of two amplifiers, of gains 1.0 and 1.5, whose headers say something."""
+    flats, _, biases = SIMULATION.write(folder, 3, 0, 3, layout="mef")
+    for name in [*flats, *biases]:
+        for hdu, gain in enumerate(gains, start=1):
+            fits.setval(name, "GAIN", value=gain, ext=hdu)
+    return flats, biases
+
+
+@pytest.mark.parametrize(("gains", "step"), [
+    ((1.0, 1 / 1.5), "-5[5-7]%"),  # the inverse
+    ((1.5, 1.0), "-5[5-7]%"),  # exchanged
+    ((1.2, 1.2), "-3[2-4]%"),  # one for all
+])
+def test_wrong_gains_are_warned_of(tmp_path, gains, step):
+    flats, biases = written(tmp_path, gains=gains)
+    with pytest.warns(AstropyUserWarning) as caught:
+        make_master_flat(flats, SIMULATION.truth.orders, bias=biases, scattered_light=None)
+    said = [str(one.message) for one in caught if "amplifiers meet" in str(one.message)]
+    assert len(said) == 1
+    assert re.search(f"steps by {step} at column 129", said[0])
+
+
+@pytest.mark.parametrize("change", [
+    lambda simulation: simulation,
+    lambda simulation: simulation.with_fringes(0.15),
+    lambda simulation: simulation.with_dust(20),
+], ids=["plain", "fringes", "dust"])
+def test_nothing_is_said_of_true_gains(tmp_path, change):
+    simulation = change(SIMULATION)
+    flats, _, biases = simulation.write(tmp_path, 3, 0, 3, layout="mef")
+    make_master_flat(flats, simulation.truth.orders, bias=biases, scattered_light=None)
