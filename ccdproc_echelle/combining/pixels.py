@@ -45,7 +45,7 @@ class Pixels(NamedTuple):
         if self.variance is None:
             return self
         unknown = ~(self.variance > 0)
-        if unknown.mean() > MOST_UNKNOWN:
+        if unknown.mean(axis=-1).max() > MOST_UNKNOWN:
             return self._replace(variance=None)
         return self._replace(good=self.good & ~unknown)
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from astropy.nddata import CCDData
 
-from ccdproc_echelle import combine_frames, two_pass_flat_combine
+from ccdproc_echelle import combine_frames
 from ccdproc_echelle.frames.output import check_output, replacing
 from ccdproc_echelle.simulation import EchelleSimulation
 
@@ -171,19 +171,6 @@ def test_of_many_writers_one_wins(tmp_path, monkeypatch, link):
         winners = [number for number in threads.map(write, range(8)) if number is not None]
     assert [path.read_text()] == [str(number) for number in winners]
     assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("name", ["m.png", "m.txt", "m", "m.fits.png"])
-def test_fits_files_are_called_fits_files(tmp_path, name):
-    simulation = EchelleSimulation(shape=(64, 64), n_orders=2)
-    frames = simulation.flats(2)
-    for write in (
-        lambda path: combine_frames(frames, path),
-        lambda path: two_pass_flat_combine(frames, simulation.truth.orders, path),
-    ):
-        with pytest.raises(ValueError, match=f"output_file is .*{name}, expected a file name that"):
-            write(tmp_path / name)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["m.fits", "m.FITS", "m.fit", "m.fits.gz", "m.fits.bz2"])
