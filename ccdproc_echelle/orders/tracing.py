@@ -25,7 +25,7 @@ from ccdproc_echelle.orders.table import EchelleOrderTable
 __all__ = ["check_trace_keywords", "trace_orders"]
 
 # Centres scatter by so many pixels about a trace to be believed, root mean square.
-_SCATTERED = 0.3
+_SCATTERED = 0.15
 
 
 def trace_orders(
