@@ -47,9 +47,10 @@ _LEAST_LIGHT, _LEAST_BETWEEN_TWO = 0.03, 0.1
 # Minimum distance of its centre from theirs, in units of its width.
 _APART = 0.75
 
-# A band that wanders across the paths by this many pixels, and across the rows of the detector by
-# less than this fraction of that, is a row.
-_LEAST_WANDERING, _STRAIGHTER = 0.3, 0.5
+# A band is a row if it wanders across the paths by at least this many pixels, but across the rows of
+# the detector by less than this fraction of that, and has less than this fraction of the light of a
+# neighbour.
+_LEAST_WANDERING, _STRAIGHTER, _FAINT = 0.3, 0.5, 0.2
 
 # Orders narrower than this are searched for without any smoothing.
 _NARROW = 5.0
@@ -248,13 +249,15 @@ def _grouped(seen: _Intervals, min_signal_to_noise) -> list[dict]:
 
 
 def _along_paths(orders: list[dict], paths: np.ndarray) -> list[dict]:
-    """Drop bands that run along a row and not along the paths, (n_sections, n_paths)."""
+    """Drop faint bands that run along a row and not along the paths, (n_sections, n_paths)."""
     kept, labels = [], np.arange(paths.shape[1])
-    for order in orders:
+    light = np.array([order["light"] for order in orders])
+    for k, order in enumerate(orders):
         rows = [np.interp(center, labels, paths[section])
                 for section, center in zip(order["sections"], order["centers"], strict=True)]
         wanders = np.std(order["centers"])
-        if wanders < _LEAST_WANDERING or np.std(rows) > _STRAIGHTER * wanders:
+        faint = light[k] < _FAINT * light[max(k - 2, 0) : k + 3].max()
+        if not faint or wanders < _LEAST_WANDERING or np.std(rows) > _STRAIGHTER * wanders:
             kept.append(order)
     return kept
 

@@ -1,0 +1,80 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What lies beside an order, or on it, must not move its centre or its edges."""
+
+import numpy as np
+import pytest
+from astropy.utils.exceptions import AstropyUserWarning
+
+from ccdproc_echelle import EchelleOrderTable, detect_order_edges, trace_orders
+from ccdproc_echelle.orders.borders import without_dark_borders
+from ccdproc_echelle.orders.profiles import without_hot_columns
+from ccdproc_echelle.simulation import EchelleSimulation
+
+pixels = np.arange(400)
+
+
+def flat_of(gaussians, shape=(120, 400)):
+    """Orders along the rows, each a centre, a standard deviation and light along it."""
+    rows = np.arange(shape[0])[:, None]
+    noise = np.random.default_rng(1).normal(0, 1, shape)
+    return noise + sum(
+        light * np.exp(-0.5 * ((rows - center) / sigma) ** 2) for center, sigma, light in gaussians
+    )
+
+
+def test_the_ridge_of_a_straight_fibre_is_no_hot_column():
+    slices = flat_of([(30.5 + 0 * pixels, 1.3, 1000.0), (70 + 0 * pixels, 9.0, 1000.0)]).T
+    assert np.isfinite(without_hot_columns(slices)[:, 26:36]).all()
+
+
+def test_a_neighbour_that_has_ended_does_not_move_an_edge():
+    simulation = EchelleSimulation(
+        shape=(300, 500), n_orders=8, seed=2, order_width=16, smallest_gap=5, psf_sigma=1.0,
+        tilt=0.05,
+    ).with_short_orders({15: (250, 499)})
+    truth = simulation.truth.orders
+    lit = truth.select([number for number in truth.order_numbers if number != 15])
+    short = np.where(pixels_of(truth) < 250, np.nan, truth.center())
+    centers = np.where((truth.order_numbers == 15)[:, None], short, truth.center())
+    orders = EchelleOrderTable.from_traces(
+        truth.order_numbers, centers, shape=truth.shape, dispersion_axis=truth.dispersion_axis
+    )
+    found = detect_order_edges(simulation.flats(1)[0], orders).select(lit.order_numbers)
+    np.testing.assert_allclose(found.upper(), lit.upper(), atol=0.15)
+
+
+def pixels_of(orders):
+    return np.arange(orders.shape[orders.dispersion_axis])
+
+
+def test_a_flank_does_not_hide_dark_border_rows():
+    path = 12 + 0.01 * pixels
+    rows = np.arange(80)
+    light = 150 + 500 / (1 + np.exp(2 * (np.abs(rows - path[:, None]) - 6.5)))
+    light[:, :3] = 0
+    lit = without_dark_borders(light, pixels[:, None], path)
+    assert np.isnan(lit).all(axis=0).sum() == 3
+
+
+def test_slits_hardly_wider_than_their_blur_may_be_fibres():
+    simulation = EchelleSimulation(
+        shape=(300, 400), n_orders=10, seed=1, order_width=2.1, psf_sigma=1.05
+    )
+    flat = simulation.flats(1)[0]
+    with pytest.warns(AstropyUserWarning, match="say which they are"):
+        detect_order_edges(flat, simulation.truth.orders)
+    detect_order_edges(flat, simulation.truth.orders, profile="fibre")
+
+
+def test_faint_bands_between_brighter_orders_are_none():
+    orders = [(15 + 20 * k + 0.01 * pixels, 1.5, 20000.0) for k in range(5)]
+    bands = [(25 + 20 * k + 0.01 * pixels, 1.5, 1200.0) for k in range(5)]
+    assert len(trace_orders(flat_of(orders + bands), dispersion_axis=1)) == 5
+
+
+def test_slices_of_orders_that_share_no_pixel():
+    simulation = EchelleSimulation(
+        shape=(400, 500), n_orders=5, seed=3, order_width=18
+    ).with_slicer(2, gap=4).with_short_orders({13: (10, 200), 14: (300, 490)})
+    orders = trace_orders(simulation.flats(1)[0], dispersion_axis=1, n_slices=2)
+    assert len(orders) == 5
