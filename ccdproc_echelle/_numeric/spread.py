@@ -3,7 +3,9 @@
 
 import numpy as np
 
-__all__ = ["MAD_TO_SIGMA", "mad_factors", "mad_of_sorted", "scatter_about_zero"]
+__all__ = [
+    "MAD_TO_SIGMA", "mad_factors", "mad_of_sorted", "scatter_about_zero", "shared_scatter"
+]
 
 # For a Gaussian: 1 / norm.ppf(0.75), with the digits of astropy.stats.mad_std.
 MAD_TO_SIGMA = 1.482602218505602
@@ -59,3 +61,16 @@ _MAD_BIAS = np.array([
 def scatter_about_zero(residuals: np.ndarray) -> float:
     """Standard deviation of residuals, from their median absolute value."""
     return MAD_TO_SIGMA * float(np.median(np.abs(residuals)))
+
+
+def shared_scatter(residuals: np.ndarray) -> np.ndarray:
+    """
+    Scatter that neighbouring residuals along the last axis share; 0 if it is that of noise.
+
+    Noise differs from point to point, but what a curve misses is missed in neighbouring points
+    alike. NaN is ignored.
+    """
+    products = residuals[..., :-1] * residuals[..., 1:]
+    known = np.isfinite(products)
+    mean = np.where(known, products, 0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)
+    return np.sqrt(np.maximum(mean, 0))

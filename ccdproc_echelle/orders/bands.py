@@ -47,9 +47,9 @@ _LEAST_LIGHT, _LEAST_BETWEEN_TWO = 0.03, 0.1
 # Minimum distance of its centre from theirs, in units of its width.
 _APART = 0.75
 
-# A band is a row if it wanders across the paths by at least this many pixels, but across the rows of
-# the detector by less than this fraction of that, and has less than this fraction of the light of a
-# neighbour.
+# A band is a row if it wanders across the paths by at least this many pixels, but across the rows
+# of the detector by less than this fraction of that, and has less than this fraction of the light
+# of a neighbour.
 _LEAST_WANDERING, _STRAIGHTER, _FAINT = 0.3, 0.5, 0.2
 
 # Orders narrower than this are searched for without any smoothing.

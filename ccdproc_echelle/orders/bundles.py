@@ -38,8 +38,8 @@ def grouped(traces, residuals, n_fibres: int, n_slices: int, first_order: int):
     ----------
     traces : array, shape (n_traces, n_pixels)
         Cross-dispersion positions, lowest trace first; NaN where the trace is not defined.
-    residuals : array, shape (n_traces,)
-        RMS residual of each trace.
+    residuals : array, shape (n_traces, n_kinds)
+        RMS residuals of each trace.
     n_fibres, n_slices : int
         Traces per order. For slices only the middle between the outermost ones is kept.
     first_order : int
@@ -64,7 +64,7 @@ def grouped(traces, residuals, n_fibres: int, n_slices: int, first_order: int):
     if n_fibres > 1:
         return traces, residuals, {"fibre": member + 1, "bundle": bundle + first_order}
     groups = [bundle == one for one in range(bundle.max() + 1)]
-    residuals = np.array([np.sqrt(np.mean(residuals[group] ** 2)) for group in groups])
+    residuals = np.array([np.sqrt(np.mean(residuals[group] ** 2, axis=0)) for group in groups])
     return _middles(traces, groups, member, number), residuals, {}
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.polynomial.chebyshev import chebvander, chebvander2d
 
 from ccdproc_echelle._numeric.robust import soft_fit, weighted_fit
-from ccdproc_echelle._numeric.spread import scatter_about_zero
+from ccdproc_echelle._numeric.spread import scatter_about_zero, shared_scatter
 from ccdproc_echelle.orders.bands import WIDTH_TOLERANCE
 from ccdproc_echelle.orders.lit import around, in_middle, lit_sections
 from ccdproc_echelle.orders.paths import straightened, unit
@@ -28,7 +28,11 @@ _MODEL_WEIGHT, _WEIGHT_BEYOND = 0.03, 1e-4
 
 
 def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signal_to_noise):
-    """Order centre at every dispersion pixel, (n_orders, n_pixels), and residual per order."""
+    """
+    Order centre at every dispersion pixel, (n_orders, n_pixels), and residuals, (n_orders, 2).
+
+    These are their RMS, and that of what neighbouring ones share.
+    """
     straight = straightened(slices, paths)
     starts = section_starts(len(straight), _N_MEASURED)
     lower, upper = _measured_edges(straight, orders, window, min_signal_to_noise)
@@ -48,11 +52,11 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
         if known.sum() < 3:
             continue
         places = np.where(known, places, path + np.median((places - path)[known]))
-        trace, rms = _fitted(middles, places, known, n_pixels, degree)
+        trace, *scatter = _fitted(middles, places, known, n_pixels, degree)
         inside = _followed(middles, known, trace, np.median(width) / 2, slices.shape[1])
         if inside.sum() > degree:
             traces.append(np.where(inside, trace, np.nan))
-            residuals.append(rms)
+            residuals.append(scatter)
     return np.array(traces), np.array(residuals)
 
 
@@ -162,8 +166,12 @@ def _smooth_widths(labels, pixels, widths, n_pixels, orders):
     return basis @ soft_fit(basis[known], widths[known], least_scatter=0.01)
 
 
-def _fitted(middles, places, known, n_pixels, degree) -> tuple[np.ndarray, float]:
-    """Polynomial through the measured centres, constrained by the path where there are none."""
+def _fitted(middles, places, known, n_pixels, degree) -> tuple[np.ndarray, float, float]:
+    """
+    Polynomial through the measured centres, constrained by the path where there are none.
+
+    And the RMS of the residuals, and of what neighbouring ones share.
+    """
     basis = chebvander(unit(middles, n_pixels), degree)
     index, measured = np.arange(len(known)), np.flatnonzero(known)
     between = (index > measured[0]) & (index < measured[-1])
@@ -176,7 +184,8 @@ def _fitted(middles, places, known, n_pixels, degree) -> tuple[np.ndarray, float
         weights = np.where(known, (off < 5 * scatter) / (1 + (off / (3 * scatter)) ** 2), model)
     used = known & (off < 5 * scatter)
     trace = chebvander(unit(np.arange(n_pixels), n_pixels), degree) @ coefficients
-    return trace, np.sqrt(np.mean(off[used] ** 2))
+    residuals = np.where(used, places - basis @ coefficients, np.nan)
+    return trace, np.sqrt(np.nanmean(residuals**2)), shared_scatter(residuals)
 
 
 def _followed(middles, known, trace, half, n_cross) -> np.ndarray:

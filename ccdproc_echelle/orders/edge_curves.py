@@ -7,6 +7,7 @@ from numpy.polynomial.chebyshev import chebvander, chebvander2d
 
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import clipped_fit, weighted_fit
+from ccdproc_echelle._numeric.spread import shared_scatter
 from ccdproc_echelle.orders.bands import WIDTH_TOLERANCE
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
@@ -48,7 +49,9 @@ def order_bases(orders, pixels, degree) -> np.ndarray:
     return chebvander((2 * pixels - low - high) / (high - low), degree)
 
 
-def with_fitted_edges(orders, pixels, edges, errors, degrees, clip, profile) -> EchelleOrderTable:
+def with_fitted_edges(
+    orders, pixels, edges, errors, degrees, clip, profile
+) -> tuple[EchelleOrderTable, np.ndarray]:
     """
     Fit edges to the positions measured in slices.
 
@@ -69,8 +72,10 @@ def with_fitted_edges(orders, pixels, edges, errors, degrees, clip, profile) -> 
 
     Returns
     -------
-    `~ccdproc_echelle.EchelleOrderTable`
+    orders : `~ccdproc_echelle.EchelleOrderTable`
         With edges, and columns that tell where and how well they were measured.
+    shared : array, shape (n_orders,)
+        Scatter about the edges, in pixels, that neighbouring slices share.
     """
     degree, order_degree = degrees
     n_cross = orders.shape[1 - orders.dispersion_axis]
@@ -83,6 +88,7 @@ def with_fitted_edges(orders, pixels, edges, errors, degrees, clip, profile) -> 
     precision = _precision(np.where(measured, errors, np.nan))
     places = centers, bases, pixels, n_cross
     filled, weights = _filled(offsets, precision, *places, order_degree, clip)
+    shared = np.empty((2, len(orders)))
     for side, name in enumerate(("lower", "upper")):
         coefficients = np.array([
             weighted_fit(*order) for order in zip(bases, filled[side], weights, strict=True)
@@ -90,13 +96,14 @@ def with_fitted_edges(orders, pixels, edges, errors, degrees, clip, profile) -> 
         residuals = offsets[side] - np.einsum("osk,ok->os", bases, coefficients)
         table[name] = _sum_of_series(given, coefficients) * u.pix
         table[f"{name}_rms"] = _rms(residuals) * u.pix
+        shared[side] = shared_scatter(residuals)
         first, last = _measured_range(measured[side], pixels, orders.shape[orders.dispersion_axis])
         table[f"{name}_measured_min"] = first * u.pix
         table[f"{name}_measured_max"] = last * u.pix
     fractions = _measured_fractions(EchelleOrderTable(table), pixels, n_cross, measured)
     table["lower_measured"], table["upper_measured"] = fractions
     table["profile"] = profile
-    return EchelleOrderTable(table)
+    return EchelleOrderTable(table), shared.max(axis=0)
 
 
 def _clipped(basis, values, clip) -> tuple[np.ndarray, np.ndarray]:

@@ -360,7 +360,9 @@ def rough_order_edges(
     if not used.all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     edges = np.where(used, edges, np.nan)
-    return with_fitted_edges(orders, pixels, edges, errors, (degree, order_degree), clip, found)
+    return with_fitted_edges(
+        orders, pixels, edges, errors, (degree, order_degree), clip, found
+    )[0]
 
 
 def fit_order_edges(
@@ -425,11 +427,11 @@ def fit_order_edges(
     if not np.isfinite(edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     found = points.meta.get("profile", "slit")
-    orders = with_fitted_edges(
+    orders, shared = with_fitted_edges(
         orders, pixels, edges, errors, (degree, order_degree), (sigma, maxiters), found
     )
     _warn_of_unmeasured(orders)
-    warn_of_strange_edges(orders)
+    warn_of_strange_edges(orders, shared)
     return orders
 
 

@@ -2,7 +2,6 @@
 """Plausibility checks of orders: their edges, their widths, and where they end."""
 
 import numpy as np
-from astropy import units as u
 from astropy.nddata import CCDData
 from numpy.polynomial.chebyshev import chebvander
 
@@ -23,8 +22,8 @@ _LARGEST_JUMP, _LEAST_PIXELS, _MOST_ORDERS = 0.25, 1.0, 1 / 3
 # pixels.
 _TOUCHING, _NARROWEST = 1.0, 0.5
 
-# Largest RMS scatter, in pixels, of the points of a credible edge about the fit.
-_SCATTERED = 1.0
+# Largest RMS distance, in pixels, by which neighbouring points of a credible edge leave the fit.
+_WANDERING = 0.75
 
 # Number of dispersion pixels used to judge whether an order continues, and the minimum brightness
 # there, relative to the typical brightness of the order.
@@ -58,7 +57,7 @@ def width_jumps(orders: EchelleOrderTable) -> np.ndarray:
     return widths / np.exp(start + basis @ fit) - 1
 
 
-def warn_of_strange_edges(orders: EchelleOrderTable) -> None:
+def warn_of_strange_edges(orders: EchelleOrderTable, shared: np.ndarray) -> None:
     """
     Warn of orders whose edges are impossible or implausible.
 
@@ -66,18 +65,20 @@ def warn_of_strange_edges(orders: EchelleOrderTable) -> None:
     ----------
     orders : `EchelleOrderTable`
         Orders with edges.
+    shared : array, shape (n_orders,)
+        Scatter of the measured points about the edges that neighbouring points share.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         If the edges of an order cross each other or those of a neighbour, an order is much wider or
-        narrower than the others suggest, or its points scatter too much about the fitted edges.
+        narrower than the others suggest, or its points wander from the fitted edges.
     """
     for strange, what in (
         (_crossing(orders), "the lower edge lies above the upper one"),
         (_overlapping(orders), "the edges reach into the neighbouring order"),
         (_of_another_width(orders), "the width between the edges differs from that of the others"),
-        (_scattered(orders), f"measured points scatter by more than {_SCATTERED} px about them"),
+        (shared > _WANDERING, f"measured points wander from them by more than {_WANDERING} px"),
     ):
         if strange.any():
             warn(
@@ -131,11 +132,6 @@ def _of_another_width(orders: EchelleOrderTable) -> np.ndarray:
     strange = np.abs(jumps) > np.maximum(_LARGEST_JUMP, _LEAST_PIXELS / widths)
     return strange & (strange.mean() <= _MOST_ORDERS)
 
-
-def _scattered(orders: EchelleOrderTable) -> np.ndarray:
-    names = [name for name in ("lower_rms", "upper_rms") if name in orders.table.colnames]
-    rms = [u.Quantity(orders.table[name], u.pix).value for name in names]
-    return np.any([side > _SCATTERED for side in rms] or np.zeros((1, len(orders))), axis=0)
 
 
 def _curves(orders: EchelleOrderTable):

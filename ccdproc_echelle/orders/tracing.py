@@ -24,8 +24,8 @@ from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["check_trace_keywords", "trace_orders"]
 
-# Largest RMS scatter, in pixels, of the centres about a credible trace.
-_SCATTERED = 1.0
+# Largest RMS distance, in pixels, by which neighbouring centres leave a credible trace.
+_WANDERING = 0.4
 
 
 def trace_orders(
@@ -118,7 +118,7 @@ def trace_orders(
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         If the spacing of the orders has a gap, fewer than ``n_orders`` orders are found, a bundle
-        has fewer traces than the others, or the centres of an order scatter too much.
+        has fewer traces than the others, or the centres of an order wander from its trace.
 
     See Also
     --------
@@ -172,8 +172,9 @@ def trace_orders(
         numbers, traces, shape=shape, dispersion_axis=dispersion_axis,
         degree=degree,
     ).table
-    table["center_rms"] = residuals * u.pix
-    _warn_of_scattered(numbers[residuals > _SCATTERED].tolist())
+    rms, shared = residuals.T
+    table["center_rms"] = rms * u.pix
+    _warn_of_wandering(numbers[shared > _WANDERING].tolist())
     for name, values in bundles.items():
         table[name] = values
     return EchelleOrderTable(table)
@@ -215,14 +216,17 @@ def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray
         slices, paths = lit, paths_along(pixels, lit)
     found = None if paths is None else find_orders(pixels, slices, paths, wanted)
     if found is None:
-        return np.empty((0, len(raster))), np.empty(0)
+        return np.empty((0, len(raster))), np.empty((0, 2))
     return traces_of(pixels, slices, *found, len(raster), degree, wanted.min_signal_to_noise)
 
 
-def _warn_of_scattered(numbers: list[int]) -> None:
+def _warn_of_wandering(numbers: list[int]) -> None:
     if numbers:
-        warn(f"the measured centres of orders {numbers} scatter by more than {_SCATTERED} px about "
-             "their traces, which are doubtful: check them, or remove these orders")
+        warn(
+            f"the measured centres of orders {numbers} wander from their traces by more than "
+            f"{_WANDERING} px: the traces are doubtful; inspect them with plot_orders, or drop "
+            "these orders"
+        )
 
 
 def _check_options(dispersion_axis, first_order, degree, slice_width, n_orders) -> None:

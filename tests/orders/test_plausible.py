@@ -58,7 +58,7 @@ def test_edges_that_cross():
     with pytest.warns(AstropyUserWarning, match="the lower of orders .2. deviates by up to"):
         orders = table(CENTERS, lower=lower, upper=upper)
     with pytest.warns(AstropyUserWarning) as caught:
-        warn_of_strange_edges(orders)
+        warn_of_strange_edges(orders, np.zeros(len(orders)))
     messages = [str(warning.message) for warning in caught]
     assert "orders [2] are doubtful: the lower edge lies above the upper one" in messages[0]
     assert "orders [4, 5] are doubtful: the edges reach into the neighbouring" in messages[1]
