@@ -61,7 +61,7 @@ def test_slits_hardly_wider_than_their_blur_may_be_fibres():
         shape=(300, 400), n_orders=10, seed=1, order_width=2.1, psf_sigma=1.05
     )
     flat = simulation.flats(1)[0]
-    with pytest.warns(AstropyUserWarning, match="say which they are"):
+    with pytest.warns(AstropyUserWarning, match="specify profile='fibre' or profile='slit'"):
         detect_order_edges(flat, simulation.truth.orders)
     detect_order_edges(flat, simulation.truth.orders, profile="fibre")
 

@@ -5,6 +5,7 @@ import logging
 
 import numpy as np
 import pytest
+from astropy.utils.exceptions import AstropyUserWarning
 from numpy.testing import assert_allclose, assert_array_equal
 
 from ccdproc_echelle import (
