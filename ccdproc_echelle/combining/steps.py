@@ -20,7 +20,6 @@ from ccdproc_echelle.combining.streaming import CombinedImages, stream
 from ccdproc_echelle.frames import (
     FileFrame,
     Frame,
-    check_fits_name,
     check_output,
     known_bad_pixels,
     open_frames,
@@ -48,7 +47,6 @@ def _check_target(
 ) -> None:
     """Refuse an output file that may not be replaced, as none of the inputs may ever be."""
     if output_file is not None:
-        check_fits_name(output_file, "output_file", "a combined frame")
         check_output(output_file, **_replacement(settings), inputs=inputs)
 
 

@@ -10,43 +10,10 @@ from pathlib import Path
 from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.scratch import scratch_folder
 
-__all__ = ["FITS_ENDINGS", "check_fits_name", "check_output", "replacing"]
+__all__ = ["FITS_ENDINGS", "check_output", "replacing"]
 
 #: How the names of FITS files end.
-FITS_ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.bz2")
-
-
-def check_fits_name(path: str | os.PathLike, argument: str, content: str) -> None:
-    """
-    Refuse the name of another kind of file for what is written as FITS.
-
-    Parameters
-    ----------
-    path : path-like
-        The file to be written.
-    argument : str
-        By what name users give it.
-    content : str
-        What is written there.
-
-    Raises
-    ------
-    ValueError
-        If the name does not end as that of a FITS file.
-
-    Examples
-    --------
-    >>> from ccdproc_echelle.frames import check_fits_name
-    >>> check_fits_name("master.png", "path", "a master flat")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    ValueError: path is master.png, expected a file name that ends in one of ...
-    """
-    if not os.fspath(path).lower().endswith(FITS_ENDINGS):
-        raise ValueError(
-            f"{argument} is {path}, expected a file name that ends in one of {FITS_ENDINGS}: "
-            f"{content} is a FITS file"
-        )
+FITS_ENDINGS = (".fits", ".fit", ".fts", ".fits.gz")
 
 
 def check_output(
