@@ -8,7 +8,7 @@ import numpy as np
 from astropy.table import QTable
 
 from ccdproc_echelle.cli.messages import print_message
-from ccdproc_echelle.frames import check_fits_name, replacing
+from ccdproc_echelle.frames import FITS_ENDINGS, replacing
 from ccdproc_echelle.recipe import MasterFlat
 
 __all__ = ["broken_limits", "check_master_name", "check_plot", "write_product"]
@@ -16,7 +16,11 @@ __all__ = ["broken_limits", "check_master_name", "check_plot", "write_product"]
 
 def check_master_name(output: str) -> None:
     """Catch a wrong file name before any work is done."""
-    check_fits_name(output, "--output", "a master flat")
+    if not output.lower().endswith(FITS_ENDINGS):
+        raise ValueError(
+            f"--output is {output}, expected a file name that ends in one of {FITS_ENDINGS}: a "
+            "master flat is a FITS file"
+        )
 
 
 def check_plot(plot: str) -> None:

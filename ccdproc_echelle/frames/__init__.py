@@ -39,12 +39,7 @@ from ccdproc_echelle.frames.listing import (
     matching_paths,
     open_frames,
 )
-from ccdproc_echelle.frames.output import (
-    FITS_ENDINGS,
-    check_fits_name,
-    check_output,
-    replacing,
-)
+from ccdproc_echelle.frames.output import FITS_ENDINGS, check_output, replacing
 from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
 from ccdproc_echelle.frames.readout import Readout, check_one_readout, warn_of_zero_points
@@ -91,7 +86,6 @@ __all__ = [
     "Tile",
     "Subtraction",
     "check_alike",
-    "check_fits_name",
     "check_keywords",
     "check_one_readout",
     "check_output",

@@ -10,43 +10,10 @@ from pathlib import Path
 from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.scratch import scratch_folder
 
-__all__ = ["FITS_ENDINGS", "check_fits_name", "check_output", "replacing"]
+__all__ = ["FITS_ENDINGS", "check_output", "replacing"]
 
 #: Extensions of FITS files.
 FITS_ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.bz2")
-
-
-def check_fits_name(path: str | os.PathLike, argument: str, content: str) -> None:
-    """
-    Check that a file to be written as FITS has the name of a FITS file.
-
-    Parameters
-    ----------
-    path : path-like
-        The file to be written.
-    argument : str
-        Its name in messages.
-    content : str
-        What is to be written, for messages.
-
-    Raises
-    ------
-    ValueError
-        If it has not.
-
-    Examples
-    --------
-    >>> from ccdproc_echelle.frames import check_fits_name
-    >>> check_fits_name("master.png", "path", "a master flat")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    ValueError: path is master.png, expected a file name that ends in one of ...
-    """
-    if not os.fspath(path).lower().endswith(FITS_ENDINGS):
-        raise ValueError(
-            f"{argument} is {path}, expected a file name that ends in one of {FITS_ENDINGS}: "
-            f"{content} is a FITS file"
-        )
 
 
 def check_output(

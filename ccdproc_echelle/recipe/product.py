@@ -15,13 +15,7 @@ from astropy.nddata import CCDData
 from astropy.table import QTable, Table
 from astropy.wcs import FITSFixedWarning
 
-from ccdproc_echelle.frames import (
-    check_fits_name,
-    check_output,
-    replacing,
-    without_file_cards,
-    write_fits,
-)
+from ccdproc_echelle.frames import check_output, replacing, without_file_cards, write_fits
 from ccdproc_echelle.light import flag_cards
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.plotting import plot_summary, quality_lines
@@ -106,11 +100,9 @@ class MasterFlat:
         FileExistsError
             If the file exists and ``overwrite`` is false.
         ValueError
-            If it is one of the input files, its name is not that of a FITS file, or the parts are
-            inconsistent.
+            If it is one of the input files, or the parts are inconsistent.
         """
         self._check()
-        check_fits_name(path, "path", "a master flat")
         check_output(path, overwrite=overwrite, inputs=self._inputs())
         hdus = self.flat.to_hdu()
         hdus[0].header.set(*VERSION_CARD)

@@ -5,11 +5,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from astropy.nddata import CCDData
 
-from ccdproc_echelle import combine_frames
 from ccdproc_echelle.frames.output import check_output, replacing
-from ccdproc_echelle.simulation import EchelleSimulation
 
 
 def test_a_new_file_appears_when_it_is_complete(tmp_path):
@@ -171,9 +168,3 @@ def test_of_many_writers_one_wins(tmp_path, monkeypatch, link):
         winners = [number for number in threads.map(write, range(8)) if number is not None]
     assert [path.read_text()] == [str(number) for number in winners]
     assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("name", ["m.fits", "m.FITS", "m.fit", "m.fits.gz", "m.fits.bz2"])
-def test_names_of_fits_files(tmp_path, name):
-    combine_frames(EchelleSimulation(shape=(64, 64), n_orders=2).flats(2), tmp_path / name)
-    assert CCDData.read(tmp_path / name, format="fits").header["NCOMBINE"] == 2
