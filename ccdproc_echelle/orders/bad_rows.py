@@ -49,8 +49,9 @@ _INTERRUPTED = 0.2
 # wide, or the gaps between them.
 _MOST, _SOME = 0.02, 4
 
-# Among narrow orders a bad row is one that is bad in this part of the sections.
-_NEARLY_EVERYWHERE = 0.8
+# Among narrow orders a bad row is one that is bad in this part of the sections, if the pixels of
+# orders, which are not straight, typically are bright in less than the other one.
+_NEARLY_EVERYWHERE, _MOVING = 0.8, 0.5
 
 # So many bright narrow rows in a section, of at least this part of its brightest light, are orders.
 _MANY, _RELEVANT = 8, 0.05
@@ -98,21 +99,23 @@ def without_bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
     Sections, each so many pixels wide, with bad rows and narrow gaps bridged.
 
     Where there are many bands as narrow as a bad row, these are the orders, and only a few rows are
-    bridged that are bad nearly everywhere.
+    bridged that are bad nearly everywhere, while the orders move on.
     """
     bad = bad_rows(sections, width)
-    if _has_narrow_bands(sections):
+    bands = _narrow_bands(sections)
+    if bands.sum(axis=1).mean() > _MANY:
         straight = bad.mean(axis=0) > _NEARLY_EVERYWHERE
-        bad &= straight & (straight.sum() <= _SOME)
+        move = np.median(np.broadcast_to(bands.mean(axis=0), bands.shape)[bands]) < _MOVING
+        bad &= straight & move & (straight.sum() <= _SOME)
     return _bridged(sections, bad | np.isnan(sections))[0]
 
 
-def _has_narrow_bands(sections: np.ndarray) -> bool:
-    """Whether many rows are more than twice as bright as those two rows off on both sides."""
+def _narrow_bands(sections: np.ndarray) -> np.ndarray:
+    """Which rows, but for the two outermost, are twice as bright as those two rows off."""
     light = sections - np.nanmin(sections, axis=1, keepdims=True, initial=np.inf)
     relevant = light > _RELEVANT * np.nanmax(light, axis=1, keepdims=True, initial=0)
     narrow = light[:, 2:-2] > 2 * np.fmax(light[:, :-4], light[:, 4:])
-    return bool((narrow & relevant[:, 2:-2]).sum(axis=1).mean() > _MANY)
+    return narrow & relevant[:, 2:-2]
 
 
 def bridge_bad_rows(raster, variance, columns, width, centers) -> np.ndarray:

@@ -30,7 +30,7 @@ FIBRE_LEVEL = 0.01
 
 # The kurtosis beyond that of a Gaussian: a slit twice as wide as its blur has -0.08, one three
 # times as wide -0.22. Between the two limits orders may be either.
-LEAST_KURTOSIS, CLEAR_KURTOSIS = -0.12, -0.05
+LEAST_KURTOSIS, CLEAR_KURTOSIS = -0.12, -0.065
 
 # A Gaussian leaves less than this of the light of a fibre, RMS, as a fraction of the height.
 _LARGEST_MISFIT = 0.03

@@ -22,7 +22,7 @@ _LARGEST_JUMP, _LEAST_PIXELS, _MOST_ORDERS = 0.25, 1.0, 1 / 3
 _TOUCHING, _NARROWEST = 1.0, 0.5
 
 # Points of an edge scatter by so many pixels about a fit to be believed, root mean square.
-_SCATTERED = 0.25
+_SCATTERED = 1.5
 
 # Dispersion pixels on which it is judged whether an order goes on, and how bright it is there, in
 # units of its usual brightness.

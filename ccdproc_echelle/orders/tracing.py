@@ -24,8 +24,9 @@ from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["check_trace_keywords", "trace_orders"]
 
-# Centres scatter by so many pixels about a trace to be believed, root mean square.
-_SCATTERED = 0.15
+# Centres of an order that scatter by so many pixels about its trace, root mean square, and so many
+# times as far as those of the others, are not to be believed.
+_SCATTERED, _LIKE_NO_OTHER = 1.5, 4
 
 
 def trace_orders(
@@ -172,7 +173,8 @@ def trace_orders(
         degree=degree,
     ).table
     table["center_rms"] = residuals * u.pix
-    _warn_of_scattered(numbers[residuals > _SCATTERED].tolist())
+    limit = max(_SCATTERED, _LIKE_NO_OTHER * float(np.median(residuals)))
+    _warn_of_scattered(numbers[residuals > limit].tolist(), limit)
     for name, values in bundles.items():
         table[name] = values
     return EchelleOrderTable(table)
@@ -218,9 +220,9 @@ def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray
     return traces_of(pixels, slices, *found, len(raster), degree, wanted.min_signal_to_noise)
 
 
-def _warn_of_scattered(numbers: list[int]) -> None:
+def _warn_of_scattered(numbers: list[int], limit: float) -> None:
     if numbers:
-        warn(f"the measured centres of orders {numbers} scatter by more than {_SCATTERED} px about "
+        warn(f"the measured centres of orders {numbers} scatter by more than {limit:.2g} px about "
              "their traces, which are doubtful: look at them, or leave these orders out")
 
 
