@@ -51,6 +51,10 @@ _INTERRUPTED = 0.2
 # orders two pixels wide, or the gaps between them.
 _MOST, _SOME = 0.02, 4
 
+# Among narrow orders, a row is bad if it is bad in this fraction of the sections while the orders
+# move: their pixels are typically bright in less than the second fraction.
+_NEARLY_EVERYWHERE, _MOVING = 0.8, 0.5
+
 # This many narrow bright rows in a section, at least this fraction of its peak, are orders.
 _MANY, _RELEVANT = 8, 0.05
 
@@ -96,20 +100,24 @@ def without_bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
     """
     Bridge bad rows and narrow gaps in sections ``width`` dispersion pixels wide.
 
-    If there are many bands as narrow as a bad row, they are the orders and none is bridged.
+    If there are many bands as narrow as a bad row, they are the orders. Then only a few rows are
+    bridged, which are bad nearly everywhere while the orders move on.
     """
     bad = bad_rows(sections, width)
-    if _has_narrow_bands(sections):
-        bad[:] = False
+    bands = _narrow_bands(sections)
+    if bands.sum(axis=1).mean() > _MANY:
+        straight = bad.mean(axis=0) > _NEARLY_EVERYWHERE
+        move = np.median(np.broadcast_to(bands.mean(axis=0), bands.shape)[bands]) < _MOVING
+        bad &= straight & move & (straight.sum() <= _SOME)
     return _bridged(sections, bad | np.isnan(sections))[0]
 
 
-def _has_narrow_bands(sections: np.ndarray) -> bool:
-    """Whether many rows are more than twice as bright as the rows two pixels off on both sides."""
+def _narrow_bands(sections: np.ndarray) -> np.ndarray:
+    """Which rows, but for the outermost two, are twice as bright as those two pixels off."""
     light = sections - np.nanmin(sections, axis=1, keepdims=True, initial=np.inf)
     relevant = light > _RELEVANT * np.nanmax(light, axis=1, keepdims=True, initial=0)
     narrow = light[:, 2:-2] > 2 * np.fmax(light[:, :-4], light[:, 4:])
-    return bool((narrow & relevant[:, 2:-2]).sum(axis=1).mean() > _MANY)
+    return narrow & relevant[:, 2:-2]
 
 
 def bridge_bad_rows(raster, variance, columns, width, centers) -> np.ndarray:

@@ -30,7 +30,7 @@ FIBRE_LEVEL = 0.01
 
 # Kurtosis relative to a Gaussian: a slit twice as wide as its blur has -0.08, one three times as
 # wide -0.22. Between the two limits orders may be either.
-LEAST_KURTOSIS, CLEAR_KURTOSIS = -0.12, -0.05
+LEAST_KURTOSIS, CLEAR_KURTOSIS = -0.12, -0.065
 
 # Largest RMS misfit of a Gaussian to the light of a fibre, as a fraction of the peak.
 _LARGEST_MISFIT = 0.03
