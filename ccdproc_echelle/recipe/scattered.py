@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Scattered light of a set of flats: measured on each, subtracted while their rows are read."""
 
+import copy
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -112,9 +113,9 @@ def with_response_scatter(flat: CCDData, surfaces: Sequence, levels: QTable) -> 
     ], axis=0)
     kind, dtype = type(flat.uncertainty), flat.data.dtype
     light = replace(surfaces[0], coefficients=scatter).light(dtype=dtype)
-    result = flat.copy()
+    result = copy.copy(flat)
     variance = variance_array(flat.uncertainty.array, kind) + light**2
-    result.uncertainty = kind(uncertainty_array(variance, kind))
+    result.uncertainty = kind(uncertainty_array(variance, kind), copy=False)
     return result
 
 
