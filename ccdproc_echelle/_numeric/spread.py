@@ -65,10 +65,10 @@ def scatter_about_zero(residuals: np.ndarray) -> float:
 
 def shared_scatter(residuals: np.ndarray) -> np.ndarray:
     """
-    Scatter that neighbouring residuals along the last axis share; 0 if it is that of noise.
+    Scatter that neighbouring residuals along the last axis share; 0 for noise.
 
-    Noise differs from point to point, but what a curve misses is missed in neighbouring points
-    alike. NaN is ignored.
+    Noise differs from point to point, whereas a misfit of the curve is alike in neighbouring ones.
+    NaN is ignored.
     """
     products = residuals[..., :-1] * residuals[..., 1:]
     known = np.isfinite(products)

@@ -31,7 +31,7 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
     """
     Order centre at every dispersion pixel, (n_orders, n_pixels), and residuals, (n_orders, 2).
 
-    These are their RMS, and that of what neighbouring ones share.
+    The residuals are given as their RMS, and the RMS of what neighbouring ones share.
     """
     straight = straightened(slices, paths)
     starts = section_starts(len(straight), _N_MEASURED)
@@ -168,9 +168,9 @@ def _smooth_widths(labels, pixels, widths, n_pixels, orders):
 
 def _fitted(middles, places, known, n_pixels, degree) -> tuple[np.ndarray, float, float]:
     """
-    Polynomial through the measured centres, constrained by the path where there are none.
+    Fit a polynomial to the measured centres, constrained by the path where there are none.
 
-    And the RMS of the residuals, and of what neighbouring ones share.
+    Returns the trace, the RMS of the residuals, and the RMS of what neighbouring ones share.
     """
     basis = chebvander(unit(middles, n_pixels), degree)
     index, measured = np.arange(len(known)), np.flatnonzero(known)

@@ -118,5 +118,5 @@ def edges_of_fibres(slices, lengths, level: float, *, certain: bool):
 
 
 def _overlap(fibres, lengths) -> bool:
-    """Whether the light of neighbouring fibres overlaps, which makes them look like slits."""
+    """Whether the light of neighbouring fibres overlaps, so that they look like slits."""
     return bool(lengths.min() / 1.5 < _APART * np.nanmedian(fibres.sigma))

@@ -104,7 +104,7 @@ def without_surfaces(flats: Sequence[CalibratedFrame], surfaces: Sequence) -> li
 
 
 def with_response_scatter(flat: CCDData, surfaces: Sequence, levels: QTable) -> CCDData:
-    """The master with the scatter of the pixel response times the scattered light in its noise."""
+    """Add the scatter of the response, times the scattered light, to the noise of the master."""
     if flat.uncertainty is None or not any(surface.response_scatter for surface in surfaces):
         return flat
     scatter = np.mean([

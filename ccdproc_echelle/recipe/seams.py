@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Whether the light goes on where two amplifiers meet, as it does with their true gains."""
+"""Check that the light is continuous where amplifiers meet, as it is with their true gains."""
 
 import numpy as np
 from astropy.nddata import CCDData
@@ -12,11 +12,11 @@ from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["warn_of_steps"]
 
-# So many pixels along each order on either side of a seam, and beside its centre, are looked at.
+# Pixels used along each order on either side of a seam, and on either side of the order centre.
 _REACH, _BESIDE = 16, 2
 
-# A step counts from this part of the light on, and so many standard deviations; these are known
-# from so many orders.
+# Smallest step, as a fraction of the light and in standard deviations, and the smallest number of
+# orders to derive these from.
 _LEAST_STEP, _SIGNIFICANT, _FEWEST_ORDERS = 0.02, 5, 4
 
 
@@ -24,12 +24,12 @@ def warn_of_steps(frame: Frame, light: CCDData, orders: EchelleOrderTable) -> No
     """
     Warn if the light of the orders steps where amplifiers with known gains meet.
 
-    Only seams across the orders are looked at: those along them may lie where there is no light.
+    Only seams across the orders are checked; those along them may lie where there is no light.
 
     Parameters
     ----------
     frame : `~ccdproc_echelle.frames.Frame`
-        A frame; nothing is said of one that was not assembled from amplifiers.
+        A frame. One that was not assembled from amplifiers causes no warning.
     light : `~astropy.nddata.CCDData`, shape (rows, columns)
         A typical flat in electrons.
     orders : `~ccdproc_echelle.EchelleOrderTable`
@@ -73,7 +73,7 @@ def _light_along(light: CCDData, orders: EchelleOrderTable) -> np.ndarray:
 
 
 def _steps(light: np.ndarray, seam: int) -> np.ndarray:
-    """Relative step of each order, between the straight lines through its light on either side."""
+    """Relative step of each order between straight lines through its light on either side."""
     if not _REACH <= seam <= light.shape[1] - _REACH:
         return np.array([])
     places = np.arange(_REACH) + 0.5  # from the seam on
