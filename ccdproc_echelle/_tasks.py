@@ -17,12 +17,11 @@ from concurrent.futures import (
     wait,
 )
 from contextlib import closing, nullcontext
-from functools import partial
 from itertools import islice
 from multiprocessing import connection
 from typing import Any
 
-__all__ = ["awaited", "in_pieces", "n_workers_of", "processes", "results_of", "submitted"]
+__all__ = ["awaited", "n_workers_of", "processes", "results_of", "submitted"]
 
 # After this many seconds without a result, check whether the executor still accepts tasks.
 _PATIENCE = 5.0
@@ -99,24 +98,6 @@ def _results(
             futures.popleft()
     finally:
         wait([future for future in futures if not future.cancel()])
-
-
-def in_pieces(do: Callable[[slice], None], length: int, size: int) -> None:
-    """
-    Process an array piece by piece, with one thread per core.
-
-    Parameters
-    ----------
-    do : callable
-        Called with the slice of each piece; its result must not depend on other pieces.
-    length : int
-        Length of the axis that is cut into pieces.
-    size : int
-        Length of a piece.
-    """
-    pieces = (slice(first, min(first + size, length)) for first in range(0, length, size))
-    for _ in results_of((partial(do, piece) for piece in pieces), None):
-        pass
 
 
 def submitted(task: Callable[[], Any], executor: Executor) -> Future:

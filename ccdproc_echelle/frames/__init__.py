@@ -17,7 +17,7 @@ from ccdproc_echelle.frames.calibrated import (
 from ccdproc_echelle.frames.checksums import check_sums, write_fits
 from ccdproc_echelle.frames.copies import check_roles, look_at, twins_of, warn_of_copies
 from ccdproc_echelle.frames.derived import DerivedFrame
-from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, uncompressed
+from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, may_be_fits, uncompressed
 from ccdproc_echelle.frames.gathering import gather_pixels
 from ccdproc_echelle.frames.headers import (
     EXPOSURE_KEY,
@@ -50,6 +50,7 @@ from ccdproc_echelle.frames.uncertainties import (
     standard_deviation,
     uncertainty_array,
     variance_array,
+    with_added_variance,
 )
 from ccdproc_echelle.frames.views import (
     Frame,
@@ -102,6 +103,7 @@ __all__ = [
     "list_frames",
     "look_at",
     "matching_paths",
+    "may_be_fits",
     "number_of",
     "observation_time",
     "open_frames",
@@ -114,6 +116,7 @@ __all__ = [
     "uncompressed",
     "user_path",
     "variance_array",
+    "with_added_variance",
     "warn_of_copies",
     "warn_of_missing_uncertainties",
     "warn_of_other_images",

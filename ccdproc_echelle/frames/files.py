@@ -27,7 +27,7 @@ from ccdproc_echelle.frames.stored import StoredImage, stored_image
 from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES
 from ccdproc_echelle.frames.views import Frame, MemoryFrame, Metadata, float_type
 
-__all__ = ["READING_KEYWORDS", "FileFrame", "uncompressed"]
+__all__ = ["READING_KEYWORDS", "FileFrame", "may_be_fits", "uncompressed"]
 
 # Keywords of CCDData.read that are not passed on to astropy.io.fits.open.
 _CCDDATA_KEYWORDS = ("format", *islice(signature(fits_ccddata_reader).parameters, 1, None))[:-1]
@@ -445,6 +445,26 @@ def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> t
     return known[kind]
 
 
+def may_be_fits(path: Path) -> bool:
+    """
+    Whether a file begins as a FITS file or a compressed one.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        The file.
+
+    Returns
+    -------
+    bool
+    """
+    return _begins_with(path, (b"SIMPLE  ", *_COMPRESSED))
+
+
 def _is_compressed(path: Path) -> bool:
+    return _begins_with(path, _COMPRESSED)
+
+
+def _begins_with(path: Path, beginnings: tuple[bytes, ...]) -> bool:
     with path.open("rb") as file:
-        return file.read(6).startswith(_COMPRESSED)
+        return file.read(8).startswith(beginnings)

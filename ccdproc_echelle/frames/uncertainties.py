@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Convert between standard deviations, variances and inverse variances."""
 
+import copy
+
 import numpy as np
 from astropy.nddata import (
     CCDData,
@@ -10,7 +12,13 @@ from astropy.nddata import (
     VarianceUncertainty,
 )
 
-__all__ = ["UNCERTAINTIES", "standard_deviation", "uncertainty_array", "variance_array"]
+__all__ = [
+    "UNCERTAINTIES",
+    "standard_deviation",
+    "uncertainty_array",
+    "variance_array",
+    "with_added_variance",
+]
 
 UNCERTAINTIES = (StdDevUncertainty, VarianceUncertainty, InverseVariance)
 
@@ -83,6 +91,38 @@ def uncertainty_array(variance: np.ndarray, uncertainty_type: type) -> np.ndarra
         with np.errstate(divide="ignore"):
             return 1 / variance
     return variance
+
+
+def with_added_variance(ccd: CCDData, variance: np.ndarray) -> CCDData:
+    """
+    Add a variance to the uncertainty of a frame, which keeps its type.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`, shape (rows, columns)
+        A frame with an uncertainty.
+    variance : array, shape (rows, columns)
+        The variance to add.
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData`
+        A frame that shares everything but its uncertainty with the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData, StdDevUncertainty
+    >>> from ccdproc_echelle.frames import with_added_variance
+    >>> frame = CCDData([5.0], unit="adu", uncertainty=StdDevUncertainty([3.0]))
+    >>> with_added_variance(frame, np.array([16.0])).uncertainty.array
+    array([5.])
+    """
+    kind = type(ccd.uncertainty)
+    total = variance_array(ccd.uncertainty.array, kind) + variance
+    result = copy.copy(ccd)
+    result.uncertainty = kind(uncertainty_array(total, kind), copy=False)
+    return result
 
 
 def standard_deviation(ccd: CCDData, name: str) -> np.ndarray | None:

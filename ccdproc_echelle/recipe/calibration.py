@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Calibrate raw flats: subtract bias and dark, and create the uncertainty."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -29,9 +28,9 @@ from ccdproc_echelle.frames import (
     exposure_time,
     keyword_name,
     observation_time,
-    uncertainty_array,
     variance_array,
     warn_of_zero_points,
+    with_added_variance,
     without_known_bad,
 )
 
@@ -145,13 +144,9 @@ class Calibration(NamedTuple):
         """
         if self.shared is None:
             return flat
-        kind, dtype = type(flat.uncertainty), flat.data.dtype
         weights = None if isinstance(weights, str) else weights
         added = self.shared.of_average(1 / levels["level"].value, weights)
-        variance = variance_array(flat.uncertainty.array, kind) + added.astype(dtype)
-        result = copy.copy(flat)
-        result.uncertainty = kind(uncertainty_array(variance, kind), copy=False)
-        return result
+        return with_added_variance(flat, added.astype(flat.data.dtype))
 
 
 def calibrate_frames(

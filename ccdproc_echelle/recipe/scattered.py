@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Scattered light of a set of flats: measured on each, subtracted while their rows are read."""
 
-import copy
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -21,8 +20,7 @@ from ccdproc_echelle.frames import (
     CalibratedFrame,
     Section,
     gather_pixels,
-    uncertainty_array,
-    variance_array,
+    with_added_variance,
 )
 from ccdproc_echelle.light import (
     ScatteredLight,
@@ -111,12 +109,8 @@ def with_response_scatter(flat: CCDData, surfaces: Sequence, levels: QTable) -> 
         surface.response_scatter * surface.coefficients / level
         for surface, level in zip(surfaces, levels["level"].value, strict=True)
     ], axis=0)
-    kind, dtype = type(flat.uncertainty), flat.data.dtype
-    light = replace(surfaces[0], coefficients=scatter).light(dtype=dtype)
-    result = copy.copy(flat)
-    variance = variance_array(flat.uncertainty.array, kind) + light**2
-    result.uncertainty = kind(uncertainty_array(variance, kind), copy=False)
-    return result
+    light = replace(surfaces[0], coefficients=scatter).light(dtype=flat.data.dtype)
+    return with_added_variance(flat, light**2)
 
 
 def with_surface_errors(

@@ -15,6 +15,7 @@ from ccdproc_echelle.frames import (
     READING_KEYWORDS,
     exposure_time,
     list_frames,
+    may_be_fits,
     observation_time,
     user_path,
 )
@@ -22,9 +23,6 @@ from ccdproc_echelle.recipe.night.kinds import kind_of
 from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS, comparable
 
 __all__ = ["NightFrame", "is_product_of_night", "read_frames", "setup_values"]
-
-# First bytes of FITS files and of compressed ones.
-_FIRST_BYTES = (b"SIMPLE  ", b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 
 # Files that a night writes next to the folders of its set-ups.
 _OWN_FILES = ("qc.ecsv", "index.html")
@@ -135,7 +133,7 @@ class _Look:
 
     def __call__(self) -> NightFrame | tuple[Path, str]:
         try:
-            if not _is_fits(self.path):
+            if not may_be_fits(self.path):
                 return self.path, "it is not a FITS file"
             with kept_warnings():  # the recipe repeats them for the frames that it uses
                 frame, = list_frames([self.path], **self.reading)
@@ -167,8 +165,3 @@ def setup_values(header: Mapping, names: Iterable[str] = SETUP_KEYWORDS) -> dict
         Values, as text, of those keywords that the header has.
     """
     return {name: comparable(header[name]) for name in names if name in header}
-
-
-def _is_fits(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(8).startswith(_FIRST_BYTES)
