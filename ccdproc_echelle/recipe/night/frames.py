@@ -2,6 +2,7 @@
 """Frames of a night, described by their headers, each read once."""
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,8 +88,10 @@ def read_frames(
     key = keywords.get("exposure_key")
     found = results_of((_Look(path, names, reading, key) for path in _paths(folder)), None)
     frames, left_out = [], []
-    for one in found:
-        (frames if isinstance(one, NightFrame) else left_out).append(one)
+    # Threads share the filters of warnings: one that is done restores those that others need.
+    with warnings.catch_warnings(action="ignore"):
+        for one in found:
+            (frames if isinstance(one, NightFrame) else left_out).append(one)
     return frames, left_out
 
 
