@@ -49,8 +49,8 @@ def with_common_errors(
     """
     levels, unit = levels.copy(), levels["level"].unit
     used = orders.inner_mask(window) & ~flat.mask & (flat.data > FAINTEST)
-    weights = np.zeros(flat.shape)
-    weights[used] = 1 / flat.data[used].astype(float) / np.count_nonzero(used)
+    weights = np.zeros_like(flat.data)
+    weights[used] = 1 / flat.data[used] / np.count_nonzero(used)
     errors = errors_of(weights)
     levels["level_uncertainty"] = np.hypot(levels["level_uncertainty"], errors * unit)
     if "order_level" in levels.colnames:

@@ -41,8 +41,8 @@ def known_edges(orders: EchelleOrderTable) -> tuple[np.ndarray, np.ndarray]:
 
 def gaps(
     lower: np.ndarray, upper: np.ndarray, n_rows: int, margin: float
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the rows and columns of the pixels in each gap between orders, lowest gap first."""
+) -> Iterator[np.ndarray]:
+    """Yield the pixels, as flat indices, in each gap between orders, lowest gap first."""
     floor = np.maximum.accumulate(upper, axis=0)  # where orders overlap, the highest edge counts
     bottom = np.vstack([np.full((1, lower.shape[1]), -1.0), floor + margin])
     top = np.vstack([lower - margin, np.full((1, lower.shape[1]), float(n_rows))])
@@ -50,8 +50,7 @@ def gaps(
         first = int(np.clip(np.floor(low.min()), 0, n_rows))
         last = int(np.clip(np.ceil(high.max()) + 1, first, n_rows))
         positions = np.arange(first, last)[:, None]
-        rows, columns = np.nonzero((positions > low) & (positions < high))
-        yield rows + first, columns
+        yield np.flatnonzero((positions > low) & (positions < high)) + first * len(low)
 
 
 class Sample(NamedTuple):
@@ -68,8 +67,8 @@ class Sample(NamedTuple):
         """Usable pixels of all gaps; a random subset if there are many."""
         n_rows, n_columns = usable.shape
         found = [
-            (rows * n_columns + columns)[usable[rows, columns]].astype(np.int32)
-            for rows, columns in gaps(lower, upper, n_rows, margin)
+            pixels[usable.take(pixels)].astype(np.int32)
+            for pixels in gaps(lower, upper, n_rows, margin)
         ]
         ends = np.cumsum([len(pixels) for pixels in found])
         if ends[-1] < LEAST_PIXELS:

@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Scattered light: smooth light that is visible between the orders and hidden below them."""
 
+from itertools import accumulate
+
 import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 
@@ -182,9 +184,8 @@ def has_interorder_pixels(orders: EchelleOrderTable, *, margin: float = 1.0) -> 
     if orders.dispersion_axis == 0:
         orders = orders.transposed()
     lower, upper = known_edges(orders)
-    return sum(
-        len(rows) for rows, _ in gaps(lower, upper, orders.shape[0], margin)
-    ) >= LEAST_PIXELS
+    counts = (len(pixels) for pixels in gaps(lower, upper, orders.shape[0], margin))
+    return any(total >= LEAST_PIXELS for total in accumulate(counts))
 
 
 # ---------------------------------------------------------------------- frames and arrays

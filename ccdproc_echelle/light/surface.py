@@ -26,6 +26,9 @@ _SUPPORT = 4
 # Steps of the grid on which the error of the surface, which is itself smooth, is computed.
 _ERROR_STEPS = 32
 
+# Rows of weights that are summed at once.
+_ROWS_AT_ONCE = 256
+
 _EVERYWHERE = slice(None)
 
 # Number of sections kept: as many as threads may be working on, each for all frames in turn.
@@ -96,7 +99,11 @@ class SurfaceBasis:
     def sums(self, weights: np.ndarray) -> np.ndarray:
         """Weighted sum of each function over the pixels."""
         across, along = (self.one_axis(axis, np.arange(n)) for axis, n in enumerate(self.shape))
-        return (along.T @ (across.T @ weights).T).T.ravel()
+        # A product makes a copy of its weights in double precision.
+        starts = range(0, self.shape[0], _ROWS_AT_ONCE)
+        pieces = (slice(start, start + _ROWS_AT_ONCE) for start in starts)
+        sums = sum(across[rows].T @ weights[rows] for rows in pieces)
+        return (along.T @ sums.T).T.ravel()
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ class OrdersOnDetector(ABC):
     order_numbers: np.ndarray
 
     def __init__(self):
-        self._index = None  # `order_index` once it has been computed: orders do not change
+        # `order_index` and the last `inner_mask`, once computed: orders do not change.
+        self._index = self._inner = self._inner_window = None
 
     @abstractmethod
     def center(self, pixels: ArrayLike | None = None) -> np.ndarray:
@@ -76,7 +77,11 @@ class OrdersOnDetector(ABC):
                [1, 1, 1],
                [0, 0, 0]])
         """
-        return self._to_image(rasters.between(*self._window(window), self._n_cross()))
+        if self._inner is None or window != self._inner_window:
+            limits = self._window(window)
+            self._inner = self._to_image(rasters.between(*limits, self._n_cross()))
+            self._inner_window = window
+        return self._inner.copy()
 
     def inner_index(self, window: float) -> np.ndarray:
         """

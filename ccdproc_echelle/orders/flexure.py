@@ -511,15 +511,16 @@ def _medians(values: np.ndarray) -> np.ndarray:
 
 def _samples(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
     """Samples of which profiles are the medians, (n_orders, n_slices, width, n_offsets)."""
-    position = slices.center[..., None] + shift + slices.offsets
-    position = np.where(np.isfinite(position), position, -9)
-    below = np.floor(position).astype(int)
-    fraction = position - below
+    fraction = (slices.center + shift)[..., None] + slices.offsets
+    below = np.floor(np.nan_to_num(fraction, copy=False, nan=-9))
+    fraction -= below
     outside = (below < 0) | (below >= len(raster) - 1)
     below[outside] = 0
     width = raster.shape[1]
-    here = below * width + slices.columns[..., None]
-    values = (1 - fraction) * raster.take(here) + fraction * raster.take(here + width)
+    here = below.astype(int) * width + slices.columns[..., None]
+    values, rise = raster.take(here), raster.take(here + width)
+    rise -= values
+    values += np.multiply(fraction, rise, out=rise)  # in place, as these arrays are large
     values[outside] = np.nan
     return values
 

@@ -116,7 +116,7 @@ def _covered_area(
             area = widths * (_fraction_below(high, rows) - _fraction_below(low, rows))
             pixels = len(area), columns.stop - columns.start, n_strips
             covered[rows, columns] += np.where(widths > 0, area, 0).reshape(pixels).sum(axis=2)
-    return np.minimum(covered, 1.0)
+    return np.minimum(covered, 1.0, out=covered)
 
 
 def _rows_between(low: np.ndarray, high: np.ndarray, n_rows: int) -> slice:

@@ -66,22 +66,27 @@ def as_rasters(
     """
     Data and variance with the cross-dispersion along the last axis, NaN where not usable.
 
-    ``lines`` selects dispersion pixels.
+    ``lines`` selects dispersion pixels. Single precision is kept: it spares two planes, and what is
+    interpolated in them is in double precision again.
     """
-    raster = as_raster(flat, dispersion_axis, lines=lines)
+    data = flat if _is_bare(flat) else flat.data
+    dtype = np.result_type(data, np.float32)
+    raster = as_raster(flat, dispersion_axis, lines=lines, dtype=dtype)
     uncertainty = None if _is_bare(flat) else getattr(flat, "uncertainty", None)
     if uncertainty is None or uncertainty.uncertainty_type == "unknown":
         return raster, None
-    array = np.array(_turned(uncertainty.array, dispersion_axis, lines), dtype=float, order="C")
+    array = np.array(_turned(uncertainty.array, dispersion_axis, lines), dtype=dtype, order="C")
     return raster, variance_array(array, type(uncertainty), out=array)
 
 
-def as_raster(flat, dispersion_axis: int, *, lines: np.ndarray | None = None) -> np.ndarray:
-    """The data of `as_rasters`."""
+def as_raster(
+    flat, dispersion_axis: int, *, lines: np.ndarray | None = None, dtype: np.dtype = float
+) -> np.ndarray:
+    """The data of `as_rasters`, in double precision unless told otherwise."""
     if isinstance(flat, np.ma.MaskedArray):
         flat = flat.filled(np.nan) if flat.dtype.kind == "f" else flat.astype(float).filled(np.nan)
     data = np.asarray(flat if _is_bare(flat) else flat.data)
-    raster = np.array(_turned(data, dispersion_axis, lines), dtype=float, order="C")
+    raster = np.array(_turned(data, dispersion_axis, lines), dtype=dtype, order="C")
     raster[~np.isfinite(raster)] = np.nan
     mask = None if _is_bare(flat) else getattr(flat, "mask", None)
     if mask is not None:

@@ -467,7 +467,7 @@ class EchelleOrderTable(OrdersOnDetector):
         Returns
         -------
         `EchelleOrderTable`
-            The table with that shape, if it was unknown.
+            The table with that shape; this table if it has the shape already.
 
         Raises
         ------
@@ -479,7 +479,8 @@ class EchelleOrderTable(OrdersOnDetector):
         `~astropy.utils.exceptions.AstropyUserWarning`
             If the shape was unknown and the orders extend beyond the detector.
         """
-        return type(self)(transforms.on_detector(self._table, checked_shape(shape)))
+        table = transforms.on_detector(self._table, checked_shape(shape))
+        return self if table is self._table else type(self)(table)
 
     def select(self, numbers: Sequence[int] | int) -> "EchelleOrderTable":
         """

@@ -30,8 +30,10 @@ def on_detector(table: QTable, shape: tuple[int, int]) -> QTable:
     centers = evaluate(coefficients_of(table, "center"), *range_of(table).T, pixels)
     if not ((centers >= -0.5) & (centers <= shape[1 - axis] - 0.5)).any():
         raise ValueError(f"no order centre lies on a detector of shape {shape}")
+    if known is not None:
+        return table
     last = range_of(table).max() - 0.5
-    if known is None and last > shape[axis] - 1 + ROUNDING:
+    if last > shape[axis] - 1 + ROUNDING:
         warn(
             f"orders run to dispersion pixel {last:.0f}, but a detector of shape {shape} ends "
             f"at {shape[axis] - 1}; for a binned frame use rebinned() first"

@@ -84,7 +84,10 @@ class SharedNoise:
         with np.errstate(invalid="ignore"):  # NaN where all weights are 0, as in the average
             weights = weights / weights.sum(axis=0)
         shares = np.tensordot(self.coefficients * scales[:, None], weights, axes=(0, 0))
-        return sum(share**2 * var for share, var in zip(shares, self.variances, strict=True))
+        return sum(
+            (share**2).astype(np.result_type(variance, np.float32)) * variance
+            for share, variance in zip(shares, self.variances, strict=True)
+        )
 
 
 class Calibration(NamedTuple):

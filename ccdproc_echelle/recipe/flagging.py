@@ -74,7 +74,7 @@ def pixel_flags(
     }
     flags = np.zeros(flat.shape, dtype=np.int16)
     for flag, pixels in found.items():
-        flags |= pixels * np.int16(flag)
+        np.bitwise_or(flags, np.int16(flag), out=flags, where=pixels)
     return flags
 
 

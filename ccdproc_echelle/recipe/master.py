@@ -389,7 +389,7 @@ def make_master_flat(
         progress.begin("quality")
         record_cards(flat.header, noise_cards(noise) if noise else ())
         flat = mask_interorder(flat, orders, margin=margin, mask=False)
-        flat.mask = (flags & mask_flags) > 0
+        flat.mask = (flags & np.int16(mask_flags)) > 0
         used = {"flat": calibration.flats, "bias": bias, "dark": dark}
         provenance = provenance_of(arguments, settings, reading, used)
         label_as_master(flat.header, provenance, lost)

@@ -139,7 +139,7 @@ def lost_fraction(
     if not surfaces:
         return np.nan
     inner = orders.inner_mask(window)
-    scattered = sums_of(surfaces, inner / np.count_nonzero(inner))[0]
+    scattered = sums_of(surfaces, inner)[0] / np.count_nonzero(inner)
     # A flat is its level times the master, whose mean there is 1.
     fraction = float(np.mean(scattered / (scattered + levels["level"].value)))
     _log.info("scattered light %.2f %% of the light on the order centres", 100 * fraction)
