@@ -21,7 +21,7 @@ from ccdproc_echelle.frames import (
     user_path,
 )
 from ccdproc_echelle.recipe.night.kinds import kind_of
-from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS, comparable
+from ccdproc_echelle.recipe.setups import SETUP_KEYWORDS, comparable
 
 __all__ = ["NightFrame", "is_product_of_night", "read_frames", "setup_values"]
 
