@@ -8,6 +8,7 @@ import numpy as np
 from astropy.table import QTable, vstack
 
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle._words import and_others
 from ccdproc_echelle.combining import refuse_frames_without_light
 from ccdproc_echelle.frames import Frame, check_alike, keyword_name, open_frames, twins_of
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -263,10 +264,9 @@ def _own_keywords(frames: Sequence[Frame], keywords: Iterable[str]) -> list[str]
     for name in names:
         lacking = [frame.name for frame in frames if name not in frame.header]
         if lacking:
-            others = f" and {len(lacking) - 1} others" if len(lacking) > 1 else ""
             warn(
-                f"setup_keywords names {name}, which is not in the header of {lacking[0]}{others}: "
-                "they are not compared by it"
+                f"setup_keywords names {name}, which is not in the header of {lacking[0]}"
+                f"{and_others(lacking)}: they are not compared by it"
             )
     return names
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from astropy.table import QTable
 
+from ccdproc_echelle._words import counted
 from ccdproc_echelle.frames import Frame, is_of_master_flat, list_frames
 
 __all__ = ["MASTER_VERDICT", "SETUP_KEYWORDS", "comparable", "vet_setup"]
@@ -126,7 +127,7 @@ def _setup(frame: Frame, header: Mapping, keywords: Sequence[str]) -> dict[str, 
 def _counted(values: Sequence[Any]) -> str:
     """Each value, and the number of frames that have it."""
     return " or ".join(
-        f"{value} ({number} frame{'s' if number > 1 else ''})"
+        f"{value} ({counted(number, 'frame')})"
         for value, number in Counter(values).most_common()
     )
 
