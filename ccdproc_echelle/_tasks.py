@@ -21,10 +21,26 @@ from itertools import islice
 from multiprocessing import connection
 from typing import Any
 
-__all__ = ["awaited", "n_workers_of", "processes", "results_of", "submitted"]
+__all__ = ["awaited", "is_executor", "n_workers_of", "processes", "results_of", "submitted"]
 
 # After this many seconds without a result, check whether the executor still accepts tasks.
 _PATIENCE = 5.0
+
+
+def is_executor(value: Any) -> bool:
+    """
+    Whether tasks can be submitted to an object.
+
+    Parameters
+    ----------
+    value : object
+        The object, such as a `concurrent.futures.Executor`.
+
+    Returns
+    -------
+    bool
+    """
+    return hasattr(value, "submit")
 
 
 def n_workers_of(executor: Executor | None) -> int:
@@ -57,11 +73,6 @@ def results_of(tasks: Iterable[Callable[[], Any]], executor: Executor | None) ->
     executor : `concurrent.futures.Executor` or None
         Executor that calls them; `None` stands for one thread per core.
 
-    Notes
-    -----
-    Tasks are taken from the iterable as workers become free, so that neither they nor their results
-    accumulate.
-
     Yields
     ------
     object
@@ -73,8 +84,13 @@ def results_of(tasks: Iterable[Callable[[], Any]], executor: Executor | None) ->
     BrokenExecutor
         If the executor does not accept tasks any more because its workers were killed or it was
         shut down.
+
+    Notes
+    -----
+    Tasks are taken from the iterable as workers become free, so that neither they nor their results
+    accumulate.
     """
-    if not (executor is None or hasattr(executor, "submit")):
+    if not (executor is None or is_executor(executor)):
         raise TypeError(
             f"executor is {executor!r}, expected one of concurrent.futures or with its methods"
         )

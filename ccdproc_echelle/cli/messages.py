@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ccdproc_echelle._words import one_line
+
 __all__ = ["log_on_stderr", "print_message", "warning_printer"]
 
 # Messages name keywords of functions; these are the corresponding options.
@@ -60,7 +62,7 @@ def warning_printer() -> Callable:
 
 def print_message(kind: str, message: Warning | Exception | str) -> None:
     """Print the message as a single line."""
-    text = " ".join(str(message).split())
+    text = one_line(message)
     for keyword, option in _OPTIONS.items():
         text = text.replace(keyword, option)
     print(f"ccdproc-echelle: {kind}: {text}", file=sys.stderr)

@@ -5,6 +5,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ccdproc_echelle._words import counted
 from ccdproc_echelle.cli.messages import print_message
 from ccdproc_echelle.cli.options import add_command
 from ccdproc_echelle.cli.products import broken_limits
@@ -80,8 +81,8 @@ def _tell(result: NightResult, results: list[NightResult]) -> None:
     results.append(result)
     about = result.status if result.status == "failed" else f"{result.status}, {result.verdict}"
     if result.status == "made" and result.product.warnings:
-        number = len(result.product.warnings)
-        about += f", {number} warning{'s' * (number > 1)} in {result.job.folder / 'log.txt'}"
+        warned = counted(len(result.product.warnings), "warning")
+        about += f", {warned} in {result.job.folder / 'log.txt'}"
     if result.product is not None:
         vetting = result.product.vetting
         for row in vetting[~vetting["used"]]:

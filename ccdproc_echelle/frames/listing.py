@@ -14,6 +14,7 @@ from ccdproc import ImageFileCollection
 
 from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle._words import and_others
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame
 from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.views import Frame, MemoryFrame, check_alike
@@ -107,23 +108,20 @@ def _tell_of_units(frames: Sequence[Frame]) -> None:
     files = [frame for frame in frames if isinstance(frame, FileFrame)]
     without = [frame for frame in files if frame.layout.lacks_unit]
     if without:
-        _log.info("%s%s taken to be in adu: no BUNIT", without[0].name, _and_others(without))
+        others = and_others(without, "other frames")
+        _log.info("%s%s taken to be in adu: no BUNIT", without[0].name, others)
 
 
 def _warn_of_illegal_cards(frames: Sequence[Frame]) -> None:
     guilty = [frame for frame in frames if frame.illegal_cards]
     if guilty:
+        others = and_others(guilty, "other frames")
         cards = dict.fromkeys(card for frame in guilty for card in frame.illegal_cards)
         warn(
-            f"{guilty[0].name}{_and_others(guilty)}: the header has cards that violate the FITS "
+            f"{guilty[0].name}{others}: the header has cards that violate the FITS "
             f"standard: {', '.join(cards)}; they are kept as HIERARCH cards, or dropped if they "
             "have no value or repeat a keyword"
         )
-
-
-def _and_others(frames: Sequence[Frame]) -> str:
-    """Text to append to the name of the first frame."""
-    return f" and {len(frames) - 1} other frames" if len(frames) > 1 else ""
 
 
 def check_keywords(

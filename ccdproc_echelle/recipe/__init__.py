@@ -1,10 +1,14 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """From raw frames to a master flat with quality control; start reading at ``master``."""
 
+from ccdproc_echelle.recipe.acceptance import accepted_frames
 from ccdproc_echelle.recipe.calibration import Calibration, SharedNoise, calibrate_frames
+from ccdproc_echelle.recipe.chi_square import reduced_chi_square
 from ccdproc_echelle.recipe.config import read_config
 from ccdproc_echelle.recipe.instruments import Instrument, instrument_names
+from ccdproc_echelle.recipe.limits import checked_limits, with_limits
 from ccdproc_echelle.recipe.master import make_master_flat
+from ccdproc_echelle.recipe.metrics import METRICS, Metric, quality_cards
 from ccdproc_echelle.recipe.night import (
     CONFIG_EXAMPLE,
     NightConfig,
@@ -20,22 +24,14 @@ from ccdproc_echelle.recipe.night import (
 )
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.provenance import Provenance, provenance_of
-from ccdproc_echelle.recipe.quality import (
-    METRICS,
-    Metric,
-    checked_limits,
-    flat_quality,
-    order_quality,
-    quality_cards,
-    reduced_chi_square,
-    with_limits,
-)
+from ccdproc_echelle.recipe.quality import flat_quality, order_quality
 from ccdproc_echelle.recipe.report import report_on, write_report
+from ccdproc_echelle.recipe.setups import SETUP_KEYWORDS, vet_setup
 from ccdproc_echelle.recipe.soxs_names import SOXS_NAMES, from_soxs_names
 from ccdproc_echelle.recipe.trends import quality_trends
 from ccdproc_echelle.recipe.trimming import on_trimmed
 from ccdproc_echelle.recipe.values import check_values
-from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS, accepted_frames, vet_frames, vet_setup
+from ccdproc_echelle.recipe.vetting import vet_frames
 
 __all__ = [
     "CONFIG_EXAMPLE",

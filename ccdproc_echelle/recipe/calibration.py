@@ -14,6 +14,7 @@ from astropy.table import QTable
 from ccdproc import Keyword
 
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle._words import and_others
 from ccdproc_echelle.combining import combine_frames
 from ccdproc_echelle.frames import (
     EXPOSURE_KEY,
@@ -503,12 +504,11 @@ class _Exposures:
             if time is None
         ]
         if self._scale and unknown:
-            others = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""
             warn(
-                f"the exposure time of {unknown[0]}{others} is unknown (no positive number in the "
-                f"header under {self._keyword}): the dark is subtracted without scaling; give its "
-                "keyword as exposure_key=, or scale_dark=False if dark and flats have the same "
-                "exposure time",
+                f"the exposure time of {unknown[0]}{and_others(unknown)} is unknown (no positive "
+                f"number in the header under {self._keyword}): the dark is subtracted without "
+                "scaling; give its keyword as exposure_key=, or scale_dark=False if dark and flats "
+                "have the same exposure time",
             )
         of_flats, of_darks = (sorted(set(known) - {None}) for known in times)
         if not self._scale and not all(

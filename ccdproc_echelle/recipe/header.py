@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from ccdproc_echelle.frames import IMAGE_TYPE_OF_MASTER
+from ccdproc_echelle.combining import MeasuredNoise, noise_cards
+from ccdproc_echelle.frames import IMAGE_TYPE_OF_MASTER, record_cards
 from ccdproc_echelle.recipe.provenance import Provenance
 
 __all__ = ["label_as_master"]
@@ -16,20 +17,28 @@ __all__ = ["label_as_master"]
 _CCDPROC_LOG = "Shortened name for ccdproc command"
 
 
-def label_as_master(header: MutableMapping, provenance: Provenance, scattered_light: float) -> None:
+def label_as_master(
+    header: MutableMapping,
+    provenance: Provenance,
+    noise: MeasuredNoise | None,
+    scattered_light: float,
+) -> None:
     """
     Label a header, copied from the first raw flat, as that of a master flat.
 
     Parameters
     ----------
     header : dict-like
-        Updated with ``IMAGETYP``, ``HISTORY`` (a `~astropy.io.fits.Header` only) and, if it has ESO
-        cards, ``ESO PRO CATG``.
+        Updated with the measured noise, ``IMAGETYP``, ``HISTORY`` (a `~astropy.io.fits.Header`
+        only) and, if it has ESO cards, ``ESO PRO CATG``.
     provenance : `~ccdproc_echelle.recipe.Provenance`
         How the flat was made.
+    noise : `~ccdproc_echelle.combining.MeasuredNoise` or None
+        Measured noise of the flats.
     scattered_light : float
         Fraction of the light that was subtracted as scattered light; NaN if none was.
     """
+    record_cards(header, noise_cards(noise) if noise else ())
     history = _history(provenance, scattered_light)
     header["IMAGETYP"] = IMAGE_TYPE_OF_MASTER
     is_fits = isinstance(header, fits.Header)

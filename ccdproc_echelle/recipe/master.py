@@ -5,75 +5,37 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
-from numbers import Integral
 from typing import Any
 
-import numpy as np
 from astropy.modeling import Model
 from astropy.table import QTable
 from ccdproc import Keyword
 
-from ccdproc_echelle.combining import (
-    CombineSettings,
-    Progress,
-    check_flats,
-    check_two_passes,
-    combine_with_levels,
-    noise_cards,
-)
-from ccdproc_echelle.frames import (
-    Readout,
-    check_roles,
-    known_bad_pixels,
-    record_cards,
-    uncompressed,
-)
-from ccdproc_echelle.light import (
-    UNUSABLE,
-    FlatFlag,
-    check_min_signal_to_noise,
-    check_sensitivity_keywords,
-)
+from ccdproc_echelle.combining import Progress, check_flats, combine_with_levels
+from ccdproc_echelle.frames import uncompressed
+from ccdproc_echelle.light import UNUSABLE, FlatFlag
 from ccdproc_echelle.orders import (
     EchelleOrderTable,
-    check_edge_keywords,
-    check_trace_keywords,
-    checked_orders,
     detect_order_edges,
     in_place,
     mask_interorder,
     rough_order_edges,
     trace_orders,
 )
-from ccdproc_echelle.recipe.calibration import calibrate_frames, opened_as
+from ccdproc_echelle.recipe.acceptance import all_vetted, is_sound, vetted
+from ccdproc_echelle.recipe.calibration import calibrate_frames
 from ccdproc_echelle.recipe.flagging import pixel_flags
 from ccdproc_echelle.recipe.header import label_as_master
+from ccdproc_echelle.recipe.inputs import opened_inputs
 from ccdproc_echelle.recipe.instruments import Instrument, with_instrument
 from ccdproc_echelle.recipe.noise import with_noise_of_set
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.provenance import provenance_of
-from ccdproc_echelle.recipe.quality import checked_limits
-from ccdproc_echelle.recipe.scattered import (
-    check_choice,
-    lost_fraction,
-    master_without_surface,
-    scattered_surfaces,
-    with_response_scatter,
-    with_surface_errors,
-    without_surfaces,
-)
+from ccdproc_echelle.recipe.request import checked_request
+from ccdproc_echelle.recipe.scattered import ScatteredLightOfSet
 from ccdproc_echelle.recipe.seams import warn_of_steps
-from ccdproc_echelle.recipe.trimming import on_trimmed
 from ccdproc_echelle.recipe.typical import typical_frame
-from ccdproc_echelle.recipe.values import check_values
 from ccdproc_echelle.recipe.verdict import judged, watched
-from ccdproc_echelle.recipe.vetting import (
-    all_vetted,
-    is_sound,
-    of_one_setup,
-    vetted,
-    without_copies,
-)
 
 __all__ = ["make_master_flat"]
 
@@ -280,66 +242,23 @@ def make_master_flat(
     ((256, 256), 4, 3)
     """
     arguments = locals() | {"instrument": None if instrument is None else instrument.name}
-    check_values(arguments | keywords)
-    clipping = dict(
-        sigma_clip=sigma_clip,
-        sigma_clip_low_thresh=sigma_clip_low_thresh,
-        sigma_clip_high_thresh=sigma_clip_high_thresh,
-    )
-    settings, reading = CombineSettings.from_keywords(keywords | clipping, make_master_flat)
-    limits = checked_limits(limits)
-    trace_keywords, edge_keywords, sensitivity_keywords = (
-        dict(told or {}) for told in (trace_keywords, edge_keywords, sensitivity_keywords)
-    )
-    _check_steps(
-        trace_keywords, edge_keywords, sensitivity_keywords, min_signal_to_noise, mask_flags, margin
-    )
-    told = {} if instrument is None else instrument.keywords
-    # An instrument may specify how its orders are traced, whether or not they are.
-    if orders is not None and trace_keywords and trace_keywords != told.get("trace_keywords"):
-        raise TypeError("trace_keywords are only for orders that are traced, but orders are given")
-    readout = Readout(
-        oscan=oscan,
-        trim=trim,
-        oscan_median=oscan_median,
-        oscan_model=oscan_model,
-        gain=gain,
-        read_noise=read_noise,
-        saturation=saturation,
-    )
-    raw, setup = of_one_setup(readout.open(img_list, **reading), reject, setup_keywords)
-    if "dispersion_axis" in told:
-        trace_keywords.setdefault("dispersion_axis", told["dispersion_axis"])
-    orders = None if orders is None else on_trimmed(orders, raw[0])
-    _check_options(raw, orders, settings, window, scattered_light)
-    check_two_passes(settings, n_passes, per_order)
-    settings.check_number(len(raw))
-    _log.info("%d frames of shape %s", len(raw), raw[0].shape)
-    known_bad = known_bad_pixels(bad_pixel_mask, raw, hdu=reading.get("hdu", 0))
-    resources = dict(mem_limit=settings.mem_limit, executor=executor)
-    bias, dark = (
-        without_copies(opened_as(kind, frames, readout, reading), reject)
-        for kind, frames in (("bias", bias), ("dark", dark))
-    )
-    check_roles({"flat": raw, "bias": bias, "dark": dark})
+    request = checked_request(arguments, instrument, make_master_flat)
+    inputs = opened_inputs(request)
+    settings, edge_keywords = request.settings, request.edge_keywords
     calibrating = dict(
-        bias=bias,
-        dark=dark,
-        known_bad=known_bad,
-        exposure_key=exposure_key,
-        scale_dark=scale_dark,
-        **resources,
+        bias=inputs.bias, dark=inputs.dark, known_bad=inputs.known_bad, exposure_key=exposure_key,
+        scale_dark=scale_dark, mem_limit=settings.mem_limit, executor=executor,
     )
 
-    with Progress(_STEPS, shown=progress_bar) as progress, uncompressed(raw) as raw:
+    with Progress(_STEPS, shown=progress_bar) as progress, uncompressed(inputs.flats) as raw:
         progress.begin("bias and dark")
         calibration = calibrate_frames(raw, **calibrating)
         progress.begin("typical frame")
-        typical = typical_frame(calibration.flats, **resources)
+        typical = typical_frame(calibration.flats, settings.mem_limit, executor)
         progress.begin("orders")
-        orders = _orders_of(typical, orders, check_table, trace_keywords)
-        _log.info("%d orders", len(orders))
+        orders = _orders_of(typical, inputs.orders, check_table, request.trace_keywords)
         warn_of_steps(raw[0], typical, orders)
+
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)
         sound = is_sound(vetting)
@@ -347,87 +266,51 @@ def make_master_flat(
         calibration, noise = with_noise_of_set(
             calibration, orders, sound, per_order=per_order, **calibrating
         )
+
         progress.begin("scattered light")
         orders = rough_order_edges(typical, orders, **edge_keywords)
-        surfaces = []
-        if scattered_light == "frames":
-            surfaces = scattered_surfaces(calibration.flats, orders, typical, progress, executor)
-        flats = without_surfaces(calibration.flats, surfaces)
+        scattered = ScatteredLightOfSet.measured(
+            scattered_light, calibration.flats, orders, typical, progress, executor
+        )
+        flats = scattered.subtracted_from(calibration.flats)
         progress.begin("levels and combination")
         flat, levels, images = combine_with_levels(
-            flats,
-            orders,
-            settings,
-            window=window,
-            n_passes=n_passes,
-            per_order=per_order,
-            executor=executor,
-            progress=progress,
-            watch=watched(orders, window, len(flats)),
+            flats, orders, settings, window=window, n_passes=n_passes, per_order=per_order,
+            executor=executor, progress=progress, watch=watched(orders, window, len(flats)),
         )
         _log.info("levels %s", levels["level"].round(3))
         noted = images.noted
         del typical, images  # planes that are no longer needed
+
         progress.begin("order edges")
-        levels = with_surface_errors(levels, surfaces, flat, orders, window)
         flat = calibration.with_shared_noise(flat, levels, settings.weights)
-        flat = with_response_scatter(flat, surfaces, levels)
-        lost = lost_fraction(scattered_light, surfaces, levels, orders, window)
-        if scattered_light == "master":
-            flat, lost = master_without_surface(flat, orders, window)
+        flat, levels, lost = scattered.accounted_for(flat, levels, orders, window)
         orders = detect_order_edges(flat, orders, **edge_keywords)
         progress.begin("bad pixels")
         flags = pixel_flags(
-            flat,
-            orders,
-            noted,
-            known_bad,
-            margin=margin,
+            flat, orders, noted, inputs.known_bad, margin=margin,
             min_signal_to_noise=min_signal_to_noise,
-            sensitivity_keywords=sensitivity_keywords,
+            sensitivity_keywords=request.sensitivity_keywords,
         )
+
         progress.begin("quality")
-        record_cards(flat.header, noise_cards(noise) if noise else ())
         flat = mask_interorder(flat, orders, margin=margin, mask=False)
         flat.mask = (flags & np.int16(mask_flags)) > 0
-        used = {"flat": calibration.flats, "bias": bias, "dark": dark}
-        provenance = provenance_of(arguments, settings, reading, used)
-        label_as_master(flat.header, provenance, lost)
-        vetting = all_vetted(setup, vetting)
+        used = {"flat": calibration.flats, "bias": inputs.bias, "dark": inputs.dark}
+        provenance = provenance_of(arguments, settings, request.reading, used)
+        label_as_master(flat.header, provenance, noise, lost)
+        vetting = all_vetted(inputs.setup, vetting)
         master = MasterFlat(flat, orders, levels, flags, QTable(), vetting, provenance)
         return judged(
-            master,
-            flats,
-            noted,
-            window=window,
-            n_refused=len(setup) - len(flats),
-            scattered_light=lost,
-            limits=limits,
+            master, flats, noted, window=window, n_refused=len(inputs.setup) - len(flats),
+            scattered_light=lost, limits=request.limits,
         )
 
 
 def _orders_of(typical, orders, check_table: bool, trace_keywords) -> EchelleOrderTable:
     if orders is None:
-        return trace_orders(typical, **trace_keywords)
-    return in_place(orders, typical) if check_table else orders.on_detector(typical.shape)
-
-
-def _check_steps(trace, edge, sensitivity, min_signal_to_noise, mask_flags, margin) -> None:
-    """Raise if single steps would fail with these options."""
-    check_trace_keywords(trace)
-    check_edge_keywords(edge)
-    check_sensitivity_keywords(sensitivity)
-    check_min_signal_to_noise(min_signal_to_noise)
-    if not isinstance(mask_flags, Integral):
-        raise TypeError(f"mask_flags is {mask_flags!r}, expected flags such as FlatFlag.DEAD")
-    if not np.isfinite(margin):
-        raise ValueError(f"margin is {margin!r}, expected a number of pixels")
-
-
-def _check_options(frames, orders, settings, window, scattered_light) -> None:
-    """Raise, before any frame is read, if the options cannot work."""
-    check_choice(scattered_light)
-    if not (frames[0].noise is not None and isinstance(settings.weights, str)):
-        settings.weights_of(frames)
-    if orders is not None:
-        checked_orders(orders).on_detector(frames[0].shape).inner_mask(window)
+        orders = trace_orders(typical, **trace_keywords)
+    else:
+        orders = in_place(orders, typical) if check_table else orders.on_detector(typical.shape)
+    _log.info("%d orders", len(orders))
+    return orders

@@ -15,6 +15,7 @@ from astropy.nddata import CCDData
 from astropy.table import QTable, Table
 from astropy.wcs import FITSFixedWarning
 
+from ccdproc_echelle._words import counted
 from ccdproc_echelle.frames import check_output, replacing, without_file_cards, write_fits
 from ccdproc_echelle.light import flag_cards
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -197,8 +198,8 @@ class MasterFlat:
     def __repr__(self) -> str:
         rows, columns = self.flat.shape
         return (
-            f"<MasterFlat: {_counted(len(self.levels), 'frame')}, {rows} x {columns} pixels, "
-            f"{_counted(len(self.orders), 'order')}, quality {_verdict(self.quality)}>"
+            f"<MasterFlat: {counted(len(self.levels), 'frame')}, {rows} x {columns} pixels, "
+            f"{counted(len(self.orders), 'order')}, quality {_verdict(self.quality)}>"
         )
 
     def _repr_html_(self) -> str:
@@ -214,16 +215,12 @@ class MasterFlat:
 # ---------------------------------------------------------------------- words
 
 
-def _counted(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
 def _verdict(quality: QTable) -> str:
     """Overall verdict; a master under construction has no quality yet."""
     verdicts = quality["verdict"].tolist() if len(quality) else []
     failed = verdicts.count("fail")
     if failed:
-        return f"fail ({_counted(failed, 'limit')})"
+        return f"fail ({counted(failed, 'limit')})"
     return "pass" if "pass" in verdicts else "not judged"
 
 

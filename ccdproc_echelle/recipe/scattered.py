@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -32,15 +32,7 @@ from ccdproc_echelle.light import (
 )
 from ccdproc_echelle.orders import EchelleOrderTable
 
-__all__ = [
-    "check_choice",
-    "lost_fraction",
-    "master_without_surface",
-    "scattered_surfaces",
-    "with_response_scatter",
-    "with_surface_errors",
-    "without_surfaces",
-]
+__all__ = ["ScatteredLightOfSet", "check_choice"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,16 +45,132 @@ def check_choice(scattered_light: str | None) -> None:
         )
 
 
-def scattered_surfaces(
-    flats: Sequence[CalibratedFrame],
-    orders: EchelleOrderTable,
-    typical: CCDData,
-    progress: Progress,
-    executor: Executor | None,
-) -> list[ScatteredLight]:
-    """Scattered light of each flat; an empty list if the orders leave no room to measure it."""
-    if not _is_room(orders):
-        return []
+@dataclass(frozen=True)
+class ScatteredLightOfSet:
+    """
+    The scattered light of a set of flats, and from what it is subtracted.
+
+    Attributes
+    ----------
+    choice : {"frames", "master"} or None
+        Whether it is subtracted from each frame, from the master, or not at all.
+    surfaces : list of `~ccdproc_echelle.light.ScatteredLight`
+        The scattered light of each flat; empty unless it is subtracted from the frames, and if the
+        orders leave no room to measure it.
+    """
+
+    choice: str | None
+    surfaces: list[ScatteredLight]
+
+    @classmethod
+    def measured(
+        cls,
+        choice: str | None,
+        flats: Sequence[CalibratedFrame],
+        orders: EchelleOrderTable,
+        typical: CCDData,
+        progress: Progress,
+        executor: Executor | None,
+    ) -> "ScatteredLightOfSet":
+        """
+        Measure the scattered light of each flat if it is to be subtracted from the frames.
+
+        Parameters
+        ----------
+        choice : {"frames", "master"} or None
+            From what the scattered light is subtracted.
+        flats : sequence of `~ccdproc_echelle.frames.CalibratedFrame`
+            The flats.
+        orders : `~ccdproc_echelle.EchelleOrderTable`
+            The orders, with edges.
+        typical : `~astropy.nddata.CCDData`, shape (rows, columns)
+            A typical flat.
+        progress : `~ccdproc_echelle.combining.Progress`
+            Progress indicator, advanced by each flat.
+        executor : `concurrent.futures.Executor` or None
+            Executor that reads the flats; `None` stands for one thread per core.
+
+        Returns
+        -------
+        `ScatteredLightOfSet`
+
+        Warns
+        -----
+        `~astropy.utils.exceptions.AstropyUserWarning`
+            If there is no room between the orders, or the scattered light of a flat is negative.
+        """
+        if choice != "frames" or not _is_room(orders):
+            return cls(choice, [])
+        return cls(choice, _surfaces(flats, orders, typical, progress, executor))
+
+    def subtracted_from(self, flats: Sequence[CalibratedFrame]) -> list[CalibratedFrame]:
+        """
+        Return the flats without their scattered light, if it was measured.
+
+        The scatter of the pixel response times that light is left out of their noise, because it is
+        the same in all flats and does not average down; `accounted_for` adds it to the master.
+
+        Parameters
+        ----------
+        flats : sequence of `~ccdproc_echelle.frames.CalibratedFrame`
+            The flats on which it was measured.
+
+        Returns
+        -------
+        list of `~ccdproc_echelle.frames.CalibratedFrame`
+        """
+        if not self.surfaces:
+            return list(flats)
+        return [
+            replace(flat, surface=replace(surface, response_scatter=0.0))
+            for flat, surface in zip(flats, self.surfaces, strict=True)
+        ]
+
+    def accounted_for(
+        self, flat: CCDData, levels: QTable, orders: EchelleOrderTable, window: float
+    ) -> tuple[CCDData, QTable, float]:
+        """
+        Include the errors of the scattered light, and subtract it from the master if requested.
+
+        Parameters
+        ----------
+        flat : `~astropy.nddata.CCDData`, shape (rows, columns)
+            The master, combined from the flats without their scattered light.
+        levels : `~astropy.table.QTable`
+            Levels of the flats.
+        orders : `~ccdproc_echelle.EchelleOrderTable`
+            The orders, with edges.
+        window : float
+            Full width of the window on the order centre, in pixels.
+
+        Returns
+        -------
+        flat : `~astropy.nddata.CCDData`
+            The master, with a mean of 1 over the inner-order pixels. Its uncertainty includes that
+            of the surfaces.
+        levels : `~astropy.table.QTable`
+            The levels, with the errors of the surfaces included in their uncertainties.
+        fraction : float
+            Mean fraction of the light on the order centres that was scattered light; NaN if there
+            was no room to measure it.
+        """
+        if self.choice == "master":
+            flat, fraction = _without_surface(flat, orders, window)
+            return flat, levels, fraction
+        if self.choice is None:
+            return flat, levels, 0.0
+        if not self.surfaces:
+            return flat, levels, np.nan
+        levels = with_common_errors(levels, self._errors_of_sums, flat, orders, window=window)
+        flat = _with_response_scatter(flat, self.surfaces, levels["level"].value)
+        return flat, levels, _fraction(self.surfaces, levels["level"].value, orders, window)
+
+    def _errors_of_sums(self, weights: np.ndarray) -> np.ndarray:
+        return sums_of(self.surfaces, weights)[1]
+
+
+def _surfaces(flats, orders, typical, progress, executor) -> list[ScatteredLight]:
+    """Scattered light of each flat."""
     model = model_scattered_light(typical, orders)
     reading = [partial(gather_pixels, flat, model.pixels) for flat in flats]
     with closing(results_of(reading, executor)) as gathered:
@@ -86,76 +194,30 @@ def _measured(name: str, pixels: Section, model: ScatteredLightModel) -> Scatter
         raise ValueError(f"scattered light of {name}: {error}") from error
 
 
-def without_surfaces(flats: Sequence[CalibratedFrame], surfaces: Sequence) -> list[CalibratedFrame]:
-    """
-    The flats minus their scattered light, if it was measured.
-
-    The scatter of the pixel response times that light is left out of their noise, because it is the
-    same in all flats and does not average down; `with_response_scatter` adds it to the master.
-    """
-    if not surfaces:
-        return list(flats)
-    return [
-        replace(flat, surface=replace(surface, response_scatter=0.0))
-        for flat, surface in zip(flats, surfaces, strict=True)
-    ]
-
-
-def with_response_scatter(flat: CCDData, surfaces: Sequence, levels: QTable) -> CCDData:
+def _with_response_scatter(flat: CCDData, surfaces: Sequence, levels: np.ndarray) -> CCDData:
     """Add the scatter of the response, times the scattered light, to the noise of the master."""
     if flat.uncertainty is None or not any(surface.response_scatter for surface in surfaces):
         return flat
     scatter = np.mean([
         surface.response_scatter * surface.coefficients / level
-        for surface, level in zip(surfaces, levels["level"].value, strict=True)
+        for surface, level in zip(surfaces, levels, strict=True)
     ], axis=0)
     light = replace(surfaces[0], coefficients=scatter).light(dtype=flat.data.dtype)
     return with_added_variance(flat, light**2)
 
 
-def with_surface_errors(
-    levels: QTable, surfaces: Sequence, flat: CCDData, orders: EchelleOrderTable, window: float
-) -> QTable:
-    """The levels, with the errors of the surfaces included in their uncertainties."""
-    if not surfaces:
-        return levels
-
-    def errors_of(weights: np.ndarray) -> np.ndarray:
-        return sums_of(surfaces, weights)[1]
-
-    return with_common_errors(levels, errors_of, flat, orders, window=window)
-
-
-def lost_fraction(
-    scattered_light: str | None,
-    surfaces: Sequence,
-    levels: QTable,
-    orders: EchelleOrderTable,
-    window: float,
-) -> float:
+def _fraction(surfaces: Sequence, levels: np.ndarray, orders, window: float) -> float:
     """Mean fraction of the light on the order centres that was scattered light."""
-    if scattered_light is None:
-        return 0.0
-    if not surfaces:
-        return np.nan
     inner = orders.inner_mask(window)
     scattered = sums_of(surfaces, inner)[0] / np.count_nonzero(inner)
     # A flat is its level times the master, whose mean there is 1.
-    fraction = float(np.mean(scattered / (scattered + levels["level"].value)))
+    fraction = float(np.mean(scattered / (scattered + levels)))
     _log.info("scattered light %.2f %% of the light on the order centres", 100 * fraction)
     return fraction
 
 
-def master_without_surface(
-    flat: CCDData, orders: EchelleOrderTable, window: float
-) -> tuple[CCDData, float]:
-    """
-    Subtract the scattered light from a master, and normalise it to mean 1 over the inner-order
-    pixels.
-
-    Also returns the fraction of the light there that was scattered; NaN if there was no room to
-    measure it.
-    """
+def _without_surface(flat: CCDData, orders, window: float) -> tuple[CCDData, float]:
+    """The master minus its scattered light, normalised again, and the fraction that was lost."""
     if not _is_room(orders):
         return flat, np.nan
     inner = orders.inner_mask(window) & ~flat.mask

@@ -11,10 +11,11 @@ from astropy.table import QTable, Table, vstack
 from astropy.time import Time
 
 from ccdproc_echelle.frames import observation_time, user_path
+from ccdproc_echelle.recipe.limits import with_limits
+from ccdproc_echelle.recipe.metrics import METRICS
 from ccdproc_echelle.recipe.night.frames import setup_values
 from ccdproc_echelle.recipe.night.setups import slug_of
 from ccdproc_echelle.recipe.product import MasterFlat
-from ccdproc_echelle.recipe.quality import METRICS, with_limits
 
 __all__ = ["quality_trends"]
 

@@ -28,7 +28,7 @@ _MOST = 15
 
 
 def typical_frame(
-    flats: Sequence[Frame], *, mem_limit: float, executor: Executor | None = None
+    flats: Sequence[Frame], mem_limit: float, executor: Executor | None = None
 ) -> CCDData:
     """
     Median of a set of flats that are first scaled to a similar brightness.

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ccdproc_echelle._tasks import is_executor
+
 __all__ = ["check_values"]
 
 
@@ -35,7 +37,7 @@ _KINDS = (
         "trace_keywords", "edge_keywords", "sensitivity_keywords",
     )),
     ("a function", callable, ("combine_uncertainty_function",)),
-    ("an executor", lambda value: hasattr(value, "submit"), ("executor",)),
+    ("an executor", is_executor, ("executor",)),
 )
 
 

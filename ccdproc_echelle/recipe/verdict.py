@@ -11,15 +11,10 @@ from ccdproc_echelle.combining import Noted, Watch
 from ccdproc_echelle.frames import Frame, observation_time, record_cards
 from ccdproc_echelle.light import faint_fractions
 from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.recipe.chi_square import chi_square_of_noted
+from ccdproc_echelle.recipe.metrics import METRICS, quality_cards
 from ccdproc_echelle.recipe.product import MasterFlat
-from ccdproc_echelle.recipe.quality import (
-    METRICS,
-    bright_enough,
-    quality_cards,
-    quality_table,
-    reduced_chi_square,
-    sound_pixels,
-)
+from ccdproc_echelle.recipe.quality import quality_table
 
 __all__ = ["judged", "watched"]
 
@@ -87,7 +82,7 @@ def judged(
     quality = quality_table(
         master,
         window=window,
-        chi_square=_chi_square(master, noted, window),
+        chi_square=chi_square_of_noted(noted, master, window),
         clipped_fraction=noted.n_rejected.max() / max(1, in_order),
         times=[observation_time(frame.header) for frame in flats],
         n_refused=n_refused,
@@ -110,11 +105,3 @@ def _warn_of_dark_orders(master: MasterFlat) -> None:
         )
 
 
-def _chi_square(master: MasterFlat, noted: Noted, window: float) -> float:
-    if noted.variances is None:
-        return np.nan
-    chosen = np.zeros(master.flat.shape, dtype=bool)
-    chosen.ravel()[bright_enough(master, sound_pixels(master, window))] = True
-    counts = chosen.ravel()[noted.pixels]
-    return reduced_chi_square(noted.values[:, counts], noted.variances[:, counts],
-                              noted.used[:, counts])

@@ -7,7 +7,7 @@ import pytest
 
 from ccdproc_echelle import make_master_flat
 from ccdproc_echelle.cli import main
-from ccdproc_echelle.recipe.quality import METRICS
+from ccdproc_echelle.recipe import METRICS
 from helpers.command_line import ORDERS, SIMULATION, assert_one_line_and_nothing_left
 
 

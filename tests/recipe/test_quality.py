@@ -16,7 +16,7 @@ from ccdproc_echelle.frames import open_frames
 from ccdproc_echelle.light.flags import FlatFlag
 from ccdproc_echelle.light.response import find_bad_response
 from ccdproc_echelle.orders.edges import detect_order_edges
-from ccdproc_echelle.recipe.quality import (
+from ccdproc_echelle.recipe import (
     METRICS,
     flat_quality,
     order_quality,

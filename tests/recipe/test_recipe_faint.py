@@ -7,7 +7,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle import FlatFlag, MasterFlat, make_master_flat, order_quality
 from ccdproc_echelle.light import UNUSABLE
-from ccdproc_echelle.recipe.quality import flat_quality
+from ccdproc_echelle.recipe import flat_quality
 from ccdproc_echelle.simulation import EchelleSimulation
 
 SIMULATION = EchelleSimulation(shape=(256, 300), n_orders=5, seed=5, peak=9000)

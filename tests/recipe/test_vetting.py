@@ -14,13 +14,10 @@ from scipy.ndimage import shift as spline_shift
 from ccdproc_echelle import make_master_flat
 from ccdproc_echelle.frames import MemoryFrame, open_frames
 from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.recipe.acceptance import accepted_frames, of_one_setup
 from ccdproc_echelle.recipe.calibration import calibrate_frames
-from ccdproc_echelle.recipe.vetting import (
-    accepted_frames,
-    of_one_setup,
-    vet_frames,
-    vet_setup,
-)
+from ccdproc_echelle.recipe.setups import vet_setup
+from ccdproc_echelle.recipe.vetting import vet_frames
 from ccdproc_echelle.simulation import EchelleSimulation
 
 SATURATION = 60_000

@@ -29,8 +29,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ccdproc_echelle.orders.formats._rows import csv_columns, csv_rows, integer, number
 from ccdproc_echelle.orders.formats._tables import one_detector, unique_numbers, with_columns
-from ccdproc_echelle.orders.formats.soxspipe import _csv_rows, _integer, _number
 from ccdproc_echelle.orders.registry import register_format
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
@@ -42,9 +42,7 @@ _COLUMNS = {"coeff0", "bottomedge", "topedge", "x1", "x2"}
 
 def identify(path: Path) -> bool:
     """Whether the first line has the column names of an order trace."""
-    with open(path, "rb") as file:
-        start = file.readline(4096)
-    return set(start.decode("utf-8", errors="replace").lower().strip().split(",")) >= _COLUMNS
+    return csv_columns(path) >= _COLUMNS
 
 
 def read(
@@ -85,10 +83,10 @@ def read(
         If the order numbers of the file are replaced.
     """
     rows = _traces(path, detector)
-    center = np.array([[_number(row, name) for name in _coefficients(row)] for row in rows])
+    center = np.array([[number(row, name) for name in _coefficients(row)] for row in rows])
     below, above = (_edge(rows, name) for name in ("bottomedge", "topedge"))
     named = "order" in rows[0]
-    numbers = [_integer(row, "order") for row in rows] if named else np.arange(len(rows)) + 1
+    numbers = [integer(row, "order") for row in rows] if named else np.arange(len(rows)) + 1
     orders = EchelleOrderTable.from_polynomials(
         unique_numbers(numbers),
         center,
@@ -96,7 +94,7 @@ def read(
         upper=_moved(center, above),
         shape=None,
         dispersion_axis=1,
-        pixel_range=[[_number(row, name) for name in ("x1", "x2")] for row in rows],
+        pixel_range=[[number(row, name) for name in ("x1", "x2")] for row in rows],
     )
     if not named:
         return orders
@@ -114,8 +112,7 @@ def _fibre_numbers(names: list[str]) -> list[int]:
 
 def _traces(path: Path, detector: str | None) -> list[dict]:
     """The rows of one chip that were measured."""
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = _csv_rows(file)
+    rows = csv_rows(path)
     if "chip" in rows[0]:
         detector = one_detector(dict.fromkeys(row["chip"] for row in rows), detector)
         rows = [row for row in rows if row["chip"] == detector]
@@ -129,8 +126,8 @@ def _traces(path: Path, detector: str | None) -> list[dict]:
 
 def _coefficients(row: dict) -> list[str]:
     """Names of the coefficient columns, from power 0 upwards without gaps."""
-    number = sum(_is_coefficient(name) for name in row)
-    return [f"coeff{power}" for power in range(max(number, 1))]
+    n_powers = sum(_is_coefficient(name) for name in row)
+    return [f"coeff{power}" for power in range(max(n_powers, 1))]
 
 
 def _is_coefficient(name: str) -> bool:
@@ -138,7 +135,7 @@ def _is_coefficient(name: str) -> bool:
 
 
 def _edge(rows: list[dict], name: str) -> np.ndarray:
-    offsets = np.array([_number(row, name) for row in rows])
+    offsets = np.array([number(row, name) for row in rows])
     if (offsets < 0).any():
         row = rows[int(np.argmin(offsets))]
         raise ValueError(

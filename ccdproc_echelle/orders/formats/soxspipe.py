@@ -26,9 +26,7 @@ References
    form as read and written by release 0.17)
 """
 
-import csv
 import math
-import re
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +38,8 @@ from numpy.polynomial.chebyshev import chebvander2d
 from numpy.polynomial.polynomial import polyvander
 
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames import may_be_fits
+from ccdproc_echelle.orders.formats._rows import csv_columns, csv_rows, integer, number
 from ccdproc_echelle.orders.registry import register_format
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
@@ -65,12 +65,9 @@ _ROUNDING = 1e-6
 
 def identify(path: Path) -> bool:
     """Whether the file has the columns of a soxspipe order table, as FITS or as CSV."""
-    if _is_fits(path):
+    if may_be_fits(path):
         return "degorder_cent" in _first_table_columns(path)
-    with open(path, "rb") as file:
-        start = file.readline(4096)
-    fields = start.decode("utf-8", errors="replace").lower().strip().split(",")
-    return "order" in fields and "cent_c0" in fields
+    return csv_columns(path) >= {"order", "cent_c0"}
 
 
 def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None):
@@ -96,7 +93,7 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
     ValueError
         If a column is missing or holds anything but numbers, or the pixel range is unknown.
     """
-    return _read_fits(path) if _is_fits(path) else _read_csv(path, shape)
+    return _read_fits(path) if may_be_fits(path) else _read_csv(path, shape)
 
 
 def write(orders: EchelleOrderTable, path: Path) -> None:
@@ -144,11 +141,6 @@ def write(orders: EchelleOrderTable, path: Path) -> None:
 # ---------------------------------------------------------------------- FITS
 
 
-def _is_fits(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(6) == b"SIMPLE"
-
-
 def _first_table_columns(path: Path) -> list[str]:
     try:
         with fits.open(path) as hdus:
@@ -163,7 +155,7 @@ def _read_fits(path: Path) -> EchelleOrderTable:
         raise ValueError(f"HDU 1 has {len(polynomials)} rows, expected 1")
     values = polynomials[0]
     letter = _axis_letter(values, "_cent")
-    numbers = [_integer(row, "order") for row in orders]
+    numbers = [integer(row, "order") for row in orders]
     curves = {}
     for curve, name in _CURVES.items():
         if curve == "cent" or f"degorder_{curve}" in values:
@@ -186,9 +178,9 @@ def _fits_rows(path: Path) -> list[list[dict]]:
             raise ValueError(f"the file has {len(hdus)} HDUs, expected 3")
         return [
             [
-                {"where": f"HDU {hdu}, row {number}"}
+                {"where": f"HDU {hdu}, row {index}"}
                 | {name.lower(): row[name] for name in hdus[hdu].columns.names}
-                for number, row in enumerate(hdus[hdu].data, start=1)
+                for index, row in enumerate(hdus[hdu].data, start=1)
             ]
             for hdu in (1, 2)
         ]
@@ -199,7 +191,7 @@ def _global_powers(values: dict, curve: str, letter: str) -> np.ndarray:
     order_degree = _degree(values, f"degorder_{curve}")
     pixel_degree = _degree(values, f"deg{letter}_{curve}")
     return np.array([
-        [_number(values, _column(curve, i, j)) for j in range(pixel_degree + 1)]
+        [number(values, _column(curve, i, j)) for j in range(pixel_degree + 1)]
         for i in range(order_degree + 1)
     ])
 
@@ -221,8 +213,7 @@ def _column(curve: str, i: int, j: int) -> str:
 
 
 def _read_csv(path: Path, shape: tuple[int, int] | None) -> EchelleOrderTable:
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = _csv_rows(file)
+    rows = csv_rows(path)
     letter = _axis_letter(rows[0], "", "_cent")
     has_range = f"{letter}min" in rows[0]
     if not has_range and shape is None:
@@ -236,7 +227,7 @@ def _read_csv(path: Path, shape: tuple[int, int] | None) -> EchelleOrderTable:
         if curve == "cent" or f"{curve}_c0" in rows[0]
     }
     return EchelleOrderTable.from_polynomials(
-        [_integer(row, "order") for row in rows],
+        [integer(row, "order") for row in rows],
         curves.pop("center"),
         **curves,
         shape=None if has_range else shape,
@@ -245,33 +236,13 @@ def _read_csv(path: Path, shape: tuple[int, int] | None) -> EchelleOrderTable:
     )
 
 
-def _csv_rows(file) -> list[dict]:
-    """The rows as dictionaries with lower-case names, and their origin."""
-    reader = csv.reader(file)
-    names = [name.strip().lower() for name in next(reader)]
-    numbers = [name for name in names if re.fullmatch(r"[-+\d.]+(e[-+]?\d+)?", name)]
-    if numbers:
-        raise ValueError(
-            f"line 1 has numbers, such as {numbers[0]}, expected a header with the column names"
-        )
-    rows = []
-    for fields in filter(None, reader):
-        where = f"line {reader.line_num}"
-        if len(fields) != len(names):
-            raise ValueError(f"{where} has {len(fields)} values, expected {len(names)}")
-        rows.append({"where": where, **dict(zip(names, fields, strict=True))})
-    if not rows:
-        raise ValueError("the file has no orders")
-    return rows
-
-
 def _csv_powers(rows: list[dict], curve: str, letter: str) -> np.ndarray:
     """Coefficients, one row per order; zeros where an order has a lower degree than others."""
     own = f"deg{letter}_{curve}"
     degrees = [_degree(row, own if own in row else f"deg{letter}") for row in rows]
     powers = np.zeros((len(rows), max(degrees) + 1))
     for values, row, degree in zip(powers, rows, degrees, strict=True):
-        values[: degree + 1] = [_number(row, f"{curve}_c{j}") for j in range(degree + 1)]
+        values[: degree + 1] = [number(row, f"{curve}_c{j}") for j in range(degree + 1)]
     return powers
 
 
@@ -287,27 +258,8 @@ def _axis_letter(row: dict, *suffixes: str) -> str:
     raise ValueError(f"{row['where']} has no column {' or '.join(names)}")
 
 
-def _number(row: dict, name: str) -> float:
-    if name not in row:
-        raise ValueError(f"{row['where']} has no column {name}")
-    try:
-        value = float(row[name])
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{row['where']}, column {name}: {row[name]!r} is not a number") from error
-    if not math.isfinite(value):
-        raise ValueError(f"{row['where']}, column {name}: {value}, expected a finite number")
-    return value
-
-
-def _integer(row: dict, name: str) -> int:
-    value = _number(row, name)
-    if value != int(value):
-        raise ValueError(f"{row['where']}, column {name}: {value}, expected an integer")
-    return int(value)
-
-
 def _degree(row: dict, name: str) -> int:
-    value = _integer(row, name)
+    value = integer(row, name)
     if value < 0:
         raise ValueError(f"{row['where']}, column {name}: {value}, expected 0 or more")
     return value
@@ -315,7 +267,7 @@ def _degree(row: dict, name: str) -> int:
 
 def _pixel_range(row: dict, letter: str) -> tuple[int, int]:
     """First and last pixel; the file has one past the last."""
-    low, high = _number(row, f"{letter}min"), _number(row, f"{letter}max")
+    low, high = number(row, f"{letter}min"), number(row, f"{letter}max")
     return math.floor(low), math.ceil(high) - 1
 
 
@@ -367,10 +319,10 @@ def _samples(orders, name: str, ranges: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _fitted_powers(numbers, pixels, positions, degrees: tuple[int, int]) -> np.ndarray:
     """Powers, from a least-squares fit of Chebyshev polynomials in scaled order and pixel."""
-    (number, order_basis), (pixel, pixel_basis) = (
+    (order, order_basis), (pixel, pixel_basis) = (
         _scaled(x, degree) for x, degree in zip((numbers, pixels), degrees, strict=True)
     )
-    design = chebvander2d(number, pixel, degrees)
+    design = chebvander2d(order, pixel, degrees)
     series = np.linalg.lstsq(design, positions, rcond=None)[0].reshape(np.add(degrees, 1))
     return order_basis.T @ series @ pixel_basis
 

@@ -5,19 +5,17 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from inspect import signature
 from typing import Any
 
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.combining import CombineSettings
-from ccdproc_echelle.frames import READING_KEYWORDS, user_path
-from ccdproc_echelle.recipe.master import make_master_flat
+from ccdproc_echelle.frames import user_path
+from ccdproc_echelle.recipe.config import config_keywords
 from ccdproc_echelle.recipe.toml_files import parsed, recipe_keywords, text_of
 
 __all__ = ["CONFIG_EXAMPLE", "NightConfig"]
 
 # Keywords that a night sets itself for each set-up.
-_OF_THE_NIGHT = ("img_list", "bias", "dark", "executor", "progress_bar", "orders", "instrument")
+_OF_THE_NIGHT = ("bias", "dark", "instrument")
 
 # Name of the table that holds one table per set-up.
 _SETUPS = "setup"
@@ -124,7 +122,7 @@ class NightConfig:
         tables_of = setups.values() if isinstance(setups, Mapping) else [setups]
         if not all(isinstance(table, Mapping) for table in tables_of):
             raise ValueError(f'{_SETUPS} in {source} is {setups!r}, expected tables [setup."NAME"]')
-        known = _known()
+        known = [name for name in config_keywords() if name not in _OF_THE_NIGHT]
         return cls(
             recipe_keywords(tables, source, known),
             {name: recipe_keywords(one, source, known) for name, one in setups.items()},
@@ -162,13 +160,6 @@ class NightConfig:
         for pattern in self.setups:
             if not any(fnmatchcase(name, pattern) for name in names):
                 warn(
-                f"no set-up matches {pattern!r} of the configuration; the set-ups are "
-                f"{', '.join(names)}"
+                    f"no set-up matches {pattern!r} of the configuration; the set-ups are "
+                    f"{', '.join(names)}"
                 )
-
-
-def _known() -> list[str]:
-    recipe = [name for name in signature(make_master_flat).parameters if name != "keywords"]
-    combining = [*CombineSettings.__dataclass_fields__]
-    known = dict.fromkeys((*recipe, *combining, *READING_KEYWORDS))
-    return [*(name for name in known if name not in _OF_THE_NIGHT), "orders"]

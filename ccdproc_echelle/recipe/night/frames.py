@@ -12,6 +12,7 @@ from ccdproc import ImageFileCollection
 
 from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle._warnings import kept_warnings
+from ccdproc_echelle._words import one_line
 from ccdproc_echelle.frames import (
     READING_KEYWORDS,
     exposure_time,
@@ -21,7 +22,7 @@ from ccdproc_echelle.frames import (
     user_path,
 )
 from ccdproc_echelle.recipe.night.kinds import kind_of
-from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS, comparable
+from ccdproc_echelle.recipe.setups import SETUP_KEYWORDS, comparable
 
 __all__ = ["NightFrame", "is_product_of_night", "read_frames", "setup_values"]
 
@@ -141,7 +142,7 @@ class _Look:
             with kept_warnings():  # the recipe repeats them for the frames that it uses
                 frame, = list_frames([self.path], **self.reading)
         except (ValueError, OSError) as error:
-            return self.path, " ".join(str(error).split()).replace(f"{self.path} is ", "it is ")
+            return self.path, one_line(error).replace(f"{self.path} is ", "it is ")
         header = frame.header
         kind, reason = kind_of(header)
         if kind is None:

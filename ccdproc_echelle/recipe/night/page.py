@@ -5,6 +5,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from ccdproc_echelle._words import counted
 from ccdproc_echelle.plotting import quality_lines
 from ccdproc_echelle.recipe.night.plan import NightPlan
 from ccdproc_echelle.recipe.night.product import FILES
@@ -75,12 +76,12 @@ def page_of_night(plan: NightPlan, results: Sequence[NightResult]) -> str:
 </head>
 <body>
 <h1>{title}</h1>
-<p>{_counted(len(results), "set-up")}, {_counted(len(bad), "needs", "need")} attention.
+<p>{counted(len(results), "set-up")}, {counted(len(bad), "needs", "need")} attention.
 <a href="qc.ecsv">Table of all quality parameters</a></p>
 <main class="setups">
 {cards}
 </main>
-<h2>Left out: {_counted(len(plan.left_out), "file")}</h2>
+<h2>Left out: {counted(len(plan.left_out), "file")}</h2>
 {left_out}
 </body>
 </html>
@@ -149,7 +150,7 @@ def _list_of_plan(result: NightResult) -> str:
     ]
     rows.append(("orders", escape(job.orders_from)))
     if product is not None:
-        rows += [("found", _counted(product.n_orders, "order")), ("made", escape(product.made))]
+        rows += [("found", counted(product.n_orders, "order")), ("made", escape(product.made))]
     files = ", ".join(
         f'<a href="{_link(result, one)}">{name}</a>' for one, name in FILES.items()
         if (job.folder / name).is_file() and (product is not None or one == "log")
@@ -170,7 +171,7 @@ def _quality(result: NightResult) -> str:
         f"{_cells(name.replace('_', ' '), f'{value} {unit}'.strip(), limits, verdict)}</tr>"
         for name, value, unit, limits, verdict in quality_lines(result.product.quality) if value
     )
-    warned = _details(_counted(len(result.product.warnings), "warning"), result.product.warnings)
+    warned = _details(counted(len(result.product.warnings), "warning"), result.product.warnings)
     head = "<tr><th>quantity</th><th>value</th><th>limits</th><th>verdict</th></tr>"
     return f"{warned}<details><summary>Quality</summary><table>{head}{rows}</table></details>"
 
@@ -186,7 +187,3 @@ def _details(title: str, lines: Sequence[str]) -> str:
 def _list(lines: Iterable[str]) -> str:
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f"<ul>{items}</ul>" if items else ""
-
-
-def _counted(n: int, noun: str, plural: str | None = None) -> str:
-    return f"{n} {noun if n == 1 else plural or f'{noun}s'}"

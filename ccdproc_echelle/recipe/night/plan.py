@@ -14,6 +14,7 @@ from ccdproc import ImageFileCollection
 
 from ccdproc_echelle import __version__
 from ccdproc_echelle._tasks import results_of
+from ccdproc_echelle._words import counted, one_line
 from ccdproc_echelle.frames import user_path
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.instruments import Instrument
@@ -135,7 +136,7 @@ class NightPlan:
         return QTable(rows=rows, names=("setup", "flats", "bias", "dark", "orders", "state"))
 
     def __str__(self) -> str:
-        lines = [f"{len(self.jobs)} set-up{'s' * (len(self.jobs) != 1)} in {self.source}"]
+        lines = [f"{counted(len(self.jobs), 'set-up')} in {self.source}"]
         for job, row in zip(self.jobs, self.table, strict=True):
             lines += ["", f"{job.name}: {job.state}"]
             lines += [f"  {name:<7}{row[name]}" for name in ("flats", "bias", "dark", "orders")]
@@ -237,7 +238,7 @@ class _Planning:
         try:
             orders, source = orders_of_setup(setup, given, self.of_instrument | keywords)
         except (ValueError, OSError) as error:
-            problem = " ".join(str(error).split())
+            problem = one_line(error)
         if orders is not None:
             keywords["trace_keywords"] = None  # from the instrument, or for other set-ups
         folder = self.output / setup.name

@@ -15,12 +15,12 @@ from ccdproc import ImageFileCollection
 
 from ccdproc_echelle.frames import replacing
 from ccdproc_echelle.recipe.instruments import Instrument
+from ccdproc_echelle.recipe.metrics import METRICS
 from ccdproc_echelle.recipe.night.config import NightConfig
 from ccdproc_echelle.recipe.night.page import page_of_night
 from ccdproc_echelle.recipe.night.plan import NightPlan, plan_night
 from ccdproc_echelle.recipe.night.product import FILES
 from ccdproc_echelle.recipe.night.work import NightResult, results_of_night
-from ccdproc_echelle.recipe.quality import METRICS
 
 __all__ = ["carry_out", "reduce_night"]
 

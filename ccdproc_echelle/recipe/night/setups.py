@@ -13,7 +13,7 @@ from astropy.time import Time
 from ccdproc_echelle.frames import number_of
 from ccdproc_echelle.recipe.calibration import nearest_series
 from ccdproc_echelle.recipe.night.frames import NightFrame
-from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS
+from ccdproc_echelle.recipe.setups import SETUP_KEYWORDS
 
 __all__ = ["READOUT_KEYWORDS", "NightSetup", "disagreement", "slug_of", "sorted_into_setups"]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ccdproc_echelle._tasks import awaited, n_workers_of, processes, submitted
 from ccdproc_echelle._warnings import kept_warnings
+from ccdproc_echelle._words import one_line
 from ccdproc_echelle.frames import check_output, replacing
 from ccdproc_echelle.recipe.master import make_master_flat
 from ccdproc_echelle.recipe.night.plan import NightJob
@@ -116,8 +117,7 @@ def _done(job: NightJob, future: Future | None, executor: Executor | None) -> Ni
                 message = "the process that reduced it was killed, perhaps for lack of memory"
                 return NightResult(job, "failed", message, None)
     except Exception as error:  # raised by a cluster that gave up on it
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return NightResult(job, "failed", f"its worker was lost: {reason}", None)
+        return NightResult(job, "failed", f"its worker was lost: {one_line(error)}", None)
 
 
 def _reduce_alone(job: NightJob) -> NightResult:
@@ -158,7 +158,7 @@ def reduce_setup(job: NightJob, executor: Executor | None) -> NightResult:
         except BrokenExecutor:
             raise
         except Exception as error:  # one set-up must never stop the others
-            message = " ".join(str(error).split()) or type(error).__name__
+            message = one_line(error)
             lines += [f"failed: {message}", "", traceback.format_exc()]
             _write_log(job, [*lines, *map("warning: {}".format, warned)])
             return NightResult(job, "failed", message, None)

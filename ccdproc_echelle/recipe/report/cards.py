@@ -8,8 +8,8 @@ from typing import Any
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
 
-from ccdproc_echelle.recipe.quality import METRICS
-from ccdproc_echelle.recipe.vetting import SETUP_KEYWORDS
+from ccdproc_echelle.recipe.metrics import METRICS
+from ccdproc_echelle.recipe.setups import SETUP_KEYWORDS
 
 __all__ = ["personal_values", "technical_cards"]
 

@@ -1,0 +1,80 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Words of messages: numbers of things, and errors as a single line."""
+
+from collections.abc import Sized
+
+__all__ = ["and_others", "counted", "one_line"]
+
+
+def counted(n: int, noun: str, plural: str | None = None) -> str:
+    """
+    Number of things, in words.
+
+    Parameters
+    ----------
+    n : int
+        Their number.
+    noun : str
+        The word for one of them.
+    plural : str, optional
+        The word for several. Default: with an s.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from ccdproc_echelle._words import counted
+    >>> counted(1, "frame"), counted(3, "frame"), counted(2, "needs", "need")
+    ('1 frame', '3 frames', '2 need')
+    """
+    return f"{n} {noun if n == 1 else plural or f'{noun}s'}"
+
+
+def and_others(items: Sized, noun: str = "others") -> str:
+    """
+    Text to append to the name of the first of several things.
+
+    Parameters
+    ----------
+    items : sized
+        All of them.
+    noun : str, optional
+        The word for the rest.
+
+    Returns
+    -------
+    str
+        Empty if there is only one.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle._words import and_others
+    >>> "a.fits" + and_others(["a.fits", "b.fits", "c.fits"])
+    'a.fits and 2 others'
+    """
+    return f" and {len(items) - 1} {noun}" if len(items) > 1 else ""
+
+
+def one_line(message: Warning | Exception | str) -> str:
+    """
+    Text of a message, as a single line.
+
+    Parameters
+    ----------
+    message : Exception, Warning or str
+        The message.
+
+    Returns
+    -------
+    str
+        The type of an error without text.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle._words import one_line
+    >>> one_line(ValueError("the table\\n  is empty")), one_line(MemoryError())
+    ('the table is empty', 'MemoryError')
+    """
+    return " ".join(str(message).split()) or type(message).__name__

@@ -1,0 +1,139 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Vetting by header: find frames taken with another set-up than most of the others."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from astropy.table import QTable
+
+from ccdproc_echelle._words import counted
+from ccdproc_echelle.frames import Frame, is_of_master_flat, list_frames
+
+__all__ = ["MASTER_VERDICT", "SETUP_KEYWORDS", "comparable", "vet_setup"]
+
+#: Header keywords in which the flats of a set must agree: instrument and arm, binning, slit, lamp,
+#: filter and disperser, read-out mode and gain.
+SETUP_KEYWORDS = (
+    "INSTRUME", "DETECTOR", "ESO SEQ ARM",
+    "CCDSUM", "CCDBIN1", "CCDBIN2", "XBINNING", "YBINNING", "BINNING",
+    "ESO DET WIN1 BINX", "ESO DET WIN1 BINY", "ESO DET BINX", "ESO DET BINY",
+    "SLIT", "SLITNAME", "SLITMSKN", "DECKER", "DECKNAME",
+    "ESO INS SLIT1 NAME", "ESO INS SLIT2 NAME", "ESO INS SLIT3 NAME",
+    "ESO INS OPTI3 NAME", "ESO INS OPTI4 NAME", "ESO INS OPTI5 NAME",
+    "LAMP", "LAMPNAME", "FILTER", "FILTER2", "GRATING", "GRATNAME", "ECHNAME", "ECHANGL",
+    "XDISPERS", "GRISM", "DISPERSR", "OBSMODE", "ESO INS MODE",
+    "READMODE", "RDMODE", "READSPD", "ESO DET READ MODE", "ESO DET READ SPEED",
+    "ESO DET READ CURNAME", "GAIN", "EGAIN", "ESO DET OUT1 CONAD",
+)
+# Measured numbers in headers, such as a gain or a slit width, agree if they do to this many digits.
+_DIGITS = 3
+#: Verdict on a frame that is not a raw frame.
+MASTER_VERDICT = "it is a master flat, not a raw one"
+
+
+def vet_setup(
+    frames: Any, *, keywords: Iterable[str] = SETUP_KEYWORDS, **reading: Any
+) -> QTable:
+    """
+    Find frames taken with a different set-up, from shape, unit and headers alone.
+
+    The values of the majority are considered correct. If there is no most frequent value, as with
+    two frames that differ, all frames get the same verdict, which lists the number of frames with
+    each value. A master flat, which belongs to no set of raw frames, also gets a verdict.
+
+    Parameters
+    ----------
+    frames : list, str or `ccdproc.ImageFileCollection`
+        Raw flats, as for `ccdproc.combine`; only the headers of files are read.
+    keywords : iterable of str, optional
+        Header keywords that must agree, without ``HIERARCH``. Frames that lack a keyword are not
+        compared by it. Fractional numbers that agree to three digits are equal.
+    **reading
+        Passed to ``CCDData.read``.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        One row per frame: ``frame`` (name) and ``verdict``, which is empty or states what is wrong.
+
+    See Also
+    --------
+    vet_frames, accepted_frames
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.simulation import EchelleSimulation
+    >>> from ccdproc_echelle import vet_setup
+    >>> flats = EchelleSimulation(shape=(256, 300), n_orders=5).flats(3)
+    >>> flats[0].header["GAIN"] = 2.5
+    >>> vet_setup(flats)["verdict"].tolist()
+    ['another set-up: GAIN is 2.5, that of the others 1', '', '']
+    """
+    frames, keywords = list_frames(frames, **reading), tuple(keywords)
+    headers = [frame.header for frame in frames]
+    masters = [is_of_master_flat(header) for header in headers]
+    setups = [
+        {} if master else _setup(frame, header, keywords)
+        for frame, header, master in zip(frames, headers, masters, strict=True)
+    ]
+    reasons = [[] for _ in frames]
+    for name in ("shape", "unit", *keywords):
+        having = [i for i, setup in enumerate(setups) if name in setup]
+        values = [setups[i][name] for i in having]
+        usual = _commonest(values)
+        for i, value in zip(having, values, strict=True):
+            if usual is None:
+                reasons[i].append(f"{name} is {_counted(values)}")
+            elif value != usual:
+                reasons[i].append(f"{name} is {value}, that of the others {usual}")
+    verdicts = [
+        MASTER_VERDICT if master else "another set-up: " + "; ".join(found) if found else ""
+        for found, master in zip(reasons, masters, strict=True)
+    ]
+    return QTable({"frame": [frame.name for frame in frames], "verdict": verdicts})
+
+
+def comparable(value: Any) -> str:
+    """
+    Format a header value for comparison with that of another frame.
+
+    Parameters
+    ----------
+    value : object
+        The value.
+
+    Returns
+    -------
+    str
+        Fractional numbers are rounded to three digits.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.recipe.setups import comparable
+    >>> comparable(2.0), comparable(1.2345), comparable(" slow ")
+    ('2', '1.23', 'slow')
+    """
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else f"{value:.{_DIGITS}g}"
+    return str(value).strip()
+
+
+def _setup(frame: Frame, header: Mapping, keywords: Sequence[str]) -> dict[str, Any]:
+    found = {name: comparable(header[name]) for name in keywords if name in header}
+    return {"shape": frame.shape, "unit": str(frame.unit)} | found
+
+
+def _counted(values: Sequence[Any]) -> str:
+    """Each value, and the number of frames that have it."""
+    return " or ".join(
+        f"{value} ({counted(number, 'frame')})"
+        for value, number in Counter(values).most_common()
+    )
+
+
+def _commonest(values: Sequence[Any]) -> Any:
+    """The most frequent value; `None` if there are several."""
+    ranked = Counter(values).most_common(2)
+    tied = len(ranked) == 2 and ranked[0][1] == ranked[1][1]
+    return ranked[0][0] if ranked and not tied else None
