@@ -295,7 +295,7 @@ def make_master_flat(
 
         progress.begin("quality")
         flat = mask_interorder(flat, orders, margin=margin, mask=False)
-        flat.mask = (flags & np.int16(mask_flags)) > 0
+        flat.mask = (flags & int(mask_flags)) > 0
         used = {"flat": calibration.flats, "bias": inputs.bias, "dark": inputs.dark}
         provenance = provenance_of(arguments, settings, request.reading, used)
         label_as_master(flat.header, provenance, noise, lost)
