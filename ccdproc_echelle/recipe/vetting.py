@@ -277,7 +277,8 @@ def _reference(stack: ThinnedStack, levels, lit) -> tuple[np.ndarray, np.ndarray
     """Median of the frames with light, divided by their levels, and where it is defined."""
     scales = (1 / levels[lit]).astype(stack.data.dtype)
     n_lit, shape = len(scales), stack.data.shape[1:]
-    values = stack.data[lit].reshape(n_lit, -1) * scales[:, None]
+    values = stack.data[lit].reshape(n_lit, -1)
+    values *= scales[:, None]
     good = stack.good[lit].reshape(n_lit, -1)
     median = StackCombiner(method="median").combine(values, good).value.reshape(shape)
     known = np.isfinite(median)
