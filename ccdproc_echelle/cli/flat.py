@@ -55,6 +55,18 @@ def add(commands) -> None:
         "area to 1, mask unusable pixels, and measure the quality.",
         example=_EXAMPLE,
     )
+    _add_orders(flat)
+    _add_frames(flat)
+    _add_combination(flat)
+    _add_flat_field(flat)
+    add_workers(flat)
+    flat.add_argument("--quiet", action="store_true",
+        help="do not show a progress bar (shown by default on a terminal if tqdm is installed)")
+    add_output(flat, "master flat to write (FITS)")
+    flat.add_argument("--plot", metavar="FILE", help="summary figure to write (PNG or PDF)")
+
+
+def _add_orders(flat: argparse.ArgumentParser) -> None:
     option = flat.add_argument
     option("flats", nargs="*", metavar="FLAT", help="raw flats (FITS)")
     option("--orders", metavar="FILE", help="order table (default: trace the orders)")
@@ -64,6 +76,10 @@ def add(commands) -> None:
         help="number of the lowest order on the detector, if the orders are traced (default: 1)")
     option("--degree", type=int, metavar="N",
         help="degree of the polynomials for the traced order centres (default: 4)")
+
+
+def _add_frames(flat: argparse.ArgumentParser) -> None:
+    option = flat.add_argument
     option("--bias", nargs="+", default=None, metavar="FILE", help="bias frames")
     option("--dark", nargs="+", default=None, metavar="FILE", help="dark or lamp-off frames")
     add_instrument(flat)
@@ -80,6 +96,10 @@ def add(commands) -> None:
     option("--bad-pixel-mask", metavar="FILE",
         help="image of the detector (FITS) in which known bad pixels are not 0")
     add_reading(flat)
+
+
+def _add_combination(flat: argparse.ArgumentParser) -> None:
+    option = flat.add_argument
     option("--window", type=float, metavar="PIXELS",
         help="full width of the window on the order centres, in pixels (default: 10)")
     option("--passes", dest="n_passes", type=int, metavar="N",
@@ -96,6 +116,10 @@ def add(commands) -> None:
         help="use a separate exposure level for each order of a frame")
     option("--reject", choices=("warn", "drop", "error"),
         help="how to handle frames that do not match the others (default: warn)")
+
+
+def _add_flat_field(flat: argparse.ArgumentParser) -> None:
+    option = flat.add_argument
     option("--min-signal-to-noise", type=float, metavar="RATIO",
         help="mask pixels of the master flat below this many times their uncertainty (default: 3)")
     option("--edge", dest="edge_keywords", action="append", type=assignment,
@@ -108,38 +132,14 @@ def add(commands) -> None:
         help="number of pixels beyond the order edges that keep their values (default: 0)")
     option("--mask-interorder", action="store_true", help="mask the inter-order area as well")
     option("--limits", metavar="FILE", help="quality limits (YAML, see inspect)")
-    add_workers(flat)
-    option("--quiet", action="store_true",
-        help="do not show a progress bar (shown by default on a terminal if tqdm is installed)")
-    add_output(flat, "master flat to write (FITS)")
-    option("--plot", metavar="FILE", help="summary figure to write (PNG or PDF)")
 
 
 def run(options: argparse.Namespace) -> int:
     config = {} if options.config is None else read_config(options.config)
     _take_options(options, config)
-    if options.orders is None:
-        for name in ("orders_format", "dispersion_axis"):
-            if getattr(options, name) is not None:
-                options.wrong_usage(f"argument --{name.replace('_', '-')}: only with --orders")
-    elif _tracing_keywords(options):
-        options.wrong_usage(
-            "arguments --n-orders, --min-width, --max-width, --trace-signal-to-noise, "
-            "--first-order, --degree: only without --orders"
-        )
-    if not options.flats:
-        options.wrong_usage(
-            "no FLAT: --bias and --dark take all file names after them; put the flats first"
-        )
+    _check_usage(options)
     _expand_patterns(options)
-    outputs = [Path(path) for path in (options.output, options.plot) if path is not None]
-    for path in outputs:
-        check_output(path, overwrite=options.overwrite, inputs=_inputs(options))
-    check_master_name(options.output)
-    if options.plot is not None:
-        check_plot(options.plot)
-        if Path(options.plot).resolve() == Path(options.output).resolve():
-            raise ValueError(f"--plot and --output are the same file, {options.plot}")
+    outputs = _checked_outputs(options)
     keywords = _merged(config, _keywords(options))
     orders = None
     if options.orders is not None:
@@ -160,6 +160,36 @@ def run(options: argparse.Namespace) -> int:
     for path in written:
         print(f"wrote {path}")
     return 0 if written == outputs else 1
+
+
+def _check_usage(options: argparse.Namespace) -> None:
+    """Stop if options do not go together."""
+    if options.orders is None:
+        for name in ("orders_format", "dispersion_axis"):
+            if getattr(options, name) is not None:
+                options.wrong_usage(f"argument --{name.replace('_', '-')}: only with --orders")
+    elif _tracing_keywords(options):
+        options.wrong_usage(
+            "arguments --n-orders, --min-width, --max-width, --trace-signal-to-noise, "
+            "--first-order, --degree: only without --orders"
+        )
+    if not options.flats:
+        options.wrong_usage(
+            "no FLAT: --bias and --dark take all file names after them; put the flats first"
+        )
+
+
+def _checked_outputs(options: argparse.Namespace) -> list[Path]:
+    """The files to write: the master flat and, if wanted, its figure."""
+    outputs = [Path(path) for path in (options.output, options.plot) if path is not None]
+    for path in outputs:
+        check_output(path, overwrite=options.overwrite, inputs=_inputs(options))
+    check_master_name(options.output)
+    if options.plot is not None:
+        check_plot(options.plot)
+        if Path(options.plot).resolve() == Path(options.output).resolve():
+            raise ValueError(f"--plot and --output are the same file, {options.plot}")
+    return outputs
 
 
 def _keywords(options: argparse.Namespace) -> dict:

@@ -294,9 +294,7 @@ def _on_and_beside(centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 def _values_at(image: np.ma.MaskedArray, rows: np.ndarray) -> np.ndarray:
     """The values in these rows of each column; NaN if there are none."""
-    inside = (rows >= 0) & (rows <= len(image) - 1)
-    rows = np.where(inside, rows, 0).round().astype(int)
-    return np.where(inside, image.filled(np.nan)[rows, np.arange(image.shape[1])], np.nan)
+    return rasters.values_at(image.filled(np.nan), rows)
 
 
 def _warn_of_wide_window(

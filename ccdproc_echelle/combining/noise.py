@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
@@ -306,17 +306,18 @@ def _measured(line: StraightLine, unit: u.UnitBase, names: Sequence[str]) -> Mea
     read_noise, read_noise_error = _read_noise(
         line.offset, errors[0], gain, gain_error / abs(gain)
     )
+    doubt = _doubt(line, errors, departure, float(chdtrc(dof, total)), names)
     return MeasuredNoise(
-        gain * u.electron / unit,
-        gain_error * u.electron / unit,
-        read_noise * u.electron,
-        read_noise_error * u.electron,
-        line.shared[1] / line.slope,
-        departure,
-        total / dof,
-        _curve(line, unit),
-        line.n_pixels,
-        *_doubt(line, errors, departure, float(chdtrc(dof, total)), names),
+        gain=gain * u.electron / unit,
+        gain_uncertainty=gain_error * u.electron / unit,
+        read_noise=read_noise * u.electron,
+        read_noise_uncertainty=read_noise_error * u.electron,
+        drift=line.shared[1] / line.slope,
+        departure=departure,
+        chi_square=total / dof,
+        curve=_curve(line, unit),
+        n_pixels=line.n_pixels,
+        **doubt._asdict(),
     )
 
 
@@ -329,51 +330,87 @@ def _read_noise(offset, error, gain, gain_error) -> tuple[float, float]:
     return abs(gain) * root, abs(gain) * np.hypot(error, root * gain_error)
 
 
+class _Doubt(NamedTuple):
+    """What `MeasuredNoise` says about the straight line."""
+
+    doubt: str
+    is_known: bool = False
+    is_straight: bool = False
+
+
 def _doubt(
     line: StraightLine, errors: np.ndarray, departure: float, chance: float, names: Sequence[str]
-) -> tuple[str, bool, bool]:
-    """
-    Evidence against a straight line, whether gain and read noise are known, if it is straight.
-    """
+) -> _Doubt:
+    """The most important evidence against a straight line; the doubt is empty if there is none."""
+    return (
+        _doubt_about_slope(line)
+        or _doubt_about_offset(line, errors)
+        or _doubt_about_drift(line, errors)
+        or _doubt_about_frames(line, names)
+        or _doubt_about_straightness(departure, chance)
+        or _Doubt("", is_known=True, is_straight=True)
+    )
+
+
+def _doubt_about_slope(line: StraightLine) -> _Doubt | None:
     own = line.slope - line.shared[1]
     of_chance = np.sqrt(2 * line.covariance[1, 1])
-    share = min(line.shared[1] / line.slope, 1.0)
     # If nearly everything is shared, the rest is not noise either.
-    if share > 1 - _LEAST_KNOWN and line.shared[1] > _SIGNIFICANT * of_chance:
-        found = f"neighbouring pixels share {share:.0%} of the differences between the frames"
-        return f"{found}; do all frames show the same?", False, False
-    if not of_chance < _LEAST_KNOWN * own:
-        light = f"{line.light.min():.3g} to {line.light.max():.3g}"
-        found = f"{line.n_pixels} pixels with light from {light} are too few or too similar"
-        return found, False, True
+    if _share(line) > 1 - _LEAST_KNOWN and line.shared[1] > _SIGNIFICANT * of_chance:
+        return _Doubt(f"{_sharing(line)}; do all frames show the same?")
+    if of_chance < _LEAST_KNOWN * own:
+        return None
+    light = f"{line.light.min():.3g} to {line.light.max():.3g}"
+    found = f"{line.n_pixels} pixels with light from {light} are too few or too similar"
+    return _Doubt(found, is_straight=True)
+
+
+def _doubt_about_offset(line: StraightLine, errors: np.ndarray) -> _Doubt | None:
     if line.offset < -_SIGNIFICANT * errors[0]:
-        found = "the variance would be 0 where there is still light; was the bias not subtracted?"
-        return found, False, False
+        return _Doubt(
+            "the variance would be 0 where there is still light; was the bias not subtracted?"
+        )
     if line.shared[0] > max(_MOST_SHARED_OFFSET * line.offset, _SIGNIFICANT * errors[0]):
-        found = "without light, the frames differ by a constant"
-        return f"{found}; was the bias not subtracted?", False, False
+        return _Doubt(
+            "without light, the frames differ by a constant; was the bias not subtracted?"
+        )
+    return None
+
+
+def _doubt_about_drift(line: StraightLine, errors: np.ndarray) -> _Doubt | None:
     if line.shared[1] > max(_MOST_SHARED * line.slope, _SIGNIFICANT * errors[1]):
-        found = f"neighbouring pixels share {share:.0%} of the differences between the frames"
-        return f"{found}; does the illumination drift?", True, False
-    unlike = _unlike(line, names)
-    if unlike:
-        return unlike, False, False
-    if departure > _STRAIGHT and chance < _CHANCE:
-        found = f"the variance deviates from a linear function of the light by {departure:.0%}"
-        return f"{found}; was the bias not subtracted, or are pixels saturated?", False, False
-    return "", True, True
+        return _Doubt(f"{_sharing(line)}; does the illumination drift?", is_known=True)
+    return None
 
 
-def _unlike(line: StraightLine, names: Sequence[str]) -> str:
-    """The pair of frames whose noise differs most from that of the others; empty if none does."""
+def _doubt_about_frames(line: StraightLine, names: Sequence[str]) -> _Doubt | None:
+    """Doubt because of the pair of frames whose noise differs most from that of the others."""
     pairs = line.pairs / np.median(line.pairs)
     i = int(np.argmax(np.abs(pairs - 1)))
     if not abs(pairs[i] - 1) > max(_SAME_PAIRS, _SIGNIFICANT * np.sqrt(2 / line.n_pixels)):
-        return ""
-    return (
+        return None
+    return _Doubt(
         f"{names[i]} and {names[(i + 1) % len(names)]} differ by {np.sqrt(pairs[i]):.2g} times "
         "what other frames do; is one a copy, an average, shifted or read out otherwise?"
     )
+
+
+def _doubt_about_straightness(departure: float, chance: float) -> _Doubt | None:
+    if departure > _STRAIGHT and chance < _CHANCE:
+        return _Doubt(
+            f"the variance deviates from a linear function of the light by {departure:.0%}; was "
+            "the bias not subtracted, or are pixels saturated?"
+        )
+    return None
+
+
+def _share(line: StraightLine) -> float:
+    """Fraction of the slope that neighbouring pixels share."""
+    return min(line.shared[1] / line.slope, 1.0)
+
+
+def _sharing(line: StraightLine) -> str:
+    return f"neighbouring pixels share {_share(line):.0%} of the differences between the frames"
 
 
 def _curve(line: StraightLine, unit: u.UnitBase) -> QTable:
@@ -384,5 +421,17 @@ def _curve(line: StraightLine, unit: u.UnitBase) -> QTable:
 def _unknown(unit: u.UnitBase, doubt: str) -> MeasuredNoise:
     gain, noise = np.nan * u.electron / unit, np.nan * u.electron
     curve = QTable(names=["light", "variance", "uncertainty", "line"])
-    goodness = [np.nan] * 3
-    return MeasuredNoise(gain, gain, noise, noise, *goodness, curve, 0, doubt, False, True)
+    return MeasuredNoise(
+        gain=gain,
+        gain_uncertainty=gain,
+        read_noise=noise,
+        read_noise_uncertainty=noise,
+        drift=np.nan,
+        departure=np.nan,
+        chi_square=np.nan,
+        curve=curve,
+        n_pixels=0,
+        doubt=doubt,
+        is_known=False,
+        is_straight=True,
+    )

@@ -104,12 +104,23 @@ class CombineSettings:
             raise ValueError(f"mem_limit is {self.mem_limit!r}, expected a number of bytes > 0")
         if self.dtype is not None and np.dtype(self.dtype) not in (np.float32, np.float64):
             raise ValueError(f"dtype is {self.dtype!r}, expected float32 or float64")
+        self._check_weights()
+        self._check_clipping()
+        package = self.array_package
+        if package is not None and getattr(package, "ndarray", None) is not np.ndarray:
+            name = getattr(package, "__name__", repr(package))
+            warn(f"array_package is {name}, but the result has NumPy arrays")
+        self.combiner()
+
+    def _check_weights(self) -> None:
         if self.weights is not None and self.method == "median":
             raise ValueError("weights have no effect on a median; expected method='average'")
         if isinstance(self.weights, str) and self.weights != "inverse_variance":
             raise ValueError(
                 f"weights is {self.weights!r}, expected an array or 'inverse_variance'"
             )
+
+    def _check_clipping(self) -> None:
         for name in ("nlow", "nhigh"):
             number = getattr(self, name)
             if number is not None and not (isinstance(number, (int, np.integer)) and number >= 0):
@@ -120,11 +131,6 @@ class CombineSettings:
                 f"minmax_clip_min is {low!r} and minmax_clip_max {high!r}; expected a minimum that "
                 "is not above the maximum"
             )
-        package = self.array_package
-        if package is not None and getattr(package, "ndarray", None) is not np.ndarray:
-            name = getattr(package, "__name__", repr(package))
-            warn(f"array_package is {name}, but the result has NumPy arrays")
-        self.combiner()
 
     @classmethod
     def from_keywords(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["LEAST_PIXELS", "OrderPixels", "Sample", "gaps", "known_edges"]
@@ -138,12 +139,7 @@ class OrderPixels:
         ``light`` is that of the pixels, NaN where unknown. Stretches without any light are
         interpolated between their neighbours; orders without any light are dark.
         """
-        light = np.sort(light, axis=-1)  # NaN come last
-        count = np.count_nonzero(light == light, axis=-1)[..., None]
-        middle = [
-            np.take_along_axis(light, np.maximum(i, 0) // 2, axis=-1) for i in (count - 1, count)
-        ]
-        medians = 0.5 * (middle[0] + middle[1])[..., 0]  # NaN where there is no light at all
+        medians = finite_median(light)
         for i in np.flatnonzero(np.isnan(medians).any(axis=1)):
             row, known = medians[i], np.isfinite(medians[i])
             row[:] = (

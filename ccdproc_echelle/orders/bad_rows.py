@@ -65,6 +65,9 @@ _MIDWAY = 2, 4
 # Minimum dispersion pixels over which a row must be bad, and over which its noise is measured.
 _LENGTH, _NOISE_LENGTH = 50, 200
 
+# Mean absolute difference of two normal values with standard deviation 1, 2 / sqrt(pi).
+_MEAN_DIFFERENCE = 1.128
+
 # Number of dispersion pixels of a section used for its median.
 _ENOUGH = 5
 
@@ -200,7 +203,7 @@ def _medians(raster: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 def _noise(light: np.ndarray, length: int) -> np.ndarray:
     """Noise of the sections, from the differences between neighbouring ones."""
-    steps = np.abs(np.diff(light, axis=0, append=light[-2:-1])) / 1.128
+    steps = np.abs(np.diff(light, axis=0, append=light[-2:-1])) / _MEAN_DIFFERENCE
     return uniform_filter1d(steps, length, axis=0, mode="nearest")
 
 

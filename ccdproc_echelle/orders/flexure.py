@@ -89,6 +89,9 @@ _BAND_ERROR = 0.05
 # Fits that deviate from the others by more than this many standard deviations are outliers.
 _SIGMA_CLIP = 5.0
 
+# Median absolute deviation of normal values with standard deviation 1.
+_MEDIAN_DEVIATION = 0.6745
+
 _NO_ORDERS = (
     "the order table does not belong to this frame: the profiles at its order centres do not "
     "look like orders, and no shift could be fitted to them"
@@ -500,13 +503,9 @@ def _profiles(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
     return _medians(_samples(raster, slices, shift))
 
 
-def _medians(values: np.ndarray) -> np.ndarray:
-    """Medians of the samples of each profile, which are sorted in place."""
-    values.sort(axis=2)
-    n_good = np.isfinite(values).sum(axis=2, keepdims=True)
-    middle = [np.take_along_axis(values, np.maximum(n - 1, 0) // 2, axis=2)
-              for n in (n_good, n_good + 1)]
-    return 0.5 * (middle[0] + middle[1])[:, :, 0]
+def _medians(samples: np.ndarray) -> np.ndarray:
+    """Medians of the samples of each profile."""
+    return finite_median(np.moveaxis(samples, 2, -1))
 
 
 def _samples(raster: np.ndarray, slices: _Slices, shift: float) -> np.ndarray:
@@ -562,7 +561,8 @@ def _coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
 def _profile_noise(samples: np.ndarray) -> np.ndarray:
     """Noise of a sample of each profile, (n_orders, n_slices), from column to column."""
     steps = np.abs(np.diff(samples, axis=2)).reshape(*samples.shape[:2], -1)
-    return finite_median(steps) / 0.6745 / np.sqrt(2) * median_noise(np.array(samples.shape[2]))
+    of_one = finite_median(steps) / _MEDIAN_DEVIATION / np.sqrt(2)
+    return of_one * median_noise(np.array(samples.shape[2]))
 
 
 def _phases(profiles: np.ndarray, slices: _Slices, noise: np.ndarray) -> np.ndarray:

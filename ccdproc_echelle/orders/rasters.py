@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-__all__ = ["between", "coverage", "nearest_order", "number_of_orders", "window_rows"]
+__all__ = [
+    "between", "coverage", "nearest_order", "number_of_orders", "values_at", "window_rows"
+]
 
 # Orders are curved: within this many columns they touch fewer rows than in all of them.
 _COLUMNS_AT_ONCE = 256
@@ -47,6 +49,13 @@ def window_rows(
     rows = np.ceil(low)[:, :, None] + np.arange(int(window) + 1)
     inside = (rows <= high[:, :, None]) & (rows >= 0) & (rows < n_rows)  # False for NaN
     return np.where(inside, rows, 0).astype(int), inside
+
+
+def values_at(image: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Values of the pixels nearest to positions (..., n_pixels); NaN off the image and for NaN."""
+    inside = (positions >= 0) & (positions <= len(image) - 1)
+    rows = np.where(inside, positions, 0).round().astype(int)
+    return np.where(inside, image[rows, np.arange(image.shape[1])], np.nan)
 
 
 def nearest_order(

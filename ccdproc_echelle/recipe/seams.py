@@ -5,10 +5,10 @@ import numpy as np
 from astropy.nddata import CCDData
 
 from ccdproc_echelle._numeric.medians import finite_median
-from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
+from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import AssembledFrame, Frame
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import EchelleOrderTable, rasters
 
 __all__ = ["warn_of_steps"]
 
@@ -48,8 +48,7 @@ def warn_of_steps(frame: Frame, light: CCDData, orders: EchelleOrderTable) -> No
         if len(steps) < _FEWEST_ORDERS:
             continue
         step = np.median(steps)
-        spread = MAD_TO_SIGMA * np.median(np.abs(steps - step))
-        error = np.sqrt(np.pi / 2 / len(steps)) * spread
+        error = np.sqrt(np.pi / 2 / len(steps)) * scatter_about_zero(steps - step)
         if abs(step) > max(_LEAST_STEP, _SIGNIFICANT * error):
             place = f"{('row', 'column')[axis]} {seam + 1}"
             warn(
@@ -64,12 +63,8 @@ def _light_along(light: CCDData, orders: EchelleOrderTable) -> np.ndarray:
     """Light on the centre of each order, shape (n_orders, n_pixels); NaN where it is not known."""
     image = np.ma.masked_array(light.data, light.mask).filled(np.nan)
     image = image if orders.dispersion_axis == 1 else image.T
-    centers = orders.center()
-    rows = centers[..., np.newaxis] + np.arange(-_BESIDE, _BESIDE + 1)
-    inside = (rows >= 0) & (rows <= len(image) - 1)
-    columns = np.arange(centers.shape[1])[:, np.newaxis]
-    found = image[np.where(inside, rows, 0).round().astype(int), columns]
-    return finite_median(np.where(inside, found, np.nan))
+    beside = np.arange(-_BESIDE, _BESIDE + 1)[:, np.newaxis, np.newaxis]
+    return finite_median(np.moveaxis(rasters.values_at(image, orders.center() + beside), 0, -1))
 
 
 def _steps(light: np.ndarray, seam: int) -> np.ndarray:
