@@ -2,7 +2,7 @@
 """
 Draw the pictures of README.rst and of the pages again: ``python docs/readme_pictures.py``.
 
-It runs the tutorial, which needs specreduce.
+It runs the tutorial, which needs specreduce, and the page on tracing.
 """
 
 import doctest
@@ -28,9 +28,10 @@ def main() -> None:
     matplotlib.use("Agg")
     recipe = runpy.run_path(str(DOCS / "recipes" / "plot_drop_in.py"))
     _save(_errors(recipe["results"], recipe["inside"]), "drop_in.png", dpi=130)
-    for name, found in _run_page(DOCS / "tutorial.rst").items():
-        if name.endswith("_figure"):
-            _save(found, f"tutorial_{name.removesuffix('_figure')}.png")
+    for page in (DOCS / "tutorial.rst", DOCS / "guide" / "tracing.rst"):
+        for name, found in _run_page(page).items():
+            if name.endswith("_figure"):
+                _save(found, f"{page.stem}_{name.removesuffix('_figure')}.png")
     with TemporaryDirectory() as folder:
         ccdproc_echelle(["demo", "--folder", folder, "--overwrite"])
         master = MasterFlat.read(Path(folder, "master.fits"))

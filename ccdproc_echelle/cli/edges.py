@@ -24,9 +24,9 @@ def add(commands) -> None:
     edges = add_command(
         commands, "edges", run,
         help="find the order edges in a flat",
-        description="Find the lower and upper edges of orders with known centres, in a flat "
-        "without bias and dark or in a master flat. Overscan and amplifiers are handled as by the "
-        "command flat.",
+        description="Find the lower and upper edges of orders with known centres, in a master flat "
+        "or in a flat from which bias and dark have been subtracted. Overscan and amplifiers are "
+        "handled as by the command flat.",
         example="  ccdproc-echelle edges flat.fits --orders orders.ecsv --output edges.ecsv",
     )
     option = edges.add_argument

@@ -13,7 +13,7 @@ def add(commands) -> None:
     instruments = add_command(
         commands, "instruments", run,
         help="list the known instruments, or show the description of one",
-        description="List the instruments that flat and trace know by name, or show the "
+        description="List the instruments that --instrument knows by name, or show the "
         "description of one, to be copied and edited.",
         example="  ccdproc-echelle instruments xshooter-vis > mine.toml\n"
         "  ccdproc-echelle flat flat_*.fits --instrument mine.toml --output master.fits",

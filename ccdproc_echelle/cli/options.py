@@ -35,11 +35,10 @@ __all__ = [
 
 EXIT_STATUS = """\
 exit status:
-  0 done; 1 unsuitable data or files, or quality beyond its limits (one line on standard error
-  gives the reason), or the figure failed, but not the master flat;
-  2 the command was not understood; 130 interrupted"""
+  0 done; 1 unsuitable data or files, quality beyond its limits, or a figure that could not be
+  drawn (one line on standard error gives the reason); 2 wrong usage; 130 interrupted"""
 
-_READABLE, _WRITABLE = able_formats("read"), able_formats("write")
+_READABLE, _WRITABLE = sorted(able_formats("read")), sorted(able_formats("write"))
 
 _OF_FILES = ("hdu", "unit")
 _SECTIONS = ("oscan", "trim")
@@ -135,7 +134,8 @@ def _extension(text: str) -> int | str | list[int | str]:
 
 def add_order_format(parser, flag: str) -> None:
     parser.add_argument(flag, dest="orders_format", choices=_READABLE, metavar="NAME",
-        help=f"its format: {', '.join(_READABLE)} (default: identified from its content)")
+        help=f"format of the order table to read: {', '.join(_READABLE)} (default: identified from "
+        "its content)")
     add_dispersion_axis(parser, "needed only if the order table does not have it")
 
 
@@ -146,7 +146,8 @@ def add_dispersion_axis(parser, when: str) -> None:
 
 def add_written_format(parser, flag: str) -> None:
     parser.add_argument(flag, dest="output_format", choices=_WRITABLE,
-        metavar="NAME", help=f"its format: {', '.join(_WRITABLE)} (default: ecsv)")
+        metavar="NAME",
+        help=f"format of the order table to write: {', '.join(_WRITABLE)} (default: ecsv)")
 
 
 def add_output(parser, what: str) -> None:

@@ -24,8 +24,8 @@ def add(commands) -> None:
     trace = add_command(
         commands, "trace", run,
         help="find the orders in a flat",
-        description="Find the orders in a flat without bias and dark, and write their centres as "
-        "an order table. Overscan and amplifiers are handled as by the command flat.",
+        description="Find the orders in a flat and write their centres as an order table. Overscan "
+        "and amplifiers are handled as by the command flat; bias and dark do not matter.",
         example="  ccdproc-echelle trace flat.fits --first-order 84 --output orders.ecsv",
     )
     trace.add_argument("flat", metavar="FLAT", help="a flat, as bright as possible (FITS)")

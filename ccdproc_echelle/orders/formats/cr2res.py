@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Trace tables of cr2res, the CRIRES+ pipeline: the ``TRACE_WAVE`` products.
+Trace tables of cr2res [1]_, the CRIRES+ pipeline: the ``TRACE_WAVE`` products.
 
 A table HDU for each detector, ``CHIP1.INT1`` to ``CHIP3.INT1``, has one row per trace, with
 polynomials in the columns ``All`` (order centre), ``Lower`` and ``Upper`` (edges), and the columns
@@ -8,8 +8,8 @@ polynomials in the columns ``All`` (order centre), ``Lower`` and ``Upper`` (edge
 column, both counted from 1, on a detector of 2048 by 2048 pixels. Orders run along rows
 (``dispersion_axis=1``).
 
-- **An order table is for a single detector.** If the file has traces on several, `read` needs to be
-  told which one to read.
+- **An order table is for a single detector.** If the file has traces on several,
+  `EchelleOrderTable.read` needs to be told which one to read.
 - With the decker in the beam an order has several traces. Each becomes a separate order.
 - The edges are fits through the centres of the outermost illuminated pixels.
 - The polynomials are valid over the whole detector; the file has no column range.

@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Region files for SAOImage DS9, to display order centres and edges on top of a frame.
+Region files for SAOImage DS9 [1]_, to display order centres and edges on top of a frame.
 
 Each curve is one ``segment`` region (an open polyline) in image coordinates, which count from 1,
 with one colour per kind of curve and the order number in the middle of the order centre. The files

@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-IRAF aperture databases, the files ``database/ap...`` of the apextract package.
+IRAF aperture databases [1]_, the files ``database/ap...`` of the apextract package.
 
 A text file with one record per aperture, starting with ``begin aperture``. ``axis`` is the image
 axis across the aperture (1 is x: the orders run along columns). The order centre is ``center`` plus

@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Order traces of the KPF pipeline, in CSV.
+Order traces of the KPF pipeline [1]_, in CSV.
 
 One row per trace, with columns identified by name::
 
@@ -13,8 +13,8 @@ both inclusive, are the columns that were traced. The edges run parallel to the 
 ``BottomEdge`` below and ``TopEdge`` above it. Orders run along rows (``dispersion_axis=1``). The
 file does not contain the detector shape.
 
-- **An order table is for a single detector.** If the file has both chips, `read` needs to be told
-  which one to read.
+- **An order table is for a single detector.** If the file has both chips,
+  `EchelleOrderTable.read` needs to be told which one to read.
 - KPF has five fibres: an order has the traces SKY, SCI1, SCI2, SCI3 and CAL. Each becomes a
   separate order, identified by the columns ``fibre`` (1 to 5) and ``bundle``.
 - Traces with the status "missing" have no coefficients and are skipped.

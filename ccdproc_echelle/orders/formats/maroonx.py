@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Stripes of MAROON-X: the processed flats of its DRAGONS pipeline, in FITS.
+Stripes of MAROON-X: the processed flats of its DRAGONS pipeline [1]_, in FITS.
 
 The table HDU ``STRIPES_ID`` has a column for each order, named by its number. Its rows are the
 coefficients, highest power first, of the first fibre, followed by those of the next one, and so on;

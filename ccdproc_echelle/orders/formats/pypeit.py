@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Slit edges of PypeIt: the calibration files ``Slits_*.fits.gz``.
+Slit edges of PypeIt [1]_ [2]_: the calibration files ``Slits_*.fits.gz``.
 
 The table HDU ``SLITS`` has one row per slit or order, with the edges sampled at every spectral
 pixel in ``left_init`` and ``right_init`` and, once a flat field has adjusted them, in

@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Order tables of PyReduce.
+Order tables of PyReduce [1]_ [2]_.
 
 There are two forms. Older releases write a NumPy archive (``.npz``) with ``orders``, later renamed
 to ``traces``, and ``column_range``. Newer ones write a FITS file, whose table ``TRACES`` has one

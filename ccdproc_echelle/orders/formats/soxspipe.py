@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Order tables of soxspipe, the pipeline of SOXS and X-shooter.
+Order tables of soxspipe [1]_, the pipeline of SOXS and X-shooter.
 
 There are two forms. The CSV described in its documentation has one row per order with powers of the
 pixel::
