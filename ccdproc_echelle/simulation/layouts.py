@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Layouts of raw frames: overscan, amplifiers, extensions, names of keywords."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,10 +44,14 @@ class RawLayout:
         Whether each amplifier is an extension; otherwise all are in the primary HDU.
     mirrored : bool
         Whether every other amplifier is read from the opposite end; only with extensions.
+    detectors : bool
+        Whether the extensions are detectors side by side, rather than amplifiers of one: each has
+        one of ``gains``, and an image of its own in which it sees the same light.
     binning : tuple of int
         Number of detector rows and columns per pixel, as counted by ``DETSEC``.
-    sections : bool
-        Whether headers contain ``BIASSEC``, ``TRIMSEC``, ``DATASEC`` and ``DETSEC``.
+    sections : bool or sequence of str
+        Whether headers contain ``BIASSEC``, ``TRIMSEC`` and ``DATASEC``, and those of extensions
+        ``DETSEC`` and ``CCDSUM``; or the names of those that they contain.
     repeated : bool
         Whether extensions repeat the cards of the primary header.
     keywords : dict
@@ -60,7 +64,7 @@ class RawLayout:
     Raises
     ------
     ValueError
-        If a number is out of range.
+        If a number is out of range, or detectors are not in extensions.
 
     Examples
     --------
@@ -77,8 +81,9 @@ class RawLayout:
     gains: tuple = ()
     extensions: bool = False
     mirrored: bool = True
+    detectors: bool = False
     binning: tuple[int, int] = (1, 1)
-    sections: bool = True
+    sections: bool | Sequence[str] = True
     repeated: bool = False
     keywords: Mapping[str, str] = field(default_factory=dict)
     cards: Mapping[str, object] = field(default_factory=dict)
@@ -92,6 +97,8 @@ class RawLayout:
             check("gains", gain, np.finfo(float).tiny)
         for number in self.binning:
             check("binning", number, 1, integer=True)
+        if self.detectors and not self.extensions:
+            raise ValueError("detectors is True, but extensions is False; expected both")
 
     @property
     def n_amplifiers(self) -> int:
@@ -142,7 +149,9 @@ class RawLayout:
             reader.image(part[:, ::-1] if flip else part, dark + zero, gain)
             for part, (_, gain, flip), zero in zip(parts, amplifiers, zeros, strict=True)
         ]
-        headers = [self._amplifier_header(*one, noise.read_noise) for one in amplifiers]
+        headers = [
+            self._amplifier_header(i, *one, noise.read_noise) for i, one in enumerate(amplifiers)
+        ]
         return self._file(header, images, headers)
 
     def _zeros(self, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -151,8 +160,12 @@ class RawLayout:
         return drifts + _STEP * np.arange(n)
 
     def _amplifiers(self, shape: tuple[int, int], gain: float) -> Iterator[tuple]:
-        """Position and gain of each amplifier, and whether it is mirrored."""
+        """Part of the light and gain of each amplifier, and whether it is mirrored."""
         gains = np.atleast_2d(self.gains if np.size(self.gains) else gain)
+        if self.detectors:
+            whole = tuple(slice(0, n) for n in shape)
+            yield from ((whole, gain, False) for gain in gains.ravel().tolist())
+            return
         rows, columns = (
             np.linspace(0, n, k + 1).round().astype(int)
             for n, k in zip(shape, gains.shape, strict=True)
@@ -175,24 +188,27 @@ class RawLayout:
                 result.pop(self.keywords.get(name, name), None)
         return result
 
-    def _amplifier_header(self, where, gain, flip, read_noise) -> fits.Header:
+    def _amplifier_header(self, index, where, gain, flip, read_noise) -> fits.Header:
         rows, columns = where
         shape = rows.stop - rows.start, columns.stop - columns.start
         own = fits.Header(list(self._sections_of(shape).items()))
-        if self.sections:
-            y, x = (
-                (s.start * n + 1, s.stop * n) for s, n in zip(where, self.binning, strict=True)
-            )
-            x = x[::-1] if flip else x
-            own["DETSEC"] = f"[{x[0]}:{x[1]},{y[0]}:{y[1]}]"
-            own["CCDSUM"] = f"{self.binning[1]} {self.binning[0]}"
+        first = index * shape[1] if self.detectors else columns.start
+        place = rows, slice(first, first + shape[1])
+        y, x = ((s.start * n + 1, s.stop * n) for s, n in zip(place, self.binning, strict=True))
+        x = x[::-1] if flip else x
+        binning = f"{self.binning[1]} {self.binning[0]}"
+        own.update(self._told(DETSEC=f"[{x[0]}:{x[1]},{y[0]}:{y[1]}]", CCDSUM=binning))
         for name, value in (("GAIN", gain), ("RDNOISE", read_noise)):
             _put(own, self.keywords.get(name, name), value)
         return own
 
+    def _told(self, **cards: str) -> dict[str, str]:
+        """Those of these cards that headers contain."""
+        if isinstance(self.sections, bool):
+            return cards if self.sections else {}
+        return {name: value for name, value in cards.items() if name in self.sections}
+
     def _sections_of(self, shape: tuple[int, int]) -> dict[str, str]:
-        if not self.sections:
-            return {}
         border, (rows, columns) = self.reference_pixels, shape
         first = border + self.prescan
         light = f"[{first + 1}:{first + columns},{border + 1}:{border + rows}]"
@@ -204,7 +220,7 @@ class RawLayout:
             found["BIASSEC"] = f"[{border + 1}:{first},1:{end}]"
         elif self.overscan_rows:
             found["BIASSEC"] = f"[{first + 1}:{first + columns},{border + rows + 1}:{end}]"
-        return found
+        return self._told(**found)
 
     def _file(self, header, images, headers) -> fits.HDUList:
         if headers is None:
@@ -219,7 +235,7 @@ class RawLayout:
             full = header.copy() if self.repeated else fits.Header()
             full.update(own)
             full["BUNIT"] = "adu"
-            hdus.append(kind(image, full, name=f"AMP{i}"))
+            hdus.append(kind(image, full, name=f"{'CCD' if self.detectors else 'AMP'}{i}"))
         return hdus
 
 

@@ -19,6 +19,7 @@ from ccdproc_echelle import (
 )
 from ccdproc_echelle.cli import main
 from ccdproc_echelle.combining import CombineSettings
+from ccdproc_echelle.frames import Readout
 from ccdproc_echelle.simulation import EchelleSimulation, RawLayout
 
 SIZE = 256
@@ -38,16 +39,24 @@ def layout_of(instrument):
     What its description says of its files, around an image of SIZE x SIZE.
 
     Infrared detectors have a border of reference pixels, as wide as the rows that are cut off below
-    the light; others have the columns before and after it.
+    the light; others have the columns before and after it. Where the headers give the sections, the
+    file does not, and any numbers will do. Other detectors in the file have twice the gain.
     """
-    told = instrument.keywords
+    told, facts = instrument.keywords, instrument.facts
     names = {"EXPTIME": told["exposure_key"]}
     names |= {
         card: told[key] for card, key in (("GAIN", "gain"), ("RDNOISE", "read_noise"))
-        if isinstance(told[key], str)
+        if isinstance(told.get(key), str)
     }
     cards = {name: "same" for name in told["setup_keywords"]} if "setup_keywords" in told else {}
     options = dict(keywords=names, cards=cards, sections=False, bias_drift=20 * has_overscan(told))
+    if told.get("hdu", 0) > 0:
+        gain = gain_of(instrument)
+        gains = [gain if hdu == told["hdu"] else 2 * gain for hdu in facts["hdus"]]
+        options |= dict(extensions=True, detectors=True, gains=gains)
+    if "section_keywords" in facts:
+        options["sections"] = facts["section_keywords"]
+        return RawLayout(prescan=6, overscan=32, **options)
     x1, x2, y1, y2 = ends(told.get("trim", f"[1:{SIZE},1:{SIZE}]"))
     if y1 > 1:
         return RawLayout(reference_pixels=y1 - 1, **options)
@@ -74,13 +83,17 @@ def small_sections(instrument):
     return found
 
 
+def gain_of(instrument):
+    gain = instrument.keywords.get("gain", "in the header, or unknown")
+    return 1.5 if isinstance(gain, str) else gain
+
+
 def simulated(instrument):
-    gain = instrument.keywords["gain"]
     axis = instrument.keywords.get("dispersion_axis", 1)
     return (
         EchelleSimulation(shape=(SIZE, SIZE), n_orders=4, seed=3, dispersion_axis=axis)
         .with_level_spread(0.3).with_bias(300)
-        .with_noise(gain=1.5 if isinstance(gain, str) else gain, read_noise=READ_NOISE)
+        .with_noise(gain=gain_of(instrument), read_noise=READ_NOISE)
     )
 
 
@@ -88,7 +101,7 @@ def of_small_frames(name):
     """The description with sections for a small image, and the read noise of the simulation."""
     instrument = Instrument.read(name)
     told = dict(instrument.keywords) | small_sections(instrument)
-    if not isinstance(told["read_noise"], str):
+    if not isinstance(told.get("read_noise", ""), str):
         told["read_noise"] = READ_NOISE
     return replace(instrument, keywords=told)
 
@@ -104,7 +117,9 @@ def test_master_of_its_raw_frames_is_the_truth(tmp_path, name):
     )
 
     truth, told = simulation.truth, Instrument.read(name).keywords
-    assert fits.getdata(flats[0]).shape != (SIZE, SIZE) or "trim" not in told
+    sections = {"trim", "section_keywords"} & {*told, *Instrument.read(name).facts}
+    raw_shape = fits.getdata(flats[0], told.get("hdu", 0)).shape
+    assert (raw_shape != (SIZE, SIZE)) == bool(sections)
     assert master.flat.shape == (SIZE, SIZE)
     assert ("SUBOSCAN" in master.flat.header) == has_overscan(told)
     assert master.orders.dispersion_axis == truth.orders.dispersion_axis
@@ -124,7 +139,9 @@ def test_what_is_shipped_fits_together(name):
     assert instrument.name == name
     assert instrument.text.startswith("# source: ")
     told = instrument.keywords
-    assert {"exposure_key", "gain", "read_noise"} <= told.keys()
+    assert "exposure_key" in told
+    assert {"gain", "read_noise"} <= told.keys() or "gain_by_read_mode" in instrument.facts
+    assert told.get("hdu", 0) in instrument.facts.get("hdus", [0])
     if has_overscan(told):
         (x1, x2, *rows), (o1, o2, *others) = ends(told["trim"]), ends(told["oscan"])
         assert rows == others and (o2 < x1 or o1 > x2)
@@ -132,6 +149,23 @@ def test_what_is_shipped_fits_together(name):
     for key in ("trim", "oscan"):
         if shape is not None and isinstance(told.get(key), str):
             assert ends(told[key])[1] <= shape[1] and ends(told[key])[3] <= shape[0]
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in instrument_names() if "raw_shape" in Instrument.read(n).facts]
+)
+def test_sections_as_shipped_leave_the_light_of_a_frame_of_full_size(tmp_path, name):
+    """Columns count up, so that those that are kept and those of the zero point are known."""
+    instrument, path = Instrument.read(name), tmp_path / "flat.fits"
+    told, raw_shape = instrument.keywords, instrument.facts["raw_shape"]
+    columns = np.arange(raw_shape[1], dtype=np.int16)
+    fits.writeto(path, np.broadcast_to(columns, raw_shape))
+    frame, = Readout(oscan=told.get("oscan"), trim=told["trim"]).open([path], unit="adu")
+    x1, x2, y1, y2 = ends(told["trim"])
+    assert frame.shape == (y2 - y1 + 1, x2 - x1 + 1)
+    zero = np.mean(ends(told["oscan"])[:2]) - 1 if has_overscan(told) else 0
+    found = frame.part(slice(0, 1)).load().section(slice(0, 1)).data[0]
+    np.testing.assert_array_equal(found, columns[x1 - 1:x2] - zero)
 
 
 def test_frames_of_full_size_are_trimmed_as_shipped(tmp_path):

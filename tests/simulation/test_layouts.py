@@ -66,6 +66,19 @@ def test_cards_and_their_names(tmp_path):
         assert hdus[1].header["ESO DET OUT1 CONAD"] == 1
 
 
+def test_detectors_side_by_side_see_the_same_light(tmp_path):
+    layout = RawLayout(overscan=6, gains=(1, 2), extensions=True, detectors=True,
+                       sections=["DATASEC", "DETSEC"])
+    with written(tmp_path, layout) as hdus:
+        one, other = (hdu.data[:, :80] - np.median(hdu.data[:, 80:]) for hdu in hdus[1:])
+        cards = [(h.name, h.header["GAIN"], h.header["DATASEC"], h.header["DETSEC"])
+                 for h in hdus[1:]]
+        assert not {"BIASSEC", "TRIMSEC", "CCDSUM"} & {*hdus[1].header}
+    np.testing.assert_allclose(one, 2 * other, atol=4)
+    assert cards == [("CCD1", 1, "[1:80,1:64]", "[1:80,1:64]"),
+                     ("CCD2", 2, "[1:80,1:64]", "[81:160,1:64]")]
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts_by_name(tmp_path, layout):
     with written(tmp_path, layout) as hdus:
@@ -87,7 +100,8 @@ def test_frames_do_not_depend_on_their_number(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"overscan": -1}, "overscan is -1"), ({"gains": (1, 0)}, "gains is 0"),
-     ({"bias_drift": -1}, "bias_drift is -1"), ({"binning": (1, 0)}, "binning is 0")],
+     ({"bias_drift": -1}, "bias_drift is -1"), ({"binning": (1, 0)}, "binning is 0"),
+     ({"detectors": True}, "detectors is True, but extensions is False")],
 )
 def test_wrong_layouts(options, message):
     with pytest.raises(ValueError, match=message):
