@@ -61,6 +61,8 @@ def layout_of(instrument):
     if y1 > 1:
         return RawLayout(reference_pixels=y1 - 1, **options)
     last = max(ends(told["oscan"])[1], x2) if has_overscan(told) else x2
+    last = facts.get("raw_shape", [None, last])[1]
+    options.setdefault("gains", facts.get("amplifiers", 1) * [gain_of(instrument)])
     return RawLayout(prescan=x1 - 1, overscan=last - x2, **options)
 
 
