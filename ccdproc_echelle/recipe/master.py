@@ -106,7 +106,7 @@ def make_master_flat(
     read_noise: Any = None,
     saturation: Any = None,
     bad_pixel_mask: Any = None,
-    oscan: str | bool | None = None,
+    oscan: str | Mapping[str, str] | bool | None = None,
     trim: str | bool | None = None,
     oscan_median: bool = True,
     oscan_model: "Model | None" = None,
@@ -181,8 +181,10 @@ def make_master_flat(
         ``KNOWN_BAD``. If a FITS file has several images, the one in ``hdu`` is used.
     oscan, trim : str or False, optional
         FITS sections of the overscan to subtract and of the part of the image to keep, for flats,
-        bias and darks, as in `ccdproc.ccd_process`; False to skip the step. Default: ``BIASSEC``
-        and ``TRIMSEC`` (or ``DATASEC``) of each header.
+        bias and darks, as in `ccdproc.ccd_process`; False to skip the step. For amplifiers in one
+        image with an overscan each, ``oscan`` is a dict that maps the section of the light of each
+        to that of its overscan: ``{"[1:240,:]": "[481:512,:]", "[241:480,:]": "[513:544,:]"}``.
+        Default: ``BIASSEC`` and ``TRIMSEC`` (or ``DATASEC``) of each header.
     oscan_median : bool, optional
         Whether each row (or column) of the overscan is represented by its median or its mean.
     oscan_model : `~astropy.modeling.Model`, optional

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from astropy.io import fits
 
+from ccdproc_echelle.frames import Box, parse_place, without_gaps
 from ccdproc_echelle.simulation.checks import check
 from ccdproc_echelle.simulation.exposing import digitised, expose
 from ccdproc_echelle.simulation.scene import Exposure
@@ -37,6 +38,9 @@ class RawLayout:
     bias_drift : float
         The zero point of each frame, and of each amplifier, is uniformly distributed within this
         range, in adu.
+    amplifier_sections : dict
+        For amplifiers in one image with an overscan each: the FITS section of the light of each
+        with that of its overscan. All else is without light.
     gains : sequence of float, or of sequences, optional
         Electrons per adu of each amplifier. The amplifiers of a sequence lie side by side; further
         sequences lie above. Default: a single amplifier with the gain of the simulation.
@@ -64,7 +68,8 @@ class RawLayout:
     Raises
     ------
     ValueError
-        If a number is out of range, or detectors are not in extensions.
+        If a number is out of range, or detectors are not in extensions, or amplifiers of one image
+        are.
 
     Examples
     --------
@@ -78,6 +83,7 @@ class RawLayout:
     overscan_rows: int = 0
     reference_pixels: int = 0
     bias_drift: float = 0.0
+    amplifier_sections: Mapping[str, str] = field(default_factory=dict)
     gains: tuple = ()
     extensions: bool = False
     mirrored: bool = True
@@ -99,6 +105,8 @@ class RawLayout:
             check("binning", number, 1, integer=True)
         if self.detectors and not self.extensions:
             raise ValueError("detectors is True, but extensions is False; expected both")
+        if self.amplifier_sections and self.extensions:
+            raise ValueError("amplifier_sections are parts of one image, but extensions is True")
 
     @property
     def n_amplifiers(self) -> int:
@@ -138,6 +146,10 @@ class RawLayout:
         ]
         reader = _Reader(self, noise.read_noise if noise.drawn else 0.0, rng)
         header, dark = self._header(frame.header), pedestal.mean()
+        if self.amplifier_sections:
+            gains = [gain for _, gain, _ in amplifiers]
+            image = reader.divided_image(*self._boxes, parts, dark + zeros, gains)
+            return self._file(header, [image], None)
         if not self.extensions:
             image = np.empty_like(electrons)
             for (where, _, _), part in zip(amplifiers, parts, strict=True):
@@ -155,8 +167,9 @@ class RawLayout:
         return self._file(header, images, headers)
 
     def _zeros(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Offset of each zero point; extensions drift separately, an image as a whole."""
-        drifts = self.bias_drift * rng.uniform(-1, 1, n if self.extensions else 1)
+        """Offset of each zero point; they drift separately if each has an overscan."""
+        apart = self.extensions or self.amplifier_sections
+        drifts = self.bias_drift * rng.uniform(-1, 1, n if apart else 1)
         return drifts + _STEP * np.arange(n)
 
     def _amplifiers(self, shape: tuple[int, int], gain: float) -> Iterator[tuple]:
@@ -166,6 +179,16 @@ class RawLayout:
             whole = tuple(slice(0, n) for n in shape)
             yield from ((whole, gain, False) for gain in gains.ravel().tolist())
             return
+        if self.amplifier_sections:
+            boxes = without_gaps(self._boxes[0], "amplifier_sections")
+            if _extent(boxes) != shape:
+                raise ValueError(
+                    f"amplifier_sections have light of shape {_extent(boxes)}, but the simulation "
+                    f"has shape {shape}"
+                )
+            gains = np.broadcast_to(gains.ravel(), len(boxes)).tolist()
+            yield from ((tuple(box), gain, False) for box, gain in zip(boxes, gains, strict=True))
+            return
         rows, columns = (
             np.linspace(0, n, k + 1).round().astype(int)
             for n, k in zip(shape, gains.shape, strict=True)
@@ -173,6 +196,14 @@ class RawLayout:
         for i, j in np.ndindex(*gains.shape):
             where = slice(rows[i], rows[i + 1]), slice(columns[j], columns[j + 1])
             yield where, float(gains[i, j]), (self.mirrored and j % 2 == 1)
+
+    @property
+    def _boxes(self) -> list[list[Box]]:
+        """The light of each amplifier in one image, and its overscan."""
+        return [
+            [parse_place(text, (1, 1), "amplifier_sections").box for text in texts]
+            for texts in (self.amplifier_sections, self.amplifier_sections.values())
+        ]
 
     # ------------------------------------------------------------------ headers
 
@@ -239,6 +270,10 @@ class RawLayout:
         return hdus
 
 
+def _extent(boxes: Sequence[Box]) -> tuple[int, int]:
+    return tuple(max(box[axis].stop for box in boxes) for axis in (0, 1))
+
+
 def _put(header: fits.Header, name: str, value) -> None:
     header[f"HIERARCH {name}" if len(name) > 8 else name] = value
 
@@ -262,6 +297,16 @@ class _Reader:
         image = zero + self.read_noise / gain * self.rng.standard_normal(shape)
         first = border + layout.prescan
         image[border:border + rows, first:first + columns] = light
+        return digitised(image)
+
+    def divided_image(self, lights, overscans, parts, zeros, gains) -> np.ndarray:
+        image = np.full(_extent([*lights, *overscans]), zeros[0])
+        for light, overscan, part, zero, gain in zip(
+            lights, overscans, parts, zeros, gains, strict=True
+        ):
+            noise = self.rng.standard_normal(overscan.shape)
+            image[tuple(overscan)] = zero + self.read_noise / gain * noise
+            image[tuple(light)] = part
         return digitised(image)
 
 
