@@ -34,6 +34,12 @@ def ends(section):
 # ---------------------------------------------------------------------- frames as they are written
 
 
+def amplifiers_of(instrument):
+    """Sections of the light and of the overscan of each, if they are in one image."""
+    oscan = instrument.keywords.get("oscan")
+    return oscan if isinstance(oscan, dict) else {}
+
+
 def layout_of(instrument):
     """
     What its description says of its files, around an image of SIZE x SIZE.
@@ -54,6 +60,8 @@ def layout_of(instrument):
         gain = gain_of(instrument)
         gains = [gain if hdu == told["hdu"] else 2 * gain for hdu in facts["hdus"]]
         options |= dict(extensions=True, detectors=True, gains=gains)
+    if amplifiers_of(instrument):
+        return RawLayout(amplifier_sections=small_sections(instrument)["oscan"], **options)
     if "section_keywords" in facts:
         options["sections"] = facts["section_keywords"]
         return RawLayout(prescan=6, overscan=32, **options)
@@ -62,17 +70,18 @@ def layout_of(instrument):
         return RawLayout(reference_pixels=y1 - 1, **options)
     last = max(ends(told["oscan"])[1], x2) if has_overscan(told) else x2
     last = facts.get("raw_shape", [None, last])[1]
-    options.setdefault("gains", facts.get("amplifiers", 1) * [gain_of(instrument)])
     return RawLayout(prescan=x1 - 1, overscan=last - x2, **options)
 
 
 def has_overscan(keywords):
-    return isinstance(keywords.get("oscan"), str)
+    return bool(keywords.get("oscan"))
 
 
 def small_sections(instrument):
     """Its sections around the small image: where they begin and how wide the overscan is, stay."""
     told = instrument.keywords
+    if amplifiers := amplifiers_of(instrument):
+        return {"oscan": shrunk(amplifiers)}
     if "trim" not in told:
         return {}
     x1, x2, y1, _ = ends(told["trim"])
@@ -83,6 +92,26 @@ def small_sections(instrument):
         shift = x1 + SIZE - 1 - x2 if first > x2 else 0
         found["oscan"] = f"[{first + shift}:{last + shift},1:{SIZE}]"
     return found
+
+
+def shrunk(amplifiers):
+    """The sections of amplifiers with less light; all that is between them stays as wide."""
+    spans = [
+        sorted({tuple(ends(light)[i:i + 2]) for light in amplifiers}) for i in (0, 2)
+    ]
+
+    def moved(place, axis):
+        lost = 0
+        for first, last in spans[axis]:
+            too_long = last - first + 1 - SIZE // len(spans[axis])
+            lost += max(0, min(place - first, too_long))
+        return place - lost
+
+    def section(text):
+        x1, x2, y1, y2 = (moved(place, i // 2) for i, place in enumerate(ends(text)))
+        return f"[{x1}:{x2},{y1}:{y2}]"
+
+    return {section(light): section(overscan) for light, overscan in amplifiers.items()}
 
 
 def gain_of(instrument):
@@ -119,7 +148,7 @@ def test_master_of_its_raw_frames_is_the_truth(tmp_path, name):
     )
 
     truth, told = simulation.truth, Instrument.read(name).keywords
-    sections = {"trim", "section_keywords"} & {*told, *Instrument.read(name).facts}
+    sections = {"oscan", "trim", "section_keywords"} & {*told, *Instrument.read(name).facts}
     raw_shape = fits.getdata(flats[0], told.get("hdu", 0)).shape
     assert (raw_shape != (SIZE, SIZE)) == bool(sections)
     assert master.flat.shape == (SIZE, SIZE)
@@ -142,15 +171,20 @@ def test_what_is_shipped_fits_together(name):
     assert instrument.text.startswith("# source: ")
     told = instrument.keywords
     assert "exposure_key" in told
-    assert {"gain", "read_noise"} <= told.keys() or "gain_by_read_mode" in instrument.facts
+    unsettled = {"gain_by_read_mode", "read_noise_variance"} & instrument.facts.keys()
+    assert {"gain", "read_noise"} <= told.keys() or unsettled
     assert told.get("hdu", 0) in instrument.facts.get("hdus", [0])
-    if has_overscan(told):
-        (x1, x2, *rows), (o1, o2, *others) = ends(told["trim"]), ends(told["oscan"])
-        assert rows == others and (o2 < x1 or o1 > x2)
+    parts = amplifiers_of(instrument)
+    if has_overscan(told) and not parts:
+        parts = {told["trim"]: told["oscan"]}
+    for light, overscan in parts.items():
+        (x1, x2, *rows), (o1, o2, *others) = ends(light), ends(overscan)
+        assert o2 < x1 or o1 > x2
+        assert rows == others or (len(parts) > 1 and others[0] <= rows[0] < rows[1] <= others[1])
     shape = instrument.facts.get("raw_shape")
-    for key in ("trim", "oscan"):
-        if shape is not None and isinstance(told.get(key), str):
-            assert ends(told[key])[1] <= shape[1] and ends(told[key])[3] <= shape[0]
+    for section in (*parts, *parts.values(), told.get("trim")):
+        if shape is not None and section is not None:
+            assert ends(section)[1] <= shape[1] and ends(section)[3] <= shape[0]
 
 
 @pytest.mark.parametrize(
@@ -162,12 +196,18 @@ def test_sections_as_shipped_leave_the_light_of_a_frame_of_full_size(tmp_path, n
     told, raw_shape = instrument.keywords, instrument.facts["raw_shape"]
     columns = np.arange(raw_shape[1], dtype=np.int16)
     fits.writeto(path, np.broadcast_to(columns, raw_shape))
-    frame, = Readout(oscan=told.get("oscan"), trim=told["trim"]).open([path], unit="adu")
-    x1, x2, y1, y2 = ends(told["trim"])
-    assert frame.shape == (y2 - y1 + 1, x2 - x1 + 1)
-    zero = np.mean(ends(told["oscan"])[:2]) - 1 if has_overscan(told) else 0
-    found = frame.part(slice(0, 1)).load().section(slice(0, 1)).data[0]
-    np.testing.assert_array_equal(found, columns[x1 - 1:x2] - zero)
+    frame, = Readout(oscan=told.get("oscan"), trim=told.get("trim")).open([path], unit="adu")
+    parts = amplifiers_of(instrument) or {told["trim"]: told.get("oscan")}
+    expected = {}  # in each of the rows of amplifiers
+    for (x1, x2, y1, y2), overscan in sorted((ends(p), o) for p, o in parts.items()):
+        zero = np.mean(ends(overscan)[:2]) - 1 if overscan else 0
+        expected.setdefault((y1, y2), []).append(columns[x1 - 1:x2] - zero)
+    rows = [last - first + 1 for first, last in sorted(expected)]
+    of_rows = [np.concatenate(expected[key]) for key in sorted(expected)]
+    assert frame.shape == (sum(rows), len(of_rows[0]))
+    for i, values in zip((0, -1), (of_rows[0], of_rows[-1]), strict=True):
+        found = frame.part(slice(i % frame.shape[0], i % frame.shape[0] + 1)).load()
+        np.testing.assert_array_equal(found.section(slice(0, 1)).data[0], values)
 
 
 def test_frames_of_full_size_are_trimmed_as_shipped(tmp_path):
@@ -364,7 +404,7 @@ def test_the_command_lists_and_shows(capsys, own):
         assert main(["instruments", name]) == 0
         assert capsys.readouterr().out == Instrument.read(name).text
     assert main(["instruments", "soxs"]) == 1
-    assert "expected one of ['igrins-h'" in capsys.readouterr().err
+    assert f"expected one of {instrument_names()}" in capsys.readouterr().err
 
 
 def test_the_description_is_not_overwritten(own, raw, capsys):
