@@ -16,6 +16,7 @@ from ccdproc_echelle import (
     MasterFlat,
     instrument_names,
     make_master_flat,
+    reduce_night,
 )
 from ccdproc_echelle.cli import main
 from ccdproc_echelle.combining import CombineSettings
@@ -307,6 +308,26 @@ def test_dispersion_axis_is_that_of_tables_that_do_not_tell(own, command, tmp_pa
     arguments = [*command, str(tmp_path / "m.fits"), "--orders", str(table)]
     assert main([*arguments, "--hdu", "1"]) == 1
     assert main([*arguments, "--instrument", str(own)]) == 0
+
+
+def test_order_tables_are_for_amplifiers_put_together(own, tmp_path):
+    """In the command, which finds the shape of a table that does not tell, and in a night."""
+    sections = {"[1:128,1:256]": "[129:144,1:256]", "[161:288,1:256]": "[145:160,1:256]"}
+    layout = RawLayout(amplifier_sections=sections, bias_drift=3)
+    (raw := tmp_path / "raw").mkdir()
+    flats, _, biases = OF_OWN.write(raw, 3, 0, 3, layout=layout)
+    oscan = "".join(f'"{light}" = "{overscan}"\n' for light, overscan in sections.items())
+    own.write_text(f"dispersion_axis = 1\nscattered_light = 'none'\n[oscan]\n{oscan}")
+    table = tmp_path / "samples.txt"
+    OF_OWN.truth.orders.write(table, format="samples")
+    arguments = [*map(str, flats), "--bias", *map(str, biases), "--instrument", str(own)]
+    output = str(tmp_path / "m.fits")
+    assert main(["flat", *arguments, "--orders", str(table), "-o", output]) == 0
+    setups = reduce_night(raw, tmp_path / "night", instrument=own, orders=OF_OWN.truth.orders)
+    master = MasterFlat.read(next((tmp_path / "night").rglob("*.fits")))
+    assert MasterFlat.read(output).orders.shape == master.orders.shape == (SIZE, SIZE)
+    assert list(master.orders.order_numbers) == list(OF_OWN.truth.orders.order_numbers)
+    assert list(setups["status"]) == ["made"]
 
 
 def test_files_that_it_names_lie_beside_it(own):
