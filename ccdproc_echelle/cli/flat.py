@@ -143,7 +143,7 @@ def run(options: argparse.Namespace) -> int:
     keywords = _merged(config, _keywords(options))
     orders = None
     if options.orders is not None:
-        orders = read_orders_of(options, *opened_frame(options, options.flats[0], oscan=False))
+        orders = read_orders_of(options, *opened_frame(options, options.flats[0], shape_only=True))
     with executor_of(options) as executor:
         master = make_master_flat(
             options.flats,

@@ -4,7 +4,7 @@
 import argparse
 import textwrap
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ccdproc_echelle.frames import AssembledFrame, RawFrame, Readout
@@ -77,13 +77,15 @@ def add_instrument(parser) -> None:
 
 
 def opened_frame(
-    options: argparse.Namespace, path: str, **chosen
+    options: argparse.Namespace, path: str, *, shape_only: bool = False
 ) -> tuple[RawFrame | AssembledFrame, int | None]:
     """A raw frame, read as specified by options and instrument, and its dispersion axis."""
     told = {}
     if options.instrument is not None:
         told.update(Instrument.read(options.instrument).keywords)
-    told |= given(options, (*_OF_FILES, *_SECTIONS, "dispersion_axis")) | chosen
+    told |= given(options, (*_OF_FILES, *_SECTIONS, "dispersion_axis"))
+    if shape_only and not isinstance(told.get("oscan"), Mapping):
+        told["oscan"] = False
     readout = Readout(**{name: told[name] for name in _SECTIONS if name in told})
     frame, = readout.open([path], **{name: told[name] for name in _OF_FILES if name in told})
     return frame, told.get("dispersion_axis")

@@ -44,7 +44,7 @@ from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
 from ccdproc_echelle.frames.readout import Readout, check_one_readout, warn_of_zero_points
 from ccdproc_echelle.frames.regions import Regions
-from ccdproc_echelle.frames.sections import Box, parse_slices
+from ccdproc_echelle.frames.sections import Box, parse_place, parse_slices, without_gaps
 from ccdproc_echelle.frames.uncertainties import (
     UNCERTAINTIES,
     standard_deviation,
@@ -107,6 +107,7 @@ __all__ = [
     "number_of",
     "observation_time",
     "open_frames",
+    "parse_place",
     "parse_slices",
     "record_cards",
     "replacing",
@@ -123,6 +124,7 @@ __all__ = [
     "warn_of_zero_points",
     "with_noise",
     "without_file_cards",
+    "without_gaps",
     "without_known_bad",
     "write_fits",
 ]

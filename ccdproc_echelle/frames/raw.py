@@ -223,8 +223,9 @@ class AssembledFrame(Frame):
 
     @property
     def gain_is_unknown(self) -> bool:
-        """Whether its amplifiers were not converted to electrons."""
-        return any(tile.frame.gain is None for tile in self.tiles)
+        """Whether amplifiers with an image of their own were not converted to electrons."""
+        images = {tile.frame.source for tile in self.tiles}
+        return len(images) > 1 and any(tile.frame.gain is None for tile in self.tiles)
 
     @property
     def light(self) -> Box:

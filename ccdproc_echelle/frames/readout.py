@@ -4,7 +4,7 @@
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,10 +25,12 @@ from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
 from ccdproc_echelle.frames.regions import Regions, check_tiling
 from ccdproc_echelle.frames.sections import (
     Box,
+    Place,
     has_shape,
     is_empty_section,
     parse_section,
     reaches_beyond,
+    without_gaps,
 )
 from ccdproc_echelle.frames.views import Frame
 
@@ -54,8 +56,10 @@ class Readout:
 
     Parameters
     ----------
-    oscan : str or False, optional
-        FITS section of the overscan, False for none. Default: ``BIASSEC`` of each header.
+    oscan : str, dict or False, optional
+        FITS section of the overscan, False for none. For amplifiers in one image with an overscan
+        each, a dict that maps the section of the light of each to that of its overscan; what lies
+        between the lights is left out. Default: ``BIASSEC`` of each header.
     trim : str or False, optional
         FITS section of the part to keep, False for all. Default: ``TRIMSEC``, or ``DATASEC``.
     oscan_median : bool, optional
@@ -83,7 +87,7 @@ class Readout:
     ((4, 6), 0.0)
     """
 
-    oscan: str | bool | None = None
+    oscan: str | Mapping[str, str] | bool | None = None
     trim: str | bool | None = None
     oscan_median: bool = True
     oscan_model: "Model | None" = None
@@ -94,7 +98,9 @@ class Readout:
     def __post_init__(self):
         for name in ("oscan", "trim"):
             value = getattr(self, name)
-            if not (value is None or value is False or isinstance(value, str)):
+            if name == "oscan" and isinstance(value, Mapping):
+                _check_amplifiers(value, self.trim)
+            elif not (value is None or value is False or isinstance(value, str)):
                 raise TypeError(
                     f"{name} is a {type(value).__name__}, expected a FITS section, False or None"
                 )
@@ -253,6 +259,8 @@ class Readout:
         parts = amplifier_frames(frame, extensions) if isinstance(frame, FileFrame) else [frame]
         if len(parts) > 1:
             return self._assembled(parts)
+        if isinstance(self.oscan, Mapping):
+            return self._divided(parts[0])
         header = parts[0].header
         light, overscan = self._sections(header, parts[0])
         return self._raw(parts[0], header, light, overscan)
@@ -348,7 +356,7 @@ class Readout:
         gain = number("gain", u.electron / frame.unit)
         read_noise = number("read_noise", u.electron, may_be_zero=True)
         named = isinstance(self.gain, (str, Keyword))
-        applied = gain if isinstance(gain, Regions) or (amplifier and named) else None
+        applied = gain if isinstance(self.gain, Mapping) or (amplifier and named) else None
         noise = None
         if gain is not None and read_noise is not None:
             noise = NoiseModel(gain if applied is None else 1.0, read_noise)
@@ -356,7 +364,27 @@ class Readout:
 
     # ------------------------------------------------------------------ amplifiers
 
+    def _divided(self, frame: Frame) -> AssembledFrame:
+        """A frame whose amplifiers are parts of one image, with an overscan each."""
+        lights, overscans = (
+            [_given_section("oscan", text, frame) for text in texts]
+            for texts in (self.oscan, self.oscan.values())
+        )
+        boxes = without_gaps(lights, f"oscan for {frame.name}")
+        places = [Place(box, (False, False)) for box in boxes]
+        places = on_common_origin(places, list(self.oscan))
+        parts = [
+            self._raw(frame, frame.header, *boxes)
+            for boxes in zip(lights, overscans, strict=True)
+        ]
+        return _put_together(map(Tile, parts, *zip(*places, strict=True)))
+
     def _assembled(self, frames: Sequence[FileFrame]) -> AssembledFrame:
+        if isinstance(self.oscan, Mapping):
+            raise ValueError(
+                f"oscan has sections, but the amplifiers of {frames[0].name} are extensions; "
+                "expected a FITS section, False or None"
+            )
         headers = [frame.header for frame in frames]
         names = [f"{f.name} HDU {f.layout.hdu}" for f in frames]
         how = self._with_gains_of(headers)
@@ -370,11 +398,9 @@ class Readout:
             tiles.append((raw, place))
         _check_one_unit(frames, names)
         places = on_common_origin([place for _, place in tiles], names)
-        tiles = [Tile(raw, *place) for (raw, _), place in zip(tiles, places, strict=True)]
-        tiles.sort(key=lambda tile: (tile.box.rows.start, tile.box.columns.start))
-        shape = tuple(max(t.box[i].stop for t in tiles) for i in (0, 1))
-        cards = {"AMPLIFS": len(tiles)} | tiles[0].frame.cards
-        return AssembledFrame(tuple(tiles), shape, _noise_of(tiles, shape), cards)
+        return _put_together(
+            Tile(raw, *place) for (raw, _), place in zip(tiles, places, strict=True)
+        )
 
     def _with_gains_of(self, headers: Sequence[Mapping]) -> "Readout":
         """
@@ -401,6 +427,23 @@ class Readout:
                 f"{light}, but DETSEC or CCDSEC has {shape[0]} and {shape[1]}; expected the same"
             )
         return light, overscan
+
+
+def _check_amplifiers(sections: Mapping, trim: Any) -> None:
+    if not (sections and all(isinstance(t, str) for pair in sections.items() for t in pair)):
+        raise TypeError(
+            f"oscan is {sections!r}, expected the FITS section of the light of each amplifier with "
+            "that of its overscan"
+        )
+    if trim is not None:
+        raise ValueError(f"trim is {trim!r}, but oscan already gives the light of each amplifier")
+
+
+def _put_together(tiles: Iterable[Tile]) -> AssembledFrame:
+    tiles = tuple(sorted(tiles, key=lambda tile: (tile.box.rows.start, tile.box.columns.start)))
+    shape = tuple(max(tile.box[i].stop for tile in tiles) for i in (0, 1))
+    cards = {"AMPLIFS": len(tiles)} | tiles[0].frame.cards
+    return AssembledFrame(tiles, shape, _noise_of(tiles, shape), cards)
 
 
 def _check_one_unit(frames: Sequence[Frame], names: Sequence[str]) -> None:
@@ -535,8 +578,8 @@ def _given_section(name: str, text: str, frame: Frame) -> Box:
     return found
 
 
-def _regions(name, values: Mapping, unit, header, frame: Frame, light: Box, **limits) -> Regions:
-    """The number of each section of a frame, in raw coordinates."""
+def _regions(name, values: Mapping, unit, header, frame: Frame, light: Box, **limits) -> Any:
+    """The number of each section of a frame, in raw coordinates; or that of all its light."""
     boxes = [_given_section(f"section of {name}", text, frame) for text in values]
     check_tiling(boxes, list(values), light, f"{name} for {frame.name}")
     numbers = [
@@ -547,6 +590,8 @@ def _regions(name, values: Mapping, unit, header, frame: Frame, light: Box, **li
         (box.common(light).inside(light), number)
         for box, number in zip(boxes, numbers, strict=True) if box.common(light)
     ]
+    if len(kept) == 1:
+        return kept[0][1]
     return Regions(light.shape, *(tuple(column) for column in zip(*kept, strict=True)))
 
 
@@ -555,6 +600,12 @@ def _noise_of(tiles: Sequence[Tile], shape: tuple[int, int]) -> NoiseModel | Non
     if None in models:
         return None
     read_noise = tuple(model.read_noise for model in models)
+    for tile, number in zip(tiles, read_noise, strict=True):
+        if isinstance(number, Regions):
+            raise ValueError(
+                f"read_noise has several sections in {tile.frame.light} of {tile.frame.name}, "
+                "expected one for each amplifier"
+            )
     if len(set(read_noise)) == 1:
         return models[0]
     return NoiseModel(models[0].gain, Regions(shape, tuple(t.box for t in tiles), read_noise))

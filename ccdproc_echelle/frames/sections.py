@@ -1,13 +1,14 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Sections as in FITS headers and ccdproc: ``[x1:x2,y1:y2]``, 1-based, inclusive."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ccdproc.utils.slices import slice_from_string
 
 __all__ = [
     "Box", "Place", "has_shape", "is_empty_section", "parse_place", "parse_section",
-    "parse_slices", "reaches_beyond",
+    "parse_slices", "reaches_beyond", "without_gaps",
 ]
 
 # Values in headers that mean that there is no such section.
@@ -220,6 +221,51 @@ def parse_place(text: str, binning: tuple[int, int], source: str) -> Place:
     if any(span.stop <= span.start for span in spans):
         raise ValueError(f"{source} is {text!r}, expected a section that is not empty")
     return Place(Box(*spans), flipped)
+
+
+def without_gaps(boxes: Sequence[Box], source: str) -> list[Box]:
+    """
+    Move the boxes of a grid together.
+
+    Parameters
+    ----------
+    boxes : sequence of `Box`
+        The boxes.
+    source : str
+        Name used in error messages.
+
+    Returns
+    -------
+    list of `Box`
+        The same boxes, without the rows and columns that lie between them and before the first.
+
+    Raises
+    ------
+    ValueError
+        If some of their rows, or of their columns, are the same, but not all.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames.sections import Box, without_gaps
+    >>> rows = slice(0, 3)
+    >>> print(*without_gaps([Box(rows, slice(2, 6)), Box(rows, slice(9, 11))], "oscan"))
+    [1:4,1:3] [5:6,1:3]
+    """
+    moved = (_together([box[axis] for box in boxes], source) for axis in (0, 1))
+    return [Box(*spans) for spans in zip(*moved, strict=True)]
+
+
+def _together(spans: Sequence[slice], source: str) -> list[slice]:
+    places, end, last = {}, 0, 0
+    for start, stop in sorted({(span.start, span.stop) for span in spans}):
+        if start < last:
+            raise ValueError(
+                f"{source} has sections that overlap in part, up to pixel {last} and from "
+                f"{start + 1} on; expected a grid of sections"
+            )
+        places[start, stop] = slice(end, end + stop - start)
+        end, last = end + stop - start, stop
+    return [places[span.start, span.stop] for span in spans]
 
 
 def is_empty_section(text: str) -> bool:

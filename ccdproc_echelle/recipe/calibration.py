@@ -161,7 +161,7 @@ def calibrate_frames(
     gain: Any = None,
     read_noise: Any = None,
     saturation: Any = None,
-    oscan: str | bool | None = None,
+    oscan: str | Mapping[str, str] | bool | None = None,
     trim: str | bool | None = None,
     oscan_median: bool = True,
     oscan_model: "Model | None" = None,
@@ -201,9 +201,11 @@ def calibrate_frames(
         includes only the light, since the amount of charge in the dark is not known.
     saturation : float, `~astropy.units.Quantity`, str, `ccdproc.Keyword` or dict, optional
         Saturation level, given like ``gain``: raw values at or above it are masked.
-    oscan, trim : str or False, optional
-        FITS sections of the overscan and of the part to keep, for all frames; False for none.
-        Default: from each header.
+    oscan : str, dict or False, optional
+        FITS section of the overscan for all frames, or a dict that maps the section of the light of
+        each amplifier to that of its overscan; False for none. Default: from each header.
+    trim : str or False, optional
+        FITS section of the part to keep; False for all. Default: from each header.
     oscan_median : bool, optional
         Whether each row (or column) of the overscan is represented by its median or its mean.
     oscan_model : `~astropy.modeling.Model`, optional

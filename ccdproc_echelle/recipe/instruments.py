@@ -145,6 +145,8 @@ def with_instrument(function: Callable) -> Callable:
     """
     Decorate a function so that an instrument description supplies missing keywords.
 
+    A function cannot tell whether a keyword was given or has its default value; its wrapper can.
+
     Parameters
     ----------
     function : callable

@@ -68,7 +68,7 @@ def make_master_flat(
     read_noise: Any = None,
     saturation: Any = None,
     bad_pixel_mask: Any = None,
-    oscan: str | bool | None = None,
+    oscan: str | Mapping[str, str] | bool | None = None,
     trim: str | bool | None = None,
     oscan_median: bool = True,
     oscan_model: "Model | None" = None,
@@ -141,10 +141,15 @@ def make_master_flat(
         Known bad pixels of the detector: non-zero (True) or masked in an image with the shape of
         the frames, trimmed or not. They are excluded from levels, fits and edges, and get the flag
         ``KNOWN_BAD``. If a FITS file has several images, the one in ``hdu`` is used.
-    oscan, trim : str or False, optional
-        FITS sections of the overscan to subtract and of the part of the image to keep, for flats,
-        bias and darks, as in `ccdproc.ccd_process`; False to skip the step. Default: ``BIASSEC``
-        and ``TRIMSEC`` (or ``DATASEC``) of each header.
+    oscan : str, dict or False, optional
+        FITS section of the overscan to subtract, for flats, bias and darks, as in
+        `ccdproc.ccd_process`; False to skip the step. For several amplifiers in one image, a dict
+        that maps the section of the light of each to that of its overscan:
+        ``{"[1:240,:]": "[481:512,:]", "[241:480,:]": "[513:544,:]"}``. Default: ``BIASSEC`` of
+        each header.
+    trim : str or False, optional
+        FITS section to keep, given like ``oscan``; False to keep the whole frame. Default:
+        ``TRIMSEC`` (or ``DATASEC``) of each header.
     oscan_median : bool, optional
         Whether each row (or column) of the overscan is represented by its median or its mean.
     oscan_model : `~astropy.modeling.Model`, optional

@@ -1,12 +1,13 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Layouts of raw frames: overscan, amplifiers, extensions, names of keywords."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from astropy.io import fits
 
+from ccdproc_echelle.frames import Box, parse_place, without_gaps
 from ccdproc_echelle.simulation.checks import check
 from ccdproc_echelle.simulation.exposing import digitised, expose
 from ccdproc_echelle.simulation.scene import Exposure
@@ -37,6 +38,9 @@ class RawLayout:
     bias_drift : float
         The zero point of each frame, and of each amplifier, is uniformly distributed within this
         range, in adu.
+    amplifier_sections : dict
+        For amplifiers in one image with an overscan each: the FITS section of the light of each
+        with that of its overscan. All else is without light.
     gains : sequence of float, or of sequences, optional
         Electrons per adu of each amplifier. The amplifiers of a sequence lie side by side; further
         sequences lie above. Default: a single amplifier with the gain of the simulation.
@@ -44,10 +48,14 @@ class RawLayout:
         Whether each amplifier is an extension; otherwise all are in the primary HDU.
     mirrored : bool
         Whether every other amplifier is read from the opposite end; only with extensions.
+    detectors : bool
+        Whether the extensions are detectors side by side, rather than amplifiers of one: each has
+        one of ``gains``, and an image of its own in which it sees the same light.
     binning : tuple of int
         Number of detector rows and columns per pixel, as counted by ``DETSEC``.
-    sections : bool
-        Whether headers contain ``BIASSEC``, ``TRIMSEC``, ``DATASEC`` and ``DETSEC``.
+    sections : bool or sequence of str
+        Whether headers contain ``BIASSEC``, ``TRIMSEC`` and ``DATASEC``, and those of extensions
+        ``DETSEC`` and ``CCDSUM``; or the names of those that they contain.
     repeated : bool
         Whether extensions repeat the cards of the primary header.
     keywords : dict
@@ -60,7 +68,8 @@ class RawLayout:
     Raises
     ------
     ValueError
-        If a number is out of range.
+        If a number is out of range, or detectors are not in extensions, or amplifiers of one image
+        are.
 
     Examples
     --------
@@ -74,11 +83,13 @@ class RawLayout:
     overscan_rows: int = 0
     reference_pixels: int = 0
     bias_drift: float = 0.0
+    amplifier_sections: Mapping[str, str] = field(default_factory=dict)
     gains: tuple = ()
     extensions: bool = False
     mirrored: bool = True
+    detectors: bool = False
     binning: tuple[int, int] = (1, 1)
-    sections: bool = True
+    sections: bool | Sequence[str] = True
     repeated: bool = False
     keywords: Mapping[str, str] = field(default_factory=dict)
     cards: Mapping[str, object] = field(default_factory=dict)
@@ -92,6 +103,10 @@ class RawLayout:
             check("gains", gain, np.finfo(float).tiny)
         for number in self.binning:
             check("binning", number, 1, integer=True)
+        if self.detectors and not self.extensions:
+            raise ValueError("detectors is True, but extensions is False; expected both")
+        if self.amplifier_sections and self.extensions:
+            raise ValueError("amplifier_sections are parts of one image, but extensions is True")
 
     @property
     def n_amplifiers(self) -> int:
@@ -131,6 +146,10 @@ class RawLayout:
         ]
         reader = _Reader(self, noise.read_noise if noise.drawn else 0.0, rng)
         header, dark = self._header(frame.header), pedestal.mean()
+        if self.amplifier_sections:
+            gains = [gain for _, gain, _ in amplifiers]
+            image = reader.divided_image(*self._boxes, parts, dark + zeros, gains)
+            return self._file(header, [image], None)
         if not self.extensions:
             image = np.empty_like(electrons)
             for (where, _, _), part in zip(amplifiers, parts, strict=True):
@@ -142,17 +161,34 @@ class RawLayout:
             reader.image(part[:, ::-1] if flip else part, dark + zero, gain)
             for part, (_, gain, flip), zero in zip(parts, amplifiers, zeros, strict=True)
         ]
-        headers = [self._amplifier_header(*one, noise.read_noise) for one in amplifiers]
+        headers = [
+            self._amplifier_header(i, *one, noise.read_noise) for i, one in enumerate(amplifiers)
+        ]
         return self._file(header, images, headers)
 
     def _zeros(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Offset of each zero point; extensions drift separately, an image as a whole."""
-        drifts = self.bias_drift * rng.uniform(-1, 1, n if self.extensions else 1)
+        """Offset of each zero point; they drift separately if each has an overscan."""
+        apart = self.extensions or self.amplifier_sections
+        drifts = self.bias_drift * rng.uniform(-1, 1, n if apart else 1)
         return drifts + _STEP * np.arange(n)
 
     def _amplifiers(self, shape: tuple[int, int], gain: float) -> Iterator[tuple]:
-        """Position and gain of each amplifier, and whether it is mirrored."""
+        """Part of the light and gain of each amplifier, and whether it is mirrored."""
         gains = np.atleast_2d(self.gains if np.size(self.gains) else gain)
+        if self.detectors:
+            whole = tuple(slice(0, n) for n in shape)
+            yield from ((whole, gain, False) for gain in gains.ravel().tolist())
+            return
+        if self.amplifier_sections:
+            boxes = without_gaps(self._boxes[0], "amplifier_sections")
+            if _extent(boxes) != shape:
+                raise ValueError(
+                    f"amplifier_sections have light of shape {_extent(boxes)}, but the simulation "
+                    f"has shape {shape}"
+                )
+            gains = np.broadcast_to(gains.ravel(), len(boxes)).tolist()
+            yield from ((tuple(box), gain, False) for box, gain in zip(boxes, gains, strict=True))
+            return
         rows, columns = (
             np.linspace(0, n, k + 1).round().astype(int)
             for n, k in zip(shape, gains.shape, strict=True)
@@ -160,6 +196,14 @@ class RawLayout:
         for i, j in np.ndindex(*gains.shape):
             where = slice(rows[i], rows[i + 1]), slice(columns[j], columns[j + 1])
             yield where, float(gains[i, j]), (self.mirrored and j % 2 == 1)
+
+    @property
+    def _boxes(self) -> list[list[Box]]:
+        """The light of each amplifier in one image, and its overscan."""
+        return [
+            [parse_place(text, (1, 1), "amplifier_sections").box for text in texts]
+            for texts in (self.amplifier_sections, self.amplifier_sections.values())
+        ]
 
     # ------------------------------------------------------------------ headers
 
@@ -175,24 +219,27 @@ class RawLayout:
                 result.pop(self.keywords.get(name, name), None)
         return result
 
-    def _amplifier_header(self, where, gain, flip, read_noise) -> fits.Header:
+    def _amplifier_header(self, index, where, gain, flip, read_noise) -> fits.Header:
         rows, columns = where
         shape = rows.stop - rows.start, columns.stop - columns.start
         own = fits.Header(list(self._sections_of(shape).items()))
-        if self.sections:
-            y, x = (
-                (s.start * n + 1, s.stop * n) for s, n in zip(where, self.binning, strict=True)
-            )
-            x = x[::-1] if flip else x
-            own["DETSEC"] = f"[{x[0]}:{x[1]},{y[0]}:{y[1]}]"
-            own["CCDSUM"] = f"{self.binning[1]} {self.binning[0]}"
+        first = index * shape[1] if self.detectors else columns.start
+        place = rows, slice(first, first + shape[1])
+        y, x = ((s.start * n + 1, s.stop * n) for s, n in zip(place, self.binning, strict=True))
+        x = x[::-1] if flip else x
+        binning = f"{self.binning[1]} {self.binning[0]}"
+        own.update(self._told(DETSEC=f"[{x[0]}:{x[1]},{y[0]}:{y[1]}]", CCDSUM=binning))
         for name, value in (("GAIN", gain), ("RDNOISE", read_noise)):
             _put(own, self.keywords.get(name, name), value)
         return own
 
+    def _told(self, **cards: str) -> dict[str, str]:
+        """Those of these cards that headers contain."""
+        if isinstance(self.sections, bool):
+            return cards if self.sections else {}
+        return {name: value for name, value in cards.items() if name in self.sections}
+
     def _sections_of(self, shape: tuple[int, int]) -> dict[str, str]:
-        if not self.sections:
-            return {}
         border, (rows, columns) = self.reference_pixels, shape
         first = border + self.prescan
         light = f"[{first + 1}:{first + columns},{border + 1}:{border + rows}]"
@@ -204,7 +251,7 @@ class RawLayout:
             found["BIASSEC"] = f"[{border + 1}:{first},1:{end}]"
         elif self.overscan_rows:
             found["BIASSEC"] = f"[{first + 1}:{first + columns},{border + rows + 1}:{end}]"
-        return found
+        return self._told(**found)
 
     def _file(self, header, images, headers) -> fits.HDUList:
         if headers is None:
@@ -219,8 +266,12 @@ class RawLayout:
             full = header.copy() if self.repeated else fits.Header()
             full.update(own)
             full["BUNIT"] = "adu"
-            hdus.append(kind(image, full, name=f"AMP{i}"))
+            hdus.append(kind(image, full, name=f"{'CCD' if self.detectors else 'AMP'}{i}"))
         return hdus
+
+
+def _extent(boxes: Sequence[Box]) -> tuple[int, int]:
+    return tuple(max(box[axis].stop for box in boxes) for axis in (0, 1))
 
 
 def _put(header: fits.Header, name: str, value) -> None:
@@ -246,6 +297,16 @@ class _Reader:
         image = zero + self.read_noise / gain * self.rng.standard_normal(shape)
         first = border + layout.prescan
         image[border:border + rows, first:first + columns] = light
+        return digitised(image)
+
+    def divided_image(self, lights, overscans, parts, zeros, gains) -> np.ndarray:
+        image = np.full(_extent([*lights, *overscans]), zeros[0])
+        for light, overscan, part, zero, gain in zip(
+            lights, overscans, parts, zeros, gains, strict=True
+        ):
+            noise = self.rng.standard_normal(overscan.shape)
+            image[tuple(overscan)] = zero + self.read_noise / gain * noise
+            image[tuple(light)] = part
         return digitised(image)
 
 

@@ -462,6 +462,68 @@ def test_wrong_amplifiers(tmp_path, amplifiers, reading, message):
         opened(mef(tmp_path / "flat.fits", amplifiers), reading=reading)
 
 
+LEFT, RIGHT = ("[3:12,2:29]", "[1:2,1:30]"), ("[17:26,2:29]", "[29:34,1:30]")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("numbers", [{}, {"gain": {LEFT[0]: 1, RIGHT[0]: 2}, "read_noise": 3}])
+def test_amplifiers_of_one_image_have_an_overscan_each(tmp_path, order, numbers):
+    ccd = raw()
+    ccd.write(tmp_path / "flat.fits")
+    oscan = dict([LEFT, RIGHT][::order])
+    expected = np.hstack([
+        ccd.data[1:29, 2:12] - np.median(ccd.data[1:29, :2], axis=1, keepdims=True),
+        ccd.data[1:29, 16:26] - np.median(ccd.data[1:29, 28:], axis=1, keepdims=True),
+    ])
+    if numbers:
+        expected[:, 10:] *= 2
+    for one in (ccd, tmp_path / "flat.fits"):
+        frame, = opened(one, oscan=oscan, **numbers)
+        found = frame.ccddata()
+        np.testing.assert_allclose(found.data, expected, atol=1e-3)
+        assert found.unit == (u.electron if numbers else u.adu)
+        assert found.header["AMPLIFS"] == 2
+        assert found.header["SUBOSCAN"] == "[1:2,1:30] median of rows"
+        assert found.header["TRIMIM"] == "[3:12,2:29]"
+
+
+def test_each_amplifier_of_one_image_has_one_read_noise():
+    numbers = dict(gain=1, read_noise={"[1:14,:]": 3, "[15:34,:]": 4})
+    frame, = opened(raw(), oscan=dict([LEFT, RIGHT]), **numbers)
+    np.testing.assert_array_equal(frame.noise.read_noise.image()[0], [3] * 10 + [4] * 10)
+    numbers["read_noise"] = {"[1:6,:]": 3, "[7:34,:]": 4}
+    with pytest.raises(ValueError, match=r"read_noise has several sections in \[3:12,2:29\] of fr"):
+        opened(raw(), oscan=dict([LEFT, RIGHT]), **numbers)
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ([("[3:12,2:29]", "[1:2,1:40]")], r"oscan for frame 0 is '\[1:2,1:40\]', .*within"),
+        ([LEFT, ("[17:26,:]", "[29:34,:]")], "oscan for frame 0 has sections that overlap in part"),
+        ([LEFT, ("[17:26,30:30]", "[29:34,:]")], r"amplifiers: .* leave out"),
+        ([LEFT, ("[3:12,2:29] ", "[1:2,:]")], r"amplifiers: .* overlap"),
+        ([("left", "[1:2,:]")], "oscan for frame 0 is 'left', expected a FITS section"),
+    ],
+)
+def test_wrong_sections_of_amplifiers(sections, message):
+    with pytest.raises(ValueError, match=message):
+        opened(raw(), oscan=dict(sections))
+
+
+@pytest.mark.parametrize("sections", [{}, {"[1:2,:]": 300}, {1: "[1:2,:]"}])
+def test_sections_of_amplifiers_are_texts(sections):
+    with pytest.raises(TypeError, match="expected the FITS section of the light of each amplifier"):
+        Readout(oscan=sections)
+
+
+def test_the_light_of_amplifiers_is_told_once(tmp_path):
+    with pytest.raises(ValueError, match=r"trim is '\[:,:\]', but oscan already gives the light"):
+        Readout(oscan=dict([LEFT]), trim="[:,:]")
+    with pytest.raises(ValueError, match="oscan has sections, but the amplifiers of .* are ext"):
+        opened(mef(tmp_path / "flat.fits", halves()), oscan=dict([LEFT]))
+
+
 def test_sections_of_gain_are_those_of_one_image(tmp_path):
     with pytest.raises(ValueError, match="gain has sections, but the amplifiers of .* are ext"):
         opened(mef(tmp_path / "flat.fits", halves()), gain={"[1:4,1:3]": 1}, read_noise=3)

@@ -16,9 +16,11 @@ from ccdproc_echelle import (
     MasterFlat,
     instrument_names,
     make_master_flat,
+    reduce_night,
 )
 from ccdproc_echelle.cli import main
 from ccdproc_echelle.combining import CombineSettings
+from ccdproc_echelle.frames import Readout
 from ccdproc_echelle.simulation import EchelleSimulation, RawLayout
 
 SIZE = 256
@@ -33,35 +35,54 @@ def ends(section):
 # ---------------------------------------------------------------------- frames as they are written
 
 
+def amplifiers_of(instrument):
+    """Sections of the light and of the overscan of each, if they are in one image."""
+    oscan = instrument.keywords.get("oscan")
+    return oscan if isinstance(oscan, dict) else {}
+
+
 def layout_of(instrument):
     """
     What its description says of its files, around an image of SIZE x SIZE.
 
     Infrared detectors have a border of reference pixels, as wide as the rows that are cut off below
-    the light; others have the columns before and after it.
+    the light; others have the columns before and after it. Where the headers give the sections, the
+    file does not, and any numbers will do. Other detectors in the file have twice the gain.
     """
-    told = instrument.keywords
+    told, facts = instrument.keywords, instrument.facts
     names = {"EXPTIME": told["exposure_key"]}
     names |= {
         card: told[key] for card, key in (("GAIN", "gain"), ("RDNOISE", "read_noise"))
-        if isinstance(told[key], str)
+        if isinstance(told.get(key), str)
     }
     cards = {name: "same" for name in told["setup_keywords"]} if "setup_keywords" in told else {}
     options = dict(keywords=names, cards=cards, sections=False, bias_drift=20 * has_overscan(told))
+    if told.get("hdu", 0) > 0:
+        gain = gain_of(instrument)
+        gains = [gain if hdu == told["hdu"] else 2 * gain for hdu in facts["hdus"]]
+        options |= dict(extensions=True, detectors=True, gains=gains)
+    if amplifiers_of(instrument):
+        return RawLayout(amplifier_sections=small_sections(instrument)["oscan"], **options)
+    if "section_keywords" in facts:
+        options["sections"] = facts["section_keywords"]
+        return RawLayout(prescan=6, overscan=32, **options)
     x1, x2, y1, y2 = ends(told.get("trim", f"[1:{SIZE},1:{SIZE}]"))
     if y1 > 1:
         return RawLayout(reference_pixels=y1 - 1, **options)
     last = max(ends(told["oscan"])[1], x2) if has_overscan(told) else x2
+    last = facts.get("raw_shape", [None, last])[1]
     return RawLayout(prescan=x1 - 1, overscan=last - x2, **options)
 
 
 def has_overscan(keywords):
-    return isinstance(keywords.get("oscan"), str)
+    return bool(keywords.get("oscan"))
 
 
 def small_sections(instrument):
     """Its sections around the small image: where they begin and how wide the overscan is, stay."""
     told = instrument.keywords
+    if amplifiers := amplifiers_of(instrument):
+        return {"oscan": shrunk(amplifiers)}
     if "trim" not in told:
         return {}
     x1, x2, y1, _ = ends(told["trim"])
@@ -74,13 +95,37 @@ def small_sections(instrument):
     return found
 
 
+def shrunk(amplifiers):
+    """The sections of amplifiers with less light; all that is between them stays as wide."""
+    spans = [
+        sorted({tuple(ends(light)[i:i + 2]) for light in amplifiers}) for i in (0, 2)
+    ]
+
+    def moved(place, axis):
+        lost = 0
+        for first, last in spans[axis]:
+            too_long = last - first + 1 - SIZE // len(spans[axis])
+            lost += max(0, min(place - first, too_long))
+        return place - lost
+
+    def section(text):
+        x1, x2, y1, y2 = (moved(place, i // 2) for i, place in enumerate(ends(text)))
+        return f"[{x1}:{x2},{y1}:{y2}]"
+
+    return {section(light): section(overscan) for light, overscan in amplifiers.items()}
+
+
+def gain_of(instrument):
+    gain = instrument.keywords.get("gain", "in the header, or unknown")
+    return 1.5 if isinstance(gain, str) else gain
+
+
 def simulated(instrument):
-    gain = instrument.keywords["gain"]
     axis = instrument.keywords.get("dispersion_axis", 1)
     return (
         EchelleSimulation(shape=(SIZE, SIZE), n_orders=4, seed=3, dispersion_axis=axis)
         .with_level_spread(0.3).with_bias(300)
-        .with_noise(gain=1.5 if isinstance(gain, str) else gain, read_noise=READ_NOISE)
+        .with_noise(gain=gain_of(instrument), read_noise=READ_NOISE)
     )
 
 
@@ -88,7 +133,7 @@ def of_small_frames(name):
     """The description with sections for a small image, and the read noise of the simulation."""
     instrument = Instrument.read(name)
     told = dict(instrument.keywords) | small_sections(instrument)
-    if not isinstance(told["read_noise"], str):
+    if not isinstance(told.get("read_noise", ""), str):
         told["read_noise"] = READ_NOISE
     return replace(instrument, keywords=told)
 
@@ -104,7 +149,9 @@ def test_master_of_its_raw_frames_is_the_truth(tmp_path, name):
     )
 
     truth, told = simulation.truth, Instrument.read(name).keywords
-    assert fits.getdata(flats[0]).shape != (SIZE, SIZE) or "trim" not in told
+    sections = {"oscan", "trim", "section_keywords"} & {*told, *Instrument.read(name).facts}
+    raw_shape = fits.getdata(flats[0], told.get("hdu", 0)).shape
+    assert (raw_shape != (SIZE, SIZE)) == bool(sections)
     assert master.flat.shape == (SIZE, SIZE)
     assert ("SUBOSCAN" in master.flat.header) == has_overscan(told)
     assert master.orders.dispersion_axis == truth.orders.dispersion_axis
@@ -124,14 +171,44 @@ def test_what_is_shipped_fits_together(name):
     assert instrument.name == name
     assert instrument.text.startswith("# source: ")
     told = instrument.keywords
-    assert {"exposure_key", "gain", "read_noise"} <= told.keys()
-    if has_overscan(told):
-        (x1, x2, *rows), (o1, o2, *others) = ends(told["trim"]), ends(told["oscan"])
-        assert rows == others and (o2 < x1 or o1 > x2)
+    assert "exposure_key" in told
+    unsettled = {"gain_by_read_mode", "read_noise_variance"} & instrument.facts.keys()
+    assert {"gain", "read_noise"} <= told.keys() or unsettled
+    assert told.get("hdu", 0) in instrument.facts.get("hdus", [0])
+    parts = amplifiers_of(instrument)
+    if has_overscan(told) and not parts:
+        parts = {told["trim"]: told["oscan"]}
+    for light, overscan in parts.items():
+        (x1, x2, *rows), (o1, o2, *others) = ends(light), ends(overscan)
+        assert o2 < x1 or o1 > x2
+        assert rows == others or (len(parts) > 1 and others[0] <= rows[0] < rows[1] <= others[1])
     shape = instrument.facts.get("raw_shape")
-    for key in ("trim", "oscan"):
-        if shape is not None and isinstance(told.get(key), str):
-            assert ends(told[key])[1] <= shape[1] and ends(told[key])[3] <= shape[0]
+    for section in (*parts, *parts.values(), told.get("trim")):
+        if shape is not None and section is not None:
+            assert ends(section)[1] <= shape[1] and ends(section)[3] <= shape[0]
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in instrument_names() if "raw_shape" in Instrument.read(n).facts]
+)
+def test_sections_as_shipped_leave_the_light_of_a_frame_of_full_size(tmp_path, name):
+    """Columns count up, so that those that are kept and those of the zero point are known."""
+    instrument, path = Instrument.read(name), tmp_path / "flat.fits"
+    told, raw_shape = instrument.keywords, instrument.facts["raw_shape"]
+    columns = np.arange(raw_shape[1], dtype=np.int16)
+    fits.writeto(path, np.broadcast_to(columns, raw_shape))
+    frame, = Readout(oscan=told.get("oscan"), trim=told.get("trim")).open([path], unit="adu")
+    parts = amplifiers_of(instrument) or {told["trim"]: told.get("oscan")}
+    expected = {}  # in each of the rows of amplifiers
+    for (x1, x2, y1, y2), overscan in sorted((ends(p), o) for p, o in parts.items()):
+        zero = np.mean(ends(overscan)[:2]) - 1 if overscan else 0
+        expected.setdefault((y1, y2), []).append(columns[x1 - 1:x2] - zero)
+    rows = [last - first + 1 for first, last in sorted(expected)]
+    of_rows = [np.concatenate(expected[key]) for key in sorted(expected)]
+    assert frame.shape == (sum(rows), len(of_rows[0]))
+    for i, values in zip((0, -1), (of_rows[0], of_rows[-1]), strict=True):
+        found = frame.part(slice(i % frame.shape[0], i % frame.shape[0] + 1)).load()
+        np.testing.assert_array_equal(found.section(slice(0, 1)).data[0], values)
 
 
 def test_frames_of_full_size_are_trimmed_as_shipped(tmp_path):
@@ -233,6 +310,26 @@ def test_dispersion_axis_is_that_of_tables_that_do_not_tell(own, command, tmp_pa
     assert main([*arguments, "--instrument", str(own)]) == 0
 
 
+def test_order_tables_are_for_amplifiers_put_together(own, tmp_path):
+    """In the command, which finds the shape of a table that does not tell, and in a night."""
+    sections = {"[1:128,1:256]": "[129:144,1:256]", "[161:288,1:256]": "[145:160,1:256]"}
+    layout = RawLayout(amplifier_sections=sections, bias_drift=3)
+    (raw := tmp_path / "raw").mkdir()
+    flats, _, biases = OF_OWN.write(raw, 3, 0, 3, layout=layout)
+    oscan = "".join(f'"{light}" = "{overscan}"\n' for light, overscan in sections.items())
+    own.write_text(f"dispersion_axis = 1\nscattered_light = 'none'\n[oscan]\n{oscan}")
+    table = tmp_path / "samples.txt"
+    OF_OWN.truth.orders.write(table, format="samples")
+    arguments = [*map(str, flats), "--bias", *map(str, biases), "--instrument", str(own)]
+    output = str(tmp_path / "m.fits")
+    assert main(["flat", *arguments, "--orders", str(table), "-o", output]) == 0
+    setups = reduce_night(raw, tmp_path / "night", instrument=own, orders=OF_OWN.truth.orders)
+    master = MasterFlat.read(next((tmp_path / "night").rglob("*.fits")))
+    assert MasterFlat.read(output).orders.shape == master.orders.shape == (SIZE, SIZE)
+    assert list(master.orders.order_numbers) == list(OF_OWN.truth.orders.order_numbers)
+    assert list(setups["status"]) == ["made"]
+
+
 def test_files_that_it_names_lie_beside_it(own):
     own.write_text('hdu = 1\nbad_pixel_mask = "bad.fits"\n')
     fits.writeto(own.parent / "bad.fits", np.eye(SIZE, dtype=np.uint8))
@@ -328,7 +425,7 @@ def test_the_command_lists_and_shows(capsys, own):
         assert main(["instruments", name]) == 0
         assert capsys.readouterr().out == Instrument.read(name).text
     assert main(["instruments", "soxs"]) == 1
-    assert "expected one of ['igrins-h'" in capsys.readouterr().err
+    assert f"expected one of {instrument_names()}" in capsys.readouterr().err
 
 
 def test_the_description_is_not_overwritten(own, raw, capsys):

@@ -17,6 +17,8 @@ from ccdproc_echelle.simulation import EchelleSimulation, RawLayout
 SHAPE = (256, 256)
 BY_KEYWORD = dict(gain="GAIN", read_noise="RDNOISE")
 HALVES = {"[1:128,1:256]": 1.0, "[129:256,1:256]": 1.5}
+APART = {"[5:132,1:256]": "[133:148,1:256]", "[165:292,1:256]": "[149:164,1:256]"}
+GAINS = {"[5:132,1:256]": 1.0, "[165:292,1:256]": 1.5}
 
 
 def simulated():
@@ -65,6 +67,8 @@ def check_against_truth(master):
         ("fz", BY_KEYWORD),
         ("extension", BY_KEYWORD),
         ("amplifiers", {"gain": HALVES, "read_noise": "RDNOISE"}),
+        (RawLayout(amplifier_sections=APART, bias_drift=5, gains=(1, 1.5)),
+         {"oscan": APART, "gain": GAINS, "read_noise": "RDNOISE"}),
         ("reference pixels", BY_KEYWORD | {"trim": "[5:260,5:260]"}),
         ("eso", {"trim": "[11:266,:]", "oscan": "[267:314,:]",
                  "gain": "ESO DET OUT1 CONAD", "read_noise": "HIERARCH ESO DET OUT1 RON"}),
@@ -82,6 +86,12 @@ def test_the_overscan_makes_the_difference(tmp_path):
     layout = RawLayout(overscan=32, bias_drift=60)
     with pytest.raises(AssertionError):
         check_against_truth(master_of(tmp_path, layout, oscan=False, **BY_KEYWORD))
+
+
+def test_one_gain_for_amplifiers_of_one_image_that_differ_is_warned_of(tmp_path):
+    layout = RawLayout(amplifier_sections=APART, gains=(1, 1.5))
+    with pytest.warns(UserWarning, match="light of the orders steps by -3.% at column 129"):
+        master_of(tmp_path, layout, oscan=APART)
 
 
 def test_bit_identical_whatever_the_memory_and_the_executor(tmp_path):

@@ -66,6 +66,34 @@ def test_cards_and_their_names(tmp_path):
         assert hdus[1].header["ESO DET OUT1 CONAD"] == 1
 
 
+def test_detectors_side_by_side_see_the_same_light(tmp_path):
+    layout = RawLayout(overscan=6, gains=(1, 2), extensions=True, detectors=True,
+                       sections=["DATASEC", "DETSEC"])
+    with written(tmp_path, layout) as hdus:
+        one, other = (hdu.data[:, :80] - np.median(hdu.data[:, 80:]) for hdu in hdus[1:])
+        cards = [(h.name, h.header["GAIN"], h.header["DATASEC"], h.header["DETSEC"])
+                 for h in hdus[1:]]
+        assert not {"BIASSEC", "TRIMSEC", "CCDSUM"} & {*hdus[1].header}
+    np.testing.assert_allclose(one, 2 * other, atol=4)
+    assert cards == [("CCD1", 1, "[1:80,1:64]", "[1:80,1:64]"),
+                     ("CCD2", 2, "[1:80,1:64]", "[81:160,1:64]")]
+
+
+def test_amplifiers_of_one_image_with_an_overscan_each(tmp_path):
+    sections = {"[3:42,1:64]": "[43:50,1:64]", "[61:100,1:64]": "[51:58,1:64]"}
+    other = RawLayout(amplifier_sections={"[1:40,1:64]": "[41:42,1:64]"})
+    with pytest.raises(ValueError, match=r"light of shape \(64, 40\), but .*\(64, 80\)"):
+        written(tmp_path, other)
+    layout = RawLayout(amplifier_sections=sections, gains=(1, 2), bias_drift=20)
+    plain = simulated().flats(1, uncertainty=False)[0].data - 300
+    with written(tmp_path, layout) as hdus:
+        data = hdus[0].data.astype(float)
+    assert data.shape == (64, 100)
+    zeros = np.median(data[:, 42:50]), np.median(data[:, 50:58])
+    np.testing.assert_allclose(data[:, 2:42] - zeros[0], plain[:, :40], atol=3)
+    np.testing.assert_allclose(2 * (data[:, 60:] - zeros[1]), plain[:, 40:], atol=6)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts_by_name(tmp_path, layout):
     with written(tmp_path, layout) as hdus:
@@ -87,7 +115,9 @@ def test_frames_do_not_depend_on_their_number(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"overscan": -1}, "overscan is -1"), ({"gains": (1, 0)}, "gains is 0"),
-     ({"bias_drift": -1}, "bias_drift is -1"), ({"binning": (1, 0)}, "binning is 0")],
+     ({"bias_drift": -1}, "bias_drift is -1"), ({"binning": (1, 0)}, "binning is 0"),
+     ({"detectors": True}, "detectors is True, but extensions is False"),
+     ({"amplifier_sections": {"[1:2,1:2]": "[3:4,1:2]"}, "extensions": True}, "of one image")],
 )
 def test_wrong_layouts(options, message):
     with pytest.raises(ValueError, match=message):

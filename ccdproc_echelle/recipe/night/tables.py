@@ -96,7 +96,9 @@ def orders_of_setup(
 def _shapes(setup: NightSetup, keywords: Mapping[str, Any]) -> list[tuple[int, int]]:
     """Shapes of the trimmed frames and of the full ones."""
     reading = {name: keywords[name] for name in READING_KEYWORDS if name in keywords}
-    readout = Readout(oscan=False, trim=keywords.get("trim"))
+    oscan = keywords.get("oscan")
+    oscan = oscan if isinstance(oscan, Mapping) else False  # no need to measure it
+    readout = Readout(oscan=oscan, trim=keywords.get("trim"))
     frame, = readout.open([setup.flats[0].path], **reading)
     return [frame.shape, frame.full_shape]
 
