@@ -18,6 +18,7 @@ __all__ = [
     "exposure_time",
     "is_of_master_flat",
     "keyword_name",
+    "n_combined",
     "number_of",
     "observation_time",
     "record_cards",
@@ -32,6 +33,9 @@ EXPOSURE_KEY = "EXPTIME"
 
 #: A FITS card has 80 characters; keyword, number and separators take up to 33 of them.
 LONGEST_COMMENT = 47
+
+# Keywords for the kind of a frame.
+_KINDS = ("IMAGETYP", "OBSTYPE", "ESO PRO CATG")
 
 # Keywords for the time of day, used if the date has none.
 _CLOCKS = ("UTC", "UT", "UTSTART", "UTC-OBS", "UT-OBS", "TIME-OBS")
@@ -230,7 +234,7 @@ def is_of_master_flat(header: Mapping) -> bool:
     Returns
     -------
     bool
-        True by its ``FLATVERS``, ``IMAGETYP`` or ``ESO PRO CATG``.
+        True by its ``FLATVERS``, ``IMAGETYP``, ``OBSTYPE`` or ``ESO PRO CATG``.
 
     Examples
     --------
@@ -238,7 +242,32 @@ def is_of_master_flat(header: Mapping) -> bool:
     >>> is_of_master_flat({"IMAGETYP": "Master Flat"}), is_of_master_flat({"IMAGETYP": "FLAT"})
     (True, False)
     """
-    words = (str(header.get(keyword, "")).lower() for keyword in ("IMAGETYP", "ESO PRO CATG"))
-    return "FLATVERS" in header or any(
-        re.sub("[^a-z]", "", word).startswith("masterflat") for word in words
-    )
+    words = [str(header.get(keyword, "")).lower() for keyword in _KINDS]
+    return "FLATVERS" in header or any("master" in word and "flat" in word for word in words)
+
+
+def n_combined(header: Mapping) -> int:
+    """
+    Number of frames that were combined into one.
+
+    Parameters
+    ----------
+    header : dict-like
+        With ``NCOMBINE``, as written by this package and IRAF, or ``COMBINED``, as in the CCD data
+        reduction guide.
+
+    Returns
+    -------
+    int
+        1 for a single exposure; 2 if the number is not known.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import n_combined
+    >>> n_combined({"NCOMBINE": 7}), n_combined({"combined": True}), n_combined({})
+    (7, 2, 1)
+    """
+    number = number_of(header.get("NCOMBINE"))
+    if number is not None:
+        return max(1, int(number))
+    return 2 if header.get("COMBINED", header.get("combined")) is True else 1

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from astropy.modeling import Model
 from astropy.nddata import CCDData
+from astropy.stats import mad_std
 from astropy.table import QTable
 from ccdproc import Keyword
 
+from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import combine_frames
 from ccdproc_echelle.frames import (
@@ -26,6 +28,7 @@ from ccdproc_echelle.frames import (
     check_alike,
     check_one_readout,
     exposure_time,
+    is_of_master_flat,
     keyword_name,
     observation_time,
     variance_array,
@@ -41,6 +44,9 @@ _SERIES_GAP = 0.5 / 24
 
 # Time differences, in days, that agree to within a tenth of a second are equal.
 _SAME_TIME = 1e-6
+
+# Number of standard deviations of a pixel by which a dark without its bias may be negative.
+_SIGNIFICANT = 3
 
 # Exposure times that differ by a smaller fraction are equal.
 _SAME_EXPOSURE = 0.01
@@ -316,6 +322,8 @@ def _opened(kind: str, frames: Any, readout: Readout, reading: Mapping[str, Any]
 
 def _check_fit(kind: str, frames: Sequence[Frame], flat: Frame) -> None:
     for frame in frames:
+        if is_of_master_flat(frame.header):
+            raise ValueError(f"{kind} {frame.name} is a master flat, expected a {kind} frame")
         for quality in ("shape", "unit"):
             found, expected = getattr(frame, quality), getattr(flat, quality)
             if found != expected:
@@ -397,11 +405,24 @@ class _Masters:
         if key not in self._planes:
             self._exposures.check_one(kind, [self._headers[kind][i] for i in key[1]])
             average = self._average(key)
+            if kind == "dark" and self._frames["bias"]:
+                self._warn_of_missing_bias(key, average)
             self._planes[key] = Plane(average.data, average.mask if average.mask.any() else None)
             self._variances[key] = variance_array(
                 average.uncertainty.array, type(average.uncertainty)
             )
         return key
+
+    def _warn_of_missing_bias(self, key: _Key, dark: CCDData) -> None:
+        """A dark is not negative once its bias is subtracted, except by noise."""
+        first = self._frames["dark"][key[1][0]]
+        bias = self._planes[self._nearest("bias", self._first_header(key))]
+        level, zero = (float(finite_median(image.data.ravel())) for image in (dark, bias))
+        if level < -zero / 2 and level < -_SIGNIFICANT * mad_std(dark.data, ignore_nan=True):
+            warn(
+                f"{first.name} is at {level:.4g} once the bias, {zero:.4g}, is subtracted, as if "
+                "the bias had been subtracted before: give darks that still have their bias"
+            )
 
     def _first_header(self, key: _Key) -> Mapping:
         kind, indices = key
@@ -484,6 +505,7 @@ class _Exposures:
 
     def __init__(self, keyword: str | Keyword | None, *, scale: bool):
         self._keyword = keyword_name(keyword or EXPOSURE_KEY)
+        self._given = keyword is not None
         self._scale = scale
 
     def _time(self, header: Mapping) -> float | None:
@@ -499,7 +521,8 @@ class _Exposures:
             frame.name for frame, time in zip((*flats, *darks), chain(*times), strict=True)
             if time is None
         ]
-        if self._scale and unknown:
+        comparable = self._given or 0 < len(unknown) < len(flats) + len(darks)
+        if unknown and (self._scale or comparable):
             others = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""
             warn(
                 f"the exposure time of {unknown[0]}{others} is unknown (no positive number in the "

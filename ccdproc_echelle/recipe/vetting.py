@@ -29,6 +29,7 @@ from ccdproc_echelle.frames import (
     check_alike,
     is_of_master_flat,
     keyword_name,
+    n_combined,
     list_frames,
     open_frames,
     twins_of,
@@ -83,8 +84,8 @@ _FAINTEST = 0.1
 # Start of the verdict on a frame that is in the list twice.
 _COPY = "a copy of"
 
-# Verdict on a frame that is not a raw frame.
-_MASTER = "it is a master flat, not a raw one"
+# End of the verdict on a frame that is not a raw frame.
+_NOT_RAW = ", not a raw one"
 
 # Number of standard deviations by which a difference must exceed its limit.
 _SIGNIFICANT = 5
@@ -106,7 +107,7 @@ def vet_setup(
 
     The values of the majority are considered correct. If there is no most frequent value, as with
     two frames that differ, all frames get the same verdict, which lists the number of frames with
-    each value. A master flat, which belongs to no set of raw frames, also gets a verdict.
+    each value. A master flat, and a combined frame among single exposures, also get a verdict.
 
     Parameters
     ----------
@@ -138,10 +139,10 @@ def vet_setup(
     """
     frames, keywords = list_frames(frames, **reading), tuple(keywords)
     headers = [frame.header for frame in frames]
-    masters = [is_of_master_flat(header) for header in headers]
+    products = _products(headers)
     setups = [
-        {} if master else _setup(frame, header, keywords)
-        for frame, header, master in zip(frames, headers, masters, strict=True)
+        {} if product else _setup(frame, header, keywords)
+        for frame, header, product in zip(frames, headers, products, strict=True)
     ]
     reasons = [[] for _ in frames]
     for name in ("shape", "unit", *keywords):
@@ -154,8 +155,8 @@ def vet_setup(
             elif value != usual:
                 reasons[i].append(f"{name} is {value}, that of the others {usual}")
     verdicts = [
-        _MASTER if master else "another set-up: " + "; ".join(found) if found else ""
-        for found, master in zip(reasons, masters, strict=True)
+        product or ("another set-up: " + "; ".join(found) if found else "")
+        for found, product in zip(reasons, products, strict=True)
     ]
     return QTable({"frame": [frame.name for frame in frames], "verdict": verdicts})
 
@@ -378,7 +379,7 @@ def of_one_setup(
     own = _own_keywords(frames, keywords)
     setup = vet_setup(frames, keywords=dict.fromkeys((*SETUP_KEYWORDS, *own)))
     if reject == "warn":
-        _refuse_masters(setup)
+        _refuse_products(setup)
     setup["used"] = accepted_frames(setup, reject)
     frames = [frame for frame, used in zip(frames, setup["used"], strict=True) if used]
     check_alike(frames)
@@ -521,9 +522,22 @@ def _own_keywords(frames: Sequence[Frame], keywords: Iterable[str]) -> list[str]
     return names
 
 
-def _refuse_masters(setup: QTable) -> None:
+def _products(headers: Sequence[Mapping]) -> list[str]:
+    """Verdict on each frame that is a product of raw frames; otherwise empty."""
+    numbers = [n_combined(header) for header in headers]
+    single = 1 in numbers  # otherwise the user has chosen combined frames
+    return [
+        f"it is a master flat{_NOT_RAW}" if is_of_master_flat(header) else
+        f"it is a combination of {n} frames, such as a master flat{_NOT_RAW}" if single and n > 1
+        else ""
+        for header, n in zip(headers, numbers, strict=True)
+    ]
+
+
+def _refuse_products(setup: QTable) -> None:
     """Master flats are never used as raw flats."""
-    found = [f"{row['frame']} is a master flat" for row in setup if row["verdict"] == _MASTER]
+    products = setup[[verdict.endswith(_NOT_RAW) for verdict in setup["verdict"]]]
+    found = [f"{name} {text[3:].removesuffix(_NOT_RAW)}" for name, text in products.iterrows()]
     if found:
         raise ValueError(
             f"{', '.join(found)}, expected raw flats: leave it out, as reject='drop' does"

@@ -129,6 +129,13 @@ def test_overscan_that_does_not_span_the_light():
     np.testing.assert_allclose(pixels(frame), data[:, 2:22] - zero[:, None], atol=1e-3)
 
 
+def test_overscan_in_the_corner():
+    frame, = opened(raw(trimsec="[3:22,1:20]", biassec="[23:30,21:30]"))
+    data = raw().data
+    zero = np.median(data[20:, 22:30], axis=1).mean()
+    np.testing.assert_allclose(pixels(frame), data[:20, 2:22] - zero, atol=1e-3)
+
+
 def test_masked_pixels_of_the_overscan_do_not_count():
     ccd = raw(trimsec=LIGHT, biassec=OVERSCAN)
     ccd.mask = np.zeros(ccd.shape, dtype=bool)
@@ -285,6 +292,7 @@ def test_any_rows_are_those_of_the_whole_frame(tmp_path):
         ("ESO DET OUT1 CONAD", {"ESO DET OUT1 CONAD": 1.6}),
         (ccdproc.Keyword("GAIN"), {"GAIN": 1.6}),
         (ccdproc.Keyword("GAIN", unit=u.electron / u.adu), {"GAIN": 1.6}),
+        (ccdproc.Keyword("GAIN", unit="electron / adu"), {"GAIN": 1.6}),
         (ccdproc.Keyword("GAIN", value=1.6 * u.electron / u.adu), {}),
     ],
 )

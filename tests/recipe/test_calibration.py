@@ -424,6 +424,32 @@ def test_exposure_time_under_another_keyword(key, kind):
     np.testing.assert_allclose(flat.data, 890)
 
 
+@pytest.mark.parametrize("times", [(10, None), (None, 10)])
+def test_exposure_times_that_cannot_be_compared(times):
+    flat, dark = (frame(9) if t is None else frame(9, EXPTIME=t) for t in times)
+    with pytest.warns(AstropyUserWarning, match="the exposure time of frame 0 is unknown"):
+        calibrated([flat], dark=[dark])
+
+
+def test_an_exposure_key_that_no_frame_has():
+    frames = [frame(9, EXPTIME=10)], [frame(9, EXPTIME=10)]
+    with pytest.warns(AstropyUserWarning, match="unknown .* under EXPTME"):
+        calibrated(frames[0], dark=frames[1], exposure_key="EXPTME")
+
+
+def test_a_dark_whose_bias_was_subtracted_before():
+    bias, dark = frame(300), frame(5, EXPTIME=10)
+    with pytest.warns(AstropyUserWarning, match=r"frame 0 is at -295 .* the bias, 300,.* before"):
+        calibrated([frame(900, EXPTIME=10)], bias=[bias], dark=[dark])
+
+
+@pytest.mark.parametrize("kind", ["bias", "dark"])
+def test_a_master_flat_is_neither_bias_nor_dark(kind):
+    master = frame(1, IMAGETYP="master flat")
+    with pytest.raises(ValueError, match=f"{kind} frame 0 is a master flat"):
+        calibrated([frame(900)], **{kind: [master]})
+
+
 def test_a_dark_is_not_scaled_if_so_told():
     flats, darks = [frame(1000, EXPTIME=10)], [frame(160, EXPTIME=60)]
     (flat,), _ = calibrated(flats, bias=[frame(100)], dark=darks, scale_dark=False)
