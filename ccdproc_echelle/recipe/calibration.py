@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Calibrate raw flats: subtract bias and dark, and create the uncertainty."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain
@@ -307,6 +307,8 @@ def opened_as(
     """
     if frames is None:
         return None
+    if isinstance(frames, Iterator):
+        frames = list(frames)
     if isinstance(frames, (str, Sequence)) and len(frames) == 0:
         raise ValueError(f"{kind} is {frames!r}, which has no frames; expected some, or None")
     return readout.open(frames, **reading)

@@ -29,8 +29,8 @@ from ccdproc_echelle.frames import (
     check_alike,
     is_of_master_flat,
     keyword_name,
-    n_combined,
     list_frames,
+    n_combined,
     open_frames,
     twins_of,
 )

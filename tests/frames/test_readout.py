@@ -536,6 +536,20 @@ def test_a_prescan_whose_place_is_not_told_is_warned_of(axis, n):
 # ---------------------------------------------------------------------- other headers
 
 
+@pytest.mark.parametrize(("cards", "said"), [
+    ({"PREPIX": 2, "POSTPIX": 10}, r"2 pixels of prescan and 10 of overscan \(PREPIX, POSTPIX\)"),
+    ({"COVER": 12, "ROVER": 0}, r"0 pixels of prescan and 12 of overscan \(COVER\)"),
+    ({"PRELINE": 0, "POSTLINE": 10}, r"10 of overscan \(POSTLINE\)"),
+])
+def test_widths_of_the_overscan_at_keck_and_lick(cards, said):
+    ccd = raw()
+    ccd.header.update(cards)
+    with pytest.warns(AstropyUserWarning, match=said):
+        opened(ccd)
+    ccd.header["TRIMIM"] = True  # by ccdproc.trim_image
+    opened(ccd)
+
+
 @pytest.mark.parametrize("trimsec", ["UNKNOWN", "[0:0,0:0]", "[1:34,1:30]"])
 def test_datasec_counts_where_trimsec_tells_nothing(trimsec):
     frame, = opened(raw(trimsec=trimsec, datasec=LIGHT, biassec=OVERSCAN))

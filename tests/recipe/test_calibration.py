@@ -424,6 +424,11 @@ def test_exposure_time_under_another_keyword(key, kind):
     np.testing.assert_allclose(flat.data, 890)
 
 
+def test_an_empty_generator_is_named():
+    with pytest.raises(ValueError, match=r"dark is \[\], which has no frames"):
+        calibrated([frame(9)], dark=iter(()))
+
+
 @pytest.mark.parametrize("times", [(10, None), (None, 10)])
 def test_exposure_times_that_cannot_be_compared(times):
     flat, dark = (frame(9) if t is None else frame(9, EXPTIME=t) for t in times)
