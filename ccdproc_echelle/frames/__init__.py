@@ -30,6 +30,7 @@ from ccdproc_echelle.frames.headers import (
     number_of,
     observation_time,
     record_cards,
+    stated_date,
     without_file_cards,
 )
 from ccdproc_echelle.frames.legal import legal_header
@@ -113,6 +114,7 @@ __all__ = [
     "record_cards",
     "replacing",
     "standard_deviation",
+    "stated_date",
     "twins_of",
     "uncertainty_array",
     "uncompressed",

@@ -31,6 +31,7 @@ from ccdproc_echelle.frames import (
     is_of_master_flat,
     keyword_name,
     observation_time,
+    stated_date,
     variance_array,
     warn_of_zero_points,
     with_added_variance,
@@ -244,8 +245,8 @@ def calibrate_frames(
     `~astropy.utils.exceptions.AstropyUserWarning`
         If dark and flat differ in exposure time and there is no bias, so that the dark cannot be
         scaled; if the dark should be scaled and an exposure time is unknown (it is then subtracted
-        without scaling); or if the overscan of the flats is subtracted while bias or dark still
-        have their zero point.
+        without scaling); if a date cannot be read; if a dark seems to lack its bias; or if the
+        overscan of the flats is subtracted while bias or dark still have their zero point.
     """
     readout = Readout(
         oscan=oscan, trim=trim, oscan_median=oscan_median, oscan_model=oscan_model,
@@ -260,6 +261,8 @@ def calibrate_frames(
     noise = flats[0].noise or noise
     for kind, frames in (("bias", bias), ("dark", dark)):
         _check_fit(kind, frames, flats[0])
+    if bias or dark:
+        _warn_of_unknown_dates([*flats, *bias, *dark])
     exposures = _Exposures(exposure_key, scale=scale_dark and bool(bias))
     if scale_dark:
         exposures.check(flats, dark)
@@ -332,6 +335,17 @@ def _check_fit(kind: str, frames: Sequence[Frame], flat: Frame) -> None:
                 raise ValueError(
                     f"{kind} {frame.name} has {quality} {found}, the flats have {expected}"
                 )
+
+
+def _warn_of_unknown_dates(frames: Sequence[Frame]) -> None:
+    for frame in frames:
+        keyword, date = stated_date(frame.header)
+        if keyword and observation_time(frame.header) is None:
+            warn(
+                f"{frame.name} has {keyword} = {date!r}, which is not a date: bias and dark are "
+                "averaged over all frames, not over those nearest in time"
+            )
+            return
 
 
 # ---------------------------------------------------------------------- calibration frames

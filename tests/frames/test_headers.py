@@ -154,9 +154,16 @@ def test_a_collection_means_its_extension(two_detectors, ext):
     {"MJD-OBS": 60370.5}, {"MJD-OBS": "60370.5"}, {"MJD": 60370.5},
     {"DATE-OBS": "2024-03-01T12:00:00"}, {"DATE-OBS": "2024-03-01", "UTC": "12:00:00.0"},
     {"DATE-OBS": "2024-03-01", "UT": " 12:00:00"}, {"DATE-OBS": "2024-03-01 12:00:00"},
+    {"DATE-OBS": "2024-03-01T14:00:00+02:00"}, {"DATE-OBS": "2024-03-01T12:00:00Z"},
+    {"DATE-OBS": "2024/03/01", "UT-TIME": "12:00:00"}, {"DATE-BEG": "20240301T120000"},
+    {"MJD-OBS": 0.0, "DATE-OBS": "2024-03-01", "UTIME": "12:00:00.00 UT"}, {"MJDATE": 60370.5},
 ])
 def test_observation_time(header):
     assert observation_time(header) == 60370.5
+
+
+def test_date_before_1999():
+    assert observation_time({"DATE-OBS": "30/12/98", "UT": "12:00:00"}) == 51177.5
 
 
 @pytest.mark.parametrize("header", [{}, {"DATE-OBS": "yesterday"}, {"MJD-OBS": "nan"}])

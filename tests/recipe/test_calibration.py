@@ -172,6 +172,7 @@ def test_equally_near_darks_are_averaged(minute):
     assert (flat.data == 850).all()
 
 
+@pytest.mark.filterwarnings("ignore:.* DATE-OBS = 'yesterday', which is not a date")
 @pytest.mark.parametrize("where", ["flat", "one dark"])
 def test_all_darks_where_a_time_is_unknown(where):
     times = [{"DATE_OBS": at(2)}, {"DATE_OBS": at(10)}]
@@ -181,6 +182,12 @@ def test_all_darks_where_a_time_is_unknown(where):
     darks = [frame(value, **time) for value, time in zip((100, 200), times, strict=True)]
     (flat,), _ = calibrated([frame(1000, **flat_time)], dark=darks)
     assert (flat.data == 850).all()
+
+
+def test_a_date_that_cannot_be_read():
+    flat, bias = frame(900, **{"DATE-OBS": "2024-01-01"}), frame(300, **{"DATE-OBS": "yesterday"})
+    with pytest.warns(AstropyUserWarning, match="DATE-OBS = 'yesterday', which is not a date"):
+        calibrated([flat], bias=[bias])
 
 
 def test_mjd_obs_goes_before_date_obs():
