@@ -87,8 +87,10 @@ def opened_frame(
     if shape_only and not isinstance(told.get("oscan"), Mapping):
         told["oscan"] = False
     readout = Readout(**{name: told[name] for name in _SECTIONS if name in told})
-    frame, = readout.open([path], **{name: told[name] for name in _OF_FILES if name in told})
-    return frame, told.get("dispersion_axis")
+    frames = readout.open([path], **{name: told[name] for name in _OF_FILES if name in told})
+    if len(frames) > 1:
+        raise ValueError(f"{len(frames)} files match {path}, expected a single one")
+    return frames[0], told.get("dispersion_axis")
 
 
 def add_raw(parser) -> None:

@@ -19,7 +19,13 @@ from ccdproc_echelle.combining.outliers import LEVEL_CLIP, NOTHING_LEFT
 from ccdproc_echelle.combining.pixels import Pixels, evenly_spread
 from ccdproc_echelle.combining.ratios import Master, Ratios, ratios_to
 from ccdproc_echelle.combining.statistics import STATISTICS, lost_scatter, mean, weighted
-from ccdproc_echelle.frames import Frame, inverse_variance_weights, open_frames, uncompressed
+from ccdproc_echelle.frames import (
+    Frame,
+    inverse_variance_weights,
+    open_frames,
+    uncompressed,
+    warn_of_other_images,
+)
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
 __all__ = ["level_pixels", "measure_exposure_levels", "measure_levels"]
@@ -123,6 +129,7 @@ def measure_exposure_levels(
     <Quantity [ 90., 110.] adu>
     """
     frames = open_frames(frames, **reading)
+    warn_of_other_images(frames[0])
     orders = checked_orders(orders).on_detector(frames[0].shape)
     with uncompressed(frames) as frames:
         table, doubt = measure_levels(

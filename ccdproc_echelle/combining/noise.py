@@ -14,7 +14,14 @@ from scipy.special import chdtrc
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.photon_transfer import StraightLine, scales_of, straight_line
 from ccdproc_echelle.combining.pixels import Pixels, gather
-from ccdproc_echelle.frames import Frame, NoiseModel, check_alike, open_frames, uncompressed
+from ccdproc_echelle.frames import (
+    Frame,
+    NoiseModel,
+    check_alike,
+    open_frames,
+    uncompressed,
+    warn_of_other_images,
+)
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
 __all__ = ["MeasuredNoise", "measure_noise", "neighbours", "noise_of", "noise_of_pixels"]
@@ -186,6 +193,7 @@ def measure_noise(
     2.0 electron / adu, 5 electron
     """
     frames = open_frames(frames, **reading)
+    warn_of_other_images(frames[0])
     if len(frames) < 2:
         raise ValueError(f"{frames[0].name} is the only frame; noise is measured on two or more")
     with uncompressed(frames) as frames:

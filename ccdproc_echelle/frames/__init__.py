@@ -26,9 +26,11 @@ from ccdproc_echelle.frames.headers import (
     exposure_time,
     is_of_master_flat,
     keyword_name,
+    n_combined,
     number_of,
     observation_time,
     record_cards,
+    stated_date,
     without_file_cards,
 )
 from ccdproc_echelle.frames.legal import legal_header
@@ -97,6 +99,7 @@ __all__ = [
     "gather_pixels",
     "inverse_variance_weights",
     "keyword_name",
+    "n_combined",
     "legal_header",
     "is_of_master_flat",
     "known_bad_pixels",
@@ -112,6 +115,7 @@ __all__ = [
     "record_cards",
     "replacing",
     "standard_deviation",
+    "stated_date",
     "twins_of",
     "uncertainty_array",
     "uncompressed",

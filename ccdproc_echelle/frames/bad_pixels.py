@@ -13,6 +13,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames.amplifiers import warn_of_other_images
 from ccdproc_echelle.frames.calibrated import Plane
 from ccdproc_echelle.frames.derived import DerivedFrame
 from ccdproc_echelle.frames.files import FileFrame
@@ -93,7 +94,8 @@ def known_bad_pixels(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If more than half of the pixels are bad.
+        If none, or more than half, of the pixels are bad, or if the file has several images and
+        ``hdu`` does not select one.
 
     Examples
     --------
@@ -108,11 +110,14 @@ def known_bad_pixels(
     if bad_pixel_mask is None:
         return None
     mask = _opened(bad_pixel_mask, 0 if isinstance(hdu, list) else hdu)
+    warn_of_other_images(mask)
     kept = _kept_part(mask, frames[0])
     section = mask.load().section(slice(None))
     bad = ((section.data != 0) | ~section.good)[kept]
     if bad.all():
         raise ValueError(f"{mask.name} marks every pixel as bad, expected 0 or False for good ones")
+    if not bad.any():
+        warn(f"{mask.name} marks no pixel as bad: is it the right image of its file?")
     if bad.mean() > _SUSPICIOUS:
         warn(
             f"{mask.name} marks {bad.mean():.0%} of the pixels as bad: is it inverted? True, or "
@@ -157,7 +162,7 @@ def _opened(given: Any, hdu: Any) -> Frame:
         path = user_path(given)
         return FileFrame(path, {"unit": "", "hdu": _image_of(path, hdu)}, f"{_KEYWORD} {path}")
     if not isinstance(given, CCDData):
-        array = np.asarray(given)
+        array = np.ma.filled(given, 1) if np.ma.isMaskedArray(given) else np.asarray(given)
         if array.dtype.kind not in "fiub":
             raise TypeError(
                 f"{_KEYWORD} is a {type(given).__name__}, expected an array of numbers, a CCDData "

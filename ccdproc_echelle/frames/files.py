@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Frames in FITS files, of which only the required rows are read."""
 
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +49,13 @@ _FITS_BLOCK = 2880
 
 # Warnings that astropy issues for each file it opens; this package issues its own, once for all
 # files.
-_SAID_BETTER = ("File may have been truncated", "The following header keyword is invalid")
+_SAID_BETTER = (
+    "File may have been truncated", "The following header keyword is invalid",
+    "non-ASCII characters are present in the FITS file header",
+)
+
+# Number of characters of a card.
+_CARD = 80
 
 # First bytes of gzip, bzip2 and xz files.
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
@@ -100,20 +107,17 @@ class FileFrame(Frame):
         if not self.path.is_file():
             kind = "not a regular file" if self.path.exists() else "no such file"
             raise FileNotFoundError(f"{kind}: {self.path}")
-        with _naming(self.name), warnings.catch_warnings():
-            for message in _SAID_BETTER:
-                warnings.filterwarnings("ignore", message=message)
-            with self._open() as hdus:
-                _check_length(hdus, self.path)
-                try:
-                    layout = _layout(hdus, self.path, self.reading)
-                except Exception as error:
-                    if not is_of_master_flat(hdus[0].header):
-                        raise
-                    raise ValueError(f"{self.name} is a master flat: {error}") from error
-                # The header is needed next, and must not require opening the file again.
-                self.__dict__["_legal_header"] = _legal_header(hdus, layout.hdu)
-                return layout
+        with _naming(self.name), _without_chatter(), self._open() as hdus:
+            _check_length(hdus, self.path)
+            try:
+                layout = _layout(hdus, self.path, self.reading)
+            except Exception as error:
+                if not is_of_master_flat(hdus[0].header):
+                    raise
+                raise ValueError(f"{self.name} is a master flat: {error}") from error
+            # The header is needed next, and must not require opening the file again.
+            self.__dict__["_legal_header"] = _legal_header(hdus, layout.hdu, self.path)
+            return layout
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -147,7 +151,7 @@ class FileFrame(Frame):
     @cached_property
     def _legal_header(self) -> tuple[fits.Header, list[str]]:
         with _naming(self.name), self._open() as hdus:
-            return _legal_header(hdus, self.layout.hdu)
+            return _legal_header(hdus, self.layout.hdu, self.path)
 
     def __getstate__(self) -> dict:
         """Other processes do not need the header to read pixels."""
@@ -166,7 +170,7 @@ class FileFrame(Frame):
         dict
             Headers by HDU number.
         """
-        with _naming(self.name), self._open() as hdus:
+        with _naming(self.name), _without_chatter(), self._open() as hdus:
             return {i: h.header for i, h in enumerate(hdus) if h.is_image and len(h.shape) == 2}
 
     def part(self, rows: slice) -> "FileFrame":
@@ -317,16 +321,42 @@ def _naming(name: str) -> Iterator[None]:
         raise kind(f"{name} cannot be read: {error}") from error
 
 
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Leave out what astropy says of each file, and this package once for all files."""
+    with warnings.catch_warnings():
+        for message in _SAID_BETTER:
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
 def _opening(reading: dict) -> dict:
     """The keywords for `astropy.io.fits.open`."""
     return {key: value for key, value in reading.items() if key not in _CCDDATA_KEYWORDS}
 
 
-def _legal_header(hdus: fits.HDUList, hdu: int) -> tuple[fits.Header, list[str]]:
+def _legal_header(hdus: fits.HDUList, hdu: int, path: Path) -> tuple[fits.Header, list[str]]:
     header = hdus[hdu].header.copy()
     if hdu:
         header.extend(hdus[0].header, unique=True)
-    return legal_header(header)
+    header, illegal = legal_header(header)
+    foreign = [card for i in sorted({0, hdu}) for card in _foreign_cards(hdus[i], path)]
+    return header, list(dict.fromkeys([*illegal, *foreign]))
+
+
+def _foreign_cards(hdu: fits.ImageHDU, path: Path) -> list[str]:
+    """Keywords of cards that are not in ASCII, which astropy reads as question marks."""
+    if _is_compressed(path):
+        return []
+    about = hdu.fileinfo()
+    with path.open("rb") as file:
+        file.seek(about["hdrLoc"])
+        header = file.read(about["datLoc"] - about["hdrLoc"])
+    if header.isascii():
+        return []
+    cards = (header[i : i + _CARD] for i in range(0, len(header), _CARD))
+    names = (card[:8].decode("latin-1") for card in cards if not card.isascii())
+    return [re.sub(r"[^\x20-\x7e]", "?", name).strip().upper() for name in names]
 
 
 def _check_length(hdus: fits.HDUList, path: Path) -> None:
@@ -349,6 +379,7 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
     if not hdus[hdu].is_image or not hdus[hdu].shape:
         raise ValueError(f"{path} has no image in HDU {reading.get('hdu', 0)!r}")
     header = hdus[hdu].header
+    stated = _stated_unit(header, hdus[0].header)
     mask = reading.get("hdu_mask", "MASK")
     uncertainty = reading.get("hdu_uncertainty", "UNCERT")
     mask = mask if mask is not None and mask in hdus else None
@@ -364,13 +395,13 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
         mask=mask,
         uncertainty=uncertainty,
         shape=hdus[hdu].shape,
-        unit=_unit(header, path, reading.get("unit")),
+        unit=_unit(stated, path, reading.get("unit")),
         dtype=_stored_float_type(hdus[hdu]),
         uncertainty_type=uncertainty and _stored_uncertainty_type(
             hdus[uncertainty].header, path, reading.get("key_uncertainty_type", "UTYPE")
         ),
         has_more="hdu_flags" in reading or reading.get("hdu_psf", "PSFIMAGE") in hdus,
-        lacks_unit=reading.get("unit") is None and header.get("BUNIT") is None,
+        lacks_unit=reading.get("unit") is None and stated is None,
         quantum=_stored_quantum(header),
         stored={} if _opening(reading) else _stored_images(hdus, hdu, mask, uncertainty),
     )
@@ -397,13 +428,22 @@ def _stored_images(hdus: fits.HDUList, *names: int | str | None) -> dict[int | s
     return {} if None in images.values() else images
 
 
-def _unit(header: fits.Header, path: Path, unit: Any) -> u.UnitBase:
+def _stated_unit(header: fits.Header, primary: fits.Header) -> Any:
+    """``BUNIT`` of an image, which may be that of the primary header; `None` if not stated."""
+    stated = header.get("BUNIT", primary.get("BUNIT"))
+    # CCDData writes a blank for a dimensionless image, but integers are counts.
+    return None if str(stated).strip() == "" and _is_integer(header) else stated
+
+
+def _unit(stated: Any, path: Path, unit: Any) -> u.UnitBase:
+    """The unit given by the user, or else the one stated in the file; adu if there is none."""
     if unit is not None:
         try:
             return _as_unit(unit)
         except (TypeError, ValueError):
             raise ValueError(f"unit is {unit!r} for {path}, which is not a unit") from None
-    stated = header.get("BUNIT", "adu")
+    if stated is None:
+        return u.adu
     try:
         with warnings.catch_warnings(action="ignore"):  # about the spelling of units
             return _as_unit(stated)
@@ -431,8 +471,11 @@ def _stored_float_type(hdu: fits.ImageHDU | fits.CompImageHDU) -> np.dtype:
 
 
 def _stored_quantum(header: fits.Header) -> float:
-    integers = header.get("ZBITPIX", header["BITPIX"]) > 0
-    return abs(float(header.get("BSCALE", 1))) if integers else 0.0
+    return abs(float(header.get("BSCALE", 1))) if _is_integer(header) else 0.0
+
+
+def _is_integer(header: fits.Header) -> bool:
+    return header.get("ZBITPIX", header["BITPIX"]) > 0
 
 
 def _stored_uncertainty_type(header: fits.Header, path: Path, keyword: str) -> type | None:

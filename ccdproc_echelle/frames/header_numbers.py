@@ -87,4 +87,4 @@ def _from_header(name: str, keyword: str | Keyword, header: Mapping, frame: str)
     number = number_of(value)
     if number is None:
         raise ValueError(f"{frame} has {key} = {value!r}, which {name} names; expected a number")
-    return key, number if unit is None else number * unit
+    return key, number if unit is None else u.Quantity(number, unit)

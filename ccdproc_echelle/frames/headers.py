@@ -5,6 +5,7 @@ import copy
 import math
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 from astropy.io import fits
@@ -18,9 +19,11 @@ __all__ = [
     "exposure_time",
     "is_of_master_flat",
     "keyword_name",
+    "n_combined",
     "number_of",
     "observation_time",
     "record_cards",
+    "stated_date",
     "without_file_cards",
 ]
 
@@ -33,8 +36,22 @@ EXPOSURE_KEY = "EXPTIME"
 #: A FITS card has 80 characters; keyword, number and separators take up to 33 of them.
 LONGEST_COMMENT = 47
 
+# Keywords for the kind of a frame.
+_KINDS = ("IMAGETYP", "OBSTYPE", "ESO PRO CATG")
+
+# Keywords for the start of an exposure, as a number and as a date.
+_DAYS = ("MJD-OBS", "MJD", "MJDATE")
+_DATES = ("DATE-OBS", "DATE-BEG")
+
 # Keywords for the time of day, used if the date has none.
-_CLOCKS = ("UTC", "UT", "UTSTART", "UTC-OBS", "UT-OBS", "TIME-OBS")
+_CLOCKS = (
+    "UTC", "UT", "UTSTART", "UTC-OBS", "UT-OBS", "TIME-OBS", "UT-START", "UT-TIME", "UT-STR",
+    "UTIME", "UTOPEN",
+)
+_CLOCK = re.compile(r"\d{1,2}:\d{1,2}(:\d{1,2}(\.\d*)?)?")
+
+# Dates with slashes: year first, or as in FITS files before 1999, where it is the last.
+_SLASHES = re.compile(r"(\d{4})/(\d\d)/(\d\d)"), re.compile(r"(\d\d)/(\d\d)/(\d\d)")
 
 # Keywords that describe one HDU of one file: its layout, the scaling and range of its numbers, its
 # name, its checksums, and its compression. They are wrong for anything derived from it.
@@ -104,8 +121,8 @@ def observation_time(header: Mapping) -> float | None:
     Parameters
     ----------
     header : dict-like
-        With ``MJD-OBS``, ``MJD`` or ``DATE-OBS``. If the latter is only a date, the time of day is
-        taken from ``UTC``, ``UT``, ``UTSTART``, ``UTC-OBS``, ``UT-OBS`` or ``TIME-OBS``.
+        With ``MJD-OBS``, ``MJD``, ``MJDATE``, ``DATE-OBS`` or ``DATE-BEG``. If a date has no time
+        of day, this is taken from a keyword such as ``UTC``, ``UT``, ``UTSTART`` or ``TIME-OBS``.
 
     Returns
     -------
@@ -120,18 +137,59 @@ def observation_time(header: Mapping) -> float | None:
     >>> observation_time({"DATE-OBS": "2024-03-01", "UT": "12:00:00"})
     60370.5
     """
-    for keyword in ("MJD-OBS", "MJD"):
+    for keyword in _DAYS:
         time = number_of(header.get(keyword))
-        if time is not None:
+        if time is not None and time > 0:
             return time
-    date = str(header.get("DATE-OBS", "")).strip()
-    if "T" not in date:
-        clock = next((str(header[name]) for name in _CLOCKS if ":" in str(header.get(name))), "")
-        date = f"{date}T{clock.strip()}" if clock else date
+    date = stated_date(header)[1]
+    if not _CLOCK.search(date):
+        clocks = (_CLOCK.search(str(header.get(name))) for name in _CLOCKS)
+        clock = next((found[0] for found in clocks if found), "")
+        date = f"{date}T{clock}" if clock else date
+    for text in (date, _in_utc(date)):
+        try:
+            return float(Time(text).mjd)
+        except ValueError:
+            pass
+    return None
+
+
+def stated_date(header: Mapping) -> tuple[str, str]:
+    """
+    Return the date of an exposure as it is written.
+
+    Parameters
+    ----------
+    header : dict-like
+        With ``DATE-OBS`` or ``DATE-BEG``.
+
+    Returns
+    -------
+    keyword, date : str
+        The date in ISO format if it has slashes; both empty if there is none.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import stated_date
+    >>> stated_date({"DATE-OBS": "31/12/98"})
+    ('DATE-OBS', '1998-12-31')
+    """
+    for keyword in _DATES:
+        date = str(header.get(keyword) or "").strip()
+        if date:
+            year_first, year_last = _SLASHES
+            date = year_first.sub(r"\1-\2-\3", date)
+            return keyword, year_last.sub(r"19\3-\2-\1", date)
+    return "", ""
+
+
+def _in_utc(date: str) -> str:
+    """A date that astropy does not read, such as one with a time zone, in UTC."""
     try:
-        return float(Time(date).mjd)
+        moment = datetime.fromisoformat(date)
     except ValueError:
-        return None
+        return date
+    return (moment.astimezone(UTC) if moment.tzinfo else moment).replace(tzinfo=None).isoformat()
 
 
 def exposure_time(header: Mapping, keyword: str | Keyword | None = None) -> float | None:
@@ -230,7 +288,7 @@ def is_of_master_flat(header: Mapping) -> bool:
     Returns
     -------
     bool
-        True by its ``FLATVERS``, ``IMAGETYP`` or ``ESO PRO CATG``.
+        True by its ``FLATVERS``, ``IMAGETYP``, ``OBSTYPE`` or ``ESO PRO CATG``.
 
     Examples
     --------
@@ -238,7 +296,32 @@ def is_of_master_flat(header: Mapping) -> bool:
     >>> is_of_master_flat({"IMAGETYP": "Master Flat"}), is_of_master_flat({"IMAGETYP": "FLAT"})
     (True, False)
     """
-    words = (str(header.get(keyword, "")).lower() for keyword in ("IMAGETYP", "ESO PRO CATG"))
-    return "FLATVERS" in header or any(
-        re.sub("[^a-z]", "", word).startswith("masterflat") for word in words
-    )
+    words = [str(header.get(keyword, "")).lower() for keyword in _KINDS]
+    return "FLATVERS" in header or any("master" in word and "flat" in word for word in words)
+
+
+def n_combined(header: Mapping) -> int:
+    """
+    Number of frames that were combined into one.
+
+    Parameters
+    ----------
+    header : dict-like
+        With ``NCOMBINE``, as written by this package and IRAF, or ``COMBINED``, as in the CCD data
+        reduction guide.
+
+    Returns
+    -------
+    int
+        1 for a single exposure; 2 if the number is not known.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import n_combined
+    >>> n_combined({"NCOMBINE": 7}), n_combined({"combined": True}), n_combined({})
+    (7, 2, 1)
+    """
+    number = number_of(header.get("NCOMBINE"))
+    if number is not None:
+        return max(1, int(number))
+    return 2 if header.get("COMBINED", header.get("combined")) is True else 1

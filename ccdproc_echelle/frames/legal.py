@@ -11,14 +11,19 @@ from astropy.io.fits.verify import VerifyError
 __all__ = ["legal_header"]
 
 _LEGAL_KEYWORD = re.compile(r"[A-Z0-9_-]*\Z")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+
+# Keywords of cards that hold text rather than a value.
+_COMMENTARY = ("", "COMMENT", "HISTORY")
 
 
 def legal_header(header: fits.Header) -> tuple[fits.Header, list[str]]:
     """
     Make a header legal, and list the cards that violate the FITS standard.
 
-    A card with an illegal keyword becomes a ``HIERARCH`` card of the same name. Cards without a
-    value, ``CONTINUE`` cards that continue nothing, and repeated keywords are dropped.
+    A card with an illegal keyword becomes a ``HIERARCH`` card of the same name, and characters that
+    cannot be printed become blanks. Cards without a value, ``CONTINUE`` cards that continue
+    nothing, and repeated keywords are dropped.
 
     Parameters
     ----------
@@ -44,7 +49,9 @@ def legal_header(header: fits.Header) -> tuple[fits.Header, list[str]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for card in header.cards:
+            card, cleaned = _printable(card)
             found, name = _legal_card(copy.copy(card))
+            name = name or cleaned
             if found is not None and _is_repeated(found, seen):
                 found, name = None, found.keyword
             if found is not None:
@@ -52,6 +59,15 @@ def legal_header(header: fits.Header) -> tuple[fits.Header, list[str]]:
             if name:
                 illegal.append(name)
         return fits.Header(cards), list(dict.fromkeys(illegal))
+
+
+def _printable(card: fits.Card) -> tuple[fits.Card, str]:
+    """The card in printable characters, and its keyword if it had others."""
+    image = getattr(card, "_image", None) or ""
+    if not _UNPRINTABLE.search(image):
+        return card, ""
+    card = fits.Card.fromstring(_UNPRINTABLE.sub(" ", image))
+    return card, card.keyword
 
 
 def _legal_card(card: fits.Card) -> tuple[fits.Card | None, str]:
@@ -62,7 +78,9 @@ def _legal_card(card: fits.Card) -> tuple[fits.Card | None, str]:
         image = str(card)
     except VerifyError:
         return _renamed(card)
-    if image.startswith("HIERARCH ") or _LEGAL_KEYWORD.match(image[:8].rstrip()):
+    name, is_long = image[:8].rstrip(), image.startswith("HIERARCH ")
+    has_value = "=" in image if is_long else image[8:10] == "= "
+    if name in _COMMENTARY or (has_value and (is_long or _LEGAL_KEYWORD.match(name))):
         return card, ""
     return None, keyword
 
@@ -81,7 +99,7 @@ def _renamed(card: fits.Card) -> tuple[fits.Card | None, str]:
 
 def _is_repeated(card: fits.Card, seen: set[str]) -> bool:
     """Whether a card repeats the keyword of an earlier one, and is not a comment."""
-    is_comment = card.keyword in ("", "COMMENT", "HISTORY")
+    is_comment = card.keyword in _COMMENTARY
     repeated = card.keyword in seen and not is_comment
     seen.add(card.keyword)
     return repeated

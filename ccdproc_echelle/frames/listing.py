@@ -120,7 +120,7 @@ def _warn_of_illegal_cards(frames: Sequence[Frame]) -> None:
         warn(
             f"{guilty[0].name}{others}: the header has cards that violate the FITS "
             f"standard: {', '.join(cards)}; they are kept as HIERARCH cards, or dropped if they "
-            "have no value or repeat a keyword"
+            "have no value or repeat a keyword; characters other than ASCII are replaced"
         )
 
 
@@ -253,7 +253,10 @@ def matching_paths(item: Any) -> list:
         )
     if path.exists() or not _WILDCARDS & set(os.fspath(path)):
         return [path]
-    found = sorted(Path(name) for name in glob.glob(os.fspath(path)))
+    # Brackets in the names of folders that exist are part of the name.
+    folder = next(parent for parent in path.parents if parent.is_dir())
+    names = glob.glob(os.fspath(path.relative_to(folder)), root_dir=folder)
+    found = sorted(folder / name for name in names)
     if not found:
         raise FileNotFoundError(f"no file matches {path}")
     return found

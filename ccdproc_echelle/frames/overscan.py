@@ -35,7 +35,7 @@ def measure_overscan(
     -------
     array, shape (rows, 1) or (1, columns)
         One value for each row or column of the light-sensitive part. Beyond the ends of the
-        overscan, the last value is used.
+        overscan, the last value is used, or the mean of all if it lies beside none of them.
 
     Raises
     ------
@@ -48,6 +48,8 @@ def measure_overscan(
         raise ValueError(f"{frame.name} has no good pixel in its overscan {section}")
     along, wanted = section[1 - axis], light[1 - axis]
     known = np.isfinite(level)
+    if along.stop <= wanted.start or wanted.stop <= along.start:
+        level[known] = level[known].mean()  # a corner of the image
     measured = np.arange(along.start, along.stop)[known]
     level = np.interp(np.arange(wanted.start, wanted.stop), measured, level[known])
     return level[:, np.newaxis] if axis == 1 else level[np.newaxis]

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
@@ -44,6 +44,29 @@ _SAME_GAIN = 1e-3
 # Header cards that give the position of an overscan, and the form of their values.
 _OTHER_OVERSCAN = re.compile("BIAS_?SEC|BSEC|OSCAN|OVERSC")
 _SECTION = re.compile(r"\[\s*\d+\s*:\s*\d+\s*,\s*\d+\s*:\s*\d+\s*\]")
+
+
+class _Widths(NamedTuple):
+    """Cards for the number of pixels before, after, and in the light, along one axis."""
+
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    light: str
+
+
+# For columns and rows: of ESO; of Keck (PREPIX or PRECOL); of Lick.
+_WIDTHS = (
+    _Widths(
+        before=("ESO DET OUT1 PRSCX", "PREPIX", "PRECOL"),
+        after=("ESO DET OUT1 OVSCX", "POSTPIX", "COVER"),
+        light="ESO DET OUT1 NX",
+    ),
+    _Widths(
+        before=("ESO DET OUT1 PRSCY", "PRELINE"),
+        after=("ESO DET OUT1 OVSCY", "POSTLINE", "ROVER"),
+        light="ESO DET OUT1 NY",
+    ),
+)
 
 # Larger tolerance, since read noise may be measured for each frame.
 _SAME_READ_NOISE = 0.1
@@ -196,18 +219,23 @@ class Readout:
                 return
 
     def _warn_of_untold_places(self, frame: RawFrame | AssembledFrame) -> None:
-        """ESO headers give the widths of prescan and overscan, but not their positions."""
+        """Some headers give the widths of prescan and overscan, but no sections."""
         header = frame.header
         known = any(_first_section(header, (c,))[1] for c in ("BIASSEC", "TRIMSEC", "DATASEC"))
-        if known or self.trim is not None or self.oscan is not None or frame.cards:
+        given = self.trim is not None or self.oscan is not None
+        if known or given or frame.cards or _is_processed(header):
             return
-        for axis, n in zip("XY", frame.full_shape[::-1], strict=True):
-            cards = [f"ESO DET OUT1 {part}{axis}" for part in ("PRSC", "OVSC", "N")]
-            before, after, light = (number_of(header.get(card)) or 0 for card in cards)
-            if before + after > 0 and light + before + after <= n:
+        for widths, n in zip(_WIDTHS, frame.full_shape[::-1], strict=True):
+            found = {c: number_of(header.get(c)) for c in (*widths.before, *widths.after)}
+            found = {card: number for card, number in found.items() if number}
+            before, after = (
+                sum(found.get(card, 0) for card in cards) for cards in (widths.before, widths.after)
+            )
+            light = number_of(header.get(widths.light)) or 0
+            if found and light + before + after <= n:
                 warn(
                     f"{frame.name} has {before:g} pixels of prescan and {after:g} of overscan "
-                    f"({cards[0]}, {cards[1]}), but no BIASSEC and TRIMSEC that give their "
+                    f"({', '.join(found)}), but no BIASSEC and TRIMSEC that give their "
                     "positions: they are treated as light; give oscan= and trim= (False if they "
                     "were cut off)"
                 )
@@ -217,7 +245,7 @@ class Readout:
         """Warn of overscans with names other than ``BIASSEC``, as those of several amplifiers."""
         header = frame.header
         done = self.oscan is not None or any(part.overscan is not None for part in _parts(frame))
-        if done or any(card in header for card in ("TRIMIM", "SUBOSCAN")):
+        if done or _is_processed(header):
             return
         _, light = _first_section(header, ("TRIMSEC", "DATASEC"))
         if light and reaches_beyond(light, frame.full_shape, frame.name):
@@ -542,6 +570,11 @@ def _log_what_is_done(frames: Sequence[RawFrame | AssembledFrame]) -> None:
     for what, n in done.items():
         if what:
             _log.info("%d frames: %s", n, what)
+
+
+def _is_processed(header: Mapping) -> bool:
+    """Whether the overscan was subtracted or cut off by ccdproc or this package."""
+    return any(card in header for card in ("TRIMIM", "SUBOSCAN"))
 
 
 def _first_of(extensions: Sequence[int | str]) -> int | str:

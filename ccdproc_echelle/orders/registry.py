@@ -20,6 +20,11 @@ __all__ = [
     "register_format", "write_orders",
 ]
 
+# Names of pictures and arrays, which an order table should not have by a slip of the pen.
+_OF_OTHER_FILES = (
+    ".png", ".pdf", ".svg", ".eps", ".ps", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz",
+)
+
 
 @dataclass(frozen=True)
 class OrderTableFormat:
@@ -251,9 +256,11 @@ def check_order_output(
         If the table cannot be written.
     """
     check_output(path, overwrite=overwrite, inputs=inputs)
-    if format is None and os.fspath(path).lower().endswith(FITS_ENDINGS):
+    name = os.fspath(path).lower()
+    if format is None and name.endswith((*FITS_ENDINGS, ".fits.fz", *_OF_OTHER_FILES)):
+        kind = "another kind of" if name.endswith(_OF_OTHER_FILES) else "a FITS"
         raise ValueError(
-            f"{path} has the name of a FITS file, but the native format of order tables is text "
+            f"{path} has the name of {kind} file, but the native format of order tables is text "
             "(.ecsv); give format=, for example 'soxspipe', which is FITS"
         )
     return _format("ecsv" if format is None else format, "write")

@@ -13,7 +13,7 @@ from ccdproc_echelle.combining import refuse_frames_without_light
 from ccdproc_echelle.frames import Frame, check_alike, keyword_name, open_frames, twins_of
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.calibration import Calibration
-from ccdproc_echelle.recipe.setups import MASTER_VERDICT, SETUP_KEYWORDS, vet_setup
+from ccdproc_echelle.recipe.setups import NOT_RAW, SETUP_KEYWORDS, vet_setup
 from ccdproc_echelle.recipe.vetting import COPY, verdict_on_copy, vet_frames
 
 __all__ = [
@@ -119,7 +119,7 @@ def of_one_setup(
     own = _own_keywords(frames, keywords)
     setup = vet_setup(frames, keywords=dict.fromkeys((*SETUP_KEYWORDS, *own)))
     if reject == "warn":
-        _refuse_masters(setup)
+        _refuse_products(setup)
     setup["used"] = accepted_frames(setup, reject)
     frames = [frame for frame, used in zip(frames, setup["used"], strict=True) if used]
     check_alike(frames)
@@ -271,10 +271,13 @@ def _own_keywords(frames: Sequence[Frame], keywords: Iterable[str]) -> list[str]
     return names
 
 
-def _refuse_masters(setup: QTable) -> None:
+def _refuse_products(setup: QTable) -> None:
     """Master flats are never used as raw flats."""
-    masters = setup["frame"][setup["verdict"] == MASTER_VERDICT]
-    found = [f"{name} is a master flat" for name in masters]
+    products = setup[[verdict.endswith(NOT_RAW) for verdict in setup["verdict"]]]
+    found = [
+        f"{row['frame']} is {row['verdict'].removeprefix('it is ').removesuffix(NOT_RAW)}"
+        for row in products
+    ]
     if found:
         raise ValueError(
             f"{', '.join(found)}, expected raw flats: leave it out, as reject='drop' does"

@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Calibrate raw flats: subtract bias and dark, and create the uncertainty."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain
@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from astropy.modeling import Model
 from astropy.nddata import CCDData
+from astropy.stats import mad_std
 from astropy.table import QTable
 from ccdproc import Keyword
 
+from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle._words import and_others
 from ccdproc_echelle.combining import combine_frames
@@ -27,8 +29,10 @@ from ccdproc_echelle.frames import (
     check_alike,
     check_one_readout,
     exposure_time,
+    is_of_master_flat,
     keyword_name,
     observation_time,
+    stated_date,
     variance_array,
     warn_of_zero_points,
     with_added_variance,
@@ -42,6 +46,9 @@ _SERIES_GAP = 0.5 / 24
 
 # Time differences, in days, that agree to within a tenth of a second are equal.
 _SAME_TIME = 1e-6
+
+# Number of standard deviations of a pixel by which a dark without its bias may be negative.
+_SIGNIFICANT = 3
 
 # Exposure times that differ by a smaller fraction are equal.
 _SAME_EXPOSURE = 0.01
@@ -244,8 +251,8 @@ def calibrate_frames(
     `~astropy.utils.exceptions.AstropyUserWarning`
         If dark and flat differ in exposure time and there is no bias, so that the dark cannot be
         scaled; if the dark should be scaled and an exposure time is unknown (it is then subtracted
-        without scaling); or if the overscan of the flats is subtracted while bias or dark still
-        have their zero point.
+        without scaling); if a date cannot be read; if a dark seems to lack its bias; or if the
+        overscan of the flats is subtracted while bias or dark still have their zero point.
     """
     readout = Readout(
         oscan=oscan, trim=trim, oscan_median=oscan_median, oscan_model=oscan_model,
@@ -260,6 +267,8 @@ def calibrate_frames(
     noise = flats[0].noise or noise
     for kind, frames in (("bias", bias), ("dark", dark)):
         _check_fit(kind, frames, flats[0])
+    if bias or dark:
+        _warn_of_unknown_dates([*flats, *bias, *dark])
     exposures = _Exposures(exposure_key, scale=scale_dark and bool(bias))
     if scale_dark:
         exposures.check(flats, dark)
@@ -307,6 +316,8 @@ def opened_as(
     """
     if frames is None:
         return None
+    if isinstance(frames, Iterator):
+        frames = list(frames)
     if isinstance(frames, (str, Sequence)) and len(frames) == 0:
         raise ValueError(f"{kind} is {frames!r}, which has no frames; expected some, or None")
     return readout.open(frames, **reading)
@@ -322,12 +333,25 @@ def _opened(kind: str, frames: Any, readout: Readout, reading: Mapping[str, Any]
 
 def _check_fit(kind: str, frames: Sequence[Frame], flat: Frame) -> None:
     for frame in frames:
+        if is_of_master_flat(frame.header):
+            raise ValueError(f"{kind} {frame.name} is a master flat, expected a {kind} frame")
         for quality in ("shape", "unit"):
             found, expected = getattr(frame, quality), getattr(flat, quality)
             if found != expected:
                 raise ValueError(
                     f"{kind} {frame.name} has {quality} {found}, the flats have {expected}"
                 )
+
+
+def _warn_of_unknown_dates(frames: Sequence[Frame]) -> None:
+    for frame in frames:
+        keyword, date = stated_date(frame.header)
+        if keyword and observation_time(frame.header) is None:
+            warn(
+                f"{frame.name} has {keyword} = {date!r}, which is not a date: bias and dark are "
+                "averaged over all frames, not over those nearest in time"
+            )
+            return
 
 
 # ---------------------------------------------------------------------- calibration frames
@@ -403,11 +427,24 @@ class _Masters:
         if key not in self._planes:
             self._exposures.check_one(kind, [self._headers[kind][i] for i in key[1]])
             average = self._average(key)
+            if kind == "dark" and self._frames["bias"]:
+                self._warn_of_missing_bias(key, average)
             self._planes[key] = Plane(average.data, average.mask if average.mask.any() else None)
             self._variances[key] = variance_array(
                 average.uncertainty.array, type(average.uncertainty)
             )
         return key
+
+    def _warn_of_missing_bias(self, key: _Key, dark: CCDData) -> None:
+        """A dark is not negative once its bias is subtracted, except by noise."""
+        first = self._frames["dark"][key[1][0]]
+        bias = self._planes[self._nearest("bias", self._first_header(key))]
+        level, zero = (float(finite_median(image.data.ravel())) for image in (dark, bias))
+        if level < -zero / 2 and level < -_SIGNIFICANT * mad_std(dark.data, ignore_nan=True):
+            warn(
+                f"{first.name} is at {level:.4g} once the bias, {zero:.4g}, is subtracted, as if "
+                "the bias had been subtracted before: give darks that still have their bias"
+            )
 
     def _first_header(self, key: _Key) -> Mapping:
         kind, indices = key
@@ -490,6 +527,7 @@ class _Exposures:
 
     def __init__(self, keyword: str | Keyword | None, *, scale: bool):
         self._keyword = keyword_name(keyword or EXPOSURE_KEY)
+        self._given = keyword is not None
         self._scale = scale
 
     def _time(self, header: Mapping) -> float | None:
@@ -505,7 +543,8 @@ class _Exposures:
             frame.name for frame, time in zip((*flats, *darks), chain(*times), strict=True)
             if time is None
         ]
-        if self._scale and unknown:
+        comparable = self._given or 0 < len(unknown) < len(flats) + len(darks)
+        if unknown and (self._scale or comparable):
             warn(
                 f"the exposure time of {unknown[0]}{and_others(unknown)} is unknown (no positive "
                 f"number in the header under {self._keyword}): the dark is subtracted without "

@@ -1,13 +1,15 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Check that the light is continuous where amplifiers meet, as it is with their true gains."""
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 from astropy.nddata import CCDData
 
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.frames import AssembledFrame, Frame
+from ccdproc_echelle.frames import AssembledFrame, Box, Frame, RawFrame, Regions
 from ccdproc_echelle.orders import EchelleOrderTable, rasters
 
 __all__ = ["warn_of_steps"]
@@ -22,16 +24,19 @@ _LEAST_STEP, _SIGNIFICANT, _FEWEST_ORDERS = 0.02, 5, 4
 
 def warn_of_steps(frame: Frame, light: CCDData, orders: EchelleOrderTable) -> None:
     """
-    Warn if the light of the orders steps where amplifiers with known gains meet.
+    Warn if the light of the orders steps where amplifiers meet.
 
-    Only seams across the orders are checked; those along them may lie where there is no light.
+    These places follow from the extensions or gain sections of the frame; otherwise they are the
+    middle, where most detectors with several amplifiers are divided. Only seams across the orders
+    are checked; those along them may lie where there is no light.
 
     Parameters
     ----------
     frame : `~ccdproc_echelle.frames.Frame`
-        A frame. One that was not assembled from amplifiers causes no warning.
+        A frame. One assembled from amplifiers of unknown gain, of which a warning was given
+        before, causes none.
     light : `~astropy.nddata.CCDData`, shape (rows, columns)
-        A typical flat in electrons.
+        A typical flat.
     orders : `~ccdproc_echelle.EchelleOrderTable`
         The order centres.
 
@@ -40,10 +45,8 @@ def warn_of_steps(frame: Frame, light: CCDData, orders: EchelleOrderTable) -> No
     `~astropy.utils.exceptions.AstropyUserWarning`
         If there is such a step.
     """
-    if not isinstance(frame, AssembledFrame) or frame.gain_is_unknown:
-        return
     axis, along = orders.dispersion_axis, _light_along(light, orders)
-    for seam in sorted({tile.box[axis].start for tile in frame.tiles} - {0}):
+    for seam, cause in _seams(frame, axis).items():
         steps = _steps(along, seam)
         if len(steps) < _FEWEST_ORDERS:
             continue
@@ -51,12 +54,30 @@ def warn_of_steps(frame: Frame, light: CCDData, orders: EchelleOrderTable) -> No
         error = np.sqrt(np.pi / 2 / len(steps)) * scatter_about_zero(steps - step)
         if abs(step) > max(_LEAST_STEP, _SIGNIFICANT * error):
             place = f"{('row', 'column')[axis]} {seam + 1}"
-            warn(
-                f"the light of the orders steps by {step:+.0%} at {place}, where amplifiers meet: "
-                "their gains are not those in the headers, or are one for all; give gain= and "
-                "read_noise="
-            )
+            warn(f"the light of the orders steps by {step:+.0%} at {place}, {cause}")
             return
+
+
+def _seams(frame: Frame, axis: int) -> Mapping[int, str]:
+    """Pixels at which another amplifier may begin, and the cause of a step there."""
+    if isinstance(frame, AssembledFrame):
+        boxes = [] if frame.gain_is_unknown else [tile.box for tile in frame.tiles]
+        return _starts(boxes, axis, (
+            "where amplifiers meet: their gains are not those in the headers, or are one for all; "
+            "give gain= and read_noise="
+        ))
+    middle = {frame.shape[axis] // 2: (
+        "the middle of the detector: if amplifiers meet there, give the gain of each, such as "
+        "gain={'[1:1024,*]': 1.0, '[1025:2048,*]': 1.5}, and read_noise="
+    )}
+    if not (isinstance(frame, RawFrame) and isinstance(frame.gain, Regions)):
+        return middle
+    cause = "where the sections of gain meet: check the sections and their gains"
+    return middle | _starts(frame.gain.boxes, axis, cause)
+
+
+def _starts(boxes: Iterable[Box], axis: int, cause: str) -> Mapping[int, str]:
+    return {start: cause for start in sorted({box[axis].start for box in boxes} - {0})}
 
 
 def _light_along(light: CCDData, orders: EchelleOrderTable) -> np.ndarray:

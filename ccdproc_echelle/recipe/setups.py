@@ -8,9 +8,9 @@ from typing import Any
 from astropy.table import QTable
 
 from ccdproc_echelle._words import counted
-from ccdproc_echelle.frames import Frame, is_of_master_flat, list_frames
+from ccdproc_echelle.frames import Frame, is_of_master_flat, list_frames, n_combined
 
-__all__ = ["MASTER_VERDICT", "SETUP_KEYWORDS", "comparable", "vet_setup"]
+__all__ = ["NOT_RAW", "SETUP_KEYWORDS", "comparable", "vet_setup"]
 
 #: Header keywords in which the flats of a set must agree: instrument and arm, binning, slit, lamp,
 #: filter and disperser, read-out mode and gain.
@@ -28,8 +28,8 @@ SETUP_KEYWORDS = (
 )
 # Measured numbers in headers, such as a gain or a slit width, agree if they do to this many digits.
 _DIGITS = 3
-#: Verdict on a frame that is not a raw frame.
-MASTER_VERDICT = "it is a master flat, not a raw one"
+#: End of the verdict on a frame that is not a raw frame.
+NOT_RAW = ", not a raw one"
 
 
 def vet_setup(
@@ -40,7 +40,7 @@ def vet_setup(
 
     The values of the majority are considered correct. If there is no most frequent value, as with
     two frames that differ, all frames get the same verdict, which lists the number of frames with
-    each value. A master flat, which belongs to no set of raw frames, also gets a verdict.
+    each value. A master flat, and a combined frame among single exposures, also get a verdict.
 
     Parameters
     ----------
@@ -72,10 +72,10 @@ def vet_setup(
     """
     frames, keywords = list_frames(frames, **reading), tuple(keywords)
     headers = [frame.header for frame in frames]
-    masters = [is_of_master_flat(header) for header in headers]
+    products = _products(headers)
     setups = [
-        {} if master else _setup(frame, header, keywords)
-        for frame, header, master in zip(frames, headers, masters, strict=True)
+        {} if product else _setup(frame, header, keywords)
+        for frame, header, product in zip(frames, headers, products, strict=True)
     ]
     reasons = [[] for _ in frames]
     for name in ("shape", "unit", *keywords):
@@ -88,8 +88,8 @@ def vet_setup(
             elif value != usual:
                 reasons[i].append(f"{name} is {value}, that of the others {usual}")
     verdicts = [
-        MASTER_VERDICT if master else "another set-up: " + "; ".join(found) if found else ""
-        for found, master in zip(reasons, masters, strict=True)
+        product or ("another set-up: " + "; ".join(found) if found else "")
+        for found, product in zip(reasons, products, strict=True)
     ]
     return QTable({"frame": [frame.name for frame in frames], "verdict": verdicts})
 
@@ -117,6 +117,18 @@ def comparable(value: Any) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else f"{value:.{_DIGITS}g}"
     return str(value).strip()
+
+
+def _products(headers: Sequence[Mapping]) -> list[str]:
+    """Verdict on each frame that is a product of raw frames; otherwise empty."""
+    numbers = [n_combined(header) for header in headers]
+    single = 1 in numbers  # otherwise the user has chosen combined frames
+    return [
+        f"it is a master flat{NOT_RAW}" if is_of_master_flat(header) else
+        f"it is a combination of {n} frames, such as a master flat{NOT_RAW}" if single and n > 1
+        else ""
+        for header, n in zip(headers, numbers, strict=True)
+    ]
 
 
 def _setup(frame: Frame, header: Mapping, keywords: Sequence[str]) -> dict[str, Any]:

@@ -310,7 +310,7 @@ MISFITS = [
 @pytest.mark.parametrize(("data", "unit", "culprits"), MISFITS)
 @pytest.mark.parametrize("reject", ["warn", "error"])
 def test_frame_that_cannot_be_used_is_named(working_folder, capsys, data, unit, culprits, reject):
-    spoiled("flat_02.fits", data, BUNIT=unit)()
+    spoiled("flat_02.fits", data, BUNIT=unit, EXPTIME=fits.getval("flat_01.fits", "EXPTIME"))()
     before = contents(working_folder)
     assert main(["flat", *FLATS, *QUICK, "--reject", reject]) == 1
     output = capsys.readouterr()

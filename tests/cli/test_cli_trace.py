@@ -35,6 +35,9 @@ def test_trace_along_columns_in_another_format(working_folder):
     ("arguments", "culprits"),
     [
         (["trace", "nothing.fits", "-o", "out"], ["nothing.fits"]),
+        (["trace", "flat_*.fits", "-o", "out"], ["files match flat_*.fits", "a single one"]),
+        (["trace", "flat_01.fits", "-o", "orders.png"], ["orders.png", "another kind of file"]),
+        (["trace", "flat_01.fits", "-o", "out.fits.fz"], ["out.fits.fz", "FITS file", "--format"]),
         (["trace", "zero.fits", "-o", "out"], ["order"]),
         (["trace", "flat_01.fits", "-o", "orders.ecsv"], ["already exists", "--overwrite"]),
         (["trace", "flat_01.fits", "-o", "no/out"], ["folder no does not exist"]),

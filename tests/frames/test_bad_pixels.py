@@ -75,6 +75,23 @@ def test_of_several_detectors_that_of_the_frames_is_taken(hdu, tmp_path):
     np.testing.assert_array_equal(found, BAD)
 
 
+def test_of_several_detectors_one_must_be_selected(tmp_path):
+    path = in_file(tmp_path, image(~BAD, "BLUE"), image(BAD, "RED"))
+    with pytest.warns(AstropyUserWarning) as caught:
+        known_bad_pixels(path, open_frames(SIMULATION.flats(1)))
+    assert "1 BLUE, 2 RED, of which the first is used" in str(caught[0].message)
+
+
+def test_a_masked_array():
+    given = np.ma.masked_array(np.zeros(SHAPE), mask=BAD)
+    np.testing.assert_array_equal(known_bad_pixels(given, open_frames(SIMULATION.flats(1))), BAD)
+
+
+def test_a_mask_without_bad_pixels_is_suspicious():
+    with pytest.warns(AstropyUserWarning, match="bad_pixel_mask marks no pixel as bad"):
+        known_bad_pixels(np.zeros(SHAPE), open_frames(SIMULATION.flats(1)))
+
+
 @pytest.mark.parametrize(("given", "error", "message"), [
     (BAD[:5], ValueError, r"bad_pixel_mask has shape \(5, 128\), .* of frame 0, \(96, 128\)"),
     (BAD[0], ValueError, r"bad_pixel_mask has shape \(128,\), expected a 2-D image"),

@@ -278,6 +278,22 @@ def test_no_unit(tmp_path, caplog):
     assert frame.unit == frame.ccddata().unit == u.electron
 
 
+def test_integers_with_a_blank_unit_are_adu(tmp_path):
+    path = tmp_path / "frame.fits"
+    fits.writeto(path, image().astype("u2"), fits.Header([("BUNIT", "  ")]))
+    (frame,) = open_frames(path)
+    assert frame.unit == frame.ccddata().unit == u.adu
+
+
+@pytest.mark.parametrize("hdu", [0, 1, "SCI"])
+def test_unit_in_the_primary_header(tmp_path, hdu):
+    path = tmp_path / "frame.fits"
+    primary = fits.PrimaryHDU(header=fits.Header([("BUNIT", "electron")]))
+    fits.HDUList([primary, fits.ImageHDU(image(), name="SCI")]).writeto(path)
+    (frame,) = open_frames(path, hdu=hdu)
+    assert frame.unit == frame.ccddata().unit == u.electron
+
+
 def test_unknown_unit(tmp_path):
     path = tmp_path / "frame.fits"
     fits.writeto(path, image(), fits.Header([("BUNIT", "blurbs")]))
@@ -485,6 +501,14 @@ def test_missing_file(raw_files, tmp_path):
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(IsADirectoryError, match=f"{tmp_path} is a folder; expected files"):
         open_frames([tmp_path])
+
+
+def test_brackets_in_the_name_of_a_folder_are_no_pattern(tmp_path):
+    folder = tmp_path / "night [1] \u00e9" / "raw"
+    folder.mkdir(parents=True)
+    for name in ("b.fits", "a.fits"):
+        fits.writeto(folder / name, image(), fits.Header([("BUNIT", "adu")]))
+    assert [f.path.name for f in open_frames(folder / "[ab]*.fits")] == ["a.fits", "b.fits"]
 
 
 def test_patterns_are_the_files_that_match(tmp_path):

@@ -13,6 +13,7 @@ from ccdproc import ImageFileCollection, Keyword
 from ccdproc_echelle.combining import combine_frames
 from ccdproc_echelle.frames import (
     exposure_time,
+    is_of_master_flat,
     keyword_name,
     legal_header,
     observation_time,
@@ -58,6 +59,42 @@ def test_one_warning_names_the_card_and_the_product_is_legal(tmp_path, card, key
             assert header["OBJECT"] == "FLAT"
             assert header.get(keyword) == value
             assert header.count("OBJECT") == 1
+
+
+@pytest.mark.parametrize(("card", "value"), [
+    ("OBSERVER= 'Fran\u00e7ois'", "Fran??ois"),
+    ("OBSERVER= 'NUL\0\0'", "NUL"),
+    ("OBSERVER=X", None),  # no value, by the standard
+    ("HIERARCH ESO DET X", None),
+])
+@pytest.mark.parametrize("hdu", [0, 1])
+def test_text_that_fits_forbids(tmp_path, card, value, hdu, recwarn):
+    path = tmp_path / "flat.fits"
+    image = np.ones((4, 4), dtype=np.float32)
+    header = fits.Header([("BUNIT", "adu"), ("REPLACED", 1)])
+    hdus = [fits.PrimaryHDU(image, header)]
+    if hdu:
+        hdus = [fits.PrimaryHDU(header=header), fits.ImageHDU(image)]
+    fits.HDUList(hdus).writeto(path)
+    raw = path.read_bytes()
+    start = raw.index(b"REPLACED=")
+    path.write_bytes(raw[:start] + card.encode().ljust(80) + raw[start + 80:])
+    combine_frames([path], output_file=tmp_path / "out.fits")
+    said = [str(one.message) for one in recwarn.list]
+    assert len(said) == 1 and f"violate the FITS standard: {card[:8].strip('=')}" in said[0]
+    with fits.open(tmp_path / "out.fits") as written:
+        written.verify("exception")
+        assert written[0].header.get("OBSERVER") == value
+    assert len(recwarn) == 1
+
+
+@pytest.mark.parametrize(("header", "is_master"), [
+    ({"IMAGETYP": "master flat"}, True), ({"IMAGETYP": "FLAT MASTER"}, True),
+    ({"ESO PRO CATG": "MASTER_DFLAT_BLUE"}, True), ({"OBSTYPE": "LAMPFLAT"}, False),
+    ({"IMAGETYP": "master bias"}, False), ({"IMAGETYP": "FLAT"}, False), ({}, False),
+])
+def test_master_flats_of_other_pipelines(header, is_master):
+    assert is_of_master_flat(header) == is_master
 
 
 def test_legal_cards_stay_as_they_are():
@@ -117,9 +154,16 @@ def test_a_collection_means_its_extension(two_detectors, ext):
     {"MJD-OBS": 60370.5}, {"MJD-OBS": "60370.5"}, {"MJD": 60370.5},
     {"DATE-OBS": "2024-03-01T12:00:00"}, {"DATE-OBS": "2024-03-01", "UTC": "12:00:00.0"},
     {"DATE-OBS": "2024-03-01", "UT": " 12:00:00"}, {"DATE-OBS": "2024-03-01 12:00:00"},
+    {"DATE-OBS": "2024-03-01T14:00:00+02:00"}, {"DATE-OBS": "2024-03-01T12:00:00Z"},
+    {"DATE-OBS": "2024/03/01", "UT-TIME": "12:00:00"}, {"DATE-BEG": "20240301T120000"},
+    {"MJD-OBS": 0.0, "DATE-OBS": "2024-03-01", "UTIME": "12:00:00.00 UT"}, {"MJDATE": 60370.5},
 ])
 def test_observation_time(header):
     assert observation_time(header) == 60370.5
+
+
+def test_date_before_1999():
+    assert observation_time({"DATE-OBS": "30/12/98", "UT": "12:00:00"}) == 51177.5
 
 
 @pytest.mark.parametrize("header", [{}, {"DATE-OBS": "yesterday"}, {"MJD-OBS": "nan"}])

@@ -129,6 +129,13 @@ def test_overscan_that_does_not_span_the_light():
     np.testing.assert_allclose(pixels(frame), data[:, 2:22] - zero[:, None], atol=1e-3)
 
 
+def test_overscan_in_the_corner():
+    frame, = opened(raw(trimsec="[3:22,1:20]", biassec="[23:30,21:30]"))
+    data = raw().data
+    zero = np.median(data[20:, 22:30], axis=1).mean()
+    np.testing.assert_allclose(pixels(frame), data[:20, 2:22] - zero, atol=1e-3)
+
+
 def test_masked_pixels_of_the_overscan_do_not_count():
     ccd = raw(trimsec=LIGHT, biassec=OVERSCAN)
     ccd.mask = np.zeros(ccd.shape, dtype=bool)
@@ -285,6 +292,7 @@ def test_any_rows_are_those_of_the_whole_frame(tmp_path):
         ("ESO DET OUT1 CONAD", {"ESO DET OUT1 CONAD": 1.6}),
         (ccdproc.Keyword("GAIN"), {"GAIN": 1.6}),
         (ccdproc.Keyword("GAIN", unit=u.electron / u.adu), {"GAIN": 1.6}),
+        (ccdproc.Keyword("GAIN", unit="electron / adu"), {"GAIN": 1.6}),
         (ccdproc.Keyword("GAIN", value=1.6 * u.electron / u.adu), {}),
     ],
 )
@@ -588,6 +596,20 @@ def test_a_prescan_whose_place_is_not_told_is_warned_of(axis, n):
 
 
 # ---------------------------------------------------------------------- other headers
+
+
+@pytest.mark.parametrize(("cards", "said"), [
+    ({"PREPIX": 2, "POSTPIX": 10}, r"2 pixels of prescan and 10 of overscan \(PREPIX, POSTPIX\)"),
+    ({"COVER": 12, "ROVER": 0}, r"0 pixels of prescan and 12 of overscan \(COVER\)"),
+    ({"PRELINE": 0, "POSTLINE": 10}, r"10 of overscan \(POSTLINE\)"),
+])
+def test_widths_of_the_overscan_at_keck_and_lick(cards, said):
+    ccd = raw()
+    ccd.header.update(cards)
+    with pytest.warns(AstropyUserWarning, match=said):
+        opened(ccd)
+    ccd.header["TRIMIM"] = True  # by ccdproc.trim_image
+    opened(ccd)
 
 
 @pytest.mark.parametrize("trimsec", ["UNKNOWN", "[0:0,0:0]", "[1:34,1:30]"])

@@ -172,6 +172,7 @@ def test_equally_near_darks_are_averaged(minute):
     assert (flat.data == 850).all()
 
 
+@pytest.mark.filterwarnings("ignore:.* DATE-OBS = 'yesterday', which is not a date")
 @pytest.mark.parametrize("where", ["flat", "one dark"])
 def test_all_darks_where_a_time_is_unknown(where):
     times = [{"DATE_OBS": at(2)}, {"DATE_OBS": at(10)}]
@@ -181,6 +182,12 @@ def test_all_darks_where_a_time_is_unknown(where):
     darks = [frame(value, **time) for value, time in zip((100, 200), times, strict=True)]
     (flat,), _ = calibrated([frame(1000, **flat_time)], dark=darks)
     assert (flat.data == 850).all()
+
+
+def test_a_date_that_cannot_be_read():
+    flat, bias = frame(900, **{"DATE-OBS": "2024-01-01"}), frame(300, **{"DATE-OBS": "yesterday"})
+    with pytest.warns(AstropyUserWarning, match="DATE-OBS = 'yesterday', which is not a date"):
+        calibrated([flat], bias=[bias])
 
 
 def test_mjd_obs_goes_before_date_obs():
@@ -422,6 +429,37 @@ def test_exposure_time_under_another_keyword(key, kind):
     flats, darks = [frame(1000, ELAPTIME=kind(10))], [frame(160, ELAPTIME=kind(60))]
     (flat,), _ = calibrated(flats, bias=[frame(100)], dark=darks, exposure_key=key)
     np.testing.assert_allclose(flat.data, 890)
+
+
+def test_an_empty_generator_is_named():
+    with pytest.raises(ValueError, match=r"dark is \[\], which has no frames"):
+        calibrated([frame(9)], dark=iter(()))
+
+
+@pytest.mark.parametrize("times", [(10, None), (None, 10)])
+def test_exposure_times_that_cannot_be_compared(times):
+    flat, dark = (frame(9) if t is None else frame(9, EXPTIME=t) for t in times)
+    with pytest.warns(AstropyUserWarning, match="the exposure time of frame 0 is unknown"):
+        calibrated([flat], dark=[dark])
+
+
+def test_an_exposure_key_that_no_frame_has():
+    frames = [frame(9, EXPTIME=10)], [frame(9, EXPTIME=10)]
+    with pytest.warns(AstropyUserWarning, match="unknown .* under EXPTME"):
+        calibrated(frames[0], dark=frames[1], exposure_key="EXPTME")
+
+
+def test_a_dark_whose_bias_was_subtracted_before():
+    bias, dark = frame(300), frame(5, EXPTIME=10)
+    with pytest.warns(AstropyUserWarning, match=r"frame 0 is at -295 .* the bias, 300,.* before"):
+        calibrated([frame(900, EXPTIME=10)], bias=[bias], dark=[dark])
+
+
+@pytest.mark.parametrize("kind", ["bias", "dark"])
+def test_a_master_flat_is_neither_bias_nor_dark(kind):
+    master = frame(1, IMAGETYP="master flat")
+    with pytest.raises(ValueError, match=f"{kind} frame 0 is a master flat"):
+        calibrated([frame(900)], **{kind: [master]})
 
 
 def test_a_dark_is_not_scaled_if_so_told():

@@ -349,3 +349,17 @@ def test_masters_of_other_programs(cards):
     assert vet_setup(flats)["verdict"].tolist() == ["", "it is a master flat, not a raw one", ""]
     with pytest.raises(ValueError, match="frame 1 is a master flat"):
         in_memory(flats)
+
+
+@pytest.mark.parametrize("cards", [{"NCOMBINE": 5}, {"COMBINED": True}])
+def test_a_combined_frame_among_raw_ones(cards):
+    flats = SIMULATION.flats(3, raw=True)
+    flats[1].header.update(cards)
+    verdict = vet_setup(flats)["verdict"].tolist()
+    assert verdict[::2] == ["", ""] and "such as a master flat, not a raw one" in verdict[1]
+    with pytest.raises(ValueError, match="frame 1 is a combination of . frames, such as a master"):
+        make_master_flat(flats, SIMULATION.truth.orders)
+    for flat in flats:  # a set of combined frames is the user's choice
+        flat.header.update(cards)
+    assert vet_setup(flats)["verdict"].tolist() == [""] * 3
+

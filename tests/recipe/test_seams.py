@@ -48,3 +48,31 @@ def test_nothing_is_said_of_true_gains(tmp_path, change):
     simulation = change(SIMULATION)
     flats, _, biases = simulation.write(tmp_path, 3, 0, 3, layout="mef")
     make_master_flat(flats, simulation.truth.orders, bias=biases, scattered_light=None)
+
+
+def with_two_gains(frames):
+    """Frames whose right half has gain 1.5 and another zero point."""
+    for frame in frames:
+        frame.data = frame.data.astype("f4")
+        frame.data[:, 128:] = (frame.data[:, 128:] - 300) / 1.5 + 420
+    return frames
+
+
+@pytest.mark.parametrize(("gain", "cause"), [
+    ({"[1:128,*]": 1.5, "[129:256,*]": 1.0}, "steps by -5[5-7]%.*where the sections of gain meet"),
+    ({"[*,1:128]": 1.0, "[*,129:256]": 1.5}, "steps by -3[2-4]%.*the middle of the detector"),
+    (1.0, "steps by -3[2-4]% at column 129, the middle of the detector"),
+])
+def test_amplifiers_in_one_image(gain, cause):
+    flats, biases = (
+        with_two_gains(frames)
+        for frames in (SIMULATION.flats(3, raw=True), SIMULATION.biases(3, raw=True))
+    )
+    with pytest.warns(AstropyUserWarning) as caught:
+        make_master_flat(
+            flats, SIMULATION.truth.orders, bias=biases, gain=gain, read_noise=5,
+            scattered_light=None,
+        )
+    said = [str(one.message) for one in caught if "of the orders steps" in str(one.message)]
+    assert len(said) == 1
+    assert re.search(cause, said[0])
