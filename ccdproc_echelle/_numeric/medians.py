@@ -60,6 +60,13 @@ def finite_median(values: np.ndarray) -> np.ndarray:
     return ranked_median(values, np.isfinite(values))[0]
 
 
+def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    """The value up to which half of the weight lies."""
+    rank = np.argsort(values)
+    total = np.cumsum(weights[rank])
+    return values[rank][np.searchsorted(total, 0.5 * total[-1])]
+
+
 def label_medians(values: np.ndarray, labels: np.ndarray, n_labels: int) -> np.ndarray:
     """Median of the finite values of each label, counted from 0; NaN if there are none."""
     known = np.isfinite(values)

@@ -139,7 +139,8 @@ def bridge_bad_rows(raster, variance, columns, width, centers) -> np.ndarray:
     here = np.sort(centers[:, columns[section, columns.shape[1] // 2]], axis=0)
     lower, upper = here[:-1], here[1:]
     midway = np.abs(row - 0.5 * (lower + upper)) < np.clip((upper - lower) / 8, *_MIDWAY)
-    bad[section, row] = ~midway.any(axis=0)
+    dark = sections < _bridged(sections, bad | np.isnan(sections))[0]
+    bad[section, row] = ~(midway.any(axis=0) & dark[section, row])
     bad |= np.isnan(sections)
     if bad.any():
         for image in (raster, variance):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.polynomial.chebyshev import chebvander
 from scipy.ndimage import median_filter, uniform_filter1d
 
-from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle._numeric.medians import finite_median, weighted_median
 from ccdproc_echelle._numeric.robust import soft_fit
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.orders.paths import corrected_paths, straightened
@@ -153,14 +153,8 @@ def _intervals(profiles, noise, window, width, min_signal_to_noise) -> _Interval
     if width is not None:
         return found(1 if width < _NARROW else 3)
     seen = found(1)
-    narrow = len(seen.width) > 0 and _weighted_median(seen.width, seen.light) < _NARROW
+    narrow = len(seen.width) > 0 and weighted_median(seen.width, seen.light) < _NARROW
     return seen if narrow else found(3)
-
-
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    rank = np.argsort(values)
-    total = np.cumsum(weights[rank])
-    return values[rank][np.searchsorted(total, 0.5 * total[-1])]
 
 
 def _intervals_of_profile(section, light, noise, smoothing, min_signal_to_noise):
@@ -301,7 +295,7 @@ def _brightest(orders: list[dict], n: int | None) -> list[dict]:
 def _expected_widths(places, widths, light, where) -> np.ndarray:
     """Width expected of an order at a given place, from a robust fit to the measured widths."""
     low, high = places.min(), places.max()
-    start = _weighted_median(widths, light)
+    start = weighted_median(widths, light)
     degree = 1 if high - low > 5 * start else 0
     scaled = [2 * (np.clip(x, low, high) - low) / max(high - low, 1) - 1 for x in (places, where)]
     logs = np.log(np.maximum(widths, 0.1) / start)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander
 
-from ccdproc_echelle._numeric.medians import finite_median, label_medians
+from ccdproc_echelle._numeric.medians import finite_median, label_medians, weighted_median
 from ccdproc_echelle._numeric.robust import clipped_fit
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.orders.slices import bridged, extract_slices, slice_columns
@@ -38,9 +38,12 @@ _LARGEST_MISFIT = 0.03
 # Fraction of the slices in which fibres must be seen.
 _LEAST_SEEN = 0.2
 
-# Number of steps of the fit, number of steps after which the kurtosis is freed, and distance from
-# the middle of a fibre within which it is fitted, in standard deviations.
-_ITERATIONS, _FREE_AFTER = 14, 8
+# Largest number of steps of the fit; change of nine in ten backgrounds, as a fraction of the
+# height, below which it has converged; and number of further steps for the kurtosis. Many steps are
+# needed where fibres overlap: background and wings of the neighbours are hard to tell apart.
+_ITERATIONS, _CONVERGED, _KURTOSIS_STEPS = 40, 1e-3, 4
+
+# Distance from the middle of a fibre within which it is fitted, in standard deviations.
 _REACH = 4.5
 
 # The peak of a fibre must be visible, within this many standard deviations, for a measurement.
@@ -72,7 +75,7 @@ class Fibres(NamedTuple):
     sigma: np.ndarray
     height: np.ndarray
     background: np.ndarray
-    kurtosis: np.ndarray  # 0 unless it was fitted
+    kurtosis: np.ndarray  # the same for all; 0 unless it was fitted
     center_error: np.ndarray
     sigma_error: np.ndarray
     misfit: np.ndarray  # RMS residual of the model beyond the noise, in units of the height
@@ -109,9 +112,8 @@ def kurtosis_of(positions, profiles, noise, reach) -> float:
     if np.mean(seen) < _LEAST_SEEN:
         return np.nan
     bright = fibres.height >= np.median(fibres.height[seen])
-    kurtosis, misfit = (finite_median(part[None, bright])[0]
-                        for part in (fibres.kurtosis, fibres.misfit))
-    return float(kurtosis) if misfit < _LARGEST_MISFIT else np.nan
+    misfit = finite_median(fibres.misfit[None, bright])[0]
+    return float(fibres.kurtosis[seen][0]) if misfit < _LARGEST_MISFIT else np.nan
 
 
 def fibre_edges(positions, profiles, fibres: Fibres, level: float) -> tuple[np.ndarray, ...]:
@@ -223,13 +225,17 @@ def fit_fibres(positions, profiles, noise, reach, *, with_kurtosis=False) -> Fib
     positions, profiles, noise, reach
         See `are_fibres`.
     with_kurtosis : bool
-        Whether the kurtosis is free in the last steps.
+        Whether the kurtosis, which all fibres have in common, is free in the last steps.
     """
     state = first = _first_state(positions, profiles, reach)
-    n_free, iterations = 4, _ITERATIONS if with_kurtosis else _FREE_AFTER
-    for iteration in range(iterations):
-        n_free = 5 if iteration >= _FREE_AFTER else 4
-        state, covariance, misfit = _improved(positions, profiles, noise, state, n_free)
+    light = positions, profiles, noise
+    for _ in range(_ITERATIONS):
+        before = state
+        state, covariance, misfit = _improved(*light, state)
+        if _converged(before, state):
+            break
+    for _ in range(_KURTOSIS_STEPS if with_kurtosis else 0):
+        state, covariance, misfit = _improved(*light, state, with_kurtosis=True)
     center, sigma, height = state[:3]
     good = np.isfinite(center) & (misfit < 3 * _LARGEST_MISFIT) & (sigma > 0.3)
     good &= _shows_its_top(positions, profiles, center, sigma)
@@ -273,43 +279,66 @@ def _first_state(positions, profiles, reach) -> np.ndarray:
     return np.where(usable, state, np.nan)
 
 
-def _improved(positions, profiles, noise, state, n_free):
+def _converged(before, after) -> bool:
+    """Whether the backgrounds hardly change any more."""
+    change = np.abs(after[3] - before[3]) / after[2]
+    return not np.nanpercentile(np.append(change, 0), 90) > _CONVERGED
+
+
+def _improved(positions, profiles, noise, state, *, with_kurtosis=False):
     """One Gauss-Newton step: the state, variances of the first two, and the relative misfit."""
     center, sigma, height = (part[..., None] for part in state[:3])
     away = (positions - center) / sigma
     light = profiles - _light_of_neighbours(positions, state)
     room = _room(state[0])[..., None]
-    use = (np.abs(away) < np.minimum(_REACH, np.maximum(0.8 * room / sigma, 2)))
+    use = (np.abs(away) < np.minimum(_REACH, np.maximum(room / sigma, 2)))
     use &= np.isfinite(light + noise)
+    enough = (use.sum(axis=-1) > 4) & np.isfinite(state).all(axis=0)
+    use &= enough[..., None]
     model, slopes = _gaussians(np.where(use, away, 0), state)
-    slopes = np.where(use[..., None], slopes[..., :n_free], 0)
+    slopes = np.where(use[..., None], slopes, 0)
     residual = np.where(use, light - model, 0) / height
     scatter = np.where(use, noise, 0) / height
-    normal = slopes.swapaxes(-1, -2) @ slopes
-    enough = (use.sum(axis=-1) > n_free) & np.isfinite(state).all(axis=0)
-    normal = np.where(enough[..., None, None], normal, 0) + 1e-9 * np.eye(n_free)
-    inverse = np.linalg.inv(normal)
-    pull = np.where(enough[..., None, None], slopes.swapaxes(-1, -2) @ residual[..., None], 0)
-    change = (inverse @ pull)[..., 0]
+    slopes, by_kurtosis = slopes[..., :4], slopes[..., 4:]
+    turned = slopes.swapaxes(-1, -2)
+    inverse = np.linalg.inv(turned @ slopes + 1e-9 * np.eye(4))
+    change = inverse @ (turned @ residual[..., None])
+    kurtosis = 0.0
+    if with_kurtosis:
+        same = inverse @ (turned @ by_kurtosis)  # what the other parameters can do as well
+        kurtosis = _common_kurtosis(by_kurtosis - slopes @ same, residual, state[2], enough)
+        change = change - same * kurtosis
     noisy = slopes * scatter[..., None]
-    noisy = np.where(enough[..., None, None], noisy.swapaxes(-1, -2) @ noisy, 0)
-    covariance = np.einsum("...ii->...i", inverse @ noisy @ inverse)[..., :2]
+    covariance = inverse @ (noisy.swapaxes(-1, -2) @ noisy) @ inverse
+    variances = np.einsum("...ii->...i", covariance)[..., :2] * sigma**2
     number = np.maximum(use.sum(axis=-1), 1)
     misfit = np.sqrt(np.maximum((residual**2 - scatter**2).sum(axis=-1), 0) / number)
-    return (_moved(state, change, enough), covariance * state[1][..., None] ** 2, misfit)
+    return _moved(state, change[..., 0], kurtosis, enough), variances, misfit
 
 
-def _moved(state, change, enough) -> np.ndarray:
+def _common_kurtosis(slopes, residual, height, usable) -> float:
+    """
+    Change of the kurtosis, from the brighter half of the slices.
+
+    In a slice of overlapping fibres, with hardly more samples than parameters, it means little.
+    """
+    usable = usable & (height >= finite_median(np.where(usable, height, np.nan).reshape(1, -1))[0])
+    slopes, residual = slopes[usable][..., 0], residual[usable]
+    weights = (slopes**2).sum(axis=-1)
+    changes = (slopes * residual).sum(axis=-1) / np.maximum(weights, 1e-9)
+    return float(weighted_median(changes, weights)) if len(changes) else 0.0
+
+
+def _moved(state, change, by_kurtosis, enough) -> np.ndarray:
     """The state after a step given in units of the standard deviation and the height."""
     center, sigma, height, background, kurtosis = state
-    change = np.pad(change, [(0, 0), (0, 0), (0, 5 - change.shape[-1])])
     step = np.moveaxis(change, -1, 0)
     moved = np.stack([
         center + sigma * np.clip(step[0], -0.5, 0.5),
         sigma * np.exp(np.clip(step[1], -0.3, 0.3)),
         height * np.clip(1 + step[2], 0.5, 2),
         background + height * step[3],
-        np.clip(kurtosis + step[4], -2, 2),
+        np.clip(kurtosis + by_kurtosis, -2, 2),
     ])
     return np.where(enough, moved, np.nan)
 

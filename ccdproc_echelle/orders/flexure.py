@@ -68,6 +68,10 @@ _LEAST_BESIDE = 0.1
 # Or if it holds less than this fraction of the light of the same order where that is brightest.
 _LEAST_ALONG = 0.02
 
+# Or less than this fraction of the light of a typical place: what an order without light shows is
+# the read-out pattern.
+_LEAST_TYPICAL = 0.01
+
 # Initial standard deviation, in pixels, of the blur of the order edges.
 _FIRST_BLUR = 0.9
 
@@ -578,6 +582,8 @@ def _phases(profiles: np.ndarray, slices: _Slices, noise: np.ndarray) -> np.ndar
     dark = _outshone(first, usable) | (np.abs(first) < _LEAST_LIGHT * noise * np.sqrt(total))
     brightest = np.where(usable, np.abs(first), 0).max(axis=1, keepdims=True)
     dark |= np.abs(first) < _LEAST_ALONG * brightest
+    typical = finite_median(np.abs(first[usable & ~dark]))
+    dark |= np.abs(first) < _LEAST_TYPICAL * typical
     if (usable & ~dark).sum() > _LEAST_LIT * usable.sum():
         usable &= ~dark
     return np.where(usable, phases, np.nan)

@@ -131,9 +131,10 @@ def _improved(slices, states, neighbours, frame):
     rows, light, noise = _fit_window(slices, states, reach)
     usable = np.isfinite(light + noise) & _is_own(rows, light, states, neighbours, reach)
     units, wings = np.ones_like(states), neighbours.copy()  # all light in units of the height
-    units[:, [2, 4, 5]] = states[:, 2:3]
-    wings[1::2] /= states[:, 2]
-    light, noise = (np.where(usable, a, 0) / states[:, 2:3] for a in (light, noise))
+    height = np.where(states[:, 2:3] == 0, 1, states[:, 2:3])  # a slit may lose all its light
+    units[:, [2, 4, 5]] = height
+    wings[1::2] /= height[:, 0]
+    light, noise = (np.where(usable, a, 0) / height for a in (light, noise))
     states = states / units
     model, slopes = _blurred_slits(rows, states, frame, slices.smear, wings)
     residuals, slopes = (light - model) * usable, slopes * usable[..., None]
@@ -225,7 +226,8 @@ def _blurred_slits(rows, states, frame, smear, neighbours):
     width, away = upper - lower, rows - 0.5 * (lower + upper)
     along = 2 * away / width
     tilt = tilt + frame[1]
-    top = height * (1 + tilt * along)
+    form = 1 + tilt * along
+    top = height * form
     light = background + gradient * away + top * slit
     widening = top * (fall * gaussian(fall) - rise * gaussian(rise))
     for edge, wing, outwards in ((*neighbours[:2], -1), (*neighbours[2:], 1)):
@@ -237,7 +239,7 @@ def _blurred_slits(rows, states, frame, smear, neighbours):
     slopes = [
         bend * (along - 1) - top * gaussian(rise) / sigma,
         top * gaussian(fall) / sigma - bend * (along + 1),
-        top / height * slit,
+        form * slit,
         by_tilt,
         np.ones_like(slit),
         away,

@@ -21,7 +21,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS
 from scipy.special import ndtr
 
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import EchelleOrderTable, slits
 from ccdproc_echelle.orders.edges import (
     detect_order_edges,
     fit_order_edges,
@@ -29,6 +29,7 @@ from ccdproc_echelle.orders.edges import (
     poorly_measured,
 )
 from ccdproc_echelle.orders.masking import mask_interorder
+from ccdproc_echelle.orders.slices import Slices
 from ccdproc_echelle.simulation import EchelleSimulation
 
 DATA = Path(os.environ.get("CCDPROC_ECHELLE_DATA", Path(__file__).parents[3] / "shared/data"))
@@ -657,3 +658,16 @@ def test_an_order_beyond_the_end_of_the_detector_is_named():
     )
     with pytest.raises(ValueError, match=r"orders \[8\] have no pixel on the detector"):
         detect_order_edges(flat, orders)
+
+
+def test_a_slit_that_has_lost_its_light_does_not_spoil_the_fit_of_the_others():
+    light = np.zeros((2, 30))
+    light[0, 10:20] = 1000
+    noise, zero = np.ones((2, 30)), np.zeros(2)
+    slices = Slices(light, noise, noise, zero, zero)
+    states = np.array([[9.5, 19.5, 900.0, 0, 0, 0], [9.5, 19.5, 0, 0, 0, 0]])
+    frame, alone = np.array([0.1, 0]), np.array([[-np.inf, 0, np.inf, 0]] * 2).T
+    for _ in range(5):
+        states, frame, errors, _ = slits._improved(slices, states, alone, frame)
+    assert np.isfinite(states).all() and np.isfinite(frame).all() and np.isfinite(errors).all()
+    assert states[0, :3] == pytest.approx([9.5, 19.5, 1000], rel=0.02)

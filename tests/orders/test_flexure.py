@@ -320,3 +320,20 @@ def test_wings_of_bright_orders_in_dark_ones_have_no_vote(dark, off):
     table = EchelleOrderTable.from_traces(
         np.arange(1, 7), centers - off, shape=flat.shape, dispersion_axis=1)
     assert measure_shift(flat, table).shift == pytest.approx(off, abs=0.1)
+
+
+def test_orders_that_show_only_the_read_out_pattern_have_no_vote():
+    dark = {number: (0, 60) for number in (11, 12, 13)}
+    simulation = EchelleSimulation(shape=(200, 400), n_orders=5, seed=1, brightness_ratio=3)
+    simulation = simulation.with_short_orders(dark).with_faint_order(15, factor=0)
+    simulation = simulation.with_fixed_pattern(ripple=3, period=25)
+    frames = [frame.data for frame in simulation.flats(3)]
+    shift = measure_shift(np.median(frames, axis=0), simulation.truth.orders)
+    assert abs(shift.shift) < 0.1
+
+
+def test_a_hot_row_midway_between_two_orders_is_no_order():
+    simulation = EchelleSimulation(shape=(160, 400), n_orders=4, seed=1, tilt=0, curvature=0)
+    simulation = simulation.with_dark_end(0.55).with_bad_lines(rows=(74,), value=65535)
+    shift = measure_shift(simulation.flats(1)[0], simulation.truth.orders)
+    assert abs(shift.shift) < 0.1

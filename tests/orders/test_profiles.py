@@ -115,6 +115,15 @@ def test_edges_of_a_bundle_enclose_its_fibres():
     assert light_inside(sim, edges) > 0.99
 
 
+@pytest.mark.parametrize(("n", "sigma"), [(3, 1.1), (3, 1.3), (5, 1.3)])
+def test_fibres_of_a_bundle_whose_wings_overlap_are_told_from_slices(n, sigma):
+    sim = simulation().with_fibres(n, sigma=sigma, pitch=4 * sigma)
+    edges = detect_order_edges(sim.flats(1)[0], centers_of(sim), n_slices=n)
+    assert light_inside(sim, edges) > 0.99
+    assert_allclose(edges.lower(), sim.truth.orders.lower(), atol=0.7)
+    assert_allclose(edges.upper(), sim.truth.orders.upper(), atol=0.7)
+
+
 def test_points_remember_what_they_were_taken_for():
     sim = simulation().with_fibres(sigma=1.5)
     flat = sim.flats(1)[0]
