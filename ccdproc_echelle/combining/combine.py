@@ -235,7 +235,12 @@ def _scales(scale: ArrayLike | Callable | None, frames: Sequence[Frame]) -> np.n
         scale = [scale(frame.ccddata()) for frame in frames]
     elif callable(scale):
         scale = [scale(frame.ccddata().data) for frame in frames]
-    scales = np.asarray(scale, dtype=float)
+    try:
+        scales = np.asarray(scale, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"scale is {scale!r}, expected numbers or a function of the data"
+        ) from None
     if scales.size != len(frames):
         raise ValueError(
             f"scale has shape {scales.shape}, expected one number for each of "
