@@ -31,6 +31,7 @@ from ccdproc_echelle.combining.pixels import Pixels
 from ccdproc_echelle.combining.progress import SILENT, Progress
 from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
+from ccdproc_echelle.combining.shifts import SMALL_SHIFT, any_shift, median_frame, small_shift
 from ccdproc_echelle.combining.streaming import CombinedImages, RowTask, stream
 from ccdproc_echelle.combining.thinned import ThinnedStack, thinned
 from ccdproc_echelle.combining.two_pass import (
@@ -42,6 +43,7 @@ from ccdproc_echelle.combining.two_pass import (
 __all__ = [
     "NOISE_KEYWORDS",
     "SILENT",
+    "SMALL_SHIFT",
     "CombineDiagnostics",
     "CombineSettings",
     "CombinedImages",
@@ -62,6 +64,7 @@ __all__ = [
     "Survey",
     "ThinnedStack",
     "Watch",
+    "any_shift",
     "block_size",
     "check_flats",
     "check_two_passes",
@@ -73,10 +76,12 @@ __all__ = [
     "measure_levels",
     "measure_noise",
     "noise_cards",
+    "median_frame",
     "noise_of",
     "one_level_test",
     "order_places",
     "refuse_frames_without_light",
+    "small_shift",
     "stream",
     "tell_noise",
     "thinned",

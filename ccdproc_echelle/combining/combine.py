@@ -16,6 +16,7 @@ from ccdproc_echelle.combining.noise_check import doubt_about_noise, some_of
 from ccdproc_echelle.combining.noting import Watch
 from ccdproc_echelle.combining.progress import SILENT, Progress, one_step
 from ccdproc_echelle.combining.settings import CombineSettings
+from ccdproc_echelle.combining.size_of_noise import warn_of_size
 from ccdproc_echelle.combining.steps import as_ccddata, opened, streamed, write
 from ccdproc_echelle.combining.streaming import CombinedImages
 from ccdproc_echelle.frames import CalibratedFrame, Frame, uncompressed, warn_of_copies
@@ -107,7 +108,8 @@ def combine_frames(
         If a frame is a copy of another one: the same file or object, or the same pixel values. It
         still counts as a frame. If only some frames have uncertainties, or the uncertainties are
         implausible: most are NaN, or the frames differ by far more. In both cases the scatter of
-        the frames is used instead.
+        the frames is used instead. If the uncertainties are a few times too small or too large,
+        which does not change them.
 
     Notes
     -----
@@ -200,12 +202,17 @@ def _trusted(
 
 
 def _doubt(frames: Sequence[Frame], images: CombinedImages, *, by_limits: bool) -> str:
-    """Evidence against the uncertainties; pixels may also be empty because of limits or weights."""
+    """
+    Evidence against the uncertainties, with a warning if only their size is wrong.
+
+    Pixels may also be empty because of limits or weights.
+    """
     noted = images.noted
     common = noted.good.all(axis=0)
     if by_limits:
         common &= np.isfinite(images.value.ravel()[noted.pixels])
-    common = np.flatnonzero(common)
+    pairs = common[: len(common) // 2 * 2].reshape(-1, 2).all(axis=1)
+    common = np.flatnonzero(np.repeat(pairs, 2))
     master = images.value.ravel()[noted.pixels[common]]
     values, variances = noted.values.take(common, axis=1), noted.variances.take(common, axis=1)
     # Frames that are combined without scaling may differ in level.
@@ -214,7 +221,10 @@ def _doubt(frames: Sequence[Frame], images: CombinedImages, *, by_limits: bool) 
     if square > 0:
         scales = square / (values[:, left] @ master[left].astype(float))[:, None]
         values, variances = values * scales, variances * scales**2
-    return doubt_about_noise(frames, values, variances, master)
+    doubt = doubt_about_noise(frames, values, variances, master)
+    if not doubt:
+        warn_of_size(frames, values, variances)
+    return doubt
 
 
 def _scales(scale: ArrayLike | Callable | None, frames: Sequence[Frame]) -> np.ndarray:
@@ -225,7 +235,12 @@ def _scales(scale: ArrayLike | Callable | None, frames: Sequence[Frame]) -> np.n
         scale = [scale(frame.ccddata()) for frame in frames]
     elif callable(scale):
         scale = [scale(frame.ccddata().data) for frame in frames]
-    scales = np.asarray(scale, dtype=float)
+    try:
+        scales = np.asarray(scale, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"scale is {scale!r}, expected numbers or a function of the data"
+        ) from None
     if scales.size != len(frames):
         raise ValueError(
             f"scale has shape {scales.shape}, expected one number for each of "

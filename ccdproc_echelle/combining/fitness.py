@@ -12,7 +12,9 @@ from astropy.table import QTable
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.combining.pedestal import pedestal_of
 from ccdproc_echelle.combining.pixels import Pixels, gather
+from ccdproc_echelle.combining.shifts import warn_of_shifted_frames
 from ccdproc_echelle.combining.thinned import ThinnedStack, stacked, thinned_indices, thinning
 from ccdproc_echelle.frames import Frame, Section, gather_pixels, parse_slices
 from ccdproc_echelle.orders import EchelleOrderTable, check_in_place, rasters, typical_width
@@ -22,9 +24,10 @@ __all__ = [
     "warn_of_lost_orders",
 ]
 
-# Number of frames and columns that are examined.
+# Number of frames that are examined where vetting has compared all of them, and number of columns.
+# Of more frames than this, fewer columns are examined, but not fewer than some.
 _N_FRAMES = 5
-_N_COLUMNS = 60
+_N_COLUMNS, _MANY_FRAMES, _LEAST_COLUMNS = 60, 10, 15
 
 # In an evenly lit frame the dark pixels have more than this fraction of the light of bright ones.
 _EVEN = 0.5
@@ -53,7 +56,7 @@ _MEDIAN_NOISE = np.sqrt(np.pi / 2)  # noise of the median relative to that of th
 @dataclass(frozen=True)
 class Survey:
     """
-    Consistency check of flats, order table and window, using a few columns of up to five flats.
+    Consistency check of flats, order table and window, using a few columns of the flats.
 
     Attributes
     ----------
@@ -92,13 +95,9 @@ class Survey:
         -------
         `Survey`
         """
-        return cls(frames, window, *thinning(frames[0].shape, orders, _N_COLUMNS))
-
-    @property
-    def chosen(self) -> list[int]:
-        """Indices of the frames that are examined."""
-        places = np.linspace(0, len(self.frames) - 1, _N_FRAMES)
-        return np.unique(places.round().astype(int)).tolist()
+        n_columns = _N_COLUMNS * min(1, _MANY_FRAMES / len(frames))
+        n_columns = max(_LEAST_COLUMNS, int(n_columns))
+        return cls(frames, window, *thinning(frames[0].shape, orders, n_columns))
 
     @cached_property
     def indices(self) -> np.ndarray:
@@ -113,9 +112,10 @@ class Survey:
         Parameters
         ----------
         sections : sequence of `Section`
-            The pixels ``indices`` of the frames ``chosen``.
+            The pixels ``indices`` of the frames.
         check_table : bool, optional
-            Whether to check that the orders are at their positions in the table.
+            Whether to check that the orders are at their positions in the table, and in the same
+            place on all frames.
 
         Raises
         ------
@@ -126,8 +126,8 @@ class Survey:
         Warns
         -----
         `~astropy.utils.exceptions.AstropyUserWarning`
-            If the orders are a few pixels off, an order is dark, the window is wider than the
-            orders, or the frames still contain a bias or their overscan.
+            If the orders are a few pixels off, in all frames or in some, an order is dark, the
+            window is wider than the orders, or the frames still contain a bias or their overscan.
         """
         data, good = (np.array([section[i] for section in sections]) for i in range(2))
         stack = stacked(
@@ -138,6 +138,8 @@ class Survey:
             if check_table:
                 check_in_place(stack.orders, light)
                 _warn_of_dark_orders(light, stack.orders)
+                names = [frame.name for frame in self.frames]
+                warn_of_shifted_frames(stack, _levels(stack), names)
             _warn_of_wide_window(light, stack.orders, self.window)
         _warn_of_overscan(self.frames[0])
         _warn_of_offset(stack, self.frames[0].unit)
@@ -151,7 +153,7 @@ def check_flats(
     check_table: bool = True,
 ) -> None:
     """
-    Run a `Survey`.
+    Run a `Survey` of up to five flats.
 
     Parameters
     ----------
@@ -166,8 +168,10 @@ def check_flats(
     WrongOrderTableError
         Under the same conditions as in `Survey.check`, which also issues warnings.
     """
+    places = np.linspace(0, len(frames) - 1, _N_FRAMES).round().astype(int)
+    frames = [frames[i] for i in np.unique(places)]
     survey = Survey.planned(frames, orders, window)
-    sections = [gather_pixels(frames[i], survey.indices) for i in survey.chosen]
+    sections = [gather_pixels(frame, survey.indices) for frame in frames]
     survey.check(sections, check_table=check_table)
 
 
@@ -196,7 +200,7 @@ def gathered_and_surveyed(
     `Pixels`
         The pixels at the indices.
     """
-    more = {} if survey is None else dict(more=survey.indices, more_of=survey.chosen)
+    more = {} if survey is None else dict(more=survey.indices)
     pixels, seen = gather(frames, indices, executor, **more)
     if survey is not None:
         survey.check(seen)
@@ -321,6 +325,24 @@ def _warn_of_offset(stack: ThinnedStack, unit) -> None:
             f"the frames have an offset of about {offset:.3g} {unit} that does not scale with "
             "their light, which makes their levels wrong: subtract bias and dark, once"
         )
+        return
+    # The levels may be too similar to tell.
+    levels = _levels(stack)
+    pedestal = pedestal_of(stack, levels) if (levels > 0).all() else None
+    if pedestal is not None:
+        warn(
+            f"the frames have {pedestal.light:.3g} {unit} between the orders, but not the noise of "
+            f"as much light: at least {pedestal.least:.3g} {unit} seem to be a bias; subtract bias "
+            "and dark"
+        )
+
+
+def _levels(stack: ThinnedStack) -> np.ndarray:
+    """Rough levels of the frames: the median light on the orders."""
+    images = [np.ma.masked_array(*pair) for pair in zip(stack.data, ~stack.good, strict=True)]
+    on = np.array([_values_at(image, stack.orders.center()).ravel() for image in images])
+    common = np.isfinite(on).all(axis=0)
+    return np.nan_to_num(finite_median(on[:, common] if common.any() else on))
 
 
 def _light_between_and_on(stack: ThinnedStack) -> tuple | None:

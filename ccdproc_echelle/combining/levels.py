@@ -18,6 +18,7 @@ from ccdproc_echelle.combining.noise_check import doubt_about_noise, some_of
 from ccdproc_echelle.combining.outliers import LEVEL_CLIP, NOTHING_LEFT
 from ccdproc_echelle.combining.pixels import Pixels, evenly_spread
 from ccdproc_echelle.combining.ratios import Master, Ratios, ratios_to
+from ccdproc_echelle.combining.size_of_noise import warn_of_size
 from ccdproc_echelle.combining.statistics import STATISTICS, lost_scatter, mean, weighted
 from ccdproc_echelle.frames import (
     Frame,
@@ -111,7 +112,7 @@ def measure_exposure_levels(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the frames differ by far more than their uncertainties allow.
+        If the frames differ by more, or much less, than their uncertainties allow.
 
     References
     ----------
@@ -243,13 +244,21 @@ def _doubt(
     levels: np.ndarray,
     master: np.ndarray,
 ) -> str:
-    """Evidence against the uncertainties; levels have shape (n_frames, 1 or n_pixels)."""
+    """
+    Evidence against the uncertainties, with a warning if only their size is wrong.
+
+    Levels have shape (n_frames, 1 or n_pixels).
+    """
     if pixels.variance is None:
         return ""
     chosen = some_of(np.flatnonzero(common))
     scales = 1 / (levels[:, chosen] if levels.shape[1] > 1 else levels)
     data, _, variance = pixels.selected(chosen)
-    return doubt_about_noise(frames, data * scales, variance * scales**2, master[chosen])
+    values, variances = data * scales, variance * scales**2
+    doubt = doubt_about_noise(frames, values, variances, master[chosen])
+    if not doubt:
+        warn_of_size(frames, values, variances)
+    return doubt
 
 
 class _Pass(NamedTuple):

@@ -88,15 +88,18 @@ def doubt_about_noise(
 
 def some_of(indices: np.ndarray) -> np.ndarray:
     """
-    Select evenly spaced pixels, as many as the check needs.
+    Select evenly spaced pairs of neighbours, as many pixels as the checks need.
 
     Parameters
     ----------
     indices : int array, shape (n_pixels,)
-        Indices of pixels.
+        Indices of pixels, in ascending order.
 
     Returns
     -------
     int array, shape (n_chosen,)
     """
-    return indices[:: len(indices) // _ENOUGH_PIXELS + 1]
+    if len(indices) < 2:
+        return indices
+    pairs = indices[: len(indices) // 2 * 2].reshape(-1, 2)
+    return pairs[:: len(indices) // _ENOUGH_PIXELS + 1].ravel()

@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Gather the inner-order pixels of all frames in one pass through the files."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from functools import partial
@@ -66,22 +66,18 @@ def gather(
     executor: Executor | None = None,
     *,
     more: np.ndarray = _NOTHING,
-    more_of: Collection[int] = (),
 ) -> tuple[Pixels, list[Section]]:
     """
     Pixels of all frames at these indices into the flattened image, in ascending order.
 
-    In the same pass, more pixels of some frames, given by their position in the list.
+    In the same pass, more pixels.
     """
     both, extra = np.union1d(indices, more), []
-    tasks = [
-        partial(gather_pixels, frame, both if i in more_of else indices)
-        for i, frame in enumerate(frames)
-    ]
+    tasks = [partial(gather_pixels, frame, both) for frame in frames]
 
     def without_more(sections):
-        for i, section in enumerate(sections):
-            if i in more_of:
+        for section in sections:
+            if len(more):
                 extra.append(_taken(section, np.searchsorted(both, more)))
                 section = _taken(section, np.searchsorted(both, indices))
             yield section

@@ -100,6 +100,7 @@ class CombineSettings:
     array_package: Any = None
 
     def __post_init__(self):
+        self._check_kinds()
         if not self.mem_limit > 0:
             raise ValueError(f"mem_limit is {self.mem_limit!r}, expected a number of bytes > 0")
         if self.dtype is not None and np.dtype(self.dtype) not in (np.float32, np.float64):
@@ -130,6 +131,19 @@ class CombineSettings:
             raise ValueError(
                 f"minmax_clip_min is {low!r} and minmax_clip_max {high!r}; expected a minimum that "
                 "is not above the maximum"
+            )
+
+    def _check_kinds(self) -> None:
+        """Raise if something is not a number, or not a function."""
+        for name in ("mem_limit", *_SWITCHED["minmax_clip"], *_SWITCHED["sigma_clip"]):
+            value = getattr(self, name)
+            if not (_is_number(value) or (value is None and name != "mem_limit")):
+                raise TypeError(f"{name} is {value!r}, expected a number")
+        function = self.combine_uncertainty_function
+        if not (function is None or callable(function)):
+            raise TypeError(
+                f"combine_uncertainty_function is {function!r}, expected a function such as "
+                "numpy.ma.std"
             )
 
     @classmethod
@@ -281,6 +295,8 @@ class CombineSettings:
         if isinstance(self.weights, str):
             _check_uncertainties(frames, "weights is 'inverse_variance'")
             return self.weights
+        if np.ma.is_masked(self.weights):
+            raise ValueError("weights are masked, expected a weight of 0 for what is left out")
         weights = np.asarray(self.weights, dtype=float)
         expected = ((len(frames),), (len(frames), *frames[0].shape))
         if weights.shape not in expected:
@@ -298,6 +314,10 @@ def _check_uncertainties(frames: Sequence[Frame], why: str) -> None:
     for frame in frames:
         if frame.uncertainty_type is None:
             raise ValueError(f"{why}, but {frame.name} has no uncertainty")
+
+
+def _is_number(value: Any) -> bool:
+    return np.ndim(value) == 0 and np.asarray(value).dtype.kind in "fiu"
 
 
 def _limit(value: float | None, unlimited: float) -> float:

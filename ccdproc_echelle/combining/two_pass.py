@@ -127,9 +127,10 @@ def two_pass_flat_combine(
     `~astropy.utils.exceptions.AstropyUserWarning`
         If there is only one frame, a frame is a copy of another one, or only some frames have
         uncertainties; if the frames differ by far more than their uncertainties allow (their
-        measured noise is then used instead), or by something other than noise; if the orders are a
-        pixel or more off the table, an order has no light or no good pixel, the window is wider
-        than the orders, or the frames still contain a bias or their overscan.
+        measured noise is then used instead), by a few times more or less (the uncertainties are
+        used), or by something other than noise; if the orders are a pixel or more off the table, or
+        shifted in some frames; if an order has no light or no good pixel, the window is wider than
+        the orders, or the frames still contain a bias or their overscan.
 
     References
     ----------

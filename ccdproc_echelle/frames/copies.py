@@ -150,6 +150,7 @@ def _equal(one: Frame, other: Frame) -> bool:
         values = _values(one.part(rows))
         if not np.array_equal(values, _values(other.part(rows)), equal_nan=True):
             return False
+        values = np.nan_to_num(values)  # a value that is not there is no change
         n_changes += np.count_nonzero(values[:, 1:] != values[:, :-1])
     return n_changes >= _LEAST_CHANGES
 

@@ -44,6 +44,9 @@ _CHOICES = 4
 _MOST_STEPS = 12
 _CAUTIOUS_STEPS = 2
 
+# A fit whose steps grow by this factor, in the sum of squares that they save, never arrives.
+_DIVERGED = 1e4
+
 # The fit has converged when a step is shorter than this, in standard deviations of the fit.
 _ARRIVED = 0.1
 
@@ -217,7 +220,7 @@ class ScatteredLightModel:
         Each step is a Newton step for the current weights of the pixels, except that it uses the
         shared factor: pixels missing from the frame only make the steps shorter.
         """
-        state, factor = self._start, self._factor
+        state, factor, first = self._start, self._factor, np.inf
         for step in range(_ITERATIONS if own else _MOST_STEPS):
             view = self._viewed(frame, state)
             early = step < (1 if own else _CAUTIOUS_STEPS)
@@ -229,8 +232,12 @@ class ScatteredLightModel:
             state = state.moved(change)
             kept = frame.good & (view.outlying < 1)
             fit = _Fit(state, factor, view, kept, self._noise(view, kept))
-            if not early and change.dot(gradient) < (_ARRIVED * fit.noise) ** 2:
+            saved = change.dot(gradient)
+            if not early and saved < (_ARRIVED * fit.noise) ** 2:
                 return fit
+            first = max(saved, fit.noise**2) if step == 0 else first
+            if not own and not saved < _DIVERGED * first:
+                return None
         return fit if own else None
 
     @staticmethod

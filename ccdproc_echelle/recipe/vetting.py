@@ -11,14 +11,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
-from astropy.stats import mad_std
 from astropy.table import QTable
 
 from ccdproc_echelle._numeric.medians import finite_median, label_medians
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
-from ccdproc_echelle.combining import StackCombiner, ThinnedStack, thinned
+from ccdproc_echelle.combining import (
+    SMALL_SHIFT,
+    ThinnedStack,
+    any_shift,
+    median_frame,
+    small_shift,
+    thinned,
+)
 from ccdproc_echelle.frames import Frame, open_frames, twins_of
-from ccdproc_echelle.orders import EchelleOrderTable, frame_shift, rasters
+from ccdproc_echelle.orders import EchelleOrderTable, rasters
 
 __all__ = ["COPY", "verdict_on_copy", "vet_frames"]
 
@@ -43,9 +49,6 @@ _SIGNIFICANT = 5
 
 # For a typical inner-order pixel: flats have about a hundred, frames without light about 0.
 _LEAST_SIGNAL_TO_NOISE = 1
-
-# The linear estimate of a shift is good to 0.02 pixels up to this shift.
-_SMALL_SHIFT = 0.1
 
 _MEDIAN_NOISE = np.sqrt(np.pi / 2)  # noise of the median relative to that of the mean
 
@@ -250,7 +253,7 @@ class _Measured(NamedTuple):
 
 
 def _measure(stack, inner, masked, levels, lit, limits: _Limits) -> _Measured:
-    reference, known = _reference(stack, levels, lit)
+    reference, known = median_frame(stack, levels, lit)
     norm = reference[inner.where][known[inner.where]].mean()
     reference = reference / norm
     found = _Measured.nothing(masked, levels * norm)
@@ -259,30 +262,18 @@ def _measure(stack, inner, masked, levels, lit, limits: _Limits) -> _Measured:
         level, residual = _level_and_residual(image, good, reference, inner)
         shift = np.nan, np.nan
         if level > 0:
-            shift = _small_shift(image / level, good, reference)
+            shift = small_shift(image / level, good, reference)
         alike = lit[i] and residual < limits.max_residual
-        if not (alike and abs(shift[0]) < _SMALL_SHIFT):
+        if not (alike and abs(shift[0]) < SMALL_SHIFT):
             images = [np.ma.masked_array(*pair) for pair in ((image, ~good), (reference, ~known))]
             # For a frame unlike the others, the estimate is meaningless.
             otherwise = shift if alike else (np.nan, np.nan)
-            shift = _any_shift(*images, stack.orders) or otherwise
+            shift = any_shift(*images, stack.orders) or otherwise
         found.level[i], found.residual[i] = level, residual
         found.shift[i], found.shift_uncertainty[i] = shift
     # A shifted frame has pulled the reference along a little.
     found.shift[:] -= np.nanmedian(found.shift[lit]) if np.isfinite(found.shift[lit]).any() else 0
     return found
-
-
-def _reference(stack: ThinnedStack, levels, lit) -> tuple[np.ndarray, np.ndarray]:
-    """Median of the frames with light, divided by their levels, and where it is defined."""
-    scales = (1 / levels[lit]).astype(stack.data.dtype)
-    n_lit, shape = len(scales), stack.data.shape[1:]
-    values = stack.data[lit].reshape(n_lit, -1)
-    values *= scales[:, None]
-    good = stack.good[lit].reshape(n_lit, -1)
-    median = StackCombiner(method="median").combine(values, good).value.reshape(shape)
-    known = np.isfinite(median)
-    return np.where(known, median, 0), known
 
 
 def _level_and_residual(image, good, reference, inner: _InnerPixels) -> tuple[float, float]:
@@ -303,37 +294,6 @@ def _level_and_residual(image, good, reference, inner: _InnerPixels) -> tuple[fl
     if not (len(excess) and level > 0):
         return level, np.nan
     return level, max(0.0, float(excess.max()) / level)
-
-
-def _median_error(values: np.ndarray) -> float:
-    return _MEDIAN_NOISE * mad_std(values) / np.sqrt(len(values))
-
-
-# ---------------------------------------------------------------------- shift
-
-
-def _small_shift(image, good, reference) -> tuple[float, float]:
-    """
-    Shift derived from the change of the light on the flanks, and its uncertainty.
-
-    The median over the columns, since a cosmic ray spoils a whole one. To first order in the shift.
-    """
-    slope = np.where(good, np.gradient(reference, axis=0), 0)
-    change = np.where(good, image - reference, 0)
-    weights = (slope**2).sum(axis=0)
-    shifts = -(slope * change).sum(axis=0)[weights > 0] / weights[weights > 0]
-    if len(shifts) == 0:
-        return np.nan, np.nan
-    return float(np.median(shifts)), float(_median_error(shifts))
-
-
-def _any_shift(image, reference, orders) -> tuple[float, float] | None:
-    """Shift from `frame_shift`, slower but valid for large shifts; `None` if it finds no orders."""
-    try:
-        found = frame_shift(image, reference, orders)
-    except ValueError:
-        return None
-    return found.shift, found.uncertainty
 
 
 # ---------------------------------------------------------------------- verdict

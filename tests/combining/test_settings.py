@@ -1,4 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
+import re
+
 import ccdproc
 import numpy as np
 import pytest
@@ -83,6 +85,31 @@ def test_settings_that_make_no_sense(random_frames, keywords, message):
         combine_frames(random_frames(3), **keywords)
     with pytest.raises(ValueError, match=message):
         two_pass_flat_combine(random_frames(3), orders, **keywords)
+
+
+@pytest.mark.parametrize("keywords", [
+    {"mem_limit": "1 GB"}, {"mem_limit": None}, {"sigma_clip_low_thresh": "3"},
+    {"sigma_clip_high_thresh": [3, 3]}, {"minmax_clip_min": {}},
+    {"combine_uncertainty_function": "std"}, {"scale": "mean"}, {"scale": {}},
+])
+def test_what_is_no_number_or_function(random_frames, keywords):
+    (name, value), = keywords.items()
+    with pytest.raises(TypeError, match=f"{name} is {re.escape(repr(value))}, expected"):
+        combine_frames(random_frames(3), **keywords)
+
+
+def test_masked_weights_are_not_used_as_if_they_were_good(random_frames):
+    weights = np.ma.array([1.0, 2.0, 3.0], mask=[True, False, False])
+    with pytest.raises(ValueError, match="weights are masked, expected a weight of 0"):
+        combine_frames(random_frames(3), weights=weights)
+
+
+@pytest.mark.parametrize("function", [
+    lambda values, axis: [1.0, 2.0], lambda values, axis: -np.ma.std(values, axis=axis),
+])
+def test_an_uncertainty_function_that_returns_none(random_frames, function):
+    with pytest.raises(ValueError, match="combine_uncertainty_function returned .* expected one"):
+        combine_frames(random_frames(3), combine_uncertainty_function=function)
 
 
 @pytest.mark.parametrize("limits", [(102, 98), (np.nan, 98), (98, np.nan)])

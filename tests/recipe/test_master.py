@@ -930,3 +930,16 @@ def test_order_half_in_the_dark_fails():
 def test_values_of_the_wrong_kind_are_refused_before_any_work(keywords, error, message, no_reading):
     with pytest.raises(error, match=message):
         make_master_flat(SMALL.flats(3), SMALL.truth.orders, **keywords)
+
+
+def test_a_fit_of_scattered_light_that_diverges_is_replaced():
+    sim = EchelleSimulation(shape=(300, 300), n_orders=5, order_width=22, seed=11)
+    sim = sim.with_level_spread(0.3)
+    flats = sim.flats(2)
+    for flat in flats:
+        flat.uncertainty = StdDevUncertainty(flat.uncertainty.array * 3)
+    with pytest.warns(AstropyUserWarning, match="too large") as found:
+        flat = make_master_flat(flats, sim.truth.orders).flat
+    assert {warning.category for warning in found} == {AstropyUserWarning}  # nothing overflows
+    used = ~flat.mask & (sim.truth.orders.order_map(margin=-3) > 0)
+    assert np.std(flat.data[used] / sim.truth.flat[used]) < 0.03

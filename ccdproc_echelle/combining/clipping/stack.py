@@ -229,6 +229,12 @@ class StackCombiner:
         values = np.ma.array(np.where(counts, stack.values, np.nan), mask=~counts)
         scatter = self.uncertainty_function(values, axis=0)
         scatter = np.ma.filled(np.ma.asarray(scatter, dtype=float), np.nan)
+        if scatter.shape not in ((), values.shape[1:]) or (scatter < 0).any():
+            raise ValueError(
+                f"combine_uncertainty_function returned an array of shape {scatter.shape} for one "
+                f"of {values.shape}, or negative numbers; expected one number, not below 0, for "
+                "each column"
+            )
         return scatter**2 / total_weight(stack.values, kept)
 
     def _scatter(self, stack, kept) -> np.ndarray:
