@@ -194,9 +194,9 @@ def detect_order_edges(
 
     Fibres: the light of each slice is fitted with a Gaussian alongside those of its neighbours. The
     kurtosis, which is also fitted, distinguishes fibres from slits, which have less light in their
-    wings. The point where the light has fallen to the threshold is found from all slices of an
-    order, in units of the width of the Gaussian. The edges of overlapping fibres meet in the
-    middle.
+    wings. The point where the light has fallen to the threshold is found from all orders, in units
+    of the width of the Gaussian, from which the blur by the pixels is taken away. The edges of
+    overlapping fibres meet in the middle.
 
     Slicers: each slice is treated as an order of its own, and the order ends where its outermost
     slices end. The gaps between slices belong to the order.

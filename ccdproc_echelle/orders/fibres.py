@@ -14,7 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander
 
-from ccdproc_echelle._numeric.medians import finite_median, label_medians, weighted_median
+from ccdproc_echelle._numeric.medians import (
+    finite_median,
+    label_medians,
+    median_noise,
+    weighted_median,
+)
 from ccdproc_echelle._numeric.robust import clipped_fit
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.orders.slices import bridged, extract_slices, slice_columns
@@ -32,7 +37,8 @@ FIBRE_LEVEL = 0.01
 # wide -0.22. Between the two limits orders may be either.
 LEAST_KURTOSIS, CLEAR_KURTOSIS = -0.12, -0.065
 
-# Largest RMS misfit of a Gaussian to the light of a fibre, as a fraction of the peak.
+# Largest RMS misfit of a Gaussian to the light of a fibre, as a fraction of the peak. With the
+# kurtosis free, half of it; crowded slits miss more.
 _LARGEST_MISFIT = 0.03
 
 # Fraction of the slices in which fibres must be seen.
@@ -56,8 +62,11 @@ _BIN, _N_BINS = 0.25, 40
 # light exceeds this fraction of the level, the fall to the level cannot be located.
 _DARKEST, _LARGEST_NOISE = 0.25, 0.25
 
-# Limits on the extent of the light of one fibre, relative to that of the others.
-_LIKE_THE_OTHERS = np.array([0.95, 1.05])
+# The background must be seen this far out, in units of where a Gaussian falls to the level.
+_BEYOND = 1.2
+
+# Variance of the blur by the pixels.
+_PIXEL = 1 / 12
 
 # Minimum light above the background for a measurement, in units of the noise of a sample.
 _MIN_SIGNAL_TO_NOISE = 10.0
@@ -113,34 +122,37 @@ def kurtosis_of(positions, profiles, noise, reach) -> float:
         return np.nan
     bright = fibres.height >= np.median(fibres.height[seen])
     misfit = finite_median(fibres.misfit[None, bright])[0]
-    return float(fibres.kurtosis[seen][0]) if misfit < _LARGEST_MISFIT else np.nan
+    return float(fibres.kurtosis[seen][0]) if misfit < 0.5 * _LARGEST_MISFIT else np.nan
 
 
-def fibre_edges(positions, profiles, fibres: Fibres, level: float) -> tuple[np.ndarray, ...]:
+def fibre_edges(positions, profiles, smear, fibres: Fibres, level: float) -> tuple[np.ndarray, ...]:
     """
     Find where the light of fibres has fallen to a fraction of their height, with errors.
 
-    The distance, in standard deviations of the Gaussian, is found from all slices of an order,
-    since the wings of a fibre are only approximately Gaussian. Overlapping neighbours share an edge
-    midway between them. Both results have shape (2, n_orders, n_slices).
+    The distance, in standard deviations of the Gaussian, is measured, since the wings of a fibre
+    are only approximately Gaussian. The edges are those of the light before the pixels, and the
+    resampling by the variance ``smear``, (n_orders, n_slices), blurred it. Overlapping neighbours
+    share an edge midway between them. Both results have shape (2, n_orders, n_slices).
     """
     below, above = _beside(fibres.center)
-    reach = _reach_of_light(positions, profiles, fibres, level)[..., None]
-    edges = fibres.center + fibres.sigma * reach * np.array([-1, 1])[:, None, None]
+    reach, reach_error = _reach_of_light(positions, profiles, fibres, level)[..., None, None]
+    sharp = np.sqrt(np.maximum(fibres.sigma**2 - _PIXEL - smear, _PIXEL))
+    edges = fibres.center + sharp * reach * np.array([-1, 1])[:, None, None]
     edges[0] = np.fmax(edges[0], 0.5 * (below + fibres.center))
     edges[1] = np.fmin(edges[1], 0.5 * (above + fibres.center))
-    return edges, np.hypot(fibres.center_error, reach * fibres.sigma_error)
+    by_width = reach * fibres.sigma_error * fibres.sigma / sharp
+    return edges, np.sqrt(fibres.center_error**2 + by_width**2 + (sharp * reach_error) ** 2)
 
 
 def _reach_of_light(positions, profiles, fibres, level) -> np.ndarray:
     """
-    Standard deviations from the centre at which the light falls to a level, (2, n_orders).
+    Standard deviations from the centre at which the light falls to a level, and error, (2, 2).
 
-    Where the light is too faint, the value of the other fibres is used, or that of a Gaussian if
-    all are too faint.
+    Either has a value for the lower and one for the upper side: the median over the orders, or that
+    of a Gaussian if all are too faint.
     """
     center, sigma, height, background = fibres[:4]
-    light = profiles - _light_of_neighbours(positions, np.stack(fibres[:3]))
+    light = profiles - _light_of_neighbours(positions, np.stack(fibres[:5]))
     light = (light - background[..., None]) / height[..., None]
     away = (positions - center[..., None]) / sigma[..., None]
     reach = np.empty((2, len(center)))
@@ -152,18 +164,18 @@ def _reach_of_light(positions, profiles, fibres, level) -> np.ndarray:
         for order, used in enumerate(own):
             binned = label_medians(light[order][used], label[order][used], _N_BINS)
             reach[side, order] = _fall_of(binned, level)
-    typical = finite_median(reach.reshape(1, -1))[0]
-    if np.isnan(typical):
-        typical = np.sqrt(-2 * np.log(level))
-    return np.clip(np.nan_to_num(reach, nan=typical), *(typical * _LIKE_THE_OTHERS))
+    typical = np.nan_to_num(finite_median(reach), nan=np.sqrt(-2 * np.log(level)))
+    scatter = MAD_TO_SIGMA * np.nan_to_num(finite_median(np.abs(reach - typical[:, None])))
+    return np.stack([typical, scatter * median_noise(np.isfinite(reach).sum(axis=1))])
 
 
 def _fall_of(light: np.ndarray, level: float) -> float:
-    """Where binned light falls to a level going outwards; NaN if it is too noisy."""
+    """Where binned light falls to a level going outwards; NaN if too noisy or cut short."""
     places, gaussian = (np.arange(_N_BINS) + 0.5) * _BIN, np.sqrt(-2 * np.log(level))
     # Scattered light forms a background of its own further out.
     wing = np.isfinite(light) & (places > 0.5 * gaussian) & (places < 2.6 * gaussian)
-    if wing.sum() < 4 or _noise(light[wing]) > _LARGEST_NOISE * level:
+    ends = places[wing].max(initial=0)
+    if wing.sum() < 4 or ends < _BEYOND * gaussian or _noise(light[wing]) > _LARGEST_NOISE * level:
         return np.nan
     places, light = places[wing], light[wing]
     floor = np.median(np.sort(light)[: max(1, round(_DARKEST * len(light)))])
@@ -171,8 +183,8 @@ def _fall_of(light: np.ndarray, level: float) -> float:
     after = int(np.argmax(light <= level))
     if after == 0:
         return np.nan
-    left, right = light[after - 1], light[after]
-    return places[after - 1] + _BIN * (left - level) / (left - right)
+    left, right = np.log(np.maximum(light[[after - 1, after]], 0.1 * level) / level)
+    return places[after - 1] + _BIN * left / (left - right)
 
 
 def _noise(light: np.ndarray) -> float:
@@ -347,22 +359,31 @@ def _gaussians(away, state):
     """The light, and its derivatives in units of the standard deviation and the height."""
     height, background, kurtosis = (part[..., None] for part in state[2:])
     bell = np.exp(-0.5 * away**2)
-    fourth = (away**4 - 6 * away**2 + 3) / 24
+    fourth = _fourth(away)
     form = 1 + kurtosis * fourth
-    by_away = bell * (kurtosis * (away**3 - 3 * away) / 6 - away * form)
+    by_away = away * bell * (kurtosis * (away * away - 3) / 6 - form)
     slopes = np.stack(
         [-by_away, -away * by_away, bell * form, np.ones_like(bell), bell * fourth], axis=-1
     )
     return background + height * bell * form, slopes
 
 
+def _fourth(away) -> np.ndarray:
+    """What a kurtosis of 1 adds to a Gaussian, relative to it."""
+    square = away * away
+    return ((square - 6) * square + 3) / 24
+
+
 def _light_of_neighbours(positions, state) -> np.ndarray:
     """Light that the adjacent fibres on either side add to each sample."""
     light = np.zeros(positions.shape)
-    for center, sigma, height in zip(*(_beside(part, state[0]) for part in state[:3]), strict=True):
+    for center, sigma, height, _, kurtosis in zip(
+        *(_beside(part, state[0]) for part in state), strict=True
+    ):
         away = (positions - center[..., None]) / np.where(sigma > 0, sigma, 1)[..., None]
-        bell = height[..., None] * np.exp(-0.5 * np.minimum(np.abs(away), 30) ** 2)
-        light += np.nan_to_num(bell)
+        away = np.clip(away, -30, 30)
+        form = 1 + kurtosis[..., None] * _fourth(away)
+        light += np.nan_to_num(height[..., None] * form * np.exp(-0.5 * away**2))
     return light
 
 

@@ -114,7 +114,7 @@ def edges_of_fibres(slices, lengths, level: float, *, certain: bool):
             warn("the orders are treated as images of fibres, but may be those of a slit hardly "
                  "wider than its blur, whose edges would be a few pixels further in: specify "
                  "profile='fibre' or profile='slit'")
-    return fibre_edges(*shown[:2], fibres, level)
+    return fibre_edges(*shown[:2], slices.smear, fibres, level)
 
 
 def _overlap(fibres, lengths) -> bool:

@@ -124,6 +124,28 @@ def test_fibres_of_a_bundle_whose_wings_overlap_are_told_from_slices(n, sigma):
     assert_allclose(edges.upper(), sim.truth.orders.upper(), atol=0.7)
 
 
+def test_fibres_of_a_tight_bundle_are_not_taken_for_slits():
+    sim = simulation(shape=(300, 600)).with_fibres(5, sigma=0.91, pitch=4.86)
+    edges = detect_order_edges(sim.flats(1)[0], centers_of(sim), n_slices=5)
+    assert_allclose(edges.lower(), sim.truth.orders.lower(), atol=0.25)
+    assert_allclose(edges.upper(), sim.truth.orders.upper(), atol=0.25)
+
+
+@pytest.mark.parametrize(("n", "sigma", "pitch"), [(1, 0.9, 6.0), (1, 2.0, 6.0), (5, 1.5, 10.0)])
+def test_points_on_edges_of_fibres_err_as_little_as_their_uncertainties_say(n, sigma, pitch):
+    sim = simulation(shape=(600, 600), n_orders=7).with_fibres(n, sigma=sigma, pitch=pitch)
+    points = measure_order_edges(sim.flats(1)[0], centers_of(sim), n_slices=n, profile="fibre")
+    truth, pixels = sim.truth.orders, points["pixel"].value.astype(int)
+    row = np.searchsorted(truth.order_numbers, points["order"])
+    lower = points["edge"] == "lower"
+    expected = np.where(lower, truth.lower()[row, pixels], truth.upper()[row, pixels])
+    outwards = (points["position"].value - expected)[points["used"]]
+    outwards *= np.where(lower, -1, 1)[points["used"]]
+    pulls = outwards / points["uncertainty"].value[points["used"]]
+    assert abs(np.median(outwards)) < 0.05
+    assert 0.7 < np.sqrt(np.mean(pulls**2)) < 1.5
+
+
 def test_points_remember_what_they_were_taken_for():
     sim = simulation().with_fibres(sigma=1.5)
     flat = sim.flats(1)[0]
