@@ -16,6 +16,7 @@ __all__ = [
     "IMAGE_TYPE_OF_MASTER",
     "LONGEST_COMMENT",
     "exposure_time",
+    "is_combined",
     "is_of_master_flat",
     "keyword_name",
     "number_of",
@@ -216,6 +217,29 @@ def number_of(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
+
+
+def is_combined(header: Mapping) -> bool:
+    """
+    Whether a header is that of a frame combined from others.
+
+    Parameters
+    ----------
+    header : dict-like
+        The header of a frame.
+
+    Returns
+    -------
+    bool
+        True if its ``combined`` is, as the CCD guide and this package set it.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import is_combined
+    >>> is_combined({"combined": True}), is_combined({"IMAGETYP": "FLAT"})
+    (True, False)
+    """
+    return header.get("combined") is True
 
 
 def is_of_master_flat(header: Mapping) -> bool:

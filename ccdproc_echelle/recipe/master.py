@@ -63,6 +63,7 @@ from ccdproc_echelle.recipe.scattered import (
     without_surfaces,
 )
 from ccdproc_echelle.recipe.seams import warn_of_steps
+from ccdproc_echelle.recipe.step_keywords import step_hint
 from ccdproc_echelle.recipe.trimming import on_trimmed
 from ccdproc_echelle.recipe.typical import typical_frame
 from ccdproc_echelle.recipe.values import check_values
@@ -281,6 +282,7 @@ def make_master_flat(
     """
     arguments = locals() | {"instrument": None if instrument is None else instrument.name}
     check_values(arguments | keywords)
+    _check_places(keywords)
     clipping = dict(
         sigma_clip=sigma_clip,
         sigma_clip_low_thresh=sigma_clip_low_thresh,
@@ -410,6 +412,13 @@ def _orders_of(typical, orders, check_table: bool, trace_keywords) -> EchelleOrd
     if orders is None:
         return trace_orders(typical, **trace_keywords)
     return in_place(orders, typical) if check_table else orders.on_detector(typical.shape)
+
+
+def _check_places(keywords) -> None:
+    """Raise if a keyword of a single step is given to the recipe itself."""
+    for name in keywords:
+        if hint := step_hint(name):
+            raise TypeError(f"unknown keyword {name!r}{hint}")
 
 
 def _check_steps(trace, edge, sensitivity, min_signal_to_noise, mask_flags, margin) -> None:

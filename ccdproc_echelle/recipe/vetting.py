@@ -27,6 +27,7 @@ from ccdproc_echelle.combining import (
 from ccdproc_echelle.frames import (
     Frame,
     check_alike,
+    is_combined,
     is_of_master_flat,
     keyword_name,
     list_frames,
@@ -106,7 +107,8 @@ def vet_setup(
 
     The values of the majority are considered correct. If there is no most frequent value, as with
     two frames that differ, all frames get the same verdict, which lists the number of frames with
-    each value. A master flat, which belongs to no set of raw frames, also gets a verdict.
+    each value. A master flat or another combined frame, which belongs to no set of raw frames, also
+    gets a verdict.
 
     Parameters
     ----------
@@ -138,7 +140,7 @@ def vet_setup(
     """
     frames, keywords = list_frames(frames, **reading), tuple(keywords)
     headers = [frame.header for frame in frames]
-    masters = [is_of_master_flat(header) for header in headers]
+    masters = [is_of_master_flat(header) or is_combined(header) for header in headers]
     setups = [
         {} if master else _setup(frame, header, keywords)
         for frame, header, master in zip(frames, headers, masters, strict=True)
@@ -502,7 +504,7 @@ def all_vetted(setup: QTable, vetting: QTable) -> QTable:
 
 def _setup(frame: Frame, header: Mapping, keywords: Sequence[str]) -> dict[str, Any]:
     found = {name: comparable(header[name]) for name in keywords if name in header}
-    return {"shape": frame.shape, "unit": str(frame.unit)} | found
+    return {"shape": frame.shape, "unit": str(frame.unit) or "dimensionless"} | found
 
 
 def _own_keywords(frames: Sequence[Frame], keywords: Iterable[str]) -> list[str]:

@@ -341,7 +341,7 @@ def test_a_master_is_known_where_the_raw_frames_are_in_an_extension(folder_with_
 
 @pytest.mark.parametrize("cards", [
     {"IMAGETYP": "Master Flat"}, {"IMAGETYP": "MASTERFLAT"}, {"FLATVERS": 1},
-    {"HIERARCH ESO PRO CATG": "MASTER_FLAT_NIR"},
+    {"HIERARCH ESO PRO CATG": "MASTER_FLAT_NIR"}, {"combined": True},
 ])
 def test_masters_of_other_programs(cards):
     flats = SIMULATION.flats(3, raw=True)
