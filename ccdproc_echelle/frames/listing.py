@@ -16,6 +16,7 @@ from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle._words import and_others
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame
+from ccdproc_echelle.frames.headers import n_combined
 from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.views import Frame, MemoryFrame, check_alike
 
@@ -61,9 +62,11 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         If headers have cards that violate the FITS standard. Cards with an illegal keyword become
-        ``HIERARCH`` cards; those that have no value or repeat a keyword are dropped.
+        ``HIERARCH`` cards; those that have no value or repeat a keyword are dropped. Also if only
+        some of the frames are combined from others.
     """
     frames = list_frames(img_list, **reading)
+    _warn_of_combined(frames, _opened_here(frames, img_list))
     check_alike(frames)
     return frames
 
@@ -97,11 +100,26 @@ def list_frames(img_list: Any, **reading: Any) -> list[Frame]:
     ]
     if not frames:
         raise ValueError("img_list holds no frames")
-    given = img_list if isinstance(img_list, Sequence) else ()
-    opened = [frame for frame in frames if not any(frame is item for item in given)]
+    opened = _opened_here(frames, img_list)
     _tell_of_units(opened)
     _warn_of_illegal_cards(opened)
     return frames
+
+
+def _opened_here(frames: Sequence[Frame], img_list: Any) -> list[Frame]:
+    """Frames that were not open before; of the others everything has been said."""
+    given = img_list if isinstance(img_list, Sequence) else ()
+    return [frame for frame in frames if not any(frame is item for item in given)]
+
+
+def _warn_of_combined(frames: Sequence[Frame], opened: Sequence[Frame]) -> None:
+    combined = [frame.name for frame in opened if n_combined(frame.header) > 1]
+    if 0 < len(combined) < len(frames):
+        warn(
+            f"{', '.join(combined)} {'is' if len(combined) == 1 else 'are'} combined from other "
+            "frames (COMBINED or NCOMBINE in the header), unlike the rest: leave combined frames "
+            "out"
+        )
 
 
 def _tell_of_units(frames: Sequence[Frame]) -> None:

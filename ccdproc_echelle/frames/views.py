@@ -398,7 +398,8 @@ def check_alike(frames: Sequence[Frame]) -> None:
             found, expected = getattr(frame, quality), getattr(first, quality)
             if found != expected:
                 raise ValueError(
-                    f"{frame.name} has {quality} {found}, but {first.name} has {expected}"
+                    f"{frame.name} has {quality} {str(found) or 'dimensionless'}, but {first.name} "
+                    f"has {str(expected) or 'dimensionless'}"
                 )
 
 

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NormalizedFlat:
     """
     A flat separated into blaze, slit profile and pixel response.
@@ -60,6 +60,10 @@ class NormalizedFlat:
     slit_profile: CCDData
     pixel_response: CCDData
     table: QTable
+
+    def __repr__(self) -> str:
+        rows, columns = self.blaze.shape
+        return f"<NormalizedFlat: {rows} x {columns} pixels, {len(self.table)} orders>"
 
 
 class BadResponse(NamedTuple):

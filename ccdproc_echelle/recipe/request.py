@@ -15,6 +15,7 @@ from ccdproc_echelle.orders import check_edge_keywords, check_trace_keywords
 from ccdproc_echelle.recipe.instruments import Instrument
 from ccdproc_echelle.recipe.limits import checked_limits
 from ccdproc_echelle.recipe.scattered import check_choice
+from ccdproc_echelle.recipe.step_keywords import step_hint
 from ccdproc_echelle.recipe.values import check_values
 
 __all__ = ["Request", "checked_request"]
@@ -84,6 +85,7 @@ def checked_request(
     """
     given, described = arguments["keywords"], {} if instrument is None else instrument.keywords
     check_values({**arguments, **given})
+    _check_places(given)
     clipping = {name: arguments[name] for name in _OF_CLIPPING}
     settings, reading = CombineSettings.from_keywords(given | clipping, function)
     limits = checked_limits(arguments["limits"])
@@ -103,6 +105,13 @@ def checked_request(
         arguments=arguments, settings=settings, reading=reading, readout=readout, limits=limits,
         **steps,
     )
+
+
+def _check_places(keywords) -> None:
+    """Raise if a keyword of a single step is given to the recipe itself."""
+    for name in keywords:
+        if hint := step_hint(name):
+            raise TypeError(f"unknown keyword {name!r}{hint}")
 
 
 def _check_steps(trace_keywords, edge_keywords, sensitivity_keywords) -> None:

@@ -133,7 +133,7 @@ def _products(headers: Sequence[Mapping]) -> list[str]:
 
 def _setup(frame: Frame, header: Mapping, keywords: Sequence[str]) -> dict[str, Any]:
     found = {name: comparable(header[name]) for name in keywords if name in header}
-    return {"shape": frame.shape, "unit": str(frame.unit)} | found
+    return {"shape": frame.shape, "unit": str(frame.unit) or "dimensionless"} | found
 
 
 def _counted(values: Sequence[Any]) -> str:

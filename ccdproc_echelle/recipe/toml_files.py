@@ -11,6 +11,7 @@ from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle.frames import user_path
 from ccdproc_echelle.light import FlatFlag
 from ccdproc_echelle.recipe.soxs_names import SOXS_NAMES, from_soxs_names
+from ccdproc_echelle.recipe.step_keywords import step_hint
 from ccdproc_echelle.recipe.values import check_values
 
 __all__ = ["parsed", "recipe_keywords", "text_of"]
@@ -111,7 +112,7 @@ def recipe_keywords(
     """
     for name in table:
         if name not in known and name not in SOXS_NAMES:
-            hint = did_you_mean(name, [*known, *SOXS_NAMES])
+            hint = step_hint(name) or did_you_mean(name, [*known, *SOXS_NAMES])
             raise ValueError(f"unknown key {name!r} in {source}{hint}")
     check_values(table, f" in {source}")
     keywords = from_soxs_names(table)

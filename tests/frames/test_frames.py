@@ -420,10 +420,19 @@ def test_different_shapes(raw_files):
         open_frames([raw_files[0], odd])
 
 
-def test_different_units(raw_files):
-    odd = CCDData(image(), unit="electron")
-    with pytest.raises(ValueError, match=r"frame 1 has unit electron, but .*raw_0\.fits has adu"):
+@pytest.mark.parametrize("unit, named", [("electron", "electron"), ("", "dimensionless")])
+def test_different_units(raw_files, unit, named):
+    odd = CCDData(image(), unit=unit)
+    with pytest.raises(ValueError, match=rf"frame 1 has unit {named}, but .*raw_0\.fits has adu"):
         open_frames([raw_files[0], odd])
+
+
+def test_combined_frame_among_single_ones_is_warned_of_once(raw_files):
+    combined = CCDData(image(), unit="adu", meta={"combined": True})
+    with pytest.warns(AstropyUserWarning, match="^frame 1 is combined from other frames"):
+        frames = open_frames([raw_files[0], combined])
+    open_frames(frames)
+    open_frames([combined, combined])
 
 
 @pytest.mark.parametrize("shape", [(5,), (2, 5, 5), (0, 5)])

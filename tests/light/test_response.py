@@ -385,6 +385,10 @@ def parts(damaged_flat):
     return normalize_flat(damaged_flat, DAMAGED.truth.orders)
 
 
+def test_parts_are_shown_in_one_line(parts):
+    assert repr(parts) == "<NormalizedFlat: 512 x 700 pixels, 6 orders>"
+
+
 def test_product_of_the_parts_is_the_flat(damaged_flat, parts):
     inside = DAMAGED.truth.orders.order_map() > 0
     product = parts.blaze.data * parts.slit_profile.data * parts.pixel_response.data

@@ -5,7 +5,8 @@ import logging
 import os
 import re
 import shutil
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe import plan_night
 from ccdproc_echelle.recipe.night import kind_of
 from ccdproc_echelle.simulation import EchelleSimulation
-from helpers.executors import SerialExecutor, executors  # noqa: F401
+from helpers.executors import SerialExecutor, executors, forkserver  # noqa: F401
 
 SIMULATION = EchelleSimulation(
     shape=(200, 160), n_orders=3, order_width=28, smallest_gap=10, seed=5
@@ -395,9 +396,15 @@ class Dying(SerialExecutor):
 
 
 @pytest.mark.parametrize("n_workers", [1, 100])  # set-ups are its tasks, or frames
-def test_setups_whose_workers_are_lost_get_one_of_their_own(own, n_workers):
+def test_setups_whose_workers_are_lost_get_one_of_their_own(
+    own, n_workers, forkserver, monkeypatch  # noqa: F811
+):
     raw, output = own
     shutil.rmtree(next(path for path in output.glob("*2x2*")))
+    monkeypatch.setattr(
+        "ccdproc_echelle.recipe.night.work.processes",
+        partial(ProcessPoolExecutor, mp_context=forkserver),
+    )
     table = reduce_night(raw, output, executor=Dying(n_workers), **QUICK)
     assert table["status"].tolist() == ["up to date", "up to date", "made"]
 

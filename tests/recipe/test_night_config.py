@@ -45,6 +45,7 @@ def test_files_are_meant_from_where_the_configuration_lies(tmp_path):
     [
         ("windows = 3", "unknown key 'windows' in .*night.toml; did you mean 'window'?"),
         ('[setup."a"]\nwindows = 3', "unknown key 'windows'"),
+        ("first_order = 84", "unknown key 'first_order' in .*; .* put it in trace_keywords"),
         ("centre-order-windw = 3", "did you mean 'centre-order-window'?"),
         ("bias = 'b.fits'", "unknown key 'bias'"),
         ("setup = 3", r"setup in .* is 3, expected tables \[setup"),

@@ -3,6 +3,10 @@
 
 import re
 from dataclasses import replace
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -83,10 +87,16 @@ def with_bad_pixels():
     )
 
 
+@cache
+def written(master) -> bytes:
+    with TemporaryDirectory() as folder:
+        master.write(Path(folder, "master.fits"))
+        return Path(folder, "master.fits").read_bytes()
+
+
 def rewritten(master, folder, change, **keywords):
     """The file of a master, changed by another program that writes checksums of its own."""
-    master.write(folder / "master.fits")
-    with fits.open(folder / "master.fits") as hdus:
+    with fits.open(BytesIO(written(master))) as hdus:
         hdus = fits.HDUList([hdu.copy() for hdu in hdus])
     change(hdus)
     hdus.writeto(folder / "changed.fits", **{"checksum": True} | keywords)
