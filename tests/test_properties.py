@@ -24,6 +24,7 @@ from ccdproc_echelle import (
     two_pass_flat_combine,
 )
 from ccdproc_echelle.simulation import EchelleSimulation
+from helpers.orders import centers_only
 
 N_FRAMES = 4
 FEW = settings(max_examples=3)
@@ -69,11 +70,7 @@ def inputs(seed):
     rng = np.random.default_rng(seed)
     for frame in flats + raw:
         frame.mask = rng.random(frame.shape) < 0.01
-    orders = simulation.truth.orders
-    centers_only = EchelleOrderTable.from_traces(
-        orders.order_numbers, orders.center(), shape=orders.shape, dispersion_axis=1
-    )
-    return Inputs(flats, raw, darks, centers_only)
+    return Inputs(flats, raw, darks, centers_only(simulation.truth.orders))
 
 
 def outcome(inputs, **options):

@@ -12,8 +12,7 @@ from ccdproc_echelle.combining.pixels import Pixels
 __all__ = ["FAINTEST", "Master", "Ratios", "ratios_to"]
 
 #: Pixels below this fraction of the mean are not used for ratios: noise and the smallest offset of
-# a
-#: frame's zero point, such as a drift of the bias, are large there compared with the signal.
+#: a frame's zero point, such as a drift of the bias, are large there compared with the signal.
 FAINTEST = 0.1
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ccdproc_echelle._tasks import n_workers_of, results_of
 from ccdproc_echelle.combining.clipping import StackCombiner, block_size
 from ccdproc_echelle.combining.noting import Noted, ScaledStack, Watch
-from ccdproc_echelle.combining.progress import SILENT, Progress
+from ccdproc_echelle.combining.progress import Progress
 from ccdproc_echelle.combining.scales import OrderScales
 from ccdproc_echelle.frames import Frame, inverse_variance_weights, look_at
 
@@ -150,10 +150,10 @@ def stream(
     weights: np.ndarray | str | None,
     dtype: np.dtype,
     mem_limit: float,
-    executor: Executor | None = None,
-    progress: Progress = SILENT,
-    want_rejected: bool = False,
-    watch: Watch | None = None,
+    executor: Executor | None,
+    progress: Progress,
+    want_rejected: bool,
+    watch: Watch | None,
 ) -> CombinedImages:
     """
     Combine frames in sections of rows.
@@ -169,9 +169,9 @@ def stream(
         See `RowTask`.
     mem_limit : float
         Memory limit in bytes, not counting the result.
-    executor : `concurrent.futures.Executor`, optional
-        Executor that does the work. Default: one thread per core.
-    progress : `Progress`, optional
+    executor : `concurrent.futures.Executor` or None
+        Executor that does the work; `None` for one thread per core.
+    progress : `Progress`
         Progress indicator, advanced by each section.
 
     Returns

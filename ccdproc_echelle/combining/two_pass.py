@@ -288,7 +288,7 @@ def check_two_passes(settings: CombineSettings, n_passes: int, per_order: bool |
     Raises
     ------
     ValueError
-            If one of them is invalid.
+        If one of them is invalid.
     """
     check_n_passes(n_passes)
     if settings.method == "sum":

@@ -47,6 +47,9 @@ RISING = 0.2
 # Slices without detected edges are retried at this many times their width.
 _WIDENINGS = (3, 9)
 
+# Number of samples of which the median is taken as the light of a stretch of a profile.
+_N_BETWEEN = 15
+
 
 class Crossings(NamedTuple):
     """Measurements in the slices; all (2, n_orders, n_slices), lower edges first."""
@@ -239,11 +242,12 @@ def _background(sides, smooth, edge, plateau, reach) -> np.ndarray:
     return np.where(cut, np.fmin(background, background[::-1]), background)
 
 
-def _median_between(profiles: np.ndarray, low: np.ndarray, high: np.ndarray, n: int = 15):
-    """Median of n samples spread evenly from low to high; NaN if there are none."""
+def _median_between(profiles: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Median of samples spread evenly from low to high; NaN if there are none."""
     usable = np.isfinite(low) & np.isfinite(high)
     low, high = np.where(usable, low, 0), np.where(usable, high, 0)
-    places = np.rint(low[..., None] + (high - low)[..., None] * np.linspace(0, 1, n)).astype(int)
+    part = np.linspace(0, 1, _N_BETWEEN)
+    places = np.rint(low[..., None] + (high - low)[..., None] * part).astype(int)
     inside = (places >= 0) & (places < profiles.shape[-1]) & usable[..., None]
     values = np.take_along_axis(profiles, np.where(inside, places, 0), axis=-1)
     return finite_median(np.where(inside, values, np.nan))

@@ -103,13 +103,12 @@ def warn_of_cut_orders(flat: CCDData, orders: EchelleOrderTable) -> None:
     `~astropy.utils.exceptions.AstropyUserWarning`
         If there are any such orders.
     """
-    cut = [number for number, order in zip(orders.order_numbers.tolist(), _curves(orders),
-                                           strict=True) if _goes_on(flat, orders, *order)]
+    numbered = zip(orders.order_numbers.tolist(), _curves(orders), strict=True)
+    cut = [number for number, order in numbered if _goes_on(flat, orders, *order)]
     if cut:
         warn(
             f"orders {cut} end in the order table while their light continues: the pixels beyond "
-            "are "
-            "treated as inter-order area; extend the range of these orders, or trace them again"
+            "are treated as inter-order area; extend the range of these orders, or trace them again"
         )
 
 

@@ -2,7 +2,7 @@
 """Find and trace the orders on a flat, without a starting guess."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
@@ -26,6 +26,9 @@ __all__ = ["check_trace_keywords", "trace_orders"]
 
 # Largest RMS distance, in pixels, by which neighbouring centres leave a credible trace.
 _WANDERING = 0.4
+
+# Smallest frame, or region of one, in pixels each way.
+_LEAST_PIXELS = 20
 
 
 def trace_orders(
@@ -141,15 +144,8 @@ def trace_orders(
     _check_limits(min_width, max_width, min_signal_to_noise)
     check_numbers(n_fibres, n_slices)
     shape = checked_image(flat, "flat")
-    rows, columns = _checked_region(region, shape)
-    raster = as_raster(flat, 0)[rows, columns]
-    if min(raster.shape) < 20:
-        raise ValueError(f"flat has shape {raster.shape}, expected at least 20 pixels each way")
-    if dispersion_axis is None:
-        dispersion_axis = steadier_axis(raster)
-    along, across = (columns, rows) if dispersion_axis == 1 else (rows, columns)
-    if dispersion_axis == 1:
-        raster = np.ascontiguousarray(raster.T)
+    searched = _searched(flat, _checked_region(region, shape), dispersion_axis)
+    raster, dispersion_axis = searched.raster, searched.dispersion_axis
     n_traces = None if n_orders is None else n_orders * n_fibres * n_slices
     wanted = Wanted(min_signal_to_noise, n_traces, min_width, max_width)
     found, residuals = _traced(raster, wanted, degree, slice_width)
@@ -160,17 +156,14 @@ def trace_orders(
     if n_fibres > 1:
         found = fibre_traces(raster, found, degree)
     found, residuals, bundles = grouped(found, residuals, n_fibres, n_slices, first_order)
-    if n_orders is not None and len(found) < n_orders * n_fibres:
-        warn(f"{len(found) // n_fibres} orders found, expected {n_orders}: check them, or lower "
-             "min_signal_to_noise")
+    _warn_of_missing(len(found) // n_fibres, n_orders)
     traces = np.full((len(found), shape[dispersion_axis]), np.nan)
-    traces[:, along] = found + across.start
+    traces[:, searched.along] = found + searched.across.start
     numbers = first_order + np.arange(len(traces))
     if n_fibres == 1:  # fibres are not evenly spaced; orders are, apart from gaps
         numbers = numbered(traces, first_order)
     table = EchelleOrderTable.from_traces(
-        numbers, traces, shape=shape, dispersion_axis=dispersion_axis,
-        degree=degree,
+        numbers, traces, shape=shape, dispersion_axis=dispersion_axis, degree=degree
     ).table
     rms, shared = residuals.T
     table["center_rms"] = rms * u.pix
@@ -203,6 +196,29 @@ def check_trace_keywords(keywords: Mapping[str, Any]) -> None:
     _check_options(**values)
 
 
+class _Searched(NamedTuple):
+    """The region of a frame in which to search, with the dispersion along axis 0 of the raster."""
+
+    raster: np.ndarray
+    dispersion_axis: int
+    along: slice
+    across: slice
+
+
+def _searched(flat, region: tuple[slice, slice], dispersion_axis: int | None) -> _Searched:
+    rows, columns = region
+    raster = as_raster(flat, 0)[rows, columns]
+    if min(raster.shape) < _LEAST_PIXELS:
+        raise ValueError(
+            f"flat has shape {raster.shape}, expected at least {_LEAST_PIXELS} pixels each way"
+        )
+    if dispersion_axis is None:
+        dispersion_axis = steadier_axis(raster)
+    if dispersion_axis == 0:
+        return _Searched(raster, dispersion_axis, rows, columns)
+    return _Searched(np.ascontiguousarray(raster.T), dispersion_axis, columns, rows)
+
+
 def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray]:
     """Order centres, (n_orders, n_pixels), and their residuals; the dispersion is along axis 0."""
     pixels, slices = median_slices(raster, slice_width)
@@ -218,6 +234,13 @@ def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray
     if found is None:
         return np.empty((0, len(raster))), np.empty((0, 2))
     return traces_of(pixels, slices, *found, len(raster), degree, wanted.min_signal_to_noise)
+
+
+def _warn_of_missing(n_found: int, n_orders: int | None) -> None:
+    if n_orders is not None and n_found < n_orders:
+        warn(
+            f"{n_found} orders found, expected {n_orders}: check them, or lower min_signal_to_noise"
+        )
 
 
 def _warn_of_wandering(numbers: list[int]) -> None:

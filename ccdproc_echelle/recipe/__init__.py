@@ -24,7 +24,8 @@ from ccdproc_echelle.recipe.night import (
 )
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.provenance import Provenance, provenance_of
-from ccdproc_echelle.recipe.quality import flat_quality, order_quality
+from ccdproc_echelle.recipe.quality import flat_quality
+from ccdproc_echelle.recipe.quality_by_order import order_quality
 from ccdproc_echelle.recipe.report import report_on, write_report
 from ccdproc_echelle.recipe.setups import SETUP_KEYWORDS, vet_setup
 from ccdproc_echelle.recipe.soxs_names import SOXS_NAMES, from_soxs_names

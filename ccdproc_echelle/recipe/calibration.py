@@ -39,7 +39,7 @@ from ccdproc_echelle.frames import (
     without_known_bad,
 )
 
-__all__ = ["Calibration", "SharedNoise", "calibrate_frames", "nearest_series"]
+__all__ = ["SAME_EXPOSURE", "Calibration", "SharedNoise", "calibrate_frames", "nearest_series"]
 
 # Calibration frames separated by less than this, in days, form a series.
 _SERIES_GAP = 0.5 / 24
@@ -50,8 +50,8 @@ _SAME_TIME = 1e-6
 # Number of standard deviations of a pixel by which a dark without its bias may be negative.
 _SIGNIFICANT = 3
 
-# Exposure times that differ by a smaller fraction are equal.
-_SAME_EXPOSURE = 0.01
+#: Exposure times that differ by a smaller fraction are equal.
+SAME_EXPOSURE = 0.01
 
 
 @dataclass(frozen=True)
@@ -553,7 +553,7 @@ class _Exposures:
             )
         of_flats, of_darks = (sorted(set(known) - {None}) for known in times)
         if not self._scale and not all(
-            any(np.isclose(flat, dark, rtol=_SAME_EXPOSURE, atol=0) for dark in of_darks)
+            any(np.isclose(flat, dark, rtol=SAME_EXPOSURE, atol=0) for dark in of_darks)
             for flat in of_flats if of_darks
         ):
             warn(
@@ -565,7 +565,7 @@ class _Exposures:
     def check_one(self, kind: str, headers: Sequence[Mapping]) -> None:
         """Only frames with the same exposure time can be averaged."""
         known = [time for time in map(self._time, headers) if time is not None]
-        if known and not np.allclose(known, known[0], rtol=_SAME_EXPOSURE, atol=0):
+        if known and not np.allclose(known, known[0], rtol=SAME_EXPOSURE, atol=0):
             raise ValueError(
                 f"{kind} frames of one series were exposed for [{_seconds(sorted(set(known)))}] s; "
                 "expected a single exposure time"

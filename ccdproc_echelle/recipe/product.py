@@ -3,9 +3,7 @@
 
 import base64
 import os
-import struct
 import warnings
-import zlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,11 +26,9 @@ from ccdproc_echelle.recipe.product_checks import (
     check_parts,
 )
 from ccdproc_echelle.recipe.provenance import Provenance
+from ccdproc_echelle.recipe.thumbnail import thumbnail
 
-__all__ = ["MasterFlat", "thumbnail"]
-
-# Longest side of the thumbnail in pixels.
-_THUMBNAIL = 320
+__all__ = ["MasterFlat"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,39 +229,6 @@ def _quality_html(quality: QTable) -> str:
     )
     shown["comment"] = quality["comment"]
     return "\n".join(shown.pformat(max_lines=-1, max_width=-1, show_unit=False, html=True))
-
-
-# ---------------------------------------------------------------------- thumbnail
-
-
-def thumbnail(image: np.ndarray) -> bytes:
-    """
-    Create a small image of a flat.
-
-    The first row is at the bottom. The square root of the values is shown, so that faint orders are
-    visible.
-
-    Parameters
-    ----------
-    image : array, shape (rows, columns)
-        The flat.
-
-    Returns
-    -------
-    bytes
-        A PNG file of at most 320 pixels per side.
-    """
-    step = -(-max(image.shape) // _THUMBNAIL)
-    small = np.sqrt(np.maximum(np.nan_to_num(image[::step, ::step]), 0))[::-1]
-    gray = (255 * np.clip(small / max(np.quantile(small, 0.99), 1e-6), 0, 1)).astype(np.uint8)
-    rows, columns = gray.shape
-    lines = np.hstack([np.zeros((rows, 1), dtype=np.uint8), gray]).tobytes()
-    header = struct.pack(">2I5B", columns, rows, 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
 
 
 # ---------------------------------------------------------------------- FITS extensions

@@ -45,6 +45,9 @@ _INPUTS = ("img_list", "bias", "dark", "orders", "bad_pixel_mask")
 # Larger arrays are described by their shape and checksum.
 _LONGEST_ARRAY = 100
 
+# Values whose `str` is the same in every run.
+_THEIR_OWN_TEXT = (str, int, float, os.PathLike, u.Quantity, u.UnitBase)
+
 
 @dataclass(frozen=True, eq=False)
 class Provenance:
@@ -176,12 +179,10 @@ def text_of(value: Any) -> str:
     '{window: 10, low: [0.5, None]}'
     """
     if isinstance(value, np.generic):
-        return text_of(value.item())
-    if isinstance(value, u.Quantity) or isinstance(value, u.UnitBase):
-        return str(value)
+        value = value.item()
     if isinstance(value, enum.Flag):
         return str(value.name)
-    if value is None or isinstance(value, (str, int, float, os.PathLike)):
+    if value is None or isinstance(value, _THEIR_OWN_TEXT):
         return str(value)
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{text_of(key)}: {text_of(one)}' for key, one in value.items())}}}"

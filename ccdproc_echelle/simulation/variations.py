@@ -66,9 +66,7 @@ class Variations:
         """
         return replace(self, dark_end=DarkEnd(fraction, fade))
 
-    def with_faint_order(
-        self, order_number: int, *, factor: float = 1e-3
-    ) -> Self:
+    def with_faint_order(self, order_number: int, *, factor: float = 1e-3) -> Self:
         """
         Make one order very faint or completely dark.
 
@@ -137,9 +135,7 @@ class Variations:
         """
         return replace(self, scattered_light=fraction)
 
-    def with_dust(
-        self, n: int, *, radius: float = 4.0, depth: float = 0.25
-    ) -> Self:
+    def with_dust(self, n: int, *, radius: float = 4.0, depth: float = 0.25) -> Self:
         """
         Add round shadows at random positions inside the orders; part of the pixel response.
 
@@ -180,9 +176,7 @@ class Variations:
         """
         return replace(self, bad_pixels=BadPixels(n, value))
 
-    def with_cosmic_rays(
-        self, n: int, *, amplitude: float = 50.0, length: int = 1
-    ) -> Self:
+    def with_cosmic_rays(self, n: int, *, amplitude: float = 50.0, length: int = 1) -> Self:
         """
         Add cosmic rays at random positions of each flat.
 
@@ -219,9 +213,7 @@ class Variations:
         """
         return replace(self, dark_current=rate)
 
-    def with_fibres(
-        self, n: int = 1, *, sigma: float = 1.5, pitch: float = 6.0
-    ) -> Self:
+    def with_fibres(self, n: int = 1, *, sigma: float = 1.5, pitch: float = 6.0) -> Self:
         """
         Make the orders images of Gaussian fibres instead of a slit.
 
@@ -303,9 +295,7 @@ class Variations:
         """
         return self.with_layer(DarkBorder(n))
 
-    def with_bad_lines(
-        self, *, rows: tuple = (), columns: tuple = (), value: float = 0.0
-    ) -> Self:
+    def with_bad_lines(self, *, rows: tuple = (), columns: tuple = (), value: float = 0.0) -> Self:
         """
         Add dead or hot lines of pixels, which are not masked.
 
@@ -357,9 +347,7 @@ class Variations:
         """
         return self.with_layer(Fringes(amplitude, period, slope))
 
-    def with_ghosts(
-        self, n: int = 1, *, width: float = 10.0, fraction: float = 0.02
-    ) -> Self:
+    def with_ghosts(self, n: int = 1, *, width: float = 10.0, fraction: float = 0.02) -> Self:
         """
         Add reflections: bands of light at random positions that run across the orders.
 
@@ -374,9 +362,7 @@ class Variations:
         """
         return self.with_layer(Ghosts(n, width, fraction))
 
-    def with_secondary_bands(
-        self, offset: float, width: float, *, fraction: float = 0.5
-    ) -> Self:
+    def with_secondary_bands(self, offset: float, width: float, *, fraction: float = 0.5) -> Self:
         """
         Add a band of light next to each order.
 
@@ -389,9 +375,7 @@ class Variations:
         """
         return self.with_layer(SecondaryBands(offset, width, fraction))
 
-    def with_partial_order(
-        self, distance: float, width: float, *, fraction: float = 1.0
-    ) -> Self:
+    def with_partial_order(self, distance: float, width: float, *, fraction: float = 1.0) -> Self:
         """
         Add an order above the last one, which the border of the detector may cut.
 

@@ -13,19 +13,13 @@ from ccdproc_echelle.combining import check_flats
 from ccdproc_echelle.frames import open_frames
 from ccdproc_echelle.orders import WrongOrderTableError
 from ccdproc_echelle.simulation import EchelleSimulation
+from helpers.orders import centers_only
 
 SIM = EchelleSimulation(
     shape=(180, 200), n_orders=4, order_width=16, seed=11).with_level_spread(0.4)
 FLATS = SIM.flats(4)
 ORDERS = SIM.truth.orders
 N_RANDOM = 6
-
-
-def centers_only(orders) -> EchelleOrderTable:
-    return EchelleOrderTable.from_traces(
-        orders.order_numbers, orders.center(), shape=orders.shape,
-        dispersion_axis=orders.dispersion_axis,
-    )
 
 
 def changed(change, **header) -> list:

@@ -5,11 +5,10 @@ import pytest
 from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.simulation import EchelleSimulation
+from helpers.orders import centers_only
 
 ORDERS = EchelleSimulation(shape=(200, 150), n_orders=5, seed=2).truth.orders
-BARE = EchelleOrderTable.from_traces(
-    ORDERS.order_numbers, ORDERS.center(), shape=ORDERS.shape, dispersion_axis=1
-)
+BARE = centers_only(ORDERS)
 
 
 def test_places_within_the_orders_are_their_indices():

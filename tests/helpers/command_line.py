@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ccdproc_echelle.cli import main
-from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.simulation import EchelleSimulation
+from helpers.orders import centers_only
 
 SIMULATION = (
     EchelleSimulation(shape=(128, 160), n_orders=3, seed=5).with_bias(200).with_level_spread(0.2)
@@ -28,9 +28,7 @@ def raw_files(tmp_path_factory):
     SIMULATION.write(folder, 3, 2)
     for i, bias in enumerate(SIMULATION.biases(2, raw=True), start=1):
         bias.write(folder / f"bias_0{i}.fits")
-    EchelleOrderTable.from_traces(
-        ORDERS.order_numbers, ORDERS.center(), shape=ORDERS.shape, dispersion_axis=1
-    ).write(folder / "orders.ecsv")
+    centers_only(ORDERS).write(folder / "orders.ecsv")
     return folder
 
 

@@ -7,6 +7,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from ccdproc_echelle.combining import two_pass_flat_combine
 from ccdproc_echelle.light.stitching import stitch_flats
 from ccdproc_echelle.simulation import EchelleSimulation
+from helpers.orders import centers_only
 
 N_FRAMES = 5
 WINDOW = 10
@@ -124,8 +125,7 @@ def test_each_pixel_is_its_lamp_times_its_factor(flats):
 
 @pytest.mark.parametrize("edges", [True, False])
 def test_seam_runs_midway_between_two_orders(flats, edges):
-    orders = ORDERS if edges else type(ORDERS).from_traces(
-        ORDERS.order_numbers, ORDERS.center(), shape=ORDERS.shape, dispersion_axis=1)
+    orders = ORDERS if edges else centers_only(ORDERS)
     _, provenance = stitch_flats(flats, orders, provenance=True)
     low, high = (ORDERS.upper()[3], ORDERS.lower()[4]) if edges else ORDERS.center()[3:5]
     rows = np.arange(400)[:, np.newaxis]

@@ -16,6 +16,7 @@ from ccdproc_echelle.orders.flexure import (
     recentre,
 )
 from ccdproc_echelle.simulation import EchelleSimulation
+from helpers.orders import centers_only
 
 # 5 to 28 orders, gaps from 3 pixels, both axes, cut orders, brightness ratios up to 80.
 SPECTROGRAPHS = [0, 3, 8, 12, 19, 27, 29, 44]
@@ -23,13 +24,6 @@ SPECTROGRAPHS = [0, 3, 8, 12, 19, 27, 29, 44]
 
 def simulation(**kwargs) -> EchelleSimulation:
     return EchelleSimulation(**({"shape": (256, 300), "n_orders": 6, "tilt": 0.03} | kwargs))
-
-
-def without_edges(orders) -> EchelleOrderTable:
-    return EchelleOrderTable.from_traces(
-        orders.order_numbers, orders.center(), shape=orders.shape,
-        dispersion_axis=orders.dispersion_axis, degree=2,
-    )
 
 
 def smallest_distance(orders) -> float:
@@ -56,10 +50,10 @@ def test_a_shifted_table_is_found_back(seed, fraction):
     orders, flat = sim.truth.orders, sim.flats(1)[0]
     shift = fraction * smallest_distance(orders)
     with_edges = measure_shift(flat, orders.shifted(-shift))
-    centers_only = measure_shift(flat, without_edges(orders).shifted(-shift))
+    from_centers = measure_shift(flat, centers_only(orders, degree=2).shifted(-shift))
     assert abs(with_edges.shift - shift) < 0.02
-    assert abs(centers_only.shift - shift) < 0.1
-    for found in (with_edges, centers_only):
+    assert abs(from_centers.shift - shift) < 0.1
+    for found in (with_edges, from_centers):
         assert abs(found.shift - shift) < 5 * found.uncertainty
         assert 0.99 < found.match <= 1
 
@@ -133,7 +127,7 @@ def test_part_of_the_orders_is_enough():
     single = orders.select(orders.order_numbers[2]).shifted(-3)
     assert abs(measure_shift(flat, single).shift - 3) < 0.02
     with pytest.raises(ValueError, match="single order and no edges"):
-        measure_shift(flat, without_edges(single))
+        measure_shift(flat, centers_only(single, degree=2))
 
 
 def test_the_table_is_not_changed():

@@ -15,6 +15,7 @@ from ccdproc_echelle import (
     measure_shift,
 )
 from ccdproc_echelle.simulation import EchelleSimulation
+from helpers.orders import centers_only
 
 
 def simulation(**kwargs) -> EchelleSimulation:
@@ -22,12 +23,7 @@ def simulation(**kwargs) -> EchelleSimulation:
 
 
 def centers_of(sim) -> EchelleOrderTable:
-    """The order table of a simulation without the edges."""
-    orders = sim.truth.orders
-    return EchelleOrderTable.from_traces(
-        orders.order_numbers, orders.center(), shape=orders.shape,
-        dispersion_axis=orders.dispersion_axis, degree=2,
-    )
+    return centers_only(sim.truth.orders, degree=2)
 
 
 def light_inside(sim, orders) -> float:

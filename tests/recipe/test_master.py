@@ -22,6 +22,7 @@ from ccdproc_echelle import (
 from ccdproc_echelle.light.flags import UNUSABLE
 from ccdproc_echelle.orders.flexure import WrongOrderTableError
 from ccdproc_echelle.simulation import EchelleSimulation
+from helpers.orders import centers_only
 
 GAIN, READ_NOISE = 1.5, 4.0
 N_FLATS, N_DARKS = 7, 5
@@ -40,14 +41,6 @@ def simulated(dispersion_axis=1):
 
 
 SMALL = EchelleSimulation(shape=(128, 160), n_orders=3, seed=5).with_bias(200)
-
-
-def centers_only(orders):
-    """The order table as a user has it: order centres, no edges."""
-    return EchelleOrderTable.from_traces(
-        orders.order_numbers, orders.center(), shape=orders.shape,
-        dispersion_axis=orders.dispersion_axis,
-    )
 
 
 def reduced(simulation=SMALL, n_flats=3, **options):

@@ -20,6 +20,7 @@ from ccdproc_echelle.recipe import plan_night
 from ccdproc_echelle.recipe.night import kind_of
 from ccdproc_echelle.simulation import EchelleSimulation
 from helpers.executors import SerialExecutor, executors, forkserver  # noqa: F401
+from helpers.orders import centers_only
 
 SIMULATION = EchelleSimulation(
     shape=(200, 160), n_orders=3, order_width=28, smallest_gap=10, seed=5
@@ -211,21 +212,16 @@ def test_a_folder_without_flats(tmp_path):
 # ---------------------------------------------------------------------- order tables
 
 
-def centers(orders):
-    return EchelleOrderTable.from_traces(
-        orders.order_numbers, orders.center(), shape=orders.shape, dispersion_axis=1)
-
-
 def test_one_table_of_the_detector_serves_all_binnings(raw_night, tmp_path):
     path = tmp_path / "orders.ecsv"
-    centers(SIMULATION.truth.orders).write(path)
+    centers_only(SIMULATION.truth.orders).write(path)
     jobs = planned(raw_night[0], orders=path).jobs
     assert {job.orders.shape for job in jobs} == {(200, 160), (100, 80)}
     assert {job.orders_from for job in jobs} == {str(path)}
 
 
 def test_tables_that_fit_nothing_or_both_fit(raw_night, tmp_path):
-    orders = centers(SIMULATION.truth.orders)
+    orders = centers_only(SIMULATION.truth.orders)
     jobs = planned(raw_night[0], orders=orders.cropped((slice(0, 190), slice(None)))).jobs
     assert all(job.orders is None and "none of the 1 order tables" in job.orders_from
                for job in jobs)
@@ -419,7 +415,7 @@ def test_a_setup_that_kills_every_worker_fails_alone(own, monkeypatch):
 
 
 def test_trace_keywords_are_for_set_ups_without_a_table(raw_night):
-    orders = centers(SIMULATION.truth.orders)
+    orders = centers_only(SIMULATION.truth.orders)
     keywords = dict(trace_keywords={"n_orders": 3})
     assert all(j.keywords["trace_keywords"] is None
                for j in planned(raw_night[0], orders=orders, **keywords).jobs)

@@ -4,8 +4,9 @@
 import numpy as np
 import pytest
 
-from ccdproc_echelle import EchelleOrderTable, FlatFlag, MasterFlat, make_master_flat
+from ccdproc_echelle import FlatFlag, MasterFlat, make_master_flat
 from ccdproc_echelle.simulation import EchelleSimulation
+from helpers.orders import centers_only
 
 BASE = EchelleSimulation(shape=(300, 320), n_orders=5, order_width=27.0, seed=3)
 SCENES = {
@@ -17,9 +18,7 @@ SCENES = {
 
 def reduced(sim, **keywords) -> MasterFlat:
     sim = sim.with_scattered_light(0.03).with_level_spread(0.2)
-    orders = EchelleOrderTable.from_traces(
-        sim.truth.orders.order_numbers, sim.truth.orders.center(), shape=sim.shape,
-        dispersion_axis=1, degree=2)
+    orders = centers_only(sim.truth.orders, degree=2)
     return make_master_flat(sim.flats(4), orders, gain=1, read_noise=4, window=4, **keywords)
 
 

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def read_frames(
     if isinstance(reading.get("hdu"), list):
         reading["hdu"] = next((one for one in reading["hdu"] if one != 0), 0)
     key = keywords.get("exposure_key")
-    found = results_of((_Look(path, names, reading, key) for path in _paths(folder)), None)
+    found = results_of((partial(_seen, path, names, reading, key) for path in _paths(folder)), None)
     frames, left_out = [], []
     # Threads share the filters of warnings: one that is done restores those that others need.
     with warnings.catch_warnings(action="ignore"):
@@ -126,30 +127,24 @@ def is_product_of_night(path: Path) -> bool:
     return path.name in _OWN_FILES and all((path.parent / name).exists() for name in _OWN_FILES)
 
 
-@dataclass(frozen=True)
-class _Look:
+def _seen(
+    path: Path, names: tuple[str, ...], reading: Mapping[str, Any], exposure_key: Any
+) -> NightFrame | tuple[Path, str]:
     """A frame, or its file and the reason why it is left out."""
-
-    path: Path
-    names: tuple[str, ...]
-    reading: Mapping[str, Any]
-    exposure_key: Any
-
-    def __call__(self) -> NightFrame | tuple[Path, str]:
-        try:
-            if not may_be_fits(self.path):
-                return self.path, "it is not a FITS file"
-            with kept_warnings():  # the recipe repeats them for the frames that it uses
-                frame, = list_frames([self.path], **self.reading)
-        except (ValueError, OSError) as error:
-            return self.path, one_line(error).replace(f"{self.path} is ", "it is ")
-        header = frame.header
-        kind, reason = kind_of(header)
-        if kind is None:
-            return self.path, reason
-        setup = setup_values(header, self.names) | {"shape": "x".join(map(str, frame.shape))}
-        times = exposure_time(header, self.exposure_key), observation_time(header)
-        return NightFrame(self.path, kind, setup, *times)
+    try:
+        if not may_be_fits(path):
+            return path, "it is not a FITS file"
+        with kept_warnings():  # the recipe repeats them for the frames that it uses
+            frame, = list_frames([path], **reading)
+    except (ValueError, OSError) as error:
+        return path, one_line(error).replace(f"{path} is ", "it is ")
+    header = frame.header
+    kind, reason = kind_of(header)
+    if kind is None:
+        return path, reason
+    setup = setup_values(header, names) | {"shape": "x".join(map(str, frame.shape))}
+    times = exposure_time(header, exposure_key), observation_time(header)
+    return NightFrame(path, kind, setup, *times)
 
 
 def setup_values(header: Mapping, names: Iterable[str] = SETUP_KEYWORDS) -> dict[str, str]:

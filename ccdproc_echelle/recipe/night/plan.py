@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,7 @@ def plan_night(
         raise ValueError(f"no flats of one set-up in {source}: {_found(frames, left_out, unused)}")
     config.warn_of_unmatched(setup.name for setup in setups)
     planning = _Planning(user_path(output), instrument, of_instrument, orders, keywords, config)
-    jobs = list(results_of((_Task(planning, setup) for setup in setups), None))
+    jobs = list(results_of((partial(planning.job, setup) for setup in setups), None))
     return NightPlan(source, planning.output, jobs, sorted(left_out + unused))
 
 
@@ -257,27 +258,21 @@ class _Planning:
             parts.append(f"instrument {self.instrument.name} {text_of(self.of_instrument)}")
         if orders is not None:
             parts.append(f"orders {_checksum_of_orders(orders)}")
-        for name, value in sorted(keywords.items()):
-            if name not in OF_THE_RUN:
-                parts.append(f"{name} {text_of(value)}")
-        for name, value in sorted((dict(self.of_instrument) | keywords).items()):
-            if name in _FILES and isinstance(value, (str, os.PathLike)):
-                parts.append(f"{name} {checksum_of_file(value)}")
+        parts += [
+            f"{name} {text_of(value)}"
+            for name, value in sorted(keywords.items()) if name not in OF_THE_RUN
+        ]
+        parts += [
+            f"{name} {checksum_of_file(value)}"
+            for name, value in sorted((dict(self.of_instrument) | keywords).items())
+            if name in _FILES and isinstance(value, (str, os.PathLike))
+        ]
         for role in ("flats", "bias", "dark"):
             parts += [
                 f"{role} {frame.path.name} {checksum_of_file(frame.path)}"
                 for frame in getattr(setup, role)
             ]
         return checksum_of_values(np.array(parts))
-
-
-@dataclass(frozen=True)
-class _Task:
-    planning: _Planning
-    setup: NightSetup
-
-    def __call__(self) -> NightJob:
-        return self.planning.job(self.setup)
 
 
 def _checksum_of_orders(orders: EchelleOrderTable) -> str:

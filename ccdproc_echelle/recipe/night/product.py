@@ -7,8 +7,9 @@ from pathlib import Path
 
 from astropy.table import QTable, vstack
 
-from ccdproc_echelle.recipe.product import MasterFlat, thumbnail
+from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.provenance import Provenance
+from ccdproc_echelle.recipe.thumbnail import thumbnail
 
 __all__ = ["FILES", "NightProduct", "with_request"]
 

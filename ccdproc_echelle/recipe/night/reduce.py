@@ -2,7 +2,6 @@
 """Reduce a night in one call: from raw frames of any number of set-ups to master flats."""
 
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from io import StringIO
@@ -20,7 +19,7 @@ from ccdproc_echelle.recipe.night.config import NightConfig
 from ccdproc_echelle.recipe.night.page import page_of_night
 from ccdproc_echelle.recipe.night.plan import NightPlan, plan_night
 from ccdproc_echelle.recipe.night.product import FILES
-from ccdproc_echelle.recipe.night.work import NightResult, results_of_night
+from ccdproc_echelle.recipe.night.work import NightResult, remove_leftovers, results_of_night
 
 __all__ = ["carry_out", "reduce_night"]
 
@@ -170,8 +169,7 @@ def _check_writable(folder: Path) -> None:
         raise NotADirectoryError(f"cannot write to {folder}: it is a file, expected a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob(".writing_*"):
-            shutil.rmtree(path, ignore_errors=True)
+        remove_leftovers(folder)
     except OSError as error:
         raise type(error)(f"cannot make the folder {folder}: {error.strerror}") from error
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -11,7 +11,7 @@ import numpy as np
 from astropy.time import Time
 
 from ccdproc_echelle.frames import number_of
-from ccdproc_echelle.recipe.calibration import nearest_series
+from ccdproc_echelle.recipe.calibration import SAME_EXPOSURE, nearest_series
 from ccdproc_echelle.recipe.night.frames import NightFrame
 from ccdproc_echelle.recipe.setups import SETUP_KEYWORDS
 
@@ -33,9 +33,6 @@ _LONGEST_NAME = 60
 
 # Fewer flats do not make a set: cosmic rays could not be distinguished from light.
 _FEWEST_FLATS = 2
-
-# Exposure times that differ by a smaller fraction are equal.
-_SAME_EXPOSURE = 0.01
 
 # Maximum number of files named in a note.
 _MOST_NAMED = 3
@@ -254,7 +251,7 @@ def _of_exposure(darks, flats, may_scale: bool, notes: list[str]) -> list[NightF
         return list(darks)
     wanted = float(np.median(known))
     for kind in ("off", "dark"):
-        equal = [d for d in darks if d.kind == kind and _distance(d, wanted) <= _SAME_EXPOSURE]
+        equal = [d for d in darks if d.kind == kind and _distance(d, wanted) <= SAME_EXPOSURE]
         if equal:
             return equal
     if not may_scale:
@@ -265,7 +262,7 @@ def _of_exposure(darks, flats, may_scale: bool, notes: list[str]) -> list[NightF
         )
         return []
     nearest = min(darks, key=lambda dark: _distance(dark, wanted)).exposure
-    return [dark for dark in darks if nearest and _distance(dark, nearest) <= _SAME_EXPOSURE]
+    return [dark for dark in darks if nearest and _distance(dark, nearest) <= SAME_EXPOSURE]
 
 
 def _distance(dark: NightFrame, exposure: float) -> float:

@@ -22,7 +22,7 @@ from ccdproc_echelle.recipe.night.plan import NightJob
 from ccdproc_echelle.recipe.night.product import FILES, NightProduct, with_request
 from ccdproc_echelle.recipe.product import MasterFlat
 
-__all__ = ["NightResult", "results_of_night"]
+__all__ = ["NightResult", "remove_leftovers", "results_of_night"]
 
 _PACKAGE_LOG = logging.getLogger("ccdproc_echelle")
 
@@ -150,7 +150,7 @@ def reduce_setup(job: NightJob, executor: Executor | None) -> NightResult:
     with _logged() as lines, kept_warnings() as warned:
         try:
             job.folder.mkdir(parents=True, exist_ok=True)
-            _remove_leftovers(job.folder)
+            remove_leftovers(job.folder)
             for name in FILES.values():
                 check_output(job.folder / name, overwrite=True, inputs=job.files)
             product = _make(job, executor, warned, lines)
@@ -249,7 +249,14 @@ def _write_log(job: NightJob, lines: Sequence[str]) -> None:
             raise
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove files of a run that was killed while writing."""
+def remove_leftovers(folder: Path) -> None:
+    """
+    Remove files of a run that was killed while writing.
+
+    Parameters
+    ----------
+    folder : `~pathlib.Path`
+        Where it was writing.
+    """
     for path in folder.glob(".writing_*"):
         shutil.rmtree(path, ignore_errors=True)
