@@ -103,8 +103,8 @@ for number, light, scatter, value in zip(
 # Look at the colours on the left: the large errors are those of the faint orders, in yellow, at the
 # ends of the blaze. On the right, the error grows as the light fades, but stays far below the ten
 # pixels of the usual inner-order window. ``center_rms`` is the scatter of single points, and a
-# curve through a hundred of them is better than that, as long as nothing else is wrong: the two
-# lowest orders, one of them cut, are off by 0.02 pixel, which their scatter does not show.
+# curve through a hundred of them is better than that, as long as nothing else is wrong: the
+# second order, next to the one that is cut, is off by 0.02 pixel, which its scatter does not show.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 norm, colors = LogNorm(peak.min(), peak.max()), plt.get_cmap("cividis_r")
@@ -118,7 +118,7 @@ figure.colorbar(
 axes[1].plot(peak, orders.table["center_rms"], "s", color=ORANGE, label="center_rms, in the table")
 axes[1].plot(peak, rms, "o", color=BLUE, label="rms error, from the truth")
 axes[1].annotate(
-    "cut by the border", (peak[0], rms[0]), xytext=(0, -36), textcoords="offset points",
+    "cut by the border", (peak[0], rms[0]), xytext=(0, -58), textcoords="offset points",
     ha="right", arrowprops=dict(arrowstyle="-", color="0.4", shrinkB=4),
 )
 axes[1].set(
