@@ -59,11 +59,11 @@ def trace_orders(
     found, and the search is repeated.
 
     Candidate orders are compared with each other. Orders are about as wide as those that hold most
-    of the light, and hold at least a few hundredths of the light of the nearest ones. Any scatter
-    of the profile between the orders (offset rows, readout ripples) is treated as noise, although
-    it is the same in every slice. Unlit rows at the border of the detector, such as reference
-    pixels, are excluded. Use ``n_orders``, ``min_width``, ``max_width`` and ``region`` to provide
-    anything else that is known about the orders.
+    of the light, and hold at least a tenth of the light of the orders on either side; the first and
+    the last may be fainter. Any scatter of the profile between the orders (offset rows, readout
+    ripples) is treated as noise, although it is the same in every slice. Unlit rows at the border
+    of the detector, such as reference pixels, are excluded. Use ``n_orders``, ``min_width``,
+    ``max_width`` and ``region`` to provide anything else that is known about the orders.
 
     The order centre is midway between the half-maximum edges rather than the centroid of the light:
     neither an uneven slit illumination nor the light of a neighbour moves it. Where one edge is off

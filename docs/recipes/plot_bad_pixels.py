@@ -78,8 +78,8 @@ print(f"true: {dead.sum()} dead, {low.sum()} low, {hot.sum()} hot; {inside.sum()
 # Flags
 # -----
 #
-# `make_master_flat` gives each pixel a set of flags, the bits of `FlatFlag`. What it knows of the
-# detector are gain, read noise and saturation. The simulation has no scattered light, so none is
+# `make_master_flat` gives each pixel a set of flags, the bits of `FlatFlag`. All it is told about
+# the detector is gain, read noise and saturation. The simulation has no scattered light, so none is
 # subtracted.
 
 master = make_master_flat(
@@ -94,15 +94,15 @@ for flag in FlatFlag:
     print(f"{flag.value:5d}  {flag.name:17s}  {pixels:6d}  {'yes' if flag & UNUSABLE else 'no'}")
 
 # %%
-# A pixel may have several flags. Those marked "yes" make up ``UNUSABLE``: by such a pixel nothing
-# can be divided, so it is masked in the master flat. The others are information. A saturated pixel
-# is left out of the frames where it is saturated; if another frame has it, the master has a good
-# value there, and if none has, it is flagged as NO_DATA too. At a partly covered pixel the edge of
-# an order runs through: its value is right, but depends on where exactly the slit ends. The
-# inter-order area is 1.
+# A pixel may have several flags. Those marked "yes" make up ``UNUSABLE``: nothing can be divided by
+# such a pixel, so it is masked in the master flat. The others are information. A saturated pixel is
+# left out of the frames where it is saturated; if another frame has it, the master has a good value
+# there, and if none has, it is flagged as NO_DATA too. The edge of an order runs through a partly
+# covered pixel: its value is right, but depends on where exactly the slit ends. The inter-order
+# area is 1.
 #
-# Another choice goes into the keyword ``mask_flags`` of `make_master_flat`, or is made later, by
-# the tool that astropy has for bits.
+# To mask other flags, use the keyword ``mask_flags`` of `make_master_flat`, or make the mask later,
+# with astropy's tool for bit fields.
 
 strict = bitfield_to_boolean_mask(flags, ignore_flags=FlatFlag.INTERORDER | FlatFlag.SATURATED)
 print(f"masked: {master.flat.mask.sum()} pixels")
@@ -181,7 +181,7 @@ print(f"hot pixels not masked: {missed.sum()}, their response at most {1 + glow[
 
 # %%
 # A pixel counts as hot where its response exceeds 1.5 by 2.5 times the noise. A weaker glow in a
-# bright order does not reach that; a dark of the same exposure time shows it, and takes it away.
+# bright order does not reach that; a dark of the same exposure time shows it, and removes it.
 #
 # Step by step
 # ------------
@@ -240,8 +240,8 @@ for name, mask in rivals.items():
 count("find_bad_response", found.dead | found.low | found.hot)
 
 # %%
-# A threshold takes whole orders and still misses dead pixels in the bright ones. The spread of all
-# in-order pixels at once is that of the blaze and of the brightness of the orders; nothing lies
+# A threshold rejects whole orders and still misses dead pixels in the bright ones. The spread of
+# all in-order pixels at once is that of the blaze and of the brightness of the orders; nothing lies
 # three sigma below. `ccdproc.ccdmask` finds the bad pixels, but its running median does not know
 # the order edges, and there thousands of good pixels are lost; a higher limit saves most of them
 # and misses a few bad ones. In the ratio of two flats the edges are gone, and so are most of the

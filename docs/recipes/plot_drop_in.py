@@ -91,9 +91,9 @@ before = ccdp.combine(
 # After
 # -----
 #
-# The function has another name, and ``orders`` takes the place of ``scale``. All keywords keep
+# The function has a different name, and ``orders`` takes the place of ``scale``. All keywords keep
 # their meaning; a misspelt one is an error. Without ``sigma_clip_dev_func``, each value would be
-# judged by its own uncertainty, which suits few frames better still.
+# judged by its own uncertainty, which works even better for few frames.
 
 orders = EchelleOrderTable.read(Path(folder.name, "orders.ecsv"))
 after = two_pass_flat_combine(
@@ -124,10 +124,11 @@ for name, error in errors.items():
     print(f"largest error, {name:30s} {np.abs(error).max():.1e}")
 
 # %%
-# Look at how the errors shrink. The whole-frame median is that of some hundred counts of scattered
-# light between the orders, in steps of one count. The mean of the inner-order pixels follows the
-# bright orders, and with them the tilt of the illumination. Once the first master is divided out,
-# all orders count alike, and the error is a hundredth of the noise of one pixel of the master.
+# Look at how the errors shrink. The median of the whole frame measures some hundred counts of
+# scattered light between the orders, in steps of one count. The mean of the inner-order pixels
+# follows the bright orders, and with them the tilt of the illumination. Once the first master is
+# divided out, all orders count alike, and the error is a hundredth of the noise of one pixel of the
+# master.
 
 ORANGE, BLUE, VERMILLION = "#E69F00", "#0072B2", "#D55E00"
 
@@ -176,8 +177,9 @@ for name, (error, pull) in results.items():
 
 # %%
 # Look at the dark red pixels on the left: cosmic rays. `ccdproc.combine` looks for outliers among
-# the frames before it scales them. As the lamp varies by 35 %, a ray must be brighter than that by
-# far to be found. Scaled first, the frames agree to their noise and the rays stand out.
+# the frames before it scales them. As the lamp varies by 35 %, a cosmic ray must be far brighter
+# than that to be found. Once scaled, the frames agree to within their noise, and cosmic rays stand
+# out.
 #
 # On the right, errors are divided by the uncertainty that each master claims. They should follow
 # the Gaussian, as those of the second version do. In the first version the uncertainty comes from
@@ -201,16 +203,16 @@ axes[2].legend(frameon=False, loc="upper left")
 plt.show()
 
 # %%
-# What the levels alone do not change: as long as the light falls on the detector in the same way in
-# each frame, a wrong level only gives that frame a slightly wrong weight in the average. It
-# matters where frames are compared: for the clipping, for the scatter among them, and for the
+# Wrong levels alone do little harm to the average: as long as the light falls on the detector in
+# the same way in each frame, a wrong level only gives that frame a slightly wrong weight. Levels
+# matter where frames are compared: for the clipping, for the scatter among them, and for the
 # history of a lamp.
 #
 # Applying it
 # -----------
 #
 # `ccdproc.flat_correct` divides by the mean of the whole flat unless it is told not to. For an
-# echelle that mean is no useful number, as most of the detector is dark; a master flat of this
+# echelle that mean is not a useful number, as most of the detector is dark; a master flat of this
 # package is normalised on its orders already.
 
 science = flats[0]

@@ -86,13 +86,15 @@ else:
 # they are.
 #
 # By default the scattered light would be subtracted from each frame. With
-# ``scattered_light="master"`` it is subtracted once, from the master, as what follows compares the
-# frames among themselves, to a thousandth, and three surfaces do not agree as well as that.
+# ``scattered_light="master"`` it is subtracted once, from the master, because what follows compares
+# the frames with each other, to a thousandth, and three fitted surfaces would not agree that well.
 #
 # The edges of the faintest orders cannot be measured everywhere. There they follow from the
-# measured parts and from the neighbouring orders, and a warning names them.
+# measured parts and from the neighbouring orders, and a warning names them. Another one names the
+# orders that are too faint to divide by.
 
-warnings.filterwarnings("ignore", "edges of orders")  # the warning just mentioned
+for said in ("edges of orders", "orders .* have too little light"):  # the warnings just mentioned
+    warnings.filterwarnings("ignore", said)
 
 first = CCDData.read(flats[0])
 marked = EchelleOrderTable.read(centers, format="samples", shape=first.shape, dispersion_axis=1)
@@ -105,9 +107,9 @@ quality = dict(zip(master.quality["name"], master.quality["value"], strict=True)
 print(f"scattered light: {100 * quality['scattered_light_fraction']:.1f} % of that on the orders")
 
 # %%
-# Look at the edges, in the image and in the cut: they hold on to both sides of the light although
-# the marked centres are not in the middle, and they run on smoothly where an order fades or leaves
-# the detector. The inter-order area is blank, as it has been set to 1.
+# Look at the edges, in the image and in the cut: they follow both sides of the light although the
+# marked centres are not in the middle, and they run on smoothly where an order fades or leaves the
+# detector. The inter-order area is blank, as it has been set to 1.
 
 figure, ax = plt.subplots(figsize=(9, 7), layout="constrained")
 plot_orders(master.flat, master.orders, ax=ax)
@@ -154,10 +156,10 @@ offsets = [
 # %%
 # Look at the right panel. The first frame is fainter than the mean in the faintest orders, of the
 # real frames by up to two per cent, and not in the bright ones: it lacks half a count everywhere,
-# between the orders too. The dashed lines are what the offset measured beside each order makes of
-# its light; nothing is fitted. The zero point of the camera drifts from frame to frame, and the
-# darks do not know it. The second pass counts all orders alike and so feels a little of it; this is
-# why pixels below a tenth of the mean are left out there.
+# between the orders too. The dashed lines show the effect of the offset measured beside each order;
+# nothing is fitted. The zero point of the camera drifts from frame to frame, and the darks do not
+# follow it. The second pass counts all orders alike and is affected a little; this is why pixels
+# below a tenth of the mean are left out there.
 
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
 plot_levels(master.levels, ax=axes[0])

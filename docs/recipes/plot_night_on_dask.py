@@ -27,8 +27,8 @@ from ccdproc_echelle.simulation import EchelleSimulation
 # ---------
 #
 # Flats through two filters, and through one of them on a binned detector; biases of both binnings,
-# and lamp-off frames. During one of the flats the lamp was off, one file was not written to its
-# end, one frame is of another instrument, and one is a science frame.
+# and lamp-off frames. During one of the flats the lamp was off, one file is truncated, one frame is
+# of another instrument, and one is a science frame.
 
 folder = TemporaryDirectory()
 raw, reduced = Path(folder.name, "raw"), Path(folder.name, "reduced")
@@ -65,11 +65,11 @@ print(plan_night(raw, reduced, **keywords))
 # ``ccdproc-echelle night raw -o reduced --scheduler tcp://scheduler:8786``.
 #
 # Both workers are threads of this process, as ``processes=False`` says, so that the page runs as it
-# is. Without it they are processes, which import the script once more: then put its work below
-# ``if __name__ == "__main__":``. For a cluster that is running already,
-# ``Client("tcp://scheduler:8786")`` takes the place of both lines. ``local`` switches dask's
-# dashboard off and keeps its status pages on this machine; by default the whole network may read
-# them. More about executors is in :doc:`/guide/scaling`.
+# is. Without it they are processes, which import the script once more: then put its work below ``if
+# __name__ == "__main__":``. If a cluster is already running, ``Client("tcp://scheduler:8786")``
+# replaces both lines. ``local`` switches dask's dashboard off and keeps its status pages on this
+# machine; by default the whole network may read them. More about executors is in
+# :doc:`/guide/scaling`.
 
 local = dict(
     dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0",
@@ -118,7 +118,7 @@ for path in sorted(reduced.glob("*/master.fits")):
 # The same to the last bit
 # ------------------------
 #
-# All of it once more without the cluster, in another folder; and once more in the first one, where
+# Everything once more without the cluster, in another folder; and once more in the first one, where
 # nothing is left to do.
 
 again = Path(folder.name, "again")

@@ -38,7 +38,7 @@ ORANGE, BLUE, VERMILLION = "#E69F00", "#0072B2", "#D55E00"
 # Twelve orders along the rows, traced on the flat. soxspipe and IRAF files are written by
 # `EchelleOrderTable.write`. soxspipe keeps one polynomial in order number and pixel for the whole
 # detector; IRAF keeps a curve for each aperture, and two numbers, ``low`` and ``high``, for its
-# edges. Neither holds all that was traced, and what is lost is said in warnings.
+# edges. Neither holds all that was traced, and warnings say what is lost.
 #
 # PyReduce keeps a polynomial for each order, highest power first, fitted to the pixels that it
 # assigns to the order, and a column range whose second number is one past the last column. Its file
@@ -73,8 +73,8 @@ np.savez(folder / "pyreduce.npz", orders=powers, column_range=column_range)
 # ---------
 #
 # The format is found from the content; ``format=`` names it where that matters. None of the three
-# files holds the shape of the detector, so ``shape=`` says it. They know along which axis the
-# orders run. PyReduce has no order numbers and no edges: its orders are counted from 1.
+# files holds the shape of the detector, so give ``shape=``. They do say along which axis the orders
+# run. PyReduce has no order numbers and no edges: its orders are counted from 1.
 
 tables = {
     name: EchelleOrderTable.read(folder / name, shape=flat.shape)
@@ -84,13 +84,13 @@ for name, table in tables.items():
     print(f"{name:14s}{table}")
 
 # %%
-# PyReduce turns frames such that orders run along rows, and its table belongs to frames turned like
+# PyReduce turns frames so that orders run along rows, and its table belongs to frames turned like
 # that. For frames as they come from the detector, turn the table: ``transposed()`` and
 # ``flipped(axis)`` do so.
 #
-# A text file of sampled centres, one line for each dispersion pixel, is the format of who has none.
-# It does not even hold the axis. That follows from the shape, as the file has as many lines as the
-# detector has columns; for a square detector, ``dispersion_axis=`` says it.
+# A text file of sampled centres, one line for each dispersion pixel, is the format for anyone who
+# has no other. It does not even hold the axis, which follows from the shape, as the file has as
+# many lines as the detector has columns; for a square detector, give ``dispersion_axis=``.
 
 np.savetxt(folder / "centres.txt", orders.center().T, fmt="%.2f")
 print(EchelleOrderTable.read(folder / "centres.txt", shape=flat.shape))
@@ -108,9 +108,9 @@ content["order"] = orders.order_numbers
 tables["pyreduce.npz"] = EchelleOrderTable(content)
 
 # %%
-# Look at how the three lie upon each other, and at the edges: those of IRAF keep their distance
-# from the centre. The orders become wider to the right, by 1.3 pixels from one end to the other,
-# and the edges of soxspipe follow.
+# Look at how the three lie on top of each other, and at the edges: those of IRAF keep their
+# distance from the centre. The orders become wider to the right, by 1.3 pixels from one end to the
+# other, and the edges of soxspipe follow.
 
 STYLES = {
     "soxspipe.fits": (BLUE, "-", "soxspipe"),
@@ -143,8 +143,8 @@ plt.show()
 # How they differ
 # ---------------
 #
-# All are compared with the table that was traced. The last column is what that one is off by
-# itself, from the truth of the simulation.
+# All are compared with the table that was traced. The last column is the error of the traced table
+# itself, compared with the truth of the simulation.
 
 differences = {}
 for name, table in tables.items():
@@ -197,8 +197,8 @@ print(*record[1:6], sep="\n")
 print(f"order 71 at column 399: row {tables['apflat'].center([399])[0, 0]:.3f}")
 
 # %%
-# Numbers that were typed by hand from DS9 need the subtraction of 1, in both directions. Whether
-# it was forgotten can be measured: `measure_shift` compares a table with a flat.
+# Subtract 1, in both directions, from numbers that you read off in DS9. Whether this was forgotten
+# can be measured: `measure_shift` compares a table with a flat.
 
 for name, table in {**tables, "one too high": orders.shifted(1)}.items():
     measured = measure_shift(flat, table)
@@ -220,8 +220,8 @@ except ValueError as error:
 
 # %%
 # ``rebinned`` takes the binning factors of rows and columns. Tables of soxspipe are for unbinned
-# frames, whatever the frames that they come from. The centre of the first binned pixel is at 0
-# again, so positions are not just divided by two: ``rebinned`` takes care of that half pixel.
+# frames, whatever frames they come from. The centre of the first binned pixel is at 0 again, so
+# positions are not just divided by two: ``rebinned`` takes care of that half pixel.
 
 rebinned = table.rebinned((2, 1))
 print(rebinned)
@@ -230,7 +230,7 @@ print(f"shift {shift.shift:+.3f} +- {shift.uncertainty:.3f} pixel")
 
 # %%
 # ``cropped`` takes the slices by which the frame is cut, for example when `ccdproc.trim_image`
-# removes the overscan. An order of which nothing is left drops out.
+# removes the overscan. Orders of which nothing is left are dropped.
 
 part = (slice(100, 600), slice(50, 750))
 cropped = table.cropped(part)
@@ -242,8 +242,8 @@ print(f"shift {shift.shift:+.3f} +- {shift.uncertainty:.3f} pixel")
 # On to other programs
 # --------------------
 #
-# What was read from one format is written in another: the native ECSV for this package, regions to
-# be laid over a frame in DS9 (``ds9 flat.fits -regions orders.reg``). The command
+# A table read from one format can be written in another: the native ECSV for this package, regions
+# to be laid over a frame in DS9 (``ds9 flat.fits -regions orders.reg``). The command
 # ``ccdproc-echelle convert`` does the same without a script, see :doc:`/guide/command_line`.
 
 table.write(folder / "orders.ecsv")

@@ -30,9 +30,9 @@ ORANGE, BLUE, VERMILLION, GREEN = "#E69F00", "#0072B2", "#D55E00", "#009E73"
 # Frames with known truth
 # -----------------------
 #
-# Twenty flats without bias and dark. The lamp varies by 30 %, 60 cosmic rays hit each frame. The
-# levels are measured once and given to all ways to combine, so that only the clipping and the
-# uncertainty differ.
+# Twenty flats from which bias and dark have been subtracted. The lamp varies by 30 %, and 60 cosmic
+# rays hit each frame. The levels are measured once and given to all ways to combine, so that only
+# the clipping and the uncertainty differ.
 
 GAIN, READ_NOISE = 1.5, 4.0  # electron per adu, electron
 
@@ -63,8 +63,8 @@ good = inside & ~truth.cosmic_rays(len(frames))
 #   before it scales.
 #
 # In the table, the width of the pulls is that of a Gaussian with the same median absolute
-# deviation, and the last column is the share of good values that the clipping takes away. With few
-# frames the MAD is small by chance too often: it takes 7 % of the good values of three frames.
+# deviation, and the last column is the share of good values that the clipping rejects. With few
+# frames the MAD is small by chance too often: it rejects 7 % of the good values of three frames.
 
 clipping = dict(sigma_clip=True, sigma_clip_low_thresh=5, sigma_clip_high_thresh=5)
 mad = dict(sigma_clip_func=np.ma.median, sigma_clip_dev_func=mad_std)
@@ -101,7 +101,7 @@ for method in ("average", "median"):
 # %%
 # Look at the wings of the orange and red histograms for few frames. Where the uncertainty comes
 # from the scatter of three values, it is often far too small by chance, more so as the clipping
-# takes a good value away when the two others happen to be close to each other. With the noise model
+# rejects a good value when the two others happen to be close to each other. With the noise model
 # the pulls are Gaussian from three frames on. The outermost bins hold all that is beyond them.
 
 colors = {"noise model": BLUE, "no uncertainties": ORANGE, "ccdproc.combine": VERMILLION}
@@ -148,7 +148,7 @@ print(
 #
 # On your own frames there is no truth, but there are two halves. Reduce the odd and the even ones
 # on their own. Their difference contains the noise of all flats, and half of it is the noise of the
-# master, but for that of the darks, measured without any noise model:
+# master, except for that of the darks, measured without any noise model:
 
 halves = [
     make_master_flat(raw[i::2], orders, dark=darks, scattered_light="master", **noise).flat

@@ -17,6 +17,7 @@ import numpy as np
 from astropy.io import fits
 
 from ccdproc_echelle import make_master_flat
+from ccdproc_echelle.plotting import plot_orders
 from ccdproc_echelle.simulation import EchelleSimulation, RawLayout
 
 # %%
@@ -36,32 +37,41 @@ with fits.open(flats[0]) as hdus:
         print({card: hdu.header[card] for card in ("DETSEC", "DATASEC", "BIASSEC", "GAIN")})
     halves = [hdu.data.astype(float) for hdu in hdus[1:]]
 
-figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
+# %%
+# Look at the overscan at the right of each image. The second amplifier was read from the other end,
+# so its image is mirrored; with more electrons per adu, it looks fainter.
+
+figure, axes = plt.subplots(1, 2, figsize=(7, 5), sharey=True, layout="constrained")
 for i, (ax, half) in enumerate(zip(axes, halves, strict=True), start=1):
-    ax.imshow(half, origin="lower", vmin=300, vmax=6000)
-    ax.set_title(f"extension {i}, overscan on the right")
+    image = ax.imshow(half, origin="lower", vmin=300, vmax=6000, cmap="gray_r")
+    ax.axvspan(199.5, 231.5, color="#0072B2", alpha=0.25, linewidth=0)
+    ax.set(title=f"extension {i}", xlabel="column (pixel)")
+    ax.text(215.5, 200, "overscan", rotation=90, ha="center", va="center", color="#0072B2")
+axes[0].set_ylabel("row (pixel)")
+figure.colorbar(image, ax=axes, label="signal (adu)", extend="both")
+plt.show()
 
 # %%
 # The master flat
 # ---------------
 #
-# The headers say it all: no keyword is needed. The second amplifier was read from the other end, so
-# that it is mirrored, and its gain is 1.5 times as large.
+# The headers contain everything, gains, sections and all, so no keyword is needed.
 
 orders = simulation.truth.orders
 master = make_master_flat(flats, orders, bias=biases, dark=darks)
 for card in ("AMPLIFS", "SUBOSCAN", "TRIMIM", "GAINCOR"):
     print(f"{card:8} {master.flat.header[card]}")
 
-figure, ax = plt.subplots(layout="constrained")
-ax.imshow(master.flat.data, origin="lower", vmax=2)
-ax.set_title("master flat")
+figure, ax = plt.subplots(figsize=(7, 5), layout="constrained")
+plot_orders(master.flat, master.orders, ax=ax)
+plt.show()
 
 # %%
 # Beside the truth
 # ----------------
 #
-# Levels in electrons, the seam between the amplifiers, and the uncertainties:
+# Compare the levels, which are in electrons, the seam between the amplifiers, and the
+# uncertainties:
 
 truth = simulation.truth
 levels = master.levels["level"].value / truth.levels(7)

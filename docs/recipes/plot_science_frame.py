@@ -74,10 +74,10 @@ plt.show()
 # The star
 # --------
 #
-# Light from the star takes the way of the lamp's through slit and spectrograph, to the same
-# pixels. But its spectrum, over that of the lamp, rises to the blue and has absorption lines: a
-# strong one of hydrogen, two of sodium, three of magnesium and a forest of faint ones. And seeing
-# makes it a band of 7 pixels across an order, while the lamp fills the slit.
+# The light of the star takes the same path through slit and spectrograph as that of the lamp, to
+# the same pixels. But its spectrum, over that of the lamp, rises to the blue and has absorption
+# lines: a strong one of hydrogen, two of sodium, three of magnesium and a forest of faint ones. And
+# seeing makes it a band of 7 pixels across an order, while the lamp fills the slit.
 
 
 def star_over_lamp(wavelength):
@@ -127,7 +127,7 @@ expected = dict(zip(frames, (light, light, LEVEL * ratio * seeing), strict=True)
 
 # %%
 # Look at the dust grain: it is gone from both divided frames, and so is the mottle of the pixels.
-# The noise that is left is that of the photons; it grows towards the rim of the band, where the
+# The noise that is left is that of the photons; it grows towards the edge of the band, where the
 # star is faint.
 
 near = (slice(20, 41), slice(760, 840))
@@ -159,9 +159,9 @@ true_spectra = {name: (image * of_order).sum(axis=1) for name, image in expected
 
 # %%
 # Look at how the orders overlap. Divided by the pixel response, each keeps the blaze, and the same
-# line has other counts in the next order. Divided by the master flat, the blaze and the colour of
-# the lamp are gone: neighbouring orders agree, and what remains is the star over the lamp. Its
-# colour is not that of the star alone: this takes a standard star.
+# line has different counts in the next order. Divided by the master flat, the blaze and the colour
+# of the lamp are gone: neighbouring orders agree, and what remains is the star over the lamp. Its
+# colour is not that of the star alone: for that you need a standard star.
 
 figure, axes = plt.subplots(2, 1, figsize=(10, 5.5), sharex=True, layout="constrained")
 for ax, name in zip(axes, list(frames)[1:], strict=True):
@@ -190,9 +190,9 @@ for name, error in errors.items():
 
 # %%
 # Look at the first panel: the error is far wider than the two black lines, plus and minus one
-# standard deviation. It is the same in each exposure, so no longer exposure makes it smaller. In
-# the two others the error keeps to the lines, and it is the same error in both: to divide by the
-# blaze changes signal and noise alike.
+# standard deviation. It is the same in each exposure, so a longer exposure does not make it
+# smaller. In the two others the error stays within the lines, and it is the same in both: dividing
+# by the blaze changes signal and noise alike.
 
 figure, axes = plt.subplots(3, 1, figsize=(10, 6), sharex=True, sharey=True, layout="constrained")
 colors = (VERMILLION, ORANGE, BLUE)
@@ -211,15 +211,17 @@ plt.show()
 #
 # Divided by the pixel response, a frame keeps its counts: photon noise can still be told from the
 # values, as an optimal extraction or a search for cosmic rays needs. The blaze can be divided out
-# later, from the spectra: ``parts.table`` has it as one curve per order. The result is that of the
-# master flat, but for the slit profile, which two rows off the middle of this slit is 1.013.
+# later, from the spectra: ``parts.table`` has it as one curve per order. The result is the same as
+# with the master flat, except for the slit profile, which is 1.013 two rows from the middle of this
+# slit.
 
 later = spectra["divided by the pixel response"] / parts.table["blaze"].value
 print(f"blaze divided out later / at once: {np.median(later / spectra[name]):.4f}")
 
 # %%
 # Divided by the master flat, a frame has a flat sky along the slit, and orders that agree. But
-# pixels at the edges, where the flat is small, get noisy, and counts no longer tell their noise.
+# pixels at the edges, where the flat is small, become noisy, and the counts no longer tell their
+# noise.
 #
 # A trap
 # ------

@@ -38,8 +38,8 @@ ORANGE, BLUE, VERMILLION = "#E69F00", "#0072B2", "#D55E00"
 # Seven flats, bias and dark subtracted, each with the uncertainty from its photon and read noise.
 # The first order is ten times brighter than the last one. The lamp varies by 35 %, and the
 # illumination of each frame is tilted across the detector by up to 3 %, each time in another
-# direction: a lamp that warms up, or a diffuser that moves. Also simulated are cosmic rays, dead
-# pixels and five dust grains.
+# direction, as with a lamp that warms up or a diffuser that moves. Also simulated are cosmic rays,
+# dead pixels and five dust grains.
 
 simulation = (
     EchelleSimulation(shape=(1024, 1024), n_orders=12, seed=1)
@@ -100,8 +100,8 @@ scale = inner_order_scale(centers, window=10)
 first_levels = np.array([1 / scale(frame) for frame in frames])
 
 # %%
-# Look at the lines, one for each frame: divided by their levels, the frames agree but for some per
-# cent, the tilt of their illumination and their noise.
+# Look at the lines, one for each frame: divided by their levels, the frames agree to within a few
+# per cent, which is the tilt of their illumination and their noise.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
 for i, frame in enumerate(frames):
@@ -149,11 +149,11 @@ ratios = [
 ]
 
 # %%
-# Look at the tilt: one frame is brighter on the right, the other at the top, by some per cent. The
+# Look at the tilt: one frame is brighter on the right, the other at the top, by a few per cent. The
 # first pass weighs pixels by their brightness, so it followed the bright orders at the bottom of
 # the detector, and was wrong by one per cent for the frame in the middle. In the histogram, the
-# inner-order pixels of a frame spread over a factor of fifty before the division, and over some per
-# cent after it.
+# inner-order pixels of a frame spread over a factor of fifty before the division, and over a few
+# per cent after it.
 
 shown_frames = (3, 6)
 inside = truth.orders.order_map() > 0
@@ -219,9 +219,9 @@ axes[1].legend(frameon=False)
 plt.show()
 
 # %%
-# The original frames, normalised by these levels, are combined once more.
-# ``two_pass_flat_combine`` does all that was done so far. They differ a little as it makes the
-# first master with the limit of ten sigma too, where ``measure_exposure_levels`` takes five.
+# The original frames, normalised by these levels, are combined once more. ``two_pass_flat_combine``
+# does all that was done so far. Its levels differ a little from those above, as it makes the first
+# master with the limit of ten sigma too, where ``measure_exposure_levels`` takes five.
 
 master = two_pass_flat_combine(frames, centers, **clipping)
 by_hand = combine_frames(frames, scale=1 / levels["pass_level"].value[:, 1], **clipping)
@@ -229,9 +229,9 @@ difference = np.abs(master.data / by_hand.data - 1)[inside].max()
 print(f"largest relative difference between the two: {difference:.1e}")
 
 # %%
-# Look at the two dark pixels in the frame, cosmic rays: the master has none. On the right,
-# the noise of the master is less than that of a frame, and of the tail that all cosmic rays make,
-# none is left. The error is that against the truth without noise.
+# Look at the two dark pixels in the frame, cosmic rays: the master has none. On the right, the
+# noise of the master is less than that of a frame, and the tail made by cosmic rays is gone. Errors
+# are relative to the noiseless truth.
 
 noiseless = truth.noiseless_flats(len(frames)) / true_levels[:, np.newaxis, np.newaxis]
 i = 4
@@ -291,8 +291,8 @@ plt.show()
 # The inter-order area
 # --------------------
 #
-# Between the orders the flat is noise around zero, and to divide by it would ruin a frame there.
-# Set to 1, it leaves the frame as it is. It can be masked as well.
+# Between the orders the flat is noise around zero, and dividing by it would ruin a frame there. Set
+# to 1, it leaves the frame as it is. It can be masked as well.
 
 filled = mask_interorder(master, orders, mask=False)
 

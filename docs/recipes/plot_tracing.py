@@ -70,8 +70,8 @@ difference = np.nanmax(np.abs(trace_orders(raised).center() - orders.center()))
 print(f"with a bias of 300 adu left in, centres move by at most {difference:.1e} pixel")
 
 # %%
-# Look at both ends of the picture. The last order can hardly be seen, and is followed from border
-# to border. The first one is drawn where its centre is on the detector, and no further.
+# Look at both ends of the picture. The last order can hardly be seen, yet it is followed from
+# border to border. The first one is drawn where its centre is on the detector, and no further.
 
 figure, ax = plt.subplots(figsize=(8, 7), layout="constrained")
 plot_orders(flat, orders, ax=ax)
@@ -100,11 +100,11 @@ for number, light, scatter, value in zip(
     print(f"{number:5d}  {light:10.0f}  {scatter:10.3f}  {value:8.3f}")
 
 # %%
-# Look at the colours on the left: the large errors are those of the faint orders, in yellow, at
-# the ends of the blaze. On the right, the error grows as the light fades, but stays far below the
-# ten pixels of the usual inner-order window. ``center_rms`` is the scatter of single points, and a
-# curve through a hundred of them is better than that, as long as nothing else is wrong: the two
-# lowest orders, one of them cut, are off by 0.02 pixel, of which their scatter knows nothing.
+# Look at the colours on the left: the large errors are those of the faint orders, in yellow, at the
+# ends of the blaze. On the right, the error grows as the light fades, but stays far below the ten
+# pixels of the usual inner-order window. ``center_rms`` is the scatter of single points, and a
+# curve through a hundred of them is better than that, as long as nothing else is wrong: the
+# second order, next to the one that is cut, is off by 0.02 pixel, which its scatter does not show.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 norm, colors = LogNorm(peak.min(), peak.max()), plt.get_cmap("cividis_r")
@@ -118,12 +118,12 @@ figure.colorbar(
 axes[1].plot(peak, orders.table["center_rms"], "s", color=ORANGE, label="center_rms, in the table")
 axes[1].plot(peak, rms, "o", color=BLUE, label="rms error, from the truth")
 axes[1].annotate(
-    "cut by the border", (peak[0], rms[0]), xytext=(-12, 26), textcoords="offset points",
+    "cut by the border", (peak[0], rms[0]), xytext=(0, -58), textcoords="offset points",
     ha="right", arrowprops=dict(arrowstyle="-", color="0.4", shrinkB=4),
 )
 axes[1].set(
     xscale="log", yscale="log", xlabel="signal at the blaze peak (adu)",
-    ylabel="order centre (pixel)",
+    ylabel="order centre (pixel)", ylim=(0.002, None),
 )
 axes[1].legend(frameon=False)
 plt.show()

@@ -32,7 +32,7 @@ ORANGE, BLUE, VERMILLION = "#E69F00", "#0072B2", "#D55E00"
 # ----------
 #
 # The instrument comes from `~ccdproc_echelle.simulation.EchelleSimulation`: ten orders, the first
-# ten times brighter than the last. The sky is put in by hand:
+# ten times brighter than the last. The sky is added by hand:
 #
 # - the level falls exponentially, to a third in eight minutes;
 # - the gradient of the sky turns while the Sun sinks: the illumination of the first frame rises by
@@ -133,7 +133,7 @@ for name, found in three_levels(two)[0].items():
 # fitted to the logarithm of the levels, as the sky should fade smoothly; the axis is logarithmic
 # above 0.1 %. Frame 7 is far above the line: its star lies within the window. The star of frame 4
 # lies outside; only its wing reaches into the window. The slight bow of the others is the zero
-# point. The error bars, of the second pass, hold the noise of the pixels and nothing else, so a
+# point. The error bars, of the second pass, contain the noise of the pixels and nothing else, so a
 # level that is off by many of them says that something else is going on.
 
 styles = dict(zip(levels, zip((VERMILLION, ORANGE, BLUE), "sod", strict=True), strict=True))
@@ -201,9 +201,8 @@ plt.show()
 # Look at the sizes of the grey bands. On the left, the fading makes the band so wide that the star
 # hides in it: this is how `ccdproc.combine` clips, which looks for outliers before it scales. In
 # the middle the frames are scaled, but by wrong levels, so that the values still fade, and the
-# first and the last frames, which are good, leave the band of their own noise. On the right the
-# star alone is out; the gradient of the sky, which no level takes away, is small against the
-# limits.
+# first and the last frames, which are good, leave the band of their own noise. On the right only
+# the star is out; the gradient of the sky, which no level takes away, is small against the limits.
 #
 # The master flats
 # ----------------
@@ -241,10 +240,10 @@ for name, ratio in ratios.items():
     print(f"{name:38s} {left[0]:+11.2f} {left[1]:+11.2f} {left[2]:+14.2f}")
 
 # %%
-# Look at the streak in the left panel. There the star and most of the rays are left. In the middle
-# they are gone, and with them one of eight good values, other ones in each pixel. As the frames are
-# wrongly scaled, each pixel is then the mean of other levels and the master scatters nearly twice
-# as much. On the right is noise only.
+# Look at the streak in the left panel. There the star and most of the cosmic rays are left. In the
+# middle they are gone, and with them one in eight good values, different ones in each pixel. As the
+# frames are scaled wrongly, each pixel is then an average over different levels, and the master
+# scatters nearly twice as much. On the right there is only noise.
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.8), sharey=True, layout="constrained")
 for ax, (name, ratio) in zip(axes, ratios.items(), strict=True):
@@ -291,7 +290,7 @@ for name, flat in masters.items():
 # What to try next
 # ----------------
 #
-# Make the faint star brighter, and see from which brightness on the clipping takes it. The same
-# with flats of a lamp is in :ref:`sphx_glr_generated_recipes_plot_drop_in.py`;
+# Make the faint star brighter, and see how bright it must be for the clipping to remove it. Flats
+# of a lamp are treated in the same way in :ref:`sphx_glr_generated_recipes_plot_drop_in.py`;
 # :doc:`/guide/levels` explains the levels, and :ref:`sphx_glr_generated_recipes_plot_pulls.py`
 # whether to believe the uncertainties.

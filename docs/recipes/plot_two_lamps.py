@@ -188,9 +188,9 @@ compared = [
 ]
 # %%
 # One set of frames is one draw. Thirty small ones with three orders, each with another seed, tell
-# whether the claim is right. Thirty draws give this to 13 %, and a little less than 1 is expected:
-# the noise of the overlap order is also in the mean by which each flat was divided, where part of
-# it cancels.
+# whether the claim is right. Thirty draws measure this to 13 %, and a little less than 1 is
+# expected: the noise of the overlap order is also in the mean by which each flat was divided, where
+# part of it cancels.
 
 pulls = []
 for seed in range(30):
