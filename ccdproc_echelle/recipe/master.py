@@ -49,6 +49,7 @@ from ccdproc_echelle.recipe.calibration import calibrate_frames, opened_as
 from ccdproc_echelle.recipe.flagging import pixel_flags
 from ccdproc_echelle.recipe.header import label_as_master
 from ccdproc_echelle.recipe.instruments import Instrument, with_instrument
+from ccdproc_echelle.recipe.lit_calibrations import warn_of_lit_calibrations
 from ccdproc_echelle.recipe.noise import with_noise_of_set
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.provenance import provenance_of
@@ -261,9 +262,9 @@ def make_master_flat(
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         If frames do not belong to the set, unless ``reject`` is "error"; if the light steps where
-        amplifiers meet; if most of an order is too faint to divide by; if ``gain`` or
-        ``read_noise`` disagrees with the noise of the flats as measured by `measure_noise`; and
-        under the same conditions as in the functions named above.
+        amplifiers meet; if bias or dark frames show the orders; if most of an order is too faint to
+        divide by; if ``gain`` or ``read_noise`` disagrees with the noise of the flats as measured
+        by `measure_noise`; and under the same conditions as in the functions named above.
 
     References
     ----------
@@ -340,6 +341,8 @@ def make_master_flat(
         orders = _orders_of(typical, orders, check_table, trace_keywords)
         _log.info("%d orders", len(orders))
         warn_of_steps(raw[0], typical, orders)
+        subtracted = [kind for kind, given in (("bias", bias), ("dark", dark)) if given]
+        warn_of_lit_calibrations(calibration.flats[0], subtracted, typical, orders)
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)
         sound = is_sound(vetting)
