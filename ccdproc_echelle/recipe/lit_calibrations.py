@@ -49,9 +49,10 @@ def warn_of_lit_calibrations(
     light = finite_median(image[bright]) - finite_median(image[dark])
     for kind, subtraction in zip(kinds, flat.subtractions, strict=True):
         plane = subtraction.plane.data
-        found = (finite_median(plane[bright]) - finite_median(plane[dark])) / light
-        if abs(found) > _MOST_LIGHT[kind]:
+        found = finite_median(plane[bright]) - finite_median(plane[dark])
+        # Noise makes it negative, as a pixel is dark from which much was subtracted.
+        if found > _MOST_LIGHT[kind] * light > 0:
             warn(
-                f"the {kind} frames show the orders, with {abs(found):.0%} of the light that is "
+                f"the {kind} frames show the orders, with {found / light:.0%} of the light that is "
                 f"left in the flats: are there flats among the {kind} frames?"
             )
