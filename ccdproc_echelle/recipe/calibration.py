@@ -537,8 +537,8 @@ class _Exposures:
             frame.name for frame, time in zip((*flats, *darks), chain(*times), strict=True)
             if time is None
         ]
-        comparable = self._given or 0 < len(unknown) < len(flats) + len(darks)
-        if unknown and (self._scale or comparable):
+        one_kind = any(times[0]) != any(times[1])  # which cannot be compared with the other
+        if unknown and (self._scale or self._given or one_kind):
             others = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""
             warn(
                 f"the exposure time of {unknown[0]}{others} is unknown (no positive number in the "
