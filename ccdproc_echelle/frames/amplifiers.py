@@ -85,7 +85,8 @@ def _images_to_choose_from(frame: FileFrame) -> dict[int, Mapping]:
     """Headers of the images in its file, unless one was selected or is the primary HDU."""
     if frame.reading.get("hdu", 0) != 0 or frame.layout.hdu == 0:
         return {}
-    companions = {frame.layout.mask, frame.layout.uncertainty, *_COMPANIONS}
+    # An image may have no name, which is not that of a mask or uncertainty that does not exist.
+    companions = {frame.layout.mask, frame.layout.uncertainty, *_COMPANIONS} - {None}
     return {i: h for i, h in frame.images().items() if h.get("EXTNAME") not in companions}
 
 

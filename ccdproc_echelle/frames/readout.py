@@ -45,6 +45,9 @@ _SAME_GAIN = 1e-3
 _OTHER_OVERSCAN = re.compile("BIAS_?SEC|BSEC|OSCAN|OVERSC")
 _SECTION = re.compile(r"\[\s*\d+\s*:\s*\d+\s*,\s*\d+\s*:\s*\d+\s*\]")
 
+# First and last column of the overscan of Subaru HDS, between its two amplifiers.
+_OF_HDS = ("H_OSMIN1", "H_OSMAX1")
+
 
 class _Widths(NamedTuple):
     """Cards for the number of pixels before, after, and in the light, along one axis."""
@@ -256,6 +259,9 @@ class Readout:
             and _SECTION.fullmatch(str(value).strip())
             and not reaches_beyond(value, frame.full_shape, f"{key} of {frame.name}")
         ]
+        first, last = (number_of(header.get(card)) or 0 for card in _OF_HDS)
+        if 0 < first <= last <= frame.full_shape[1]:
+            cards.append(f"{_OF_HDS[0]} {first:g}, {_OF_HDS[1]} {last:g}")
         if cards:
             warn(
                 f"{frame.name} has {', '.join(cards)}, but no BIASSEC: no overscan is subtracted; "

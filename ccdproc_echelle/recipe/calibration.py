@@ -543,8 +543,8 @@ class _Exposures:
             frame.name for frame, time in zip((*flats, *darks), chain(*times), strict=True)
             if time is None
         ]
-        comparable = self._given or 0 < len(unknown) < len(flats) + len(darks)
-        if unknown and (self._scale or comparable):
+        one_kind = any(times[0]) != any(times[1])  # which cannot be compared with the other
+        if unknown and (self._scale or self._given or one_kind):
             warn(
                 f"the exposure time of {unknown[0]}{and_others(unknown)} is unknown (no positive "
                 f"number in the header under {self._keyword}): the dark is subtracted without "

@@ -50,6 +50,11 @@ class Inputs:
     dark: list[RawFrame | AssembledFrame] | None
     known_bad: np.ndarray | None
 
+    @property
+    def subtracted(self) -> list[str]:
+        """The kinds of calibration frames that there are, in the order of their subtraction."""
+        return [kind for kind in ("bias", "dark") if getattr(self, kind)]
+
 
 def opened_inputs(request: Request) -> Inputs:
     """

@@ -28,6 +28,7 @@ from ccdproc_echelle.recipe.flagging import pixel_flags
 from ccdproc_echelle.recipe.header import label_as_master
 from ccdproc_echelle.recipe.inputs import opened_inputs
 from ccdproc_echelle.recipe.instruments import Instrument, with_instrument
+from ccdproc_echelle.recipe.lit_calibrations import warn_of_lit_calibrations
 from ccdproc_echelle.recipe.noise import with_noise_of_set
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.provenance import provenance_of
@@ -228,9 +229,9 @@ def make_master_flat(
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         If frames do not belong to the set, unless ``reject`` is "error"; if the light steps where
-        amplifiers meet; if most of an order is too faint to divide by; if ``gain`` or
-        ``read_noise`` disagrees with the noise of the flats as measured by `measure_noise`; and
-        under the same conditions as in the functions named above.
+        amplifiers meet; if bias or dark frames show the orders; if most of an order is too faint to
+        divide by; if ``gain`` or ``read_noise`` disagrees with the noise of the flats as measured
+        by `measure_noise`; and under the same conditions as in the functions named above.
 
     References
     ----------
@@ -263,6 +264,7 @@ def make_master_flat(
         progress.begin("orders")
         orders = _orders_of(typical, inputs.orders, check_table, request.trace_keywords)
         warn_of_steps(raw[0], typical, orders)
+        warn_of_lit_calibrations(calibration.flats[0], inputs.subtracted, typical, orders)
 
         progress.begin("vetting")
         calibration, vetting = vetted(calibration, orders, window, reject)

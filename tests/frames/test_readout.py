@@ -546,6 +546,33 @@ def test_amplifiers_without_gain_are_warned_of(tmp_path):
     assert frame.unit == u.adu
 
 
+def test_amplifiers_without_a_name(tmp_path):
+    """As Gemini writes them."""
+    path = tmp_path / "flat.fits"
+    hdus = [fits.PrimaryHDU()]
+    for i in range(2):
+        header = fits.Header([("DETSEC", f"[{4 * i + 1}:{4 * i + 4},1:3]"), ("GAIN", 1.0)])
+        hdus.append(fits.ImageHDU(np.full((3, 4), i, dtype="f4"), header))
+    fits.HDUList(hdus).writeto(path)
+    frame, = opened(path, gain="GAIN", read_noise=4)
+    np.testing.assert_array_equal(pixels(frame), np.repeat([[0] * 4 + [1] * 4], 3, axis=0))
+
+
+def test_detectors_without_a_name(tmp_path):
+    path = tmp_path / "flat.fits"
+    images = [fits.ImageHDU(np.ones((3, 4), dtype="f4")) for _ in range(2)]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path)
+    with pytest.raises(ValueError, match="several detectors, in the extensions 1, 2; select one"):
+        opened(path)
+
+
+def test_overscan_of_hds():
+    ccd = raw()
+    ccd.header.update({"H_OSMIN1": 23, "H_OSMAX1": 34})
+    with pytest.warns(AstropyUserWarning, match="has H_OSMIN1 23, H_OSMAX1 34, but no BIASSEC"):
+        opened(ccd)
+
+
 def test_companions_of_an_image_are_no_detectors(tmp_path):
     data = np.ones((3, 4), dtype="f4")
     fits.HDUList([

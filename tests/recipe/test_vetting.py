@@ -49,6 +49,15 @@ def reasons(table) -> list[str]:
 # ---------------------------------------------------------------------- frames
 
 
+@pytest.mark.parametrize("keyword", ["FILTER1", "FIL1NAME", "LAMPFILT", "INSTMODE"])
+def test_keywords_of_other_telescopes(keyword):
+    flats = simulation(shape=(96, 128), n_orders=2).flats(3)
+    for flat, value in zip(flats, ("ug5", "ug5", "bg24a"), strict=True):
+        flat.header[keyword] = value
+    verdicts = vet_setup(flats)["verdict"].tolist()
+    assert verdicts == ["", "", f"another set-up: {keyword} is bg24a, that of the others ug5"]
+
+
 @pytest.mark.parametrize(("shape", "axis"), [((300, 360), 1), ((360, 300), 0)])
 def test_each_fault_is_found_by_its_name(shape, axis):
     sim = simulation(shape=shape, dispersion_axis=axis)
