@@ -30,7 +30,7 @@ def add(commands) -> None:
         example="  ccdproc-echelle demo --folder echelle_demo",
     )
     demo.add_argument(
-        "--folder", default="echelle_demo", help="output folder (default: %(default)s)"
+        "--folder", help="output folder (default: echelle_demo, or echelle_night with --night)"
     )
     demo.add_argument("--night", action="store_true",
         help="write the raw frames of a night with three set-ups instead, for the command night")
@@ -38,7 +38,8 @@ def add(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    return (_write_night if options.night else _reduce)(Path(options.folder), options.overwrite)
+    work, folder = (_write_night, "echelle_night") if options.night else (_reduce, "echelle_demo")
+    return work(Path(folder if options.folder is None else options.folder), options.overwrite)
 
 
 def _write_night(folder: Path, overwrite: bool) -> int:

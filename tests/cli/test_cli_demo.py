@@ -99,6 +99,16 @@ def test_demo_where_there_can_be_no_folder(tmp_path, monkeypatch, capsys, where)
     assert [path.name for path in tmp_path.iterdir()] == ["a_file"]
 
 
+@pytest.mark.parametrize(("options", "work", "folder"), [
+    ([], "_reduce", "echelle_demo"), (["--night"], "_write_night", "echelle_night"),
+])
+def test_a_night_is_not_written_among_the_frames_of_the_demo(monkeypatch, options, work, folder):
+    given = []
+    monkeypatch.setattr(f"{MODULE}.{work}", lambda *arguments: given.append(arguments) or 0)
+    assert main(["demo", *options]) == 0
+    assert given == [(Path(folder), False)]
+
+
 def test_a_night_to_try_the_command_night_on(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--night", "--folder", "raw"]) == 0
