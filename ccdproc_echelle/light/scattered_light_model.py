@@ -44,8 +44,9 @@ _CHOICES = 4
 _MOST_STEPS = 12
 _CAUTIOUS_STEPS = 2
 
-# A fit whose steps grow by this factor, in the sum of squares that they save, never arrives.
-_DIVERGED = 1e4
+# The steps diverge once the noise exceeds the least so far by this factor. This happens where the
+# light of the orders is not proportional to that of the typical frame, as in saturated frames.
+_DIVERGED = 100.0
 
 # The fit has converged when a step is shorter than this, in standard deviations of the fit.
 _ARRIVED = 0.1
@@ -220,7 +221,7 @@ class ScatteredLightModel:
         Each step is a Newton step for the current weights of the pixels, except that it uses the
         shared factor: pixels missing from the frame only make the steps shorter.
         """
-        state, factor, first = self._start, self._factor, np.inf
+        state, factor, noise = self._start, self._factor, np.inf
         for step in range(_ITERATIONS if own else _MOST_STEPS):
             view = self._viewed(frame, state)
             early = step < (1 if own else _CAUTIOUS_STEPS)
@@ -235,9 +236,9 @@ class ScatteredLightModel:
             saved = change.dot(gradient)
             if not early and saved < (_ARRIVED * fit.noise) ** 2:
                 return fit
-            first = max(saved, fit.noise**2) if step == 0 else first
-            if not own and not saved < _DIVERGED * first:
+            if not own and not fit.noise < _DIVERGED * noise:
                 return None
+            noise = min(noise, fit.noise)
         return fit if own else None
 
     @staticmethod

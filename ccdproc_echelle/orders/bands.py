@@ -282,8 +282,8 @@ def _least_light(above: np.ndarray, below: np.ndarray) -> float:
     if len(side) < 2:
         return _LEAST_LIGHT * side[:1].sum()
     # Beyond the last order, light that falls from order to order continues to fall, at most twice
-    # as steeply.
-    return _LEAST_BETWEEN_TWO * side[0] * min(1, side[0] / side[1]) ** 2
+    # as steeply. A last order that is brighter than the one before it may be so by itself.
+    return _LEAST_BETWEEN_TWO * min(side[:2]) * min(1, side[0] / side[1]) ** 2
 
 
 def _brightest(orders: list[dict], n: int | None) -> list[dict]:

@@ -62,15 +62,9 @@ _CLEARLY_BETTER = 0.05
 _LEAST_LIGHT, _LEAST_LIT = 5.0, 0.1
 
 # Or if it is below this fraction of that of a neighbour, whose wings would be mistaken for the
-# order.
-_LEAST_BESIDE = 0.1
-
-# Or if it holds less than this fraction of the light of the same order where that is brightest.
-_LEAST_ALONG = 0.02
-
-# Or less than this fraction of the light of a typical place: what an order without light shows is
-# the read-out pattern.
-_LEAST_TYPICAL = 0.01
+# order; of the same order where that is brightest; or of a typical place, which leaves only the
+# read-out pattern.
+_LEAST_BESIDE, _LEAST_ALONG, _LEAST_TYPICAL = 0.1, 0.02, 0.01
 
 # Initial standard deviation, in pixels, of the blur of the order edges.
 _FIRST_BLUR = 0.9

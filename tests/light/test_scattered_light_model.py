@@ -15,6 +15,7 @@ from ccdproc_echelle.light import (
     model_scattered_light,
     sums_of,
 )
+from ccdproc_echelle.orders import detect_order_edges
 from ccdproc_echelle.simulation import EchelleSimulation
 
 N_FRAMES = 5
@@ -215,3 +216,14 @@ def test_rows_of_a_frame_less_its_light(sim, flats, scattered):
 def test_a_matrix_without_a_root_is_refused():
     with pytest.raises(np.linalg.LinAlgError):
         inverse_root(-np.eye(200))
+
+
+def test_saturated_frames_whose_orders_are_not_proportional():
+    simulation = EchelleSimulation(shape=(256, 300), n_orders=6, brightness_ratio=30, peak=4e5,
+                                   seed=1)
+    typical, frame = (np.minimum(flat.data + 50, 20_000) for flat in simulation.flats(2))
+    orders = detect_order_edges(typical, simulation.truth.orders)
+    model = ScatteredLightModel(typical, np.isfinite(typical), orders)
+    values = frame.ravel()[model.pixels]
+    surface, _ = model.measure(values, np.isfinite(values)).rows(slice(0, 256))
+    assert np.median(surface) == pytest.approx(50, rel=0.02)

@@ -207,3 +207,14 @@ def test_two_missing_orders():
 )
 def test_spacings_that_are_no_hole(spacings):
     assert numbered(places(spacings), 1).tolist() == list(range(1, len(spacings) + 2))
+
+
+def test_orders_beyond_a_single_bright_one():
+    simulation = EchelleSimulation(shape=(400, 400), n_orders=9, seed=2, brightness_ratio=4)
+    truth = simulation.truth
+    lower, upper = (edge[4] for edge in (truth.orders.lower(), truth.orders.upper()))
+    rows = np.arange(400)[:, None]
+    flat = simulation.flats(1)[0].data
+    flat = np.where((rows > lower - 5) & (rows < upper + 5), 40 * flat, flat)
+    found = trace_orders(flat)
+    assert_traced(found, truth.orders.center())
