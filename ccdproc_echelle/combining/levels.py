@@ -101,12 +101,15 @@ def measure_exposure_levels(
         If a keyword is unknown.
     ValueError
         If there are no frames, the frames or the order table do not match, no inner-order pixel is
-        good in all frames or survives the clipping, or a level is not positive.
+        good in all frames or survives the clipping, or a level is not positive. If the orders are
+        not at, or near, their positions in the table, the error is a `WrongOrderTableError`.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the frames differ by more, or much less, than their uncertainties allow.
+        If the frames differ by more, or much less, than their uncertainties allow, and if they do
+        not go together with each other, the order table or the window, as in
+        `two_pass_flat_combine`.
 
     References
     ----------
@@ -135,6 +138,7 @@ def measure_exposure_levels(
             sigma_clip=sigma_clip,
             per_order=per_order,
             combiner=_FIRST_MASTER,
+            survey=Survey.planned(frames, orders, window),
         )
     if doubt:
         warn(doubt)
