@@ -24,6 +24,9 @@ MAX_SHIFT = 0.3
 #: Drifts of the illumination of 3 per cent in a frame add up to 6 per cent between two frames.
 MAX_RESIDUAL = 0.1
 
+# A colour of the lamp that drifts, for which orders can be scaled separately, is not another shape.
+_OTHER_SHAPE = 0.2
+
 # Parts of an order in which a frame is compared with the others, and minimum pixels in a part.
 _N_PARTS = 8
 _FEWEST_PIXELS = 25
@@ -190,7 +193,7 @@ def warn_of_unlike_frames(
             f"the orders of some frames are shifted against those of the others: {them} pixels; "
             "they blur the edges of the orders, so leave them out"
         )
-    other = lit & ~shifted & (found.residual > MAX_RESIDUAL)
+    other = lit & ~shifted & (found.residual > _OTHER_SHAPE)
     if other.any():
         them = ", ".join(
             f"{names[i]} by {found.residual[i]:.0%}" for i in np.flatnonzero(other)
