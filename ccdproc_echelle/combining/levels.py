@@ -13,7 +13,7 @@ from astropy.table import QTable
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.clipping.sigma import SigmaClipping
 from ccdproc_echelle.combining.clipping.stack import StackCombiner
-from ccdproc_echelle.combining.fitness import Survey, gathered_and_surveyed
+from ccdproc_echelle.combining.fitness import Survey, check_flats, gathered_and_surveyed
 from ccdproc_echelle.combining.noise_check import doubt_about_noise, some_of
 from ccdproc_echelle.combining.outliers import LEVEL_CLIP, NOTHING_LEFT
 from ccdproc_echelle.combining.pixels import Pixels, evenly_spread
@@ -129,6 +129,7 @@ def measure_exposure_levels(
     frames = open_frames(frames, **reading)
     orders = checked_orders(orders).on_detector(frames[0].shape)
     with uncompressed(frames) as frames:
+        check_flats([frame.without_uncertainty() for frame in frames], orders, window)
         table, doubt = measure_levels(
             frames,
             orders,
@@ -138,7 +139,6 @@ def measure_exposure_levels(
             sigma_clip=sigma_clip,
             per_order=per_order,
             combiner=_FIRST_MASTER,
-            survey=Survey.planned(frames, orders, window),
         )
     if doubt:
         warn(doubt)
