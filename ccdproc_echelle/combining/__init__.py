@@ -24,6 +24,14 @@ from ccdproc_echelle.combining.fitness import (
 from ccdproc_echelle.combining.frame_scale import InnerOrderScale, inner_order_scale
 from ccdproc_echelle.combining.known_noise import NOISE_KEYWORDS, noise_cards, tell_noise
 from ccdproc_echelle.combining.levels import measure_exposure_levels, measure_levels
+from ccdproc_echelle.combining.likeness import (
+    MAX_RESIDUAL,
+    MAX_SHIFT,
+    Compared,
+    InnerPixels,
+    compared,
+    inner_order_pixels,
+)
 from ccdproc_echelle.combining.noise import MeasuredNoise, measure_noise, noise_of
 from ccdproc_echelle.combining.noting import Noted, Watch
 from ccdproc_echelle.combining.one_level import OneLevelTest, one_level_test
@@ -31,7 +39,6 @@ from ccdproc_echelle.combining.pixels import Pixels
 from ccdproc_echelle.combining.progress import SILENT, Progress
 from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
-from ccdproc_echelle.combining.shifts import SMALL_SHIFT, any_shift, median_frame, small_shift
 from ccdproc_echelle.combining.streaming import CombinedImages, RowTask, stream
 from ccdproc_echelle.combining.thinned import ThinnedStack, thinned
 from ccdproc_echelle.combining.two_pass import (
@@ -41,9 +48,14 @@ from ccdproc_echelle.combining.two_pass import (
 )
 
 __all__ = [
+    "MAX_RESIDUAL",
+    "MAX_SHIFT",
+    "Compared",
+    "InnerPixels",
+    "compared",
+    "inner_order_pixels",
     "NOISE_KEYWORDS",
     "SILENT",
-    "SMALL_SHIFT",
     "CombineDiagnostics",
     "CombineSettings",
     "CombinedImages",
@@ -64,7 +76,6 @@ __all__ = [
     "Survey",
     "ThinnedStack",
     "Watch",
-    "any_shift",
     "block_size",
     "check_flats",
     "check_two_passes",
@@ -76,12 +87,10 @@ __all__ = [
     "measure_levels",
     "measure_noise",
     "noise_cards",
-    "median_frame",
     "noise_of",
     "one_level_test",
     "order_places",
     "refuse_frames_without_light",
-    "small_shift",
     "stream",
     "tell_noise",
     "thinned",

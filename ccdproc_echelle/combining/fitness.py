@@ -12,15 +12,15 @@ from astropy.table import QTable
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.combining.likeness import warn_of_unlike_frames
 from ccdproc_echelle.combining.pedestal import pedestal_of
 from ccdproc_echelle.combining.pixels import Pixels, gather
-from ccdproc_echelle.combining.shifts import warn_of_shifted_frames
 from ccdproc_echelle.combining.thinned import ThinnedStack, stacked, thinned_indices, thinning
 from ccdproc_echelle.frames import Frame, Section, gather_pixels, parse_slices
 from ccdproc_echelle.orders import EchelleOrderTable, check_in_place, rasters, typical_width
 
 __all__ = [
-    "Survey", "check_flats", "gathered_and_surveyed", "refuse_frames_without_light",
+    "Survey", "check_flats", "check_image", "gathered_and_surveyed", "refuse_frames_without_light",
     "warn_of_lost_orders",
 ]
 
@@ -134,15 +134,12 @@ class Survey:
             Pixels(data, good, None), self.frames[0].shape, self.slices, self.orders
         )
         light = np.ma.masked_array(stack.data, ~stack.good).mean(axis=0)
-        if _shows_orders(light):
-            if check_table:
-                check_in_place(stack.orders, light)
-                _warn_of_dark_orders(light, stack.orders)
-                names = [frame.name for frame in self.frames]
-                warn_of_shifted_frames(stack, _levels(stack), names)
-            _warn_of_wide_window(light, stack.orders, self.window)
+        _check_light(light, stack.orders, self.window, check_table=check_table)
         _warn_of_overscan(self.frames[0])
-        _warn_of_offset(stack, self.frames[0].unit)
+        in_doubt = _warn_of_offset(stack, self.frames[0].unit)
+        if check_table and not in_doubt and _shows_orders(light):
+            names = [frame.name for frame in self.frames]
+            warn_of_unlike_frames(stack, self.window, _levels(stack), names)
 
 
 def check_flats(
@@ -173,6 +170,31 @@ def check_flats(
     survey = Survey.planned(frames, orders, window)
     sections = [gather_pixels(frame, survey.indices) for frame in frames]
     survey.check(sections, check_table=check_table)
+
+
+def check_image(image: np.ma.MaskedArray, orders: EchelleOrderTable, window: float) -> None:
+    """
+    Check that a single frame, order table and window are consistent, as `Survey.check` does.
+
+    Parameters
+    ----------
+    image : masked array, shape (rows, columns)
+        The frame.
+    orders : `EchelleOrderTable`
+        The order centres, on the detector of the frame.
+    window : float
+        Full width of the window on the order centre.
+
+    Raises
+    ------
+    WrongOrderTableError
+        Under the same conditions as in `Survey.check`, which also issues warnings.
+    """
+    slices, thin = thinning(image.shape, orders, _N_COLUMNS)
+    light = np.ma.masked_invalid(image[slices].astype(float))
+    if thin.dispersion_axis == 0:
+        light, thin = light.T, thin.transposed()
+    _check_light(light, thin, window, check_table=True)
 
 
 def gathered_and_surveyed(
@@ -260,6 +282,16 @@ def refuse_frames_without_light(levels: QTable, advice: str = "Leave them out") 
         )
 
 
+def _check_light(light, orders, window: float, *, check_table: bool) -> None:
+    """Check that orders and window fit to the light of a thinned image, if it shows orders."""
+    if not _shows_orders(light):
+        return
+    if check_table:
+        check_in_place(orders, light)
+        _warn_of_dark_orders(light, orders)
+    _warn_of_wide_window(light, orders, window)
+
+
 def _shows_orders(light: np.ma.MaskedArray) -> bool:
     """
     Whether there are bright and dark parts; in an evenly lit frame no order table can be wrong.
@@ -315,17 +347,18 @@ def _warn_of_wide_window(
 # ---------------------------------------------------------------------- zero point
 
 
-def _warn_of_offset(stack: ThinnedStack, unit) -> None:
+def _warn_of_offset(stack: ThinnedStack, unit) -> bool:
+    """Warn of a zero point that is off, and tell whether it is."""
     found = _light_between_and_on(stack)
     if found is None:
-        return
+        return False
     offset, sigma, level = _offset(*found)
     if abs(offset) > max(_SIGNIFICANT * sigma, _RELEVANT_OFFSET * level):
         warn(
             f"the frames have an offset of about {offset:.3g} {unit} that does not scale with "
             "their light, which makes their levels wrong: subtract bias and dark, once"
         )
-        return
+        return True
     # The levels may be too similar to tell.
     levels = _levels(stack)
     pedestal = pedestal_of(stack, levels) if (levels > 0).all() else None
@@ -335,6 +368,7 @@ def _warn_of_offset(stack: ThinnedStack, unit) -> None:
             f"as much light: at least {pedestal.least:.3g} {unit} seem to be a bias; subtract bias "
             "and dark"
         )
+    return pedestal is not None
 
 
 def _levels(stack: ThinnedStack) -> np.ndarray:

@@ -6,8 +6,9 @@ from astropy.nddata import CCDData
 from astropy.stats import SigmaClip
 from numpy.typing import ArrayLike
 
+from ccdproc_echelle.combining.fitness import check_image
 from ccdproc_echelle.combining.outliers import LEVEL_CLIP, NOTHING_LEFT, unshared
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import EchelleOrderTable, check_window
 
 __all__ = ["InnerOrderScale", "inner_order_scale"]
 
@@ -47,13 +48,23 @@ class InnerOrderScale:
         ValueError
             If the frame does not match the order table or the mask, no inner-order pixel is good or
             survives the clipping, or the level is not positive.
+
+        Warns
+        -----
+        `~astropy.utils.exceptions.AstropyUserWarning`
+            If the orders are a pixel or more off the table, an order has no light, or the window is
+            wider than the orders.
         """
         data = np.ma.asarray(frame.data if isinstance(frame, CCDData) else frame)
-        inner = self.orders.on_detector(data.shape).inner_mask(self.window)
+        orders = self.orders.on_detector(data.shape)
+        inner = orders.inner_mask(self.window)
         for mask in (self.mask, getattr(frame, "mask", None)):
             if mask is not None:
                 _check_mask(mask, data.shape)
-                inner &= ~np.asarray(mask, dtype=bool)
+                mask = np.broadcast_to(np.asarray(mask, dtype=bool), data.shape)
+                inner &= ~mask
+                data = np.ma.masked_array(data, mask)
+        check_image(data, orders, self.window)
         values = np.asarray(data.data[inner], dtype=float)
         values = values[np.isfinite(values)]
         if len(values) == 0:
@@ -120,8 +131,7 @@ def inner_order_scale(
     >>> inner_order_scale(orders, window=10)(frame)
     0.002
     """
-    if not window > 0:
-        raise ValueError(f"window is {window!r}, expected a positive number of pixels")
+    check_window(window)
     if mask is not None and orders.shape is not None:
         _check_mask(mask, orders.shape)
     return InnerOrderScale(orders, window, sigma_clip, mask)

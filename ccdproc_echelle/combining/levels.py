@@ -13,7 +13,7 @@ from astropy.table import QTable
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.clipping.sigma import SigmaClipping
 from ccdproc_echelle.combining.clipping.stack import StackCombiner
-from ccdproc_echelle.combining.fitness import Survey, gathered_and_surveyed
+from ccdproc_echelle.combining.fitness import Survey, check_flats, gathered_and_surveyed
 from ccdproc_echelle.combining.noise_check import doubt_about_noise, some_of
 from ccdproc_echelle.combining.outliers import LEVEL_CLIP, NOTHING_LEFT
 from ccdproc_echelle.combining.pixels import Pixels, evenly_spread
@@ -107,12 +107,15 @@ def measure_exposure_levels(
         If a keyword is unknown.
     ValueError
         If there are no frames, the frames or the order table do not match, no inner-order pixel is
-        good in all frames or survives the clipping, or a level is not positive.
+        good in all frames or survives the clipping, or a level is not positive. If the orders are
+        not at, or near, their positions in the table, the error is a `WrongOrderTableError`.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the frames differ by more, or much less, than their uncertainties allow.
+        If the frames differ by more, or much less, than their uncertainties allow, and if they do
+        not go together with each other, the order table or the window, as in
+        `two_pass_flat_combine`.
 
     References
     ----------
@@ -133,6 +136,7 @@ def measure_exposure_levels(
     warn_of_other_images(frames[0])
     orders = checked_orders(orders).on_detector(frames[0].shape)
     with uncompressed(frames) as frames:
+        check_flats([frame.without_uncertainty() for frame in frames], orders, window)
         table, doubt = measure_levels(
             frames,
             orders,

@@ -119,8 +119,8 @@ def normalize_flat(
     TypeError
         If ``flat`` is not a `~astropy.nddata.CCDData` or its uncertainty is of an unknown type.
     ValueError
-        If ``length`` is not a positive integer, or the orders have no edges or are for a detector
-        of a different shape.
+        If ``length`` is not a positive integer, the orders have no edges or are for a detector of a
+        different shape, or the flat has no light in any of them.
 
     Notes
     -----
@@ -171,6 +171,8 @@ def normalize_flat(
             for image, part in zip(images, parts, strict=True):
                 image.ravel()[indices] = part
         outside.ravel()[indices] = False
+    if outside.all():
+        raise ValueError("the flat has no light in any of the orders; do the orders belong to it?")
     images = [
         CCDData(data, unit=unit, mask=mask, uncertainty=StdDevUncertainty(deviation, copy=False))
         for data, unit, mask, deviation in zip(

@@ -19,7 +19,8 @@ from ccdproc_echelle._numeric.ranges import lit_range
 from ccdproc_echelle.frames import (
     MemoryFrame,
     Section,
-    open_frames,
+    check_alike,
+    list_frames,
     record_cards,
     uncertainty_array,
     warn_of_missing_uncertainties,
@@ -352,7 +353,8 @@ def _opened(flats: Any) -> list[MemoryFrame]:
     if isinstance(flats, CCDData):
         raise ValueError("flats is a single flat, expected at least two")
     named = isinstance(flats, Mapping)
-    frames = [frame.load() for frame in open_frames(list(flats.values()) if named else flats)]
+    frames = [frame.load() for frame in list_frames(list(flats.values()) if named else flats)]
+    check_alike(frames)
     if named:
         frames = [replace(f, name=str(name)) for f, name in zip(frames, flats, strict=True)]
     if len(frames) < 2:

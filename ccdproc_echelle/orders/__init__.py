@@ -3,6 +3,7 @@
 
 from ccdproc_echelle.orders import formats, rasters
 from ccdproc_echelle.orders.bad_rows import bad_row_pixels
+from ccdproc_echelle.orders.checks import check_window
 from ccdproc_echelle.orders.edges import (
     check_edge_keywords,
     detect_order_edges,
@@ -47,6 +48,7 @@ __all__ = [
     "bad_row_pixels",
     "check_in_place",
     "check_trace_keywords",
+    "check_window",
     "checked_orders",
     "detect_order_edges",
     "fit_order_edges",

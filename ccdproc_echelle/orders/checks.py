@@ -8,7 +8,10 @@ from numpy.typing import ArrayLike
 from ccdproc_echelle.orders.columns import coefficients_of, curves_in, range_of
 from ccdproc_echelle.orders.curves import evaluate
 
-__all__ = ["check_columns", "check_orders", "checked_axis", "checked_shape", "one_row_per_order"]
+__all__ = [
+    "check_columns", "check_orders", "check_window", "checked_axis", "checked_shape",
+    "one_row_per_order",
+]
 
 
 def check_columns(table: QTable) -> None:
@@ -81,6 +84,25 @@ def checked_axis(axis) -> int:
             f"dispersion_axis is {axis!r}, expected 1 (orders along rows) or 0 (along columns)"
         )
     return int(axis)
+
+
+def check_window(window: float) -> None:
+    """
+    Check a window on the order centres.
+
+    Parameters
+    ----------
+    window : float
+        Its full width in pixels.
+
+    Raises
+    ------
+    ValueError
+        If it is not a positive, finite number.
+    """
+    is_number = np.ndim(window) == 0 and np.asarray(window).dtype.kind in "fiu"
+    if not (is_number and 0 < window < np.inf):
+        raise ValueError(f"window is {window!r}, expected a positive number of pixels")
 
 
 def one_row_per_order(name: str, values: ArrayLike, numbers: np.ndarray) -> np.ndarray:

@@ -42,6 +42,8 @@ def finite_range(number: int, trace: np.ndarray) -> tuple[float, float]:
 
 def fit_traces(name, numbers, traces, ranges, degree) -> tuple[np.ndarray, np.ndarray]:
     """Chebyshev coefficients and RMS residual of each sampled trace."""
+    if not (isinstance(degree, (int, np.integer)) and degree >= 0):
+        raise ValueError(f"degree is {degree!r}, expected an integer of at least 0")
     coefficients, residuals = [], []
     for number, trace, domain in zip(numbers, traces, ranges, strict=True):
         pixels = np.flatnonzero(np.isfinite(trace))

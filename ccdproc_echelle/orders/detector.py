@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ccdproc_echelle.orders import rasters
+from ccdproc_echelle.orders.checks import check_window
 
 __all__ = ["OrdersOnDetector"]
 
@@ -118,8 +119,7 @@ class OrdersOnDetector(ABC):
 
     def _window(self, window: float) -> tuple[np.ndarray, np.ndarray]:
         """Limits of the inner-order pixels; the single place where they are defined."""
-        if not window > 0:
-            raise ValueError(f"window is {window!r}, expected a positive number of pixels")
+        check_window(window)
         centers = self.center()
         return centers - window / 2, centers + window / 2
 
@@ -169,13 +169,19 @@ class OrdersOnDetector(ABC):
         """
         if margin == 0 and self._index is not None:
             return self._index.copy()
-        lower, upper = self.lower() - margin, self.upper() + margin
+        lower, upper = self._edges(margin)
         index = self._to_image(
             rasters.nearest_order(lower, upper, self.center(), self._n_cross())
         )
         if margin == 0:
             self._index = index.copy()
         return index
+
+    def _edges(self, margin: float) -> tuple[np.ndarray, np.ndarray]:
+        """The edges, moved outwards."""
+        if not np.isfinite(margin):
+            raise ValueError(f"margin is {margin!r}, expected a number of pixels")
+        return self.lower() - margin, self.upper() + margin
 
     def interorder_mask(self, margin: float = 0) -> np.ndarray:
         """
@@ -241,7 +247,7 @@ class OrdersOnDetector(ABC):
         >>> orders.overlap_mask()[:, 0]
         array([False, False,  True, False, False, False, False])
         """
-        lower, upper = self.lower() - margin, self.upper() + margin
+        lower, upper = self._edges(margin)
         return self._to_image(rasters.number_of_orders(lower, upper, self._n_cross()) > 1)
 
     def coverage(self) -> np.ndarray:

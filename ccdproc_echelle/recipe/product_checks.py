@@ -68,6 +68,9 @@ def check_file(hdus: fits.HDUList) -> None:
     for keyword in ("DETROWS", "DETCOLS", "DISPAXIS"):
         if keyword not in hdus["ORDERS"].header:
             raise ValueError(f"ORDERS has no keyword {keyword}")
+    for name in ("ORDERS", *TABLES, *HOW_IT_WAS_MADE):
+        if name in hdus and not isinstance(hdus[name], fits.BinTableHDU):
+            raise ValueError(f"{name} is an image, expected a table")
     check_sums(hdus)
     if hdus[0].header["NAXIS"] == 0:
         raise ValueError("PRIMARY holds no image, expected the flat")
@@ -155,6 +158,9 @@ def _check_planes(flat: CCDData, flags: np.ndarray) -> None:
     n_negative = np.count_nonzero(flat.uncertainty.array < 0)
     if n_negative:
         raise ValueError(f"UNCERT has {n_negative} negative values, expected none")
+    n_infinite = np.count_nonzero(np.isinf(flat.uncertainty.array[flags == 0]))
+    if n_infinite:
+        raise ValueError(f"UNCERT has {n_infinite} infinite values that have no flag")
     n_unknown = np.count_nonzero(~np.isfinite(flat.data) & (flags == 0))
     if n_unknown:
         raise ValueError(f"PRIMARY has {n_unknown} values that are not finite and have no flag")
@@ -175,6 +181,10 @@ def _check_values(flat: CCDData, flags: np.ndarray) -> None:
         raise ValueError(f"PRIMARY has {n_dark} values that are not above zero and have no flag")
     if usable.any() and not flat.uncertainty.array[usable].any():
         raise ValueError("UNCERT is 0 in all pixels of the orders, expected > 0")
+    # The scatter of a single frame is not known.
+    several = flat.header.get("NCOMBINE", 1) > 1
+    if usable.any() and several and np.isnan(flat.uncertainty.array[usable]).all():
+        raise ValueError("UNCERT is NaN in all pixels of the orders, expected numbers")
 
 
 def _check_levels(flat: CCDData, levels: QTable) -> None:

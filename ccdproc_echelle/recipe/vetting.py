@@ -13,18 +13,18 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
-from ccdproc_echelle._numeric.medians import finite_median, label_medians
-from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
+from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle.combining import (
-    SMALL_SHIFT,
+    MAX_RESIDUAL,
+    MAX_SHIFT,
+    InnerPixels,
     ThinnedStack,
-    any_shift,
-    median_frame,
-    small_shift,
+    compared,
+    inner_order_pixels,
     thinned,
 )
 from ccdproc_echelle.frames import Frame, open_frames, twins_of
-from ccdproc_echelle.orders import EchelleOrderTable, rasters
+from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["COPY", "verdict_on_copy", "vet_frames"]
 
@@ -33,13 +33,6 @@ _LEAST_COLUMNS = 200
 
 # For all frames together; with very many frames, fewer columns of each are used.
 _THINNED_PIXELS = 8_000_000
-
-# Parts of an order in which a frame is compared with the others, and minimum pixels in a part.
-_N_PARTS = 8
-_FEWEST_PIXELS = 25
-
-# Below this fraction of the mean, a drift of the zero point looks like a different shape.
-_FAINTEST = 0.1
 
 #: Start of the verdict on a frame that is in the list twice.
 COPY = "a copy of"
@@ -50,8 +43,6 @@ _SIGNIFICANT = 5
 # For a typical inner-order pixel: flats have about a hundred, frames without light about 0.
 _LEAST_SIGNAL_TO_NOISE = 1
 
-_MEDIAN_NOISE = np.sqrt(np.pi / 2)  # noise of the median relative to that of the mean
-
 
 def vet_frames(
     frames: Any,
@@ -60,8 +51,8 @@ def vet_frames(
     window: float = 10,
     max_masked: float = 0.5,
     min_level: float = 0.2,
-    max_shift: float = 0.3,
-    max_residual: float = 0.1,
+    max_shift: float = MAX_SHIFT,
+    max_residual: float = MAX_RESIDUAL,
     **reading: Any,
 ) -> QTable:
     """
@@ -134,7 +125,7 @@ def vet_frames(
     _check(dict(limits._asdict(), window=window))
     orders = orders.on_detector(frames[0].shape)
     stack = thinned(frames, orders, _n_columns(frames, orders))
-    inner = _inner_order_pixels(stack.orders, window)
+    inner = inner_order_pixels(stack.orders, window)
     masked = 1 - stack.good[:, *inner.where].mean(axis=1)
     usable = masked <= max_masked
     twins = _twins_of_usable(frames, usable)
@@ -143,7 +134,7 @@ def vet_frames(
     lit = usable & (darkness == "") & np.array([twin is None for twin in twins])
     found = _Measured.nothing(masked, levels)
     if lit.any():
-        found = _measure(stack, inner, masked, levels, lit, limits)
+        found = _Measured(masked, *compared(stack, inner, levels, lit, max_residual))
     return QTable({
         "frame": [frame.name for frame in frames],
         "level": found.level * frames[0].unit,
@@ -169,13 +160,6 @@ class _Limits(NamedTuple):
     max_residual: float
 
 
-class _InnerPixels(NamedTuple):
-    """Rows and columns of the inner-order pixels, and the part and order to which each belongs."""
-
-    where: tuple[np.ndarray, np.ndarray]
-    part: np.ndarray
-
-
 def _check(options: dict[str, float]) -> None:
     for name, value in options.items():
         if not 0 < value < np.inf:
@@ -187,19 +171,7 @@ def _n_columns(frames: Sequence[Frame], orders: EchelleOrderTable) -> int:
     return min(_LEAST_COLUMNS, _THINNED_PIXELS // (len(frames) * n_cross))
 
 
-def _inner_order_pixels(orders: EchelleOrderTable, window: float) -> _InnerPixels:
-    center = orders.center()
-    n_orders, n_columns = center.shape
-    rows, inside = rasters.window_rows(center, window, orders.shape[0])
-    if not inside.any():
-        raise ValueError("no order centre of the order table is on the detector")
-    columns = np.arange(n_columns)[:, None]
-    part = np.arange(n_orders)[:, None, None] * _N_PARTS + columns * _N_PARTS // n_columns
-    columns, part = (np.broadcast_to(a, rows.shape)[inside] for a in (columns, part))
-    return _InnerPixels((rows[inside].astype(int), columns), part)
-
-
-def _first_levels(stack: ThinnedStack, inner: _InnerPixels, usable) -> tuple:
+def _first_levels(stack: ThinnedStack, inner: InnerPixels, usable) -> tuple:
     """
     Median of the inner-order pixels of each frame, and of their standard deviations, if known.
 
@@ -250,50 +222,6 @@ class _Measured(NamedTuple):
     @classmethod
     def nothing(cls, masked: np.ndarray, levels: np.ndarray) -> "_Measured":
         return cls(masked, levels, *np.full((3, len(levels)), np.nan))
-
-
-def _measure(stack, inner, masked, levels, lit, limits: _Limits) -> _Measured:
-    reference, known = median_frame(stack, levels, lit)
-    norm = reference[inner.where][known[inner.where]].mean()
-    reference = reference / norm
-    found = _Measured.nothing(masked, levels * norm)
-    for i, (image, good) in enumerate(zip(stack.data, stack.good, strict=True)):
-        good = good & known
-        level, residual = _level_and_residual(image, good, reference, inner)
-        shift = np.nan, np.nan
-        if level > 0:
-            shift = small_shift(image / level, good, reference)
-        alike = lit[i] and residual < limits.max_residual
-        if not (alike and abs(shift[0]) < SMALL_SHIFT):
-            images = [np.ma.masked_array(*pair) for pair in ((image, ~good), (reference, ~known))]
-            # For a frame unlike the others, the estimate is meaningless.
-            otherwise = shift if alike else (np.nan, np.nan)
-            shift = any_shift(*images, stack.orders) or otherwise
-        found.level[i], found.residual[i] = level, residual
-        found.shift[i], found.shift_uncertainty[i] = shift
-    # A shifted frame has pulled the reference along a little.
-    found.shift[:] -= np.nanmedian(found.shift[lit]) if np.isfinite(found.shift[lit]).any() else 0
-    return found
-
-
-def _level_and_residual(image, good, reference, inner: _InnerPixels) -> tuple[float, float]:
-    """Level of a frame, and the deviation of parts of orders from it in excess of their noise."""
-    light = reference[inner.where]
-    chosen = good[inner.where] & (light > _FAINTEST)
-    if not chosen.any():
-        return np.nan, np.nan
-    ratios, part = image[inner.where][chosen] / light[chosen], inner.part[chosen]
-    level = float(np.median(ratios))
-    n_parts = int(inner.part.max()) + 1
-    count = np.bincount(part, minlength=n_parts)
-    medians = label_medians(ratios, part, n_parts)
-    spread = MAD_TO_SIGMA * label_medians(np.abs(ratios - medians[part]), part, n_parts)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        excess = np.abs(medians - level) - _SIGNIFICANT * _MEDIAN_NOISE * spread / np.sqrt(count)
-    excess = excess[count >= _FEWEST_PIXELS]
-    if not (len(excess) and level > 0):
-        return level, np.nan
-    return level, max(0.0, float(excess.max()) / level)
 
 
 # ---------------------------------------------------------------------- verdict

@@ -8,7 +8,13 @@ import pytest
 from astropy.nddata import CCDData
 from astropy.utils.exceptions import AstropyUserWarning
 
-from ccdproc_echelle import EchelleOrderTable, make_master_flat, two_pass_flat_combine
+from ccdproc_echelle import (
+    EchelleOrderTable,
+    inner_order_scale,
+    make_master_flat,
+    measure_exposure_levels,
+    two_pass_flat_combine,
+)
 from ccdproc_echelle.combining import check_flats
 from ccdproc_echelle.frames import open_frames
 from ccdproc_echelle.orders import WrongOrderTableError
@@ -56,6 +62,27 @@ def test_random_spectrographs(seed):
                   stretched(sim.truth.orders, sim.shape, 1 - axis)):
         with pytest.raises(WrongOrderTableError, match="order"):
             check_flats(frames, wrong, 10)
+
+
+@pytest.mark.parametrize("measure", [
+    lambda orders, window=10: measure_exposure_levels(FLATS, orders, window=window),
+    lambda orders, window=10: inner_order_scale(orders, window=window)(FLATS[0]),
+])
+def test_levels_alone(measure):
+    measure(ORDERS)  # warnings are errors
+    with pytest.raises(WrongOrderTableError, match="order table does not belong"):
+        measure(stretched(ORDERS, SIM.shape, 0))
+    with pytest.warns(AstropyUserWarning, match="window of 24 pixels is wider than the orders"):
+        measure(ORDERS, 24)
+    for window in ("10", None, np.inf, [10], True):
+        with pytest.raises(ValueError, match="window is .*, expected a positive number of pix"):
+            measure(ORDERS, window)
+
+
+def test_a_bias_in_levels_alone():
+    frames = changed(lambda data: data + np.float32(500))
+    with pytest.warns(AstropyUserWarning, match=r"offset of about \d+ adu"):
+        measure_exposure_levels(frames, ORDERS)
 
 
 def test_a_wrong_order_table_leaves_no_output(tmp_path):

@@ -460,3 +460,11 @@ def test_thresholds_out_of_range(damaged_flat, options):
     (name, value), = options.items()
     with pytest.raises(ValueError, match=f"{name} is {value}"):
         find_bad_response(damaged_flat, DAMAGED.truth.orders, **options)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_a_flat_without_light_has_no_response(value):
+    sim = EchelleSimulation(shape=(120, 140), n_orders=3, seed=1)
+    flat = CCDData(np.full(sim.shape, value), unit="")
+    with pytest.raises(ValueError, match="no light in any of the orders"):
+        normalize_flat(flat, sim.truth.orders)

@@ -961,3 +961,19 @@ def test_an_order_beyond_the_end_of_the_detector_covers_nothing():
     assert_array_equal(orders.order_map(), others.order_map())
     assert_array_equal(orders.overlap_mask(), others.overlap_mask())
     assert_allclose(orders.coverage(), others.coverage(), atol=1e-12)
+
+
+@pytest.mark.parametrize("margin", [np.nan, np.inf])
+def test_a_margin_that_is_no_number_of_pixels(margin):
+    orders = EchelleOrderTable.from_polynomials(
+        [1], [[5]], lower=[[3]], upper=[[7]], shape=(10, 30), dispersion_axis=1)
+    for method in (orders.order_map, orders.interorder_mask, orders.overlap_mask):
+        with pytest.raises(ValueError, match="margin is (nan|inf), expected a number of pixels"):
+            method(margin)
+
+
+@pytest.mark.parametrize("degree", [-1, 1.5, None])
+def test_a_degree_that_is_none(degree):
+    with pytest.raises(ValueError, match="degree is .*, expected an integer of at least 0"):
+        EchelleOrderTable.from_traces(
+            [1], np.full((1, 30), 5.0), shape=(10, 30), dispersion_axis=1, degree=degree)

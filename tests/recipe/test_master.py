@@ -544,7 +544,7 @@ def test_writing_does_not_change_the_master(small_master, tmp_path):
 
 
 def test_master_of_frames_with_a_plain_dict_header(tmp_path):
-    flats = SMALL.flats(3)
+    flats = SMALL.with_bias(0).flats(3)
     for flat in flats:
         flat.meta = {"OBJECT": "lamp"}
     master = make_master_flat(flats, SMALL.truth.orders, scattered_light=None)
@@ -837,7 +837,7 @@ def test_a_gain_or_read_noise_that_is_not_that_of_the_frames(wrong, found):
 
 
 def test_flats_of_unknown_uncertainty():
-    flats, orders = NOISY.flats(3), NOISY.truth.orders
+    flats, orders = NOISY.with_bias(0).flats(3), NOISY.truth.orders
     expected = make_master_flat([CCDData(flat.data, unit="adu") for flat in flats], orders)
     for flat in flats:
         flat.uncertainty.array[:] = np.nan

@@ -122,6 +122,13 @@ def with_rows(name, n_rows):
     return change
 
 
+def as_image(name):
+    def change(hdus):
+        hdus[name] = fits.ImageHDU(np.zeros((3, 3)), name=name)
+
+    return change
+
+
 def with_card(name, keyword, value):
     return lambda hdus: hdus[name].header.set(keyword, value)
 
@@ -179,6 +186,10 @@ def without_column(name, column):
     (with_data("PRIMARY", lambda data: np.where(data == 1, data, 0)), "PRIMARY has .* above zero"),
     (with_card("PRIMARY", "BUNIT", "adu"), "PRIMARY has BUNIT adu"),
     (with_data("UNCERT", np.zeros_like), "UNCERT is 0 in all pixels of the orders"),
+    (with_data("UNCERT", lambda data: data * np.nan), "UNCERT is NaN in all pixels of the orders"),
+    (with_data("UNCERT", lambda data: data + np.inf), "UNCERT has .* infinite values"),
+    (as_image("LEVELS"), "LEVELS is an image, expected a table"),
+    (as_image("PROVENANCE"), "PROVENANCE is an image, expected a table"),
     (with_data("MASK", np.zeros_like), "MASK lacks 9 pixels that are bad according to FLAGS"),
     (with_data("MASK", lambda data: 1 - data), "MASK lacks 9 pixels"),
     (with_rows("LEVELS", 2), "LEVELS has 2 rows, expected those of 3 frames"),

@@ -298,6 +298,7 @@ def test_chi_square_of_single_values_is_not_known(used):
     assert np.isnan(reduced_chi_square([[1.0], [2.0]], [[1.0], [1.0]], used))
 
 
+@pytest.mark.filterwarnings("ignore:the uncertainties of the frames are about")
 @pytest.mark.parametrize(("scale", "expected"), [(1.0, 1.0), (0.5, 4.0), (2.0, 0.25)])
 def test_chi_square_of_frames_tells_wrong_uncertainties(scale, expected):
     master, frames, diagnostics = reduced(scale_of_sigma=scale)

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""A frame whose orders lie elsewhere is named before it blurs the edges of the master."""
+"""A frame that is shifted, or of another shape, is named."""
 
 import warnings
 
@@ -49,3 +49,13 @@ def test_a_small_flexure_is_left_to_the_vetting():
         warnings.simplefilter("always")
         two_pass_flat_combine([one, CCDData(blended, unit="adu"), three], sim.truth.orders)
     assert not any("shifted" in str(w.message) for w in found)
+
+
+def test_a_frame_that_is_saturated():
+    sim = EchelleSimulation(shape=(200, 220), n_orders=4, seed=3)
+    frames = sim.flats(4)
+    limit = np.quantile(frames[1].data, 0.95)
+    frames[1] = CCDData(
+        np.minimum(frames[1].data, limit), unit="adu", uncertainty=frames[1].uncertainty)
+    with pytest.warns(AstropyUserWarning, match="parts of the orders .* others: frame 1 by"):
+        two_pass_flat_combine(frames, sim.truth.orders)
