@@ -165,7 +165,8 @@ def _reach_of_light(positions, profiles, fibres, level) -> np.ndarray:
             binned = label_medians(light[order][used], label[order][used], _N_BINS)
             reach[side, order] = _fall_of(binned, level)
     typical = np.nan_to_num(finite_median(reach), nan=np.sqrt(-2 * np.log(level)))
-    scatter = MAD_TO_SIGMA * np.nan_to_num(finite_median(np.abs(reach - typical[:, None])))
+    off = np.abs(reach - typical[:, None]).reshape(1, -1)
+    scatter = MAD_TO_SIGMA * np.nan_to_num(finite_median(off))
     return np.stack([typical, scatter * median_noise(np.isfinite(reach).sum(axis=1))])
 
 

@@ -21,9 +21,6 @@ __all__ = ["PROFILES", "OrderProfile", "checked_profile", "edges_of_fibres", "sp
 
 _log = logging.getLogger(__name__)
 
-# Fibres closer than this overlap, in units of their standard deviation.
-_APART = 8.0
-
 PROFILES = ("auto", "slit", "fibre", "slicer")
 
 
@@ -110,13 +107,8 @@ def edges_of_fibres(slices, lengths, level: float, *, certain: bool):
         kurtosis = kurtosis_of(*shown, lengths / 6)
         if not kurtosis > LEAST_KURTOSIS:
             return None
-        if kurtosis < CLEAR_KURTOSIS and not _overlap(fibres, lengths):
+        if kurtosis < CLEAR_KURTOSIS:
             warn("the orders are treated as images of fibres, but may be those of a slit hardly "
                  "wider than its blur, whose edges would be a few pixels further in: specify "
                  "profile='fibre' or profile='slit'")
     return fibre_edges(*shown[:2], slices.smear, fibres, level)
-
-
-def _overlap(fibres, lengths) -> bool:
-    """Whether the light of neighbouring fibres overlaps, so that they look like slits."""
-    return bool(lengths.min() / 1.5 < _APART * np.nanmedian(fibres.sigma))

@@ -5,6 +5,7 @@ import logging
 
 import numpy as np
 import pytest
+from astropy.utils.exceptions import AstropyUserWarning
 from numpy.testing import assert_allclose, assert_array_equal
 
 from ccdproc_echelle import (
@@ -69,6 +70,13 @@ def test_slits_are_not_taken_for_fibres():
         edges = detect_order_edges(sim.flats(1)[0], sim.truth.orders, profile=profile)
         assert set(edges.table["profile"]) == {"slit"}
         assert_allclose(edges.lower(), sim.truth.orders.lower(), atol=0.15)
+
+
+def test_crowded_orders_that_may_be_slits_are_named():
+    sim = simulation(
+        shape=(110, 400), n_orders=12, order_width=2.1, psf_sigma=1.1, smallest_gap=3.0)
+    with pytest.warns(AstropyUserWarning, match="may be those of a slit"):
+        detect_order_edges(sim.flats(1)[0], centers_of(sim))
 
 
 def test_edges_of_fibres_that_overlap_meet_in_the_middle():
