@@ -4,6 +4,7 @@
 from ccdproc_echelle.orders import formats, rasters
 from ccdproc_echelle.orders.bad_rows import bad_row_pixels
 from ccdproc_echelle.orders.checks import check_window
+from ccdproc_echelle.orders.coarse_shift import WrongOrderTableError
 from ccdproc_echelle.orders.edges import (
     check_edge_keywords,
     detect_order_edges,
@@ -14,7 +15,6 @@ from ccdproc_echelle.orders.edges import (
 )
 from ccdproc_echelle.orders.flexure import (
     OrderShift,
-    WrongOrderTableError,
     check_in_place,
     frame_shift,
     in_place,

@@ -20,7 +20,7 @@ from ccdproc_echelle import (
     normalize_flat,
 )
 from ccdproc_echelle.light.flags import UNUSABLE
-from ccdproc_echelle.orders.flexure import WrongOrderTableError
+from ccdproc_echelle.orders import WrongOrderTableError
 from ccdproc_echelle.simulation import EchelleSimulation
 from helpers.orders import centers_only
 

@@ -1,0 +1,123 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Which shift of an order table roughly matches a frame, if any does."""
+
+import numpy as np
+
+from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle.orders.profile_slices import (
+    ProfileSlices,
+    medians_of,
+    profile_noise,
+    profiles_at,
+    samples_at,
+)
+
+__all__ = ["WrongOrderTableError", "coarse_shift", "harmonics", "outshone", "too_far"]
+
+# Below this mean cosine of the phases, the orders of table and frame do not coincide. Unrelated
+# orders give 0, a matching table more than 0.9.
+_LEAST_MATCH = 0.85
+
+# How much better a larger shift must match than a permitted one to be believed.
+_CLEARLY_BETTER = 0.05
+
+# A place is dark if the first harmonic of its profile is below this many times its noise. If fewer
+# places than this fraction are lit, some shift or other always matches.
+_LEAST_LIGHT, _LEAST_LIT = 5.0, 0.1
+
+# Or if it is below this fraction of that of a neighbour, whose wings would be mistaken for the
+# order; of the same order where that is brightest; or of a typical place, which leaves only the
+# read-out pattern.
+_LEAST_BESIDE, _LEAST_ALONG, _LEAST_TYPICAL = 0.1, 0.02, 0.01
+
+
+class WrongOrderTableError(ValueError):
+    """The orders of a frame are not at, or near, their positions in an order table."""
+
+
+def coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
+    """Common shift from the table to the light, good to a fraction of a pixel, and its match."""
+    slices = slices.thinned()
+    smallest = np.nanmin(slices.spacing)
+    reach = max(1.5 * smallest, max_shift)
+    trials = np.linspace(-reach, reach, 2 * int(np.ceil(4 * reach)) + 1)
+    samples = samples_at(raster, slices, 0.0)
+    noise = profile_noise(samples)
+    phases = _phases(medians_of(samples), slices, noise)
+    scores = _score(phases, slices, trials)
+    near = np.abs(trials) <= max_shift
+    best = np.argmax(np.where(near, scores, -np.inf))
+    if scores.max() > max(scores[best] + _CLEARLY_BETTER, _LEAST_MATCH):
+        raise WrongOrderTableError(too_far(trials[np.argmax(scores)], max_shift))
+    shift = trials[best]
+    trials = np.linspace(-0.25, 0.25, 101) * smallest
+    for _ in range(2):  # once recentred, profiles are symmetric about the order and not cut by it
+        phases = _phases(profiles_at(raster, slices, shift), slices, noise)
+        scores = _score(phases, slices, trials)
+        shift += trials[np.argmax(scores)]
+    if not scores.max() > _LEAST_MATCH:
+        raise WrongOrderTableError(
+            "the order table does not belong to this frame: at the best shift, "
+            f"{shift:+.1f} pixels, the orders match to {scores.max():.2f} (1 if all do, 0 if "
+            f"none), expected at least {_LEAST_MATCH}"
+        )
+    if abs(shift) > max_shift:
+        raise WrongOrderTableError(too_far(shift, max_shift))
+    return shift, scores.max()
+
+
+def _phases(profiles: np.ndarray, slices: ProfileSlices, noise: np.ndarray) -> np.ndarray:
+    """
+    Phase of the first harmonic, with the order spacing as the period, on the unit circle.
+
+    0 where the second harmonic dominates, since there are then two orders per spacing. NaN where an
+    order is cut or there is no light.
+    """
+    first, second, usable, total = harmonics(profiles, slices)
+    single = np.abs(first) > 0.5 * np.abs(second)
+    phases = np.where(single, first / np.where(single, np.abs(first), 1), 0)
+    dark = outshone(first, usable) | (np.abs(first) < _LEAST_LIGHT * noise * np.sqrt(total))
+    brightest = np.where(usable, np.abs(first), 0).max(axis=1, keepdims=True)
+    dark |= np.abs(first) < _LEAST_ALONG * brightest
+    typical = finite_median(np.abs(first[usable & ~dark]))
+    dark |= np.abs(first) < _LEAST_TYPICAL * typical
+    if (usable & ~dark).sum() > _LEAST_LIT * usable.sum():
+        usable &= ~dark
+    return np.where(usable, phases, np.nan)
+
+
+def harmonics(profiles: np.ndarray, slices: ProfileSlices) -> tuple[np.ndarray, ...]:
+    """First and second harmonics, where defined, and the number of samples they are based on."""
+    spacing = slices.spacing[..., None]
+    # The samples at both ends belong to the period only in part.
+    inside = np.nan_to_num(np.clip(0.5 * spacing - np.abs(slices.offsets) + 0.5, 0, 1))
+    usable = (np.isfinite(profiles) | (inside == 0)).all(axis=-1) & (inside > 0).any(axis=-1)
+    light = np.where(inside > 0, profiles, 0)
+    total = inside.sum(axis=-1, keepdims=True)
+    light = light - (inside * light).sum(axis=-1, keepdims=True) / np.maximum(total, 1)
+    turns = np.exp(2j * np.pi * slices.offsets / np.where(spacing > 0, spacing, np.inf))
+    first, second = ((inside * light * turns**n).sum(axis=-1) for n in (1, 2))
+    return first, second, usable, total[..., 0]
+
+
+def outshone(first: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Where a harmonic is no larger than what the wings of a neighbour would produce."""
+    strength = np.pad(np.where(usable, np.abs(first), 0), ((1, 1), (0, 0)))
+    return usable & (strength[1:-1] < _LEAST_BESIDE * np.maximum(strength[:-2], strength[2:]))
+
+
+def _score(phases: np.ndarray, slices: ProfileSlices, trials: np.ndarray) -> np.ndarray:
+    """Mean cosine of the phases that remain after each trial shift."""
+    good = np.isfinite(phases)
+    if not good.any():
+        raise ValueError("no order has measurable light: all are masked or cut by the border")
+    phases, spacing = phases[good], slices.spacing[good]
+    return np.array([(phases * np.exp(-2j * np.pi * t / spacing)).real.mean() for t in trials])
+
+
+def too_far(shift: float, max_shift: float) -> str:
+    return (
+        f"the orders lie {shift:+.1f} pixels from their positions in the order table, more than "
+        f"the largest shift of {max_shift:.1f}: beyond half the order spacing, orders "
+        "are mistaken for their neighbours"
+    )
