@@ -27,7 +27,7 @@ from ccdproc_echelle.frames import (
     uncompressed,
     warn_of_other_images,
 )
-from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
+from ccdproc_echelle.orders import EchelleOrderTable, check_window, checked_orders
 
 __all__ = ["level_pixels", "measure_exposure_levels", "measure_levels"]
 
@@ -132,6 +132,7 @@ def measure_exposure_levels(
     >>> measure_exposure_levels(frames, orders)["level"]
     <Quantity [ 90., 110.] adu>
     """
+    check_window(window)
     frames = open_frames(frames, **reading)
     warn_of_other_images(frames[0])
     orders = checked_orders(orders).on_detector(frames[0].shape)

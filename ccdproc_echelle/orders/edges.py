@@ -563,7 +563,9 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
     slices, crossings = measured_slices(
         raster, variance, centers, here, lengths, _SLIT_LEVEL if levels is None else levels
     )
-    edges, errors, of_fibres = _edges_and_errors(slices, crossings, lengths, bad, levels, form)
+    edges, errors, of_fibres = _edges_and_errors(
+        slices, crossings, lengths, bad, levels, form, n_slices > 1
+    )
     if not np.isfinite(edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     edges, errors = (  # an order ends where its outermost slices end
@@ -579,7 +581,7 @@ def _course(centers, columns) -> np.ndarray:
     return longest[columns[:, columns.shape[1] // 2]]
 
 
-def _edges_and_errors(slices, crossings, lengths, bad, levels, form):
+def _edges_and_errors(slices, crossings, lengths, bad, levels, form, in_bundles):
     """
     Cross-dispersion position of the edges and its standard deviation; NaN if not found.
 
@@ -592,7 +594,7 @@ def _edges_and_errors(slices, crossings, lengths, bad, levels, form):
     if certain or (form.name != "slit" and blended.any()):
         level = FIBRE_LEVEL if levels is None else levels[0]
         seen = slices._replace(profiles=without_bridges(slices.profiles, slices.origins, bad))
-        found = edges_of_fibres(seen, lengths, level, certain=certain)
+        found = edges_of_fibres(seen, lengths, level, certain=certain, in_bundles=in_bundles)
         if found is not None:
             return *found, True
     levels = _SLIT_LEVEL if levels is None else levels

@@ -21,6 +21,10 @@ __all__ = ["PROFILES", "OrderProfile", "checked_profile", "edges_of_fibres", "sp
 
 _log = logging.getLogger(__name__)
 
+# Orders closer than this, in units of their standard deviation, overlap so much that background and
+# wings cannot be told apart.
+_CROWDED = 5.5
+
 PROFILES = ("auto", "slit", "fibre", "slicer")
 
 
@@ -89,11 +93,12 @@ def split_into_bands(raster, centers, lengths, edges, profile: OrderProfile):
     return (centers[:, None] + offsets[..., None]).reshape(-1, centers.shape[1]), number
 
 
-def edges_of_fibres(slices, lengths, level: float, *, certain: bool):
+def edges_of_fibres(slices, lengths, level: float, *, certain: bool, in_bundles: bool):
     """
     Edges of fibres as positions on the detector, and their errors, both (2, n_orders, n_slices).
 
-    None if the orders are not fibres, unless ``certain`` is set.
+    None if the orders are not fibres, unless ``certain`` is set, or if they are so close that they
+    may as well be slits, unless they are ``in_bundles``.
 
     Warns
     -----
@@ -106,6 +111,10 @@ def edges_of_fibres(slices, lengths, level: float, *, certain: bool):
     if not certain:
         kurtosis = kurtosis_of(*shown, lengths / 6)
         if not kurtosis > LEAST_KURTOSIS:
+            return None
+        if not in_bundles and np.median(lengths) / 1.5 < _CROWDED * np.nanmedian(fibres.sigma):
+            warn("the orders are so close that images of slits and of fibres look alike; they are "
+                 "treated as slits: specify profile='fibre' or profile='slit'")
             return None
         if kurtosis < CLEAR_KURTOSIS:
             warn("the orders are treated as images of fibres, but may be those of a slit hardly "

@@ -79,6 +79,15 @@ def test_crowded_orders_that_may_be_slits_are_named():
         detect_order_edges(sim.flats(1)[0], centers_of(sim))
 
 
+def test_crowded_slits_are_slits():
+    sim = EchelleSimulation(
+        shape=(256, 256), n_orders=16, order_width=6, smallest_gap=6, psf_sigma=2, seed=1
+    )
+    with pytest.warns(AstropyUserWarning, match="slits and of fibres look alike"):
+        edges = detect_order_edges(sim.flats(1)[0], centers_of(sim))
+    assert_allclose(edges.upper(), sim.truth.orders.upper(), atol=0.2)
+
+
 def test_edges_of_fibres_that_overlap_meet_in_the_middle():
     sim = simulation().with_fibres(3, sigma=1.5, pitch=6.0)
     bundles = sim.truth.orders
