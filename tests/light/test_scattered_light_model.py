@@ -13,6 +13,7 @@ from ccdproc_echelle.light import (
     ScatteredLightModel,
     fit_scattered_light,
     model_scattered_light,
+    scattered_light_model,
     sums_of,
 )
 from ccdproc_echelle.simulation import EchelleSimulation
@@ -215,3 +216,11 @@ def test_rows_of_a_frame_less_its_light(sim, flats, scattered):
 def test_a_matrix_without_a_root_is_refused():
     with pytest.raises(np.linalg.LinAlgError):
         inverse_root(-np.eye(200))
+
+
+def test_pixels_where_the_fit_falls_to_zero_do_not_outweigh_all_others():
+    light = np.concatenate([np.zeros(10), np.linspace(1, 5, 990)])
+    residuals = light * np.resize([1.0, -1.0], 1000)  # a line through them has no constant
+    variance = scattered_light_model._noise_variance(
+        residuals, light, np.zeros(1000), np.ones(1000, dtype=bool))
+    assert variance.min() > 1e-3 * variance.mean()
