@@ -162,10 +162,11 @@ def pixel_pulls(master: MasterFlat, simulation: EchelleSimulation) -> np.ndarray
     return errors / master.flat.uncertainty.array[inside]
 
 
-def edge_pulls(flat: CCDData, simulation: EchelleSimulation) -> np.ndarray:
+def edge_pulls(flat: CCDData, setup: Setup) -> np.ndarray:
     """Pulls of the measured points of the edges that are on the detector."""
+    simulation = setup.simulation
     truth = simulation.truth.orders
-    points = measure_order_edges(flat, centers_only(truth))
+    points = measure_order_edges(flat, centers_only(truth), n_slices=setup.n_slices)
     row = np.searchsorted(truth.order_numbers, points["order"])
     pixels, column = np.unique(points["pixel"].value, return_inverse=True)
     lower, upper = truth.lower(pixels)[row, column], truth.upper(pixels)[row, column]
@@ -281,7 +282,7 @@ def measure(setup: Setup, *, unknown_noise: bool = False) -> dict[str, dict[str,
         )
         flat = combined_flat(truth, **frames)
         even = with_even_response(flat, setup.simulation)
-        of_edges = [spread(edge_pulls(image, setup.simulation)) for image in (flat, even)]
+        of_edges = [spread(edge_pulls(image, setup)) for image in (flat, even)]
     points = dict(zip(("edge pulls", "edge pulls, even response"), of_edges, strict=True))
     return {"given": compared(given, setup) | points, "traced": compared(traced, setup)}
 

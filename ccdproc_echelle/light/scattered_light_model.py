@@ -23,6 +23,9 @@ _LARGEST_VALUE = 1e75
 # Strengths of the penalty to try, relative to the weight of the pixels.
 _STRENGTHS = 10.0 ** np.arange(-2.25, 3.1, 0.75)
 
+# Least variance of a pixel, relative to the mean: dark pixels have read noise as well.
+_LEAST_NOISE = 0.01
+
 # Relative error of the wings of the orders: the brightness of an order is known to a few per cent,
 # and the blur varies over the detector.
 _WING_ERROR = 0.1
@@ -705,8 +708,10 @@ def _noise_variance(residuals, scattered, wings, good) -> np.ndarray:
     clipped, of_apart = np.minimum(residuals[apart] ** 2, limit), light[apart]
     constant, slope = _line_from_zero_on(of_apart, clipped)
     variance = constant + slope * light
-    # Without any noise, as in a frame of zeros, all pixels have the same weight.
-    least = 1e-12 * np.mean((residuals + scattered + wings) ** 2)
+    # Without any noise, as in a frame of zeros, all pixels have the same weight; no few pixels,
+    # where the fit falls to zero, may have all of it.
+    least = max(1e-12 * np.mean((residuals + scattered + wings) ** 2),
+                _LEAST_NOISE * clipped.mean())
     return np.maximum(variance, least or 1.0)
 
 
