@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 # Orders closer than this, in units of their standard deviation, overlap so much that background and
 # wings cannot be told apart.
-_CROWDED = 5.5
+_CROWDED = 6.5
 
 PROFILES = ("auto", "slit", "fibre", "slicer")
 
