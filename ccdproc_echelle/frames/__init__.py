@@ -46,7 +46,13 @@ from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
 from ccdproc_echelle.frames.readout import Readout, check_one_readout, warn_of_zero_points
 from ccdproc_echelle.frames.regions import Regions
-from ccdproc_echelle.frames.sections import Box, parse_place, parse_slices, without_gaps
+from ccdproc_echelle.frames.sections import (
+    Box,
+    Place,
+    parse_place,
+    parse_slices,
+    without_gaps,
+)
 from ccdproc_echelle.frames.uncertainties import (
     UNCERTAINTIES,
     standard_deviation,
@@ -81,6 +87,7 @@ __all__ = [
     "MemoryFrame",
     "Metadata",
     "NoiseModel",
+    "Place",
     "Plane",
     "RawFrame",
     "Readout",
