@@ -25,8 +25,8 @@ from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.orders.slices import bridged, extract_slices, slice_columns
 
 __all__ = [
-    "CLEAR_KURTOSIS", "FIBRE_LEVEL", "Fibres", "LEAST_KURTOSIS", "are_fibres", "fibre_edges",
-    "fibre_traces", "fit_fibres", "kurtosis_of",
+    "CLEAR_KURTOSIS", "FIBRE_LEVEL", "Fibres", "LEAST_KURTOSIS", "POSSIBLE_KURTOSIS", "are_fibres",
+    "fibre_edges", "fibre_traces", "fit_fibres", "kurtosis_of",
 ]
 
 # Where the light of a fibre ends, as a fraction of its peak: 99.76 % of a Gaussian lies inside,
@@ -34,8 +34,9 @@ __all__ = [
 FIBRE_LEVEL = 0.01
 
 # Kurtosis relative to a Gaussian: a slit twice as wide as its blur has -0.08, one three times as
-# wide -0.22. Between the two limits orders may be either.
-LEAST_KURTOSIS, CLEAR_KURTOSIS = -0.12, -0.065
+# wide -0.22; secondary bands beside fibres lower theirs to -0.16. Above the first limit orders may
+# be fibres, above the second they are more likely to be, and above the third they are.
+POSSIBLE_KURTOSIS, LEAST_KURTOSIS, CLEAR_KURTOSIS = -0.19, -0.12, -0.065
 
 # Largest RMS misfit of a Gaussian to the light of a fibre, as a fraction of the peak. With the
 # kurtosis free, half of it; crowded slits miss more.

@@ -11,6 +11,7 @@ from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.fibres import (
     CLEAR_KURTOSIS,
     LEAST_KURTOSIS,
+    POSSIBLE_KURTOSIS,
     fibre_edges,
     fit_fibres,
     kurtosis_of,
@@ -109,15 +110,28 @@ def edges_of_fibres(slices, lengths, level: float, *, certain: bool, in_bundles:
     shown = slices.origins[..., None] + samples, slices.profiles, slices.noise
     fibres = fit_fibres(*shown, lengths / 6)
     if not certain:
-        kurtosis = kurtosis_of(*shown, lengths / 6)
-        if not kurtosis > LEAST_KURTOSIS:
+        typical = finite_median(fibres.sigma.reshape(1, -1))[0]
+        crowded = np.median(lengths) / 1.5 < _CROWDED * typical
+        if not _are_fibres(kurtosis_of(*shown, lengths / 6), crowded and not in_bundles):
             return None
-        if not in_bundles and np.median(lengths) / 1.5 < _CROWDED * np.nanmedian(fibres.sigma):
-            warn("the orders are so close that images of slits and of fibres look alike; they are "
-                 "treated as slits: specify profile='fibre' or profile='slit'")
-            return None
-        if kurtosis < CLEAR_KURTOSIS:
-            warn("the orders are treated as images of fibres, but may be those of a slit hardly "
-                 "wider than its blur, whose edges would be a few pixels further in: specify "
-                 "profile='fibre' or profile='slit'")
     return fibre_edges(*shown[:2], slices.smear, fibres, level)
+
+
+def _are_fibres(kurtosis: float, crowded: bool) -> bool:
+    """Whether to treat orders as images of fibres; with a warning if they may be something else."""
+    if not kurtosis > POSSIBLE_KURTOSIS:
+        return False
+    if crowded and kurtosis > LEAST_KURTOSIS:
+        warn("the orders are so close that images of slits and of fibres look alike; they are "
+             "treated as slits: specify profile='fibre' or profile='slit'")
+        return False
+    if kurtosis <= LEAST_KURTOSIS:
+        warn("the orders are treated as images of a slit, but may be those of fibres with other "
+             "light beside them, whose edges would be a few pixels further out: specify "
+             "profile='fibre' or profile='slit'")
+        return False
+    if kurtosis < CLEAR_KURTOSIS:
+        warn("the orders are treated as images of fibres, but may be those of a slit hardly wider "
+             "than its blur, whose edges would be a few pixels further in: specify "
+             "profile='fibre' or profile='slit'")
+    return True

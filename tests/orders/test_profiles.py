@@ -79,6 +79,12 @@ def test_crowded_orders_that_may_be_slits_are_named():
         detect_order_edges(sim.flats(1)[0], centers_of(sim))
 
 
+def test_fibres_with_other_light_beside_them_are_named():
+    sim = EchelleSimulation.random(54016, flaws=True)  # secondary bands and ghosts
+    with pytest.warns(AstropyUserWarning, match="may be those of fibres"):
+        detect_order_edges(sim.flats(1)[0], centers_of(sim))
+
+
 def test_crowded_slits_are_slits():
     sim = EchelleSimulation(
         shape=(256, 256), n_orders=16, order_width=6, smallest_gap=6, psf_sigma=2, seed=1
