@@ -1,9 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Words of messages: numbers of things, and errors as a single line."""
+"""Words of messages: numbers of things, suggestions, and errors as a single line."""
 
-from collections.abc import Sized
+import difflib
+from collections.abc import Iterable, Sized
 
-__all__ = ["and_others", "counted", "one_line"]
+__all__ = ["and_others", "counted", "did_you_mean", "one_line"]
 
 
 def counted(n: int, noun: str, plural: str | None = None) -> str:
@@ -55,6 +56,32 @@ def and_others(items: Sized, noun: str = "others") -> str:
     'a.fits and 2 others'
     """
     return f" and {len(items) - 1} {noun}" if len(items) > 1 else ""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """
+    Suggestion to append to an error message about an unknown name.
+
+    Parameters
+    ----------
+    name : str
+        The unknown name.
+    known : iterable of str
+        The valid names.
+
+    Returns
+    -------
+    str
+        Empty if none of them is similar.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle._words import did_you_mean
+    >>> did_you_mean("hdu_mark", ["hdu_mask", "hdu_flags"])
+    "; did you mean 'hdu_mask'?"
+    """
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def one_line(message: Warning | Exception | str) -> str:

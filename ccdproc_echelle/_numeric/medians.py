@@ -9,6 +9,7 @@ from scipy.special import log_ndtr
 from ccdproc_echelle._numeric.sorting import median_of_rows
 
 __all__ = [
+    "MEDIAN_OVER_MEAN",
     "column_median",
     "finite_median",
     "label_medians",
@@ -16,6 +17,9 @@ __all__ = [
     "median_variance_factors",
     "ranked_median",
 ]
+
+# Noise of the median of many normal values, relative to that of their mean.
+MEDIAN_OVER_MEAN = np.sqrt(np.pi / 2)
 
 
 def column_median(values: np.ndarray, good: np.ndarray | None) -> np.ndarray:

@@ -4,11 +4,19 @@
 import numpy as np
 
 __all__ = [
-    "MAD_TO_SIGMA", "mad_factors", "mad_of_sorted", "scatter_about_zero", "shared_scatter"
+    "MAD_NOISE",
+    "MAD_TO_SIGMA",
+    "mad_factors",
+    "mad_of_sorted",
+    "scatter_about_zero",
+    "shared_scatter",
 ]
 
 # For a Gaussian: 1 / norm.ppf(0.75), with the digits of astropy.stats.mad_std.
 MAD_TO_SIGMA = 1.482602218505602
+
+# Relative noise of the median absolute deviation of many values, times the root of their number.
+MAD_NOISE = 1.17
 
 
 def mad_of_sorted(rows: list[np.ndarray] | np.ndarray, middle: np.ndarray) -> np.ndarray:

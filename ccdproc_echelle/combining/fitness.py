@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from astropy.table import QTable
 
-from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle._numeric.medians import MEDIAN_OVER_MEAN, finite_median
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.likeness import warn_of_unlike_frames
@@ -49,8 +49,6 @@ _DARK_ORDER = 0.05
 _RELEVANT_OFFSET = 0.002
 _SIGNIFICANT = 5
 _DRIFT = 0.03
-
-_MEDIAN_NOISE = np.sqrt(np.pi / 2)  # noise of the median relative to that of the mean
 
 
 @dataclass(frozen=True)
@@ -309,7 +307,7 @@ def _warn_of_dark_orders(light: np.ma.MaskedArray, orders: EchelleOrderTable) ->
     contrast = on - np.fmax(below, above)
     level, middle = finite_median(on), finite_median(contrast)
     spread = MAD_TO_SIGMA * finite_median(np.abs(contrast - middle[:, None]))
-    error = _MEDIAN_NOISE * spread / np.sqrt(np.isfinite(contrast).sum(axis=1).clip(1))
+    error = MEDIAN_OVER_MEAN * spread / np.sqrt(np.isfinite(contrast).sum(axis=1).clip(1))
     dark = (level < _DARK_ORDER * np.nanmedian(level)) & ~(middle > _SIGNIFICANT * error)
     if dark.any():
         numbers = ", ".join(str(number) for number in orders.order_numbers[dark])
@@ -397,7 +395,7 @@ def _light_between_and_on(stack: ThinnedStack) -> tuple | None:
     between, *on = np.moveaxis(stack.data[:, rows, columns][..., usable], 1, 0)
     dark = np.median(between, axis=1)
     spread = MAD_TO_SIGMA * np.median(np.abs(between - dark[:, None]), axis=1)
-    errors = np.hypot(_MEDIAN_NOISE * spread / np.sqrt(between.shape[1]), _DRIFT * dark)
+    errors = np.hypot(MEDIAN_OVER_MEAN * spread / np.sqrt(between.shape[1]), _DRIFT * dark)
     return dark, np.median(0.5 * (on[0] + on[1]), axis=1), errors
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from astropy.stats import mad_std
 
-from ccdproc_echelle._numeric.medians import label_medians
+from ccdproc_echelle._numeric.medians import MEDIAN_OVER_MEAN, label_medians
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.clipping import StackCombiner
@@ -39,8 +39,6 @@ _SMALL_SHIFT = 0.1
 
 # Number of standard deviations by which a difference must exceed its limit.
 _SIGNIFICANT = 5
-
-_MEDIAN_NOISE = np.sqrt(np.pi / 2)  # noise of the median relative to that of the mean
 
 
 class InnerPixels(NamedTuple):
@@ -217,7 +215,7 @@ def _level_and_residual(image, good, reference, inner: InnerPixels) -> tuple[flo
     medians = label_medians(ratios, part, n_parts)
     spread = MAD_TO_SIGMA * label_medians(np.abs(ratios - medians[part]), part, n_parts)
     with np.errstate(divide="ignore", invalid="ignore"):
-        excess = np.abs(medians - level) - _SIGNIFICANT * _MEDIAN_NOISE * spread / np.sqrt(count)
+        excess = np.abs(medians - level) - _SIGNIFICANT * MEDIAN_OVER_MEAN * spread / np.sqrt(count)
     excess = excess[count >= _FEWEST_PIXELS]
     if not (len(excess) and level > 0):
         return level, np.nan
@@ -268,4 +266,4 @@ def _any_shift(
 
 def _median_error(values: np.ndarray) -> float:
     """Standard deviation of the median of values."""
-    return _MEDIAN_NOISE * mad_std(values) / np.sqrt(len(values))
+    return MEDIAN_OVER_MEAN * mad_std(values) / np.sqrt(len(values))

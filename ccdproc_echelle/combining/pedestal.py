@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
+from ccdproc_echelle._numeric.spread import MAD_NOISE, MAD_TO_SIGMA
 from ccdproc_echelle.combining.thinned import ThinnedStack
 
 __all__ = ["Pedestal", "pedestal_of"]
@@ -17,9 +17,6 @@ _LEAST_NOISE = 0.6
 # How many standard deviations below, and of how much of the light, a pedestal must be.
 _SIGNIFICANT = 5
 _RELEVANT = 0.005
-
-# The squared median absolute deviation has this relative error, over the root of the number.
-_NOISE_OF_SQUARED_MAD = 2 * 1.17
 
 _FEWEST_PIXELS = 50
 
@@ -79,7 +76,7 @@ def pedestal_of(stack: ThinnedStack, levels: np.ndarray) -> Pedestal | None:
     if bright is None or dark is None or not dark.light < bright.light:
         return None
     ratio = dark.noise / bright.noise
-    error = _NOISE_OF_SQUARED_MAD * ratio * np.sqrt(1 / dark.number + 1 / bright.number)
+    error = 2 * MAD_NOISE * ratio * np.sqrt(1 / dark.number + 1 / bright.number)
     if not ratio < min(_LEAST_NOISE, 1 - _SIGNIFICANT * error):
         return None
     # Where the straight line through both is zero.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
+from ccdproc_echelle._numeric.spread import MAD_NOISE, MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import CalibratedFrame, Frame
 
@@ -20,10 +20,8 @@ _TOO_LARGE = 0.6
 # Frames with hardly any scatter were made so, or are copies.
 _NO_SCATTER = 0.05
 
-# A factor is relevant if it deviates from 1 by this many of its standard deviations, of which a
-# median absolute deviation has this many over the square root of the number of values.
+# A factor is relevant if it deviates from 1 by this many of its standard deviations.
 _SIGNIFICANT = 5
-_NOISE_OF_MAD = 1.17
 _FEWEST_PAIRS = 200
 
 
@@ -100,4 +98,4 @@ def factors_of_noise(values: np.ndarray, variances: np.ndarray) -> tuple[np.ndar
     expected = variances * (1 - 2 / n_frames) + variances.sum(axis=0) / n_frames**2
     apart = values[:, ::2] - values[:, 1::2]
     pulls = apart[:, known] / np.sqrt(expected[:, ::2] + expected[:, 1::2])[:, known]
-    return MAD_TO_SIGMA * np.median(np.abs(pulls), axis=1), _NOISE_OF_MAD / np.sqrt(n_pairs)
+    return MAD_TO_SIGMA * np.median(np.abs(pulls), axis=1), MAD_NOISE / np.sqrt(n_pairs)

@@ -20,7 +20,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, UnknownUncertainty, fits_ccddata_reader
 from astropy.utils.data import get_readable_fileobj
 
-from ccdproc_echelle._hints import did_you_mean
+from ccdproc_echelle._words import did_you_mean
 from ccdproc_echelle.frames.headers import is_of_master_flat
 from ccdproc_echelle.frames.legal import legal_header
 from ccdproc_echelle.frames.scratch import scratch_folder

@@ -8,7 +8,7 @@ import numpy as np
 from astropy import units as u
 from ccdproc import Keyword
 
-from ccdproc_echelle._hints import did_you_mean
+from ccdproc_echelle._words import did_you_mean
 from ccdproc_echelle.frames.headers import keyword_name, number_of
 
 __all__ = ["given_number"]

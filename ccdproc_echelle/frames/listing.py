@@ -12,9 +12,8 @@ from typing import Any
 from astropy.nddata import CCDData
 from ccdproc import ImageFileCollection
 
-from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle._words import and_others
+from ccdproc_echelle._words import and_others, did_you_mean
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame
 from ccdproc_echelle.frames.headers import n_combined
 from ccdproc_echelle.frames.paths import user_path

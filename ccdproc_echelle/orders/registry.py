@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdproc_echelle._hints import did_you_mean
+from ccdproc_echelle._words import did_you_mean
 from ccdproc_echelle.frames import FITS_ENDINGS, check_output, replacing, user_path
 from ccdproc_echelle.orders.checks import checked_axis, checked_shape
 

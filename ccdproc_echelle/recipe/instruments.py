@@ -8,7 +8,7 @@ from functools import wraps
 from importlib.resources import files
 from typing import Any
 
-from ccdproc_echelle._hints import did_you_mean
+from ccdproc_echelle._words import did_you_mean
 from ccdproc_echelle.combining import CombineSettings
 from ccdproc_echelle.frames import user_path
 from ccdproc_echelle.recipe.toml_files import parsed, recipe_keywords, text_of

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 from astropy.table import QTable
 
-from ccdproc_echelle._hints import did_you_mean
+from ccdproc_echelle._words import did_you_mean
 from ccdproc_echelle.frames import user_path
 from ccdproc_echelle.recipe.metrics import METRICS
 

@@ -4,8 +4,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ccdproc_echelle._hints import did_you_mean
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle._words import did_you_mean
 
 __all__ = ["SOXS_NAMES", "from_soxs_names"]
 

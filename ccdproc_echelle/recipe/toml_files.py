@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ccdproc_echelle._hints import did_you_mean
+from ccdproc_echelle._words import did_you_mean
 from ccdproc_echelle.frames import user_path
 from ccdproc_echelle.light import FlatFlag
 from ccdproc_echelle.recipe.soxs_names import SOXS_NAMES, from_soxs_names
