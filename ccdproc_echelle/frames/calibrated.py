@@ -46,7 +46,10 @@ class NoiseModel(NamedTuple):
         if isinstance(read_noise, Regions):
             read_noise = read_noise.at(where, charge.dtype)
         of_reading = np.asarray((read_noise / self.gain) ** 2, dtype=charge.dtype)
-        return np.fmax(charge, 0) / charge.dtype.type(self.gain) + of_reading
+        variance = np.fmax(charge, 0)  # in place from here on, as this is done for every pixel
+        variance /= charge.dtype.type(self.gain)
+        variance += of_reading
+        return variance
 
 
 @dataclass(frozen=True, eq=False)

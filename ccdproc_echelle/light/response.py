@@ -430,41 +430,50 @@ class _Cut(NamedTuple):
     lowest: np.ndarray  # detector row of the first row, (n_pixels,)
 
 
-def _cuts(flat: CCDData, orders: EchelleOrderTable) -> Iterator[tuple[int, _Cut]]:
-    """Table row and pixels of each order on the detector."""
-    bad = bad_row_pixels(flat, orders.dispersion_axis)
-    order_index, data, masked, in_bad_row = (
-        image.ravel() for image in (orders.order_index(), flat.data, _masked(flat), bad)
-    )
-    n_cross = flat.shape[1 - orders.dispersion_axis]
-    steps = (flat.shape[1], 1) if orders.dispersion_axis == 1 else (1, flat.shape[1])
-    for i, (lower, upper) in enumerate(zip(orders.lower(), orders.upper(), strict=True)):
+class _Image(NamedTuple):
+    """A flat with its orders along the rows; arrays are flattened."""
+
+    data: np.ndarray
+    masked: np.ndarray
+    in_bad_row: np.ndarray
+    order_index: np.ndarray
+    n_cross: int
+    steps: tuple[int, int]  # in the flattened arrays, across and along the orders
+
+    @classmethod
+    def of(cls, flat: CCDData, orders: EchelleOrderTable) -> "_Image":
+        axis = orders.dispersion_axis
+        images = flat.data, _masked(flat), bad_row_pixels(flat, axis), orders.order_index()
+        steps = (flat.shape[1], 1) if axis == 1 else (1, flat.shape[1])
+        return cls(*(image.ravel() for image in images), flat.shape[1 - axis], steps)
+
+    def cut(self, i: int, lower: np.ndarray, upper: np.ndarray) -> _Cut:
+        """Pixels of the order in table row ``i``, which has these edges."""
         valid = np.flatnonzero(np.isfinite(lower))
-        if len(valid) == 0:
-            continue
         pixels = np.arange(valid[0], valid[-1] + 1)
         lower, widths = lower[pixels], (upper - lower)[pixels]
         lowest = np.floor(lower).astype(int)
         rows = lowest + np.arange(int(np.ceil(widths.max())) + 2)[:, None]
-        indices = np.clip(rows, 0, n_cross - 1) * steps[0] + pixels * steps[1]
-        inside = (rows >= 0) & (rows < n_cross) & (order_index.take(indices) == i)
-        values = data.take(indices)
-        usable = inside & np.isfinite(values) & ~masked.take(indices)
+        indices = np.clip(rows, 0, self.n_cross - 1) * self.steps[0] + pixels * self.steps[1]
+        inside = (rows >= 0) & (rows < self.n_cross) & (self.order_index.take(indices) == i)
+        values = self.data.take(indices)
+        usable = inside & np.isfinite(values) & ~self.masked.take(indices)
         place, width = (rows - lower) / widths, float(np.median(widths))
-        fitted = usable & ~in_bad_row.take(indices)
-        yield i, _Cut(
-            pixels[0], indices, inside, place, width, values, usable, fitted, lowest
-        )
+        fitted = usable & ~self.in_bad_row.take(indices)
+        return _Cut(pixels[0], indices, inside, place, width, values, usable, fitted, lowest)
 
 
 def _fits(fit_cut: Callable[[_Cut], Any], flat, orders) -> Iterator[tuple]:
     """Table row, pixels and fit of each order that can be fitted."""
+    image = _Image.of(flat, orders)
 
-    def fitted(i: int, cut: _Cut) -> tuple:
-        return i, cut, fit_cut(cut)
+    def fitted(i: int, lower: np.ndarray, upper: np.ndarray) -> tuple | None:
+        cut = image.cut(i, lower, upper)
+        return (i, cut, fit_cut(cut)) if cut.fitted.any() else None
 
-    cuts = (found for found in _cuts(flat, orders) if found[1].fitted.any())
-    return results_of((partial(fitted, *found) for found in cuts), None)
+    edges = zip(orders.lower(), orders.upper(), strict=True)
+    tasks = (partial(fitted, i, *pair) for i, pair in enumerate(edges) if np.isfinite(pair).any())
+    return (found for found in results_of(tasks, None) if found is not None)
 
 
 def _fit(cut: _Cut, length: int) -> OrderFit:

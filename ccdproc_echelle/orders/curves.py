@@ -3,7 +3,7 @@
 
 import numpy as np
 from numpy.polynomial import Chebyshev
-from numpy.polynomial.chebyshev import chebval
+from numpy.polynomial.chebyshev import chebpts1, chebval, chebvander
 
 __all__ = ["ROUNDING", "evaluate", "finite_range", "fit_traces", "padded", "rescaled"]
 
@@ -29,8 +29,13 @@ def padded(coefficients: np.ndarray, length: int) -> np.ndarray:
 
 def rescaled(coefficients: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
     """The same curve on another range; exact, since it remains a polynomial."""
-    series = Chebyshev(coefficients, domain=old).convert(kind=Chebyshev, domain=new)
-    return padded(series.coef, len(coefficients))
+    nodes = chebpts1(len(coefficients))
+    pixels = new[0] + 0.5 * (nodes + 1) * (new[1] - new[0])
+    values = chebval((2 * pixels - old[0] - old[1]) / (old[1] - old[0]), coefficients)
+    # At these nodes, the polynomials are orthogonal.
+    rescaled = 2 / len(nodes) * values @ chebvander(nodes, len(nodes) - 1)
+    rescaled[0] /= 2
+    return rescaled
 
 
 def finite_range(number: int, trace: np.ndarray) -> tuple[float, float]:

@@ -225,9 +225,11 @@ def _resample(raster, columns, starts, n_samples: int) -> np.ndarray:
     outside = (rows < 0) | (rows >= n_cross)
     values = raster[columns[..., None], np.where(outside, 0, rows)]
     values[outside] = np.nan
-    here, above = values[..., :-1], values[..., 1:]
-    values = np.where(fraction == 0, here, (1 - fraction) * here + fraction * above)
-    return values.swapaxes(1, 2)
+    here = values[..., :-1]
+    between = np.diff(values)
+    between *= fraction
+    between += here
+    return np.where(fraction == 0, here, between).swapaxes(1, 2)
 
 
 def _median_and_noise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

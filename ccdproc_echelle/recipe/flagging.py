@@ -91,6 +91,8 @@ def _beyond_measured_edges(orders: EchelleOrderTable) -> np.ndarray:
     first[poorly_measured(orders)] = np.inf
     pixels = np.arange(orders.shape[orders.dispersion_axis])
     beyond = ~((pixels >= first[:, None]) & (pixels <= last[:, None]))
+    if not beyond.any():
+        return np.zeros(orders.shape, dtype=bool)
     beyond = np.vstack([beyond, np.zeros_like(pixels, dtype=bool)])  # index -1: between the orders
     index = orders.order_index()
     index = index if orders.dispersion_axis == 1 else index.T
