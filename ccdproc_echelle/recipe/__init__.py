@@ -2,7 +2,8 @@
 """From raw frames to a master flat with quality control; start reading at ``master``."""
 
 from ccdproc_echelle.recipe.acceptance import accepted_frames
-from ccdproc_echelle.recipe.calibration import Calibration, SharedNoise, calibrate_frames
+from ccdproc_echelle.recipe.calibration import Calibration, calibrate_frames
+from ccdproc_echelle.recipe.calibration_masters import SharedNoise
 from ccdproc_echelle.recipe.chi_square import reduced_chi_square
 from ccdproc_echelle.recipe.config import read_config
 from ccdproc_echelle.recipe.instruments import Instrument, instrument_names

@@ -14,7 +14,8 @@ from ccdproc import Keyword
 from ccdproc_echelle.combining import CombineSettings, combine_with_levels
 from ccdproc_echelle.frames import open_frames, variance_array
 from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.recipe.calibration import SharedNoise, calibrate_frames
+from ccdproc_echelle.recipe.calibration import calibrate_frames
+from ccdproc_echelle.recipe.calibration_masters import SharedNoise
 
 SHAPE = (6, 8)
 

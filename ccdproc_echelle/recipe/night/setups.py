@@ -11,7 +11,8 @@ import numpy as np
 from astropy.time import Time
 
 from ccdproc_echelle.frames import number_of
-from ccdproc_echelle.recipe.calibration import SAME_EXPOSURE, nearest_series
+from ccdproc_echelle.recipe.calibration_masters import nearest_series
+from ccdproc_echelle.recipe.exposures import SAME_EXPOSURE
 from ccdproc_echelle.recipe.night.frames import NightFrame
 from ccdproc_echelle.recipe.setups import SETUP_KEYWORDS
 
