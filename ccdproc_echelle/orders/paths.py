@@ -8,7 +8,7 @@ integral curves of that function.
 """
 
 import numpy as np
-from numpy.polynomial.chebyshev import chebval, chebvander, chebvander2d
+from numpy.polynomial.chebyshev import chebgrid2d, chebval, chebvander2d
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from ccdproc_echelle._numeric.robust import soft_fit
@@ -101,9 +101,9 @@ def paths_along(pixels: np.ndarray, slices: np.ndarray):
 
     def slopes(positions, pixel):
         inside = unit(np.clip(positions, 0, n_cross - 1), n_cross)
-        return chebval(inside, grid @ chebvander(unit(pixel, length), degrees[1])[0])
+        return chebval(inside, chebval(unit(pixel, length), grid))
 
-    grid = coefficients.reshape(degrees[0] + 1, -1)
+    grid = coefficients.reshape(degrees[0] + 1, -1).T
     borders = _integrated(slopes, pixels, np.array([0.0, n_cross - 1.0])) - [0, n_cross - 1]
     reach = min(int(np.abs(borders).max()) + 10, 2 * n_cross)
     labels = np.arange(-reach, n_cross + reach, dtype=float)
@@ -158,17 +158,17 @@ def corrected_paths(paths, pixels, orders, middles):
     if len(off) < 3 * (degrees[0] + 1) * (degrees[1] + 1):
         degrees = (0, 2)
 
-    def basis(place, pixel):
-        inside = 2 * (np.clip(place, low, high) - low) / max(high - low, 1) - 1
-        return chebvander2d(inside, unit(pixel, length), degrees)
+    def across(place):
+        return 2 * (np.clip(place, low, high) - low) / max(high - low, 1) - 1
 
-    coefficients = soft_fit(basis(place, pixel), off, least_scatter=1e-3)
+    basis = chebvander2d(across(place), unit(pixel, length), degrees)
+    grid = soft_fit(basis, off, least_scatter=1e-3).reshape(degrees[0] + 1, -1)
     index = _coarse(paths.shape[1])
-    shifted = np.empty((len(pixels), len(index)))
-    for k, pixel in enumerate(pixels):
-        moved = index + basis(index, np.full(len(index), pixel)) @ coefficients
-        shifted[k] = _interpolated(paths[k], labels, moved)
-    return _refined(shifted, len(labels))
+    moves = chebgrid2d(unit(pixels, length), across(index), grid.T)
+    shifted = [
+        _interpolated(path, labels, index + move) for path, move in zip(paths, moves, strict=True)
+    ]
+    return _refined(np.array(shifted), len(labels))
 
 
 def _interpolated(values: np.ndarray, labels: np.ndarray, at: np.ndarray) -> np.ndarray:
