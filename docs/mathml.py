@@ -13,6 +13,10 @@ _ROW_GAP = re.compile(r"(\\\\)\[[^]]*\]")
 
 def _mathml(text: str, as_block: bool) -> str:
     math = tex2mathml(text, as_block=as_block)
+    if as_block:  # fractions keep their size in aligned equations
+        math = math.replace("<mtable", '<mtable displaystyle="true"')
+    # The line over several symbols is as long as they are.
+    math = math.replace('<mo accent="true">_</mo>', '<mo stretchy="true" accent="true">¯</mo>')
     # Beside a subscript a bracket does not grow, so its partner must not either.
     return re.sub("<mo>([⟨⟩])</mo>", r'<mo stretchy="false">\1</mo>', math)
 

@@ -86,7 +86,7 @@ def vet_setup(
             if usual is None:
                 reasons[i].append(f"{name} is {_counted(values)}")
             elif value != usual:
-                reasons[i].append(f"{name} is {value}, that of the others {usual}")
+                reasons[i].append(f"{name} is {value}, but {usual} for the others")
     verdicts = [
         product or ("another set-up: " + "; ".join(found) if found else "")
         for found, product in zip(reasons, products, strict=True)

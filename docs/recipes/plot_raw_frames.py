@@ -32,9 +32,9 @@ layout = RawLayout(overscan=32, bias_drift=3, gains=(1.0, 1.5), extensions=True)
 folder = TemporaryDirectory()
 flats, darks, biases = simulation.write(Path(folder.name), 7, 3, 5, layout=layout)
 with fits.open(flats[0]) as hdus:
-    hdus.info()
     for hdu in hdus[1:]:
-        print({card: hdu.header[card] for card in ("DETSEC", "DATASEC", "BIASSEC", "GAIN")})
+        cards = {card: hdu.header[card] for card in ("DETSEC", "DATASEC", "BIASSEC", "GAIN")}
+        print(hdu.name, cards)
     halves = [hdu.data.astype(float) for hdu in hdus[1:]]
 
 # %%

@@ -134,8 +134,8 @@ plt.show()
 # ---------------------------
 #
 # ``min_signal_to_noise`` says what counts as light. If you raise it, faint orders are left out; if
-# you lower it, noise is taken for orders. If too few orders are found in a flat, combine several
-# and trace the result, as `make_master_flat` does when it is given no table.
+# you lower it too far, noise may be taken for orders. If too few orders are found in a flat,
+# combine several and trace the result, as `make_master_flat` does when it is given no table.
 
 for least in (3, 6, 50, 200):
     found = trace_orders(flat, min_signal_to_noise=least)
