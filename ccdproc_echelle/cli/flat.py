@@ -107,7 +107,8 @@ def _add_combination(flat: argparse.ArgumentParser) -> None:
     clipping = flat.add_mutually_exclusive_group()
     clipping.add_argument("--sigma-clip", nargs=2, type=float, metavar=("LOW", "HIGH"),
         dest="clip_thresholds",
-        help="reject values this many standard deviations below and above the others (default: 5 5)")
+        help="reject values this many standard deviations below and above the others "
+        "(default: 5 5)")
     clipping.add_argument("--no-sigma-clip", action="store_false", default=None, dest="sigma_clip",
         help="do not reject values that deviate from the others")
     option("--scattered-light", choices=("frames", "master", "none"),
