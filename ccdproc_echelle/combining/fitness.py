@@ -281,7 +281,7 @@ def refuse_frames_without_light(levels: QTable, advice: str = "Leave them out") 
 
 
 def _check_light(light, orders, window: float, *, check_table: bool) -> None:
-    """Check that orders and window fit to the light of a thinned image, if it shows orders."""
+    """Check that orders and window match the light of a thinned image, if it shows orders."""
     if not _shows_orders(light):
         return
     if check_table:
