@@ -92,7 +92,8 @@ def results_of(tasks: Iterable[Callable[[], Any]], executor: Executor | None) ->
     """
     if not (executor is None or is_executor(executor)):
         raise TypeError(
-            f"executor is {executor!r}, expected one of concurrent.futures or with its methods"
+            f"executor is {executor!r}, expected a concurrent.futures.Executor, or an object with "
+            "its methods"
         )
     pool = nullcontext(executor) if executor else ThreadPoolExecutor(n_workers_of(None))
     n_ahead = 2 * n_workers_of(executor)

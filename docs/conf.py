@@ -4,6 +4,7 @@
 import builtins
 import importlib
 import os
+import re
 import sys
 from importlib.metadata import metadata
 from pathlib import Path
@@ -137,5 +138,23 @@ def _at_home(app, env, node, contnode):
     )
 
 
+# In narrow columns a name breaks after an underscore, a dot or a slash, and an option not at all.
+_CODE = re.compile(r'(?<=<span class="pre">)[^<]+')
+_JOINTS = re.compile(r"(?<=\w)([_./=(,])(?=\w)")
+_OPTION = re.compile(r"--\w[\w-]*")
+
+
+def _breaking(code):
+    if _OPTION.match(code[0]):
+        return _OPTION.sub(r'<span class="option">\g<0></span>', code[0])
+    return _JOINTS.sub(r"\1<wbr>", code[0])
+
+
+def _break_names(app, pagename, templatename, context, doctree):
+    if "body" in context:
+        context["body"] = _CODE.sub(_breaking, context["body"])
+
+
 def setup(app):
     app.connect("missing-reference", _at_home)
+    app.connect("html-page-context", _break_names)

@@ -10,9 +10,17 @@ from sphinx.util.math import get_node_equation_number
 # The optional argument of a line break, which docutils does not know.
 _ROW_GAP = re.compile(r"(\\\\)\[[^]]*\]")
 
+# Browsers do not stretch the accent that docutils sets over several symbols; they draw borders.
+_OVERLINE = re.compile(
+    r'<mover accent="false">((?:(?!<mover).)*?)<mo accent="true">_</mo>\s*</mover>', re.DOTALL
+)
+
 
 def _mathml(text: str, as_block: bool) -> str:
     math = tex2mathml(text, as_block=as_block)
+    if as_block:  # fractions keep their size in aligned equations
+        math = math.replace("<mtable", '<mtable displaystyle="true"')
+    math = _OVERLINE.sub(r'<mrow class="math-overline">\1</mrow>', math)
     # Beside a subscript a bracket does not grow, so its partner must not either.
     return re.sub("<mo>([⟨⟩])</mo>", r'<mo stretchy="false">\1</mo>', math)
 

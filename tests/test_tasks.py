@@ -48,5 +48,6 @@ def test_after_an_error_no_further_task_is_made():
 
 @pytest.mark.parametrize("executor", [4, "threads"])
 def test_what_is_no_executor_is_refused(executor):
-    with pytest.raises(TypeError, match=f"executor is {executor!r}, expected one of"):
+    refusal = f"executor is {executor!r}, expected a concurrent.futures.Executor"
+    with pytest.raises(TypeError, match=refusal):
         list(results_of([], executor))

@@ -107,9 +107,10 @@ def _add_combination(flat: argparse.ArgumentParser) -> None:
     clipping = flat.add_mutually_exclusive_group()
     clipping.add_argument("--sigma-clip", nargs=2, type=float, metavar=("LOW", "HIGH"),
         dest="clip_thresholds",
-        help="reject values this many standard deviations below and above (default: 5 5)")
+        help="reject values this many standard deviations below and above the others "
+        "(default: 5 5)")
     clipping.add_argument("--no-sigma-clip", action="store_false", default=None, dest="sigma_clip",
-        help="do not reject values by their standard deviations")
+        help="do not reject values that deviate from the others")
     option("--scattered-light", choices=("frames", "master", "none"),
         help="where to subtract the scattered light (default: frames)")
     option("--per-order", action="store_true", default=None,

@@ -19,7 +19,7 @@ __all__ = ["add", "run"]
 def add(commands) -> None:
     inspect = add_command(
         commands, "inspect", run,
-        help="show the quality of master flats and check it",
+        help="show and check the quality of master flats",
         description="Show the quality table of a master flat or, for several master flats or "
         "qc.ecsv files of nights, the range of each quantity. If a quantity is beyond its limits, "
         "the exit status is 1 and the quantity is named on standard error.",
@@ -30,7 +30,7 @@ def add(commands) -> None:
     )
     option = inspect.add_argument
     option("masters", nargs="+", metavar="FILE",
-        help="master flat, as written by flat, or qc.ecsv, as written by night; may be several")
+        help="master flats (from the command flat) or qc.ecsv files (from night)")
     option("--limits", metavar="FILE",
         help="YAML file with limits that replace those in the master flat")
     option("--plot", metavar="FILE", help="figure of each quantity against time (PNG or PDF)")

@@ -19,7 +19,7 @@ def add(commands) -> None:
         "  ccdproc-echelle flat flat_*.fits --instrument mine.toml --output master.fits",
     )
     instruments.add_argument("name", nargs="?", metavar="NAME",
-        help="name of an instrument, or a TOML file, which is checked")
+        help="instrument to show, or TOML file to check and show")
 
 
 def run(options: argparse.Namespace) -> None:

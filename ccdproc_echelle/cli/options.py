@@ -101,7 +101,7 @@ def add_raw(parser) -> None:
     option("--read-noise", type=_number_or_name, metavar="E",
         help="read noise in electrons, or the header keyword for it")
     option("--saturation", type=_number_or_name, metavar="VALUE",
-        help="raw values at or above this are saturated, in the unit of the data; or a keyword")
+        help="raw values at or above this are saturated; a number, or the header keyword for it")
 
 
 def raw_keywords(options: argparse.Namespace) -> dict:

@@ -18,12 +18,12 @@ def add(commands) -> None:
         "log of a failed run. Names of people, places, programmes, targets and folders, "
         "coordinates and dates are left out. Look inside before you send it.",
         example="  ccdproc-echelle report flat_*.fits orders.ecsv --log log.txt\n\n"
-        "where log.txt is what the failed run printed:\n"
+        "where log.txt is the output of the failed run:\n"
         "  ccdproc-echelle flat flat_*.fits --verbose -o master.fits 2> log.txt",
     )
     option = report.add_argument
     option("files", nargs="+", metavar="FILE", help="frames (FITS) and order tables")
-    option("--log", metavar="FILE", help="what the failed run printed")
+    option("--log", metavar="FILE", help="output of the failed run")
     option("-o", "--output", metavar="FILE", default="ccdproc_echelle_report.zip",
         help="archive to write (default: %(default)s)")
     option("--overwrite", action="store_true", help="replace an existing archive")

@@ -31,9 +31,9 @@ def add(commands) -> None:
     trace.add_argument("flat", metavar="FLAT", help="a flat, as bright as possible (FITS)")
     add_dispersion_axis(trace, "default: determined from the flat")
     trace.add_argument("--first-order", type=int, default=1, metavar="M",
-        help="number of the lowest order on the detector; the others count from it (default: 1)")
+        help="number of the lowest order on the detector; the others count up from it (default: 1)")
     trace.add_argument("--n-fibres", type=int, default=1, metavar="N",
-        help="number of fibres in an order, each of which is traced")
+        help="number of fibres in an order, each of which is traced separately")
     trace.add_argument("--n-slices", type=int, default=1, metavar="N",
         help="number of slices, or fibres, that together form an order")
     add_tracing(trace, signal_to_noise="--min-signal-to-noise")

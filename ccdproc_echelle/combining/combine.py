@@ -195,7 +195,7 @@ def _trusted(
     doubt = _doubt(frames, images, by_limits=by_limits)
     if not doubt:
         return frames, images
-    warn(f"{doubt}. They are not used; the uncertainty is that of the scatter of the frames")
+    warn(f"{doubt}. They are not used; the uncertainty is derived from the scatter of the frames")
     bare = [frame.without_uncertainty() for frame in frames]
     settings.check_frames(bare)
     return bare, streamed(bare, scales, settings, *how)

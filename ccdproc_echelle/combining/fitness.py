@@ -281,7 +281,7 @@ def refuse_frames_without_light(levels: QTable, advice: str = "Leave them out") 
 
 
 def _check_light(light, orders, window: float, *, check_table: bool) -> None:
-    """Check that orders and window fit to the light of a thinned image, if it shows orders."""
+    """Check that orders and window match the light of a thinned image, if it shows orders."""
     if not _shows_orders(light):
         return
     if check_table:
@@ -354,7 +354,7 @@ def _warn_of_offset(stack: ThinnedStack, unit) -> bool:
     if abs(offset) > max(_SIGNIFICANT * sigma, _RELEVANT_OFFSET * level):
         warn(
             f"the frames have an offset of about {offset:.3g} {unit} that does not scale with "
-            "their light, which makes their levels wrong: subtract bias and dark, once"
+            "their light, which makes their levels wrong: subtract bias and dark exactly once"
         )
         return True
     # The levels may be too similar to tell.
@@ -362,9 +362,9 @@ def _warn_of_offset(stack: ThinnedStack, unit) -> bool:
     pedestal = pedestal_of(stack, levels) if (levels > 0).all() else None
     if pedestal is not None:
         warn(
-            f"the frames have {pedestal.light:.3g} {unit} between the orders, but not the noise of "
-            f"as much light: at least {pedestal.least:.3g} {unit} seem to be a bias; subtract bias "
-            "and dark"
+            f"the frames have {pedestal.light:.3g} {unit} between the orders, but not the noise "
+            f"that so much light would have: at least {pedestal.least:.3g} {unit} of it seem to be "
+            "a bias; subtract bias and dark"
         )
     return pedestal is not None
 

@@ -113,9 +113,8 @@ def measure_exposure_levels(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the frames differ by more, or much less, than their uncertainties allow, and if they do
-        not go together with each other, the order table or the window, as in
-        `two_pass_flat_combine`.
+        If the frames differ by more, or much less, than their uncertainties allow, or do not match
+        each other, the order table or the window, as in `two_pass_flat_combine`.
 
     References
     ----------

@@ -129,7 +129,7 @@ def compared(
     lit : bool array, shape (n_frames,)
         Frames with light, of which the median is made; at least one.
     max_residual : float, optional
-        Frames with larger residuals are not alike, and a small shift cannot be told.
+        In frames with larger residuals, a small shift cannot be measured.
 
     Returns
     -------
@@ -188,8 +188,8 @@ def warn_of_unlike_frames(
     if shifted.any():
         them = ", ".join(f"{names[i]} by {found.shift[i]:+.2g}" for i in np.flatnonzero(shifted))
         warn(
-            f"the orders of some frames are shifted against those of the others: {them} pixels; "
-            "they blur the edges of the orders, so leave them out"
+            f"the orders of some frames are shifted relative to those of the others: {them} "
+            "pixels; leave these frames out, as they blur the edges of the orders"
         )
     other = lit & ~shifted & (found.residual > _OTHER_SHAPE)
     if other.any():
@@ -198,7 +198,8 @@ def warn_of_unlike_frames(
         )
         warn(
             f"parts of the orders of some frames differ from those of the others: {them}; are they "
-            "saturated there, or of another lamp or set-up? Leave them out, or mask these pixels"
+            "saturated there, or taken with another lamp or set-up? Leave them out, or mask these "
+            "pixels"
         )
 
 

@@ -399,7 +399,8 @@ def _doubt_about_frames(line: StraightLine, names: Sequence[str]) -> _Doubt | No
         return None
     return _Doubt(
         f"{names[i]} and {names[(i + 1) % len(names)]} differ by {np.sqrt(pairs[i]):.2g} times "
-        "what other frames do; is one a copy, an average, shifted or read out otherwise?"
+        "as much as other frames do; is one of them a copy, an average, shifted, or read out "
+        "differently?"
     )
 
 

@@ -197,7 +197,7 @@ class CombineSettings:
         for switch, names in _SWITCHED.items():
             given = [n for n in names if getattr(self, n) != getattr(type(self), n)]
             if given and switch not in keywords:
-                warn(f"{given[0]} has no effect: it is for {switch}=True, which is not given")
+                warn(f"{given[0]} has no effect without {switch}=True")
 
     def combiner(self) -> StackCombiner:
         """
@@ -296,7 +296,7 @@ class CombineSettings:
             _check_uncertainties(frames, "weights is 'inverse_variance'")
             return self.weights
         if np.ma.is_masked(self.weights):
-            raise ValueError("weights are masked, expected a weight of 0 for what is left out")
+            raise ValueError("weights are masked, expected a weight of 0 for values to leave out")
         weights = np.asarray(self.weights, dtype=float)
         expected = ((len(frames),), (len(frames), *frames[0].shape))
         if weights.shape not in expected:

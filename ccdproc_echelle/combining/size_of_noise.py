@@ -59,12 +59,12 @@ def warn_of_size(frames: Sequence[Frame], values: np.ndarray, variances: np.ndar
             whose, unless = "the frames", ""
             if len(names) < len(frames):
                 whose = ", ".join(names)
-                unless = ", unless they show something else than the others"
+                unless = ", unless these frames show something else"
             warn(
-                f"the uncertainties of {whose} are about {factor:.2g} times too {size}{unless}: "
-                "neighbouring pixels of the frames show how much they differ; the uncertainty and "
-                "the clipping of the result are wrong by as much; check gain and unit, or leave "
-                "the uncertainties out and have the noise measured"
+                f"the uncertainties of {whose} are about {factor:.2g} times too {size}{unless}, "
+                "judging by the differences between neighbouring pixels; uncertainty and clipping "
+                "of the result are off by the same factor; check gain and unit, or leave the "
+                "uncertainties out and have the noise measured"
             )
 
 

@@ -117,7 +117,7 @@ def known_bad_pixels(
     if bad.all():
         raise ValueError(f"{mask.name} marks every pixel as bad, expected 0 or False for good ones")
     if not bad.any():
-        warn(f"{mask.name} marks no pixel as bad: is it the right image of its file?")
+        warn(f"{mask.name} marks no pixel as bad: is it the right image in the file?")
     if bad.mean() > _SUSPICIOUS:
         warn(
             f"{mask.name} marks {bad.mean():.0%} of the pixels as bad: is it inverted? True, or "

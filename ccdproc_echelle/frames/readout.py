@@ -84,8 +84,8 @@ class Readout:
     ----------
     oscan : str, dict or False, optional
         FITS section of the overscan, False for none. For amplifiers in one image with an overscan
-        each, a dict that maps the section of the light of each to that of its overscan; what lies
-        between the lights is left out. Default: ``BIASSEC`` of each header.
+        each, a dict that maps the light-sensitive section of each to its overscan section;
+        everything else is left out. Default: ``BIASSEC`` of each header.
     trim : str or False, optional
         FITS section of the part to keep, False for all. Default: ``TRIMSEC``, or ``DATASEC``.
     oscan_median : bool, optional

@@ -5,6 +5,7 @@ from ccdproc_echelle.orders import formats, rasters
 from ccdproc_echelle.orders.bad_rows import bad_row_pixels
 from ccdproc_echelle.orders.checks import check_window
 from ccdproc_echelle.orders.coarse_shift import WrongOrderTableError
+from ccdproc_echelle.orders.columns import CURVE_LABELS
 from ccdproc_echelle.orders.edges import (
     check_edge_keywords,
     detect_order_edges,
@@ -39,6 +40,7 @@ from ccdproc_echelle.orders.tracing import check_trace_keywords, trace_orders
 __all__ = [
     "check_edge_keywords",
     "check_order_output",
+    "CURVE_LABELS",
     "FORMATS",
     "EchelleOrderTable",
     "OrderShift",

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.checks import checked_axis, checked_shape, one_row_per_order
-from ccdproc_echelle.orders.columns import CURVES, range_of, set_range
+from ccdproc_echelle.orders.columns import CURVE_LABELS, CURVES, range_of, set_range
 from ccdproc_echelle.orders.curves import evaluate, finite_range, fit_traces, padded
 
 __all__ = ["fitted_edges", "table_from_polynomials", "table_from_traces", "warn_of_low_degree"]
@@ -106,7 +106,7 @@ def warn_of_low_degree(table: QTable, traces: dict[str, ArrayLike]) -> None:
         missed = worst > np.maximum(_MISSED, 1e-9 * np.nanmax(np.abs(trace), initial=0))
         if missed.any():
             warn(
-                f"the {name} of orders {numbers[missed].tolist()} deviates by up to "
+                f"in orders {numbers[missed].tolist()} the {CURVE_LABELS[name]} deviates by up to "
                 f"{worst.max():.1f} pixels from a series of degree {coefficients.shape[1] - 1}: "
                 "use a higher degree, or check the positions"
             )

@@ -8,6 +8,7 @@ from astropy.utils.masked import Masked
 
 __all__ = [
     "CURVES",
+    "CURVE_LABELS",
     "coefficients_of",
     "curves_in",
     "range_of",
@@ -15,7 +16,8 @@ __all__ = [
     "set_range",
 ]
 
-CURVES = ("center", "lower", "upper")
+CURVE_LABELS = {"center": "order centre", "lower": "lower edge", "upper": "upper edge"}
+CURVES = tuple(CURVE_LABELS)
 
 # Ranges of dispersion pixels: each is a pair of columns, ``_min`` and ``_max``.
 _RANGES = ("pixel", "lower_measured", "upper_measured")

@@ -459,8 +459,8 @@ def check_edge_keywords(keywords: Mapping[str, Any]) -> None:
 
 def poorly_measured(orders: EchelleOrderTable) -> np.ndarray:
     """
-    Find orders with an edge that follows from the order centres and other orders rather than the
-    flat.
+    Find orders with a poorly measured edge, which is inferred from the order centres and other
+    orders where it was not measured.
 
     Parameters
     ----------

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.nddata import CCDData
 
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import CURVE_LABELS, EchelleOrderTable
 from ccdproc_echelle.plotting.drawing import (
     AXIS_NAMES,
-    CURVE_LABELS,
     CURVE_STYLES,
     axis_label,
     draw_legend,

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = [
     "AXIS_NAMES",
     "BLUE",
-    "CURVE_LABELS",
     "CURVE_STYLES",
     "GREEN",
     "LABEL_SIZE",
@@ -44,7 +43,6 @@ CURVE_STYLES = {
     "lower": {"color": BLUE, "linestyle": "-"},
     "upper": {"color": VERMILLION, "linestyle": "-."},
 }
-CURVE_LABELS = {"center": "order centre", "lower": "lower edge", "upper": "upper edge"}
 AXIS_NAMES = ("row", "column")
 LABEL_SIZE = 7  # points
 

@@ -8,9 +8,8 @@ from astropy import units as u
 from astropy.table import QTable
 
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import CURVE_LABELS, EchelleOrderTable
 from ccdproc_echelle.plotting.drawing import (
-    CURVE_LABELS,
     CURVE_STYLES,
     axis_label,
     check_columns,

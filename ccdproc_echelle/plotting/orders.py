@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.nddata import CCDData
 
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import CURVE_LABELS, EchelleOrderTable
 from ccdproc_echelle.plotting.drawing import (
-    CURVE_LABELS,
     CURVE_STYLES,
     GREEN,
     axis_label,

@@ -143,8 +143,8 @@ def calibrate_frames(
     saturation : float, `~astropy.units.Quantity`, str, `ccdproc.Keyword` or dict, optional
         Saturation level, given like ``gain``: raw values at or above it are masked.
     oscan : str, dict or False, optional
-        FITS section of the overscan for all frames, or a dict that maps the section of the light of
-        each amplifier to that of its overscan; False for none. Default: from each header.
+        FITS section of the overscan for all frames, or a dict that maps the light-sensitive section
+        of each amplifier to its overscan section; False for none. Default: from each header.
     trim : str or False, optional
         FITS section of the part to keep; False for all. Default: from each header.
     oscan_median : bool, optional

@@ -145,7 +145,7 @@ def make_master_flat(
     oscan : str, dict or False, optional
         FITS section of the overscan to subtract, for flats, bias and darks, as in
         `ccdproc.ccd_process`; False to skip the step. For several amplifiers in one image, a dict
-        that maps the section of the light of each to that of its overscan:
+        that maps the light-sensitive section of each to its overscan section:
         ``{"[1:240,:]": "[481:512,:]", "[241:480,:]": "[513:544,:]"}``. Default: ``BIASSEC`` of
         each header.
     trim : str or False, optional

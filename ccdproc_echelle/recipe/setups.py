@@ -68,7 +68,7 @@ def vet_setup(
     >>> flats = EchelleSimulation(shape=(256, 300), n_orders=5).flats(3)
     >>> flats[0].header["GAIN"] = 2.5
     >>> vet_setup(flats)["verdict"].tolist()
-    ['another set-up: GAIN is 2.5, that of the others 1', '', '']
+    ['another set-up: GAIN is 2.5, but 1 for the others', '', '']
     """
     frames, keywords = list_frames(frames, **reading), tuple(keywords)
     headers = [frame.header for frame in frames]
@@ -86,7 +86,7 @@ def vet_setup(
             if usual is None:
                 reasons[i].append(f"{name} is {_counted(values)}")
             elif value != usual:
-                reasons[i].append(f"{name} is {value}, that of the others {usual}")
+                reasons[i].append(f"{name} is {value}, but {usual} for the others")
     verdicts = [
         product or ("another set-up: " + "; ".join(found) if found else "")
         for found, product in zip(reasons, products, strict=True)

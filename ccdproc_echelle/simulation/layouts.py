@@ -39,8 +39,8 @@ class RawLayout:
         The zero point of each frame, and of each amplifier, is uniformly distributed within this
         range, in adu.
     amplifier_sections : dict
-        For amplifiers in one image with an overscan each: the FITS section of the light of each
-        with that of its overscan. All else is without light.
+        For amplifiers in one image with an overscan each: a dict that maps the light-sensitive FITS
+        section of each to its overscan section. Everything else has no light.
     gains : sequence of float, or of sequences, optional
         Electrons per adu of each amplifier. The amplifiers of a sequence lie side by side; further
         sequences lie above. Default: a single amplifier with the gain of the simulation.
@@ -68,8 +68,8 @@ class RawLayout:
     Raises
     ------
     ValueError
-        If a number is out of range, or detectors are not in extensions, or amplifiers of one image
-        are.
+        If a number is out of range, detectors are not in extensions, or amplifiers in one image are
+        combined with extensions.
 
     Examples
     --------

@@ -3,11 +3,11 @@
 Bad and low-sensitivity pixels
 ==============================
 
-A dead pixel in a bright order can hold more light than a good one in a faint order, so no single
-threshold finds the bad pixels of an echelle flat. Here each pixel is compared with what its own
-order should hold at that place. You will see dead, low, hot and saturated pixels flagged in
-simulated flats, how many are found, missed and wrongly flagged, and how a threshold, sigma clipping
-and `ccdproc.ccdmask` do on the same flat.
+A dead pixel in a bright order can have a higher value than a good one in a faint order, so no
+single threshold finds the bad pixels of an echelle flat. Here each pixel is compared with the value
+expected at that place in its own order. You will see dead, low, hot and saturated pixels flagged in
+simulated flats, how many are found, missed and wrongly flagged, and how well a threshold, sigma
+clipping and `ccdproc.ccdmask` do on the same flat.
 """
 
 import warnings
@@ -38,11 +38,11 @@ ORANGE, BLUE, VERMILLION, PURPLE = "#E69F00", "#0072B2", "#D55E00", "#CC79A7"
 # ----------
 #
 # Seven raw flats and five biases. The first of six orders is a hundred times brighter than the
-# last one; at its blaze peak the brightest exposures leave the linear range of the detector, which
-# ends at 60000 adu. Of 300 pixels in the orders the response is below 0.45: with less than 0.2 a
-# pixel counts as dead, with more as low. Another 150 pixels are hot: in each exposure they gain
-# 1000 to 30000 adu. Twenty dust grains take a quarter of the light. They are not bad; the flat
-# corrects them.
+# last; at its blaze peak, the brightest exposures leave the linear range of the detector, which
+# ends at 60000 adu. In the orders, 300 pixels have a response below 0.45: they count as dead if it
+# is below 0.2, and as low otherwise. Another 150 pixels are hot and collect 1000 to 30000 adu in
+# each exposure. Twenty dust grains absorb a quarter of the light. The pixels under them are not
+# bad, as the flat corrects for the dust.
 
 GAIN, READ_NOISE, BIAS, SATURATION = 1.5, 4, 300, 60000
 
@@ -78,9 +78,9 @@ print(f"true: {dead.sum()} dead, {low.sum()} low, {hot.sum()} hot; {inside.sum()
 # Flags
 # -----
 #
-# `make_master_flat` gives each pixel a set of flags, the bits of `FlatFlag`. All it is told about
-# the detector is gain, read noise and saturation. The simulation has no scattered light, so none is
-# subtracted.
+# `make_master_flat` gives each pixel a set of flags, the bits of `FlatFlag`. All it knows about the
+# detector is the gain, the read noise and the saturation level. The simulation has no scattered
+# light, so none is subtracted.
 
 master = make_master_flat(
     flats, truth.orders, bias=biases, gain=GAIN, read_noise=READ_NOISE, saturation=SATURATION,
@@ -94,15 +94,15 @@ for flag in FlatFlag:
     print(f"{flag.value:5d}  {flag.name:17s}  {pixels:6d}  {'yes' if flag & UNUSABLE else 'no'}")
 
 # %%
-# A pixel may have several flags. Those marked "yes" make up ``UNUSABLE``: nothing can be divided by
-# such a pixel, so it is masked in the master flat. The others are information. A saturated pixel is
-# left out of the frames where it is saturated; if another frame has it, the master has a good value
-# there, and if none has, it is flagged as NO_DATA too. The edge of an order runs through a partly
-# covered pixel: its value is right, but depends on where exactly the slit ends. The inter-order
-# area is 1.
+# A pixel may have several flags. Those marked "yes" make up ``UNUSABLE``: such a pixel cannot be
+# divided by, so it is masked in the master flat. The others are for information. A saturated pixel
+# is left out of the frames in which it is saturated. If it is good in another frame, the master has
+# a good value there; if it is good in none, it is flagged NO_DATA as well. A partly covered pixel
+# has the edge of an order running through it: its value is right, but depends on exactly where the
+# slit ends. The inter-order area is 1.
 #
-# To mask other flags, use the keyword ``mask_flags`` of `make_master_flat`, or make the mask later,
-# with astropy's tool for bit fields.
+# To mask other flags, use the keyword ``mask_flags`` of `make_master_flat`, or make the mask later
+# with astropy's tools for bit fields.
 
 strict = bitfield_to_boolean_mask(flags, ignore_flags=FlatFlag.INTERORDER | FlatFlag.SATURATED)
 print(f"masked: {master.flat.mask.sum()} pixels")
@@ -110,11 +110,11 @@ print(f"masked with all flags but INTERORDER and SATURATED: {strict.sum()} pixel
 
 # %%
 # Look at the pixel response on the left, which is the flat divided by blaze and slit profile (see
-# `normalize_flat`), and the flags on the right. The discs are dust grains. They are dimmed by a
-# quarter and have no flag; a low pixel inside one of them has. The upper panels show the blaze peak
-# of the brightest order, where the brightest exposures are saturated, and the lower ones an order
-# that is sixteen times fainter. The light pixel at the upper left of the first panel has no flag:
-# it glows too little to be hot.
+# `normalize_flat`), and at the flags on the right. The discs are dust grains. They are dimmed by a
+# quarter and not flagged, but a low pixel inside one of them is. The upper panels show the blaze
+# peak of the brightest order, where the brightest exposures are saturated, and the lower panels an
+# order that is sixteen times fainter. The bright pixel at the upper left of the first panel is not
+# flagged, because it glows too weakly to count as hot.
 
 ZOOMS = (
     dict(xlim=(484.5, 544.5), ylim=(3.5, 44.5)),
@@ -180,17 +180,17 @@ missed = hot & ~master.flat.mask
 print(f"hot pixels not masked: {missed.sum()}, their response at most {1 + glow[missed].max():.2f}")
 
 # %%
-# A pixel counts as hot where its response exceeds 1.5 by 2.5 times the noise. A weaker glow in a
-# bright order does not reach that; a dark of the same exposure time shows it, and removes it.
+# A pixel counts as hot if its response exceeds 1.5 by 2.5 times the noise. A weaker glow in a
+# bright order does not reach that, but a dark of the same exposure time shows it and removes it.
 #
 # Step by step
 # ------------
 #
-# The same works on a flat that was made elsewhere, as long as there is an order table with edges.
-# `find_bad_response` returns an image for each kind, `mask_low_sensitivity` adds the first two of
-# them to the mask. Both judge the pixel response of `normalize_flat`, which divides the flat by its
-# blaze and its slit profile, and both ask for a response that lies beyond the threshold by 2.5
-# times its noise.
+# This also works on a flat that was made elsewhere, as long as there is an order table with edges.
+# `find_bad_response` returns an image for each kind of bad pixel, and `mask_low_sensitivity` adds
+# the first two of them to the mask. Both examine the pixel response of `normalize_flat`, which
+# divides the flat by its blaze and its slit profile, and both require the response to be beyond the
+# threshold by 2.5 times its noise.
 
 bias = ccdp.combine(biases)
 calibrated = []
@@ -213,11 +213,11 @@ print("added to the mask:", int((checked.mask & ~plain.mask).sum()))
 # Other methods
 # -------------
 #
-# Three others get the same combined flat, with an untouched inter-order area: a threshold at half
-# the mean of the inner-order pixels, or at a tenth; sigma clipping of all in-order pixels at once;
-# and `ccdproc.ccdmask`, the successor of the IRAF task, with its default of 9 sigma and with 30.
-# `ccdproc.ccdmask` is documented for the ratio of two flats of different level, so it gets that as
-# well: of the faintest flat to the brightest one.
+# Three others are applied to the same combined flat, with its inter-order area as observed: a
+# threshold at half the mean of the inner-order pixels, or at a tenth of it; sigma clipping of all
+# in-order pixels at once; and `ccdproc.ccdmask`, the successor of the IRAF task, with its default
+# of 9 sigma and with 30. As `ccdproc.ccdmask` is documented for the ratio of two flats with
+# different levels, it is also applied to that of the faintest to the brightest flat.
 
 values = plain.data[inside]
 levels = master.levels["level"].value
@@ -241,17 +241,19 @@ count("find_bad_response", found.dead | found.low | found.hot)
 
 # %%
 # A threshold rejects whole orders and still misses dead pixels in the bright ones. The spread of
-# all in-order pixels at once is that of the blaze and of the brightness of the orders; nothing lies
-# three sigma below. `ccdproc.ccdmask` finds the bad pixels, but its running median does not know
-# the order edges, and there thousands of good pixels are lost; a higher limit saves most of them
-# and misses a few bad ones. In the ratio of two flats the edges are gone, and so are most of the
-# dead pixels: one that responds by a tenth does so in both. What is left is what does not respond
-# in proportion, such as hot pixels. That is the task it was made for.
+# all in-order pixels is dominated by the blaze and the different brightness of the orders, so
+# nothing is three sigma below the median. `ccdproc.ccdmask` finds the bad pixels, but its running
+# median knows nothing of the order edges, where thousands of good pixels are lost; a higher limit
+# saves most of these and misses a few bad ones. In the ratio of two flats the edges are gone, but
+# so are most of the dead pixels: one with a tenth of the response has it in both flats. What
+# remains are pixels that do not respond in proportion to the light, such as hot pixels. That is
+# what the task was made for.
 #
 # Look at the left panel: good pixels lie on the diagonal, over three decades. The horizontal line,
-# a threshold, cuts through them; the inclined one, half of what is expected, leaves them on one
-# side and the dead and low pixels on the other. On the right are the pixels that
-# `ccdproc.ccdmask` calls bad: the false ones line the order edges and the rim of the dust grain.
+# a threshold, cuts through them. The inclined line, half of the expected value, has them on one
+# side and the dead and low pixels on the other. The right panel shows the pixels that
+# `ccdproc.ccdmask` considers bad: the false ones are along the order edges and the rim of the dust
+# grain.
 
 parts = normalize_flat(plain, orders)
 expected = parts.blaze.data * parts.slit_profile.data
@@ -293,7 +295,7 @@ plt.show()
 # In a science frame
 # ------------------
 #
-# The mask of the flat goes along when a frame is divided by it.
+# When a frame is divided by the flat, the mask of the flat is added to that of the frame.
 
 science = ccdp.flat_correct(calibrated[0], master.flat, norm_value=1)
 print(f"masked in the science frame: {science.mask.sum()} pixels")
@@ -302,6 +304,6 @@ print(f"masked in the science frame: {science.mask.sum()} pixels")
 # What to try next
 # ----------------
 #
-# Lower the brightness of the lamp (``peak``): in an order too faint to tell a dead pixel from a
-# good one, none is found. The quality table of the master flat counts dead, hot and
-# low-sensitivity pixels, and can judge their number (:doc:`/guide/quality`).
+# Make the lamp fainter (``peak``): in an order too faint to tell dead pixels from good ones, none
+# are found. The quality table of the master flat counts dead, hot and low-sensitivity pixels, and
+# can set limits on their number (:doc:`/guide/quality`).

@@ -4,9 +4,9 @@ Drop-in for a ccdproc script
 ============================
 
 A script that combines flats with `ccdproc.combine`, in the style of the `CCD data reduction guide
-<https://www.astropy.org/ccd-reduction-and-photometry-guide/>`_, keeps its shape and changes three
-lines. You will see both versions on the same simulated files: how well they know the lamp, which
-cosmic rays stay in the flat, and whether their uncertainties are right.
+<https://www.astropy.org/ccd-reduction-and-photometry-guide/>`_, needs only three of its lines
+changed. You will see both versions run on the same simulated files: how well they measure the level
+of the lamp, which cosmic rays stay in the flat, and whether their uncertainties are right.
 """
 
 from pathlib import Path
@@ -34,9 +34,9 @@ from ccdproc_echelle.simulation import EchelleSimulation
 # ---------------
 #
 # Seven raw flats and three darks of an echelle with twelve orders. The lamp varies by 35 % from
-# frame to frame; its illumination is tilted a little, by up to 0.5 %, in another direction each
-# time; 2 % of the light is scattered; each flat is hit by 200 cosmic rays. Between the orders there
-# is little light, so the median of a whole frame says little about the lamp.
+# frame to frame; its illumination is tilted slightly, by up to 0.5 %, in a different direction each
+# time; 2 % of the light is scattered; and each flat is hit by 200 cosmic rays. There is little
+# light between the orders, so the median of a whole frame says little about the lamp.
 
 GAIN, READ_NOISE = 1.5 * u.electron / u.adu, 4 * u.electron
 
@@ -58,10 +58,10 @@ truth.orders.write(Path(folder.name, "orders.ecsv"))
 # What both versions share
 # ------------------------
 #
-# The dark is subtracted (it carries the bias as well), then each flat gets its photon and read
-# noise. The order of these two matters: `ccdproc.subtract_dark` hands the uncertainty of the dark
-# to a flat that has none, and `ccdproc.create_deviation` replaces it by that of the flat. Without
-# the second step the flats would claim to be as precise as the dark.
+# The dark, which includes the bias, is subtracted, and then each flat is given its photon and read
+# noise. The order of the two matters: `ccdproc.subtract_dark` passes the uncertainty of the dark on
+# to a flat that has none, and `ccdproc.create_deviation` replaces it with that of the flat. Without
+# the second step, the flats would claim to be as precise as the dark.
 
 
 def inv_median(data):
@@ -91,9 +91,9 @@ before = ccdp.combine(
 # After
 # -----
 #
-# The function has a different name, and ``orders`` takes the place of ``scale``. All keywords keep
-# their meaning; a misspelt one is an error. Without ``sigma_clip_dev_func``, each value would be
-# judged by its own uncertainty, which works even better for few frames.
+# The function has another name, and ``orders`` takes the place of ``scale``. All keywords keep
+# their meaning, and a misspelt one is an error. Without ``sigma_clip_dev_func``, each value would
+# be judged by its own uncertainty, which works even better for few frames.
 
 orders = EchelleOrderTable.read(Path(folder.name, "orders.ecsv"))
 after = two_pass_flat_combine(
@@ -106,9 +106,10 @@ after = two_pass_flat_combine(
 # The exposure levels
 # -------------------
 #
-# The first normalisation of the method alone also serves `ccdproc.combine`, as
-# ``scale=inner_order_scale(orders, window=10)``; two passes find the levels that ``after`` is made
-# with. All are compared with the levels of the simulation, each set relative to its mean.
+# The first pass of the method can also be used with `ccdproc.combine`, as
+# ``scale=inner_order_scale(orders, window=10)``; the levels used for ``after`` come from two
+# passes. Both, and the medians, are compared with the true levels of the simulation, each set
+# relative to its mean.
 
 true_levels = truth.levels(len(flats))
 measured = {
@@ -124,11 +125,11 @@ for name, error in errors.items():
     print(f"largest error, {name:30s} {np.abs(error).max():.1e}")
 
 # %%
-# Look at how the errors shrink. The median of the whole frame measures some hundred counts of
-# scattered light between the orders, in steps of one count. The mean of the inner-order pixels
-# follows the bright orders, and with them the tilt of the illumination. Once the first master is
-# divided out, all orders count alike, and the error is a hundredth of the noise of one pixel of the
-# master.
+# Look at how the errors shrink. The median of the whole frame measures about a hundred counts of
+# scattered light between the orders, in steps of one count. The mean of the inner-order pixels is
+# dominated by the bright orders, and thus affected by the tilt of the illumination. Once the frames
+# are divided by the first master, all orders count equally, and the error is a hundredth of the
+# noise of a single pixel of the master.
 
 ORANGE, BLUE, VERMILLION = "#E69F00", "#0072B2", "#D55E00"
 
@@ -145,8 +146,8 @@ plt.show()
 # The master flats
 # ----------------
 #
-# The truth is what the seven frames would give without noise and cosmic rays. A flat may have any
-# normalisation, so each is divided by its mean over the inner-order pixels.
+# The truth is what the seven frames would give without noise and cosmic rays. Flats may be
+# normalised differently, so each is divided by its mean over the inner-order pixels.
 
 inner = truth.orders.inner_mask(10)
 inside = truth.orders.order_map() > 0
@@ -176,14 +177,15 @@ for name, (error, pull) in results.items():
     print(f"  error / uncertainty: rms, largest {pull[inside].std():.2f}, {pull[inside].max():.1f}")
 
 # %%
-# Look at the dark red pixels on the left: cosmic rays. `ccdproc.combine` looks for outliers among
-# the frames before it scales them. As the lamp varies by 35 %, a cosmic ray must be far brighter
-# than that to be found. Once scaled, the frames agree to within their noise, and cosmic rays stand
-# out.
+# Look at the dark red pixels on the left, which are cosmic rays. `ccdproc.combine` rejects outliers
+# before it scales the frames. As the lamp varies by 35 %, a cosmic ray has to stand out by far more
+# than that to be rejected. Once they are scaled, the frames agree to within their noise, and cosmic
+# rays stand out clearly.
 #
-# On the right, errors are divided by the uncertainty that each master claims. They should follow
-# the Gaussian, as those of the second version do. In the first version the uncertainty comes from
-# the scatter of seven values; that is itself uncertain and often too small, hence the wide wings.
+# On the right, the errors are divided by the uncertainty that each master claims. They should
+# follow the Gaussian, and those of the second version do. In the first version the uncertainty
+# comes from the scatter of seven values, which is itself uncertain and often too small, hence the
+# broad wings.
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.9), layout="constrained")
 for ax, (name, (error, _)) in zip(axes, results.items(), strict=False):
@@ -203,17 +205,17 @@ axes[2].legend(frameon=False, loc="upper left")
 plt.show()
 
 # %%
-# Wrong levels alone do little harm to the average: as long as the light falls on the detector in
-# the same way in each frame, a wrong level only gives that frame a slightly wrong weight. Levels
-# matter where frames are compared: for the clipping, for the scatter among them, and for the
-# history of a lamp.
+# By themselves, wrong levels do little harm to the average: as long as the detector is illuminated
+# in the same way in all frames, a wrong level only gives its frame a slightly wrong weight. Levels
+# matter wherever frames are compared: in clipping, in estimating the scatter between them, and in
+# following a lamp over time.
 #
 # Applying it
 # -----------
 #
-# `ccdproc.flat_correct` divides by the mean of the whole flat unless it is told not to. For an
-# echelle that mean is not a useful number, as most of the detector is dark; a master flat of this
-# package is normalised on its orders already.
+# `ccdproc.flat_correct` divides by the mean of the whole flat unless told otherwise. For an echelle
+# that mean is meaningless, as most of the detector is dark. A master flat made by this package is
+# already normalised on its orders.
 
 science = flats[0]
 right = ccdp.flat_correct(science, after, norm_value=1)
@@ -227,6 +229,6 @@ folder.cleanup()
 # What to try next
 # ----------------
 #
-# Put your own files in, and your own order table (:doc:`/guide/order_tables`). :doc:`/ccd_guide`
-# goes through the CCD guide keyword by keyword, and the :ref:`next recipe
+# Use your own files and your own order table (:doc:`/guide/order_tables`). :doc:`/ccd_guide` goes
+# through the CCD guide keyword by keyword, and the :ref:`next recipe
 # <sphx_glr_generated_recipes_plot_soxs_recipe.py>` shows what else can be done with the flats.

@@ -3,19 +3,19 @@
 A real echelle in the laboratory
 ================================
 
-Three flats and three darks of a laboratory echelle spectrometer with an sCMOS camera, 2160 rows by
-2560 columns, 29 orders along the rows. The orders were marked by hand, to whole pixels and some
-pixels off; the faintest is more than a hundred times fainter than the brightest. You will see how
-far real frames follow the method, and where they do not.
+Three flats and three darks of a laboratory echelle spectrometer with an sCMOS camera, which has
+2160 rows and 2560 columns, with 29 orders along the rows. The orders were marked by hand in whole
+pixels, some pixels off, and the faintest is more than a hundred times fainter than the brightest.
+You will see how well the method works on real frames, and where it does not.
 
 The script looks for the frames in the folder that the environment variable
 ``CCDPROC_ECHELLE_DATA`` names:
 
 - ``zyla/zyla_flat_0?.fits.gz`` and ``zyla/zyla_dark_0?.fits.gz``, uint16 in adu;
-- ``zyla/order_centres.txt``, one line per column with the row of each order centre.
+- ``zyla/order_centres.txt``, one line for each column with the row of every order centre.
 
-Without them it says so and reduces a small simulation in their place: its marks are three pixels
-off, cosmic rays hit, and the first flat lacks half a count.
+Without them, it says so and reduces a small simulation instead, in which the marks are three pixels
+off, there are cosmic rays, and half a count is missing from the first flat.
 """
 
 import os
@@ -41,8 +41,8 @@ warnings.simplefilter("ignore", FITSFixedWarning)  # real headers have DATE-OBS 
 # The files
 # ---------
 #
-# Gain and read noise are not in the headers. They were measured by photon transfer: the variance
-# of the difference of two flats against their mean.
+# Gain and read noise are not in the headers. They were measured by photon transfer, from the
+# variance of the difference of two flats as a function of their mean.
 
 GAIN, READ_NOISE = 0.462, 3.07  # electron per adu, electron
 
@@ -81,17 +81,17 @@ else:
 # The master flat
 # ---------------
 #
-# `recenter` moves the marked orders to where they are on a flat. Then one call does the rest. The
-# darks have the exposure time of the flats, so they carry the bias as well and are subtracted as
-# they are.
+# `recenter` moves the marked orders to where they are on a flat, and then one call does the rest.
+# The darks have the exposure time of the flats and include the bias, so they are subtracted as they
+# are.
 #
-# By default the scattered light would be subtracted from each frame. With
-# ``scattered_light="master"`` it is subtracted once, from the master, because what follows compares
-# the frames with each other, to a thousandth, and three fitted surfaces would not agree that well.
+# By default, scattered light would be subtracted from each frame. Here ``scattered_light="master"``
+# subtracts it once, from the master, because the frames are then compared with each other to a
+# thousandth, and three fitted surfaces would not agree that well.
 #
-# The edges of the faintest orders cannot be measured everywhere. There they follow from the
-# measured parts and from the neighbouring orders, and a warning names them. Another one names the
-# orders that are too faint to divide by.
+# The edges of the faintest orders cannot be measured everywhere. Where they cannot, they are
+# inferred from the measured parts and from the neighbouring orders, and a warning names them.
+# Another warning names the orders that are too faint to divide by.
 
 for said in ("edges of orders", "orders .* have too little light"):  # the warnings just mentioned
     warnings.filterwarnings("ignore", said)
@@ -108,8 +108,8 @@ print(f"scattered light: {100 * quality['scattered_light_fraction']:.1f} % of th
 
 # %%
 # Look at the edges, in the image and in the cut: they follow both sides of the light although the
-# marked centres are not in the middle, and they run on smoothly where an order fades or leaves the
-# detector. The inter-order area is blank, as it has been set to 1.
+# marked centres are not in the middle, and they continue smoothly where an order fades or leaves
+# the detector. The inter-order area is blank because it is set to 1.
 
 figure, ax = plt.subplots(figsize=(9, 7), layout="constrained")
 plot_orders(master.flat, master.orders, ax=ax)
@@ -122,12 +122,12 @@ plot_cross_section(master.flat, master.orders, ax=ax)
 plt.show()
 
 # %%
-# The levels, and an offset that they reveal
-# ------------------------------------------
+# The levels, and the offset they reveal
+# --------------------------------------
 #
-# The lamp is steady to a thousandth, and both passes measure its level far better than that. Yet
-# they differ by more than their errors. To see why, compare each frame with the mean of all, order
-# by order, and also beside each order, between four and twenty pixels outside its edges.
+# The lamp is stable to a thousandth, and both passes measure its level far better than that. Yet
+# the two differ by more than their errors. To see why, compare each frame with the mean of all,
+# order by order, and also beside each order, between four and twenty pixels outside its edges.
 
 
 def counts(path):
@@ -154,12 +154,12 @@ offsets = [
 ]
 
 # %%
-# Look at the right panel. The first frame is fainter than the mean in the faintest orders, of the
-# real frames by up to two per cent, and not in the bright ones: it lacks half a count everywhere,
-# between the orders too. The dashed lines show the effect of the offset measured beside each order;
-# nothing is fitted. The zero point of the camera drifts from frame to frame, and the darks do not
-# follow it. The second pass counts all orders alike and is affected a little; this is why pixels
-# below a tenth of the mean are left out there.
+# Look at the right panel. The first frame is fainter than the mean in the faintest orders (by up to
+# two per cent in the real frames) but not in the bright ones: half a count is missing everywhere,
+# including between the orders. The dashed lines show the effect of the offset measured beside each
+# order; nothing is fitted. The zero point of the camera drifts from frame to frame, and the darks
+# do not follow it. The second pass counts all orders equally and is slightly affected; this is why
+# it leaves out pixels below a tenth of the mean.
 
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
 plot_levels(master.levels, ax=axes[0])
@@ -185,7 +185,7 @@ plt.show()
 # Is the noise understood?
 # ------------------------
 #
-# The uncertainty of the master rests on gain and read noise. If they are right, two frames, each
+# The uncertainty of the master depends on gain and read noise. If these are right, two frames, each
 # divided by its level, differ by no more than their noise.
 
 
@@ -203,9 +203,9 @@ low = (master.flags & FlatFlag.LOW_SENSITIVITY) > 0
 print(f"{low.sum()} pixels of low sensitivity")
 
 # %%
-# Look at the wings: the Gaussian of width 1 fits the core, with nothing adjusted; beyond it are a
-# few pixels which cosmic rays hit or which flicker, as sCMOS pixels do. These are what the clipping
-# is for. The outermost bins hold all that is beyond them.
+# Look at the wings. The Gaussian of width 1 matches the core, with nothing adjusted. Beyond it are
+# a few pixels that were hit by cosmic rays, or that flicker, as sCMOS pixels do. These are what the
+# clipping is for. The outermost bins include everything beyond them.
 
 figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
 bins = np.linspace(-12, 12, 97)
@@ -221,5 +221,5 @@ temporary.cleanup()
 # What to try next
 # ----------------
 #
-# Put frames of your own in their place: three flats, three darks and a table of order centres are
-# enough. :doc:`/guide/quality` explains the numbers, and :doc:`/limits` what to look out for.
+# Use your own frames instead: three flats, three darks and a table of order centres are enough.
+# :doc:`/guide/quality` explains the numbers, and :doc:`/limits` what to look out for.

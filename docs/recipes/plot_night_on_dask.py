@@ -3,9 +3,9 @@
 A night on a dask cluster
 =========================
 
-A night holds flats of several set-ups, their biases and darks, and frames that are of no use. You
-will see one call sort them by their headers and reduce them on a `dask
-<https://distributed.dask.org>`_ cluster, each set-up as a task of its own, with the same result to
+A night's frames include flats of several set-ups, their biases and darks, and frames that are of no
+use. You will see a single call sort them by their headers and reduce them on a `dask
+<https://distributed.dask.org>`_ cluster, each set-up as a separate task. The result is the same to
 the last bit as without the cluster.
 """
 
@@ -26,9 +26,9 @@ from ccdproc_echelle.simulation import EchelleSimulation
 # The night
 # ---------
 #
-# Flats through two filters, and through one of them on a binned detector; biases of both binnings,
-# and lamp-off frames. During one of the flats the lamp was off, one file is truncated, one frame is
-# of another instrument, and one is a science frame.
+# There are flats through two filters, and through one of them with a binned detector; biases for
+# both binnings; and lamp-off frames. The lamp failed during one of the flats, one file is
+# truncated, one frame is from another instrument, and one is a science frame.
 
 folder = TemporaryDirectory()
 raw, reduced = Path(folder.name, "raw"), Path(folder.name, "reduced")
@@ -47,9 +47,9 @@ print(len(list(raw.iterdir())), "files")
 # The plan
 # --------
 #
-# Look at the last lines: what is left out, and why. The flat without light looks like any other by
-# its header; it is found when the set-up is reduced. Gain and read noise are in the headers, and
-# the window is narrow enough for the binned orders.
+# Look at the last lines, which say what is left out and why. The flat without light has a header
+# like any other; it will be found when the set-up is reduced. Gain and read noise are in the
+# headers, and the window is narrow enough for the binned orders.
 
 keywords = dict(
     gain="GAIN", read_noise="RDNOISE", scattered_light=None,
@@ -61,15 +61,15 @@ print(plan_night(raw, reduced, **keywords))
 # On the cluster
 # --------------
 #
-# ``get_executor`` makes the cluster a `concurrent.futures.Executor`. On the command line it is
+# ``get_executor`` turns the cluster into a `concurrent.futures.Executor`. On the command line, use
 # ``ccdproc-echelle night raw -o reduced --scheduler tcp://scheduler:8786``.
 #
-# Both workers are threads of this process, as ``processes=False`` says, so that the page runs as it
-# is. Without it they are processes, which import the script once more: then put its work below ``if
+# Because of ``processes=False``, both workers are threads of this process, so that the script runs
+# as it is. Without it they are processes, which import the script again, so put its work under ``if
 # __name__ == "__main__":``. If a cluster is already running, ``Client("tcp://scheduler:8786")``
-# replaces both lines. ``local`` switches dask's dashboard off and keeps its status pages on this
-# machine; by default the whole network may read them. More about executors is in
-# :doc:`/guide/scaling`.
+# replaces both lines. ``local`` switches off dask's dashboard and keeps its status pages on this
+# machine; by default, the whole network can read them. :doc:`/guide/scaling` says more about
+# executors.
 
 local = dict(
     dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0",
@@ -83,12 +83,12 @@ with (
 print(table["setup", "status", "verdict", "frames_used", "frames_refused"])
 
 # %%
-# Each set-up against its truth
-# -----------------------------
+# Each set-up and its truth
+# -------------------------
 #
-# The three master flats, and how they differ from the truth in units of their uncertainty: a
-# standard deviation of 1 is what the uncertainties promise. The binned flat shows the orders of the
-# first on a quarter of its pixels.
+# Here are the three master flats, and their differences from the truth in units of their
+# uncertainty. If the uncertainties are right, the standard deviation is 1. The binned flat shows
+# the same orders as the first, with a quarter of the pixels.
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
 for ax, (name, truth) in zip(axes, ((n, s.truth) for n, s in night.setups.items()), strict=True):
@@ -118,8 +118,8 @@ for path in sorted(reduced.glob("*/master.fits")):
 # The same to the last bit
 # ------------------------
 #
-# Everything once more without the cluster, in another folder; and once more in the first one, where
-# nothing is left to do.
+# Everything is done again without the cluster, in another folder, and then once more in the first
+# folder, where nothing is left to do.
 
 again = Path(folder.name, "again")
 reduce_night(raw, again, **keywords)
@@ -131,7 +131,8 @@ for path in sorted(reduced.glob("*/master.fits")):
 print(reduce_night(raw, reduced, **keywords)["status"].tolist())
 
 # %%
-# ``reduced/index.html`` shows all set-ups on one page, and ``reduced/qc.ecsv`` has a row for each.
+# ``reduced/index.html`` shows all set-ups on one page, and ``reduced/qc.ecsv`` has one row for
+# each.
 
 print(*sorted(path.relative_to(reduced).as_posix() for path in reduced.rglob("*.*")), sep="\n")
 folder.cleanup()
@@ -140,5 +141,5 @@ folder.cleanup()
 # What to try next
 # ----------------
 #
-# Simulate a larger night with ``ccdproc-echelle demo --night``, or point `reduce_night` at one of
-# your own: :doc:`/guide/night`. Other ways to use many cores are in :doc:`/guide/scaling`.
+# Simulate a larger night with ``ccdproc-echelle demo --night``, or run `reduce_night` on one of
+# your own: :doc:`/guide/night`. :doc:`/guide/scaling` describes other ways to use many cores.

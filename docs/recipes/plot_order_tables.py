@@ -3,12 +3,12 @@
 Order tables of IRAF, PyReduce and soxspipe
 ===========================================
 
-If you have reduced an echelle before, you have an order table: an aperture database of IRAF, the
-traces of PyReduce, the order table of soxspipe. `EchelleOrderTable` reads them as they are. You
-will see a small file of each kind, written for the same simulated flat, read back, compared with
-the truth, and adapted to frames that are binned or trimmed.
+If you have reduced echelle spectra before, you have an order table: an IRAF aperture database,
+PyReduce traces or a soxspipe order table. `EchelleOrderTable` reads them as they are. You will see
+a small file of each kind written for the same simulated flat, read back, compared with the truth,
+and adapted to binned or trimmed frames.
 
-:doc:`/guide/order_tables` lists the formats and what each of them holds. Without any table, see
+:doc:`/guide/order_tables` lists the formats and what each contains. If you have no table, see
 :ref:`sphx_glr_generated_recipes_plot_tracing.py`.
 """
 
@@ -35,15 +35,15 @@ ORANGE, BLUE, VERMILLION = "#E69F00", "#0072B2", "#D55E00"
 # A flat, and three files
 # -----------------------
 #
-# Twelve orders along the rows, traced on the flat. soxspipe and IRAF files are written by
-# `EchelleOrderTable.write`. soxspipe keeps one polynomial in order number and pixel for the whole
-# detector; IRAF keeps a curve for each aperture, and two numbers, ``low`` and ``high``, for its
-# edges. Neither holds all that was traced, and warnings say what is lost.
+# The flat has twelve orders along its rows, which are traced first. `EchelleOrderTable.write`
+# writes the soxspipe and IRAF files. soxspipe describes the whole detector by one polynomial in
+# order number and pixel; IRAF has a curve for each aperture, and two numbers, ``low`` and ``high``,
+# for its edges. Neither can hold everything that was traced, and warnings say what is lost.
 #
-# PyReduce keeps a polynomial for each order, highest power first, fitted to the pixels that it
-# assigns to the order, and a column range whose second number is one past the last column. Its file
-# is a NumPy archive, which is made here in that way, from the pixels brighter than half of the
-# brightest one near them.
+# PyReduce has a polynomial for each order, highest power first, fitted to the pixels that it
+# assigns to the order, and a column range that ends one past the last column. Its file is a NumPy
+# archive. Here one is made in the same way, from the pixels that are more than half as bright as
+# the brightest pixel near them.
 
 simulation = EchelleSimulation(shape=(700, 800), n_orders=12, seed=2, tilt=0.03, first_order=71)
 flat = simulation.flats(1)[0]
@@ -72,9 +72,9 @@ np.savez(folder / "pyreduce.npz", orders=powers, column_range=column_range)
 # Read them
 # ---------
 #
-# The format is found from the content; ``format=`` names it where that matters. None of the three
-# files holds the shape of the detector, so give ``shape=``. They do say along which axis the orders
-# run. PyReduce has no order numbers and no edges: its orders are counted from 1.
+# The format is recognised from the content; ``format=`` names it if need be. None of the three
+# files contains the shape of the detector, so give ``shape=``. They do say along which axis the
+# orders run. PyReduce has neither order numbers nor edges, so its orders are counted from 1.
 
 tables = {
     name: EchelleOrderTable.read(folder / name, shape=flat.shape)
@@ -84,13 +84,13 @@ for name, table in tables.items():
     print(f"{name:14s}{table}")
 
 # %%
-# PyReduce turns frames so that orders run along rows, and its table belongs to frames turned like
-# that. For frames as they come from the detector, turn the table: ``transposed()`` and
-# ``flipped(axis)`` do so.
+# PyReduce rotates frames so that orders run along rows, and its table is for frames in that
+# orientation. If yours are still as they came from the detector, turn the table instead, with
+# ``transposed()`` and ``flipped(axis)``.
 #
-# A text file of sampled centres, one line for each dispersion pixel, is the format for anyone who
-# has no other. It does not even hold the axis, which follows from the shape, as the file has as
-# many lines as the detector has columns; for a square detector, give ``dispersion_axis=``.
+# If you have none of these, use a text file of sampled centres with one line for each dispersion
+# pixel. It does not even contain the axis, which follows from the shape, as the file has as many
+# lines as the detector has columns. For a square detector, give ``dispersion_axis=``.
 
 np.savetxt(folder / "centres.txt", orders.center().T, fmt="%.2f")
 print(EchelleOrderTable.read(folder / "centres.txt", shape=flat.shape))
@@ -101,16 +101,16 @@ except ValueError as error:
 print(EchelleOrderTable.read(folder / "centres.txt", shape=(800, 800), dispersion_axis=1))
 
 # %%
-# Order numbers are changed in the table itself.
+# To change order numbers, edit the table itself.
 
 content = tables["pyreduce.npz"].table
 content["order"] = orders.order_numbers
 tables["pyreduce.npz"] = EchelleOrderTable(content)
 
 # %%
-# Look at how the three lie on top of each other, and at the edges: those of IRAF keep their
-# distance from the centre. The orders become wider to the right, by 1.3 pixels from one end to the
-# other, and the edges of soxspipe follow.
+# Look at how the three centres lie on top of each other, and then at the edges. The orders become
+# wider to the right, by 1.3 pixels from one end to the other. The edges of soxspipe follow this;
+# those of IRAF keep a constant distance from the centre.
 
 STYLES = {
     "soxspipe.fits": (BLUE, "-", "soxspipe"),
@@ -143,8 +143,8 @@ plt.show()
 # How they differ
 # ---------------
 #
-# All are compared with the table that was traced. The last column is the error of the traced table
-# itself, compared with the truth of the simulation.
+# All are compared with the traced table. The last column is the error of the traced table itself,
+# compared with the truth of the simulation.
 
 differences = {}
 for name, table in tables.items():
@@ -158,11 +158,11 @@ for name, table in tables.items():
         )
 
 # %%
-# Look at the scales. The centres of IRAF are what was written; the single polynomial of soxspipe
-# misses them by a hundredth of a pixel, less than the error of the tracing. Those of the PyReduce
-# file come from whole pixels and are good to a tenth, which is plenty for the inner-order window.
-# The constant edges of IRAF are off by a third of a pixel at the ends: measure edges again on the
-# flat, with `detect_order_edges`, before they are used.
+# Look at the scales. The centres read from IRAF are the ones that were written; the single
+# polynomial of soxspipe misses them by a hundredth of a pixel, less than the error of the tracing.
+# Those of the PyReduce file are fitted to whole pixels and are good to a tenth, which is ample for
+# the inner-order window. The constant edges of IRAF are off by a third of a pixel at the ends:
+# before using them, measure the edges again on the flat with `detect_order_edges`.
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
 panels = (
@@ -185,20 +185,20 @@ for ax, (title, keys) in zip(axes, panels, strict=True):
 plt.show()
 
 # %%
-# Where pixels begin to count
-# ---------------------------
+# Counting from 0 or from 1
+# -------------------------
 #
-# IRAF and DS9 count pixels from 1, NumPy from 0, and so does an `EchelleOrderTable`, for which the
-# centre of the first pixel is 0. The readers convert. ``center`` in an IRAF record is a point on
-# the order, here in column 400 and row 24.4, both counted from 1.
+# IRAF and DS9 count pixels from 1. NumPy counts from 0, and so does an `EchelleOrderTable`, in
+# which the centre of the first pixel is 0. The readers convert. In an IRAF record, ``center`` is a
+# point on the order, here at column 400 and row 24.4, both counted from 1.
 
 record = (folder / "apflat").read_text().splitlines()
 print(*record[1:6], sep="\n")
 print(f"order 71 at column 399: row {tables['apflat'].center([399])[0, 0]:.3f}")
 
 # %%
-# Subtract 1, in both directions, from numbers that you read off in DS9. Whether this was forgotten
-# can be measured: `measure_shift` compares a table with a flat.
+# Subtract 1, in both directions, from positions that you read off in DS9. If you are not sure
+# whether this was done, measure it: `measure_shift` compares a table with a flat.
 
 for name, table in {**tables, "one too high": orders.shifted(1)}.items():
     measured = measure_shift(flat, table)
@@ -208,8 +208,8 @@ for name, table in {**tables, "one too high": orders.shifted(1)}.items():
 # Binned and trimmed frames
 # -------------------------
 #
-# A table belongs to a detector shape; for a frame of another shape it is refused, before anything
-# is computed.
+# A table is for one detector shape. It is refused for a frame of another shape, before anything is
+# computed.
 
 table = tables["soxspipe.fits"]
 binned = block_reduce(flat.data, (2, 1), func=np.mean)
@@ -219,9 +219,10 @@ except ValueError as error:
     print(error)
 
 # %%
-# ``rebinned`` takes the binning factors of rows and columns. Tables of soxspipe are for unbinned
-# frames, whatever frames they come from. The centre of the first binned pixel is at 0 again, so
-# positions are not just divided by two: ``rebinned`` takes care of that half pixel.
+# ``rebinned`` takes the binning factors of rows and columns. soxspipe tables are for unbinned
+# frames, even if they were made from binned ones. As the centre of the first binned pixel is at 0
+# again, positions cannot just be divided by two; ``rebinned`` takes care of the fraction of a
+# pixel.
 
 rebinned = table.rebinned((2, 1))
 print(rebinned)
@@ -229,7 +230,7 @@ shift = measure_shift(binned, rebinned)
 print(f"shift {shift.shift:+.3f} +- {shift.uncertainty:.3f} pixel")
 
 # %%
-# ``cropped`` takes the slices by which the frame is cut, for example when `ccdproc.trim_image`
+# ``cropped`` takes the slices with which the frame is cut, for example when `ccdproc.trim_image`
 # removes the overscan. Orders of which nothing is left are dropped.
 
 part = (slice(100, 600), slice(50, 750))
@@ -242,9 +243,9 @@ print(f"shift {shift.shift:+.3f} +- {shift.uncertainty:.3f} pixel")
 # On to other programs
 # --------------------
 #
-# A table read from one format can be written in another: the native ECSV for this package, regions
-# to be laid over a frame in DS9 (``ds9 flat.fits -regions orders.reg``). The command
-# ``ccdproc-echelle convert`` does the same without a script, see :doc:`/guide/command_line`.
+# A table read from one format can be written in another: ECSV for this package, or regions to
+# display over a frame in DS9 (``ds9 flat.fits -regions orders.reg``). The command ``ccdproc-echelle
+# convert`` does the same without a script; see :doc:`/guide/command_line`.
 
 table.write(folder / "orders.ecsv")
 table.write(folder / "orders.reg", format="ds9")
@@ -258,5 +259,5 @@ temporary.cleanup()
 # What to try next
 # ----------------
 #
-# Read your own table and draw it on a flat with `~ccdproc_echelle.plotting.plot_orders`: if it is
-# off, `recenter` moves it. For a format that is missing, :ref:`own_format` shows how to add one.
+# Read your own table and plot it over a flat with `~ccdproc_echelle.plotting.plot_orders`. If it is
+# off, `recenter` moves it. If your format is missing, :ref:`own_format` shows how to add it.

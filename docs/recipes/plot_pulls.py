@@ -3,10 +3,12 @@
 Can I believe the uncertainties?
 ================================
 
-A pull is an error divided by the uncertainty claimed for it. If the claims are right, pulls follow
-a Gaussian of width 1. You will see the pulls of combined frames, few and many, those of the final
-master flat, and what you can test on your own frames, where nobody knows the truth.
+A pull is an error divided by its claimed uncertainty. If the claims are right, pulls follow a
+Gaussian of width 1. You will see the pulls of a few and of many combined frames, those of the final
+master flat, and what you can test on your own frames, for which the truth is unknown.
 """
+
+import warnings
 
 import ccdproc as ccdp
 import matplotlib.pyplot as plt
@@ -30,9 +32,9 @@ ORANGE, BLUE, VERMILLION, GREEN = "#E69F00", "#0072B2", "#D55E00", "#009E73"
 # Frames with known truth
 # -----------------------
 #
-# Twenty flats from which bias and dark have been subtracted. The lamp varies by 30 %, and 60 cosmic
-# rays hit each frame. The levels are measured once and given to all ways to combine, so that only
-# the clipping and the uncertainty differ.
+# Twenty flats with bias and dark subtracted. The lamp varies by 30 %, and 60 cosmic rays hit each
+# frame. The levels are measured once and used throughout, so that the ways to combine frames differ
+# only in clipping and uncertainty.
 
 GAIN, READ_NOISE = 1.5, 4.0  # electron per adu, electron
 
@@ -51,20 +53,20 @@ scale = 1 / measure_exposure_levels(frames, orders)["level"].value
 good = inside & ~truth.cosmic_rays(len(frames))
 
 # %%
-# Four ways to clip at five deviations:
+# Four ways to combine, all clipping at five deviations:
 #
-# - the noise model: a deviation is the uncertainty that each value has. This is the default where
-#   frames have uncertainties;
-# - median and MAD of the values of the pixel, as `astropy.stats.mad_std` defines it, with the
-#   uncertainties of the frames in the result;
-# - frames without uncertainties: MAD with its factor for few values, and the result has an
-#   uncertainty from the scatter of the values that are left;
-# - `ccdproc.combine` with median and MAD, whose uncertainty is from the scatter as well. It clips
+# - with the noise model, the deviation is the uncertainty of each value. This is the default for
+#   frames with uncertainties;
+# - with the MAD of the values of a pixel about their median, as `astropy.stats.mad_std` defines it.
+#   The uncertainty of the result is propagated from the frames;
+# - for frames without uncertainties, with the MAD corrected for small numbers. The uncertainty
+#   comes from the scatter of the kept values;
+# - `ccdproc.combine` with median and MAD, whose uncertainty also comes from the scatter. It clips
 #   before it scales.
 #
 # In the table, the width of the pulls is that of a Gaussian with the same median absolute
-# deviation, and the last column is the share of good values that the clipping rejects. With few
-# frames the MAD is small by chance too often: it rejects 7 % of the good values of three frames.
+# deviation, and the last column is the fraction of good values that were rejected. For few frames
+# the MAD is too often small by chance: with three frames, it rejects 7 % of the good values.
 
 clipping = dict(sigma_clip=True, sigma_clip_low_thresh=5, sigma_clip_high_thresh=5)
 mad = dict(sigma_clip_func=np.ma.median, sigma_clip_dev_func=mad_std)
@@ -99,10 +101,10 @@ for method in ("average", "median"):
             print(f"  {name:18s} {n:5d} {mad_std(pull):8.3f} {beyond:14.2f} % {lost:>12s}")
 
 # %%
-# Look at the wings of the orange and red histograms for few frames. Where the uncertainty comes
-# from the scatter of three values, it is often far too small by chance, more so as the clipping
-# rejects a good value when the two others happen to be close to each other. With the noise model
-# the pulls are Gaussian from three frames on. The outermost bins hold all that is beyond them.
+# Look at the wings of the orange and red histograms for few frames. An uncertainty from the scatter
+# of three values is often far too small by chance, the more so as clipping rejects a good value
+# when the other two happen to be close to each other. With the noise model, the pulls are Gaussian
+# even for three frames. The outermost bins include everything beyond them.
 
 colors = {"noise model": BLUE, "no uncertainties": ORANGE, "ccdproc.combine": VERMILLION}
 bins = np.linspace(-12, 12, 97)
@@ -125,9 +127,9 @@ plt.show()
 # The final master flat
 # ---------------------
 #
-# The whole recipe, from eight raw flats and three raw darks, with 3 % scattered light and a few
-# dead pixels. The uncertainty now contains the noise of the darks, which is the same in all flats
-# and does not average down.
+# This is the whole recipe, from eight raw flats and three raw darks with 3 % scattered light and a
+# few dead pixels. The uncertainty now includes the noise of the darks, which is the same in all
+# flats and does not average down.
 
 night = simulation.with_bias(300).with_scattered_light(0.03).with_dead_pixels(20)
 raw, darks = night.flats(8, raw=True), night.darks(3, raw=True)
@@ -146,9 +148,9 @@ print(
 # Two halves of your frames
 # -------------------------
 #
-# On your own frames there is no truth, but there are two halves. Reduce the odd and the even ones
-# on their own. Their difference contains the noise of all flats, and half of it is the noise of the
-# master, except for that of the darks, measured without any noise model:
+# For your own frames there is no truth, but there are two halves. Reduce the odd and the even
+# frames separately. The difference contains the noise of all flats, and half of it is the noise of
+# the master, except for that of the darks, measured without any noise model:
 
 halves = [
     make_master_flat(raw[i::2], orders, dark=darks, scattered_light="master", **noise).flat
@@ -163,15 +165,15 @@ print(f"claimed by the master                {np.sqrt(np.mean(claimed[usable] **
 print(f"chi-square of the halves, per pixel  {np.mean(((one - other) / sigma) ** 2):.3f}")
 
 # %%
-# Chi-square is the mean of the squared difference in units of its uncertainty. It is 1 if the
-# claims are right, within the square root of two over the number of pixels.
+# Chi-square is the mean of the squared difference in units of its uncertainty. If the claims are
+# right it is 1, to within the square root of two over the number of pixels.
 #
-# What chi-square tells
-# ---------------------
+# What chi-square tells you
+# -------------------------
 #
-# Plotted against the signal it says what is wrong. Here are five nights; on the first all is as
-# claimed. Frames are given their noise by `ccdproc.create_deviation`, which is where a wrong gain
-# or read noise comes in.
+# Plotted against the signal, it tells you what is wrong. Here are five nights; on the first,
+# everything is as claimed. The frames get their uncertainties from `ccdproc.create_deviation`,
+# which is where a wrong gain or read noise comes in.
 
 
 def frames_of(simulation, gain=GAIN, read_noise=READ_NOISE, zero_point=0.0):
@@ -199,8 +201,9 @@ mean_level = 1 / scale[:8].mean()
 curves, differences = {}, {}
 print(f"{'chi-square of the pixels in orders':36s} halves   truth")
 for name, flats in nights.items():
-    one, other = (two_pass_flat_combine(flats[i::2], orders, **clipping) for i in (0, 1))
-    both = two_pass_flat_combine(flats, orders, **clipping)
+    with warnings.catch_warnings(record=True) as caught:
+        one, other = (two_pass_flat_combine(flats[i::2], orders, **clipping) for i in (0, 1))
+        both = two_pass_flat_combine(flats, orders, **clipping)
     difference = one.data - other.data
     square = (difference / np.hypot(one.uncertainty.array, other.uncertainty.array)) ** 2
     differences[name] = 200 * difference / (one.data + other.data)
@@ -209,15 +212,18 @@ for name, flats in nights.items():
     known = counts > 30
     curves[name] = middle[known], (sums / np.maximum(counts, 1))[known], counts[known]
     print(f"  {name:34s} {square[inside].mean():6.3f}  {np.mean(pulls(both) ** 2):6.3f}")
+    if caught:
+        print(f"    warning: {caught[-1].message}")
 
 # %%
-# Look at where the lines leave 1. A wrong gain is the same factor at all bright pixels, a wrong
-# read noise shows in the faint ones only. Illumination that changes from frame to frame grows with
-# the signal, and on the right it shows as a slope across the detector, which neighbouring pixels
-# share and noise does not. The last row of the table is the one that the halves do not see in the
-# orders: a zero point that is wrong in all frames is wrong in both halves. They agree, and the
-# master is off. Only in the faintest pixels is chi-square below 1, as the noise model takes the
-# zero point for light.
+# Look at where the lines depart from 1. A wrong gain gives the same factor for all bright pixels,
+# while a wrong read noise shows only in the faint ones. The effect of a changing illumination grows
+# with the signal; in the images on the right it is a slope across the detector, which neighbouring
+# pixels share, unlike noise. The halves cannot reveal the case in the last row of the table: a zero
+# point that is wrong in all frames is wrong in both halves, which agree, while the master is off.
+# (The warning comes from another check: such an offset does not scale with the levels of the
+# frames.) Only in the faintest pixels is chi-square below 1, as the noise model mistakes the zero
+# point for light.
 
 figure, axes = plt.subplots(
     1, 3, figsize=(10.5, 3.8), width_ratios=(1.4, 1, 1), layout="constrained"
@@ -250,15 +256,15 @@ figure.colorbar(
 plt.show()
 
 # %%
-# So chi-square of the halves tests the noise model and the steadiness of the light. It does not
-# test what all frames have in common: zero point, dark, scattered light, and the difference between
-# the light of the lamp and that of the sky. For these, look at the light between the orders, and
+# So the chi-square of the halves tests the noise model and the stability of the light. It does not
+# test what all frames have in common: the zero point, the dark, the scattered light, and the
+# difference between lamp light and sky light. For these, look at the light between the orders, and
 # compare nights.
 
 # %%
 # What to try next
 # ----------------
 #
-# Split your own flats in two and make the same test; a chi-square far from 1 points to the gain,
-# the read noise or a drifting lamp (:doc:`/guide/quality`). What the uncertainty contains is in
-# :doc:`/method`; many more simulated spectrographs are in :doc:`/proof`.
+# Split your own flats in two and run the same test. A chi-square far from 1 points to the gain, the
+# read noise or a drifting lamp (:doc:`/guide/quality`). :doc:`/method` says what the uncertainty
+# includes, and :doc:`/proof` tests it on many more simulated spectrographs.

@@ -3,10 +3,10 @@
 Raw frames of two amplifiers
 ============================
 
-A CCD is read out through two amplifiers, each with a gain of its own and a zero point that drifts
-from frame to frame. The files have an extension for each amplifier, with its overscan, and the
-exposure in the primary header. You will see the seam and the overscan in a raw frame, and a master
-flat without a trace of either.
+A CCD is read out through two amplifiers, each with its own gain and a zero point that drifts from
+frame to frame. The files have one extension for each amplifier, including its overscan, and the
+exposure time in the primary header. You will see the seam and the overscan in a raw frame, and a
+master flat without a trace of either.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ from ccdproc_echelle.simulation import EchelleSimulation, RawLayout
 # The files
 # ---------
 #
-# A simulation knows the truth and writes files as a telescope does.
+# The simulation knows the truth, and writes files as a telescope would.
 
 simulation = EchelleSimulation(shape=(400, 400), n_orders=6, seed=2).with_level_spread(0.3)
 simulation = simulation.with_noise(gain=1.0, read_noise=5).with_bias(300)
@@ -32,14 +32,14 @@ layout = RawLayout(overscan=32, bias_drift=3, gains=(1.0, 1.5), extensions=True)
 folder = TemporaryDirectory()
 flats, darks, biases = simulation.write(Path(folder.name), 7, 3, 5, layout=layout)
 with fits.open(flats[0]) as hdus:
-    hdus.info()
     for hdu in hdus[1:]:
-        print({card: hdu.header[card] for card in ("DETSEC", "DATASEC", "BIASSEC", "GAIN")})
+        cards = {card: hdu.header[card] for card in ("DETSEC", "DATASEC", "BIASSEC", "GAIN")}
+        print(hdu.name, cards)
     halves = [hdu.data.astype(float) for hdu in hdus[1:]]
 
 # %%
-# Look at the overscan at the right of each image. The second amplifier was read from the other end,
-# so its image is mirrored; with more electrons per adu, it looks fainter.
+# Look at the overscan on the right of each image. The second amplifier was read from the opposite
+# end, so its image is mirrored. It looks fainter because it has more electrons per adu.
 
 figure, axes = plt.subplots(1, 2, figsize=(7, 5), sharey=True, layout="constrained")
 for i, (ax, half) in enumerate(zip(axes, halves, strict=True), start=1):
@@ -55,7 +55,8 @@ plt.show()
 # The master flat
 # ---------------
 #
-# The headers contain everything, gains, sections and all, so no keyword is needed.
+# The headers contain everything that is needed, including gains and sections, so no keyword has to
+# be given.
 
 orders = simulation.truth.orders
 master = make_master_flat(flats, orders, bias=biases, dark=darks)
@@ -89,8 +90,8 @@ pulls = (master.flat.data - scale * truth.flat)[inner] / master.flat.uncertainty
 print(f"pulls: {pulls.std():.3f}")
 
 # %%
-# Without the gains the seam would be a step of a third, and without the overscan the drift would
-# change faint orders more than bright ones.
+# Without the gains there would be a step of a third at the seam, and without the overscan the drift
+# would affect faint orders more than bright ones.
 
 folder.cleanup()
 
@@ -98,6 +99,6 @@ folder.cleanup()
 # What to try next
 # ----------------
 #
-# Write the frames with another ``layout``, such as ``"eso"`` or ``"reference pixels"``, or
-# describe your own instrument in a file: :doc:`/guide/raw_frames`. Whole nights of raw frames are
-# in :ref:`sphx_glr_generated_recipes_plot_night_on_dask.py`.
+# Write the frames with another ``layout``, such as ``"eso"`` or ``"reference pixels"``, or describe
+# your own instrument in a file: :doc:`/guide/raw_frames`. For a whole night of raw frames see
+# :ref:`sphx_glr_generated_recipes_plot_night_on_dask.py`.

@@ -3,10 +3,11 @@
 Flat-fielding a science frame
 =============================
 
-A star can be divided by the whole master flat, or by its pixel response alone. Both take away what
-differs from pixel to pixel; they differ in what becomes of the blaze. You will see a simulated
-star divided both ways, extracted, and compared with its true spectrum. How the master flat itself
-is made is shown :ref:`step by step <sphx_glr_generated_recipes_plot_soxs_recipe.py>`.
+A stellar spectrum can be divided by the whole master flat, or by its pixel response alone. Both
+remove what differs from pixel to pixel; the difference is whether the blaze is kept. You will see a
+simulated star divided in both ways, extracted, and compared with its true spectrum. Another recipe
+shows :ref:`step by step <sphx_glr_generated_recipes_plot_soxs_recipe.py>` how the master flat
+itself is made.
 """
 
 import ccdproc as ccdp
@@ -25,10 +26,10 @@ GAIN, READ_NOISE = 1.5 * u.electron / u.adu, 4 * u.electron
 # The flats
 # ---------
 #
-# Five raw flats and five darks of a spectrograph with eight orders, numbers 30 to 37. Its pixels
-# differ by 3 % in their response, six dust grains lie on the detector, and the slit lets through
-# 10 % more light at its upper end than in the middle. ``make_master_flat`` makes the master flat,
-# and ``normalize_flat`` separates it into blaze, slit profile and pixel response.
+# Five raw flats and five darks of a spectrograph with eight orders, numbers 30 to 37. The response
+# of its pixels differs by 3 %, there are six dust grains on the detector, and the slit transmits 10
+# % more light at its upper end than in the middle. ``make_master_flat`` makes the master flat, and
+# ``normalize_flat`` separates it into blaze, slit profile and pixel response.
 
 simulation = (
     EchelleSimulation(
@@ -48,9 +49,9 @@ master = make_master_flat(
 parts = normalize_flat(master.flat, master.orders)
 
 # %%
-# Look at the fourth panel: neither blaze nor slit is left in it, only pixels and dust. The master
-# flat, at the top, is the product of the three others inside the orders; between them, where the
-# panels are blank, all four are 1.
+# Look at the fourth panel: neither blaze nor slit profile is left in it, only pixels and dust.
+# Inside the orders, the master flat at the top is the product of the other three. Between the
+# orders, where the panels are blank, all four are 1.
 
 inside = master.orders.order_map() > 0
 images = {
@@ -75,9 +76,9 @@ plt.show()
 # --------
 #
 # The light of the star takes the same path through slit and spectrograph as that of the lamp, to
-# the same pixels. But its spectrum, over that of the lamp, rises to the blue and has absorption
+# the same pixels. But relative to the lamp, its spectrum rises towards the blue and has absorption
 # lines: a strong one of hydrogen, two of sodium, three of magnesium and a forest of faint ones. And
-# seeing makes it a band of 7 pixels across an order, while the lamp fills the slit.
+# seeing makes it a band 7 pixels wide within each order, while the lamp fills the slit.
 
 
 def star_over_lamp(wavelength):
@@ -115,8 +116,8 @@ star = ccdp.create_deviation(star, gain=GAIN, readnoise=READ_NOISE, disregard_na
 # Two ways to divide
 # ------------------
 #
-# Each is one call of `ccdproc.flat_correct`, which carries the uncertainty of the flat into the
-# result. Both flats are around 1 already, so ``norm_value=1``.
+# Each takes one call to `ccdproc.flat_correct`, which propagates the uncertainty of the flat into
+# the result. Both flats are already normalised, so ``norm_value=1``.
 
 frames = {
     "not divided": star,
@@ -126,9 +127,9 @@ frames = {
 expected = dict(zip(frames, (light, light, LEVEL * ratio * seeing), strict=True))
 
 # %%
-# Look at the dust grain: it is gone from both divided frames, and so is the mottle of the pixels.
-# The noise that is left is that of the photons; it grows towards the edge of the band, where the
-# star is faint.
+# Look at the dust grain: it is gone from both divided frames, and so is the mottling of the pixel
+# response. What remains is photon noise, which grows towards the edge of the band, where the star
+# is faint.
 
 near = (slice(20, 41), slice(760, 840))
 figure, axes = plt.subplots(1, 3, figsize=(9.5, 3.4), sharey=True, layout="constrained")
@@ -147,7 +148,7 @@ plt.show()
 # Extraction
 # ----------
 #
-# In each column the pixels between the edges of an order are summed, and their variances too.
+# In each column, the pixels between the edges of an order are summed, and so are their variances.
 
 of_order = master.orders.order_map() == master.orders.order_numbers[:, np.newaxis, np.newaxis]
 spectra = {name: (frame.data * of_order).sum(axis=1) for name, frame in frames.items()}
@@ -158,10 +159,10 @@ sigmas = {
 true_spectra = {name: (image * of_order).sum(axis=1) for name, image in expected.items()}
 
 # %%
-# Look at how the orders overlap. Divided by the pixel response, each keeps the blaze, and the same
-# line has different counts in the next order. Divided by the master flat, the blaze and the colour
-# of the lamp are gone: neighbouring orders agree, and what remains is the star over the lamp. Its
-# colour is not that of the star alone: for that you need a standard star.
+# Look at how the orders overlap. Divided by the pixel response, each keeps its blaze, and a line
+# that falls in two orders has different counts in each. Divided by the master flat, the blaze is
+# gone and neighbouring orders agree. What remains is the spectrum of the star relative to that of
+# the lamp; to recover the colour of the star itself, you need a standard star.
 
 figure, axes = plt.subplots(2, 1, figsize=(10, 5.5), sharex=True, layout="constrained")
 for ax, name in zip(axes, list(frames)[1:], strict=True):
@@ -179,8 +180,8 @@ plt.show()
 # Is it photon noise?
 # -------------------
 #
-# The error of each spectrum, divided by the uncertainty that came out with it, has an rms of 1 if
-# the photons of star and flats, and the read noise, are all there is.
+# If there is nothing but the photon noise of star and flats and the read noise, the error of each
+# spectrum divided by its propagated uncertainty has an rms of 1.
 
 errors = {name: spectra[name] - true_spectra[name] for name in frames}
 for name, error in errors.items():
@@ -189,10 +190,10 @@ for name, error in errors.items():
     print(f"{name:30s} rms error {relative:.2f} %, rms error / uncertainty {pull:.2f}")
 
 # %%
-# Look at the first panel: the error is far wider than the two black lines, plus and minus one
-# standard deviation. It is the same in each exposure, so a longer exposure does not make it
-# smaller. In the two others the error stays within the lines, and it is the same in both: dividing
-# by the blaze changes signal and noise alike.
+# Look at the first panel: the error is far larger than the two black lines, which are plus and
+# minus one standard deviation. It is the same in every exposure, so exposing for longer does not
+# reduce it. In the other two panels the error scatters as the lines say, and it is the same in
+# both, because dividing by the blaze changes signal and noise alike.
 
 figure, axes = plt.subplots(3, 1, figsize=(10, 6), sharex=True, sharey=True, layout="constrained")
 colors = (VERMILLION, ORANGE, BLUE)
@@ -209,26 +210,27 @@ plt.show()
 # Which of the two
 # ----------------
 #
-# Divided by the pixel response, a frame keeps its counts: photon noise can still be told from the
-# values, as an optimal extraction or a search for cosmic rays needs. The blaze can be divided out
-# later, from the spectra: ``parts.table`` has it as one curve per order. The result is the same as
-# with the master flat, except for the slit profile, which is 1.013 two rows from the middle of this
-# slit.
+# Divided by the pixel response, a frame keeps its counts, so photon noise can still be computed
+# from the values, as optimal extraction or a search for cosmic rays requires. The blaze can be
+# divided out of the spectra later: ``parts.table`` has it as one curve for each order. The result
+# is the same as with the master flat, except for the slit profile, which is 1.013 two rows from the
+# middle of this slit.
 
 later = spectra["divided by the pixel response"] / parts.table["blaze"].value
 print(f"blaze divided out later / at once: {np.median(later / spectra[name]):.4f}")
 
 # %%
 # Divided by the master flat, a frame has a flat sky along the slit, and orders that agree. But
-# pixels at the edges, where the flat is small, become noisy, and the counts no longer tell their
-# noise.
+# pixels at the edges, where the flat is small, become noisy, and noise can no longer be computed
+# from the values.
 #
 # A trap
 # ------
 #
-# Without ``norm_value``, `ccdproc.flat_correct` divides the flat by the mean of all its pixels.
-# In an echelle that mean is mostly the inter-order area. Below are the same flats combined twice,
-# the second time with that area set to 1: the star gets twice the counts, and both are wrong.
+# Without ``norm_value``, `ccdproc.flat_correct` divides the flat by the mean of all its pixels. In
+# an echelle, most of these are between the orders. Below are two master flats from the same frames,
+# the second with the inter-order area set to 1: the star then gets twice the counts, and both are
+# wrong.
 
 calibrated = simulation.flats(5)
 for flat in calibrated:

@@ -5,9 +5,9 @@ The master-flat recipe, step by step
 
 The method is that of the SOXS pipeline (`soxspipe <https://soxspipe.readthedocs.io>`_, recipe
 ``soxs_mflat``). You will see it one step at a time, each with a figure: levels from the order
-centres, a first master, levels again from the ratio to it, the final master, order edges,
-inter-order area and low-sensitivity pixels. The frames are simulated, so every step is held against
-the truth. ``make_master_flat`` does all of it in one call, which comes last.
+centres, a first master, levels from the ratio to that master, the final master, order edges,
+inter-order area and low-sensitivity pixels. The frames are simulated, so every step can be compared
+with the truth. The last section does all of it in one call, ``make_master_flat``.
 """
 
 import matplotlib.pyplot as plt
@@ -35,11 +35,11 @@ ORANGE, BLUE, VERMILLION = "#E69F00", "#0072B2", "#D55E00"
 # The frames
 # ----------
 #
-# Seven flats, bias and dark subtracted, each with the uncertainty from its photon and read noise.
-# The first order is ten times brighter than the last one. The lamp varies by 35 %, and the
-# illumination of each frame is tilted across the detector by up to 3 %, each time in another
-# direction, as with a lamp that warms up or a diffuser that moves. Also simulated are cosmic rays,
-# dead pixels and five dust grains.
+# Seven flats, with bias and dark subtracted and an uncertainty from photon and read noise. The
+# first order is ten times brighter than the last. The lamp varies by 35 %, and the illumination of
+# each frame is tilted across the detector by up to 3 %, in a different direction each time, as it
+# would be if the lamp were warming up or a diffuser moved. There are also cosmic rays, dead pixels
+# and five dust grains.
 
 simulation = (
     EchelleSimulation(shape=(1024, 1024), n_orders=12, seed=1)
@@ -54,9 +54,9 @@ truth = simulation.truth
 frames = simulation.flats(7)
 
 # %%
-# Look at how little of the detector is lit, and how much the last orders differ from the first.
-# The median of a whole frame lies between the orders: it is the same in all three, although the
-# lamp is nearly twice as bright in the last as in the first.
+# Look at how little of the detector is illuminated, and how much fainter the last orders are than
+# the first. The median of a whole frame is that of the dark area between the orders: it is the same
+# in all three frames, although the lamp is nearly twice as bright in the last as in the first.
 
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.5), sharey=True, layout="constrained")
 for ax, i in zip(axes, (2, 0, 4), strict=True):
@@ -70,9 +70,9 @@ plt.show()
 # The inner-order window
 # ----------------------
 #
-# Only the order centres are needed to begin with, as a tracing program or the order table of a
-# pipeline gives them. Inner-order pixels lie in a curved window, ten pixels wide, on the centres.
-# There the slit is evenly lit and a small shift of the spectrum has no effect.
+# To begin with, only the order centres are needed, from a tracing program or the order table of a
+# pipeline. Inner-order pixels lie in a curved window on the centres, ten pixels wide. There the
+# slit is evenly illuminated, and a small shift of the spectrum has no effect.
 
 centers = EchelleOrderTable.from_traces(
     truth.orders.order_numbers, truth.orders.center(),
@@ -100,8 +100,8 @@ scale = inner_order_scale(centers, window=10)
 first_levels = np.array([1 / scale(frame) for frame in frames])
 
 # %%
-# Look at the lines, one for each frame: divided by their levels, the frames agree to within a few
-# per cent, which is the tilt of their illumination and their noise.
+# Look at the lines, one for each frame. Divided by their levels, the frames agree to within a few
+# per cent; what remains is noise and the tilt of the illumination.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
 for i, frame in enumerate(frames):
@@ -118,19 +118,19 @@ plt.show()
 # The first master
 # ----------------
 #
-# The normalised frames are combined, with outliers clipped after the scaling. A single pass of
+# The normalised frames are combined, and outliers are clipped after scaling. With ``n_passes=1``,
 # ``two_pass_flat_combine`` ends here.
 #
-# Values are judged by their uncertainties, and the tilt is not in these: in the brightest orders,
-# where the noise is half a per cent, it makes good values differ by more than five sigma. The limit
-# is set to ten, which cosmic rays exceed by far.
+# Values are clipped in units of their uncertainties, which do not include the tilt. In the
+# brightest orders, where the noise is half a per cent, the tilt makes good values differ by more
+# than five sigma. The limit is therefore set to ten, which cosmic rays exceed by far.
 
 clipping = dict(sigma_clip=True, sigma_clip_low_thresh=10, sigma_clip_high_thresh=10)
 first_master = two_pass_flat_combine(frames, centers, n_passes=1, **clipping)
 
 # %%
-# Look at the heights of the orders: in the mean, the first four of them count for more than the
-# other eight together.
+# Look at the heights of the orders: the first four contribute more to the mean than the other eight
+# together.
 
 figure, ax = plt.subplots(figsize=(10, 4), layout="constrained")
 plot_cross_section(first_master, centers, ax=ax)
@@ -140,8 +140,9 @@ plt.show()
 # The ratio of a frame to the first master
 # ----------------------------------------
 #
-# Divided by the first master, a frame loses the blaze, the brightness of the orders and the pixel
-# response. What is left is its level, and how its illumination differs from that of the others.
+# Dividing a frame by the first master removes the blaze, the brightness of the orders and the pixel
+# response. What remains is the level of the frame, and the difference between its illumination and
+# that of the others.
 
 ratios = [
     frame.data / level / first_master.data
@@ -150,10 +151,10 @@ ratios = [
 
 # %%
 # Look at the tilt: one frame is brighter on the right, the other at the top, by a few per cent. The
-# first pass weighs pixels by their brightness, so it followed the bright orders at the bottom of
-# the detector, and was wrong by one per cent for the frame in the middle. In the histogram, the
-# inner-order pixels of a frame spread over a factor of fifty before the division, and over a few
-# per cent after it.
+# first pass effectively weights pixels by their brightness. It was dominated by the bright orders
+# at the bottom of the detector, and so was off by one per cent for the frame in the middle panel.
+# In the histogram, the inner-order pixels of a frame span a factor of fifty before the division,
+# and a few per cent after it.
 
 shown_frames = (3, 6)
 inside = truth.orders.order_map() > 0
@@ -186,9 +187,9 @@ plt.show()
 # Second pass
 # -----------
 #
-# The level is measured again, on the ratio, where each pixel counts alike. A pixel that is masked
-# or clipped in one frame is left out in all. ``measure_exposure_levels`` does both passes; asked
-# for more, it iterates.
+# The level is measured again on the ratio, in which all pixels count equally. A pixel that is
+# masked or clipped in one frame is left out in all. ``measure_exposure_levels`` does both passes,
+# or more if asked.
 
 levels = measure_exposure_levels(frames, centers, n_passes=4)
 true_levels = truth.levels(len(frames))
@@ -204,8 +205,8 @@ for i, error in enumerate(np.abs(errors).max(axis=0), start=1):
     print(f"largest error of a relative level after pass {i}: {error:.1e}")
 
 # %%
-# Look at the right panel: the second pass removes nearly all of the error of the first. More
-# passes change nothing that matters, so two are the default.
+# Look at the right panel: the second pass removes nearly all of the error of the first. Further
+# passes make no difference that matters, so two are the default.
 
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.9), layout="constrained")
 plot_levels(measure_exposure_levels(frames, centers), ax=axes[0])
@@ -219,9 +220,9 @@ axes[1].legend(frameon=False)
 plt.show()
 
 # %%
-# The original frames, normalised by these levels, are combined once more. ``two_pass_flat_combine``
-# does all that was done so far. Its levels differ a little from those above, as it makes the first
-# master with the limit of ten sigma too, where ``measure_exposure_levels`` takes five.
+# The original frames are normalised by these levels and combined again. ``two_pass_flat_combine``
+# does everything up to this point. Its levels differ slightly from those above, because it also
+# makes the first master with a limit of ten sigma, while ``measure_exposure_levels`` uses five.
 
 master = two_pass_flat_combine(frames, centers, **clipping)
 by_hand = combine_frames(frames, scale=1 / levels["pass_level"].value[:, 1], **clipping)
@@ -229,9 +230,9 @@ difference = np.abs(master.data / by_hand.data - 1)[inside].max()
 print(f"largest relative difference between the two: {difference:.1e}")
 
 # %%
-# Look at the two dark pixels in the frame, cosmic rays: the master has none. On the right, the
-# noise of the master is less than that of a frame, and the tail made by cosmic rays is gone. Errors
-# are relative to the noiseless truth.
+# Look at the two dark pixels in the frame: they are cosmic rays, and the master has none. On the
+# right, the master is less noisy than a frame, and the tail of cosmic rays is gone. Errors are
+# relative to the noiseless truth.
 
 noiseless = truth.noiseless_flats(len(frames)) / true_levels[:, np.newaxis, np.newaxis]
 i = 4
@@ -262,15 +263,15 @@ plt.show()
 # Order edges
 # -----------
 #
-# Slices across the order, resampled along its curved centre, show a plateau and a background; the
+# Slices across the order, resampled along its curved centre, show a plateau and a background. The
 # edge is where the light falls through half of the step between them. That is where the image of
-# the slit ends, whatever the blur, as long as the blur is symmetric and the slit wider than it.
+# the slit ends, whatever the blur, as long as the blur is symmetric and narrower than the slit.
 
 orders = detect_order_edges(master, centers)
 
 # %%
-# Look at the right panel: the edges lie within hundredths of a pixel of the truth, all along the
-# order.
+# Look at the right panel: all along the orders, the edges are within hundredths of a pixel of the
+# truth.
 
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
 plot_orders(master, orders, ax=axes[0])
@@ -291,14 +292,14 @@ plt.show()
 # The inter-order area
 # --------------------
 #
-# Between the orders the flat is noise around zero, and dividing by it would ruin a frame there. Set
-# to 1, it leaves the frame as it is. It can be masked as well.
+# Between the orders the flat is noise around zero, and dividing by it would ruin a frame there.
+# Setting the flat to 1 leaves the frame as it is. The area can be masked as well.
 
 filled = mask_interorder(master, orders, mask=False)
 
 # %%
-# Look between the orders, which are shaded: divided by the master as it is, a frame has values
-# without meaning there; divided by the filled one it keeps its own, which are nearly zero.
+# The orders are shaded; look between them. Divided by the master as it is, a frame has meaningless
+# values there; divided by the filled one, it keeps its own, which are nearly zero.
 
 figure, axes = plt.subplots(2, 1, figsize=(9, 5.5), sharex=True, layout="constrained")
 relative_frame = frames[0].data / levels["level"][0].value
@@ -315,10 +316,10 @@ plt.show()
 # Low-sensitivity pixels
 # ----------------------
 #
-# A pixel inside an order is expected to hold the blaze at its column times the slit profile at its
-# distance from the edge. One that holds less than half of that, beyond what its noise explains,
-# joins the bad-pixel map. A dust grain that takes a quarter of the light does not: the flat
-# corrects it.
+# The value expected of a pixel inside an order is the blaze at its column times the slit profile at
+# its distance from the edge. A pixel with less than half of that, by more than its noise explains,
+# joins the bad-pixel map. A dust grain that absorbs a quarter of the light does not, because the
+# flat corrects for it.
 
 checked = mask_low_sensitivity(master, orders)
 dead = truth.dead_pixels
@@ -326,8 +327,8 @@ print(f"dead pixels found: {(checked.mask & dead).sum()} of {dead.sum()}")
 print(f"other pixels masked: {(checked.mask & ~dead & inside).sum()}")
 
 # %%
-# Look at the pale disc, a dust grain: it stays. The pixels in circles are masked, one of them
-# right beside the grain.
+# Look at the pale disc: it is a dust grain, and is not masked. The circled pixels are masked, one
+# of them right beside the grain.
 
 figure, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
 image = ax.imshow(master.data, vmin=0, vmax=3.2, cmap="gray_r", origin="lower")
@@ -341,9 +342,9 @@ plt.show()
 # All in one call
 # ---------------
 #
-# ``make_master_flat`` starts from raw frames, with bias and dark frames where there are any, and
-# returns the flat, the orders, the levels and a flag for each pixel. By default it subtracts the
-# scattered light from each frame as well. These frames have none, so this is switched off here.
+# ``make_master_flat`` starts from raw frames, with bias and dark frames if there are any, and
+# returns the flat, the orders, the levels and flags for each pixel. By default it also subtracts
+# the scattered light from each frame. These frames have none, so this is switched off here.
 
 product = make_master_flat(frames, centers, scattered_light=None, **clipping)
 in_orders = product.orders.order_map() > 0
@@ -354,6 +355,6 @@ print(f"the same flat: {agree}; pixels masked: {product.flat.mask.sum()}")
 # What to try next
 # ----------------
 #
-# Change ``n_passes`` to 1 or 3 and look at the levels again, or leave out the order table and let
-# the orders be :ref:`traced <sphx_glr_generated_recipes_plot_tracing.py>`. :doc:`/soxs` compares
-# each step with soxspipe, and :doc:`/method` has the formulas.
+# Change ``n_passes`` to 1 or 3 and look at the levels again, or leave out the order table and have
+# the orders :ref:`traced <sphx_glr_generated_recipes_plot_tracing.py>`. :doc:`/soxs` compares each
+# step with soxspipe, and :doc:`/method` has the formulas.

@@ -5,11 +5,10 @@ No order table: trace the orders
 
 Everything in this package starts from an order table, which says where the order centres lie. If
 you have none, `trace_orders` finds the orders on a flat, without a starting guess. You will see it
-trace a simulated flat with the usual difficulties, how far it is from the truth, how to number the
-orders, and how to use the table of another night.
+trace a simulated flat with the usual difficulties, how close it comes to the truth, how to number
+the orders, and how to use the table on another night.
 
-If you have an order table already, read it:
-:ref:`sphx_glr_generated_recipes_plot_order_tables.py`.
+If you already have an order table, read it: :ref:`sphx_glr_generated_recipes_plot_order_tables.py`.
 """
 
 from pathlib import Path
@@ -35,11 +34,11 @@ ORANGE, BLUE, VERMILLION = "#E69F00", "#0072B2", "#D55E00"
 # The flat
 # --------
 #
-# One exposure, bias subtracted, with fourteen orders. They climb by 40 to 80 rows to the right.
-# At its blaze peak each order has 59 % of the light of the one below it: the first has 20000 adu,
-# the last one 20, with a read noise of 2.7 adu. The slit is lit unevenly, 2 % of the light is
-# scattered, 300 cosmic rays hit, and 60 pixels are dead. The lowest 26 rows are cut off, and with
-# them a part of the first order.
+# One bias-subtracted exposure with fourteen orders, which climb by 40 to 80 rows from left to
+# right. At its blaze peak, each order has 59 % of the light of the one below it: the first has
+# 20000 adu, the last 20, with a read noise of 2.7 adu. The slit is unevenly illuminated, 2 % of the
+# light is scattered, there are 300 cosmic rays, and 60 pixels are dead. The lowest 26 rows are cut
+# off, and with them part of the first order.
 
 simulation = (
     EchelleSimulation(
@@ -59,8 +58,8 @@ truth = simulation.truth.orders.cropped(cut)
 # Trace it
 # --------
 #
-# The flat may be a raw frame or a combined one; level and unit do not matter. A bias that was not
-# subtracted does no harm either. The direction of the orders is found as well.
+# The flat may be a raw frame or a combined one; its level and unit do not matter. A bias that was
+# not subtracted does no harm either. The direction of the orders is determined as well.
 
 orders = trace_orders(flat)
 print(orders)
@@ -70,8 +69,8 @@ difference = np.nanmax(np.abs(trace_orders(raised).center() - orders.center()))
 print(f"with a bias of 300 adu left in, centres move by at most {difference:.1e} pixel")
 
 # %%
-# Look at both ends of the picture. The last order can hardly be seen, yet it is followed from
-# border to border. The first one is drawn where its centre is on the detector, and no further.
+# Look at the top and bottom of the picture. The last order can hardly be seen, yet it is traced
+# from border to border. The first is drawn only where its centre is on the detector.
 
 figure, ax = plt.subplots(figsize=(8, 7), layout="constrained")
 plot_orders(flat, orders, ax=ax)
@@ -81,10 +80,11 @@ plt.show()
 # How good is it?
 # ---------------
 #
-# The order centre is the middle between the half-maximum edges. That is where the slit is, however
-# unevenly it is lit. Where one edge is off the detector, the width of the neighbouring orders gives
-# the centre. The table holds ``center_rms`` for each order: how far the measured positions scatter
-# around the fitted curve. Where there is no truth to compare with, this is the number to look at.
+# The order centre is midway between the half-maximum edges. That is the middle of the slit, however
+# unevenly it is illuminated. Where one edge is off the detector, the centre is found from the width
+# of the neighbouring orders. For each order, the table has ``center_rms``, the scatter of the
+# measured positions about the fitted curve. When there is no truth to compare with, this is the
+# number to look at.
 
 error = orders.center() - truth.center()
 rms = np.sqrt(np.nanmean(error**2, axis=1))
@@ -103,8 +103,9 @@ for number, light, scatter, value in zip(
 # Look at the colours on the left: the large errors are those of the faint orders, in yellow, at the
 # ends of the blaze. On the right, the error grows as the light fades, but stays far below the ten
 # pixels of the usual inner-order window. ``center_rms`` is the scatter of single points, and a
-# curve through a hundred of them is better than that, as long as nothing else is wrong: the
-# second order, next to the one that is cut, is off by 0.02 pixel, which its scatter does not show.
+# curve through a hundred of them is more accurate than that, as long as nothing else is wrong: the
+# second order, next to the one that is cut, is off by 0.02 pixel, which its scatter does not
+# reveal.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 norm, colors = LogNorm(peak.min(), peak.max()), plt.get_cmap("cividis_r")
@@ -132,9 +133,9 @@ plt.show()
 # Too few orders, or too many
 # ---------------------------
 #
-# ``min_signal_to_noise`` says what counts as light. Raise it, and faint orders are left out; lower
-# it, and the noise gets orders of its own. If a flat gives too few orders, combine several and
-# trace the result: `make_master_flat` does so when it is given no table.
+# ``min_signal_to_noise`` says what counts as light. If you raise it, faint orders are left out; if
+# you lower it too far, noise may be taken for orders. If too few orders are found in a flat,
+# combine several and trace the result, as `make_master_flat` does when it is given no table.
 
 for least in (3, 6, 50, 200):
     found = trace_orders(flat, min_signal_to_noise=least)
@@ -144,10 +145,9 @@ for least in (3, 6, 50, 200):
 # Number them
 # -----------
 #
-# The orders are numbered from 1 upwards, by their place on the detector. ``first_order`` starts at
-# another number. Where the physical numbers fall from the lowest order to the highest, put them
-# into the table. ``select`` keeps the orders that are named; here it leaves out the one that is
-# cut and the one that is faintest.
+# The orders are numbered from 1 upwards, by their position on the detector, or from
+# ``first_order``. If the physical numbers decrease upwards, put them into the table. ``select``
+# keeps the orders you name; here it leaves out the one that is cut and the faintest.
 
 print(trace_orders(flat, first_order=61).order_numbers)
 
@@ -159,8 +159,8 @@ print(numbered.order_numbers)
 print(chosen)
 
 # %%
-# Order edges are measured on the flat, from the order centres. A combined flat has less noise and
-# no cosmic rays, so that this step usually waits for the master (see :doc:`/guide/edges`).
+# Order edges are measured on the flat, starting from the order centres. A combined flat is less
+# noisy and has no cosmic rays, so this step is best done on the master (see :doc:`/guide/edges`).
 
 with_edges = detect_order_edges(flat, chosen)
 bounds = truth.select(range(12, 24))
@@ -172,8 +172,8 @@ for name in ("lower", "upper"):
 # Write it
 # --------
 #
-# The native format is ECSV, a text file that loses nothing: shape, dispersion axis, valid ranges
-# and residuals are in it. It is read again without further information.
+# The native format is ECSV, a text file that loses nothing: it includes the shape, dispersion axis,
+# valid ranges and residuals, and can be read back without further information.
 
 with TemporaryDirectory() as folder:
     path = Path(folder, "orders.ecsv")
@@ -186,11 +186,10 @@ print("the same centres:", np.array_equal(again.center(), with_edges.center(), e
 # A table of another night
 # ------------------------
 #
-# On the second night the spectrograph has moved: in its flat all orders lie three rows higher.
-# (It is another exposure, and its rows are cut off three rows further down.) `measure_shift` says
-# by how much a flat is offset from a table; ``match`` is 1 where all orders agree on that.
-# `recenter` shifts the table by it. `make_master_flat` does the same, with a warning, if the
-# offset exceeds a pixel.
+# By the second night the spectrograph has moved, and all orders are three rows higher. (This is
+# another exposure, cut off three rows further down.) `measure_shift` measures the offset of a flat
+# from a table; ``match`` is 1 if all orders agree on it. `recenter` shifts the table by that
+# offset. `make_master_flat` does so too, with a warning, if the offset is a pixel or more.
 
 later = second_night[23:1047, :]
 measured = measure_shift(later, with_edges)
@@ -200,8 +199,8 @@ remaining = measure_shift(later, moved)
 print(f"after recenter: {remaining.shift:.3f} +- {remaining.uncertainty:.3f} pixel")
 
 # %%
-# Look at the upper edges. Those of the old table run within the light, by three pixels; those of
-# the recentred one run where it ends.
+# Look at the upper edges. Those of the old table run three pixels inside the light; those of the
+# recentred table run where the light ends.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.9), sharey=True, layout="constrained")
 titles = ("table of the first night", "recentred")
@@ -226,9 +225,9 @@ plt.show()
 # When it is the wrong table
 # --------------------------
 #
-# The orders of a flat all look alike, so that a shift of more than half their distance cannot be
-# told from a smaller one to the next order. And a table of another instrument fits nowhere. Both
-# are errors, not results.
+# The orders of a flat all look alike, so a shift of more than half their spacing cannot be told
+# from a smaller one towards the next order. And a table for another instrument fits nowhere. In
+# both cases you get an error, not a result.
 
 other = EchelleSimulation(shape=(1024, 1024), n_orders=9, tilt=-0.03).truth.orders
 for wrong in (with_edges.shifted(-60), other):
@@ -241,7 +240,7 @@ for wrong in (with_edges.shifted(-60), other):
 # What to try next
 # ----------------
 #
-# Trace one of your own flats and draw the result with `~ccdproc_echelle.plotting.plot_orders`. If
-# an order is missing or invented, tell `trace_orders` what you know: ``n_orders``, ``min_width``,
+# Trace one of your own flats and plot the result with `~ccdproc_echelle.plotting.plot_orders`. If
+# an order is missing or spurious, tell `trace_orders` what you know: ``n_orders``, ``min_width``,
 # ``max_width`` or ``region``. The table then goes into :ref:`a master flat
 # <sphx_glr_generated_recipes_plot_soxs_recipe.py>`.

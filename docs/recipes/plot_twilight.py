@@ -3,9 +3,10 @@
 Twilight flats
 ==============
 
-Nine flats of the twilight sky, which fades to a third while they are taken. Stars drift over the
-slit and cosmic rays hit. You will see three ways to scale and clip the frames, and what each of
-them leaves in the master: a star can be told from a brighter sky only once the frames are scaled.
+Nine flats of the twilight sky, which fades to a third of its brightness while they are taken. Stars
+drift across the slit, and there are cosmic rays. You will see three ways to scale and clip the
+frames, and what each of them leaves in the master: a star can be told from a brighter sky only once
+the frames are scaled.
 """
 
 import ccdproc as ccdp
@@ -31,19 +32,19 @@ ORANGE, BLUE, VERMILLION = "#E69F00", "#0072B2", "#D55E00"
 # The frames
 # ----------
 #
-# The instrument comes from `~ccdproc_echelle.simulation.EchelleSimulation`: ten orders, the first
+# The instrument is an `~ccdproc_echelle.simulation.EchelleSimulation` with ten orders, the first
 # ten times brighter than the last. The sky is added by hand:
 #
 # - the level falls exponentially, to a third in eight minutes;
-# - the gradient of the sky turns while the Sun sinks: the illumination of the first frame rises by
-#   1 % from the middle to the top of the detector, that of the last one falls by as much;
+# - the gradient of the sky reverses as the Sun sinks: the illumination of the first frame rises by
+#   1 % from the middle to the top of the detector, and that of the last frame falls by as much;
 # - 1 % of the light is scattered, and the zero point of the detector is 4 adu above that of the
-#   bias frames, which were taken in the afternoon;
-# - a bright star is near the end of the slit in frame 4, a faint one near its middle in frame 7;
-#   they add 15 % and 3 % to the sky, in a streak along every order;
+#   bias frames, which were taken that afternoon;
+# - there is a bright star near the end of the slit in frame 4, and a faint one near its middle in
+#   frame 7; they add 15 % and 3 % to the sky, in a streak along every order;
 # - 60 cosmic rays hit each frame.
 #
-# Frame 1 is taken at 0 min, frame 9 at 8 min.
+# Frame 1 was taken at 0 min, frame 9 at 8 min.
 
 GAIN, READ_NOISE, N = 1.5, 4.0, 9  # electron per adu, electron, frames
 ZERO_POINT = 4  # adu
@@ -86,9 +87,9 @@ for i, level in enumerate(true_levels):
 # The levels
 # ----------
 #
-# Three ways to find them: the median of the whole frame, as many scripts do; the mean of the
-# inner-order pixels, which is the first pass; and the ratio to the first master, the second pass.
-# ``measure_exposure_levels`` does both passes.
+# There are three ways to measure them: the median of the whole frame, which many scripts use; the
+# mean of the inner-order pixels, which is the first pass; and the ratio to the first master, which
+# is the second pass. ``measure_exposure_levels`` does both passes.
 
 
 def inv_median(data):
@@ -116,12 +117,12 @@ print(f"uncertainty of a level in pass 2   {100 * sigma.min():.4f} to {100 * sig
 
 # %%
 # The median of the whole frame is that of the few counts between the orders. There the zero point
-# is a large part of the signal, and it does not fade with the sky; and as the values between the
-# orders are skewed, noise shifts their median. The mean of the inner-order pixels follows the
-# bright orders, and with them the gradient of the sky. In the second pass all orders count alike
-# and the gradient averages out. What is left is the zero point once more. With the light between
-# the orders subtracted from each frame, as ``make_master_flat`` does by default, the zero point is
-# gone as well, and little is left for the median to measure. Two frames suffice to see it:
+# is a large part of the signal and does not fade with the sky, and because the values are skewed,
+# noise shifts their median. The mean of the inner-order pixels is dominated by the bright orders,
+# and thus affected by the gradient of the sky. In the second pass all orders count equally and the
+# gradient averages out; what remains is the effect of the zero point. If the light between the
+# orders is subtracted from each frame, as ``make_master_flat`` does by default, the zero point goes
+# with it, and little is left for the median to measure. Two frames are enough to show this:
 
 two = [subtract_scattered_light(frame, orders) for frame in (frames[0], frames[-1])]
 print("the same, scattered light subtracted")
@@ -129,12 +130,13 @@ for name, found in three_levels(two)[0].items():
     print(f"  {name:32s} {found[0] / found[-1]:.4f}")
 
 # %%
-# Look at the right panel: it shows what can be seen without the truth. A robust straight line is
-# fitted to the logarithm of the levels, as the sky should fade smoothly; the axis is logarithmic
-# above 0.1 %. Frame 7 is far above the line: its star lies within the window. The star of frame 4
-# lies outside; only its wing reaches into the window. The slight bow of the others is the zero
-# point. The error bars, of the second pass, contain the noise of the pixels and nothing else, so a
-# level that is off by many of them says that something else is going on.
+# Look at the right panel, which shows what can be seen without knowing the truth. As the sky should
+# fade smoothly, a robust straight line is fitted to the logarithm of the levels; the axis is
+# logarithmic above 0.1 %. Frame 7 is far above the line because its star lies within the window.
+# The star of frame 4 lies outside, and only its wing reaches into the window. The slight curvature
+# of the others is caused by the zero point. The error bars, which are those of the second pass,
+# include nothing but the noise of the pixels, so a level that is off by many of them tells you that
+# something else is going on.
 
 styles = dict(zip(levels, zip((VERMILLION, ORANGE, BLUE), "sod", strict=True), strict=True))
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
@@ -168,8 +170,8 @@ plt.show()
 # One pixel
 # ---------
 #
-# To find the star in frame 4, its value has to be compared with the others of its pixel. Limits are
-# five deviations on both sides of the median.
+# To find the star in frame 4, its value must be compared with those of the same pixel in the other
+# frames. The limits are five deviations on either side of the median.
 
 row, column = np.unravel_index(np.argmax(np.where(inside, stars[3] * truth.flat, 0)), shape)
 values = np.array([frame.data[row, column] for frame in frames])
@@ -198,11 +200,11 @@ axes[0].set_ylabel("value (1000 adu)")
 plt.show()
 
 # %%
-# Look at the sizes of the grey bands. On the left, the fading makes the band so wide that the star
-# hides in it: this is how `ccdproc.combine` clips, which looks for outliers before it scales. In
-# the middle the frames are scaled, but by wrong levels, so that the values still fade, and the
-# first and the last frames, which are good, leave the band of their own noise. On the right only
-# the star is out; the gradient of the sky, which no level takes away, is small against the limits.
+# Look at the widths of the grey bands. On the left, the fading makes the band so wide that the star
+# is hidden in it: this is how `ccdproc.combine` clips, as it rejects outliers before it scales. In
+# the middle the frames are scaled, but by wrong levels. The values still fade, and the first and
+# last frames, which are good, fall outside the band of their own noise. On the right only the star
+# is outside; the gradient of the sky, which no level can remove, is small compared with the limits.
 #
 # The master flats
 # ----------------
@@ -240,10 +242,10 @@ for name, ratio in ratios.items():
     print(f"{name:38s} {left[0]:+11.2f} {left[1]:+11.2f} {left[2]:+14.2f}")
 
 # %%
-# Look at the streak in the left panel. There the star and most of the cosmic rays are left. In the
-# middle they are gone, and with them one in eight good values, different ones in each pixel. As the
-# frames are scaled wrongly, each pixel is then an average over different levels, and the master
-# scatters nearly twice as much. On the right there is only noise.
+# Look at the streak in the left panel, where the star and most of the cosmic rays remain. In the
+# middle they are gone, and with them one in eight good values, from different frames in each pixel.
+# As the frames are wrongly scaled, the pixels are then averages over different levels, and the
+# master scatters by nearly twice as much. On the right there is only noise.
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.8), sharey=True, layout="constrained")
 for ax, (name, ratio) in zip(axes, ratios.items(), strict=True):
@@ -266,9 +268,9 @@ plt.show()
 # The faint star
 # --------------
 #
-# A star of 3 % is within five deviations nearly everywhere. About a ninth of its light stays, in
-# all three masters. The levels have shown which frame it is in, and the other eight make a master
-# without it. The median takes less away and costs more noise, in all pixels.
+# A star of 3 % is within five deviations nearly everywhere. About a ninth of its light remains in
+# all three masters. But the levels have shown which frame it is in, and the other eight make a
+# master without it. A median removes less of the star and makes every pixel noisier.
 
 kept = np.arange(N) != 6
 masters = {
@@ -293,4 +295,4 @@ for name, flat in masters.items():
 # Make the faint star brighter, and see how bright it must be for the clipping to remove it. Flats
 # of a lamp are treated in the same way in :ref:`sphx_glr_generated_recipes_plot_drop_in.py`;
 # :doc:`/guide/levels` explains the levels, and :ref:`sphx_glr_generated_recipes_plot_pulls.py`
-# whether to believe the uncertainties.
+# tests the uncertainties.

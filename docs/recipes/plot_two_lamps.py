@@ -3,10 +3,10 @@
 Two lamps in one flat
 =====================
 
-A deuterium lamp has light in the blue orders, a halogen lamp in the red ones. `stitch_flats` makes
-one master flat of both. You will see which lamp serves which order, that the seam between them is
-invisible, and what the scaling adds to the uncertainty. The frames are simulated, so the truth is
-known.
+A deuterium lamp is bright in the blue orders, a halogen lamp in the red ones. `stitch_flats` makes
+one master flat from both. You will see which lamp is used for which order, that the seam between
+them is invisible, and what the scaling adds to the uncertainty. The frames are simulated, so the
+truth is known.
 """
 
 import matplotlib.pyplot as plt
@@ -29,10 +29,10 @@ BLUE, VERMILLION = "#0072B2", "#D55E00"
 # A master flat of each lamp
 # --------------------------
 #
-# Eight orders, the bluest at the bottom. The deuterium lamp (D2) is 200 times brighter in the first
-# order than in the last one, the halogen lamp (QTH) the other way round. Slit, blaze, pixel
-# response and dead pixels are those of the instrument, so they are the same for both. Five frames
-# are taken of each lamp.
+# There are eight orders, with the bluest at the bottom. The deuterium lamp (D2) is 200 times
+# brighter in the first order than in the last, and the halogen lamp (QTH) the other way round.
+# Slit, blaze, pixel response and dead pixels belong to the instrument, so they are the same for
+# both. There are five frames of each lamp.
 
 
 def lamp(ratio, *, brightest=25_000, seed=6, shape=(400, 400), n_orders=8):
@@ -55,8 +55,8 @@ flats = {name: two_pass_flat_combine(frames[name], orders, **clipping) for name 
 # One flat
 # --------
 #
-# Each flat comes with mean 1 over the inner-order pixels, so that one has to be scaled to the other
-# where both have signal. By default this is the order in which their ratio is known best. The
+# Each flat has a mean of 1 over the inner-order pixels, so one must be scaled to the other where
+# both have signal. By default, this is the order in which their ratio is known best. The
 # inter-order area is left as observed until the flats are stitched.
 
 flat, provenance = stitch_flats(flats, orders, provenance=True)
@@ -65,9 +65,9 @@ for n in (1, 2):
     print(f"{name:4s} orders {served}, factor {factor:.4f}, relative uncertainty {error:.1e}")
 
 # %%
-# The weights are 0 and 1, the same for a whole order: an order is the light of one lamp from end to
-# end. The sum of both lamps with the best weights would be less noisy by a fifth in the two orders
-# beside the seam, and hardly anywhere else:
+# The lamps are not mixed: each order has the light of a single lamp from end to end. An optimally
+# weighted sum of both lamps would gain a fifth in signal-to-noise in the two orders beside the
+# seam, and hardly anything elsewhere:
 
 
 def signal_to_noise(image, order):
@@ -85,10 +85,10 @@ best = np.hypot(*ratios.values())
 print("gain, % " + "".join(f"{value:8.1f}" for value in 100 * (best / served - 1)))
 
 # %%
-# Look at the crossing of the two lamps in the upper left panel: there the flat changes from one
-# lamp to the other. On the right is the provenance map, the number of the lamp that each pixel
-# comes from. The seam follows the curves of the orders, midway between two of them. The cut through
-# the stitched flat below falls with the light of the first lamp and rises with that of the second.
+# Look at where the two lamps cross in the upper left panel: this is where the flat changes from one
+# lamp to the other. On the right, the provenance map shows which lamp each pixel comes from. The
+# seam follows the curves of the orders, midway between two of them. Below, the cut through the
+# stitched flat falls with the light of the first lamp and rises with that of the second.
 
 figure, panels = plt.subplot_mosaic(
     [["noise", "map"], ["cut", "cut"]], figsize=(10, 7.5), layout="constrained"
@@ -116,11 +116,11 @@ plot_cross_section(flat, orders, ax=panels["cut"])
 plt.show()
 
 # %%
-# Is the seam seen?
-# -----------------
+# Is the seam visible?
+# --------------------
 #
 # A science frame with the same spectrum in all orders is divided by the stitched flat, and by one
-# made by hand: the same two flats as they are, each with its mean 1, joined along a straight row.
+# made by hand: the same two flats as they are, each with a mean of 1, joined along a straight row.
 
 science = lamp(1).flats(11)[10]
 row = np.arange(400)[:, np.newaxis]
@@ -142,8 +142,9 @@ by_hand, stitched = spectra(straight), spectra(flat.data)
 
 # %%
 # Look at order 14, which the straight row cuts: at its right end the frame is divided by the other
-# lamp, and the spectrum rises to nearly twice what it is. An order of the stitched flat is one lamp
-# from end to end, and the spectra are flat, those on both sides of the seam as well as the others.
+# lamp, and the spectrum rises to nearly twice its value. In the stitched flat, each order comes
+# from one lamp from end to end, and all spectra are flat, including those on either side of the
+# seam.
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.4), sharex=True, sharey=True, layout="constrained")
 titles = ("by hand, straight seam", "stitch_flats")
@@ -160,11 +161,11 @@ plt.show()
 # What the seam adds to the uncertainty
 # -------------------------------------
 #
-# The ratio of the lamps has an error, which is common to all pixels of a lamp. It is in the
-# uncertainty of each pixel and in the header, separately. As the stitched flat has mean 1, one lamp
-# is too bright where the other is too faint, and the error of their ratio is the sum of both. Here
-# the ratio is measured in each of the orders in turn, with ``overlap``, and compared with the true
-# one.
+# The ratio of the lamps has an error, which is common to all pixels of a lamp. It is included in
+# the uncertainty of each pixel and is also given separately in the header. As the stitched flat has
+# a mean of 1, one lamp is too bright if the other is too faint, and the error of their ratio is the
+# sum of the two. Here the ratio is measured in each of the orders in turn, with ``overlap``, and
+# compared with the true one.
 
 def true_ratio(simulations, orders, number):
     """Of QTH to D2 in an order, each with mean 1 over the inner-order pixels, as measured."""
@@ -187,9 +188,9 @@ compared = [
     for k in numbers
 ]
 # %%
-# One set of frames is one draw. Thirty small ones with three orders, each with another seed, tell
-# whether the claim is right. Thirty draws measure this to 13 %, and a little less than 1 is
-# expected: the noise of the overlap order is also in the mean by which each flat was divided, where
+# One set of frames is a single draw. Thirty small sets with three orders, each with a different
+# seed, show whether the claim is right. Thirty draws measure this to 13 %, and slightly less than 1
+# is expected: the noise of the overlap order is also in the mean by which each flat was divided, so
 # part of it cancels.
 
 pulls = []
@@ -207,9 +208,9 @@ for seed in range(30):
 print(f"error / uncertainty of {len(pulls)} ratios: rms {np.sqrt(np.mean(np.square(pulls))):.2f}")
 
 # %%
-# Look at the size of the error bars: they are smallest in the middle, where both lamps have signal,
-# and the default is there. The rest of the noise is that of the pixels, and the pulls of the
-# stitched flat are as they should be in both lamps.
+# Look at the size of the error bars: they are smallest in the middle, where both lamps have signal
+# and where the default overlap order is. The rest of the uncertainty is that of the pixels, and the
+# pulls of the stitched flat are as they should be for both lamps.
 
 figure, ax = plt.subplots(figsize=(8, 4), layout="constrained")
 error, claim = 100 * np.transpose(compared)
@@ -231,8 +232,8 @@ for n, name in enumerate(flats, start=1):
 # The rest of the recipe
 # ----------------------
 #
-# The edges are found on the stitched flat, where each order is as bright as it can be; so are dead
-# pixels, which are the same in both lamps. Last, the inter-order area is set to 1.
+# The edges are measured on the stitched flat, in which each order is as bright as possible. So are
+# dead pixels, which are the same for both lamps. Finally, the inter-order area is set to 1.
 
 orders = detect_order_edges(flat, orders)
 checked = mask_low_sensitivity(flat, orders)
@@ -244,8 +245,8 @@ print(f"dead pixels found: {(final.mask & dead).sum()} of {dead.sum()}")
 # What to try next
 # ----------------
 #
-# Add a third lamp to the dict. The ratio of two lamps is one number, but real spectra differ
-# within an order as well, and the flat contains the spectrum of the lamp that served it: calibrate
-# the flux with a standard star that was divided by the same flat. :doc:`/guide/edges` says more
-# about edges and the inter-order area, :ref:`sphx_glr_generated_recipes_plot_pulls.py` about
-# uncertainties.
+# Add a third lamp to the dict. The ratio of two lamps is a single number, but the spectra of real
+# lamps also differ within an order, and the flat contains the spectrum of the lamp used for that
+# order. So calibrate the flux with a standard star divided by the same flat. :doc:`/guide/edges`
+# says more about edges and the inter-order area, and
+# :ref:`sphx_glr_generated_recipes_plot_pulls.py` about uncertainties.

@@ -27,7 +27,7 @@ def test_a_shifted_frame(axis, n_frames, which, rows):
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         two_pass_flat_combine(frames, sim.truth.orders)
-    message, = (str(w.message) for w in found if "shifted against" in str(w.message))
+    message, = (str(w.message) for w in found if "shifted relative to" in str(w.message))
     names = [part.split()[-3:] for part in message.split(": ")[1].split(" pixels;")[0].split(", ")]
     assert [name[0] for name in names] == [str(which)]
     assert float(names[0][2]) == pytest.approx(rows, abs=0.2)

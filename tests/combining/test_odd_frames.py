@@ -35,7 +35,8 @@ def with_odd(change, *, which=1, n=5, uncertainty=False):
     lambda data: 2 * data,
 ], ids=["copy", "average", "another gain"])
 def test_noise_that_one_frame_does_not_share(change):
-    with pytest.warns(AstropyUserWarning, match="frame .* and frame .* differ by .* one a copy"):
+    advice = "frame .* and frame .* differ by .* one of them a copy"
+    with pytest.warns(AstropyUserWarning, match=advice):
         noise = measure_noise(with_odd(change), ORDERS)
     assert not noise.is_known
 

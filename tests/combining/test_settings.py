@@ -125,6 +125,6 @@ def test_limits_that_leave_nothing(random_frames, limits):
     ({"sigma_clip_low_thresh": 5}, "sigma_clip"),
 ])
 def test_a_limit_without_its_clipping(random_frames, keywords, switch):
-    with pytest.warns(AstropyUserWarning, match=f"no effect: it is for {switch}=True"):
+    with pytest.warns(AstropyUserWarning, match=f"no effect without {switch}=True"):
         combine_frames(random_frames(), **keywords)
     combine_frames(random_frames(), **keywords, **{switch: False})  # said, so meant

@@ -20,7 +20,7 @@ def table(traces, degree):
 def test_degree_too_low():
     bent = TRACES.copy()
     bent[[0, 2]] -= 12 * u**4
-    deviates = r"center of orders \[8\] deviates .* degree 2: use"
+    deviates = r"in orders \[8\] the order centre deviates .* degree 2: use"
     with pytest.warns(AstropyUserWarning, match=deviates):
         table(bent, 2)
 

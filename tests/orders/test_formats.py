@@ -371,10 +371,11 @@ def irregular_orders(scatter):
 
 
 def test_soxspipe_fits_of_orders_that_are_no_polynomial():
-    with pytest.warns(AstropyUserWarning, match=r"misses the center of order \d+ by 0\.\d+ pixel"):
+    missed = r"in order \d+ .* misses the order centre by "
+    with pytest.warns(AstropyUserWarning, match=missed + r"0\.\d+ pixel"):
         again = through_file(irregular_orders(0.1), "soxspipe", shape=(900, 50))
     assert_same_curves(again, irregular_orders(0.1), atol=0.1)
-    with pytest.raises(ValueError, match=r"center of order \d+ by \d.* pixels, expected at most"):
+    with pytest.raises(ValueError, match=missed + r"\d.* pixels, expected at most"):
         through_file(irregular_orders(10), "soxspipe")
 
 

@@ -120,8 +120,8 @@ def test_a_poor_fit_is_told(tmp_path):
         read(slits_file(tmp_path / "a.fits", left_init=kinked.T))
     messages = [str(warning.message) for warning in record]
     assert len(messages) == 2
-    assert "misses the center of order 14 by up to 0." in messages[0]
-    assert "misses the lower of order 14 by up to 0.98 pixel" in messages[1]
+    assert "in order 14 the series of degree 9 misses the order centre by up to 0." in messages[0]
+    assert "misses the lower edge by up to 0.98 pixel" in messages[1]
 
 
 def test_contradicting_shape(tmp_path):

@@ -55,7 +55,7 @@ def test_order_that_ends_with_its_light():
 def test_edges_that_cross():
     lower, upper = CENTERS - 8, CENTERS + 8
     lower[1, 200:], upper[3] = CENTERS[1, 200:] + 9, CENTERS[3] + 40
-    with pytest.warns(AstropyUserWarning, match="the lower of orders .2. deviates by up to"):
+    with pytest.warns(AstropyUserWarning, match="in orders .2. the lower edge deviates by up to"):
         orders = table(CENTERS, lower=lower, upper=upper)
     with pytest.warns(AstropyUserWarning) as caught:
         warn_of_strange_edges(orders, np.zeros(len(orders)))

@@ -132,7 +132,7 @@ def test_lamp_off_frames_of_another_binning_are_no_dark_and_it_is_said(raw_night
     by_binning = {job.setup.values["CCDSUM"]: job.setup for job in plan.jobs}
     assert {frame.kind for frame in by_binning["1 1"].dark} == {"off"}
     assert by_binning["2 2"].dark == ()
-    assert re.search("no dark agrees: night_.*: CCDSUM is 1 1, that of the flats 2 2",
+    assert re.search("no dark agrees: night_.*: CCDSUM is 1 1, but 2 2 for the flats",
                      by_binning["2 2"].notes[0])
 
 
@@ -176,7 +176,7 @@ def test_bias_of_another_binning_only(tmp_path):
     plan = planned(tmp_path)
     assert plan.jobs[0].setup.bias == ()
     assert plan.jobs[0].setup.notes == (
-        "no bias agrees: bias.fits: CCDSUM is 2 2, that of the flats 1 1",
+        "no bias agrees: bias.fits: CCDSUM is 2 2, but 1 1 for the flats",
         "neither bias nor dark is subtracted, only the overscan where there is one",
     )
     assert [path.name for path, _ in plan.left_out] == ["bias.fits"]

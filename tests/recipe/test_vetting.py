@@ -55,7 +55,7 @@ def test_keywords_of_other_telescopes(keyword):
     for flat, value in zip(flats, ("ug5", "ug5", "bg24a"), strict=True):
         flat.header[keyword] = value
     verdicts = vet_setup(flats)["verdict"].tolist()
-    assert verdicts == ["", "", f"another set-up: {keyword} is bg24a, that of the others ug5"]
+    assert verdicts == ["", "", f"another set-up: {keyword} is bg24a, but ug5 for the others"]
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((300, 360), 1), ((360, 300), 0)])
@@ -251,12 +251,12 @@ def setup_verdicts(headers, **kwargs) -> list[str]:
 def test_the_commonest_setup_is_right_wherever_it_is():
     slits = [{"SLIT": "wide"}, {"SLIT": "narrow "}, {"SLIT": "narrow"}, {}]
     assert setup_verdicts(slits) == [
-        "another set-up: SLIT is wide, that of the others narrow", "", "", ""]
+        "another set-up: SLIT is wide, but narrow for the others", "", "", ""]
     numbers = [{"GAIN": 1.5}, {"GAIN": 1.5001}, {"GAIN": 2.5, "LAMP": "Xe"}, {"LAMP": "QTH"},
                {"LAMP": "QTH"}]
     found = setup_verdicts(numbers)
     assert found.pop(2) == (
-        "another set-up: LAMP is Xe, that of the others QTH; GAIN is 2.5, that of the others 1.5")
+        "another set-up: LAMP is Xe, but QTH for the others; GAIN is 2.5, but 1.5 for the others")
     assert found == [""] * 4
 
 
@@ -303,8 +303,8 @@ def test_headers_of_files_and_their_extensions(tmp_path):
     found = vet_setup(open_frames(paths, unit="adu"))
     assert found["frame"].tolist() == [str(path) for path in paths]
     assert found["verdict"].tolist() == [
-        "", "another set-up: ESO SEQ ARM is NIR, that of the others VIS", "",
-        "another set-up: XBINNING is 2, that of the others 1"]
+        "", "another set-up: ESO SEQ ARM is NIR, but VIS for the others", "",
+        "another set-up: XBINNING is 2, but 1 for the others"]
 
 
 # ---------------------------------------------------------------------- what is done about it
@@ -350,7 +350,7 @@ def test_keywords_of_ones_own_are_compared_and_missed():
     frames = EchelleSimulation(shape=(64, 64), n_orders=2).flats(3)
     for frame, mode in zip(frames, "aab", strict=True):
         frame.header["MODE"] = mode
-    with pytest.raises(ValueError, match="MODE is b, that of the others a"):
+    with pytest.raises(ValueError, match="MODE is b, but a for the others"):
         of_one_setup(open_frames(frames), "error", ["HIERARCH MODE"])
     del frames[2].header["MODE"]
     with pytest.warns(AstropyUserWarning, match="MODE, which is not in the header of frame 2:"):

@@ -29,6 +29,7 @@ from astropy.io import fits
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.building import table_from_traces
+from ccdproc_echelle.orders.columns import CURVE_LABELS
 from ccdproc_echelle.orders.formats._tables import (
     column,
     fits_columns,
@@ -137,8 +138,8 @@ def _warn_of_misses(orders: EchelleOrderTable, traces: dict[str, np.ndarray]) ->
         misses = np.nanmax(np.abs(getattr(orders, name)() - trace), axis=1)
         if misses.max() > _TOLERANCE:
             warn(
-                f"the series of degree {_DEGREE} misses the {name} of order "
-                f"{orders.order_numbers[misses.argmax()]} by up to {misses.max():.2g} pixels",
+                f"in order {orders.order_numbers[misses.argmax()]} the series of degree {_DEGREE} "
+                f"misses the {CURVE_LABELS[name]} by up to {misses.max():.2g} pixels",
             )
 
 

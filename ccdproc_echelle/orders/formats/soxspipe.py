@@ -39,6 +39,7 @@ from numpy.polynomial.polynomial import polyvander
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import may_be_fits
+from ccdproc_echelle.orders.columns import CURVE_LABELS
 from ccdproc_echelle.orders.formats._rows import csv_columns, csv_rows, integer, number
 from ccdproc_echelle.orders.registry import register_format
 from ccdproc_echelle.orders.table import EchelleOrderTable
@@ -300,9 +301,9 @@ def _one_polynomial(orders: EchelleOrderTable, name: str, ranges: np.ndarray) ->
         if best_misses.max() < _TOLERANCE:
             return best
     message = (
-        "a soxspipe order table holds a single polynomial in order number and pixel; the best one "
-        f"misses the {name} of order {numbers[best_misses.argmax()]} by {best_misses.max():.2g} "
-        "pixels"
+        "a soxspipe order table holds a single polynomial in order number and pixel; in order "
+        f"{numbers[best_misses.argmax()]} the best one misses the {CURVE_LABELS[name]} by "
+        f"{best_misses.max():.2g} pixels"
     )
     if best_misses.max() > _LIMIT:
         raise ValueError(f"{message}, expected at most {_LIMIT}")

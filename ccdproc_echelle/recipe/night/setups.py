@@ -236,7 +236,7 @@ def _difference(frame: NightFrame, values: Mapping[str, str], keywords) -> str:
     """If both have the binning, the shape adds no information."""
     names = disagreement(frame.setup, values, keywords)
     names = [name for name in names if name != "shape"] or names
-    return ", ".join(f"{n} is {frame.setup[n]}, that of the flats {values[n]}" for n in names)
+    return ", ".join(f"{n} is {frame.setup[n]}, but {values[n]} for the flats" for n in names)
 
 
 def _named(frames: Sequence[NightFrame]) -> str:
