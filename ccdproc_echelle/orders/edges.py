@@ -19,6 +19,7 @@ from ccdproc_echelle.orders.edge_curves import inliers, order_bases, with_fitted
 from ccdproc_echelle.orders.fibres import FIBRE_LEVEL
 from ccdproc_echelle.orders.plausible import warn_of_cut_orders, warn_of_strange_edges
 from ccdproc_echelle.orders.profile_kinds import checked_profile, edges_of_fibres, split_into_bands
+from ccdproc_echelle.orders.saturation import Hidden, without_hidden_peaks
 from ccdproc_echelle.orders.slices import (
     as_rasters,
     checked_image,
@@ -562,6 +563,7 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
         given = None if given is None else given[..., lines]
     step = orders.shape[orders.dispersion_axis] / len(columns)
     bad = bridge_bad_rows(raster, variance, here, step, centers)
+    raster, hidden = without_hidden_peaks(raster, centers)
     raster = without_dark_borders(raster, here, _course(centers, here))
     centers, n_slices = split_into_bands(raster, centers, lengths, given, form)
     if n_slices > 1:
@@ -573,12 +575,13 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
         slices, crossings, lengths, bad, levels, form, n_slices > 1
     )
     if not np.isfinite(edges).all(axis=0).any():
-        raise ValueError(_NOTHING_FOUND)
+        raise ValueError(_NOTHING_FOUND + _at_level(hidden))
     edges, errors = (  # an order ends where its outermost slices end
         np.stack([lower[::n_slices], upper[n_slices - 1 :: n_slices]])
         for lower, upper in (edges, errors)
     )
     doubts = _unresolved(orders.order_numbers[unresolved.reshape(-1, n_slices).any(axis=1)])
+    doubts += _saturated(orders, columns, edges, hidden)
     return columns.mean(axis=1), edges, errors, form.found(n_slices, of_fibres), doubts
 
 
@@ -626,6 +629,25 @@ def _unresolved(numbers: np.ndarray) -> list[str]:
         "are the half-maxima of the light, which may lie a pixel or more outside those of the "
         "slit; specify profile='fibre' for edges that enclose all the light"
     ]
+
+
+def _saturated(orders, columns, edges, hidden: Hidden) -> list[str]:
+    """The doubt about orders most of which is hidden; none if there are none."""
+    middles = columns[:, columns.shape[1] // 2]
+    on_detector = np.isfinite(orders.center(middles)).sum(axis=1)
+    few = np.isfinite(edges).all(axis=0).sum(axis=1) < _WELL_MEASURED * on_detector
+    numbers = orders.order_numbers[few & (hidden.fractions > 1 - _WELL_MEASURED)]
+    if not len(numbers):
+        return []
+    return [
+        f"the light of orders {numbers.tolist()} is hidden over most of their length"
+        f"{_at_level(hidden)}: their edges are inferred from where it is not, and from the other "
+        "orders; use flats with shorter exposures"
+    ]
+
+
+def _at_level(hidden: Hidden) -> str:
+    return "" if hidden.level is None else f", saturated at {hidden.level:.6g}"
 
 
 def _points(orders, pixels, edges, errors, used, profile) -> QTable:

@@ -19,6 +19,7 @@ from ccdproc_echelle.orders.fibres import fibre_traces
 from ccdproc_echelle.orders.numbering import numbered
 from ccdproc_echelle.orders.paths import paths_along
 from ccdproc_echelle.orders.profiles import median_slices, steadier_axis, without_hot_columns
+from ccdproc_echelle.orders.saturation import with_masked_peaks
 from ccdproc_echelle.orders.slices import as_raster, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
@@ -226,6 +227,7 @@ def _searched(flat, region: tuple[slice, slice], dispersion_axis: int | None) ->
 def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray]:
     """Order centres, (n_orders, n_pixels), and their residuals; the dispersion is along axis 0."""
     pixels, slices = median_slices(raster, slice_width)
+    slices = with_masked_peaks(slices)
     slices = without_hot_columns(without_bad_rows(slices, pixels[1] - pixels[0]))
     paths = paths_along(pixels, slices)
     lit = slices
@@ -249,8 +251,8 @@ def _warn_of_missing(n_found: int, n_orders: int | None) -> None:
 
 def _warn_of_groups(n_traces: int, size: int) -> None:
     warn(
-        f"the {n_traces} orders found form groups of {size}, with wider gaps between the groups: if "
-        f"each group is one order, of {size} slits, slices or fibres, specify n_slices={size}, or "
+        f"the {n_traces} orders found form groups of {size}, with wider gaps between them: if each "
+        f"group is one order, of {size} slits, slices or fibres, specify n_slices={size}, or "
         f"n_fibres={size} to trace each of them; otherwise check whether orders are missing"
     )
 
