@@ -99,7 +99,7 @@ def test_slits_that_their_blur_hides_are_named(width, blur):
 
 
 def test_slits_that_may_be_fibres_are_named():
-    sim = narrow_slits(2.0, 1.2)
+    sim = narrow_slits(2.4, 1.3)
     with pytest.warns(AstropyUserWarning, match="may be those of a slit"):
         detect_order_edges(sim.flats(1)[0], centers_of(sim))
 
