@@ -9,13 +9,17 @@ from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.slices import bridged, places_of
 
-__all__ = ["bundled", "check_numbers", "grouped"]
+__all__ = ["bundled", "check_numbers", "group_size", "grouped"]
 
 # Gaps between bundles must be wider than gaps within them by this factor to be told apart.
 _WIDER = 1.15
 
 # How many gaps beyond the minimum number are considered, for bundles that lack members.
 _MOST_GAPS = 3
+
+# Traces that nobody called bundles are groups if each gap between groups is wider than the adjacent
+# gaps within them by this factor, or, if it is the only one, by the second factor.
+_CLEARLY_WIDER, _SINGLE_GAP = 1.1, 1.5
 
 
 def check_numbers(n_fibres: int, n_slices: int) -> None:
@@ -66,6 +70,53 @@ def grouped(traces, residuals, n_fibres: int, n_slices: int, first_order: int):
     groups = [bundle == one for one in range(bundle.max() + 1)]
     residuals = np.array([np.sqrt(np.mean(residuals[group] ** 2, axis=0)) for group in groups])
     return _middles(traces, groups, member, number), residuals, {}
+
+
+def group_size(traces: np.ndarray) -> int:
+    """
+    Number of traces in each of the groups that they form; 1 if they are spaced like orders.
+
+    The spacing of orders changes smoothly, that of the slices or fibres of several orders
+    alternates between narrow and wide gaps. The first and the last group may be incomplete.
+
+    Parameters
+    ----------
+    traces : array, shape (n_traces, n_pixels)
+        Cross-dispersion positions, lowest trace first; NaN where the trace is not defined.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle.orders.bundles import group_size
+    >>> places = np.array([10.0, 25, 70, 86, 133, 150])
+    >>> group_size(places[:, None]), group_size(places[::2, None])
+    (2, 1)
+    """
+    steps = finite_median(np.diff(traces, axis=0))
+    if not (steps > 0).all():
+        return 1
+    for number in range(2, len(traces) // 2 + 1):
+        for first in range(number):
+            wide = np.arange(len(steps)) % number == first
+            if _are_wider(steps, wide):
+                return number
+    return 1
+
+
+def _are_wider(steps: np.ndarray, wide: np.ndarray) -> bool:
+    """Whether each of the wide steps, some of which have two neighbours, exceeds them."""
+    beside = np.pad(np.where(wide, 0, steps), 1)
+    factor = _CLEARLY_WIDER
+    if wide.sum() == 1:
+        if not wide[len(wide) // 2] or len(wide) % 2 == 0:
+            return False
+        factor = _SINGLE_GAP
+    exceeds = steps > factor * np.maximum(beside[:-2], beside[2:])
+    return bool(wide[1:-1].any() and exceeds[wide].all())
 
 
 def bundled(traces: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:

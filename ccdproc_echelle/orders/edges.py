@@ -19,6 +19,7 @@ from ccdproc_echelle.orders.edge_curves import inliers, order_bases, with_fitted
 from ccdproc_echelle.orders.fibres import FIBRE_LEVEL
 from ccdproc_echelle.orders.plausible import warn_of_cut_orders, warn_of_strange_edges
 from ccdproc_echelle.orders.profile_kinds import checked_profile, edges_of_fibres, split_into_bands
+from ccdproc_echelle.orders.saturation import Hidden, without_hidden_peaks
 from ccdproc_echelle.orders.slices import (
     as_rasters,
     checked_image,
@@ -42,7 +43,7 @@ __all__ = [
 _WELL_MEASURED = 0.75
 
 # A slit narrower than this, in units of the blur, cannot be distinguished from the blur.
-_UNRESOLVED = 2.0
+_UNRESOLVED = 1.7
 
 # Position of the edge of a slit on its rise.
 _SLIT_LEVEL = np.array([0.5])
@@ -97,8 +98,9 @@ def detect_order_edges(
     is requested, their edges are those of a blurred slit between blurred neighbours: a model with
     two edges, a height and a background in each slice, and a single blur and slope of the slit
     illumination for the whole frame, fitted by least squares. The edges are the half-maxima of the
-    slit before blurring. Where the slit is barely wider than the blur (less than two standard
-    deviations), the two cannot be separated, and the half-maxima of the light are used.
+    slit before blurring. Where the slit is barely wider than the blur (less than 1.7 standard
+    deviations), the two cannot be separated, and the half-maxima of the light are used, with a
+    warning.
 
     Detector rows along the orders that are masked, dead or hot are not mistaken for edges: up to
     three adjacent bad rows and four adjacent masked rows are bridged using the light of the rows
@@ -170,7 +172,8 @@ def detect_order_edges(
         If an edge that lies on the detector could be measured in less than three quarters of the
         slices; if edges cross each other or those of a neighbour; if the width of an order differs
         from what the other orders suggest; or if an order ends where its light continues. The
-        orders are named. Also if orders that are treated as images of fibres may be slits.
+        orders are named. Also if orders that are treated as images of fibres may be slits, or slits
+        are hardly wider than their blur.
 
     See Also
     --------
@@ -303,7 +306,11 @@ def measure_order_edges(
     _check_options(slice_length, slice_width, degree, 0, sigma, maxiters)
     orders = checked_orders(orders).on_detector(checked_image(flat, "flat"))
     columns = slice_columns(orders.shape[orders.dispersion_axis], slice_width, degree)
-    pixels, edges, errors, found = _measured(flat, orders, columns, slice_length, levels, form)
+    pixels, edges, errors, found, doubts = _measured(
+        flat, orders, columns, slice_length, levels, form
+    )
+    for doubt in doubts:
+        warn(doubt)
     bases = order_bases(orders, pixels, degree)
     used = inliers(edges - orders.center(pixels), bases, (sigma, maxiters))
     if not used.all(axis=0).any():
@@ -353,7 +360,7 @@ def rough_order_edges(
     orders = checked_orders(orders).on_detector(checked_image(flat, "flat"))
     columns = slice_columns(orders.shape[orders.dispersion_axis], slice_width, degree)
     columns = columns[:: max(1, len(columns) // _ROUGHLY), :: max(1, columns.shape[1] // _FEW)]
-    pixels, edges, errors, found = _measured(
+    pixels, edges, errors, found, _ = _measured(
         flat, orders, columns, slice_length, levels, form, columns.ravel()
     )
     used = inliers(edges - orders.center(pixels), order_bases(orders, pixels, degree), clip)
@@ -544,8 +551,8 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
     """
     Dispersion pixels of the slices, edges in them, and their errors, (2, n_orders, n_slices).
 
-    Also returns what the orders are images of. With ``lines``, only these dispersion pixels are
-    used, placed side by side.
+    Also returns what the orders are images of, and a list of doubts about single orders. With
+    ``lines``, only these dispersion pixels are used, placed side by side.
     """
     centers, here = _checked_centers(orders), columns
     given = np.stack([orders.lower(), orders.upper()]) if orders.has_edges else None
@@ -556,6 +563,7 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
         given = None if given is None else given[..., lines]
     step = orders.shape[orders.dispersion_axis] / len(columns)
     bad = bridge_bad_rows(raster, variance, here, step, centers)
+    raster, hidden = without_hidden_peaks(raster, centers)
     raster = without_dark_borders(raster, here, _course(centers, here))
     centers, n_slices = split_into_bands(raster, centers, lengths, given, form)
     if n_slices > 1:
@@ -563,16 +571,18 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
     slices, crossings = measured_slices(
         raster, variance, centers, here, lengths, _SLIT_LEVEL if levels is None else levels
     )
-    edges, errors, of_fibres = _edges_and_errors(
+    edges, errors, of_fibres, unresolved = _edges_and_errors(
         slices, crossings, lengths, bad, levels, form, n_slices > 1
     )
     if not np.isfinite(edges).all(axis=0).any():
-        raise ValueError(_NOTHING_FOUND)
+        raise ValueError(_NOTHING_FOUND + _at_level(hidden))
     edges, errors = (  # an order ends where its outermost slices end
         np.stack([lower[::n_slices], upper[n_slices - 1 :: n_slices]])
         for lower, upper in (edges, errors)
     )
-    return columns.mean(axis=1), edges, errors, form.found(n_slices, of_fibres)
+    doubts = _unresolved(orders.order_numbers[unresolved.reshape(-1, n_slices).any(axis=1)])
+    doubts += _saturated(orders, columns, edges, hidden)
+    return columns.mean(axis=1), edges, errors, form.found(n_slices, of_fibres), doubts
 
 
 def _course(centers, columns) -> np.ndarray:
@@ -585,7 +595,7 @@ def _edges_and_errors(slices, crossings, lengths, bad, levels, form, in_bundles)
     """
     Cross-dispersion position of the edges and its standard deviation; NaN if not found.
 
-    Also returns whether these are edges of fibres.
+    Also returns whether these are edges of fibres, and which slits are unresolved.
     """
     blur = blur_variance(slices, crossings)
     edges = crossings.edges + slices.origins
@@ -596,14 +606,48 @@ def _edges_and_errors(slices, crossings, lengths, bad, levels, form, in_bundles)
         seen = slices._replace(profiles=without_bridges(slices.profiles, slices.origins, bad))
         found = edges_of_fibres(seen, lengths, level, certain=certain, in_bundles=in_bundles)
         if found is not None:
-            return *found, True
+            return *found, True, np.zeros(len(blended), dtype=bool)
     levels = _SLIT_LEVEL if levels is None else levels
     errors = crossing_errors(slices, crossings, blur, levels[0])
+    unresolved = np.zeros(len(blended), dtype=bool)
     if blended.any() and (levels == 0.5).all():
         fitted, fitted_errors, blur = fit_slits(slices, crossings, edges, blended, blur)
-        blended &= finite_median(fitted[1] - fitted[0]) > _UNRESOLVED * np.sqrt(blur)
+        widths = finite_median(fitted[1] - fitted[0])
+        resolved = widths > _UNRESOLVED * np.sqrt(blur)
+        unresolved = blended & np.isfinite(widths) & ~resolved
+        blended &= resolved
         edges[:, blended], errors[:, blended] = fitted[:, blended], fitted_errors[:, blended]
-    return edges, np.where(np.isfinite(edges), errors, np.nan), False
+    return edges, np.where(np.isfinite(edges), errors, np.nan), False, unresolved
+
+
+def _unresolved(numbers: np.ndarray) -> list[str]:
+    """The doubt about orders with a slit hardly wider than its blur; none if there are none."""
+    if not len(numbers):
+        return []
+    return [
+        f"the slit images of orders {numbers.tolist()} are hardly wider than their blur: the edges "
+        "are the half-maxima of the light, which may lie a pixel or more outside those of the "
+        "slit; specify profile='fibre' for edges that enclose all the light"
+    ]
+
+
+def _saturated(orders, columns, edges, hidden: Hidden) -> list[str]:
+    """The doubt about orders most of which is hidden; none if there are none."""
+    middles = columns[:, columns.shape[1] // 2]
+    on_detector = np.isfinite(orders.center(middles)).sum(axis=1)
+    few = np.isfinite(edges).all(axis=0).sum(axis=1) < _WELL_MEASURED * on_detector
+    numbers = orders.order_numbers[few & (hidden.fractions > 1 - _WELL_MEASURED)]
+    if not len(numbers):
+        return []
+    return [
+        f"the light of orders {numbers.tolist()} is hidden over most of their length"
+        f"{_at_level(hidden)}: their edges are inferred from where it is not, and from the other "
+        "orders; use flats with shorter exposures"
+    ]
+
+
+def _at_level(hidden: Hidden) -> str:
+    return "" if hidden.level is None else f", saturated at {hidden.level:.6g}"
 
 
 def _points(orders, pixels, edges, errors, used, profile) -> QTable:

@@ -33,10 +33,11 @@ __all__ = [
 # which leaves room for slightly stronger wings.
 FIBRE_LEVEL = 0.01
 
-# Kurtosis relative to a Gaussian: a slit twice as wide as its blur has -0.08, one three times as
-# wide -0.22; secondary bands beside fibres lower theirs to -0.16. Above the first limit orders may
-# be fibres, above the second they are more likely to be, and above the third they are.
-POSSIBLE_KURTOSIS, LEAST_KURTOSIS, CLEAR_KURTOSIS = -0.19, -0.12, -0.065
+# Kurtosis relative to a Gaussian: a slit 1.8 times as wide as its blur has -0.05, one twice as
+# wide -0.08, one three times as wide -0.22; fibres have 0.00 +- 0.03, and secondary bands beside
+# them lower theirs to -0.16. Above the first limit orders may be fibres, above the second they are
+# more likely to be, and above the third they are.
+POSSIBLE_KURTOSIS, LEAST_KURTOSIS, CLEAR_KURTOSIS = -0.19, -0.12, -0.05
 
 # Largest RMS misfit of a Gaussian to the light of a fibre, as a fraction of the peak. With the
 # kurtosis free, half of it; crowded slits miss more.

@@ -5,6 +5,7 @@ import numpy as np
 from astropy.nddata import CCDData, InverseVariance
 
 from ccdproc_echelle.frames import without_file_cards
+from ccdproc_echelle.orders.plausible import warn_of_misplaced_edges
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["mask_interorder"]
@@ -49,6 +50,11 @@ def mask_interorder(
     ValueError
         If the order table has no edges or is for another detector, or ``fill_value`` is not finite.
 
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If most edges are not where the light of the flat ends, as with those of another binning.
+
     See Also
     --------
     detect_order_edges : Measure the order edges on a flat.
@@ -69,7 +75,9 @@ def mask_interorder(
         raise TypeError(f"flat is a {type(flat).__name__}, expected a CCDData")
     if not np.isfinite(fill_value):
         raise ValueError(f"fill_value is {fill_value!r}, expected a finite number")
-    outside = orders.on_detector(flat.shape).interorder_mask(margin)
+    orders = orders.on_detector(flat.shape)
+    outside = orders.interorder_mask(margin)
+    warn_of_misplaced_edges(flat, orders)
     result = flat.copy()
     result.header = without_file_cards(flat.header)
     if result.data.dtype.kind != "f":

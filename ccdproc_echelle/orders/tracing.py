@@ -13,12 +13,13 @@ from ccdproc_echelle.frames import completed_keywords
 from ccdproc_echelle.orders.bad_rows import without_bad_rows
 from ccdproc_echelle.orders.bands import Wanted, find_orders
 from ccdproc_echelle.orders.borders import without_dark_borders
-from ccdproc_echelle.orders.bundles import check_numbers, grouped
+from ccdproc_echelle.orders.bundles import check_numbers, group_size, grouped
 from ccdproc_echelle.orders.centres import traces_of
 from ccdproc_echelle.orders.fibres import fibre_traces
 from ccdproc_echelle.orders.numbering import numbered
 from ccdproc_echelle.orders.paths import paths_along
 from ccdproc_echelle.orders.profiles import median_slices, steadier_axis, without_hot_columns
+from ccdproc_echelle.orders.saturation import with_masked_peaks
 from ccdproc_echelle.orders.slices import as_raster, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
@@ -120,8 +121,9 @@ def trace_orders(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the spacing of the orders has a gap, fewer than ``n_orders`` orders are found, a bundle
-        has fewer traces than the others, or the centres of an order wander from its trace.
+        If the spacing of the orders has a gap or alternates like that of slices or fibres, fewer
+        than ``n_orders`` orders are found, a bundle has fewer traces than the others, or the
+        centres of an order wander from its trace.
 
     See Also
     --------
@@ -160,7 +162,10 @@ def trace_orders(
     traces = np.full((len(found), shape[dispersion_axis]), np.nan)
     traces[:, searched.along] = found + searched.across.start
     numbers = first_order + np.arange(len(traces))
-    if n_fibres == 1:  # fibres are not evenly spaced; orders are, apart from gaps
+    size = group_size(traces) if n_fibres == n_slices == 1 else 1
+    if size > 1:
+        _warn_of_groups(len(traces), size)
+    elif n_fibres == 1:  # fibres are not evenly spaced; orders are, apart from gaps
         numbers = numbered(traces, first_order)
     table = EchelleOrderTable.from_traces(
         numbers, traces, shape=shape, dispersion_axis=dispersion_axis, degree=degree
@@ -222,6 +227,7 @@ def _searched(flat, region: tuple[slice, slice], dispersion_axis: int | None) ->
 def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray]:
     """Order centres, (n_orders, n_pixels), and their residuals; the dispersion is along axis 0."""
     pixels, slices = median_slices(raster, slice_width)
+    slices = with_masked_peaks(slices)
     slices = without_hot_columns(without_bad_rows(slices, pixels[1] - pixels[0]))
     paths = paths_along(pixels, slices)
     lit = slices
@@ -241,6 +247,14 @@ def _warn_of_missing(n_found: int, n_orders: int | None) -> None:
         warn(
             f"{n_found} orders found, expected {n_orders}: check them, or lower min_signal_to_noise"
         )
+
+
+def _warn_of_groups(n_traces: int, size: int) -> None:
+    warn(
+        f"the {n_traces} orders found form groups of {size}, with wider gaps between them: if each "
+        f"group is one order, of {size} slits, slices or fibres, specify n_slices={size}, or "
+        f"n_fibres={size} to trace each of them; otherwise check whether orders are missing"
+    )
 
 
 def _warn_of_wandering(numbers: list[int]) -> None:

@@ -7,7 +7,8 @@ from astropy.utils.exceptions import AstropyUserWarning
 from numpy.testing import assert_allclose, assert_array_equal
 
 from ccdproc_echelle import EchelleOrderTable, trace_orders
-from ccdproc_echelle.orders.bundles import bundled, grouped
+from ccdproc_echelle.orders.bundles import bundled, group_size, grouped
+from ccdproc_echelle.simulation import EchelleSimulation
 
 # Five orders of three fibres; their distance falls from order to order.
 MIDDLES = np.array([30.0, 95.0, 155.0, 210.0, 260.0])
@@ -49,6 +50,34 @@ def test_the_middle_of_the_slices(missing):
     assert_allclose(middles, traces(np.arange(1, 15, 3)), atol=1e-9)
     assert_allclose(residuals, 0.2)
     assert columns == {}
+
+
+@pytest.mark.parametrize(
+    ("steps", "size"),
+    [
+        ([16, 39, 16, 42, 17, 45, 17], 2),
+        ([39, 16, 42, 17, 45, 17], 2),  # of the first pair, only one is on the detector
+        ([10, 10, 32, 11, 11, 38, 11, 11], 3),
+        ([16, 39, 16], 2),
+        ([16, 20, 16], 1),  # could be anything
+        ([24, 20, 23, 27], 1),
+        ([20, 20, 41, 21, 21, 22, 22], 1),  # an order is missing
+        ([20, 21, 22, 23, 24], 1),
+        ([20], 1),
+    ],
+)
+def test_size_of_groups_that_nobody_asked_for(steps, size):
+    places = 10.0 + np.cumsum([0, *steps])
+    assert group_size(places[:, None]) == size
+
+
+@pytest.mark.parametrize("gap", [3.0, 8.0])
+def test_pairs_of_slits_that_are_traced_as_orders_are_named(gap):
+    sim = EchelleSimulation(shape=(310, 320), n_orders=5, order_width=32, seed=2)
+    flat = sim.with_slicer(2, gap=gap).flats(1)[0]
+    with pytest.warns(AstropyUserWarning, match=r"10 orders .* groups of 2.* n_slices=2"):
+        trace_orders(flat)
+    assert_allclose(trace_orders(flat, n_slices=2).center(), sim.truth.orders.center(), atol=0.1)
 
 
 @pytest.mark.parametrize(

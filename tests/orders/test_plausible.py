@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from astropy.utils.exceptions import AstropyUserWarning
 
-from ccdproc_echelle import EchelleOrderTable, detect_order_edges
+from ccdproc_echelle import EchelleOrderTable, detect_order_edges, mask_interorder
 from ccdproc_echelle.orders import width_jumps
 from ccdproc_echelle.orders.plausible import warn_of_strange_edges
 from ccdproc_echelle.simulation import EchelleSimulation
@@ -72,3 +72,48 @@ def test_width_jumps():
     jump = table(CENTERS, lower=CENTERS - width / 2, upper=CENTERS + width / 2)
     np.testing.assert_allclose(width_jumps(jump), [0, 0, 0, 0, -0.4, 0], atol=0.05)
     assert np.isnan(width_jumps(smooth.select([1, 2]))).all()
+
+
+def with_edges(lower, upper):
+    return table(0.5 * (lower + upper), lower=lower, upper=upper)
+
+
+MISPLACED = {
+    "half as wide": (0.25, -0.25),
+    "twice as wide": (-0.5, 0.5),
+    "shifted by a third": (0.35, 0.35),
+    "between the orders": (1.2, 1.2),
+}
+
+
+@pytest.mark.parametrize("kind", MISPLACED)
+def test_edges_that_are_not_those_of_the_flat(kind):
+    (flat,), lower, upper = SIMULATION.flats(1), ORDERS.lower(), ORDERS.upper()
+    lower, upper = (edge + part * (upper - lower)
+                    for edge, part in zip((lower, upper), MISPLACED[kind], strict=True))
+    with pytest.warns(AstropyUserWarning, match="edges of orders .* not where their light ends"):
+        mask_interorder(flat, with_edges(lower, upper))
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_edges_of_another_binning(factor):
+    (flat,) = SIMULATION.flats(1)
+    with pytest.warns(AstropyUserWarning, match="another binning or set-up"):
+        mask_interorder(flat, with_edges(factor * ORDERS.lower(), factor * ORDERS.upper()))
+
+
+@pytest.mark.parametrize(
+    "sim",
+    [
+        SIMULATION,
+        SIMULATION.with_fibres(sigma=2.0),
+        SIMULATION.with_fibres(3, sigma=1.3, pitch=6.0),
+        EchelleSimulation(shape=(300, 320), n_orders=5, order_width=27.0).with_slicer(3),
+        EchelleSimulation(shape=(256, 300), n_orders=6, order_width=4.0, cut_orders=True),
+    ],
+)
+def test_edges_of_the_flat_and_slightly_narrower_ones_are_accepted(sim):
+    (flat,), orders = sim.flats(1), sim.truth.orders
+    mask_interorder(flat, orders)
+    mask_interorder(flat, orders, margin=-2)
+    mask_interorder(mask_interorder(flat, orders), orders)

@@ -79,6 +79,31 @@ def test_crowded_orders_that_may_be_slits_are_named():
         detect_order_edges(sim.flats(1)[0], centers_of(sim))
 
 
+def narrow_slits(width, blur) -> EchelleSimulation:
+    return simulation(n_orders=7, order_width=width, psf_sigma=blur, brightness_ratio=3)
+
+
+@pytest.mark.parametrize(("width", "blur"), [(2.4, 1.2), (2.0, 1.0), (3.0, 1.5)])
+def test_slits_twice_as_wide_as_their_blur(width, blur):
+    sim = narrow_slits(width, blur)
+    edges = detect_order_edges(sim.flats(1)[0], centers_of(sim), profile="slit")
+    assert_allclose(edges.lower(), sim.truth.orders.lower(), atol=0.2)
+    assert_allclose(edges.upper(), sim.truth.orders.upper(), atol=0.2)
+
+
+@pytest.mark.parametrize(("width", "blur"), [(2.4, 1.6), (2.0, 1.5)])
+def test_slits_that_their_blur_hides_are_named(width, blur):
+    sim = narrow_slits(width, blur)
+    with pytest.warns(AstropyUserWarning, match=r"orders \[11, .* hardly wider than their blur"):
+        detect_order_edges(sim.flats(1)[0], centers_of(sim), profile="slit")
+
+
+def test_slits_that_may_be_fibres_are_named():
+    sim = narrow_slits(2.4, 1.3)
+    with pytest.warns(AstropyUserWarning, match="may be those of a slit"):
+        detect_order_edges(sim.flats(1)[0], centers_of(sim))
+
+
 def test_fibres_with_other_light_beside_them_are_named():
     sim = EchelleSimulation.random(54016, flaws=True)  # secondary bands and ghosts
     with pytest.warns(AstropyUserWarning, match="may be those of fibres"):
