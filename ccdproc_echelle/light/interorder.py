@@ -9,7 +9,9 @@ import numpy as np
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle.orders import EchelleOrderTable
 
-__all__ = ["LEAST_PIXELS", "OrderPixels", "Sample", "gaps", "known_edges"]
+__all__ = [
+    "LEAST_PIXELS", "OrderPixels", "Sample", "are_fibres", "checked_margin", "gaps", "known_edges",
+]
 
 # Fewer pixels than this between the orders do not constrain a surface.
 LEAST_PIXELS = 100
@@ -22,6 +24,20 @@ _STRETCH, _EVERY = 16, 2
 
 # Wider orders are sampled with every second row, or fewer, to about this number of rows.
 _MOST_ROWS = 24
+
+
+def are_fibres(orders: EchelleOrderTable) -> bool:
+    """Whether the edges were measured as those of fibres."""
+    return "profile" in orders.table.colnames and "fibre" in orders.table["profile"]
+
+
+def checked_margin(margin: float | None, orders: EchelleOrderTable) -> float:
+    """The margin in pixels, by default smaller for fibres: there is little light at their edges."""
+    if margin is None:
+        return 0.5 if are_fibres(orders) else 1.0
+    if not 0 <= margin < np.inf:
+        raise ValueError(f"margin is {margin!r}, expected a number of pixels of at least 0")
+    return margin
 
 
 def known_edges(orders: EchelleOrderTable) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,13 @@ from scipy.special import ndtr
 
 from ccdproc_echelle._numeric.roots import inverse_root, slab_product
 from ccdproc_echelle._numeric.spread import scatter_about_zero
-from ccdproc_echelle.light.interorder import LEAST_PIXELS, OrderPixels, Sample, known_edges
+from ccdproc_echelle.light.interorder import (
+    LEAST_PIXELS,
+    OrderPixels,
+    Sample,
+    are_fibres,
+    known_edges,
+)
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceBasis, SurfaceError
 from ccdproc_echelle.light.wings import WingShapes, chosen_shapes
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -35,6 +41,10 @@ _WING_ERROR = 0.1
 # orders cut by the border are less accurate.
 _EDGE_DEGREE = 4
 _EDGE_ERROR = 0.1
+
+# Relative error of the width of the wings of fibres on either side of a gap: fibres vary over the
+# detector. It is not fitted, but what it does to the surface is part of the error of the surface.
+_WIDTH_ERROR = 0.1
 
 # Number of fits of the typical frame, each with the weights of the previous one, and how many of
 # them select the shapes again. The selection could alternate for ever between a few sets of shapes,
@@ -305,7 +315,34 @@ class ScatteredLightModel:
     # ------------------------------------------------------------------ the result
 
     def _error_of(self, factor) -> SurfaceError:
-        return SurfaceError(self._scene.basis, factor.covariance(self._scene.basis.size))
+        """
+        Error of the surface from noise and, for fibres, from wings of a different width.
+
+        The latter is as large, relative to the noise, as in the typical frame. It is thus larger
+        than it is in a noisier frame, but right in the average of the frames, which all share it.
+        """
+        covariance = factor.covariance(self._scene.basis.size)
+        if self._scene.of_fibres:
+            wider = self._of_wider_wings(factor)
+            covariance = covariance + wider.T @ wider
+        return SurfaceError(self._scene.basis, covariance)
+
+    def _of_wider_wings(self, factor) -> np.ndarray:
+        """Change of the surface by wider wings, on either side of each gap; (2 n_gaps, n)."""
+        scene = self._scene
+        light = scene.light(self._brightness, self._start.surface)
+        slopes = _EDGE_ERROR * light * self._slopes
+        distance = np.where(np.isfinite(scene.sample.distance), scene.sample.distance, 0)
+        wider = self._precision * _WIDTH_ERROR / _EDGE_ERROR * slopes * distance
+        changes = []
+        for side, gap in np.ndindex(2, scene.n_gaps):
+            pull = np.where(scene.gap == gap, wider[side], 0)
+            lit = light * pull
+            changes.append(factor.solve(_State(
+                scene.smooth.T @ pull, np.einsum("kn,kn->k", self._shapes, lit[self._side]),
+                scene.pull_on_shifts(slopes * pull),
+            )).surface)
+        return np.array(changes)
 
     def _described(self, fit, error, level, sigma) -> ScatteredLight:
         response = 0.0 if sigma is None else _response_scatter(fit, sigma)
@@ -399,6 +436,7 @@ class _Scene:
 
     def __init__(self, usable, orders, margin):
         lower, upper = known_edges(orders)
+        self.of_fibres = are_fibres(orders)
         n_rows, n_columns = usable.shape
         self.shape = usable.shape
         self.order_pixels = OrderPixels(lower, upper, n_rows)
@@ -422,6 +460,11 @@ class _Scene:
     @property
     def n_gaps(self) -> int:
         return self._groups.n_gaps
+
+    @property
+    def gap(self) -> np.ndarray:
+        """The gap of each pixel of the sample, counted from 0 without empty ones."""
+        return self._groups.gap
 
     def light(self, brightness, surface) -> np.ndarray:
         """Brightness of the orders below and above each pixel of the sample, (2, n)."""
