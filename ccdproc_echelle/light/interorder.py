@@ -9,7 +9,9 @@ import numpy as np
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle.orders import EchelleOrderTable
 
-__all__ = ["LEAST_PIXELS", "OrderPixels", "Sample", "gaps", "known_edges"]
+__all__ = [
+    "LEAST_PIXELS", "OrderPixels", "Sample", "are_fibres", "checked_margin", "gaps", "known_edges",
+]
 
 # Fewer pixels than this between the orders do not constrain a surface.
 LEAST_PIXELS = 100
@@ -17,11 +19,25 @@ LEAST_PIXELS = 100
 # This many randomly drawn pixels determine a smooth surface far better than the noise of a pixel.
 _MOST_PIXELS = 30_000
 
-# Number of columns combined to measure the brightness of an order.
-_STRETCH = 16
+# Number of columns combined to measure the brightness of an order; every n-th of them is used.
+_STRETCH, _EVERY = 16, 2
 
-# Positions across an order at which its brightness is measured, in units of its width.
-_SLIT_PLACES = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
+# Wider orders are sampled with every second row, or fewer, to about this number of rows.
+_MOST_ROWS = 24
+
+
+def are_fibres(orders: EchelleOrderTable) -> bool:
+    """Whether the edges were measured as those of fibres."""
+    return "profile" in orders.table.colnames and "fibre" in orders.table["profile"]
+
+
+def checked_margin(margin: float | None, orders: EchelleOrderTable) -> float:
+    """The margin in pixels, by default smaller for fibres: there is little light at their edges."""
+    if margin is None:
+        return 0.5 if are_fibres(orders) else 1.0
+    if not 0 <= margin < np.inf:
+        raise ValueError(f"margin is {margin!r}, expected a number of pixels of at least 0")
+    return margin
 
 
 def known_edges(orders: EchelleOrderTable) -> tuple[np.ndarray, np.ndarray]:
@@ -100,12 +116,15 @@ class OrderPixels:
     """
     Pixels used to measure the brightness of the orders, in stretches.
 
+    They cover the full width of the order, since the light at any one place across a fibre depends
+    on where it falls on the pixels.
+
     Attributes
     ----------
     rows, columns : int arrays, shape (n_orders, n_stretches, n_pixels)
         The pixels of each stretch.
     exist : bool array, of the same shape
-        False where a stretch is narrower than the others or extends beyond the detector.
+        False where a stretch extends beyond the detector, and outside the order.
     middle_rows : array, shape (n_orders, n_stretches)
         Row of the order in each stretch.
     middle_columns : array, shape (n_stretches,)
@@ -117,29 +136,33 @@ class OrderPixels:
         starts = np.arange(0, n_columns, _STRETCH)
         self.n_columns = n_columns
         self.middle_columns = np.minimum(starts + _STRETCH // 2, n_columns - 1)
-        middle, width = 0.5 * (lower + upper), upper - lower
+        middle = 0.5 * (lower + upper)
         between = np.interp(np.arange(n_columns), self.middle_columns, np.arange(len(starts)))
         self._between = between.astype(np.intp), between % 1
         self.middle_rows = np.clip(middle[:, self.middle_columns], 0, n_rows - 1)
-        columns = starts[:, None] + np.arange(_STRETCH)
+        columns = starts[:, None] + np.arange(0, _STRETCH, _EVERY)
         inside = np.minimum(columns, n_columns - 1)
-        places = _SLIT_PLACES[:, None, None]
-        rows = np.rint(middle[:, None, inside] + width[:, None, inside] * places).astype(np.int32)
-        exist = (rows >= 0) & (rows < n_rows) & (columns < n_columns)
-        columns = np.broadcast_to(inside.astype(np.int32), rows.shape)
+        rows, self._parts = _rows_across(lower[:, inside], upper[:, inside])
+        exist = (self._parts > 0) & (rows >= 0) & (rows < n_rows) & (columns < n_columns)[..., None]
+        columns = np.broadcast_to(inside.astype(np.int32)[..., None], rows.shape)
         self.rows, self.columns, self.exist = (
-            np.moveaxis(part, 1, 2).reshape(len(lower), len(starts), -1)
+            part.reshape(len(lower), len(starts), -1)
             for part in (np.clip(rows, 0, n_rows - 1), columns, exist)
         )
 
     def brightness(self, light: np.ndarray) -> np.ndarray:
         """
-        Median of each stretch, (n_orders, n_stretches).
+        Mean across the order, and median of the columns of each stretch, (n_orders, n_stretches).
 
         ``light`` is that of the pixels, NaN where unknown. Stretches without any light are
         interpolated between their neighbours; orders without any light are dark.
         """
-        medians = finite_median(light)
+        light = light.reshape(self._parts.shape)
+        parts = np.where(np.isfinite(light), self._parts, 0)
+        total = parts.sum(axis=-1)
+        light = (parts * np.nan_to_num(light)).sum(axis=-1)
+        medians = finite_median(np.divide(light, total, out=np.full_like(total, np.nan),
+                                          where=total > 0))
         for i in np.flatnonzero(np.isnan(medians).any(axis=1)):
             row, known = medians[i], np.isfinite(medians[i])
             row[:] = (
@@ -153,3 +176,13 @@ class OrderPixels:
         left, part = self._between
         below = brightness[:, left]
         return below + part * (brightness[:, np.minimum(left + 1, brightness.shape[1] - 1)] - below)
+
+
+def _rows_across(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows between two edges, along a new last axis, and the part of each that is between them."""
+    width = float((upper - lower).max())
+    step = int(np.ceil(width / _MOST_ROWS)) or 1
+    steps = np.arange(0, width + 1, step, dtype=np.int32)
+    rows = np.rint(lower).astype(np.int32)[..., None] + steps
+    parts = np.minimum(rows + 0.5, upper[..., None]) - np.maximum(rows - 0.5, lower[..., None])
+    return rows, np.clip(parts, 0, 1).astype(np.float32)

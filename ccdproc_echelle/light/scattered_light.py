@@ -8,7 +8,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import standard_deviation, without_file_cards
-from ccdproc_echelle.light.interorder import LEAST_PIXELS, gaps, known_edges
+from ccdproc_echelle.light.interorder import LEAST_PIXELS, checked_margin, gaps, known_edges
 from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel, check_values
 from ccdproc_echelle.light.surface import ScatteredLight
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -17,7 +17,7 @@ __all__ = ["fit_scattered_light", "has_interorder_pixels", "subtract_scattered_l
 
 
 def fit_scattered_light(
-    frame: CCDData, orders: EchelleOrderTable, *, margin: float = 1.0
+    frame: CCDData, orders: EchelleOrderTable, *, margin: float | None = None
 ) -> CCDData:
     """
     Fit the scattered light of a flat by a smooth surface through the inter-order pixels.
@@ -38,7 +38,8 @@ def fit_scattered_light(
     orders : `EchelleOrderTable`
         The orders, with edges.
     margin : float, optional
-        Pixels closer to an order edge than this are not used.
+        Pixels closer to an order edge than this are not used. Default: 0.5 for fibres, which leave
+        hardly any light beyond their edges, and 1 for other orders.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def fit_scattered_light(
 
 
 def subtract_scattered_light(
-    frame: CCDData, orders: EchelleOrderTable, *, margin: float = 1.0
+    frame: CCDData, orders: EchelleOrderTable, *, margin: float | None = None
 ) -> CCDData:
     """
     Subtract the scattered light from a flat.
@@ -111,7 +112,8 @@ def subtract_scattered_light(
     orders : `EchelleOrderTable`
         The orders, with edges.
     margin : float, optional
-        Pixels closer to an order edge than this are not used to measure the scattered light.
+        Pixels closer to an order edge than this are not used to measure the scattered light; as in
+        `fit_scattered_light`.
 
     Returns
     -------
@@ -151,7 +153,7 @@ def subtract_scattered_light(
     return result
 
 
-def has_interorder_pixels(orders: EchelleOrderTable, *, margin: float = 1.0) -> bool:
+def has_interorder_pixels(orders: EchelleOrderTable, *, margin: float | None = None) -> bool:
     """
     Check whether there is enough room between the orders to measure scattered light.
 
@@ -160,12 +162,12 @@ def has_interorder_pixels(orders: EchelleOrderTable, *, margin: float = 1.0) -> 
     orders : `EchelleOrderTable`
         The orders, with edges and the shape of the detector.
     margin : float, optional
-        Pixels closer to an order edge than this are not counted.
+        Pixels closer to an order edge than this are not counted; as in `fit_scattered_light`.
 
     Returns
     -------
     bool
-        True if at least 100 pixels are further than ``margin`` from all orders.
+        True if at least 100 pixels are further than the margin from all orders.
 
     Raises
     ------
@@ -181,6 +183,7 @@ def has_interorder_pixels(orders: EchelleOrderTable, *, margin: float = 1.0) -> 
     >>> has_interorder_pixels(orders), has_interorder_pixels(orders, margin=10)
     (True, False)
     """
+    margin = checked_margin(margin, orders)
     if orders.dispersion_axis == 0:
         orders = orders.transposed()
     lower, upper = known_edges(orders)
@@ -192,7 +195,7 @@ def has_interorder_pixels(orders: EchelleOrderTable, *, margin: float = 1.0) -> 
 
 
 def model_scattered_light(
-    frame: CCDData, orders: EchelleOrderTable, *, margin: float = 1.0
+    frame: CCDData, orders: EchelleOrderTable, *, margin: float | None = None
 ) -> ScatteredLightModel:
     """
     Model for a frame, or for a set of frames of which it is typical.
@@ -212,9 +215,7 @@ def model_scattered_light(
     TypeError, ValueError
         Under the same conditions as in `fit_scattered_light`.
     """
-    usable = _usable(frame)
-    if not 0 <= margin < np.inf:
-        raise ValueError(f"margin is {margin!r}, expected a number of pixels of at least 0")
+    usable, margin = _usable(frame), checked_margin(margin, orders)
     return ScatteredLightModel(frame.data, usable, orders.on_detector(frame.shape), margin)
 
 

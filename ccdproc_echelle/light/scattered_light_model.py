@@ -10,9 +10,15 @@ from scipy.special import ndtr
 
 from ccdproc_echelle._numeric.roots import inverse_root, slab_product
 from ccdproc_echelle._numeric.spread import scatter_about_zero
-from ccdproc_echelle.light.interorder import LEAST_PIXELS, OrderPixels, Sample, known_edges
+from ccdproc_echelle.light.interorder import (
+    LEAST_PIXELS,
+    OrderPixels,
+    Sample,
+    are_fibres,
+    known_edges,
+)
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceBasis, SurfaceError
-from ccdproc_echelle.light.wings import WingShapes, chosen_blurs
+from ccdproc_echelle.light.wings import WingShapes, chosen_shapes
 from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["ScatteredLightModel", "check_values"]
@@ -36,8 +42,12 @@ _WING_ERROR = 0.1
 _EDGE_DEGREE = 4
 _EDGE_ERROR = 0.1
 
+# Relative error of the width of the wings of fibres on either side of a gap: fibres vary over the
+# detector. It is not fitted, but what it does to the surface is part of the error of the surface.
+_WIDTH_ERROR = 0.1
+
 # Number of fits of the typical frame, each with the weights of the previous one, and how many of
-# them select the blurs again. The selection could alternate for ever between a few sets of blurs,
+# them select the shapes again. The selection could alternate for ever between a few sets of shapes,
 # which leave light that looks like noise, or more of it. In that case the larger set is kept.
 _ITERATIONS = 6
 _CHOICES = 4
@@ -263,7 +273,7 @@ class ScatteredLightModel:
         light = scene.light(frame.brightness, state.surface)
         slopes = _EDGE_ERROR * light * self._slopes
         wings = (slopes * scene.shifts(state.shifts)).sum(axis=0)
-        for amplitude, shape, side in zip(state.blurs, self._shapes, self._side, strict=True):
+        for amplitude, shape, side in zip(state.shapes, self._shapes, self._side, strict=True):
             wings += amplitude * shape * light[side]
         scattered = scene.smooth @ state.surface
         residuals = np.where(frame.good, frame.values - scattered - wings, 0)
@@ -305,7 +315,34 @@ class ScatteredLightModel:
     # ------------------------------------------------------------------ the result
 
     def _error_of(self, factor) -> SurfaceError:
-        return SurfaceError(self._scene.basis, factor.covariance(self._scene.basis.size))
+        """
+        Error of the surface from noise and, for fibres, from wings of a different width.
+
+        The latter is as large, relative to the noise, as in the typical frame. It is thus larger
+        than it is in a noisier frame, but right in the average of the frames, which all share it.
+        """
+        covariance = factor.covariance(self._scene.basis.size)
+        if self._scene.of_fibres:
+            wider = self._of_wider_wings(factor)
+            covariance = covariance + wider.T @ wider
+        return SurfaceError(self._scene.basis, covariance)
+
+    def _of_wider_wings(self, factor) -> np.ndarray:
+        """Change of the surface by wider wings, on either side of each gap; (2 n_gaps, n)."""
+        scene = self._scene
+        light = scene.light(self._brightness, self._start.surface)
+        slopes = _EDGE_ERROR * light * self._slopes
+        distance = np.where(np.isfinite(scene.sample.distance), scene.sample.distance, 0)
+        wider = self._precision * _WIDTH_ERROR / _EDGE_ERROR * slopes * distance
+        changes = []
+        for side, gap in np.ndindex(2, scene.n_gaps):
+            pull = np.where(scene.gap == gap, wider[side], 0)
+            lit = light * pull
+            changes.append(factor.solve(_State(
+                scene.smooth.T @ pull, np.einsum("kn,kn->k", self._shapes, lit[self._side]),
+                scene.pull_on_shifts(slopes * pull),
+            )).surface)
+        return np.array(changes)
 
     def _described(self, fit, error, level, sigma) -> ScatteredLight:
         response = 0.0 if sigma is None else _response_scatter(fit, sigma)
@@ -361,7 +398,7 @@ class _State(NamedTuple):
     """Unknowns of the fit, their changes, or a gradient."""
 
     surface: np.ndarray  # coefficients
-    blurs: np.ndarray  # amplitudes of the chosen ones
+    shapes: np.ndarray  # amplitudes of the chosen ones
     shifts: np.ndarray  # of the edges: (n_gaps, 2, n_polynomials)
 
     def moved(self, change: "_State") -> "_State":
@@ -399,6 +436,7 @@ class _Scene:
 
     def __init__(self, usable, orders, margin):
         lower, upper = known_edges(orders)
+        self.of_fibres = are_fibres(orders)
         n_rows, n_columns = usable.shape
         self.shape = usable.shape
         self.order_pixels = OrderPixels(lower, upper, n_rows)
@@ -422,6 +460,11 @@ class _Scene:
     @property
     def n_gaps(self) -> int:
         return self._groups.n_gaps
+
+    @property
+    def gap(self) -> np.ndarray:
+        """The gap of each pixel of the sample, counted from 0 without empty ones."""
+        return self._groups.gap
 
     def light(self, brightness, surface) -> np.ndarray:
         """Brightness of the orders below and above each pixel of the sample, (2, n)."""
@@ -576,12 +619,12 @@ class _Factor:
         """Unknowns that satisfy the normal equations with this right-hand side."""
         n_gaps, n_shifts = len(self._own), self._own.shape[1]
         apart = gradient.shifts.reshape(n_gaps, n_shifts)
-        others = np.concatenate([gradient.surface, gradient.blurs])
+        others = np.concatenate([gradient.surface, gradient.shapes])
         others = others - np.tensordot(apart, self._following, 2)
         others = self._root.T @ (self._root @ others)
         shifts = np.linalg.solve(self._own, apart[..., None])[..., 0] - self._following @ others
-        surface, blurs = np.split(others, [len(gradient.surface)])
-        return _State(surface, blurs, shifts.reshape(gradient.shifts.shape))
+        surface, shapes = np.split(others, [len(gradient.surface)])
+        return _State(surface, shapes, shifts.reshape(gradient.shifts.shape))
 
     def covariance(self, n_smooth: int) -> np.ndarray:
         """Covariance of the coefficients of the surface."""
@@ -603,7 +646,7 @@ def _ridge(normal) -> np.ndarray:
 
 class _Typical(NamedTuple):
     state: _State
-    chosen: np.ndarray  # blurs: twice the index, plus 1 on the upper side
+    chosen: np.ndarray  # shapes: twice the index, plus 1 on the upper side
     slopes: np.ndarray  # (2, n): growth of the wings when an edge moves outwards
     strength: float  # of the penalty
     precision: np.ndarray  # inverse variance of each pixel, 0 for outliers
@@ -646,22 +689,22 @@ def _typical_fit(scene, frame, shapes) -> _Typical:
     )
 
 
-def _mixture(of_blurs) -> np.ndarray:
-    """Map from the common functions on both sides, and the values, to the blurs and the values."""
-    n_blurs, n_common = of_blurs.shape
-    mixture = np.zeros((2 * n_common + 1, 2 * n_blurs + 1))
-    mixture[:-1, :-1] = np.kron(of_blurs.T, np.eye(2))
+def _mixture(of_shapes) -> np.ndarray:
+    """Map from the common functions on both sides, and the values, to the shapes and the values."""
+    n_shapes, n_common = of_shapes.shape
+    mixture = np.zeros((2 * n_common + 1, 2 * n_shapes + 1))
+    mixture[:-1, :-1] = np.kron(of_shapes.T, np.eye(2))
     mixture[-1, -1] = 1
     return mixture
 
 
 def _solved(normal, penalty, n, chosen) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
-    """Coefficients, chosen blurs, strength of the penalty, and shifts of the edges."""
+    """Coefficients, chosen shapes, strength of the penalty, and shifts of the edges."""
     n_smooth = len(penalty)
     matrix, following = normal.without_shifts()
     matrix, right, total = matrix[:-1, :-1], matrix[:-1, -1], matrix[-1, -1]
     if chosen is None:
-        chosen = chosen_blurs(matrix, right, penalty)
+        chosen = chosen_shapes(matrix, right, penalty)
     columns = np.append(np.arange(n_smooth), n_smooth + chosen)
     solution = np.zeros(len(matrix))
     solution[columns], strength = _cross_validated(

@@ -1,26 +1,35 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Wings of the orders: light that a blurred edge spills into the adjacent gap."""
+"""
+Wings of the orders: light in the adjacent gap, from the blurred edge of a slit or from a fibre.
+
+The edge of a slit is where its light has fallen to one half, that of a fibre where only its faint
+wing remains. This wing falls off more slowly than that of any blurred step of the same steepness.
+"""
 
 import numpy as np
-from scipy.special import ndtr
 
-from ccdproc_echelle._numeric.gaussians import blurred_ramp
+from ccdproc_echelle._numeric.gaussians import blurred_ramp, blurred_step, gaussian
 from ccdproc_echelle._numeric.roots import inverse_root, slab_product
 
-__all__ = ["BLURS", "WingShapes", "chosen_blurs"]
+__all__ = ["WingShapes", "chosen_shapes"]
 
-# The blur is a sum of Gaussians with these standard deviations, in pixels.
-BLURS = np.append(np.geomspace(0.3, 3, 26), [4, 6, 9])
+# Standard deviations of the Gaussians that blur a slit, and of fibres, in pixels.
+_BLURS = np.append(np.geomspace(0.3, 3, 26), [4, 6, 9])
+_FIBRES = np.geomspace(0.5, 4, 54)
 
-# A further blur must improve the sum of squares, in units of the noise, by at least this much.
+# Distance from the middle of a fibre to its edge, at one hundredth of the peak, in standard
+# deviations.
+_FIBRE_EDGE = np.sqrt(2 * np.log(100))
+
+# A further shape must improve the sum of squares, in units of the noise, by at least this much.
 _SIGNIFICANT = 25.0
 
-# Strength of the penalty, relative to the weight of the pixels, when blurs are compared.
+# Strength of the penalty, relative to the weight of the pixels, when shapes are compared.
 _STRENGTH = 1e-3
 
 # The shapes are tabulated out to this distance from the edge of an order, with this step, in
 # pixels.
-_REACH = 6 * BLURS[-1]
+_REACH = 6 * _BLURS[-1]
 _STEP = 1 / 128
 
 # The shapes are so similar that a few functions span them all, to this fraction of the largest;
@@ -31,7 +40,7 @@ _COARSE = 16
 
 class WingShapes:
     """
-    Steps blurred by each of the Gaussians and integrated over pixels, at given distances.
+    Steps blurred by Gaussians, and fibres, integrated over pixels, at given distances.
 
     Parameters
     ----------
@@ -41,7 +50,7 @@ class WingShapes:
 
     Attributes
     ----------
-    mixture : array, shape (n_blurs, n_common)
+    mixture : array, shape (n_shapes, n_common)
         Coefficients of the shapes in terms of common functions.
     """
 
@@ -50,34 +59,50 @@ class WingShapes:
         self._left = places.astype(np.intp)
         self._part = places - self._left
         grid = np.arange(int(_REACH / _STEP) + 2) * _STEP
-        blurs = BLURS[:, None]
-        near, far = (0.5 - grid) / blurs, (-0.5 - grid) / blurs
-        self._shapes = blurs * (_ramp(near) - _ramp(far))
-        self._slopes = ndtr(near) - ndtr(far)
+        of_slits, of_fibres = _slits(grid), _fibres(grid)
+        self._shapes, self._slopes = (
+            np.vstack(tables) for tables in zip(of_slits, of_fibres, strict=True)
+        )
         mixture, size, _ = np.linalg.svd(self._shapes[:, ::_COARSE], full_matrices=False)
         self.mixture = mixture[:, size > _ALIKE * size[0]]
-        self._common = np.einsum("bc,bn->cn", self.mixture, self._shapes)
+        self._common = np.einsum("sc,sn->cn", self.mixture, self._shapes)
 
     def common(self) -> np.ndarray:
         """The common functions: (n_common, 2, n)."""
         return np.array([[self._at(side, table) for side in (0, 1)] for table in self._common])
 
-    def shape(self, blur: int, side: int) -> np.ndarray:
+    def shape(self, index: int, side: int) -> np.ndarray:
         """One of the shapes on one side."""
-        return self._at(side, self._shapes[blur])
+        return self._at(side, self._shapes[index])
 
     def slopes(self, amplitudes: np.ndarray) -> np.ndarray:
         """
         Growth of the sum of all shapes when the edge moves outwards, (2, n).
 
-        ``amplitudes``, shape (n_blurs, 2), are those of the shapes on both sides.
+        ``amplitudes``, shape (n_shapes, 2), are those of the shapes on both sides.
         """
-        tables = np.einsum("bs,bn->sn", amplitudes, self._slopes)
+        tables = amplitudes.T @ self._slopes
         return np.array([self._at(side, table) for side, table in enumerate(tables)])
 
     def _at(self, side: int, table: np.ndarray) -> np.ndarray:
         below = table[self._left[side]]
         return below + self._part[side] * (table[self._left[side] + 1] - below)
+
+
+def _slits(distance) -> tuple[np.ndarray, np.ndarray]:
+    """Blurred steps of height 1, and their growth when the edge moves outwards."""
+    blurs = _BLURS[:, None]
+    near, far = (0.5 - distance) / blurs, (-0.5 - distance) / blurs
+    return blurs * (_ramp(near) - _ramp(far)), blurred_step(near) - blurred_step(far)
+
+
+def _fibres(distance) -> tuple[np.ndarray, np.ndarray]:
+    """Gaussians of half the height 1 at their edge, and their growth as that moves outwards."""
+    sigmas = _FIBRES[:, None]
+    near, far = (_FIBRE_EDGE + (distance + side) / sigmas for side in (-0.5, 0.5))
+    height = 0.5 / gaussian(_FIBRE_EDGE)
+    shapes = height * sigmas * (blurred_step(-near) - blurred_step(-far))
+    return shapes, height * (gaussian(near) - gaussian(far))
 
 
 def _ramp(x) -> np.ndarray:
@@ -86,24 +111,25 @@ def _ramp(x) -> np.ndarray:
     return np.maximum(blurred_ramp(x), 0)
 
 
-def chosen_blurs(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) -> np.ndarray:
+def chosen_shapes(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) -> np.ndarray:
     """
-    Select as many blurs as the pixels require, adding the best one each time.
+    Select as many shapes as the pixels require, adding the best one each time.
 
-    Wide blurs resemble the surface; if all were used at once, they would share the scattered light.
+    Wide shapes resemble the surface; if all were used at once, they would share the scattered
+    light.
 
     Parameters
     ----------
     normal, right
         Matrix and right-hand side of the normal equations: first those of the surface, then two for
-        each blur, for the lower and the upper side.
+        each shape, for the lower and the upper side.
     penalty
         Penalty matrix of the surface.
 
     Returns
     -------
     int array
-        Twice the index of the blur for each chosen column, plus 1 on the upper side.
+        Twice the index of the shape for each chosen column, plus 1 on the upper side.
     """
     n_smooth = len(penalty)
     surface, wings = normal[:n_smooth, :n_smooth], normal[n_smooth:, n_smooth:]
@@ -113,11 +139,11 @@ def chosen_blurs(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) -> 
     mixed = slab_product(root, normal[:n_smooth, n_smooth:])
     left = wings - slab_product(mixed.T, mixed) + np.diag(1e-9 * np.diag(wings))
     wanted = right[n_smooth:] - mixed.T @ (root @ right[:n_smooth])
-    n_blurs, lit = len(wings) // 2, np.diag(wings) > 0
+    n_shapes, lit = len(wings) // 2, np.diag(wings) > 0
     chosen, gain = np.array([], int), 0.0
     while True:
         best = gain + _SIGNIFICANT, None
-        for pair in np.arange(2 * n_blurs).reshape(-1, 2):
+        for pair in np.arange(2 * n_shapes).reshape(-1, 2):
             new = pair[lit[pair] & ~np.isin(pair, chosen)]
             if len(new):
                 columns = np.append(chosen, new)

@@ -193,3 +193,34 @@ def test_bad_input(sim, flat):
         [1], [[20]], shape=flat.shape, dispersion_axis=1)
     with pytest.raises(ValueError, match="detect_order_edges"):
         fit_scattered_light(flat, bare)
+
+
+@pytest.mark.parametrize(("n_rows", "n_orders", "sigma"), [
+    (192, 26, 0.9), (262, 22, 1.5), (260, 13, 2.5),
+])
+def test_fibres_whose_wings_nearly_touch(n_rows, n_orders, sigma):
+    """The narrowest gaps are a pixel wide: the wings there are no scattered light."""
+    sim = EchelleSimulation(
+        shape=(n_rows, 400), n_orders=n_orders, smallest_gap=0, brightness_ratio=5,
+        pixel_response=0, seed=2,
+    ).with_fibres(sigma=sigma).with_scattered_light(0.06)
+    true = sim.truth.scattered_light
+    light = sim.truth.flat + true
+    noise = np.random.default_rng(2).normal(scale=3e-4 * np.sqrt(1 + light / 0.06))
+    flat = CCDData(light + noise, unit="")
+    orders = detect_order_edges(flat, sim.truth.orders, profile="fibre")
+    scattered = fit_scattered_light(flat, orders)
+    inside = orders.order_map() > 0
+    error = (scattered.data - true)[inside]
+    assert np.sqrt(np.mean(error**2)) < 0.02 * 0.06
+    assert np.sqrt(np.mean((error / scattered.uncertainty.array[inside]) ** 2)) < 1.3
+
+
+def test_gaps_beside_fibres_are_used_from_half_a_pixel_on():
+    orders = EchelleOrderTable.from_polynomials(
+        [1, 2], [[10], [21]], lower=[[-1], [16.6]], upper=[[15.4], [40]], shape=(40, 200),
+        dispersion_axis=1)
+    assert not has_interorder_pixels(orders)
+    table = orders.table
+    table["profile"] = "fibre"
+    assert has_interorder_pixels(EchelleOrderTable(table))
