@@ -10,6 +10,7 @@ __all__ = [
     "CURVES",
     "CURVE_LABELS",
     "coefficients_of",
+    "copied",
     "curves_in",
     "range_of",
     "ranges_in",
@@ -32,6 +33,11 @@ def ranges_in(table: QTable) -> list[str]:
     """Which ranges of dispersion pixels are in the table."""
     columns = set(table.colnames)
     return [name for name in _RANGES if {f"{name}_min", f"{name}_max"} <= columns]
+
+
+def copied(table: QTable) -> QTable:
+    """A copy with all rows; taking them is several times as fast as the method ``copy``."""
+    return table[np.arange(len(table))]
 
 
 def coefficients_of(table: QTable, name: str) -> np.ndarray:

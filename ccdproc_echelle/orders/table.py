@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ccdproc_echelle.orders import building, transforms
 from ccdproc_echelle.orders.checks import check_columns, check_orders, checked_axis, checked_shape
-from ccdproc_echelle.orders.columns import coefficients_of, range_of
+from ccdproc_echelle.orders.columns import coefficients_of, copied, range_of
 from ccdproc_echelle.orders.curves import evaluate
 from ccdproc_echelle.orders.detector import OrdersOnDetector
 from ccdproc_echelle.orders.registry import read_orders, write_orders
@@ -64,7 +64,7 @@ class EchelleOrderTable(OrdersOnDetector):
     """
 
     def __init__(self, table: QTable):
-        table = table.copy()
+        table = copied(table)
         check_columns(table)
         table.meta["shape"] = checked_shape(table.meta.get("shape"))
         table.meta["dispersion_axis"] = checked_axis(table.meta.get("dispersion_axis"))
@@ -348,7 +348,7 @@ class EchelleOrderTable(OrdersOnDetector):
     @property
     def table(self) -> QTable:
         """A copy of the table: one row per order."""
-        return self._table.copy()
+        return copied(self._table)
 
     @property
     def order_numbers(self) -> np.ndarray:

@@ -9,6 +9,7 @@ from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.checks import checked_shape
 from ccdproc_echelle.orders.columns import (
     coefficients_of,
+    copied,
     curves_in,
     range_of,
     ranges_in,
@@ -38,7 +39,7 @@ def on_detector(table: QTable, shape: tuple[int, int]) -> QTable:
             f"orders run to dispersion pixel {last:.0f}, but a detector of shape {shape} ends "
             f"at {shape[axis] - 1}; for a binned frame use rebinned() first"
         )
-    table = table.copy()
+    table = copied(table)
     table.meta["shape"] = shape
     return table
 
@@ -50,7 +51,7 @@ def affine(
     shape: tuple[int, int] | None,
 ) -> QTable:
     """The table after ``position -> factor * position + offset`` along both axes."""
-    table = table.copy()
+    table = copied(table)
     factor, offset = cross
     for name in curves_in(table):
         coefficients = coefficients_of(table, name) * factor
@@ -102,7 +103,7 @@ def cropped(table: QTable, slices: tuple[slice, slice]) -> QTable:
 
 def transposed(table: QTable) -> QTable:
     """The table for the transposed image."""
-    table = table.copy()
+    table = copied(table)
     table.meta["shape"] = table.meta["shape"] and table.meta["shape"][::-1]
     table.meta["dispersion_axis"] = 1 - table.meta["dispersion_axis"]
     return table
@@ -111,7 +112,7 @@ def transposed(table: QTable) -> QTable:
 def flipped(table: QTable, axis: int) -> QTable:
     """The table for the image flipped along one axis of the detector, whose shape must be known."""
     last = table.meta["shape"][axis] - 1
-    table = table.copy()
+    table = copied(table)
     if axis == table.meta["dispersion_axis"]:
         for name in ranges_in(table):
             set_range(table, name, last - range_of(table, name)[:, ::-1])

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -139,16 +139,20 @@ def provenance_of(
 
 
 def _record(parameters: Mapping[str, Any]) -> QTable:
-    versions = {name: version(name) for name in _DEPENDENCIES}
     texts = {
         name: "see INPUTS" if name in _INPUTS and value is not None else text_of(value)
         for name, value in parameters.items()
     }
     rows = [("run", "date", _now())]
     rows += [("run", name, texts.pop(name)) for name in OF_THE_RUN]
-    rows += [("version", "ccdproc_echelle", __version__), *_kind("version", versions)]
+    rows += [("version", "ccdproc_echelle", __version__), *_kind("version", _versions())]
     rows += [("version", "python", platform.python_version()), *_kind("parameter", texts)]
     return QTable(rows=rows, names=("kind", "name", "value"))
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _DEPENDENCIES}
 
 
 def _now() -> str:

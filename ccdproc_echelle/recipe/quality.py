@@ -173,6 +173,7 @@ def quality_table(
     -------
     `~astropy.table.QTable`
     """
+    orders = master.orders.table
     values = {
         "frames_used": len(master.levels),
         "frames_refused": n_refused,
@@ -183,9 +184,9 @@ def quality_table(
         **_flux_values(master, sound_pixels(master, window)),
         **_flag_values(master.flags[master.orders.order_index() >= 0]),
         **_order_values(order_quality(master, window=window)),
-        **_edge_values(master.orders.table),
+        **_edge_values(orders),
         "order_width_jump": np.fmax.reduce(np.abs(width_jumps(master.orders))),
-        **_profile_values(master.orders.table),
+        **_profile_values(orders),
         "measured_gain": master.flat.header.get(_GAIN, np.nan),
         "measured_read_noise": master.flat.header.get(_READ_NOISE, np.nan),
     }

@@ -10,7 +10,13 @@ import pytest
 
 # By default a cluster looks at itself so often that it takes a tenth of a core for the rest of the
 # tests. It is one for all of them.
-CALM = {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"}
+CALM = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
+    **{f"distributed.worker.memory.{at}": False
+       for at in ("target", "spill", "pause", "terminate")},
+}
 
 
 class SerialExecutor(Executor):
