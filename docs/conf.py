@@ -40,16 +40,18 @@ automodapi_inheritance_diagram = False
 autodoc_typehints = "none"  # numpydoc's sections give the types, in words
 
 # A class page shows the members that the package defines, in the class or in its bases, but not
-# what any enumeration or data class has.
+# what any enumeration or data class has. Fields are described with the class itself.
 templates_path = ["_templates"]
 
 
 def _at_home_in(fullname):
     """The names of the members of a class that are written in this package."""
     module, _, name = fullname.rpartition(".")
-    bases = getattr(importlib.import_module(module), name).__mro__
-    ours = [vars(base) for base in bases if base.__module__.partition(".")[0] == project]
-    return {member for members in ours for member in members if not member.startswith("_")}
+    thing = getattr(importlib.import_module(module), name)
+    ours = [vars(base) for base in thing.__mro__ if base.__module__.partition(".")[0] == project]
+    fields = {*getattr(thing, "_fields", ()), *getattr(thing, "__dataclass_fields__", ())}
+    members = {member for members in ours for member in members if not member.startswith("_")}
+    return members - fields
 
 
 autosummary_context = {"at_home_in": _at_home_in}
@@ -155,6 +157,12 @@ def _break_names(app, pagename, templatename, context, doctree):
         context["body"] = _CODE.sub(_breaking, context["body"])
 
 
+def _without_constructor(app, what, name, thing, options, lines):
+    """Leave out what Python says of every named tuple."""
+    lines[:] = [line for line in lines if not line.startswith("Create new instance of")]
+
+
 def setup(app):
+    app.connect("autodoc-process-docstring", _without_constructor)
     app.connect("missing-reference", _at_home)
     app.connect("html-page-context", _break_names)
