@@ -17,13 +17,14 @@ from ccdproc_echelle._numeric.medians import finite_median
 __all__ = ["Hidden", "saturation_level", "with_masked_peaks", "without_hidden_peaks"]
 
 # Number of stretches in which saturation is searched for, and pixels in each.
-_N_STRETCHES, _LENGTH = 24, 16
+_N_STRETCHES, _LENGTH = 20, 12
 
 # Saturated light has less than this fraction of the noise of other light, relative to its level;
 # the noise of a frame whose noise is smaller than the second number, relative to the light, says
 # nothing. It is measured with fourth differences, to which the slopes of orders hardly contribute,
-# in the quietest part, the last fraction, of the light that is not saturated.
-_STEADY, _LEAST_NOISE, _QUIET = 0.1, 1e-3, 0.25
+# in the quietest part, the third fraction, of the light that is not saturated. There must be such
+# light in at least the last fraction of the stretches.
+_STEADY, _LEAST_NOISE, _QUIET, _MOST_STRETCHES = 0.1, 1e-3, 0.25, 0.5
 
 # Light used to measure that noise, as a fraction of the brightest; saturated light is brighter. The
 # pixel values of saturated light agree to within the last fraction.
@@ -70,12 +71,12 @@ def saturation_level(raster: np.ndarray) -> float | None:
     top = np.nanmax(level, initial=0)
     if not top > 0:
         return None
-    with np.errstate(invalid="ignore", divide="ignore"):
-        relative = noise / level
-        other = (level > _FAINTEST * top) & (level < _BRIGHT * top)
-        usual = np.quantile(relative[other & np.isfinite(relative)], _QUIET) if other.any() else 0
-        steady = (level >= _BRIGHT * top) & (relative < _STEADY * usual)
-    if not usual > _LEAST_NOISE or steady.sum() < _LEAST_SAMPLES:
+    other = (level > _FAINTEST * top) & (level < _BRIGHT * top) & np.isfinite(noise)
+    if other.any(axis=1).mean() < _MOST_STRETCHES:
+        return None
+    usual = np.quantile(noise[other] / level[other], _QUIET)
+    steady = (level >= _BRIGHT * top) & (noise < _STEADY * usual * level)
+    if usual < _LEAST_NOISE or steady.sum() < _LEAST_SAMPLES:
         return None
     return float(np.median(level[steady]))
 

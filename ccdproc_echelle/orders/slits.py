@@ -27,8 +27,10 @@ _RESOLVED = 8.0
 # An order narrower than this, in pixels, has too few samples to measure a slope of its plateau.
 _NARROW = 12.0
 
-# Number of iterations for the blurred slits and the light that each receives from its neighbours.
-_SLIT_ITERATIONS = 10
+# Least and largest number of iterations for the blurred slits and the light that each receives from
+# its neighbours, and change of nine in ten edges, in pixels, below which they have converged. Many
+# are needed where gaps are hardly wider than the blur: the light there may be background or wings.
+_SLIT_ITERATIONS, _MOST_ITERATIONS, _CONVERGED = 10, 150, 5e-4
 
 # Largest fraction of the light that the model of a blurred slit may miss; and by how much the slope
 # of the illumination may vary about that of the whole frame. The background changes across an order
@@ -71,14 +73,21 @@ def fit_slits(slices, crossings, edges, blended, blur):
     chosen = blended[:, None] & np.isfinite(states).all(axis=-1) & (states[..., 2] > 0)
     parts = Slices(*(a[chosen] for a in slices))
     frame = np.array([blur, 0.0])
-    for _ in range(_SLIT_ITERATIONS):
-        neighbours = _neighbours(states, frame[1])[:, chosen]
-        states[chosen], frame, errors, failed = _improved(parts, states[chosen], neighbours, frame)
+    for iteration in range(1, _MOST_ITERATIONS + 1):
+        neighbours, before = _neighbours(states, frame[1])[:, chosen], states[chosen]
+        states[chosen], frame, errors, failed = _improved(parts, before, neighbours, frame)
+        change = np.abs(states[chosen] - before)[~failed, :2]
+        if iteration >= _SLIT_ITERATIONS and _have_converged(change):
+            break
     found, start = states[chosen][:, :2].T, edges[:, chosen]
     failed |= (np.abs(found - start) > _LARGEST_SHIFT).any(axis=0)
     results = np.full((2, *edges.shape), np.nan)
     results[:, :, chosen] = np.where(failed | np.isnan(start), np.nan, (found, errors.T))
     return *results, frame[0]
+
+
+def _have_converged(change: np.ndarray) -> bool:
+    return not change.size or np.quantile(change, 0.9) < _CONVERGED
 
 
 def _first_states(crossings, edges) -> np.ndarray:

@@ -31,6 +31,7 @@ from ccdproc_echelle.orders.edges import (
 from ccdproc_echelle.orders.masking import mask_interorder
 from ccdproc_echelle.orders.slices import Slices
 from ccdproc_echelle.simulation import EchelleSimulation
+from ccdproc_echelle.simulation.geometry import slit_image
 
 DATA = Path(os.environ.get("CCDPROC_ECHELLE_DATA", Path(__file__).parents[3] / "shared/data"))
 
@@ -671,3 +672,17 @@ def test_a_slit_that_has_lost_its_light_does_not_spoil_the_fit_of_the_others():
         states, frame, errors, _ = slits._improved(slices, states, alone, frame)
     assert np.isfinite(states).all() and np.isfinite(frame).all() and np.isfinite(errors).all()
     assert states[0, :3] == pytest.approx([9.5, 19.5, 1000], rel=0.02)
+
+
+@pytest.mark.parametrize(("gap", "blur"), [(3.0, 1.5), (4.0, 2.5)])
+def test_gaps_hardly_wider_than_the_blur(gap, blur):
+    u = np.linspace(-1, 1, 320)
+    centers = np.array([40 + 55 * k + 4 * u - 8 * u**2 for k in range(6)])
+    lower, upper = centers - 27.5 + gap / 2, centers + 27.5 - gap / 2
+    light = slit_image(360, lower, upper, np.full((6, 320), 2e4), sigma=blur, slope=0)
+    flat = np.random.default_rng(3).poisson(light)
+    orders = EchelleOrderTable.from_traces(
+        np.arange(1, 7), centers, shape=flat.shape, dispersion_axis=1)
+    found = detect_order_edges(flat, orders, profile="slit")
+    for edge, expected in ((found.lower(), lower), (found.upper(), upper)):
+        assert np.abs(np.median(edge - expected, axis=1)).max() < 0.05
