@@ -97,6 +97,21 @@ class SharedNoise:
             for share, variance in zip(shares, self.variances, strict=True)
         )
 
+    def of_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """
+        Variance in some pixels of each flat.
+
+        Parameters
+        ----------
+        pixels : int array, shape (n_pixels,)
+            Indices into the flattened flat.
+
+        Returns
+        -------
+        array, shape (n_flats, n_pixels)
+        """
+        return self.coefficients**2 @ [variance.ravel()[pixels] for variance in self.variances]
+
 
 class Calibration(NamedTuple):
     """
