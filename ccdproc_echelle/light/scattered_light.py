@@ -25,10 +25,11 @@ def fit_scattered_light(
     The surface is a bicubic spline with a penalty on its roughness, whose strength is chosen by
     generalised cross-validation [1]_. The wings of the orders adjacent to a gap are fitted at the
     same time: the brightness of each order times a function of the distance from its edge, a sum of
-    blurred steps that is the same everywhere. The edges may also be off by a few tenths of a pixel,
-    by an amount that varies along each order. No pixel is therefore assumed to be free of the
-    wings, but pixels have less weight the closer they are to an order, and where the gaps are wide
-    only their middles matter. Pixels hit by cosmic rays and hot pixels are rejected.
+    blurred steps and wings of fibres that is the same everywhere. The edges may also be off by a
+    few tenths of a pixel, by an amount that varies along each order. No pixel is therefore assumed
+    to be free of the wings, but pixels have less weight the closer they are to an order, and where
+    the gaps are wide only their middles matter. Pixels hit by cosmic rays and hot pixels are
+    rejected.
 
     Parameters
     ----------

@@ -277,7 +277,7 @@ def make_master_flat(
         progress.begin("scattered light")
         orders = rough_order_edges(typical, orders, **edge_keywords)
         scattered = ScatteredLightOfSet.measured(
-            scattered_light, calibration.flats, orders, typical, progress, executor
+            scattered_light, calibration, orders, typical, progress, executor
         )
         flats = scattered.subtracted_from(calibration.flats)
         progress.begin("levels and combination")

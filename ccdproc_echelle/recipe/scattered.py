@@ -31,6 +31,7 @@ from ccdproc_echelle.light import (
     sums_of,
 )
 from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.recipe.calibration import Calibration
 
 __all__ = ["ScatteredLightOfSet", "check_choice"]
 
@@ -66,7 +67,7 @@ class ScatteredLightOfSet:
     def measured(
         cls,
         choice: str | None,
-        flats: Sequence[CalibratedFrame],
+        calibration: Calibration,
         orders: EchelleOrderTable,
         typical: CCDData,
         progress: Progress,
@@ -79,8 +80,8 @@ class ScatteredLightOfSet:
         ----------
         choice : {"frames", "master"} or None
             From what the scattered light is subtracted.
-        flats : sequence of `~ccdproc_echelle.frames.CalibratedFrame`
-            The flats.
+        calibration : `~ccdproc_echelle.recipe.calibration.Calibration`
+            The flats, and the noise of bias and dark, which is no scatter of the pixel response.
         orders : `~ccdproc_echelle.EchelleOrderTable`
             The orders, with edges.
         typical : `~astropy.nddata.CCDData`, shape (rows, columns)
@@ -101,7 +102,7 @@ class ScatteredLightOfSet:
         """
         if choice != "frames" or not _is_room(orders):
             return cls(choice, [])
-        return cls(choice, _surfaces(flats, orders, typical, progress, executor))
+        return cls(choice, _surfaces(calibration, orders, typical, progress, executor))
 
     def subtracted_from(self, flats: Sequence[CalibratedFrame]) -> list[CalibratedFrame]:
         """
@@ -169,15 +170,16 @@ class ScatteredLightOfSet:
         return sums_of(self.surfaces, weights)[1]
 
 
-def _surfaces(flats, orders, typical, progress, executor) -> list[ScatteredLight]:
+def _surfaces(calibration, orders, typical, progress, executor) -> list[ScatteredLight]:
     """Scattered light of each flat."""
-    model = model_scattered_light(typical, orders)
+    model, flats, shared = model_scattered_light(typical, orders), *calibration
+    shared = np.zeros(len(flats)) if shared is None else shared.of_pixels(model.pixels)
     reading = [partial(gather_pixels, flat, model.pixels) for flat in flats]
     with closing(results_of(reading, executor)) as gathered:
         # The model is too large to send to other machines for work that a thread does as fast.
         fits = (
-            partial(_measured, flat.name, pixels, model)
-            for flat, pixels in zip(flats, gathered, strict=True)
+            partial(_measured, flat.name, pixels, variance, model)
+            for flat, pixels, variance in zip(flats, gathered, shared, strict=True)
         )
         surfaces = list(progress.counted(results_of(fits, None), len(flats)))
     for remark in dict.fromkeys(surface.remark for surface in surfaces if surface.remark):
@@ -185,9 +187,11 @@ def _surfaces(flats, orders, typical, progress, executor) -> list[ScatteredLight
     return surfaces
 
 
-def _measured(name: str, pixels: Section, model: ScatteredLightModel) -> ScatteredLight:
+def _measured(
+    name: str, pixels: Section, shared: np.ndarray, model: ScatteredLightModel
+) -> ScatteredLight:
     pixels = Pixels(pixels.data, pixels.good, pixels.variance).of_known_noise()
-    sigma = None if pixels.variance is None else np.sqrt(pixels.variance)
+    sigma = None if pixels.variance is None else np.sqrt(pixels.variance + shared)
     try:
         return model.measure(pixels.data, pixels.good, sigma)
     except ValueError as error:

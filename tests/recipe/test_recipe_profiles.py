@@ -67,3 +67,18 @@ def test_a_margin_that_is_no_number():
 def test_the_profile_goes_through_edge_keywords():
     with pytest.raises(ValueError, match="profile is 'fiber'"):
         reduced(BASE, edge_keywords={"profile": "fiber"})
+
+
+def test_the_noise_of_the_darks_is_counted_once():
+    """It is between the orders as well, where it must not pass for scatter of the response."""
+    sim = (
+        EchelleSimulation(shape=(220, 300), n_orders=8, peak=5000, brightness_ratio=2,
+                          smallest_gap=4, seed=1)
+        .with_fibres(sigma=1.5).with_scattered_light(0.02).with_bias(300)
+        .with_noise(gain=1, read_noise=12)
+    )
+    master = make_master_flat(sim.flats(5, raw=True), sim.truth.orders,
+                              dark=sim.darks(2, raw=True), gain=1, read_noise=12)
+    inside = (master.flags & FlatFlag.INTERORDER == 0) & ~master.flat.mask
+    pulls = (master.flat.data - sim.truth.flat)[inside] / master.flat.uncertainty.array[inside]
+    assert pulls.std() == pytest.approx(1, abs=0.05)
