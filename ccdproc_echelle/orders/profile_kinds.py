@@ -108,19 +108,20 @@ def edges_of_fibres(slices, lengths, level: float, *, certain: bool, in_bundles:
     """
     samples = np.arange(slices.profiles.shape[-1])
     shown = slices.origins[..., None] + samples, slices.profiles, slices.noise
+    kurtosis = np.inf if certain else kurtosis_of(*shown, lengths / 6)
+    if not kurtosis > POSSIBLE_KURTOSIS:
+        return None
     fibres = fit_fibres(*shown, lengths / 6)
     if not certain:
         typical = finite_median(fibres.sigma.reshape(1, -1))[0]
         crowded = np.median(lengths) / 1.5 < _CROWDED * typical
-        if not _are_fibres(kurtosis_of(*shown, lengths / 6), crowded and not in_bundles):
+        if not _are_fibres(kurtosis, crowded and not in_bundles):
             return None
     return fibre_edges(*shown[:2], slices.smear, fibres, level)
 
 
 def _are_fibres(kurtosis: float, crowded: bool) -> bool:
-    """Whether to treat orders as images of fibres; with a warning if they may be something else."""
-    if not kurtosis > POSSIBLE_KURTOSIS:
-        return False
+    """Whether to treat what may be fibres as such; with a warning, as far as it is uncertain."""
     if crowded and kurtosis > LEAST_KURTOSIS:
         warn("the orders are so close that images of slits and of fibres look alike; they are "
              "treated as slits: specify profile='fibre' or profile='slit'")
