@@ -31,21 +31,6 @@ from ccdproc_echelle.recipe.exposures import Exposures
 
 __all__ = ["Calibration", "calibrate_frames", "opened_as"]
 
-    def of_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """
-        Variance in some pixels of each flat.
-
-        Parameters
-        ----------
-        pixels : int array, shape (n_pixels,)
-            Indices into the flattened flat.
-
-        Returns
-        -------
-        array, shape (n_flats, n_pixels)
-        """
-        return self.coefficients**2 @ [variance.ravel()[pixels] for variance in self.variances]
-
 
 class Calibration(NamedTuple):
     """

@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Averages of the bias and dark frames nearest to each flat, and the noise that flats share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +79,23 @@ class SharedNoise:
             (share**2).astype(np.result_type(variance, np.float32)) * variance
             for share, variance in zip(shares, self.variances, strict=True)
         )
+
+    def of_pixels(self, pixels: np.ndarray) -> Iterator[np.ndarray]:
+        """
+        Variance in some pixels, one flat after the other.
+
+        Parameters
+        ----------
+        pixels : int array, shape (n_pixels,)
+            Indices into the flattened flat.
+
+        Yields
+        ------
+        array, shape (n_pixels,)
+        """
+        variances = [variance.ravel()[pixels] for variance in self.variances]
+        for coefficients in self.coefficients:
+            yield coefficients**2 @ variances
 
 
 class CalibrationMasters:

@@ -173,7 +173,7 @@ class ScatteredLightOfSet:
 def _surfaces(calibration, orders, typical, progress, executor) -> list[ScatteredLight]:
     """Scattered light of each flat."""
     model, flats, shared = model_scattered_light(typical, orders), *calibration
-    shared = np.zeros(len(flats)) if shared is None else shared.of_pixels(model.pixels)
+    shared = [0.0] * len(flats) if shared is None else shared.of_pixels(model.pixels)
     reading = [partial(gather_pixels, flat, model.pixels) for flat in flats]
     with closing(results_of(reading, executor)) as gathered:
         # The model is too large to send to other machines for work that a thread does as fast.
@@ -188,7 +188,7 @@ def _surfaces(calibration, orders, typical, progress, executor) -> list[Scattere
 
 
 def _measured(
-    name: str, pixels: Section, shared: np.ndarray, model: ScatteredLightModel
+    name: str, pixels: Section, shared: np.ndarray | float, model: ScatteredLightModel
 ) -> ScatteredLight:
     pixels = Pixels(pixels.data, pixels.good, pixels.variance).of_known_noise()
     sigma = None if pixels.variance is None else np.sqrt(pixels.variance + shared)

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
+from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle._numeric.roots import inverse_root
 from ccdproc_echelle.frames import CalibratedFrame, MemoryFrame, standard_deviation
@@ -223,7 +224,8 @@ def test_saturated_frames_whose_orders_are_not_proportional():
     simulation = EchelleSimulation(shape=(256, 300), n_orders=6, brightness_ratio=30, peak=4e5,
                                    seed=1)
     typical, frame = (np.minimum(flat.data + 50, 20_000) for flat in simulation.flats(2))
-    orders = detect_order_edges(typical, simulation.truth.orders)
+    with pytest.warns(AstropyUserWarning, match="saturated at 20000"):
+        orders = detect_order_edges(typical, simulation.truth.orders)
     model = ScatteredLightModel(typical, np.isfinite(typical), orders)
     values = frame.ravel()[model.pixels]
     surface, _ = model.measure(values, np.isfinite(values)).rows(slice(0, 256))
