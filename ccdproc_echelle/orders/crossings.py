@@ -28,7 +28,9 @@ from ccdproc_echelle.orders.slices import (
     with_response_noise,
 )
 
-__all__ = ["RISING", "Crossings", "blur_variance", "crossing_errors", "measured_slices"]
+__all__ = [
+    "RISING", "Crossings", "blur_variance", "crossing_errors", "measured_slices", "shoulders",
+]
 
 # Minimum light above the background for a measurement, in units of the noise of one sample.
 _MIN_SIGNAL_TO_NOISE = 10.0
@@ -46,6 +48,13 @@ RISING = 0.2
 
 # Slices without detected edges are retried at this many times their width.
 _WIDENINGS = (3, 9)
+
+# Light that goes on beyond an edge: more than this fraction of the step, at this many standard
+# deviations of the blur plus this many pixels from it, and not rising from there, to this accuracy.
+_SHOULDER, _BEYOND_BLUR, _BEYOND_PIXELS, _NOT_RISING = 0.2, 2.5, 1.0, 0.95
+
+# The gap to the neighbours must be this many times that distance.
+_ROOM = 3
 
 # Number of samples of which the median is taken as the light of a stretch of a profile.
 _N_BETWEEN = 15
@@ -325,6 +334,23 @@ def crossing_errors(slices, crossings, blur, level) -> np.ndarray:
     step = crossings.plateaus - crossings.backgrounds
     slope = step * np.exp(-0.5 * ndtri(level) ** 2) / np.sqrt(2 * np.pi * (blur + smear))
     return np.sqrt(variance) / np.where(slope > 0, slope, np.nan)
+
+
+def shoulders(slices, crossings, blur, lengths) -> np.ndarray:
+    """Which orders have light that goes on beyond an edge without rising again, (n_orders,)."""
+    outwards = np.array([-1.0, 1.0])[:, None, None]
+    distance = _BEYOND_BLUR * np.sqrt(blur) + _BEYOND_PIXELS
+    steps = crossings.plateaus - crossings.backgrounds
+    near, far = (
+        (_at(slices.profiles, crossings.edges + outwards * part * distance) - crossings.backgrounds)
+        / np.where(steps > 0, steps, np.nan)
+        for part in (0.7, 1)
+    )
+    seen = np.isfinite(crossings.edges)
+    near, far = (finite_median(np.where(seen, light, np.nan)) for light in (near, far))
+    gaps = lengths / 1.5 - finite_median(crossings.edges[1] - crossings.edges[0])
+    alone = gaps > _ROOM * distance  # far enough from the light of the neighbours
+    return ((far > _SHOULDER) & (near > _NOT_RISING * far)).any(axis=0) & alone
 
 
 def _at(samples: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -14,10 +14,19 @@ from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import completed_keywords
 from ccdproc_echelle.orders.bad_rows import bridge_bad_rows, without_bridges
 from ccdproc_echelle.orders.borders import without_dark_borders
-from ccdproc_echelle.orders.crossings import blur_variance, crossing_errors, measured_slices
+from ccdproc_echelle.orders.crossings import (
+    blur_variance,
+    crossing_errors,
+    measured_slices,
+    shoulders,
+)
 from ccdproc_echelle.orders.edge_curves import inliers, order_bases, with_fitted_edges
 from ccdproc_echelle.orders.fibres import FIBRE_LEVEL
-from ccdproc_echelle.orders.plausible import warn_of_cut_orders, warn_of_strange_edges
+from ccdproc_echelle.orders.plausible import (
+    warn_of_cut_orders,
+    warn_of_filled_gaps,
+    warn_of_strange_edges,
+)
 from ccdproc_echelle.orders.profile_kinds import checked_profile, edges_of_fibres, split_into_bands
 from ccdproc_echelle.orders.saturation import Hidden, without_hidden_peaks
 from ccdproc_echelle.orders.slices import (
@@ -54,6 +63,17 @@ _ROUGHLY, _FEW = 40, 7
 _NOTHING_FOUND = (
     "no order edges found: no order shows, in enough slices, light that rises from a darker "
     "background to a plateau near the order centre and falls again on the detector"
+)
+
+_UNRESOLVABLE = (
+    "have slit images hardly wider than their blur: the edges are the half-maxima of the light, "
+    "which may lie a pixel or more outside those of the slit; specify profile='fibre' for edges "
+    "that enclose all the light"
+)
+
+_STEPPED = (
+    "have light beyond an edge that falls in a second step: the slit is unevenly lit, or there is "
+    "other light beside it; specify a lower threshold, such as threshold=0.1, if it is their own"
 )
 
 # Orders closer than this, in pixels, are considered the same order.
@@ -172,8 +192,9 @@ def detect_order_edges(
         If an edge that lies on the detector could be measured in less than three quarters of the
         slices; if edges cross each other or those of a neighbour; if the width of an order differs
         from what the other orders suggest; or if an order ends where its light continues. The
-        orders are named. Also if orders that are treated as images of fibres may be slits, or slits
-        are hardly wider than their blur.
+        orders are named. Also if orders are saturated over most of their length, slits are hardly
+        wider than their blur or lit in two steps, or orders that are treated as images of fibres
+        may be slits.
 
     See Also
     --------
@@ -558,7 +579,9 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
     given = np.stack([orders.lower(), orders.upper()]) if orders.has_edges else None
     lengths = slice_lengths(centers, slice_length)
     raster, variance = as_rasters(flat, orders.dispersion_axis, lines=lines)
-    if lines is not None:
+    if lines is None:
+        warn_of_filled_gaps(raster)
+    else:
         centers, here = centers[:, lines], np.searchsorted(lines, columns)
         given = None if given is None else given[..., lines]
     step = orders.shape[orders.dispersion_axis] / len(columns)
@@ -571,7 +594,7 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
     slices, crossings = measured_slices(
         raster, variance, centers, here, lengths, _SLIT_LEVEL if levels is None else levels
     )
-    edges, errors, of_fibres, unresolved = _edges_and_errors(
+    edges, errors, of_fibres, uncertain = _edges_and_errors(
         slices, crossings, lengths, bad, levels, form, n_slices > 1
     )
     if not np.isfinite(edges).all(axis=0).any():
@@ -580,7 +603,11 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
         np.stack([lower[::n_slices], upper[n_slices - 1 :: n_slices]])
         for lower, upper in (edges, errors)
     )
-    doubts = _unresolved(orders.order_numbers[unresolved.reshape(-1, n_slices).any(axis=1)])
+    doubts = [
+        f"orders {orders.order_numbers[which].tolist()} {what}" for what, which in (
+            (what, bands.reshape(-1, n_slices).any(axis=1)) for what, bands in uncertain.items()
+        ) if which.any()
+    ]
     doubts += _saturated(orders, columns, edges, hidden)
     return columns.mean(axis=1), edges, errors, form.found(n_slices, of_fibres), doubts
 
@@ -595,7 +622,7 @@ def _edges_and_errors(slices, crossings, lengths, bad, levels, form, in_bundles)
     """
     Cross-dispersion position of the edges and its standard deviation; NaN if not found.
 
-    Also returns whether these are edges of fibres, and which slits are unresolved.
+    Also returns whether these are edges of fibres, and doubts about slits, (n_orders,) each.
     """
     blur = blur_variance(slices, crossings)
     edges = crossings.edges + slices.origins
@@ -606,29 +633,18 @@ def _edges_and_errors(slices, crossings, lengths, bad, levels, form, in_bundles)
         seen = slices._replace(profiles=without_bridges(slices.profiles, slices.origins, bad))
         found = edges_of_fibres(seen, lengths, level, certain=certain, in_bundles=in_bundles)
         if found is not None:
-            return *found, True, np.zeros(len(blended), dtype=bool)
+            return *found, True, {}
     levels = _SLIT_LEVEL if levels is None else levels
     errors = crossing_errors(slices, crossings, blur, levels[0])
-    unresolved = np.zeros(len(blended), dtype=bool)
+    uncertain = {_STEPPED: shoulders(slices, crossings, blur, lengths)}
     if blended.any() and (levels == 0.5).all():
         fitted, fitted_errors, blur = fit_slits(slices, crossings, edges, blended, blur)
         widths = finite_median(fitted[1] - fitted[0])
         resolved = widths > _UNRESOLVED * np.sqrt(blur)
-        unresolved = blended & np.isfinite(widths) & ~resolved
+        uncertain[_UNRESOLVABLE] = blended & np.isfinite(widths) & ~resolved
         blended &= resolved
         edges[:, blended], errors[:, blended] = fitted[:, blended], fitted_errors[:, blended]
-    return edges, np.where(np.isfinite(edges), errors, np.nan), False, unresolved
-
-
-def _unresolved(numbers: np.ndarray) -> list[str]:
-    """The doubt about orders with a slit hardly wider than its blur; none if there are none."""
-    if not len(numbers):
-        return []
-    return [
-        f"the slit images of orders {numbers.tolist()} are hardly wider than their blur: the edges "
-        "are the half-maxima of the light, which may lie a pixel or more outside those of the "
-        "slit; specify profile='fibre' for edges that enclose all the light"
-    ]
+    return edges, np.where(np.isfinite(edges), errors, np.nan), False, uncertain
 
 
 def _saturated(orders, columns, edges, hidden: Hidden) -> list[str]:

@@ -12,7 +12,8 @@ from ccdproc_echelle.orders.slices import as_raster
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = [
-    "warn_of_cut_orders", "warn_of_misplaced_edges", "warn_of_strange_edges", "width_jumps",
+    "warn_of_cut_orders", "warn_of_filled_gaps", "warn_of_misplaced_edges",
+    "warn_of_strange_edges", "width_jumps",
 ]
 
 # Width deviations from the trend of the other orders larger than this fraction, and larger than
@@ -30,6 +31,10 @@ _WANDERING = 0.75
 # Number of dispersion pixels used to judge whether an order continues, and the minimum brightness
 # there, relative to the typical brightness of the order.
 _LOOK, _LIT = 20, 0.3
+
+# More than this fraction of about so many pixels with one value, which is neither the light of the
+# darkest nor of the brightest fraction of the others, have been set to it.
+_FILLED, _N_LOOKED_AT, _DARK, _BRIGHT = 0.1, 20_000, 0.1, 0.9
 
 # Places along the orders, and pixels at each, where their light is compared with given edges, up to
 # twice the width of the order away, or up to the next order if that is nearer than this.
@@ -151,6 +156,35 @@ def warn_of_misplaced_edges(flat: CCDData, orders: EchelleOrderTable) -> None:
             f"ends on the flat, which is about {lower:+.0f} pixels from the lower and {upper:+.0f} "
             "pixels from the upper edges: is the table that of another binning or set-up? Measure "
             "the edges on this flat with detect_order_edges"
+        )
+
+
+def warn_of_filled_gaps(raster: np.ndarray) -> None:
+    """
+    Warn if many pixels of a flat have the same value, which is neither dark nor saturated.
+
+    Parameters
+    ----------
+    raster : array, shape (n_pixels, n_cross)
+        The light, NaN where there is none.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If the inter-order area was set to a constant.
+    """
+    light = raster[:: max(1, raster.size // _N_LOOKED_AT)]
+    light = light[np.isfinite(light)]
+    values, counts = np.unique(light, return_counts=True)
+    if len(values) < 2 or counts.max() < _FILLED * len(light):
+        return
+    value = values[counts.argmax()]
+    dark, bright = np.quantile(light[light != value], (_DARK, _BRIGHT))
+    if dark < value < bright:
+        warn(
+            f"{counts.max() / len(light):.0%} of the pixels of the flat have the value {value:.6g}:"
+            " if its inter-order area was set to that, orders and edges cannot be told from it; "
+            "use the flat from before mask_interorder, or mask these pixels"
         )
 
 

@@ -75,8 +75,10 @@ def fit_slits(slices, crossings, edges, blended, blur):
     frame = np.array([blur, 0.0])
     for iteration in range(1, _MOST_ITERATIONS + 1):
         neighbours, before = _neighbours(states, frame[1])[:, chosen], states[chosen]
-        states[chosen], frame, errors, failed = _improved(parts, before, neighbours, frame)
-        change = np.abs(states[chosen] - before)[~failed, :2]
+        improved, frame, errors, failed = _improved(parts, before, neighbours, frame)
+        given_up = failed & (iteration > _SLIT_ITERATIONS)
+        states[chosen] = np.where(given_up[:, None], before, improved)
+        change = np.abs(improved - before)[~failed, :2]
         if iteration >= _SLIT_ITERATIONS and _have_converged(change):
             break
     found, start = states[chosen][:, :2].T, edges[:, chosen]

@@ -18,6 +18,7 @@ from ccdproc_echelle.orders.centres import traces_of
 from ccdproc_echelle.orders.fibres import fibre_traces
 from ccdproc_echelle.orders.numbering import numbered
 from ccdproc_echelle.orders.paths import paths_along
+from ccdproc_echelle.orders.plausible import warn_of_filled_gaps
 from ccdproc_echelle.orders.profiles import median_slices, steadier_axis, without_hot_columns
 from ccdproc_echelle.orders.saturation import with_masked_peaks
 from ccdproc_echelle.orders.slices import as_raster, checked_image
@@ -148,6 +149,7 @@ def trace_orders(
     shape = checked_image(flat, "flat")
     searched = _searched(flat, _checked_region(region, shape), dispersion_axis)
     raster, dispersion_axis = searched.raster, searched.dispersion_axis
+    warn_of_filled_gaps(raster)
     n_traces = None if n_orders is None else n_orders * n_fibres * n_slices
     wanted = Wanted(min_signal_to_noise, n_traces, min_width, max_width)
     found, residuals = _traced(raster, wanted, degree, slice_width)

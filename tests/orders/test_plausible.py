@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from astropy.utils.exceptions import AstropyUserWarning
 
-from ccdproc_echelle import EchelleOrderTable, detect_order_edges, mask_interorder
+from ccdproc_echelle import EchelleOrderTable, detect_order_edges, mask_interorder, trace_orders
 from ccdproc_echelle.orders import width_jumps
 from ccdproc_echelle.orders.plausible import warn_of_strange_edges
 from ccdproc_echelle.simulation import EchelleSimulation
@@ -117,3 +117,25 @@ def test_edges_of_the_flat_and_slightly_narrower_ones_are_accepted(sim):
     mask_interorder(flat, orders)
     mask_interorder(flat, orders, margin=-2)
     mask_interorder(mask_interorder(flat, orders), orders)
+
+
+@pytest.mark.filterwarnings("ignore:gap in the spacing", "ignore:the .* orders")
+def test_flats_whose_gaps_were_filled_are_named():
+    flat = SIMULATION.flats(1)[0].data
+    flat = np.where(ORDERS.order_map() > 0, flat / np.median(flat[ORDERS.inner_mask(4)]), 1.0)
+    with pytest.warns(AstropyUserWarning, match="% of the pixels of the flat have the value 1: "):
+        trace_orders(flat)
+
+
+def test_background_that_was_cut_at_zero_is_no_filled_gap():
+    flat = SIMULATION.flats(1)[0].data
+    trace_orders(np.maximum(flat - 50, 0))
+
+
+def test_slits_whose_light_falls_in_two_steps_are_named():
+    (flat,), rows = SIMULATION.flats(1), np.arange(256)[:, None]
+    for lower, upper in zip(ORDERS.lower(), ORDERS.upper(), strict=True):
+        dim = (rows > lower + 0.65 * (upper - lower)) & (rows < upper + 4)
+        flat.data[dim] *= 0.35
+    with pytest.warns(AstropyUserWarning, match="light beyond an edge that falls in a second step"):
+        detect_order_edges(flat, table(CENTERS))

@@ -94,7 +94,7 @@ def test_slits_twice_as_wide_as_their_blur(width, blur):
 @pytest.mark.parametrize(("width", "blur"), [(2.4, 1.6), (2.0, 1.5)])
 def test_slits_that_their_blur_hides_are_named(width, blur):
     sim = narrow_slits(width, blur)
-    with pytest.warns(AstropyUserWarning, match=r"orders \[11, .* hardly wider than their blur"):
+    with pytest.warns(AstropyUserWarning, match=r"orders \[11, .* hardly wider than their bl"):
         detect_order_edges(sim.flats(1)[0], centers_of(sim), profile="slit")
 
 
