@@ -11,6 +11,7 @@ from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = [
     "LEAST_PIXELS", "OrderPixels", "Sample", "are_fibres", "checked_margin", "gaps", "known_edges",
+    "profiles_of",
 ]
 
 # Fewer pixels than this between the orders do not constrain a surface.
@@ -28,7 +29,12 @@ _MOST_ROWS = 24
 
 def are_fibres(orders: EchelleOrderTable) -> bool:
     """Whether the edges were measured as those of fibres."""
-    return "profile" in orders.table.colnames and "fibre" in orders.table["profile"]
+    return "fibre" in profiles_of(orders)
+
+
+def profiles_of(orders: EchelleOrderTable) -> set[str]:
+    """The profiles as which the edges were measured, if that is known."""
+    return set(orders.table["profile"]) if "profile" in orders.table.colnames else set()
 
 
 def checked_margin(margin: float | None, orders: EchelleOrderTable) -> float:

@@ -16,6 +16,7 @@ from ccdproc_echelle.light.interorder import (
     Sample,
     are_fibres,
     known_edges,
+    profiles_of,
 )
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceBasis, SurfaceError
 from ccdproc_echelle.light.wings import WingShapes, chosen_shapes
@@ -153,7 +154,7 @@ class ScatteredLightModel:
         )
         frame = self._seen(values, good)
         self._brightness = frame.brightness
-        shapes = WingShapes(scene.sample.distance)
+        shapes = WingShapes(scene.sample.distance, fibres=profiles_of(orders) != {"slit"})
         typical = _typical_fit(scene, frame, shapes)
         self._start = typical.state
         self._shapes = np.array([

@@ -47,6 +47,8 @@ class WingShapes:
     distance : array, shape (2, n)
         Outward distance from the edges of the orders below and above; non-negative, may be
         infinite.
+    fibres : bool, optional
+        Whether the light may be that of fibres.
 
     Attributes
     ----------
@@ -54,15 +56,13 @@ class WingShapes:
         Coefficients of the shapes in terms of common functions.
     """
 
-    def __init__(self, distance: np.ndarray):
+    def __init__(self, distance: np.ndarray, *, fibres: bool = True):
         places = np.minimum(distance, _REACH) / _STEP
         self._left = places.astype(np.intp)
         self._part = places - self._left
         grid = np.arange(int(_REACH / _STEP) + 2) * _STEP
-        of_slits, of_fibres = _slits(grid), _fibres(grid)
-        self._shapes, self._slopes = (
-            np.vstack(tables) for tables in zip(of_slits, of_fibres, strict=True)
-        )
+        kinds = [_slits(grid), _fibres(grid)] if fibres else [_slits(grid)]
+        self._shapes, self._slopes = (np.vstack(tables) for tables in zip(*kinds, strict=True))
         mixture, size, _ = np.linalg.svd(self._shapes[:, ::_COARSE], full_matrices=False)
         self.mixture = mixture[:, size > _ALIKE * size[0]]
         self._common = np.einsum("sc,sn->cn", self.mixture, self._shapes)

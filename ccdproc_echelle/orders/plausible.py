@@ -237,13 +237,17 @@ def _edges_off(offsets, light, half: float, room: float) -> tuple[float, float]:
         return np.nan, np.nan
     ends, limits = (np.array([-offsets[part[0]], offsets[part[-1]]]) for part in (lit, known))
     outwards = ends + 0.5 - half  # of the light, from the edges
-    wide, narrow = (np.ptp(known[light[known] > level]) + 1 for level in (0.2, 0.8))
+    wide, narrow = (_extent(known[light[known] > level]) for level in (0.2, 0.8))
     outside = _OF_FIBRES if wide > _ROUND * narrow else _OUTSIDE
     width = ends.sum() + 1
     wrong = (outwards > _SLACK + _INSIDE * width) | (-outwards > _SLACK + outside * width)
     wrong &= (ends < limits) | (limits > room - 1.5)  # not cut by the border of the detector
     lower, upper = np.where(wrong, outwards * [-1, 1], 0)
     return lower, upper
+
+
+def _extent(places: np.ndarray) -> int:
+    return int(np.ptp(places)) + 1 if len(places) else 0
 
 
 def _crossing(orders: EchelleOrderTable) -> np.ndarray:

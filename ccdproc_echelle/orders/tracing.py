@@ -255,7 +255,8 @@ def _warn_of_groups(n_traces: int, size: int) -> None:
     warn(
         f"the {n_traces} orders found form groups of {size}, with wider gaps between them: if each "
         f"group is one order, of {size} slits, slices or fibres, specify n_slices={size}, or "
-        f"n_fibres={size} to trace each of them; otherwise check whether orders are missing"
+        f"n_fibres={size} to trace each of them; if there are bands beside the orders, exclude "
+        "them with min_width; otherwise check whether orders are missing"
     )
 
 
