@@ -32,6 +32,16 @@ def light_inside(sim, orders) -> float:
     return sim.truth.flat[orders.order_map() > 0].sum() / sim.truth.flat.sum()
 
 
+def test_slits_are_told_from_fibres_before_fibres_are_fitted_to_all_slices(monkeypatch):
+    def not_fitted(*ignored):
+        raise AssertionError("fibres were fitted to slits")
+
+    sim = simulation(order_width=8, psf_sigma=2)  # so blurred that they might be fibres
+    monkeypatch.setattr("ccdproc_echelle.orders.profile_kinds.fit_fibres", not_fitted)
+    edges = detect_order_edges(sim.flats(1)[0], centers_of(sim))
+    assert_allclose(edges.upper(), sim.truth.orders.upper(), atol=0.1)
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("sigma", [0.8, 1.5, 3.5])
 def test_fibres_are_told_from_slits_and_hold_their_light(sigma, axis):
