@@ -38,6 +38,7 @@ exclude_patterns += ["recipes", "scripts", "generated/recipes/*.ipynb", "generat
 automodapi_toctreedirnm = "generated/api"
 automodapi_inheritance_diagram = False
 autodoc_typehints = "none"  # numpydoc's sections give the types, in words
+autodoc_preserve_defaults = True  # a default by its name, however long its value
 
 # A class page shows the members that the package defines, in the class or in its bases, but not
 # what any enumeration or data class has. Fields are described with the class itself.

@@ -99,7 +99,8 @@ def inner_order_scale(
     window : float, optional
         Full width of the window on the order centre, in pixels along the cross-dispersion axis.
     sigma_clip : `~astropy.stats.SigmaClip`, optional
-        How outliers are rejected before the mean is computed.
+        How outliers are rejected before the mean is computed. Default: beyond 5 standard deviations
+        from the mean, in at most 10 iterations.
     mask : bool array, shape (rows, columns), optional
         Pixels to ignore in every frame (True is bad). `ccdproc.combine` passes the bare data to a
         scale function, without the mask of the frame, so known bad pixels must be given here.

@@ -76,7 +76,8 @@ def measure_exposure_levels(
         variance (by brightness if there are no uncertainties): it has the least noise, but follows
         the bright orders if the illumination of the frames differs across the detector.
     sigma_clip : `~astropy.stats.SigmaClip`, optional
-        How outliers are rejected in each pass.
+        How outliers are rejected in each pass. Default: beyond 5 standard deviations from the mean,
+        in at most 10 iterations.
     per_order : bool, optional
         Whether to measure the level of each order as well, since the colour of a lamp may drift.
         The level of an order is the ratio of the light of the frame in its inner-order pixels to

@@ -50,7 +50,7 @@ def check_values(keywords: Mapping[str, Any], where: str = "") -> None:
     keywords : dict
         Keywords of `make_master_flat`.
     where : str, optional
-        Where the values are given, such as `` in flats.toml``.
+        Where the values are given, such as ``" in flats.toml"``.
 
     Raises
     ------
