@@ -55,56 +55,69 @@ def add(commands) -> None:
         "area to 1, mask unusable pixels, and measure the quality.",
         example=_EXAMPLE,
     )
-    _add_orders(flat)
-    _add_frames(flat)
-    _add_combination(flat)
-    _add_flat_field(flat)
-    add_workers(flat)
-    flat.add_argument("--quiet", action="store_true",
+    flat.add_argument("flats", nargs="*", metavar="FLAT", help="raw flats (FITS)")
+    for title, add_options in (
+        ("product", _add_product), ("calibration", _add_calibration), ("raw frames", _add_frames),
+        ("orders", _add_orders), ("combination", _add_combination), ("flat field", _add_flat_field),
+        ("run", _add_work),
+    ):
+        add_options(flat.add_argument_group(title))
+
+
+def _add_product(group) -> None:
+    add_output(group, "master flat to write (FITS)")
+    group.add_argument("--plot", metavar="FILE", help="summary figure to write (PNG or PDF)")
+    group.add_argument("--limits", metavar="FILE", help="quality limits (YAML, see inspect)")
+
+
+def _add_work(group) -> None:
+    add_workers(group)
+    group.add_argument("--quiet", action="store_true",
         help="do not show a progress bar (shown by default on a terminal if tqdm is installed)")
-    add_output(flat, "master flat to write (FITS)")
-    flat.add_argument("--plot", metavar="FILE", help="summary figure to write (PNG or PDF)")
 
 
-def _add_orders(flat: argparse.ArgumentParser) -> None:
-    option = flat.add_argument
-    option("flats", nargs="*", metavar="FLAT", help="raw flats (FITS)")
+def _add_orders(group) -> None:
+    option = group.add_argument
     option("--orders", metavar="FILE", help="order table (default: trace the orders)")
-    add_order_format(flat, "--orders-format")
-    add_tracing(flat, signal_to_noise="--trace-signal-to-noise")
+    add_order_format(group, "--orders-format")
+    add_tracing(group, signal_to_noise="--trace-signal-to-noise")
     option("--first-order", type=int, metavar="M",
         help="number of the lowest order on the detector, if the orders are traced (default: 1)")
     option("--degree", type=int, metavar="N",
         help="degree of the polynomials for the traced order centres (default: 4)")
 
 
-def _add_frames(flat: argparse.ArgumentParser) -> None:
-    option = flat.add_argument
+def _add_calibration(group) -> None:
+    option = group.add_argument
     option("--bias", nargs="+", default=None, metavar="FILE", help="bias frames")
     option("--dark", nargs="+", default=None, metavar="FILE", help="dark or lamp-off frames")
-    add_instrument(flat)
-    option("--config", metavar="FILE",
-        help="TOML file with keywords of make_master_flat, used unless an option overrides them; "
-        "they take precedence over those of the instrument")
-    add_raw(flat)
     option("--exposure-key", metavar="KEYWORD",
         help="header keyword of the exposure time (default: EXPTIME)")
     option("--no-scale-dark", dest="scale_dark", action="store_false", default=None,
         help="do not scale darks to the exposure time of the flats")
-    option("--setup-keyword", dest="setup_keywords", action="append", metavar="KEYWORD",
-        help="additional header keyword that must agree in all flats; may be repeated")
     option("--bad-pixel-mask", metavar="FILE",
         help="image of the detector (FITS) in which known bad pixels are not 0")
-    add_reading(flat)
 
 
-def _add_combination(flat: argparse.ArgumentParser) -> None:
-    option = flat.add_argument
+def _add_frames(group) -> None:
+    option = group.add_argument
+    add_instrument(group)
+    option("--config", metavar="FILE",
+        help="TOML file with keywords of make_master_flat, used unless an option overrides them; "
+        "they take precedence over those of the instrument")
+    add_raw(group)
+    add_reading(group)
+    option("--setup-keyword", dest="setup_keywords", action="append", metavar="KEYWORD",
+        help="additional header keyword that must agree in all flats; may be repeated")
+
+
+def _add_combination(group) -> None:
+    option = group.add_argument
     option("--window", type=float, metavar="PIXELS",
         help="full width of the window on the order centres, in pixels (default: 10)")
     option("--passes", dest="n_passes", type=int, metavar="N",
         help="number of times the levels are measured (default: 2)")
-    clipping = flat.add_mutually_exclusive_group()
+    clipping = group.add_mutually_exclusive_group()
     clipping.add_argument("--sigma-clip", nargs=2, type=float, metavar=("LOW", "HIGH"),
         dest="clip_thresholds",
         help="reject values this many standard deviations below and above the others "
@@ -119,8 +132,8 @@ def _add_combination(flat: argparse.ArgumentParser) -> None:
         help="how to handle frames that do not match the others (default: warn)")
 
 
-def _add_flat_field(flat: argparse.ArgumentParser) -> None:
-    option = flat.add_argument
+def _add_flat_field(group) -> None:
+    option = group.add_argument
     option("--min-signal-to-noise", type=float, metavar="RATIO",
         help="mask pixels of the master flat below this many times their uncertainty (default: 3)")
     option("--edge", dest="edge_keywords", action="append", type=assignment,
@@ -132,7 +145,6 @@ def _add_flat_field(flat: argparse.ArgumentParser) -> None:
     option("--margin", type=float, metavar="PIXELS",
         help="number of pixels beyond the order edges that keep their values (default: 0)")
     option("--mask-interorder", action="store_true", help="mask the inter-order area as well")
-    option("--limits", metavar="FILE", help="quality limits (YAML, see inspect)")
 
 
 def run(options: argparse.Namespace) -> int:
