@@ -337,7 +337,11 @@ def crossing_errors(slices, crossings, blur, level) -> np.ndarray:
 
 
 def shoulders(slices, crossings, blur, lengths) -> np.ndarray:
-    """Which orders have light that goes on beyond an edge without rising again, (n_orders,)."""
+    """
+    Which orders have light that goes on beyond an edge without rising again, (n_orders,).
+
+    All have the same slit: none, unless most of them do.
+    """
     outwards = np.array([-1.0, 1.0])[:, None, None]
     distance = _BEYOND_BLUR * np.sqrt(blur) + _BEYOND_PIXELS
     steps = crossings.plateaus - crossings.backgrounds
@@ -350,7 +354,8 @@ def shoulders(slices, crossings, blur, lengths) -> np.ndarray:
     near, far = (finite_median(np.where(seen, light, np.nan)) for light in (near, far))
     gaps = lengths / 1.5 - finite_median(crossings.edges[1] - crossings.edges[0])
     alone = gaps > _ROOM * distance  # far enough from the light of the neighbours
-    return ((far > _SHOULDER) & (near > _NOT_RISING * far)).any(axis=0) & alone
+    found = ((far > _SHOULDER) & (near > _NOT_RISING * far)).any(axis=0) & alone
+    return found & (found.mean() > 0.5)
 
 
 def _at(samples: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -203,6 +203,7 @@ def _profiles(flat, orders: EchelleOrderTable):
     for middle, width in zip(middles, finite_median(widths), strict=True):
         others = np.abs(middles - middle)
         room = np.where(others > 0, others, np.inf).min(axis=0) / 2
+        width = np.nan_to_num(width)  # 0 if an order is short and nowhere looked at
         reach = np.ceil(max(2 * width, min(finite_median(room[None])[0], _FARTHEST)))
         offsets = np.arange(-reach, reach + 1)
         cuts = [
@@ -229,11 +230,11 @@ def _edges_off(offsets, light, half: float, room: float) -> tuple[float, float]:
     """
     Distance of the half-maxima of the light from the edges; 0 if the edges are plausible.
 
-    NaN if there is no light.
+    NaN if there is no light, or it is not in the same place all along the order.
     """
     known = np.flatnonzero(np.isfinite(light))
     lit = known[light[known] > 0.5]
-    if not len(lit):
+    if not (light[known] > 0.8).any():
         return np.nan, np.nan
     ends, limits = (np.array([-offsets[part[0]], offsets[part[-1]]]) for part in (lit, known))
     outwards = ends + 0.5 - half  # of the light, from the edges

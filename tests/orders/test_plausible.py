@@ -139,3 +139,17 @@ def test_slits_whose_light_falls_in_two_steps_are_named():
         flat.data[dim] *= 0.35
     with pytest.warns(AstropyUserWarning, match="light beyond an edge that falls in a second step"):
         detect_order_edges(flat, table(CENTERS))
+
+
+def test_edges_of_an_order_that_is_listed_twice():
+    (flat,), shift = SIMULATION.flats(1), np.array([[0], [0], [0], [4], [0], [0], [0]])
+    rows = [0, 1, 2, 2, 3, 4, 5]
+    lower, upper = ORDERS.lower()[rows] + shift, ORDERS.upper()[rows] + shift
+    mask_interorder(flat, with_edges(lower, upper))
+
+
+def test_edges_of_orders_of_a_few_pixels():
+    (flat,), centers = SIMULATION.flats(1), CENTERS.copy()
+    centers[2, 14:] = centers[2, :6] = np.nan
+    short = table(centers, lower=ORDERS.lower() + 0 * centers, upper=ORDERS.upper() + 0 * centers)
+    mask_interorder(flat, short)
