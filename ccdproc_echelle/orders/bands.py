@@ -111,8 +111,7 @@ def _pattern(mean: np.ndarray, orders: list[dict]) -> np.ndarray:
     between &= np.isfinite(mean).any(axis=0)
     if not orders or between.sum() < _LEAST_BETWEEN:
         return np.zeros((len(mean), 1))
-    dark = np.where(between, mean, np.nan)  # or the feet of narrow orders pass for a pattern
-    level = median_filter(bridged(dark), size=(1, _SMOOTH), mode="nearest")
+    level = median_filter(bridged(mean), size=(1, _SMOOTH), mode="nearest")
     off = np.where(np.isfinite(mean), np.abs(mean - level), np.nan)[:, between]
     return MAD_TO_SIGMA * np.nan_to_num(finite_median(off))[:, None]
 

@@ -224,7 +224,6 @@ def test_orders_beyond_a_single_bright_one():
     50082,  # the path beyond the light lies hundreds of pixels off
     51079,  # centres of a pattern and of ghosts are found in the dark
     53038,  # an order that is hardly seen at its dark end is no row of the detector
-    54006,  # the feet of orders 4 pixels wide are no pattern of the detector
 ])
 def test_orders_that_fade_are_found_and_followed(seed):
     simulation = EchelleSimulation.random(seed, flaws=True)
