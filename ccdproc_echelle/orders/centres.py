@@ -4,6 +4,8 @@
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander, chebvander2d
 
+from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle._numeric.ranges import best_range
 from ccdproc_echelle._numeric.robust import soft_fit, weighted_fit
 from ccdproc_echelle._numeric.spread import scatter_about_zero, shared_scatter
 from ccdproc_echelle.orders.bands import WIDTH_TOLERANCE
@@ -22,9 +24,20 @@ _WIDENINGS = (1, 3, 9)
 # Largest relative change of the level from the middle of an order to its edge.
 _STEEPEST = 0.4
 
+# A centre measured where an order has less than this fraction of its usual light counts for less:
+# any pattern or ghost beside the order shifts it the more, the fainter the order.
+_FAINT = 0.2
+
 # Weight of the path, in units of a measurement, where an order was not measured: between
 # measurements, and beyond them, where the path may lead astray.
 _MODEL_WEIGHT, _WEIGHT_BEYOND = 0.03, 1e-4
+
+# Farther from the trace than this, in pixels, the path does lead astray.
+_ASTRAY = 3.0
+
+# An order ends where the centres found are farther from the trace than this, in pixels: they are
+# those of something else.
+_ELSEWHERE = 1.0
 
 
 def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signal_to_noise):
@@ -35,7 +48,7 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
     """
     straight = straightened(slices, paths)
     starts = section_starts(len(straight), _N_MEASURED)
-    lower, upper = _measured_edges(straight, orders, window, min_signal_to_noise)
+    lower, upper, trust = _measured_edges(straight, orders, window, min_signal_to_noise)
     labels = np.array([order["label"] for order in orders])
     middles = np.add.reduceat(pixels, starts[:-1]) / np.diff(starts)
     section_paths = means_of(paths, starts)
@@ -47,12 +60,12 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
     centers = np.where(np.isnan(lower), upper - 0.5 * widths, centers)
     centers = np.where(np.isnan(upper), lower + 0.5 * widths, centers)
     traces, residuals = [], []
-    for path, places, width in zip(course, centers, widths, strict=True):
+    for path, places, width, weights in zip(course, centers, widths, trust, strict=True):
         known = np.isfinite(places)
         if known.sum() < 3:
             continue
         places = np.where(known, places, path + np.median((places - path)[known]))
-        trace, *scatter = _fitted(middles, places, known, n_pixels, degree)
+        trace, known, *scatter = _fitted(middles, places, known, weights, n_pixels, degree)
         inside = _followed(middles, known, trace, np.median(width) / 2, slices.shape[1])
         if inside.sum() > degree:
             traces.append(np.where(inside, trace, np.nan))
@@ -70,15 +83,17 @@ def _positions(labels, paths) -> np.ndarray:
 
 def _measured_edges(straight, orders, window, min_signal_to_noise):
     """
-    Half-maximum edges relative to the label of each order in each section, (n_orders, n_sections).
+    Half-maximum edges relative to the label of each order in each section, and their weights.
 
-    NaN where the order is too faint or the edge is not on the detector.
+    All have shape (n_orders, n_sections). The edges are NaN where the order is too faint or the
+    edge is not on the detector.
     """
     edges = None
     mean, noise, _ = section_means(straight, _N_MEASURED)
-    lit = np.array([
+    lit, contrast = np.array([
         lit_sections(mean, noise, order["label"], order["width"] / 2) for order in orders
-    ])
+    ]).swapaxes(0, 1)
+    lit = lit.astype(bool)
     for widening in _WIDENINGS:
         mean, noise, _ = section_means(straight, _N_MEASURED, widening)
         light = mean - lower_envelope(mean, window)
@@ -92,7 +107,14 @@ def _measured_edges(straight, orders, window, min_signal_to_noise):
         missing = np.isnan(edges).all(axis=0)
         edges[:, missing] = found[:, missing]
     edges[:, ~lit] = np.nan
-    return edges
+    return *edges, _trust(contrast, lit)
+
+
+def _trust(contrast, lit) -> np.ndarray:
+    """Weight of each section of each order, (n_orders, n_sections), below 1 where it is faint."""
+    usual = finite_median(np.where(lit, contrast, np.nan))[:, None]
+    share = np.nan_to_num(contrast / (_FAINT * np.where(usual > 0, usual, np.inf)))
+    return np.clip(share, 0.1 * _WEIGHT_BEYOND, 1) ** 2
 
 
 def _edges_of_order(light, noise, label, half, min_signal_to_noise) -> np.ndarray:
@@ -166,26 +188,36 @@ def _smooth_widths(labels, pixels, widths, n_pixels, orders):
     return basis @ soft_fit(basis[known], widths[known], least_scatter=0.01)
 
 
-def _fitted(middles, places, known, n_pixels, degree) -> tuple[np.ndarray, float, float]:
+def _fitted(middles, places, known, trust, n_pixels, degree):
     """
     Fit a polynomial to the measured centres, constrained by the path where there are none.
 
-    Returns the trace, the RMS of the residuals, and the RMS of what neighbouring ones share.
+    Returns the trace, where it was measured, the RMS of the residuals, and the RMS of what
+    neighbouring ones share.
     """
     basis = chebvander(unit(middles, n_pixels), degree)
     index, measured = np.arange(len(known)), np.flatnonzero(known)
     between = (index > measured[0]) & (index < measured[-1])
     model = np.where(between, _MODEL_WEIGHT, _WEIGHT_BEYOND)
-    weights = np.where(known, 1.0, model)
+    weights = np.where(known, trust, model)
     for _ in range(10):
         coefficients = weighted_fit(basis, places, weights)
         off = np.abs(places - basis @ coefficients)
         scatter = max(scatter_about_zero(off[known]), 1e-3)
-        weights = np.where(known, (off < 5 * scatter) / (1 + (off / (3 * scatter)) ** 2), model)
+        soft = trust * (off < 5 * scatter) / (1 + (off / (3 * scatter)) ** 2)
+        weights = np.where(known, soft, model / (1 + (off / _ASTRAY) ** 2))
     used = known & (off < 5 * scatter)
     trace = chebvander(unit(np.arange(n_pixels), n_pixels), degree) @ coefficients
     residuals = np.where(used, places - basis @ coefficients, np.nan)
-    return trace, np.sqrt(np.nanmean(residuals**2)), shared_scatter(residuals)
+    known = known & _agreeing(known, off < max(_ELSEWHERE, 5 * scatter))
+    return trace, known, np.sqrt(np.nanmean(residuals**2)), shared_scatter(residuals)
+
+
+def _agreeing(known, near) -> np.ndarray:
+    """Between the ends of the part in which most measured centres lie near the trace."""
+    found = best_range(np.where(known, np.where(near, 1.0, -1.0), 0.0))
+    index = np.arange(len(known))
+    return (index >= found[0]) & (index <= found[1])
 
 
 def _followed(middles, known, trace, half, n_cross) -> np.ndarray:

@@ -14,11 +14,11 @@ _PLATEAU = 0.6
 _LEAST_CONTRAST = 2e-3
 
 
-def lit_sections(mean, noise, label, half) -> np.ndarray:
+def lit_sections(mean, noise, label, half) -> tuple[np.ndarray, np.ndarray]:
     """
-    Sections between which an order stands out from the valleys beside it, (n_sections,).
+    Sections between which an order stands out from the valleys beside it, and by how much.
 
-    Gaps are bridged.
+    Both have shape (n_sections,). Gaps are bridged.
     """
     light, noise, away = around(mean, noise, label, half)
     middle, beside = in_middle(away, half), np.zeros(len(away), dtype=bool)
@@ -35,7 +35,8 @@ def lit_sections(mean, noise, label, half) -> np.ndarray:
     least = _LEAST_CONTRAST * np.nanmax(contrast, initial=0)
     ratio = contrast / np.maximum(np.maximum(sigma, least), np.finfo(float).tiny)
     found, index = lit_range(ratio), np.arange(len(ratio))
-    return (index >= found[0]) & (index <= found[1]) if found else np.zeros(len(ratio), bool)
+    first, last = found or (len(ratio), -1)
+    return (index >= first) & (index <= last), contrast
 
 
 def _mean_and_noise(light, noise) -> tuple[np.ndarray, np.ndarray]:

@@ -218,3 +218,19 @@ def test_orders_beyond_a_single_bright_one():
     flat = np.where((rows > lower - 5) & (rows < upper + 5), 40 * flat, flat)
     found = trace_orders(flat)
     assert_traced(found, truth.orders.center())
+
+
+@pytest.mark.parametrize("seed", [
+    50082,  # the path beyond the light lies hundreds of pixels off
+    51079,  # centres of a pattern and of ghosts are found in the dark
+    53038,  # an order that is hardly seen at its dark end is no row of the detector
+])
+def test_orders_that_fade_are_found_and_followed(seed):
+    simulation = EchelleSimulation.random(seed, flaws=True)
+    true, blaze = simulation.truth.orders, simulation.truth.blaze
+    flat = simulation.flats(1)[0]
+    flat.mask = None
+    orders = trace_orders(flat, dispersion_axis=simulation.dispersion_axis)
+    assert len(orders) == len(true)
+    off = np.abs(orders.center() - true.center())
+    assert np.nanmax(off[blaze > 0.03 * blaze.max(axis=1, keepdims=True)]) < 1
