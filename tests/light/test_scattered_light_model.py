@@ -17,7 +17,7 @@ from ccdproc_echelle.light import (
     model_scattered_light,
     sums_of,
 )
-from ccdproc_echelle.light.scattered_light_model import _noise_variance
+from ccdproc_echelle.light.scattered_noise import noise_variance
 from ccdproc_echelle.orders import detect_order_edges
 from ccdproc_echelle.simulation import EchelleSimulation
 
@@ -237,6 +237,6 @@ def test_saturated_frames_whose_orders_are_not_proportional():
 def test_pixels_where_the_fit_falls_to_zero_do_not_outweigh_all_others():
     light = np.concatenate([np.zeros(10), np.linspace(1, 5, 990)])
     residuals = light * np.resize([1.0, -1.0], 1000)  # a line through them has no constant
-    variance = _noise_variance(
+    variance = noise_variance(
         residuals, light, np.zeros(1000), np.ones(1000, dtype=bool))
     assert variance.min() > 1e-3 * variance.mean()
