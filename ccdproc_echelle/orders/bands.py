@@ -44,8 +44,9 @@ WIDTH_TOLERANCE = 1.6
 # two. A fainter band lies beside the orders; if it is an order, a gap is reported.
 _LEAST_LIGHT, _LEAST_BETWEEN_TWO = 0.03, 0.1
 
-# Minimum distance of its centre from theirs, in units of its width.
-_APART = 0.75
+# Minimum distance of its centre from theirs, in units of its width, and from those of bands never
+# seen beside it: where an order fades, its light may seem to leave the path.
+_APART, _APART_UNSEEN = 0.75, 1.5
 
 # A band is a row if it wanders across the paths by at least this many pixels, but across the rows
 # of the detector by less than this fraction of that, and has less than this fraction of the light
@@ -111,7 +112,8 @@ def _pattern(mean: np.ndarray, orders: list[dict]) -> np.ndarray:
     between &= np.isfinite(mean).any(axis=0)
     if not orders or between.sum() < _LEAST_BETWEEN:
         return np.zeros((len(mean), 1))
-    level = median_filter(bridged(mean), size=(1, _SMOOTH), mode="nearest")
+    dark = np.where(between, mean, np.nan)  # or the feet of narrow orders pass for a pattern
+    level = median_filter(bridged(dark), size=(1, _SMOOTH), mode="nearest")
     off = np.where(np.isfinite(mean), np.abs(mean - level), np.nan)[:, between]
     return MAD_TO_SIGMA * np.nan_to_num(finite_median(off))[:, None]
 
@@ -270,7 +272,9 @@ def _among_equals(orders: list[dict]) -> list[dict]:
     kept = []
     for order in sorted(orders, key=lambda order: -order["light"]):
         away = np.array([other["label"] - order["label"] for other in kept])
-        if (np.abs(away) < _APART * order["width"]).any():
+        unseen = [not np.isin(order["sections"], other["sections"]).any() for other in kept]
+        least = np.where(unseen, _APART_UNSEEN, _APART) * order["width"]
+        if (np.abs(away) < least).any():
             continue
         light = np.array([other["light"] for other in kept])
         if order["light"] > _least_light(light[away > 0][np.argsort(away[away > 0])],
