@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from astropy.utils.exceptions import AstropyUserWarning
 
-from ccdproc_echelle import EchelleOrderTable, detect_order_edges, mask_interorder
+from ccdproc_echelle import EchelleOrderTable, detect_order_edges, mask_interorder, trace_orders
 from ccdproc_echelle.orders import width_jumps
 from ccdproc_echelle.orders.plausible import warn_of_strange_edges
 from ccdproc_echelle.simulation import EchelleSimulation
@@ -62,6 +62,15 @@ def test_edges_that_cross():
     messages = [str(warning.message) for warning in caught]
     assert "orders [2] are doubtful: the lower edge lies above the upper one" in messages[0]
     assert "orders [4, 5] are doubtful: the edges reach into the neighbouring" in messages[1]
+
+
+def test_an_order_that_widens_unlike_the_others():
+    simulation = EchelleSimulation.random(54008, flaws=True)  # its last order is faint at one end
+    flat = simulation.flats(1)[0]
+    flat.mask = None
+    orders = trace_orders(flat, dispersion_axis=simulation.dispersion_axis)
+    with pytest.warns(AstropyUserWarning, match=r"orders \[15\] are doubtful: their distance"):
+        detect_order_edges(flat, orders)
 
 
 def test_width_jumps():

@@ -240,3 +240,12 @@ def test_orders_that_fade_are_found_and_followed(seed):
     assert len(orders) == len(true)
     off = np.abs(orders.center() - true.center())
     assert np.nanmax(off[blaze > 0.03 * blaze.max(axis=1, keepdims=True)]) < 1
+
+
+def test_an_order_left_out_at_the_border_is_pointed_out():
+    simulation = EchelleSimulation.random(54078, flaws=True)
+    flat = simulation.flats(1)[0]
+    flat.mask = None
+    with pytest.warns(AstropyUserWarning, match="position 5, beyond the first order found"):
+        orders = trace_orders(flat, dispersion_axis=simulation.dispersion_axis)
+    assert len(orders) == simulation.n_orders - 1
