@@ -16,6 +16,7 @@ from scipy.ndimage import median_filter, uniform_filter1d
 from ccdproc_echelle._numeric.medians import finite_median, weighted_median
 from ccdproc_echelle._numeric.robust import soft_fit
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA, scatter_about_zero
+from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.paths import corrected_paths, straightened
 from ccdproc_echelle.orders.sections import lower_envelope, means_of, section_means
 from ccdproc_echelle.orders.slices import bridged
@@ -44,8 +45,14 @@ WIDTH_TOLERANCE = 1.6
 # two. A fainter band lies beside the orders; if it is an order, a gap is reported.
 _LEAST_LIGHT, _LEAST_BETWEEN_TWO = 0.03, 0.1
 
-# Minimum distance of its centre from theirs, in units of its width.
-_APART = 0.75
+# Light at the border of the detector is pointed out if it is at least this fraction of that of the
+# last order, and if its edge is where the next order would begin, to within this fraction of the
+# spacing.
+_LEAST_AT_BORDER, _OF_SPACING = 0.05, 0.3
+
+# Minimum distance of its centre from theirs, in units of its width, and from those of bands never
+# seen beside it: where an order fades, its light may seem to leave the path.
+_APART, _APART_UNSEEN = 0.75, 1.5
 
 # A band is a row if it wanders across the paths by at least this many pixels, but across the rows
 # of the detector by less than this fraction of that, and has less than this fraction of the light
@@ -82,9 +89,10 @@ def find_orders(pixels, slices, paths, wanted: Wanted):
         width = np.median([order["width"] for order in orders]) if orders else None
         seen = _intervals(mean, noise, window, width, wanted.min_signal_to_noise)
         seen = seen.of_width(wanted.min_width, wanted.max_width)
-        seen = _grouped(seen, wanted.min_signal_to_noise)
+        bands, course = seen, means_of(paths, starts)
+        seen = _grouped(bands, wanted.min_signal_to_noise)
         if orders:  # these defined the paths
-            seen = _along_paths(seen, means_of(paths, starts))
+            seen = _along_paths(seen, course)
         orders = _among_equals(seen)
         orders = _brightest(orders, wanted.n_orders)
         if len(orders) == 0:
@@ -94,6 +102,9 @@ def find_orders(pixels, slices, paths, wanted: Wanted):
         centers = np.array([order["label"] for order in orders])
         if len(orders) > 1:
             window = int(2.5 * np.median(np.diff(centers))) + 3
+    if wanted.n_orders is None and len(orders) > 1:
+        for last, side in ((orders[1::-1], -1), (orders[-2:], 1)):
+            _warn_of_light_beyond(bands, last, side, course, wanted.min_signal_to_noise)
     return paths, orders, window
 
 
@@ -111,7 +122,8 @@ def _pattern(mean: np.ndarray, orders: list[dict]) -> np.ndarray:
     between &= np.isfinite(mean).any(axis=0)
     if not orders or between.sum() < _LEAST_BETWEEN:
         return np.zeros((len(mean), 1))
-    level = median_filter(bridged(mean), size=(1, _SMOOTH), mode="nearest")
+    dark = np.where(between, mean, np.nan)  # or the feet of narrow orders pass for a pattern
+    level = median_filter(bridged(dark), size=(1, _SMOOTH), mode="nearest")
     off = np.where(np.isfinite(mean), np.abs(mean - level), np.nan)[:, between]
     return MAD_TO_SIGMA * np.nan_to_num(finite_median(off))[:, None]
 
@@ -270,7 +282,9 @@ def _among_equals(orders: list[dict]) -> list[dict]:
     kept = []
     for order in sorted(orders, key=lambda order: -order["light"]):
         away = np.array([other["label"] - order["label"] for other in kept])
-        if (np.abs(away) < _APART * order["width"]).any():
+        unseen = [not np.isin(order["sections"], other["sections"]).any() for other in kept]
+        least = np.where(unseen, _APART_UNSEEN, _APART) * order["width"]
+        if (np.abs(away) < least).any():
             continue
         light = np.array([other["light"] for other in kept])
         if order["light"] > _least_light(light[away > 0][np.argsort(away[away > 0])],
@@ -289,6 +303,28 @@ def _least_light(above: np.ndarray, below: np.ndarray) -> float:
     # Beyond the last order, light that falls from order to order continues to fall, at most twice
     # as steeply. A last order that is brighter than the one before it may be so by itself.
     return _LEAST_BETWEEN_TWO * min(side[:2]) * min(1, side[0] / side[1]) ** 2
+
+
+def _warn_of_light_beyond(bands, last, side, paths, min_signal_to_noise) -> None:
+    """Warn of light that a border cuts off where the order after the last two would be."""
+    before, end = last
+    spacing = abs(end["label"] - before["label"])
+    begins = side * (bands.center - end["label"]) - 0.5 * bands.width
+    beyond = (bands.cut & (1 if side < 0 else 2)) > 0
+    beyond &= np.abs(begins - (spacing - 0.5 * end["width"])) < _OF_SPACING * spacing
+    section, center, width, _, strength, light = (part[beyond] for part in bands)
+    if len(np.unique(section)) < _LEAST_SECTIONS:
+        return
+    light = np.mean(light * end["width"] / np.maximum(width, 0.1))
+    clear = strength.sum() > _LEAST_EVIDENCE * min_signal_to_noise
+    if clear and light > _LEAST_AT_BORDER * end["light"]:
+        labels = np.arange(paths.shape[1])
+        rows = [np.interp(at, labels, paths[k]) for at, k in zip(center, section, strict=True)]
+        warn(
+            f"light at the border of the detector, at position {np.median(rows):.0f}, beyond the "
+            f"{'first' if side < 0 else 'last'} order found, is not traced and counts as "
+            "inter-order light: if it is that of orders, mask it, or add them to the order table"
+        )
 
 
 def _brightest(orders: list[dict], n: int | None) -> list[dict]:

@@ -21,6 +21,10 @@ __all__ = [
 # those of a single slit.
 _LARGEST_JUMP, _LEAST_PIXELS, _MOST_ORDERS = 0.25, 1.0, 1 / 3
 
+# Along an order, its width may change unlike that of the others by this fraction, and by this many
+# pixels, at any of this many places.
+_LARGEST_CHANGE, _LEAST_CHANGE, _N_WIDTHS = 0.1, 1.5, 12
+
 # Edges of neighbours touch to within the error of either; an order has at least this width in
 # pixels.
 _TOUCHING, _NARROWEST = 1.0, 0.5
@@ -88,12 +92,14 @@ def warn_of_strange_edges(orders: EchelleOrderTable, shared: np.ndarray) -> None
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         If the edges of an order cross each other or those of a neighbour, an order is much wider or
-        narrower than the others suggest, or its points wander from the fitted edges.
+        narrower than the others suggest, its width changes along it unlike that of the others, or
+        its points wander from the fitted edges.
     """
     for strange, what in (
         (_crossing(orders), "the lower edge lies above the upper one"),
         (_overlapping(orders), "the edges reach into the neighbouring order"),
         (_of_another_width(orders), "the width between the edges differs from that of the others"),
+        (_of_another_course(orders), "their distance changes along the order unlike in the others"),
         (shared > _WANDERING, f"measured points wander from them by more than {_WANDERING} px"),
     ):
         if strange.any():
@@ -270,6 +276,16 @@ def _of_another_width(orders: EchelleOrderTable) -> np.ndarray:
     strange = np.abs(jumps) > np.maximum(_LARGEST_JUMP, _LEAST_PIXELS / widths)
     return strange & (strange.mean() <= _MOST_ORDERS)
 
+
+def _of_another_course(orders: EchelleOrderTable) -> np.ndarray:
+    n_pixels = orders.shape[orders.dispersion_axis]
+    places = np.linspace(0, n_pixels - 1, _N_WIDTHS).astype(int)
+    widths = orders.upper(places) - orders.lower(places)
+    usual = finite_median(widths)[:, None]
+    course = widths / usual
+    change = np.abs(course - finite_median(course.T))
+    strange = (change > np.maximum(_LARGEST_CHANGE, _LEAST_CHANGE / usual)).any(axis=1)
+    return strange & (strange.mean() <= _MOST_ORDERS)
 
 
 def _curves(orders: EchelleOrderTable):

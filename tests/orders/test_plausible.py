@@ -64,6 +64,15 @@ def test_edges_that_cross():
     assert "orders [4, 5] are doubtful: the edges reach into the neighbouring" in messages[1]
 
 
+def test_an_order_that_widens_unlike_the_others():
+    simulation = EchelleSimulation.random(54008, flaws=True)  # its last order is faint at one end
+    flat = simulation.flats(1)[0]
+    flat.mask = None
+    orders = trace_orders(flat, dispersion_axis=simulation.dispersion_axis)
+    with pytest.warns(AstropyUserWarning, match=r"orders \[15\] are doubtful: their distance"):
+        detect_order_edges(flat, orders)
+
+
 def test_width_jumps():
     width = np.linspace(14, 20, 6)[:, None]
     smooth = table(CENTERS, lower=CENTERS - width / 2, upper=CENTERS + width / 2)

@@ -224,13 +224,28 @@ def test_orders_beyond_a_single_bright_one():
     50082,  # the path beyond the light lies hundreds of pixels off
     51079,  # centres of a pattern and of ghosts are found in the dark
     53038,  # an order that is hardly seen at its dark end is no row of the detector
+    54006,  # the feet of orders 4 pixels wide are no pattern of the detector
+    41037,  # faint light that leaves the path of a fibre is no other fibre
 ])
 def test_orders_that_fade_are_found_and_followed(seed):
     simulation = EchelleSimulation.random(seed, flaws=True)
     true, blaze = simulation.truth.orders, simulation.truth.blaze
     flat = simulation.flats(1)[0]
     flat.mask = None
-    orders = trace_orders(flat, dispersion_axis=simulation.dispersion_axis)
+    orders = trace_orders(
+        flat,
+        dispersion_axis=simulation.dispersion_axis,
+        n_slices=getattr(simulation.order_profile, "n", 1),
+    )
     assert len(orders) == len(true)
     off = np.abs(orders.center() - true.center())
     assert np.nanmax(off[blaze > 0.03 * blaze.max(axis=1, keepdims=True)]) < 1
+
+
+def test_an_order_left_out_at_the_border_is_pointed_out():
+    simulation = EchelleSimulation.random(54078, flaws=True)
+    flat = simulation.flats(1)[0]
+    flat.mask = None
+    with pytest.warns(AstropyUserWarning, match="position 5, beyond the first order found"):
+        orders = trace_orders(flat, dispersion_axis=simulation.dispersion_axis)
+    assert len(orders) == simulation.n_orders - 1
