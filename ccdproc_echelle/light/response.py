@@ -472,7 +472,9 @@ def _fits(fit_cut: Callable[[_Cut], Any], flat, orders) -> Iterator[tuple]:
         return (i, cut, fit_cut(cut)) if cut.fitted.any() else None
 
     edges = zip(orders.lower(), orders.upper(), strict=True)
-    tasks = (partial(fitted, i, *pair) for i, pair in enumerate(edges) if np.isfinite(pair).any())
+    tasks = (
+        partial(fitted, i, *pair) for i, pair in enumerate(edges) if np.isfinite(pair[0]).any()
+    )
     return (found for found in results_of(tasks, None) if found is not None)
 
 

@@ -13,7 +13,6 @@ from ccdproc_echelle.light.scattered_noise import (
     WING_ERROR,
     first_variance,
     noise_variance,
-    response_scatter,
 )
 from ccdproc_echelle.light.scattered_scene import Scene, wanted
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceError
@@ -24,7 +23,6 @@ __all__ = ["ScatteredLightModel", "check_values"]
 
 # Largest value whose fourth power can be represented.
 _LARGEST_VALUE = 1e75
-
 
 # Standard deviation of the coefficients of the polynomials by which edges may be off, in pixels.
 # Most edges are much more accurate; those of narrow orders and of orders cut by the border are less
@@ -62,7 +60,6 @@ _ROUGHEST = 2.0
 
 # The level of a frame, relative to the typical one, is assumed to be at least this.
 _FAINTEST = 0.01
-
 
 # A surface is negative if it is this many standard deviations below zero. Without any noise and
 # light there is still rounding, relative to the typical frame.
@@ -270,13 +267,20 @@ class ScatteredLightModel:
         return _View(light, slopes, scattered, wings, residuals, variance, outlying)
 
     def _gradient(self, state, view, weights, strength) -> State:
-        scene = self._scene
-        pull = weights * view.residuals
-        lit = view.light * pull
+        pull = self._pull(view.light, view.slopes, weights * view.residuals)
         return State(
-            scene.smooth.T @ pull - strength * (scene.penalty @ state.surface),
+            pull.surface - strength * (self._scene.penalty @ state.surface),
+            pull.shapes,
+            pull.shifts - state.shifts,
+        )
+
+    def _pull(self, light, slopes, pull) -> State:
+        """How weighted residuals of the pixels pull on the unknowns."""
+        lit = light * pull
+        return State(
+            self._scene.smooth.T @ pull,
             np.einsum("kn,kn->k", self._shapes, lit[self._side]),
-            scene.pull_on_shifts(view.slopes * pull) - state.shifts,
+            self._scene.pull_on_shifts(slopes * pull),
         )
 
     def _own_factor(self, frame, view, weights) -> Factor:
@@ -324,15 +328,11 @@ class ScatteredLightModel:
         changes = []
         for side, gap in np.ndindex(2, scene.n_gaps):
             pull = np.where(scene.gap == gap, wider[side], 0)
-            lit = light * pull
-            changes.append(factor.solve(State(
-                scene.smooth.T @ pull, np.einsum("kn,kn->k", self._shapes, lit[self._side]),
-                scene.pull_on_shifts(slopes * pull),
-            )).surface)
+            changes.append(factor.solve(self._pull(light, slopes, pull)).surface)
         return np.array(changes)
 
     def _described(self, fit, error, level, sigma) -> ScatteredLight:
-        response = 0.0 if sigma is None else response_scatter(fit, sigma)
+        response = 0.0 if sigma is None else _response_scatter(fit, sigma)
         negative, remark = self._judged(fit, error, level)
         return ScatteredLight(
             level * fit.state.surface, error, level * fit.noise, response, negative, remark,
@@ -399,6 +399,18 @@ class _Fit(NamedTuple):
     view: _View
     kept: np.ndarray  # good, and not an outlier
     noise: float
+
+
+def _response_scatter(fit, sigma) -> float:
+    """
+    Standard deviation of the pixel response: scatter of pixels in excess of their uncertainty.
+    """
+    view = fit.view
+    apart = fit.kept & np.isfinite(sigma) & (view.wings < WING_ERROR * np.abs(view.scattered))
+    if not apart.any():
+        return 0.0
+    excess = np.sum(view.residuals[apart] ** 2 - sigma[apart].astype(float) ** 2)
+    return float(np.sqrt(max(excess, 0) / np.sum(view.scattered[apart] ** 2)))
 
 
 # ---------------------------------------------------------------------- the typical frame

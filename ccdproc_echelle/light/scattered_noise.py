@@ -6,7 +6,7 @@ import numpy as np
 from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle.light.interorder import LEAST_PIXELS
 
-__all__ = ["OUTLIER", "WING_ERROR", "first_variance", "noise_variance", "response_scatter"]
+__all__ = ["OUTLIER", "WING_ERROR", "first_variance", "noise_variance"]
 
 # Least variance of a pixel, relative to the mean: dark pixels have read noise as well.
 _LEAST_NOISE = 0.01
@@ -55,15 +55,3 @@ def _line_from_zero_on(x, y) -> tuple[float, float]:
     if constant < 0:
         constant, slope = 0.0, (x * y).sum() / (x**2).sum()
     return constant, slope / scale
-
-
-def response_scatter(fit, sigma) -> float:
-    """
-    Standard deviation of the pixel response: scatter of pixels in excess of their uncertainty.
-    """
-    view = fit.view
-    apart = fit.kept & np.isfinite(sigma) & (view.wings < WING_ERROR * np.abs(view.scattered))
-    if not apart.any():
-        return 0.0
-    excess = np.sum(view.residuals[apart] ** 2 - sigma[apart].astype(float) ** 2)
-    return float(np.sqrt(max(excess, 0) / np.sum(view.scattered[apart] ** 2)))

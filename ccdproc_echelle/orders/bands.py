@@ -10,12 +10,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from astropy.stats import mad_std
 from numpy.polynomial.chebyshev import chebvander
 from scipy.ndimage import median_filter, uniform_filter1d
 
 from ccdproc_echelle._numeric.medians import finite_median, weighted_median
 from ccdproc_echelle._numeric.robust import soft_fit
-from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA, scatter_about_zero
+from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.paths import corrected_paths, straightened
 from ccdproc_echelle.orders.sections import lower_envelope, means_of, section_means
@@ -261,16 +262,11 @@ def _along_paths(orders: list[dict], paths: np.ndarray) -> list[dict]:
     for k, order in enumerate(orders):
         rows = [np.interp(center, labels, paths[section])
                 for section, center in zip(order["sections"], order["centers"], strict=True)]
-        wanders = _scatter(order["centers"])
+        wanders = mad_std(order["centers"])  # despite a few sections where it is hardly seen
         faint = light[k] < _FAINT * light[max(k - 2, 0) : k + 3].max()
-        if not faint or wanders < _LEAST_WANDERING or _scatter(rows) > _STRAIGHTER * wanders:
+        if not faint or wanders < _LEAST_WANDERING or mad_std(rows) > _STRAIGHTER * wanders:
             kept.append(order)
     return kept
-
-
-def _scatter(places) -> float:
-    """Standard deviation, of which a few sections where an order is hardly seen are no part."""
-    return scatter_about_zero(places - np.median(places))
 
 
 def _among_equals(orders: list[dict]) -> list[dict]:

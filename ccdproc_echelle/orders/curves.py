@@ -33,9 +33,9 @@ def rescaled(coefficients: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.n
     pixels = new[0] + 0.5 * (nodes + 1) * (new[1] - new[0])
     values = chebval((2 * pixels - old[0] - old[1]) / (old[1] - old[0]), coefficients)
     # At these nodes, the polynomials are orthogonal.
-    rescaled = 2 / len(nodes) * values @ chebvander(nodes, len(nodes) - 1)
-    rescaled[0] /= 2
-    return rescaled
+    result = 2 / len(nodes) * values @ chebvander(nodes, len(nodes) - 1)
+    result[0] /= 2
+    return result
 
 
 def finite_range(number: int, trace: np.ndarray) -> tuple[float, float]:

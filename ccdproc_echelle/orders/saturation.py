@@ -100,11 +100,12 @@ def without_hidden_peaks(raster: np.ndarray, centers: np.ndarray) -> tuple[np.nd
     """
     level = saturation_level(raster)
     result, fractions = raster, np.zeros(len(centers))
-    for order, (low, high) in enumerate(_territories(centers, raster.shape[1])):
-        center, pixels = _on_detector(centers[order], raster.shape[1])
+    rows = np.arange(raster.shape[1])
+    for order, curve in enumerate(centers):
+        center, pixels = _on_detector(curve, len(rows))
         if level is None and not np.isnan(raster[pixels, center]).any():
             continue
-        rows = np.arange(raster.shape[1])
+        low, high = _territory(curve, centers, len(rows))
         own = (rows >= low[pixels, None]) & (rows < high[pixels, None])
         light = np.where(own, raster[pixels], -np.inf)
         hidden = _is_masked(light, center)
@@ -164,13 +165,14 @@ def _on_detector(center: np.ndarray, n_cross: int) -> tuple[np.ndarray, np.ndarr
     return row[pixels], pixels
 
 
-def _territories(centers: np.ndarray, n_cross: int):
-    """For each order, the borders of the part of the detector nearer to it than to any other."""
-    for center in centers:
-        away = centers - center
-        below = np.where(away < 0, away, -np.inf).max(axis=0)
-        above = np.where(away > 0, away, np.inf).min(axis=0)
-        yield np.nan_to_num(center + below / 2), np.nan_to_num(center + above / 2, nan=n_cross)
+def _territory(
+    center: np.ndarray, centers: np.ndarray, n_cross: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Borders of the part of the detector nearer to an order than to any other."""
+    away = centers - center
+    below = np.where(away < 0, away, -np.inf).max(axis=0)
+    above = np.where(away > 0, away, np.inf).min(axis=0)
+    return np.nan_to_num(center + below / 2), np.nan_to_num(center + above / 2, nan=n_cross)
 
 
 def _is_masked(light: np.ndarray, center: np.ndarray) -> np.ndarray:
