@@ -5,7 +5,7 @@ import numpy as np
 from astropy.nddata import CCDData, InverseVariance
 
 from ccdproc_echelle.frames import without_file_cards
-from ccdproc_echelle.orders.plausible import warn_of_misplaced_edges
+from ccdproc_echelle.orders.misplaced import warn_of_misplaced_edges
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["mask_interorder"]

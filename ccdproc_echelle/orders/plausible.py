@@ -11,10 +11,7 @@ from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.slices import as_raster
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
-__all__ = [
-    "warn_of_cut_orders", "warn_of_filled_gaps", "warn_of_misplaced_edges",
-    "warn_of_strange_edges", "width_jumps",
-]
+__all__ = ["warn_of_cut_orders", "warn_of_filled_gaps", "warn_of_strange_edges", "width_jumps"]
 
 # Width deviations from the trend of the other orders larger than this fraction, and larger than
 # this many pixels, are suspicious. If more than a third of the orders deviate, the widths are not
@@ -39,15 +36,6 @@ _LOOK, _LIT = 20, 0.3
 # More than this fraction of about so many pixels with one value, which is neither the light of the
 # darkest nor of the brightest fraction of the others, have been set to it.
 _FILLED, _N_LOOKED_AT, _DARK, _BRIGHT = 0.1, 20_000, 0.1, 0.9
-
-# Places along the orders, and pixels at each, where their light is compared with given edges, up to
-# twice the width of the order away, or up to the next order if that is nearer than this.
-_PLACES, _PIXELS, _FARTHEST = 20, 5, 50
-
-# Edges may lie inside or outside the half-maximum of the light by this many pixels, and by these
-# fractions of its width: further outside for fibres, whose light at a fifth of the maximum is wider
-# than at four fifths by more than the last factor.
-_SLACK, _INSIDE, _OUTSIDE, _OF_FIBRES, _ROUND = 2.0, 0.1, 0.3, 1.0, 1.7
 
 
 def width_jumps(orders: EchelleOrderTable) -> np.ndarray:
@@ -134,37 +122,6 @@ def warn_of_cut_orders(flat: CCDData, orders: EchelleOrderTable) -> None:
         )
 
 
-def warn_of_misplaced_edges(flat: CCDData, orders: EchelleOrderTable) -> None:
-    """
-    Warn if most edges are not where the light of the orders ends.
-
-    They may be those of another binning, read-out window or spectrograph.
-
-    Parameters
-    ----------
-    flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
-        A flat with its inter-order area as observed.
-    orders : `EchelleOrderTable`
-        Orders with edges.
-
-    Warns
-    -----
-    `~astropy.utils.exceptions.AstropyUserWarning`
-        If more than half of the orders whose light can be seen are affected.
-    """
-    off = np.array([_edges_off(*profile) for profile in _profiles(flat, orders)]).reshape(-1, 2)
-    seen = np.isfinite(off).all(axis=1)
-    wrong = seen & (off != 0).any(axis=1)
-    if wrong.sum() > 0.5 * max(seen.sum(), 1):
-        lower, upper = np.median(off[wrong], axis=0)
-        warn(
-            f"the edges of orders {orders.order_numbers[wrong].tolist()} are not where their light "
-            f"ends on the flat, which is about {lower:+.0f} pixels from the lower and {upper:+.0f} "
-            "pixels from the upper edges: is the table that of another binning or set-up? Measure "
-            "the edges on this flat with detect_order_edges"
-        )
-
-
 def warn_of_filled_gaps(raster: np.ndarray) -> None:
     """
     Warn if many pixels of a flat have the same value, which is neither dark nor saturated.
@@ -192,69 +149,6 @@ def warn_of_filled_gaps(raster: np.ndarray) -> None:
             " if its inter-order area was set to that, orders and edges cannot be told from it; "
             "use the flat from before mask_interorder, or mask these pixels"
         )
-
-
-def _profiles(flat, orders: EchelleOrderTable):
-    """
-    For each order, offsets from the middle of its edges, the light at these, half its width, and
-    the room up to midway between it and the nearest other order.
-    """
-    n_pixels = orders.shape[orders.dispersion_axis]
-    starts = np.linspace(0, max(n_pixels - _PIXELS, 0), _PLACES).astype(int)
-    lines = np.minimum(starts[:, None] + np.arange(_PIXELS), n_pixels - 1)
-    light = as_raster(flat, orders.dispersion_axis, lines=lines.ravel())
-    light = finite_median(light.reshape(*lines.shape, -1).swapaxes(1, 2))
-    lower, upper = orders.lower(lines[:, 0]), orders.upper(lines[:, 0])
-    middles, widths, rows = 0.5 * (lower + upper), upper - lower, np.arange(light.shape[1])
-    for middle, width in zip(middles, finite_median(widths), strict=True):
-        others = np.abs(middles - middle)
-        room = np.where(others > 0, others, np.inf).min(axis=0) / 2
-        width = np.nan_to_num(width)  # 0 if an order is short and nowhere looked at
-        reach = np.ceil(max(2 * width, min(finite_median(room[None])[0], _FARTHEST)))
-        offsets = np.arange(-reach, reach + 1)
-        cuts = [
-            np.interp(place + offsets, rows, line, left=np.nan, right=np.nan)
-            for place, line in zip(middle, light, strict=True)
-        ]
-        cuts = np.where(np.abs(offsets) > room[:, None], np.nan, cuts)
-        yield offsets, _typical(cuts), width / 2, finite_median(room[None])[0]
-
-
-def _typical(cuts: np.ndarray) -> np.ndarray:
-    """Median of the brighter half of some cuts through an order, from 0 to 1; NaN where unknown."""
-    known = np.isfinite(cuts)
-    low, high = (
-        end(np.where(known, cuts, filler), axis=1, keepdims=True)
-        for end, filler in ((np.min, np.inf), (np.max, -np.inf))
-    )
-    height = np.where(known.any(axis=1, keepdims=True), high - low, 0)
-    bright = (height > 0) & (height >= np.median(height))
-    return finite_median(np.where(bright, (cuts - low) / np.where(bright, height, 1), np.nan).T)
-
-
-def _edges_off(offsets, light, half: float, room: float) -> tuple[float, float]:
-    """
-    Distance of the half-maxima of the light from the edges; 0 if the edges are plausible.
-
-    NaN if there is no light, or it is not in the same place all along the order.
-    """
-    known = np.flatnonzero(np.isfinite(light))
-    lit = known[light[known] > 0.5]
-    if not (light[known] > 0.8).any():
-        return np.nan, np.nan
-    ends, limits = (np.array([-offsets[part[0]], offsets[part[-1]]]) for part in (lit, known))
-    outwards = ends + 0.5 - half  # of the light, from the edges
-    wide, narrow = (_extent(known[light[known] > level]) for level in (0.2, 0.8))
-    outside = _OF_FIBRES if wide > _ROUND * narrow else _OUTSIDE
-    width = ends.sum() + 1
-    wrong = (outwards > _SLACK + _INSIDE * width) | (-outwards > _SLACK + outside * width)
-    wrong &= (ends < limits) | (limits > room - 1.5)  # not cut by the border of the detector
-    lower, upper = np.where(wrong, outwards * [-1, 1], 0)
-    return lower, upper
-
-
-def _extent(places: np.ndarray) -> int:
-    return int(np.ptp(places)) + 1 if len(places) else 0
 
 
 def _crossing(orders: EchelleOrderTable) -> np.ndarray:
