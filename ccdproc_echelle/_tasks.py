@@ -16,12 +16,16 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from itertools import islice
 from multiprocessing import connection
 from typing import Any
 
-__all__ = ["awaited", "is_executor", "n_workers_of", "processes", "results_of", "submitted"]
+from ccdproc_echelle._warnings import kept_warnings, warn
+
+__all__ = [
+    "ahead", "awaited", "is_executor", "n_workers_of", "processes", "results_of", "submitted",
+]
 
 # After this many seconds without a result, check whether the executor still accepts tasks.
 _PATIENCE = 5.0
@@ -115,6 +119,39 @@ def _results(
             futures.popleft()
     finally:
         wait([future for future in futures if not future.cancel()])
+
+
+@contextmanager
+def ahead(task: Callable[[], Any]) -> Iterator[Callable[[], Any]]:
+    """
+    Context manager that runs a task in a thread while its body does something else.
+
+    Parameters
+    ----------
+    task : callable
+        Called without arguments.
+
+    Yields
+    ------
+    callable
+        Waits for the task and returns its result. Warnings of the task are issued then, and its
+        error is raised, as if the task was called there.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        future = thread.submit(_with_warnings, task)
+
+        def result():
+            value, messages = future.result()
+            for message in messages:
+                warn(message)
+            return value
+
+        yield result
+
+
+def _with_warnings(task: Callable[[], Any]) -> tuple[Any, list[str]]:
+    with kept_warnings() as messages:
+        return task(), messages
 
 
 def submitted(task: Callable[[], Any], executor: Executor) -> Future:

@@ -1,12 +1,16 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tasks on an executor: their order, and how many of them are under way."""
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Event
 
 import pytest
+from astropy.utils.exceptions import AstropyUserWarning
 
-from ccdproc_echelle._tasks import results_of
+from ccdproc_echelle._tasks import ahead, results_of
+from ccdproc_echelle._warnings import warn
 
 
 @pytest.mark.parametrize("n_workers", [None, 1, 3])
@@ -51,3 +55,36 @@ def test_what_is_no_executor_is_refused(executor):
     refusal = f"executor is {executor!r}, expected a concurrent.futures.Executor"
     with pytest.raises(TypeError, match=refusal):
         list(results_of([], executor))
+
+
+def test_a_task_runs_ahead_while_something_else_is_done():
+    started, finished = Event(), Event()
+
+    def task():
+        started.set()
+        return finished.wait(10)
+
+    with ahead(task) as result:
+        assert started.wait(10)
+        finished.set()
+        assert result() is True
+    assert result() is True
+
+
+def test_warnings_of_a_task_that_runs_ahead_come_when_its_result_is_needed():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with ahead(partial(warn, "the lamp flickers")) as result:
+            pass
+    with pytest.warns(AstropyUserWarning, match="the lamp flickers") as caught:
+        result()
+    assert caught[0].filename == __file__
+
+
+def test_errors_of_a_task_that_runs_ahead_come_when_its_result_is_needed():
+    with ahead(partial(divmod, 1, 0)) as result:
+        pass
+    with pytest.raises(ZeroDivisionError):
+        result()
+    with pytest.raises(KeyError), ahead(partial(divmod, 1, 0)):
+        raise KeyError

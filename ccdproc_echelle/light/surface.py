@@ -8,7 +8,7 @@ products this thin, the threads of BLAS would mostly wait for each other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -70,6 +70,10 @@ class SurfaceBasis:
         knots = np.arange(-3, _INTERVALS + _SUPPORT) * (size / _INTERVALS) - 0.5
         return BSpline.design_matrix(np.ravel(positions).astype(float), knots, _SUPPORT - 1)
 
+    def everywhere(self, axis: int) -> csr_array:
+        """The functions along one axis in all pixels; read-only."""
+        return _everywhere(self, axis)
+
     def at(self, rows, columns) -> csr_array:
         """
         Design matrix for scattered positions.
@@ -98,12 +102,17 @@ class SurfaceBasis:
 
     def sums(self, weights: np.ndarray) -> np.ndarray:
         """Weighted sum of each function over the pixels."""
-        across, along = (self.one_axis(axis, np.arange(n)) for axis, n in enumerate(self.shape))
+        across, along = (self.everywhere(axis) for axis in range(2))
         # A product makes a copy of its weights in double precision.
         starts = range(0, self.shape[0], _ROWS_AT_ONCE)
         pieces = (slice(start, start + _ROWS_AT_ONCE) for start in starts)
         sums = sum(across[rows].T @ weights[rows] for rows in pieces)
         return (along.T @ sums.T).T.ravel()
+
+
+@lru_cache(maxsize=8)
+def _everywhere(basis: SurfaceBasis, axis: int) -> csr_array:
+    return basis.one_axis(axis, np.arange(basis.shape[axis]))
 
 
 @dataclass(frozen=True)
@@ -306,8 +315,7 @@ class ScatteredLight:
 
     def _light(self, rows: slice, columns: slice, dtype: np.dtype) -> np.ndarray:
         """The surface with the orders along the rows."""
-        basis = self.shape_error.basis
-        design = basis.one_axis(0, np.arange(basis.shape[0])[rows]).astype(dtype)
+        design = self.shape_error.basis.everywhere(0)[rows].astype(dtype)
         surface = design @ self._profiles[:, columns].astype(dtype)
         return surface if self.negative else np.maximum(surface, 0, out=surface)
 
@@ -316,8 +324,7 @@ class ScatteredLight:
         """The functions across the orders, each summed along the orders; (n, n_pixels)."""
         basis = self.shape_error.basis
         square = self.coefficients.reshape(basis.n_along_axis, -1)
-        along = basis.one_axis(1, np.arange(basis.shape[1]))
-        return np.ascontiguousarray((along @ square.T).T)
+        return np.ascontiguousarray((basis.everywhere(1) @ square.T).T)
 
     def __getstate__(self) -> dict:
         return _fields_of(self)

@@ -18,6 +18,9 @@ __all__ = ["WrongOrderTableError", "coarse_shift", "harmonics", "outshone", "too
 # orders give 0, a matching table more than 0.9.
 _LEAST_MATCH = 0.85
 
+# Profiles this close to the order centre, in pixels, do not have to be measured again around it.
+_CENTRED = 0.1
+
 # How much better a larger shift must match than a permitted one to be believed.
 _CLEARLY_BETTER = 0.05
 
@@ -43,8 +46,8 @@ def coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     trials = np.linspace(-reach, reach, 2 * int(np.ceil(4 * reach)) + 1)
     samples = samples_at(raster, slices, 0.0)
     noise = profile_noise(samples)
-    phases = _phases(medians_of(samples), slices, noise)
-    scores = _score(phases, slices, trials)
+    centred, profiles = 0.0, medians_of(samples)
+    scores = _score(_phases(profiles, slices, noise), slices, trials)
     near = np.abs(trials) <= max_shift
     best = np.argmax(np.where(near, scores, -np.inf))
     if scores.max() > max(scores[best] + _CLEARLY_BETTER, _LEAST_MATCH):
@@ -52,9 +55,10 @@ def coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     shift = trials[best]
     trials = np.linspace(-0.25, 0.25, 101) * smallest
     for _ in range(2):  # once recentred, profiles are symmetric about the order and not cut by it
-        phases = _phases(profiles_at(raster, slices, shift), slices, noise)
-        scores = _score(phases, slices, trials)
-        shift += trials[np.argmax(scores)]
+        if abs(shift - centred) > _CENTRED:
+            centred, profiles = shift, profiles_at(raster, slices, shift)
+        scores = _score(_phases(profiles, slices, noise), slices, trials)
+        shift = centred + trials[np.argmax(scores)]
     if not scores.max() > _LEAST_MATCH:
         raise WrongOrderTableError(
             "the order table does not belong to this frame: at the best shift, "
@@ -107,12 +111,17 @@ def outshone(first: np.ndarray, usable: np.ndarray) -> np.ndarray:
 
 
 def _score(phases: np.ndarray, slices: ProfileSlices, trials: np.ndarray) -> np.ndarray:
-    """Mean cosine of the phases that remain after each trial shift."""
+    """Mean cosine of the phases that remain after each of these equally spaced trial shifts."""
     good = np.isfinite(phases)
     if not good.any():
         raise ValueError("no order has measurable light: all are masked or cut by the border")
     phases, spacing = phases[good], slices.spacing[good]
-    return np.array([(phases * np.exp(-2j * np.pi * t / spacing)).real.mean() for t in trials])
+    first, step = (np.exp(-2j * np.pi * x / spacing) for x in (trials[0], trials[1] - trials[0]))
+    phases, scores = phases * first, np.empty(len(trials))
+    for i in range(len(trials)):
+        scores[i] = phases.real.mean()
+        phases *= step
+    return scores
 
 
 def too_far(shift: float, max_shift: float) -> str:

@@ -3,11 +3,13 @@
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from astropy.nddata import CCDData
 
+from ccdproc_echelle._tasks import ahead
 from ccdproc_echelle.combining import Noted
 from ccdproc_echelle.light import FlatFlag, faint_pixels, find_bad_response
 from ccdproc_echelle.orders import EchelleOrderTable, poorly_measured
@@ -53,7 +55,8 @@ def pixel_flags(
     int16 array, shape (rows, columns)
         Bits of `~ccdproc_echelle.FlatFlag`.
     """
-    bad = find_bad_response(flat, orders, **sensitivity_keywords)
+    with ahead(partial(_partly_covered, orders)) as partly_covered:
+        bad = find_bad_response(flat, orders, **sensitivity_keywords)
     _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
     known_bad = np.zeros_like(flat.mask) if known_bad is None else known_bad
     found = {
@@ -69,7 +72,7 @@ def pixel_flags(
         ),
         FlatFlag.INTERORDER: orders.order_index(margin) < 0,
         FlatFlag.OVERLAP: orders.overlap_mask(),
-        FlatFlag.PARTLY_COVERED: _partly_covered(orders),
+        FlatFlag.PARTLY_COVERED: partly_covered(),
         FlatFlag.EXTRAPOLATED_EDGE: _beyond_measured_edges(orders),
     }
     flags = np.zeros(flat.shape, dtype=np.int16)

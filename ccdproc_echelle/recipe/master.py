@@ -5,12 +5,14 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 from astropy.modeling import Model
 from astropy.table import QTable
 from ccdproc import Keyword
 
+from ccdproc_echelle._tasks import ahead
 from ccdproc_echelle.combining import Progress, check_flats, combine_with_levels
 from ccdproc_echelle.frames import uncompressed
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
@@ -19,7 +21,6 @@ from ccdproc_echelle.orders import (
     detect_order_edges,
     in_place,
     mask_interorder,
-    rough_order_edges,
     trace_orders,
 )
 from ccdproc_echelle.recipe.acceptance import all_vetted, is_sound, vetted
@@ -33,7 +34,7 @@ from ccdproc_echelle.recipe.noise import with_noise_of_set
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.provenance import provenance_of
 from ccdproc_echelle.recipe.request import checked_request
-from ccdproc_echelle.recipe.scattered import ScatteredLightOfSet
+from ccdproc_echelle.recipe.scattered import ScatteredLightOfSet, edges_and_scattered_light
 from ccdproc_echelle.recipe.seams import warn_of_steps
 from ccdproc_echelle.recipe.typical import typical_frame
 from ccdproc_echelle.recipe.verdict import judged, watched
@@ -267,17 +268,19 @@ def make_master_flat(
         warn_of_lit_calibrations(calibration.flats[0], inputs.subtracted, typical, orders)
 
         progress.begin("vetting")
-        calibration, vetting = vetted(calibration, orders, window, reject)
-        sound = is_sound(vetting)
-        check_flats(calibration.selected(sound).flats, orders, window, check_table=False)
-        calibration, noise = with_noise_of_set(
-            calibration, orders, sound, per_order=per_order, **calibrating
-        )
-
-        progress.begin("scattered light")
-        orders = rough_order_edges(typical, orders, **edge_keywords)
+        with ahead(partial(
+            edges_and_scattered_light, typical, orders, edge_keywords, scattered_light
+        )) as prepared:
+            calibration, vetting = vetted(calibration, orders, window, reject)
+            sound = is_sound(vetting)
+            check_flats(calibration.selected(sound).flats, orders, window, check_table=False)
+            calibration, noise = with_noise_of_set(
+                calibration, orders, sound, per_order=per_order, **calibrating
+            )
+            progress.begin("scattered light")
+            orders, model = prepared()
         scattered = ScatteredLightOfSet.measured(
-            scattered_light, calibration, orders, typical, progress, executor
+            scattered_light, model, calibration, progress, executor
         )
         flats = scattered.subtracted_from(calibration.flats)
         progress.begin("levels and combination")
@@ -287,12 +290,15 @@ def make_master_flat(
         )
         _log.info("levels %s", levels["level"].round(3))
         noted = images.noted
-        del typical, images  # planes that are no longer needed
+        del typical, prepared, model, images  # planes that are no longer needed
 
         progress.begin("order edges")
         flat = calibration.with_shared_noise(flat, levels, settings.weights)
         flat, levels, lost = scattered.accounted_for(flat, levels, orders, window)
-        orders = detect_order_edges(flat, orders, **edge_keywords)
+        used = {"flat": calibration.flats, "bias": inputs.bias, "dark": inputs.dark}
+        recording = partial(provenance_of, arguments, settings, request.reading, used)
+        with ahead(recording) as provenance:
+            orders = detect_order_edges(flat, orders, **edge_keywords)
         progress.begin("bad pixels")
         flags = pixel_flags(
             flat, orders, noted, inputs.known_bad, margin=margin,
@@ -303,11 +309,9 @@ def make_master_flat(
         progress.begin("quality")
         flat = mask_interorder(flat, orders, margin=margin, mask=False)
         flat.mask = (flags & int(mask_flags)) > 0
-        used = {"flat": calibration.flats, "bias": inputs.bias, "dark": inputs.dark}
-        provenance = provenance_of(arguments, settings, request.reading, used)
-        label_as_master(flat.header, provenance, noise, lost)
+        label_as_master(flat.header, provenance(), noise, lost)
         vetting = all_vetted(inputs.setup, vetting)
-        master = MasterFlat(flat, orders, levels, flags, QTable(), vetting, provenance)
+        master = MasterFlat(flat, orders, levels, flags, QTable(), vetting, provenance())
         return judged(
             master, flats, noted, window=window, n_refused=len(inputs.setup) - len(flats),
             scattered_light=lost, limits=request.limits,

@@ -2,11 +2,12 @@
 """Scattered light of a set of flats: measured on each, subtracted while their rows are read."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -30,10 +31,10 @@ from ccdproc_echelle.light import (
     subtract_scattered_light,
     sums_of,
 )
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import EchelleOrderTable, rough_order_edges
 from ccdproc_echelle.recipe.calibration import Calibration
 
-__all__ = ["ScatteredLightOfSet", "check_choice"]
+__all__ = ["ScatteredLightOfSet", "check_choice", "edges_and_scattered_light"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,45 @@ def check_choice(scattered_light: str | None) -> None:
         raise ValueError(
             f"scattered_light is {scattered_light!r}, expected 'frames', 'master' or None"
         )
+
+
+def edges_and_scattered_light(
+    typical: CCDData,
+    orders: EchelleOrderTable,
+    edge_keywords: Mapping[str, Any],
+    scattered_light: str | None,
+) -> tuple[EchelleOrderTable, ScatteredLightModel | None]:
+    """
+    Prepare the measurement of the scattered light, for which only a typical frame is needed.
+
+    Parameters
+    ----------
+    typical : `~astropy.nddata.CCDData`, shape (rows, columns)
+        A typical flat.
+    orders : `~ccdproc_echelle.EchelleOrderTable`
+        The order centres.
+    edge_keywords : dict
+        Keywords of `~ccdproc_echelle.detect_order_edges`.
+    scattered_light : {"frames", "master"} or None
+        From what the scattered light is subtracted.
+
+    Returns
+    -------
+    orders : `~ccdproc_echelle.EchelleOrderTable`
+        The orders with approximate edges.
+    model : `~ccdproc_echelle.light.ScatteredLightModel` or None
+        Model of the scattered light; `None` unless it is subtracted from the frames, and if there
+        is no room between the orders.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If there is no room between the orders.
+    """
+    orders = rough_order_edges(typical, orders, **edge_keywords)
+    if scattered_light != "frames" or not _is_room(orders):
+        return orders, None
+    return orders, model_scattered_light(typical, orders)
 
 
 @dataclass(frozen=True)
@@ -67,9 +107,8 @@ class ScatteredLightOfSet:
     def measured(
         cls,
         choice: str | None,
+        model: ScatteredLightModel | None,
         calibration: Calibration,
-        orders: EchelleOrderTable,
-        typical: CCDData,
         progress: Progress,
         executor: Executor | None,
     ) -> "ScatteredLightOfSet":
@@ -80,12 +119,10 @@ class ScatteredLightOfSet:
         ----------
         choice : {"frames", "master"} or None
             From what the scattered light is subtracted.
+        model : `~ccdproc_echelle.light.ScatteredLightModel` or None
+            The model for the set, from `edges_and_scattered_light`.
         calibration : `~ccdproc_echelle.recipe.calibration.Calibration`
             The flats, and the noise of bias and dark, which is no scatter of the pixel response.
-        orders : `~ccdproc_echelle.EchelleOrderTable`
-            The orders, with edges.
-        typical : `~astropy.nddata.CCDData`, shape (rows, columns)
-            A typical flat.
         progress : `~ccdproc_echelle.combining.Progress`
             Progress indicator, advanced by each flat.
         executor : `concurrent.futures.Executor` or None
@@ -98,11 +135,11 @@ class ScatteredLightOfSet:
         Warns
         -----
         `~astropy.utils.exceptions.AstropyUserWarning`
-            If there is no room between the orders, or the scattered light of a flat is negative.
+            If the scattered light of a flat is negative.
         """
-        if choice != "frames" or not _is_room(orders):
+        if model is None:
             return cls(choice, [])
-        return cls(choice, _surfaces(calibration, orders, typical, progress, executor))
+        return cls(choice, _surfaces(model, calibration, progress, executor))
 
     def subtracted_from(self, flats: Sequence[CalibratedFrame]) -> list[CalibratedFrame]:
         """
@@ -170,9 +207,9 @@ class ScatteredLightOfSet:
         return sums_of(self.surfaces, weights)[1]
 
 
-def _surfaces(calibration, orders, typical, progress, executor) -> list[ScatteredLight]:
+def _surfaces(model, calibration, progress, executor) -> list[ScatteredLight]:
     """Scattered light of each flat."""
-    model, flats, shared = model_scattered_light(typical, orders), *calibration
+    flats, shared = calibration
     shared = [0.0] * len(flats) if shared is None else shared.of_pixels(model.pixels)
     reading = [partial(gather_pixels, flat, model.pixels) for flat in flats]
     with closing(results_of(reading, executor)) as gathered:

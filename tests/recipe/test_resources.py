@@ -6,6 +6,7 @@ import multiprocessing
 import tracemalloc
 from collections import Counter
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -82,7 +83,14 @@ def test_files_and_frames_in_memory_are_the_same(files, master):
     assert_same(master, reduced(in_memory))
 
 
-def test_peak_memory_does_not_grow_with_the_number_of_frames(tmp_path):
+def at_once(task):
+    result = task()
+    return nullcontext(lambda: result)
+
+
+def test_peak_memory_does_not_grow_with_the_number_of_frames(tmp_path, monkeypatch):
+    # Whether tasks that run ahead need their memory at the same time is a matter of chance.
+    monkeypatch.setattr("ccdproc_echelle.recipe.master.ahead", at_once)
     simulation = EchelleSimulation(shape=(400, 420), n_orders=4, seed=2).with_bias(300)
     simulation = simulation.with_scattered_light(0.03)
     paths = [tmp_path / f"flat_{i:02d}.fits" for i in range(8)]
