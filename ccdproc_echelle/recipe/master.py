@@ -282,19 +282,20 @@ def make_master_flat(
         scattered = ScatteredLightOfSet.measured(
             scattered_light, model, calibration, progress, executor
         )
-        flats = scattered.subtracted_from(calibration.flats)
+        del typical, prepared, model  # planes that are no longer needed
         progress.begin("levels and combination")
         flat, levels, images = combine_with_levels(
-            flats, orders, settings, window=window, n_passes=n_passes, per_order=per_order,
-            executor=executor, progress=progress, watch=watched(orders, window, len(flats)),
+            scattered.subtracted_from(calibration.flats), orders, settings, window=window,
+            n_passes=n_passes, per_order=per_order, executor=executor, progress=progress,
+            watch=watched(orders, window, len(calibration.flats)),
         )
         _log.info("levels %s", levels["level"].round(3))
         noted = images.noted
-        del typical, prepared, model, images  # planes that are no longer needed
 
         progress.begin("order edges")
         flat = calibration.with_shared_noise(flat, levels, settings.weights)
         flat, levels, lost = scattered.accounted_for(flat, levels, orders, window)
+        del images, scattered
         used = {"flat": calibration.flats, "bias": inputs.bias, "dark": inputs.dark}
         recording = partial(provenance_of, arguments, settings, request.reading, used)
         with ahead(recording) as provenance:
@@ -313,7 +314,8 @@ def make_master_flat(
         vetting = all_vetted(inputs.setup, vetting)
         master = MasterFlat(flat, orders, levels, flags, QTable(), vetting, provenance())
         return judged(
-            master, flats, noted, window=window, n_refused=len(inputs.setup) - len(flats),
+            master, calibration.flats, noted, window=window,
+            n_refused=len(inputs.setup) - len(calibration.flats),
             scattered_light=lost, limits=request.limits,
         )
 
