@@ -25,6 +25,11 @@ html_css_files = ["code.css"]
 html_last_updated_fmt = None  # the same sources give the same pages
 toc_object_entries_show_parents = "hide"  # short names fit the side bar
 
+# What the copy button takes: a bare ... too, as the blank line that ends a block in Python, and the
+# further lines of a command.
+copybutton_prompt_text = r">>> |\.\.\.(?: |$)|\$ "
+copybutton_line_continuation_character = "\\"
+
 # -- Extensions ---------------------------------------------------------------
 
 _DOCS = Path(__file__).parent

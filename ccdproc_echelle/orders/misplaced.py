@@ -47,8 +47,8 @@ def warn_of_misplaced_edges(flat: CCDData, orders: EchelleOrderTable) -> None:
         warn(
             f"the edges of orders {orders.order_numbers[wrong].tolist()} are not where their light "
             f"ends on the flat, which is about {lower:+.0f} pixels from the lower and {upper:+.0f} "
-            "pixels from the upper edges: is the table that of another binning or set-up? Measure "
-            "the edges on this flat with detect_order_edges"
+            "pixels from the upper edges: is the table for another binning or set-up? Measure the "
+            "edges on this flat with detect_order_edges"
         )
 
 
