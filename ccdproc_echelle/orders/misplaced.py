@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Given edges that are not where the light of a flat ends."""
+"""Check that the edges of an order table are where the light of a flat ends."""
 
 import numpy as np
 from astropy.nddata import CCDData
