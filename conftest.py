@@ -59,6 +59,13 @@ def pytest_terminal_summary(terminalreporter):
         )
 
 
+@pytest.fixture(autouse=True)
+def _folder_of_examples(request, monkeypatch):
+    """Examples write their files, under the plain names a reader would use, to an empty folder."""
+    if isinstance(request.node, pytest.DoctestItem):
+        monkeypatch.chdir(request.getfixturevalue("tmp_path"))
+
+
 @pytest.fixture(scope="session")
 def data_dir(pytestconfig) -> Path:
     """Folder with real frames and order tables; a test that asks for it is skipped without."""

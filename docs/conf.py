@@ -25,6 +25,11 @@ html_css_files = ["code.css"]
 html_last_updated_fmt = None  # the same sources give the same pages
 toc_object_entries_show_parents = "hide"  # short names fit the side bar
 
+# What the copy button takes: a bare ... too, as the blank line that ends a block in Python, and the
+# further lines of a command.
+copybutton_prompt_text = r">>> |\.\.\.(?: |$)|\$ "
+copybutton_line_continuation_character = "\\"
+
 # -- Extensions ---------------------------------------------------------------
 
 _DOCS = Path(__file__).parent
@@ -143,6 +148,7 @@ def _at_home(app, env, node, contnode):
 
 # In narrow columns a name breaks after an underscore, a dot or a slash, and an option not at all.
 _CODE = re.compile(r'(?<=<span class="pre">)[^<]+')
+_NAME_IN_CELL = re.compile(r"(?<=<td><p>)[a-z]\w*[._][\w.]+")
 _JOINTS = re.compile(r"(?<=\w)([_./=(,])(?=\w)")
 _OPTION = re.compile(r"--\w[\w-]*")
 
@@ -155,7 +161,8 @@ def _breaking(code):
 
 def _break_names(app, pagename, templatename, context, doctree):
     if "body" in context:
-        context["body"] = _CODE.sub(_breaking, context["body"])
+        body = _CODE.sub(_breaking, context["body"])
+        context["body"] = _NAME_IN_CELL.sub(_breaking, body)
 
 
 def _without_constructor(app, what, name, thing, options, lines):

@@ -365,7 +365,7 @@ def _doubt_about_slope(line: StraightLine) -> _Doubt | None:
     of_chance = np.sqrt(2 * line.covariance[1, 1])
     # If nearly everything is shared, the rest is not noise either.
     if _share(line) > 1 - _LEAST_KNOWN and line.shared[1] > _SIGNIFICANT * of_chance:
-        return _Doubt(f"{_sharing(line)}; do all frames show the same?")
+        return _Doubt(f"{_sharing(line)}; do all frames show the same light?")
     if of_chance < _LEAST_KNOWN * own:
         return None
     light = f"{line.light.min():.3g} to {line.light.max():.3g}"

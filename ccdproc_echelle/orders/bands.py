@@ -319,7 +319,7 @@ def _warn_of_light_beyond(bands, last, side, paths, min_signal_to_noise) -> None
         warn(
             f"light at the border of the detector, at position {np.median(rows):.0f}, beyond the "
             f"{'first' if side < 0 else 'last'} order found, is not traced and counts as "
-            "inter-order light: if it is that of orders, mask it, or add them to the order table"
+            "inter-order light: if it comes from orders, mask it or add them to the order table"
         )
 
 

@@ -73,7 +73,8 @@ _UNRESOLVABLE = (
 
 _STEPPED = (
     "have light beyond an edge that falls in a second step: the slit is unevenly lit, or there is "
-    "other light beside it; specify a lower threshold, such as threshold=0.1, if it is their own"
+    "other light beside it; if the light belongs to the orders, specify a lower threshold, such as "
+    "threshold=0.1"
 )
 
 # Orders closer than this, in pixels, are considered the same order.
@@ -657,7 +658,7 @@ def _saturated(orders, columns, edges, hidden: Hidden) -> list[str]:
         return []
     return [
         f"the light of orders {numbers.tolist()} is hidden over most of their length"
-        f"{_at_level(hidden)}: their edges are inferred from where it is not, and from the other "
+        f"{_at_level(hidden)}: their edges are inferred from the rest of it and from the other "
         "orders; use flats with shorter exposures"
     ]
 

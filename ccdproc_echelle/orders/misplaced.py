@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Given edges that are not where the light of a flat ends."""
+"""Check that the edges of an order table are where the light of a flat ends."""
 
 import numpy as np
 from astropy.nddata import CCDData
@@ -47,8 +47,8 @@ def warn_of_misplaced_edges(flat: CCDData, orders: EchelleOrderTable) -> None:
         warn(
             f"the edges of orders {orders.order_numbers[wrong].tolist()} are not where their light "
             f"ends on the flat, which is about {lower:+.0f} pixels from the lower and {upper:+.0f} "
-            "pixels from the upper edges: is the table that of another binning or set-up? Measure "
-            "the edges on this flat with detect_order_edges"
+            "pixels from the upper edges: is the table for another binning or set-up? Measure the "
+            "edges on this flat with detect_order_edges"
         )
 
 

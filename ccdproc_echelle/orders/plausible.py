@@ -87,7 +87,7 @@ def warn_of_strange_edges(orders: EchelleOrderTable, shared: np.ndarray) -> None
         (_crossing(orders), "the lower edge lies above the upper one"),
         (_overlapping(orders), "the edges reach into the neighbouring order"),
         (_of_another_width(orders), "the width between the edges differs from that of the others"),
-        (_of_another_course(orders), "their distance changes along the order unlike in the others"),
+        (_of_another_course(orders), "their distance changes along the order as in no other"),
         (shared > _WANDERING, f"measured points wander from them by more than {_WANDERING} px"),
     ):
         if strange.any():
@@ -147,7 +147,7 @@ def warn_of_filled_gaps(raster: np.ndarray) -> None:
         warn(
             f"{counts.max() / len(light):.0%} of the pixels of the flat have the value {value:.6g}:"
             " if its inter-order area was set to that, orders and edges cannot be told from it; "
-            "use the flat from before mask_interorder, or mask these pixels"
+            "use the flat as it was before mask_interorder, or mask these pixels"
         )
 
 

@@ -70,7 +70,7 @@ def plot_edge_residuals(
     residuals = _edge_residuals(points, orders)
     used = np.asarray(points["used"])
     if not np.isfinite(residuals[used]).any():
-        raise ValueError("points have no used point, expected at least one")
+        raise ValueError("no point is marked as used, expected at least one")
     ax = new_axes((9, 4)) if ax is None else ax
     limit = max(6 * MAD_TO_SIGMA * np.nanmedian(np.abs(residuals[used])), 0.01)
     shown = np.clip(residuals, -0.97 * limit, 0.97 * limit)
@@ -104,7 +104,7 @@ def _edge_residuals(points: QTable, orders: EchelleOrderTable) -> np.ndarray:
         raise ValueError("the order table has no edges, expected those fitted to the points")
     unknown = set(np.asarray(points["order"]).tolist()) - set(orders.order_numbers.tolist())
     if unknown:
-        raise ValueError(f"points are of orders {sorted(unknown)}, not in the order table")
+        raise ValueError(f"points has orders {sorted(unknown)}, which are not in the order table")
     pixels, columns = np.unique(u.Quantity(points["pixel"], u.pix).value, return_inverse=True)
     rows = (np.asarray(points["order"])[:, None] == orders.order_numbers).argmax(axis=1)
     fits = np.where(

@@ -254,7 +254,7 @@ def opened_as(
     if isinstance(frames, Iterator):
         frames = list(frames)
     if isinstance(frames, (str, Sequence)) and len(frames) == 0:
-        raise ValueError(f"{kind} is {frames!r}, which has no frames; expected some, or None")
+        raise ValueError(f"{kind} is {frames!r}, which has no frames; expected frames or None")
     return readout.open(frames, **reading)
 
 

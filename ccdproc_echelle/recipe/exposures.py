@@ -67,7 +67,7 @@ class Exposures:
             )
 
     def check_one(self, kind: str, headers: Sequence[Mapping]) -> None:
-        """Only frames with the same exposure time can be averaged."""
+        """Raise unless all frames have the same exposure time; only these can be averaged."""
         known = [time for time in map(self._time, headers) if time is not None]
         if known and not np.allclose(known, known[0], rtol=SAME_EXPOSURE, atol=0):
             raise ValueError(

@@ -301,7 +301,7 @@ def _check_fit(n_levels: int, *, frames, times, diagnostics) -> None:
     rejected = None if diagnostics is None else diagnostics.rejected
     for name, given in (("frames", frames), ("times", times), ("diagnostics", rejected)):
         if given is not None and len(given) != n_levels:
-            raise ValueError(f"{name} are of {len(given)} frames, but there are {n_levels} levels")
+            raise ValueError(f"{name} has length {len(given)}, expected that of levels, {n_levels}")
 
 
 def _as_table(values: Mapping[str, float], unit_of_levels: u.UnitBase) -> QTable:

@@ -63,8 +63,8 @@ def _seams(frame: Frame, axis: int) -> Mapping[int, str]:
     if isinstance(frame, AssembledFrame):
         boxes = [] if frame.gain_is_unknown else [tile.box for tile in frame.tiles]
         return _starts(boxes, axis, (
-            "where amplifiers meet: their gains are not those in the headers, or are one for all; "
-            "give gain= and read_noise="
+            "where amplifiers meet: their gains differ from those in the headers, or a single gain "
+            "was used for all; give gain= and read_noise="
         ))
     middle = {frame.shape[axis] // 2: (
         "the middle of the detector: if amplifiers meet there, give the gain of each, such as "

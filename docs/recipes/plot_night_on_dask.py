@@ -55,7 +55,7 @@ keywords = dict(
     gain="GAIN", read_noise="RDNOISE", scattered_light=None,
     config={"setup": {"*2x2*": {"window": 6}}},
 )
-print(plan_night(raw, reduced, **keywords))
+print(str(plan_night(raw, reduced, **keywords)).replace(str(raw), "raw"))
 
 # %%
 # On the cluster

@@ -46,7 +46,7 @@ def test_noise_that_one_frame_does_not_share(change):
     lambda data: np.minimum(data, 0.3 * data.max()),
 ], ids=["upside down", "saturated"])
 def test_a_frame_of_another_scene_is_no_noise(change):
-    with pytest.warns(AstropyUserWarning, match="do all frames show the same"):
+    with pytest.warns(AstropyUserWarning, match="do all frames show the same light"):
         noise = measure_noise(with_odd(change))
     assert not noise.is_known
 
@@ -75,7 +75,7 @@ def test_variances_that_are_called_standard_deviations():
     frames = SIMULATION.flats(4)
     for frame in frames:
         frame.uncertainty = StdDevUncertainty(frame.uncertainty.array**2)
-    with pytest.warns(AstropyUserWarning, match="differ by only 0.0.*are these variances"):
+    with pytest.warns(AstropyUserWarning, match="differ by only 0.0.*are they variances"):
         flat = two_pass_flat_combine(frames, ORDERS)
     inside = ORDERS.order_map(margin=-3) > 0
     error = flat.data[inside] - SIMULATION.truth.flat[inside]

@@ -61,10 +61,10 @@ def test_edge_residuals_need_points_of_these_orders():
     orders = ALONG_ROWS.truth.orders
     points = edge_points(orders, 0.0, np.ones(4 * N_ORDERS, bool))
 
-    with pytest.raises(ValueError, match=r"points are of orders \[15\]"):
+    with pytest.raises(ValueError, match=r"points has orders \[15\]"):
         plot_edge_residuals(points, orders.select(orders.order_numbers[:-1]))
     with pytest.raises(ValueError, match="no edges"):
         plot_edge_residuals(points, without_edges(orders))
     points["used"] = False
-    with pytest.raises(ValueError, match="no used point"):
+    with pytest.raises(ValueError, match="no point is marked as used"):
         plot_edge_residuals(points, orders)

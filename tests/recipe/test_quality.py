@@ -391,12 +391,12 @@ def test_master_without_a_usable_pixel_has_no_flux(master):
 
 def test_things_of_another_number_of_frames_are_refused(product):
     master, frames, diagnostics = product
-    with pytest.raises(ValueError, match="frames are of 2 frames, but there are 7 levels"):
+    with pytest.raises(ValueError, match="frames has length 2, expected that of levels, 7"):
         flat_quality(master, frames=frames[:2])
-    with pytest.raises(ValueError, match="times are of 1 frames"):
+    with pytest.raises(ValueError, match="times has length 1"):
         flat_quality(master, times=[60310.0])
     short = diagnostics._replace(rejected=diagnostics.rejected[:3])
-    with pytest.raises(ValueError, match="diagnostics are of 3 frames"):
+    with pytest.raises(ValueError, match="diagnostics has length 3"):
         flat_quality(master, diagnostics=short)
 
 
