@@ -12,6 +12,7 @@ All arrays have shape (n_orders, n_slices), with the samples of a slice along th
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.polynomial.chebyshev import chebvander
 
 from ccdproc_echelle._numeric.medians import (
@@ -25,19 +26,19 @@ from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.orders.slices import bridged, extract_slices, slice_columns
 
 __all__ = [
-    "CLEAR_KURTOSIS", "FIBRE_LEVEL", "Fibres", "LEAST_KURTOSIS", "POSSIBLE_KURTOSIS", "are_fibres",
-    "fibre_edges", "fibre_traces", "fit_fibres", "kurtosis_of",
+    "FIBRE_LEVEL", "Fibres", "LEAST_KURTOSIS", "POSSIBLE_KURTOSIS", "are_fibres",
+    "clear_kurtosis", "fibre_edges", "fibre_traces", "fit_fibres", "kurtosis_of",
 ]
 
 # Where the light of a fibre ends, as a fraction of its peak: 99.76 % of a Gaussian lies inside,
 # which leaves room for slightly stronger wings.
 FIBRE_LEVEL = 0.01
 
-# Kurtosis relative to a Gaussian: a slit 1.8 times as wide as its blur has -0.05, one twice as
-# wide -0.08, one three times as wide -0.22; fibres have 0.00 +- 0.03, and secondary bands beside
+# Kurtosis relative to a Gaussian: a slit 1.3 times as wide as its blur has -0.02, one twice as
+# wide -0.08, one three times as wide -0.22; fibres have 0.00 +- 0.01, and secondary bands beside
 # them lower theirs to -0.16. Above the first limit orders may be fibres, above the second they are
-# more likely to be, and above the third they are.
-POSSIBLE_KURTOSIS, LEAST_KURTOSIS, CLEAR_KURTOSIS = -0.19, -0.12, -0.05
+# more likely to be, and above the third they are, unless the pixels lower it.
+POSSIBLE_KURTOSIS, LEAST_KURTOSIS, _CLEAR_KURTOSIS = -0.19, -0.12, -0.014
 
 # Largest RMS misfit of a Gaussian to the light of a fibre, as a fraction of the peak. With the
 # kurtosis free, half of it; crowded slits miss more.
@@ -64,17 +65,21 @@ _BIN, _N_BINS = 0.25, 40
 # light exceeds this fraction of the level, the fall to the level cannot be located.
 _DARKEST, _LARGEST_NOISE = 0.25, 0.25
 
+# The two sides of a fibre are assumed to be alike if fewer orders than this show either of them.
+_FEW_ORDERS = 3
+
 # The background must be seen this far out, in units of where a Gaussian falls to the level.
 _BEYOND = 1.2
 
-# Variance of the blur by the pixels.
-_PIXEL = 1 / 12
+# Variance of the blur by the pixels, and fourth cumulant: what they add to the kurtosis times the
+# fourth power of the width.
+_PIXEL, _PIXEL_CUMULANT = 1 / 12, -1 / 120
 
 # Minimum light above the background for a measurement, in units of the noise of a sample.
 _MIN_SIGNAL_TO_NOISE = 10.0
 
 # Slices, per order and in total, that suffice to distinguish fibres from slits.
-_ENOUGH_OF_EACH, _ENOUGH = 8, 200
+_ENOUGH_OF_EACH, _ENOUGH = 30, 600
 
 _WIDTH_OF_HALF = 2 * np.sqrt(2 * np.log(2))
 
@@ -127,6 +132,11 @@ def kurtosis_of(positions, profiles, noise, reach) -> float:
     return float(fibres.kurtosis[seen][0]) if misfit < 0.5 * _LARGEST_MISFIT else np.nan
 
 
+def clear_kurtosis(sigma: float) -> float:
+    """Kurtosis above which orders of this standard deviation, in pixels, are clearly fibres."""
+    return _CLEAR_KURTOSIS + _PIXEL_CUMULANT / sigma**4
+
+
 def fibre_edges(positions, profiles, smear, fibres: Fibres, level: float) -> tuple[np.ndarray, ...]:
     """
     Find where the light of fibres has fallen to a fraction of their height, with errors.
@@ -136,58 +146,76 @@ def fibre_edges(positions, profiles, smear, fibres: Fibres, level: float) -> tup
     resampling by the variance ``smear``, (n_orders, n_slices), blurred it. Overlapping neighbours
     share an edge midway between them. Both results have shape (2, n_orders, n_slices).
     """
-    below, above = _beside(fibres.center)
     reach, reach_error = _reach_of_light(positions, profiles, fibres, level)[..., None, None]
     sharp = np.sqrt(np.maximum(fibres.sigma**2 - _PIXEL - smear, _PIXEL))
-    edges = fibres.center + sharp * reach * np.array([-1, 1])[:, None, None]
-    edges[0] = np.fmax(edges[0], 0.5 * (below + fibres.center))
-    edges[1] = np.fmin(edges[1], 0.5 * (above + fibres.center))
+    outwards = np.array([-1, 1])[:, None, None]
+    edges = fibres.center + sharp * reach * outwards
     by_width = reach * fibres.sigma_error * fibres.sigma / sharp
-    return edges, np.sqrt(fibres.center_error**2 + by_width**2 + (sharp * reach_error) ** 2)
+    errors = np.sqrt(fibres.center_error**2 + by_width**2 + (sharp * reach_error) ** 2)
+    midway = 0.5 * (np.stack(_beside(fibres.center)) + fibres.center)
+    shared = (edges - midway) * outwards > 0
+    of_both = 0.5 * np.hypot(_beside(fibres.center_error, fibres.center), fibres.center_error)
+    return np.where(shared, midway, edges), np.where(shared, of_both, errors)
 
 
 def _reach_of_light(positions, profiles, fibres, level) -> np.ndarray:
     """
     Standard deviations from the centre at which the light falls to a level, and error, (2, 2).
 
-    Either has a value for the lower and one for the upper side: the median over the orders, or that
-    of a Gaussian if all are too faint.
+    Either has a value for the lower and one for the upper side: the median over the orders, that of
+    both sides if few orders show how far their light extends, and that of a Gaussian if none does.
     """
+    reach, errors = _reach_of_each(positions, profiles, fibres, level)
+    if np.isfinite(reach).sum(axis=1).min() < _FEW_ORDERS:
+        reach = reach.reshape(1, -1)
+    typical = finite_median(reach)
+    off = np.abs(reach - typical[:, None]).reshape(1, -1)
+    scatter = np.fmax(MAD_TO_SIGMA * finite_median(off), finite_median(errors.reshape(1, -1)))
+    error = np.nan_to_num(scatter) * median_noise(np.isfinite(reach).sum(axis=1))
+    typical = np.nan_to_num(typical, nan=np.sqrt(-2 * np.log(level)))
+    return np.broadcast_to([typical, error], (2, 2))
+
+
+def _reach_of_each(positions, profiles, fibres, level) -> np.ndarray:
+    """The same for each side of each order and its error, (2, 2, n_orders); NaN if not seen."""
     center, sigma, height, background = fibres[:4]
     light = profiles - _light_of_neighbours(positions, np.stack(fibres[:5]))
-    light = (light - background[..., None]) / height[..., None]
     away = (positions - center[..., None]) / sigma[..., None]
-    reach = np.empty((2, len(center)))
+    excess = (light - background[..., None]) / height[..., None] - np.exp(-0.5 * away**2)
+    reach = np.empty((2, 2, len(center)))
     for side, beside in enumerate(_beside(center)):
         outward = away if side else -away
         room = np.nan_to_num(0.5 * np.abs(beside - center) / sigma, nan=np.inf)[..., None]
         label = np.floor(outward / _BIN)
-        own = np.isfinite(light) & (outward < room) & (label >= 0) & (label < _N_BINS)
+        own = np.isfinite(excess) & (outward < room) & (label >= 0) & (label < _N_BINS)
         for order, used in enumerate(own):
-            binned = label_medians(light[order][used], label[order][used], _N_BINS)
-            reach[side, order] = _fall_of(binned, level)
-    typical = np.nan_to_num(finite_median(reach), nan=np.sqrt(-2 * np.log(level)))
-    off = np.abs(reach - typical[:, None]).reshape(1, -1)
-    scatter = MAD_TO_SIGMA * np.nan_to_num(finite_median(off))
-    return np.stack([typical, scatter * median_noise(np.isfinite(reach).sum(axis=1))])
+            binned = label_medians(excess[order][used], label[order][used], _N_BINS)
+            reach[:, side, order] = _fall_of(binned, level)
+    return reach
 
 
-def _fall_of(light: np.ndarray, level: float) -> float:
-    """Where binned light falls to a level going outwards; NaN if too noisy or cut short."""
+def _fall_of(excess: np.ndarray, level: float) -> tuple[float, float]:
+    """
+    Where light falls to a level going outwards, and the standard deviation of that.
+
+    Bins of the light in excess of a Gaussian are given. NaN if it is too noisy or cut short.
+    """
     places, gaussian = (np.arange(_N_BINS) + 0.5) * _BIN, np.sqrt(-2 * np.log(level))
     # Scattered light forms a background of its own further out.
-    wing = np.isfinite(light) & (places > 0.5 * gaussian) & (places < 2.6 * gaussian)
-    ends = places[wing].max(initial=0)
-    if wing.sum() < 4 or ends < _BEYOND * gaussian or _noise(light[wing]) > _LARGEST_NOISE * level:
-        return np.nan
-    places, light = places[wing], light[wing]
-    floor = np.median(np.sort(light)[: max(1, round(_DARKEST * len(light)))])
-    light = (light - floor) / (1 - floor)
+    wing = np.isfinite(excess) & (places > 0.5 * gaussian) & (places < 2.6 * gaussian)
+    if wing.sum() < 4 or places[wing].max() < _BEYOND * gaussian:
+        return np.nan, np.nan
+    places, excess = places[wing], excess[wing]
+    noise, beyond = _noise(excess), excess[places > gaussian]
+    n_darkest = min(len(beyond), max(1, round(_DARKEST * len(excess))))
+    floor = sliding_window_view(beyond, n_darkest).mean(axis=1).min()
+    light = (np.exp(-0.5 * places**2) + excess - floor) / (1 - floor)
     after = int(np.argmax(light <= level))
-    if after == 0:
-        return np.nan
+    if noise > _LARGEST_NOISE * level or after == 0:
+        return np.nan, np.nan
     left, right = np.log(np.maximum(light[[after - 1, after]], 0.1 * level) / level)
-    return places[after - 1] + _BIN * left / (left - right)
+    width = _BIN / (left - right)
+    return places[after - 1] + width * left, width * noise / level
 
 
 def _noise(light: np.ndarray) -> float:

@@ -9,9 +9,9 @@ import numpy as np
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.fibres import (
-    CLEAR_KURTOSIS,
     LEAST_KURTOSIS,
     POSSIBLE_KURTOSIS,
+    clear_kurtosis,
     fibre_edges,
     fit_fibres,
     kurtosis_of,
@@ -115,12 +115,12 @@ def edges_of_fibres(slices, lengths, level: float, *, certain: bool, in_bundles:
     if not certain:
         typical = finite_median(fibres.sigma.reshape(1, -1))[0]
         crowded = np.median(lengths) / 1.5 < _CROWDED * typical
-        if not _are_fibres(kurtosis, crowded and not in_bundles):
+        if not _are_fibres(kurtosis, typical, crowded and not in_bundles):
             return None
     return fibre_edges(*shown[:2], slices.smear, fibres, level)
 
 
-def _are_fibres(kurtosis: float, crowded: bool) -> bool:
+def _are_fibres(kurtosis: float, sigma: float, crowded: bool) -> bool:
     """Whether to treat what may be fibres as such; with a warning, as far as it is uncertain."""
     if crowded and kurtosis > LEAST_KURTOSIS:
         warn("the orders are so close that images of slits and of fibres look alike; they are "
@@ -131,7 +131,7 @@ def _are_fibres(kurtosis: float, crowded: bool) -> bool:
              "light beside them, whose edges would be a few pixels further out: specify "
              "profile='fibre' or profile='slit'")
         return False
-    if kurtosis < CLEAR_KURTOSIS:
+    if kurtosis < clear_kurtosis(sigma):
         warn("the orders are treated as images of fibres, but may be those of a slit hardly wider "
              "than its blur, whose edges would be a few pixels further in: specify "
              "profile='fibre' or profile='slit'")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from astropy.utils.exceptions import AstropyUserWarning
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import ndtr
 
 from ccdproc_echelle import (
     EchelleOrderTable,
@@ -108,8 +109,9 @@ def test_slits_that_their_blur_hides_are_named(width, blur):
         detect_order_edges(sim.flats(1)[0], centers_of(sim), profile="slit")
 
 
-def test_slits_that_may_be_fibres_are_named():
-    sim = narrow_slits(2.4, 1.3)
+@pytest.mark.parametrize(("width", "blur"), [(2.4, 1.3), (2.2, 1.3), (1.95, 1.3), (1.7, 1.0)])
+def test_slits_that_may_be_fibres_are_named(width, blur):
+    sim = narrow_slits(width, blur)
     with pytest.warns(AstropyUserWarning, match="may be those of a slit"):
         detect_order_edges(sim.flats(1)[0], centers_of(sim))
 
@@ -198,6 +200,27 @@ def test_points_on_edges_of_fibres_err_as_little_as_their_uncertainties_say(n, s
     pulls = outwards / points["uncertainty"].value[points["used"]]
     assert abs(np.median(outwards)) < 0.05
     assert 0.7 < np.sqrt(np.mean(pulls**2)) < 1.5
+
+
+@pytest.mark.parametrize(("sigma", "gap"), [(1.5, 0.5), (2.5, 0.0)])
+def test_uncertainties_of_crowded_fibres(sigma, gap):
+    """Of which only the outermost two show how far their light extends."""
+    reach, n_rows, rng = np.sqrt(2 * np.log(100)) * sigma, 290, np.random.default_rng(2)
+    u = np.linspace(-1, 1, 600)
+    centers = np.arange(40, n_rows - 40, 2 * reach + gap)[:, None] + 3 * u - 4 * u**2
+    sides = np.arange(n_rows + 1)[:, None] - 0.5
+    blaze = 20_000 * np.sinc(0.75 * u) ** 2 * np.sqrt(2 * np.pi) * sigma
+    light = sum(blaze * np.diff(ndtr((sides - c) / sigma), axis=0) for c in centers)
+    flat = rng.poisson(200 + light * rng.normal(1, 0.01, light.shape)) + 4 * rng.normal(
+        size=light.shape)
+    orders = EchelleOrderTable.from_traces(
+        np.arange(1, len(centers) + 1), centers, shape=flat.shape, dispersion_axis=1)
+    points = measure_order_edges(flat, orders, profile="fibre")
+    pixels, place = np.unique(points["pixel"].value, return_inverse=True)
+    outwards = points["position"].value - orders.center(pixels)[points["order"] - 1, place]
+    outwards *= np.where(points["edge"] == "lower", -1, 1)
+    pulls = (outwards - reach) / points["uncertainty"].value
+    assert 0.7 < np.sqrt(np.mean(pulls[points["used"]] ** 2)) < 1.5
 
 
 def test_points_remember_what_they_were_taken_for():
