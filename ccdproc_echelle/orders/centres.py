@@ -48,7 +48,7 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
     """
     straight = straightened(slices, paths)
     starts = section_starts(len(straight), _N_MEASURED)
-    lower, upper, trust = _measured_edges(straight, orders, window, min_signal_to_noise)
+    lower, upper, trust, dark = _measured_edges(straight, orders, window, min_signal_to_noise)
     labels = np.array([order["label"] for order in orders])
     middles = np.add.reduceat(pixels, starts[:-1]) / np.diff(starts)
     section_paths = means_of(paths, starts)
@@ -60,13 +60,18 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
     centers = np.where(np.isnan(lower), upper - 0.5 * widths, centers)
     centers = np.where(np.isnan(upper), lower + 0.5 * widths, centers)
     traces, residuals = [], []
-    for path, places, width, weights in zip(course, centers, widths, trust, strict=True):
+    for path, places, width, weights, unlit in zip(
+        course, centers, widths, trust, dark, strict=True
+    ):
         known = np.isfinite(places)
         if known.sum() < 3:
             continue
         places = np.where(known, places, path + np.median((places - path)[known]))
         trace, known, *scatter = _fitted(middles, places, known, weights, n_pixels, degree)
-        inside = _followed(middles, known, trace, np.median(width) / 2, slices.shape[1])
+        border = _at_border(trace, np.median(width) / 2, slices.shape[1])
+        border &= np.interp(np.arange(n_pixels), middles, unlit) < 0.5
+        inside = _followed(middles, known, trace, border)
+        inside &= (trace >= -0.5) & (trace <= slices.shape[1] - 0.5)
         if inside.sum() > degree:
             traces.append(np.where(inside, trace, np.nan))
             residuals.append(scatter)
@@ -83,7 +88,8 @@ def _positions(labels, paths) -> np.ndarray:
 
 def _measured_edges(straight, orders, window, min_signal_to_noise):
     """
-    Half-maximum edges relative to the label of each order in each section, and their weights.
+    Half-maximum edges relative to the label of each order in each section, their weights, and
+    whether the order has no light there.
 
     All have shape (n_orders, n_sections). The edges are NaN where the order is too faint or the
     edge is not on the detector.
@@ -107,7 +113,7 @@ def _measured_edges(straight, orders, window, min_signal_to_noise):
         missing = np.isnan(edges).all(axis=0)
         edges[:, missing] = found[:, missing]
     edges[:, ~lit] = np.nan
-    return *edges, _trust(contrast, lit)
+    return *edges, _trust(contrast, lit), np.isfinite(contrast) & ~lit
 
 
 def _trust(contrast, lit) -> np.ndarray:
@@ -220,8 +226,13 @@ def _agreeing(known, near) -> np.ndarray:
     return (index >= found[0]) & (index <= found[1])
 
 
-def _followed(middles, known, trace, half, n_cross) -> np.ndarray:
-    """Where an order was followed: between its outermost measured sections, or to the border."""
+def _at_border(trace, half, n_cross) -> np.ndarray:
+    """Where the border of the detector cuts into an order."""
+    return (trace < half + 2) | (trace > n_cross - 3 - half)
+
+
+def _followed(middles, known, trace, border) -> np.ndarray:
+    """Where an order was followed: between its outermost measured sections, or along a border."""
     every = np.arange(len(trace))
     step = np.diff(middles).mean()
     first, last = middles[known][[0, -1]]
@@ -229,8 +240,7 @@ def _followed(middles, known, trace, half, n_cross) -> np.ndarray:
     low = 0 if first - middles[0] < 2.5 * step else first - 0.5 * step
     high = len(trace) - 1 if middles[-1] - last < 2.5 * step else last + 0.5 * step
     inside = (every >= low) & (every <= high)
-    border = (trace < half + 2) | (trace > n_cross - 3 - half)
     first, last = np.flatnonzero(inside)[[0, -1]]
     inside[:first] = np.logical_and.accumulate(border[:first][::-1])[::-1]
     inside[last + 1 :] = np.logical_and.accumulate(border[last + 1 :])
-    return inside & (trace >= -0.5) & (trace <= n_cross - 0.5)
+    return inside

@@ -73,3 +73,12 @@ def test_slices_of_orders_that_share_no_pixel():
     ).with_slicer(2, gap=4).with_short_orders({13: (10, 200), 14: (300, 490)})
     orders = trace_orders(simulation.flats(1)[0], dispersion_axis=1, n_slices=2)
     assert len(orders) == 5
+
+
+def test_an_order_beside_the_border_ends_where_its_light_ends():
+    simulation = EchelleSimulation(
+        shape=(200, 300), n_orders=5, seed=4, order_width=24, curvature=-0.02, cut_orders=True
+    ).with_dark_end(0.4, fade=0.05)
+    orders = trace_orders(simulation.flats(1)[0], dispersion_axis=1)
+    lit = simulation.truth.blaze[0] > 1e-3 * simulation.truth.blaze[0].max()
+    assert orders.table["pixel_max"][0].value == pytest.approx(np.flatnonzero(lit)[-1], abs=6)
