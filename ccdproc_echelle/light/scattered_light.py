@@ -29,7 +29,8 @@ def fit_scattered_light(
     few tenths of a pixel, by an amount that varies along each order. No pixel is therefore assumed
     to be free of the wings, but pixels have less weight the closer they are to an order, and where
     the gaps are wide only their middles matter. Pixels hit by cosmic rays and hot pixels are
-    rejected.
+    rejected. So are bands of light that stand out from the surface, such as secondary orders,
+    ghosts and orders that are not in the table, and unlit rows and columns at the border.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def fit_scattered_light(
     scattered light, and is included in it. In gaps narrower than about 5 standard deviations of the
     blur, every pixel has light of the adjacent orders. The surface is then constrained by the wider
     gaps, the area beyond the outermost orders, and the model of the wings. Light of orders that are
-    not in the table is treated as scattered light.
+    not in the table is treated as scattered light if it does not stand out from the surface.
 
     References
     ----------

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from ccdproc_echelle.light.interorder import LEAST_PIXELS, profiles_of
+from ccdproc_echelle.light.interorder import LEAST_PIXELS, known_edges, profiles_of
 from ccdproc_echelle.light.scattered_equations import Factor, Normal, State, cross_validated
 from ccdproc_echelle.light.scattered_noise import (
     OUTLIER,
@@ -15,6 +15,7 @@ from ccdproc_echelle.light.scattered_noise import (
     noise_variance,
 )
 from ccdproc_echelle.light.scattered_scene import Scene, wanted
+from ccdproc_echelle.light.stray_light import stray_pixels, without_unlit_borders
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceError
 from ccdproc_echelle.light.wings import WingShapes, chosen_shapes
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -38,6 +39,9 @@ _WIDTH_ERROR = 0.1
 # which leave light that looks like noise, or more of it. In that case the larger set is kept.
 _ITERATIONS = 6
 _CHOICES = 4
+
+# Number of times that the fit is repeated without the stray light found by the previous one.
+_SEARCHES = 10
 
 # Number of steps of a frame towards its fit. Before outliers are ignored, their weight is only
 # reduced as long as the frame may still differ from the typical one.
@@ -129,6 +133,7 @@ class ScatteredLightModel:
         self._dispersion_axis = orders.dispersion_axis
         if orders.dispersion_axis == 0:
             data, usable, orders = data.T, usable.T, orders.transposed()
+        usable = without_unlit_borders(data, usable, *known_edges(orders))
         scene = self._scene = Scene(usable, orders, margin)
         self.pixels, self._of_sample, self._of_orders = wanted(scene, self._dispersion_axis)
         values, good = (
@@ -138,7 +143,7 @@ class ScatteredLightModel:
         frame = self._seen(values, good)
         self._brightness = frame.brightness
         shapes = WingShapes(scene.sample.distance, fibres=profiles_of(orders) != {"slit"})
-        typical = _typical_fit(scene, frame, shapes)
+        typical = _fit_of_smooth_light(scene, frame, shapes)
         self._start = typical.state
         self._shapes = np.array([
             shapes.shape(*divmod(column, 2)) for column in typical.chosen
@@ -423,6 +428,18 @@ class _Typical(NamedTuple):
     strength: float  # of the penalty
     precision: np.ndarray  # inverse variance of each pixel, 0 for outliers
     normal: Normal
+    stray: np.ndarray  # pixels with light that is not smooth
+
+
+def _fit_of_smooth_light(scene, frame, shapes) -> _Typical:
+    """Fit without the pixels that have light of other kinds."""
+    for _ in range(_SEARCHES):
+        typical = _typical_fit(scene, frame, shapes)
+        good = frame.good & ~typical.stray
+        if not typical.stray.any() or np.count_nonzero(good) < LEAST_PIXELS:
+            break
+        frame = frame._replace(good=good)
+    return typical
 
 
 def _typical_fit(scene, frame, shapes) -> _Typical:
@@ -435,12 +452,12 @@ def _typical_fit(scene, frame, shapes) -> _Typical:
     variance, outlying, slopes = first_variance(values), 0, np.zeros_like(light)
     choices = []
     for step in range(_ITERATIONS):
-        weights = 1 / ((variance + (WING_ERROR * wings) ** 2) * (1 + outlying**2) ** 2)
+        weights = frame.good / ((variance + (WING_ERROR * wings) ** 2) * (1 + outlying**2) ** 2)
         moving = _EDGE_ERROR * light * slopes
         columns = (common * light).reshape(-1, len(values))
         normal = scene.normal(columns, moving, values, weights).transformed(n_smooth, mixture)
         solution, chosen, strength, shifts = _solved(
-            normal, scene.penalty, len(values),
+            normal, scene.penalty, np.count_nonzero(weights),
             None if step < _CHOICES else max(choices[_CHOICES - 2 : _CHOICES], key=len),
         )
         choices.append(chosen)
@@ -453,11 +470,14 @@ def _typical_fit(scene, frame, shapes) -> _Typical:
         outlying = residuals / np.sqrt(variance + (WING_ERROR * wings) ** 2) / OUTLIER
         light = scene.light(frame.brightness, surface)
         slopes = shapes.slopes(amplitudes.reshape(-1, 2))
-    precision = (np.abs(outlying) < 1) / (variance + (WING_ERROR * wings) ** 2)
+    precision = frame.good * (np.abs(outlying) < 1) / (variance + (WING_ERROR * wings) ** 2)
+    stray = frame.good & stray_pixels(
+        scene.sample, residuals, variance, WING_ERROR * np.abs(wings), scene.shape[1]
+    )
     kept = np.eye(len(amplitudes) + 1)[:, np.append(chosen, len(amplitudes))]
     return _Typical(
         State(surface, amplitudes[chosen], shifts), chosen, slopes, strength, precision,
-        normal.transformed(n_smooth, kept),
+        normal.transformed(n_smooth, kept), stray,
     )
 
 
