@@ -143,7 +143,7 @@ class ScatteredLightModel:
         frame = self._seen(values, good)
         self._brightness = frame.brightness
         shapes = WingShapes(scene.sample.distance, fibres=profiles_of(orders) != {"slit"})
-        typical = _fit_of_smooth_light(scene, frame, shapes)
+        self._smooth, typical = _fit_of_smooth_light(scene, frame, shapes)
         self._start = typical.state
         self._shapes = np.array([
             shapes.shape(*divmod(column, 2)) for column in typical.chosen
@@ -183,7 +183,7 @@ class ScatteredLightModel:
             If fewer than 100 of the pixels between the orders are good, or values are too large to
             be squared.
         """
-        frame = self._seen(values, good)
+        frame = self._seen(values, good).without(~self._smooth)
         level = self._level(frame)
         frame = frame.divided_by(level)
         fit = self._fit(frame, own=False) if self._lost(~frame.good) < _MOST_LOST else None
@@ -200,11 +200,6 @@ class ScatteredLightModel:
         light = np.append(np.where(good, values, np.nan).astype(float), np.nan)
         brightness = self._scene.order_pixels.brightness(light[self._of_orders])
         good = good[self._of_sample]
-        if np.count_nonzero(good) < LEAST_PIXELS:
-            raise ValueError(
-                f"{np.count_nonzero(good)} pixels between the orders are good, expected at least "
-                f"{LEAST_PIXELS} to measure scattered light"
-            )
         return _Frame(np.where(good, light[self._of_sample], 0), good, brightness)
 
     def _level(self, frame) -> float:
@@ -385,6 +380,16 @@ class _Frame(NamedTuple):
     def divided_by(self, level: float) -> "_Frame":
         return _Frame(self.values / level, self.good, self.brightness / level)
 
+    def without(self, pixels: np.ndarray) -> "_Frame":
+        """The frame without some pixels of the sample."""
+        good = self.good & ~pixels
+        if np.count_nonzero(good) < LEAST_PIXELS:
+            raise ValueError(
+                f"{np.count_nonzero(good)} pixels between the orders are good, expected at least "
+                f"{LEAST_PIXELS} to measure scattered light"
+            )
+        return self._replace(good=good)
+
 
 class _View(NamedTuple):
     """A frame compared with its fit, for each pixel of the sample."""
@@ -431,15 +436,15 @@ class _Typical(NamedTuple):
     stray: np.ndarray  # pixels with light that is not smooth
 
 
-def _fit_of_smooth_light(scene, frame, shapes) -> _Typical:
-    """Fit without the pixels that have light of other kinds."""
+def _fit_of_smooth_light(scene, frame, shapes) -> tuple[np.ndarray, _Typical]:
+    """Pixels of the sample without light of other kinds, and the fit to them."""
     for _ in range(_SEARCHES):
         typical = _typical_fit(scene, frame, shapes)
-        good = frame.good & ~typical.stray
-        if not typical.stray.any() or np.count_nonzero(good) < LEAST_PIXELS:
+        smooth = frame.good & ~typical.stray
+        if not typical.stray.any() or np.count_nonzero(smooth) < LEAST_PIXELS:
             break
-        frame = frame._replace(good=good)
-    return typical
+        frame = frame._replace(good=smooth)
+    return frame.good, typical
 
 
 def _typical_fit(scene, frame, shapes) -> _Typical:
