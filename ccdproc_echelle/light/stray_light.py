@@ -11,17 +11,24 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.ndimage import binary_propagation
 
-__all__ = ["stray_pixels", "without_unlit_borders"]
+__all__ = ["crossed_orders", "stray_pixels", "without_unlit_borders"]
 
-# Blocks of pixels that are compared with the fit: as many along the orders as this, and as many
-# pixels across them.
-_ALONG, _ACROSS = 40, 2
+# Blocks of pixels that are compared with the fit: at most as many along the orders as this, each of
+# so many rows, and of so many pixels on average.
+_ALONG, _ACROSS, _IN_BLOCK = 40, 2, 15
+
+# No pixel counts for more than this many standard deviations of the noise, as cosmic rays do.
+_CLIPPED = 2.0
 
 # The mean of a block is stray light if it exceeds the fit by this many times its uncertainty, and
 # that of blocks beside it, in the same gap, if it does so by as many times as the second number.
 _SIGNIFICANT, _NOTICEABLE = 5.0, 1.5
 _IN_GAP = np.zeros((3, 3, 3), dtype=bool)
 _IN_GAP[1] = True
+
+# Stray light enters an order if somewhere it covers most of the pixels that are so close to it, and
+# matters if it exceeds this fraction of the light of the order.
+_CLOSE, _MOST, _MATTERS = 3.0, 0.5, 0.01
 
 # Covered borders are at most this deep, and are seen in at least this many pixels of a row that are
 # at least so far from all orders.
@@ -51,8 +58,7 @@ def stray_pixels(sample, residuals, variance, error, n_columns) -> np.ndarray:
     bool array, shape (n,)
     """
     block, shape = _blocks(sample, n_columns)
-    # Cosmic rays and hot pixels are not stray light.
-    limit = _SIGNIFICANT * np.sqrt(variance)
+    limit = _CLIPPED * np.sqrt(variance)
     number = np.maximum(np.bincount(block, minlength=np.prod(shape)), 1)
     mean, noise, shared = (
         np.bincount(block, values, np.prod(shape)) / number
@@ -70,9 +76,49 @@ def _blocks(sample, n_columns) -> tuple[np.ndarray, tuple[int, int, int]]:
     from_below = np.isfinite(sample.distance[0])
     away = np.where(from_below, sample.distance[0], sample.distance[1])
     away = np.where(np.isfinite(away), away // _ACROSS, 0).astype(np.intp)
-    shape = int(sample.gap.max()) + 1, _ALONG, int(away.max()) + 1
-    index = np.ravel_multi_index((sample.gap, sample.columns * _ALONG // n_columns, away), shape)
-    return index, shape
+    n_gaps, n_away = int(sample.gap.max()) + 1, int(away.max()) + 1
+    n_strips = len(np.unique(sample.gap * n_away + away))
+    n_along = int(np.clip(len(away) / (_IN_BLOCK * n_strips), 1, _ALONG))
+    shape = n_gaps, n_along, n_away
+    along = sample.columns * n_along // n_columns
+    return np.ravel_multi_index((sample.gap, along, away), shape), shape
+
+
+def crossed_orders(sample, stray, excess, variance, brightness, n_columns) -> np.ndarray:
+    """
+    Orders that stray light probably crosses, because somewhere it reaches their edges.
+
+    Parameters
+    ----------
+    sample : `~ccdproc_echelle.light.interorder.Sample`
+        The pixels between the orders; n of them.
+    stray : bool array, shape (n,)
+        Which of them have stray light.
+    excess, variance : arrays, shape (n,)
+        Light minus fit, and the variance of its noise.
+    brightness : array, shape (n_orders,)
+        Typical brightness of the orders, from the lowest up.
+    n_columns : int
+        Columns of the detector; the orders run along the rows.
+
+    Returns
+    -------
+    int array
+        Their positions, counted from 0.
+    """
+    piece = sample.gap * _ALONG + sample.columns * _ALONG // n_columns
+    crossed = []
+    for order, distance in zip(sample.order, sample.distance, strict=True):
+        close = distance < _CLOSE
+        found = close & stray
+        n_close, n_found, total, noise = (
+            np.bincount(piece, part)
+            for part in (close, found, np.where(found, excess, 0), np.where(found, variance, 0))
+        )
+        light = np.maximum(total - _SIGNIFICANT * np.sqrt(noise), 0) / np.maximum(n_found, 1)
+        light = np.where(n_found > _MOST * n_close, light, 0)[piece]
+        crossed.append(order[close & (light > _MATTERS * np.abs(brightness[order]))])
+    return np.unique(np.concatenate(crossed))
 
 
 def without_unlit_borders(data, usable, lower, upper) -> np.ndarray:
