@@ -46,6 +46,7 @@ from ccdproc_echelle import (
 from ccdproc_echelle.frames import open_frames
 from ccdproc_echelle.recipe import calibrate_frames
 from ccdproc_echelle.simulation import EchelleSimulation
+from ccdproc_echelle.simulation.flaws import PartialOrder, SecondaryBands
 
 _WINDOW = 10
 _LARGEST = 300_000  # pixels of a detector; larger ones are left out to save time
@@ -67,7 +68,7 @@ _ROWS = {
     "bad pixels missed (%)": (1, "dead pixels inside an order that are not masked"),
     "bad pixels false (1e-6)": (1, "masked in-order pixels that are not dead, fraction"),
     "orders missed": (0, "true orders not found"),
-    "orders false": (0, "found orders that do not exist"),
+    "orders false": (0, "found orders where there is no band of light"),
 }
 
 
@@ -155,8 +156,9 @@ def level_errors(master: MasterFlat, setup: Setup) -> tuple[np.ndarray, np.ndarr
 
 def pixel_pulls(master: MasterFlat, simulation: EchelleSimulation) -> np.ndarray:
     """Pulls of the in-order pixels; truth has the same mean over the same inner-order pixels."""
-    inside = (master.orders.order_map() > 0) & ~master.flat.mask
-    inner = inside & master.orders.inner_mask(_WINDOW)  # narrow orders do not fill the window
+    orders = true_ones(master.orders, simulation.truth.orders)
+    inside = (orders.order_map() > 0) & ~master.flat.mask
+    inner = inside & orders.inner_mask(_WINDOW)  # narrow orders do not fill the window
     scale = master.flat.data[inner].mean(dtype=float) / simulation.truth.flat[inner].mean()
     errors = master.flat.data[inside] - scale * simulation.truth.flat[inside]
     return errors / master.flat.uncertainty.array[inside]
@@ -205,6 +207,29 @@ def matched(found: EchelleOrderTable, truth: EchelleOrderTable) -> np.ndarray:
     return np.array(rows)
 
 
+def true_ones(found: EchelleOrderTable, truth: EchelleOrderTable) -> EchelleOrderTable:
+    """The found orders without those whose light is not part of the true flat."""
+    rows = matched(found, truth)
+    return found.select(found.order_numbers[np.unique(rows[rows >= 0])])
+
+
+def n_false(found: EchelleOrderTable, simulation: EchelleSimulation) -> int:
+    """Number of found orders that follow neither an order nor another band of light."""
+    truth, centers = simulation.truth.orders, found.center()
+    own = set(matched(found, truth))
+    width = np.median(truth.upper() - truth.lower())
+    bands = [
+        truth.center()[-1:] + layer.distance if isinstance(layer, PartialOrder)
+        else truth.center() + layer.offset
+        for layer in simulation.layers if isinstance(layer, (PartialOrder, SecondaryBands))
+    ]
+    others = np.concatenate(bands) if bands else np.empty((0, centers.shape[1]))
+    return sum(
+        row not in own and not (np.nanmedian(np.abs(others - center), axis=1) < width / 2).any()
+        for row, center in enumerate(centers)
+    )
+
+
 def edge_errors(found: EchelleOrderTable, truth: EchelleOrderTable) -> np.ndarray:
     """Outward errors of the fitted edges within the range where they were measured."""
     rows = matched(found, truth)
@@ -228,7 +253,7 @@ def bad_pixels(master: MasterFlat, simulation: EchelleSimulation) -> tuple[float
     """Fraction of the dead pixels not masked, and of the in-order pixels masked in vain."""
     truth = simulation.truth
     dead = truth.dead_pixels & (truth.orders.coverage() == 1)
-    inside = master.orders.order_map() > 0
+    inside = true_ones(master.orders, truth.orders).order_map() > 0
     flawed = truth.dead_pixels | bad_lines(simulation) | (master.flags & FlatFlag.FAINT > 0)
     false = master.flat.mask & ~flawed & inside
     missed = (dead & ~master.flat.mask).sum() / dead.sum() if dead.any() else np.nan
@@ -265,7 +290,7 @@ def compared(master: MasterFlat, setup: Setup) -> dict[str, float]:
         "bad pixels missed (%)": 100 * missed,
         "bad pixels false (1e-6)": 1e6 * false,
         "orders missed": int((rows < 0).sum()),
-        "orders false": len(master.orders) - len(np.unique(rows[rows >= 0])),
+        "orders false": n_false(master.orders, simulation),
     }
 
 

@@ -29,7 +29,8 @@ def fit_scattered_light(
     few tenths of a pixel, by an amount that varies along each order. No pixel is therefore assumed
     to be free of the wings, but pixels have less weight the closer they are to an order, and where
     the gaps are wide only their middles matter. Pixels hit by cosmic rays and hot pixels are
-    rejected.
+    rejected. So are bands of light that stand out from the surface, such as secondary orders,
+    ghosts and orders that are not in the table, and unlit rows and columns at the border.
 
     Parameters
     ----------
@@ -65,7 +66,8 @@ def fit_scattered_light(
     `~astropy.utils.exceptions.AstropyUserWarning`
         If the inter-order area is negative by more than its noise, for example because the
         subtracted bias was too high (the surface is then negative there as well); or if the surface
-        had to be set to zero elsewhere, far from inter-order pixels.
+        had to be set to zero elsewhere, far from inter-order pixels; or if stray light of more than
+        1 % of their own, such as that of a ghost, reaches into orders, where it cannot be seen.
 
     See Also
     --------
@@ -78,7 +80,7 @@ def fit_scattered_light(
     scattered light, and is included in it. In gaps narrower than about 5 standard deviations of the
     blur, every pixel has light of the adjacent orders. The surface is then constrained by the wider
     gaps, the area beyond the outermost orders, and the model of the wings. Light of orders that are
-    not in the table is treated as scattered light.
+    not in the table is treated as scattered light if it does not stand out from the surface.
 
     References
     ----------
@@ -238,8 +240,8 @@ def _measured(frame, orders, margin) -> ScatteredLight:
         for image in (frame.data, _usable(frame), sigma)
     )
     scattered = model.measure(values, good, sigma)
-    if scattered.remark:
-        warn(scattered.remark)
+    for remark in filter(None, (model.remark, scattered.remark)):
+        warn(remark)
     return scattered
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from ccdproc_echelle.light.interorder import LEAST_PIXELS, profiles_of
+from ccdproc_echelle.light.interorder import LEAST_PIXELS, numbers_and_edges, profiles_of
 from ccdproc_echelle.light.scattered_equations import Factor, Normal, State, cross_validated
 from ccdproc_echelle.light.scattered_noise import (
     OUTLIER,
@@ -15,6 +15,11 @@ from ccdproc_echelle.light.scattered_noise import (
     noise_variance,
 )
 from ccdproc_echelle.light.scattered_scene import Scene, wanted
+from ccdproc_echelle.light.stray_light import (
+    crossed_orders,
+    stray_pixels,
+    without_unlit_borders,
+)
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceError
 from ccdproc_echelle.light.wings import WingShapes, chosen_shapes
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -38,6 +43,9 @@ _WIDTH_ERROR = 0.1
 # which leave light that looks like noise, or more of it. In that case the larger set is kept.
 _ITERATIONS = 6
 _CHOICES = 4
+
+# Number of times that the fit is repeated without the stray light found by the previous one.
+_SEARCHES = 10
 
 # Number of steps of a frame towards its fit. Before outliers are ignored, their weight is only
 # reduced as long as the frame may still differ from the typical one.
@@ -91,6 +99,8 @@ class ScatteredLightModel:
     ----------
     pixels : int array
         Pixels of a frame required by `measure`, as ascending indices into the flattened frame.
+    remark : str
+        Warning of stray light that reaches into orders; empty if there is none.
 
     Raises
     ------
@@ -129,6 +139,8 @@ class ScatteredLightModel:
         self._dispersion_axis = orders.dispersion_axis
         if orders.dispersion_axis == 0:
             data, usable, orders = data.T, usable.T, orders.transposed()
+        numbers, lower, upper = numbers_and_edges(orders)
+        usable = without_unlit_borders(data, usable, lower, upper)
         scene = self._scene = Scene(usable, orders, margin)
         self.pixels, self._of_sample, self._of_orders = wanted(scene, self._dispersion_axis)
         values, good = (
@@ -138,7 +150,7 @@ class ScatteredLightModel:
         frame = self._seen(values, good)
         self._brightness = frame.brightness
         shapes = WingShapes(scene.sample.distance, fibres=profiles_of(orders) != {"slit"})
-        typical = _typical_fit(scene, frame, shapes)
+        self._smooth, typical = _fit_of_smooth_light(scene, frame, shapes)
         self._start = typical.state
         self._shapes = np.array([
             shapes.shape(*divmod(column, 2)) for column in typical.chosen
@@ -151,6 +163,7 @@ class ScatteredLightModel:
         self._weight = (
             scene.smooth.T @ self._precision + typical.strength * np.diag(scene.penalty)
         )
+        self.remark = _remark_on(numbers[self._crossed(frame)])
 
     def measure(
         self, values: np.ndarray, good: np.ndarray, sigma: np.ndarray | None = None
@@ -178,7 +191,7 @@ class ScatteredLightModel:
             If fewer than 100 of the pixels between the orders are good, or values are too large to
             be squared.
         """
-        frame = self._seen(values, good)
+        frame = self._seen(values, good).without(~self._smooth)
         level = self._level(frame)
         frame = frame.divided_by(level)
         fit = self._fit(frame, own=False) if self._lost(~frame.good) < _MOST_LOST else None
@@ -188,6 +201,14 @@ class ScatteredLightModel:
         sigma = None if sigma is None else sigma[self._of_sample] / level
         return self._described(fit, error, level, sigma)
 
+    def _crossed(self, frame) -> np.ndarray:
+        """Positions of orders that stray light reaches into, from the lowest up."""
+        view = self._viewed(frame, self._start)
+        return crossed_orders(
+            self._scene.sample, frame.good & ~self._smooth, view.residuals, view.variance,
+            np.median(self._brightness, axis=1), self._scene.shape[1],
+        )
+
     # ------------------------------------------------------------------ the frame
 
     def _seen(self, values, good) -> "_Frame":
@@ -195,11 +216,6 @@ class ScatteredLightModel:
         light = np.append(np.where(good, values, np.nan).astype(float), np.nan)
         brightness = self._scene.order_pixels.brightness(light[self._of_orders])
         good = good[self._of_sample]
-        if np.count_nonzero(good) < LEAST_PIXELS:
-            raise ValueError(
-                f"{np.count_nonzero(good)} pixels between the orders are good, expected at least "
-                f"{LEAST_PIXELS} to measure scattered light"
-            )
         return _Frame(np.where(good, light[self._of_sample], 0), good, brightness)
 
     def _level(self, frame) -> float:
@@ -364,6 +380,18 @@ class ScatteredLightModel:
         return False, ""
 
 
+def _remark_on(crossed) -> str:
+    """Warning of stray light in orders."""
+    if not len(crossed):
+        return ""
+    return (
+        "light that is not smooth, such as that of a ghost or a secondary order, reaches into "
+        f"orders {sorted(crossed.tolist())}: it cannot be told from theirs, so the flat may be "
+        "wrong there by more than its uncertainty; inspect the light between the orders with "
+        "plot_cross_section"
+    )
+
+
 def check_values(values: np.ndarray, good: np.ndarray) -> None:
     """Raise if powers of the values would overflow."""
     ends = (end(values, where=good, initial=0) for end in (np.max, np.min))
@@ -379,6 +407,16 @@ class _Frame(NamedTuple):
 
     def divided_by(self, level: float) -> "_Frame":
         return _Frame(self.values / level, self.good, self.brightness / level)
+
+    def without(self, pixels: np.ndarray) -> "_Frame":
+        """The frame without some pixels of the sample."""
+        good = self.good & ~pixels
+        if np.count_nonzero(good) < LEAST_PIXELS:
+            raise ValueError(
+                f"{np.count_nonzero(good)} pixels between the orders are good, expected at least "
+                f"{LEAST_PIXELS} to measure scattered light"
+            )
+        return self._replace(good=good)
 
 
 class _View(NamedTuple):
@@ -423,6 +461,18 @@ class _Typical(NamedTuple):
     strength: float  # of the penalty
     precision: np.ndarray  # inverse variance of each pixel, 0 for outliers
     normal: Normal
+    stray: np.ndarray  # pixels with light that is not smooth
+
+
+def _fit_of_smooth_light(scene, frame, shapes) -> tuple[np.ndarray, _Typical]:
+    """Pixels of the sample without light of other kinds, and the fit to them."""
+    for _ in range(_SEARCHES):
+        typical = _typical_fit(scene, frame, shapes)
+        smooth = frame.good & ~typical.stray
+        if not typical.stray.any() or np.count_nonzero(smooth) < LEAST_PIXELS:
+            break
+        frame = frame._replace(good=smooth)
+    return frame.good, typical
 
 
 def _typical_fit(scene, frame, shapes) -> _Typical:
@@ -435,12 +485,12 @@ def _typical_fit(scene, frame, shapes) -> _Typical:
     variance, outlying, slopes = first_variance(values), 0, np.zeros_like(light)
     choices = []
     for step in range(_ITERATIONS):
-        weights = 1 / ((variance + (WING_ERROR * wings) ** 2) * (1 + outlying**2) ** 2)
+        weights = frame.good / ((variance + (WING_ERROR * wings) ** 2) * (1 + outlying**2) ** 2)
         moving = _EDGE_ERROR * light * slopes
         columns = (common * light).reshape(-1, len(values))
         normal = scene.normal(columns, moving, values, weights).transformed(n_smooth, mixture)
         solution, chosen, strength, shifts = _solved(
-            normal, scene.penalty, len(values),
+            normal, scene.penalty, np.count_nonzero(weights),
             None if step < _CHOICES else max(choices[_CHOICES - 2 : _CHOICES], key=len),
         )
         choices.append(chosen)
@@ -453,11 +503,14 @@ def _typical_fit(scene, frame, shapes) -> _Typical:
         outlying = residuals / np.sqrt(variance + (WING_ERROR * wings) ** 2) / OUTLIER
         light = scene.light(frame.brightness, surface)
         slopes = shapes.slopes(amplitudes.reshape(-1, 2))
-    precision = (np.abs(outlying) < 1) / (variance + (WING_ERROR * wings) ** 2)
+    precision = frame.good * (np.abs(outlying) < 1) / (variance + (WING_ERROR * wings) ** 2)
+    stray = frame.good & stray_pixels(
+        scene.sample, residuals, variance, WING_ERROR * np.abs(wings), scene.shape[1]
+    )
     kept = np.eye(len(amplitudes) + 1)[:, np.append(chosen, len(amplitudes))]
     return _Typical(
         State(surface, amplitudes[chosen], shifts), chosen, slopes, strength, precision,
-        normal.transformed(n_smooth, kept),
+        normal.transformed(n_smooth, kept), stray,
     )
 
 

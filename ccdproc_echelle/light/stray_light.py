@@ -1,0 +1,179 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Pixels between the orders whose light is not smooth: bands of light, and borders without any.
+
+Secondary orders, ghosts and orders that are not in the table are brighter than smooth scattered
+light; reference pixels and covered rows at the border of a detector are darker.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.ndimage import binary_propagation
+
+__all__ = ["crossed_orders", "stray_pixels", "without_unlit_borders"]
+
+# Blocks of pixels that are compared with the fit: at most as many along the orders as this, each of
+# so many rows, and of so many pixels on average.
+_ALONG, _ACROSS, _IN_BLOCK = 40, 2, 15
+
+# No pixel counts for more than this many standard deviations of the noise, as cosmic rays do.
+_CLIPPED = 2.0
+
+# The mean of a block is stray light if it exceeds the fit by this many times its uncertainty, and
+# that of blocks beside it, in the same gap, if it does so by as many times as the second number.
+_SIGNIFICANT, _NOTICEABLE = 5.0, 1.5
+_IN_GAP = np.zeros((3, 3, 3), dtype=bool)
+_IN_GAP[1] = True
+
+# Stray light enters an order if somewhere it covers most of the pixels that are so close to it, and
+# matters if it exceeds this fraction of the light of the order.
+_CLOSE, _MOST, _MATTERS = 3.0, 0.5, 0.01
+
+# Covered borders are at most this deep, and are seen in at least this many pixels of a row that are
+# at least so far from all orders.
+_DEEPEST, _LEAST_SEEN, _FAR = 16, 20, 3.0
+
+# Covered rows, and the first two lit ones, differ by less than this fraction of the step.
+_FLAT = 0.25
+
+
+def stray_pixels(sample, residuals, variance, error, n_columns) -> np.ndarray:
+    """
+    Pixels between the orders in blocks that are brighter than a fit by more than their noise.
+
+    Parameters
+    ----------
+    sample : `~ccdproc_echelle.light.interorder.Sample`
+        The pixels; n of them.
+    residuals, variance : arrays, shape (n,)
+        Light minus fit, and the variance of its noise.
+    error : array, shape (n,)
+        Standard deviation of the fit, which neighbouring pixels share.
+    n_columns : int
+        Columns of the detector; the orders run along the rows.
+
+    Returns
+    -------
+    bool array, shape (n,)
+    """
+    block, shape = _blocks(sample, n_columns)
+    limit = _CLIPPED * np.sqrt(variance)
+    number = np.maximum(np.bincount(block, minlength=np.prod(shape)), 1)
+    mean, noise, shared = (
+        np.bincount(block, values, np.prod(shape)) / number
+        for values in (np.clip(residuals, -limit, limit), variance, error)
+    )
+    uncertainty = np.hypot(np.sqrt(noise / number), shared)
+    pull = np.divide(mean, uncertainty, out=np.zeros_like(mean), where=uncertainty > 0)
+    pull = pull.reshape(shape)
+    stray = binary_propagation(pull > _SIGNIFICANT, _IN_GAP, mask=pull > _NOTICEABLE)
+    return stray.ravel()[block]
+
+
+def _blocks(sample, n_columns) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """Index of the block of each pixel, and the number of gaps, and of blocks along and across."""
+    from_below = np.isfinite(sample.distance[0])
+    away = np.where(from_below, sample.distance[0], sample.distance[1])
+    away = np.where(np.isfinite(away), away // _ACROSS, 0).astype(np.intp)
+    n_gaps, n_away = int(sample.gap.max()) + 1, int(away.max()) + 1
+    n_strips = len(np.unique(sample.gap * n_away + away))
+    n_along = int(np.clip(len(away) / (_IN_BLOCK * n_strips), 1, _ALONG))
+    shape = n_gaps, n_along, n_away
+    along = sample.columns * n_along // n_columns
+    return np.ravel_multi_index((sample.gap, along, away), shape), shape
+
+
+def crossed_orders(sample, stray, excess, variance, brightness, n_columns) -> np.ndarray:
+    """
+    Orders that stray light probably crosses, because somewhere it reaches their edges.
+
+    Parameters
+    ----------
+    sample : `~ccdproc_echelle.light.interorder.Sample`
+        The pixels between the orders; n of them.
+    stray : bool array, shape (n,)
+        Which of them have stray light.
+    excess, variance : arrays, shape (n,)
+        Light minus fit, and the variance of its noise.
+    brightness : array, shape (n_orders,)
+        Typical brightness of the orders, from the lowest up.
+    n_columns : int
+        Columns of the detector; the orders run along the rows.
+
+    Returns
+    -------
+    int array
+        Their positions, counted from 0.
+    """
+    piece = sample.gap * _ALONG + sample.columns * _ALONG // n_columns
+    crossed = []
+    for order, distance in zip(sample.order, sample.distance, strict=True):
+        close = distance < _CLOSE
+        found = close & stray
+        n_close, n_found, total, noise = (
+            np.bincount(piece, part)
+            for part in (close, found, np.where(found, excess, 0), np.where(found, variance, 0))
+        )
+        light = np.maximum(total - _SIGNIFICANT * np.sqrt(noise), 0) / np.maximum(n_found, 1)
+        light = np.where(n_found > _MOST * n_close, light, 0)[piece]
+        crossed.append(order[close & (light > _MATTERS * np.abs(brightness[order]))])
+    return np.unique(np.concatenate(crossed))
+
+
+def without_unlit_borders(data, usable, lower, upper) -> np.ndarray:
+    """
+    The usable pixels without rows and columns at the border that have no light.
+
+    Parameters
+    ----------
+    data, usable : arrays, shape (rows, columns)
+        An image and its usable pixels, with the orders along the rows.
+    lower, upper : arrays, shape (n_orders, columns)
+        Edges of the orders.
+
+    Returns
+    -------
+    bool array, shape (rows, columns)
+    """
+    usable = usable.copy()
+    far = usable & _far_from_orders(data.shape, lower, upper)
+    for image, seen, kept in _sides(data, far, usable):
+        kept[: _n_unlit(image, seen)] = False
+    return usable
+
+
+def _far_from_orders(shape, lower, upper) -> np.ndarray:
+    rows, far = np.arange(shape[0])[:, np.newaxis], np.ones(shape, dtype=bool)
+    for low, high in zip(lower, upper, strict=True):
+        far &= (rows < low - _FAR) | (rows > high + _FAR)
+    return far
+
+
+def _sides(*images) -> Iterator[list[np.ndarray]]:
+    """Views of the images with each of the four borders along the first row."""
+    for turned in (lambda a: a, lambda a: a[::-1], lambda a: a.T, lambda a: a.T[::-1]):
+        yield [turned(image) for image in images]
+
+
+def _n_unlit(image, seen) -> int:
+    """Number of rows before a step that is present all along the first rows."""
+    deepest = min(_DEEPEST, len(image) // 4)
+    for n in range(deepest, 0, -1):
+        columns = np.flatnonzero(seen[: n + 2].all(axis=0))
+        if len(columns) >= _LEAST_SEEN and _is_step(image[: n + 2, columns]):
+            return n
+    return 0
+
+
+def _is_step(rows) -> bool:
+    """Whether the light begins with the last but one of these rows."""
+    steps = np.diff(rows.astype(float), axis=0)
+    medians = np.median(steps, axis=1)
+    *before, step, after = medians
+    scatter = np.median(np.abs(steps[-2] - step))
+    parts = [np.median(part) for part in np.array_split(steps[-2], 5)]
+    if step <= 0 or min(parts) <= 0 or step**2 * len(steps[-2]) < (3 * _SIGNIFICANT * scatter)**2:
+        return False
+    outside = np.append(0, np.cumsum(before))
+    return np.ptp(outside) < _FLAT * step and abs(after) < _FLAT * step

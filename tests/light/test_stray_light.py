@@ -1,0 +1,63 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Scattered light of detectors with bands of other light, or borders without any."""
+
+import numpy as np
+import pytest
+from astropy.utils.exceptions import AstropyUserWarning
+
+from ccdproc_echelle import fit_scattered_light
+from ccdproc_echelle.light.stray_light import without_unlit_borders
+from ccdproc_echelle.simulation import EchelleSimulation
+
+PLAIN = EchelleSimulation(
+    shape=(240, 400), n_orders=6, seed=2, order_width=18, tilt=0.02, brightness_ratio=20
+).with_scattered_light(0.03)
+
+FLAWED = {
+    "border without light": PLAIN.with_dark_border(4),
+    "wide border without light": PLAIN.with_dark_border(9),
+    "secondary bands": PLAIN.with_secondary_bands(16, 4, fraction=0.1),
+    "order not in the table": PLAIN.with_partial_order(30, 18, fraction=0.3),
+    "ghosts": PLAIN.with_ghosts(2, width=8, fraction=0.01),
+}
+
+
+def error(simulation):
+    """RMS error of the scattered light on the order centres, relative to its smooth part there."""
+    orders = simulation.truth.orders
+    scattered = fit_scattered_light(simulation.flats(1)[0], orders).data
+    smooth = PLAIN.truth.scattered_light * PLAIN.truth.levels(1)
+    return np.sqrt(np.mean((scattered / smooth - 1)[orders.inner_mask(10)] ** 2))
+
+
+@pytest.mark.parametrize("simulation", FLAWED.values(), ids=FLAWED)
+def test_light_that_is_not_smooth_is_left_out(simulation):
+    assert error(simulation) < 0.03
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("depth", [0, 1, 4, 9])
+def test_borders_without_light_are_not_used(depth, axis):
+    """Rows along the orders, and columns across them."""
+    image = PLAIN.flats(1)[0].data
+    expected = np.ones(image.shape, dtype=bool)
+    for part in (image, expected):
+        turned = part.swapaxes(0, axis)
+        turned[:depth] = turned[len(turned) - depth :] = 0
+    everywhere = np.ones(image.shape, dtype=bool)
+    orders = PLAIN.truth.orders
+    lit = without_unlit_borders(image, everywhere, orders.lower(), orders.upper())
+    np.testing.assert_array_equal(lit, expected)
+
+
+def test_orders_crossed_by_bright_ghosts_are_named():
+    ghosts = PLAIN.with_ghosts(2, width=8, fraction=0.05)
+    with pytest.warns(AstropyUserWarning, match=r"reaches into orders \[.*15"):
+        fit_scattered_light(ghosts.flats(1)[0], ghosts.truth.orders)
+
+
+@pytest.mark.parametrize("seed", [11, 18, 31, 42])
+def test_cosmic_rays_are_no_stray_light(seed):
+    """No warning of it, on a single frame."""
+    simulation = EchelleSimulation.random(seed).with_cosmic_rays(300, length=6)
+    fit_scattered_light(simulation.flats(1)[0], simulation.truth.orders)
