@@ -97,19 +97,26 @@ def _edges_off(offsets, light, half: float, room: float) -> tuple[float, float]:
     NaN if there is no light, or it is not in the same place all along the order.
     """
     known = np.flatnonzero(np.isfinite(light))
-    lit = known[light[known] > 0.5]
     if not (light[known] > 0.8).any():
         return np.nan, np.nan
-    ends, limits = (np.array([-offsets[part[0]], offsets[part[-1]]]) for part in (lit, known))
-    outwards = ends + 0.5 - half  # of the light, from the edges
-    wide, narrow = (_extent(known[light[known] > level]) for level in (0.2, 0.8))
+    ends, limits = _ends(offsets, light, 0.5), np.array([-offsets[known[0]], offsets[known[-1]]])
+    outwards = ends - half  # of the light, from the edges
+    wide, narrow = (_ends(offsets, light, level).sum() for level in (0.2, 0.8))
     outside = _OF_FIBRES if wide > _ROUND * narrow else _OUTSIDE
-    width = ends.sum() + 1
+    width = ends.sum()
     wrong = (outwards > _SLACK + _INSIDE * width) | (-outwards > _SLACK + outside * width)
     wrong &= (ends < limits) | (limits > room - 1.5)  # not cut by the border of the detector
     lower, upper = np.where(wrong, outwards * [-1, 1], 0)
     return lower, upper
 
 
-def _extent(places: np.ndarray) -> int:
-    return int(np.ptp(places)) + 1 if len(places) else 0
+def _ends(offsets, light, level: float) -> np.ndarray:
+    """Distances from the middle, down and up, at which the light has fallen to a level."""
+    ends = []
+    for outwards, along in ((-1, slice(None, None, -1)), (1, slice(None))):
+        places, values = outwards * offsets[along], light[along]
+        last = np.flatnonzero(values > level)[-1]
+        inside, beyond = values[last], values[last + 1] if last + 1 < len(values) else np.nan
+        fall = (inside - level) / (inside - beyond)
+        ends.append(places[last] + (fall if np.isfinite(fall) else 0.5))
+    return np.array(ends)
