@@ -66,8 +66,7 @@ def fit_scattered_light(
     `~astropy.utils.exceptions.AstropyUserWarning`
         If the inter-order area is negative by more than its noise, for example because the
         subtracted bias was too high (the surface is then negative there as well); or if the surface
-        had to be set to zero elsewhere, far from inter-order pixels; or if stray light of more than
-        1 % of their own, such as that of a ghost, reaches into orders, where it cannot be seen.
+        had to be set to zero elsewhere, far from inter-order pixels.
 
     See Also
     --------
@@ -240,8 +239,8 @@ def _measured(frame, orders, margin) -> ScatteredLight:
         for image in (frame.data, _usable(frame), sigma)
     )
     scattered = model.measure(values, good, sigma)
-    for remark in filter(None, (model.remark, scattered.remark)):
-        warn(remark)
+    if scattered.remark:
+        warn(scattered.remark)
     return scattered
 
 

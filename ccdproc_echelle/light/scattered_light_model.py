@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from ccdproc_echelle.light.interorder import LEAST_PIXELS, numbers_and_edges, profiles_of
+from ccdproc_echelle.light.interorder import LEAST_PIXELS, known_edges, profiles_of
 from ccdproc_echelle.light.scattered_equations import Factor, Normal, State, cross_validated
 from ccdproc_echelle.light.scattered_noise import (
     OUTLIER,
@@ -15,11 +15,7 @@ from ccdproc_echelle.light.scattered_noise import (
     noise_variance,
 )
 from ccdproc_echelle.light.scattered_scene import Scene, wanted
-from ccdproc_echelle.light.stray_light import (
-    crossed_orders,
-    stray_pixels,
-    without_unlit_borders,
-)
+from ccdproc_echelle.light.stray_light import stray_pixels, without_unlit_borders
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceError
 from ccdproc_echelle.light.wings import WingShapes, chosen_shapes
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -99,8 +95,6 @@ class ScatteredLightModel:
     ----------
     pixels : int array
         Pixels of a frame required by `measure`, as ascending indices into the flattened frame.
-    remark : str
-        Warning of stray light that reaches into orders; empty if there is none.
 
     Raises
     ------
@@ -139,8 +133,7 @@ class ScatteredLightModel:
         self._dispersion_axis = orders.dispersion_axis
         if orders.dispersion_axis == 0:
             data, usable, orders = data.T, usable.T, orders.transposed()
-        numbers, lower, upper = numbers_and_edges(orders)
-        usable = without_unlit_borders(data, usable, lower, upper)
+        usable = without_unlit_borders(data, usable, *known_edges(orders))
         scene = self._scene = Scene(usable, orders, margin)
         self.pixels, self._of_sample, self._of_orders = wanted(scene, self._dispersion_axis)
         values, good = (
@@ -163,7 +156,6 @@ class ScatteredLightModel:
         self._weight = (
             scene.smooth.T @ self._precision + typical.strength * np.diag(scene.penalty)
         )
-        self.remark = _remark_on(numbers[self._crossed(frame)])
 
     def measure(
         self, values: np.ndarray, good: np.ndarray, sigma: np.ndarray | None = None
@@ -200,14 +192,6 @@ class ScatteredLightModel:
         error = self._error if fit.factor is self._factor else self._error_of(fit.factor)
         sigma = None if sigma is None else sigma[self._of_sample] / level
         return self._described(fit, error, level, sigma)
-
-    def _crossed(self, frame) -> np.ndarray:
-        """Positions of orders that stray light reaches into, from the lowest up."""
-        view = self._viewed(frame, self._start)
-        return crossed_orders(
-            self._scene.sample, frame.good & ~self._smooth, view.residuals, view.variance,
-            np.median(self._brightness, axis=1), self._scene.shape[1],
-        )
 
     # ------------------------------------------------------------------ the frame
 
@@ -378,18 +362,6 @@ class ScatteredLightModel:
                 "0 there"
             )
         return False, ""
-
-
-def _remark_on(crossed) -> str:
-    """Warning of stray light in orders."""
-    if not len(crossed):
-        return ""
-    return (
-        "light that is not smooth, such as that of a ghost or a secondary order, reaches into "
-        f"orders {sorted(crossed.tolist())}: it cannot be told from theirs, so the flat may be "
-        "wrong there by more than its uncertainty; inspect the light between the orders with "
-        "plot_cross_section"
-    )
 
 
 def check_values(values: np.ndarray, good: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.ndimage import binary_propagation
 
-__all__ = ["crossed_orders", "stray_pixels", "without_unlit_borders"]
+__all__ = ["stray_pixels", "without_unlit_borders"]
 
 # Blocks of pixels that are compared with the fit: at most as many along the orders as this, each of
 # so many rows, and of so many pixels on average.
@@ -25,10 +25,6 @@ _CLIPPED = 2.0
 _SIGNIFICANT, _NOTICEABLE = 5.0, 1.5
 _IN_GAP = np.zeros((3, 3, 3), dtype=bool)
 _IN_GAP[1] = True
-
-# Stray light enters an order if somewhere it covers most of the pixels that are so close to it, and
-# matters if it exceeds this fraction of the light of the order.
-_CLOSE, _MOST, _MATTERS = 3.0, 0.5, 0.01
 
 # Covered borders are at most this deep, and are seen in at least this many pixels of a row that are
 # at least so far from all orders.
@@ -82,43 +78,6 @@ def _blocks(sample, n_columns) -> tuple[np.ndarray, tuple[int, int, int]]:
     shape = n_gaps, n_along, n_away
     along = sample.columns * n_along // n_columns
     return np.ravel_multi_index((sample.gap, along, away), shape), shape
-
-
-def crossed_orders(sample, stray, excess, variance, brightness, n_columns) -> np.ndarray:
-    """
-    Orders that stray light probably crosses, because somewhere it reaches their edges.
-
-    Parameters
-    ----------
-    sample : `~ccdproc_echelle.light.interorder.Sample`
-        The pixels between the orders; n of them.
-    stray : bool array, shape (n,)
-        Which of them have stray light.
-    excess, variance : arrays, shape (n,)
-        Light minus fit, and the variance of its noise.
-    brightness : array, shape (n_orders,)
-        Typical brightness of the orders, from the lowest up.
-    n_columns : int
-        Columns of the detector; the orders run along the rows.
-
-    Returns
-    -------
-    int array
-        Their positions, counted from 0.
-    """
-    piece = sample.gap * _ALONG + sample.columns * _ALONG // n_columns
-    crossed = []
-    for order, distance in zip(sample.order, sample.distance, strict=True):
-        close = distance < _CLOSE
-        found = close & stray
-        n_close, n_found, total, noise = (
-            np.bincount(piece, part)
-            for part in (close, found, np.where(found, excess, 0), np.where(found, variance, 0))
-        )
-        light = np.maximum(total - _SIGNIFICANT * np.sqrt(noise), 0) / np.maximum(n_found, 1)
-        light = np.where(n_found > _MOST * n_close, light, 0)[piece]
-        crossed.append(order[close & (light > _MATTERS * np.abs(brightness[order]))])
-    return np.unique(np.concatenate(crossed))
 
 
 def without_unlit_borders(data, usable, lower, upper) -> np.ndarray:

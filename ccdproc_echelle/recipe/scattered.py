@@ -219,8 +219,7 @@ def _surfaces(model, calibration, progress, executor) -> list[ScatteredLight]:
             for flat, pixels, variance in zip(flats, gathered, shared, strict=True)
         )
         surfaces = list(progress.counted(results_of(fits, None), len(flats)))
-    remarks = [model.remark, *(surface.remark for surface in surfaces)]
-    for remark in dict.fromkeys(filter(None, remarks)):
+    for remark in dict.fromkeys(surface.remark for surface in surfaces if surface.remark):
         warn(remark)
     return surfaces
 

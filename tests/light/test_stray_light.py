@@ -3,10 +3,10 @@
 
 import numpy as np
 import pytest
-from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle import fit_scattered_light
-from ccdproc_echelle.light.stray_light import without_unlit_borders
+from ccdproc_echelle.light.interorder import Sample
+from ccdproc_echelle.light.stray_light import stray_pixels, without_unlit_borders
 from ccdproc_echelle.simulation import EchelleSimulation
 
 PLAIN = EchelleSimulation(
@@ -50,14 +50,14 @@ def test_borders_without_light_are_not_used(depth, axis):
     np.testing.assert_array_equal(lit, expected)
 
 
-def test_orders_crossed_by_bright_ghosts_are_named():
-    ghosts = PLAIN.with_ghosts(2, width=8, fraction=0.05)
-    with pytest.warns(AstropyUserWarning, match=r"reaches into orders \[.*15"):
-        fit_scattered_light(ghosts.flats(1)[0], ghosts.truth.orders)
-
-
-@pytest.mark.parametrize("seed", [11, 18, 31, 42])
-def test_cosmic_rays_are_no_stray_light(seed):
-    """No warning of it, on a single frame."""
-    simulation = EchelleSimulation.random(seed).with_cosmic_rays(300, length=6)
-    fit_scattered_light(simulation.flats(1)[0], simulation.truth.orders)
+def test_bands_are_found_among_noise_and_cosmic_rays():
+    orders, rng = PLAIN.truth.orders, np.random.default_rng(1)
+    sample = Sample.drawn(np.ones((240, 400), dtype=bool), orders.lower(), orders.upper(), 1)
+    residuals = rng.normal(size=len(sample.rows))
+    residuals[rng.random(len(residuals)) < 0.01] = 100
+    noise, nothing = np.ones(len(residuals)), np.zeros(len(residuals))
+    assert not stray_pixels(sample, residuals, noise, nothing, 400).any()
+    band = (sample.columns > 100) & (sample.columns < 150)
+    found = stray_pixels(sample, residuals + 2 * band, noise, nothing, 400)
+    assert found[band].mean() > 0.95
+    assert found[~band].mean() < 0.05
