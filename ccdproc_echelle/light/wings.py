@@ -6,6 +6,8 @@ The edge of a slit is where its light has fallen to one half, that of a fibre wh
 wing remains. This wing falls off more slowly than that of any blurred step of the same steepness.
 """
 
+from functools import cache
+
 import numpy as np
 
 from ccdproc_echelle._numeric.gaussians import blurred_ramp, blurred_step, gaussian
@@ -60,12 +62,7 @@ class WingShapes:
         places = np.minimum(distance, _REACH) / _STEP
         self._left = places.astype(np.intp)
         self._part = places - self._left
-        grid = np.arange(int(_REACH / _STEP) + 2) * _STEP
-        kinds = [_slits(grid), _fibres(grid)] if fibres else [_slits(grid)]
-        self._shapes, self._slopes = (np.vstack(tables) for tables in zip(*kinds, strict=True))
-        mixture, size, _ = np.linalg.svd(self._shapes[:, ::_COARSE], full_matrices=False)
-        self.mixture = mixture[:, size > _ALIKE * size[0]]
-        self._common = np.einsum("sc,sn->cn", self.mixture, self._shapes)
+        self._shapes, self._slopes, self._common, self.mixture = _tables(fibres)
 
     def common(self) -> np.ndarray:
         """The common functions: (n_common, 2, n)."""
@@ -87,6 +84,20 @@ class WingShapes:
     def _at(self, side: int, table: np.ndarray) -> np.ndarray:
         below = table[self._left[side]]
         return below + self._part[side] * (table[self._left[side] + 1] - below)
+
+
+@cache
+def _tables(fibres: bool) -> tuple[np.ndarray, ...]:
+    """The shapes, their slopes, the functions common to them, and how these are mixed."""
+    grid = np.arange(int(_REACH / _STEP) + 2) * _STEP
+    kinds = [_slits(grid), _fibres(grid)] if fibres else [_slits(grid)]
+    shapes, slopes = (np.vstack(tables) for tables in zip(*kinds, strict=True))
+    mixture, size, _ = np.linalg.svd(shapes[:, ::_COARSE], full_matrices=False)
+    mixture = mixture[:, size > _ALIKE * size[0]]
+    tables = shapes, slopes, np.einsum("sc,sn->cn", mixture, shapes), mixture
+    for table in tables:
+        table.flags.writeable = False
+    return tables
 
 
 def _slits(distance) -> tuple[np.ndarray, np.ndarray]:
@@ -139,12 +150,12 @@ def chosen_shapes(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) ->
     mixed = slab_product(root, normal[:n_smooth, n_smooth:])
     left = wings - slab_product(mixed.T, mixed) + np.diag(1e-9 * np.diag(wings))
     wanted = right[n_smooth:] - mixed.T @ (root @ right[:n_smooth])
-    n_shapes, lit = len(wings) // 2, np.diag(wings) > 0
+    free = np.diag(wings) > 0
     chosen, gain = np.array([], int), 0.0
     while True:
         best = gain + _SIGNIFICANT, None
-        for pair in np.arange(2 * n_shapes).reshape(-1, 2):
-            new = pair[lit[pair] & ~np.isin(pair, chosen)]
+        for pair in np.arange(len(wings)).reshape(-1, 2):
+            new = pair[free[pair]]
             if len(new):
                 columns = np.append(chosen, new)
                 light = np.linalg.solve(left[np.ix_(columns, columns)], wanted[columns])
@@ -153,3 +164,4 @@ def chosen_shapes(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) ->
         if best[1] is None:
             return chosen
         gain, chosen = best
+        free[chosen] = False

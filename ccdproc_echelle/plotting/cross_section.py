@@ -78,7 +78,7 @@ def plot_cross_section(
     --------
     >>> from ccdproc_echelle.plotting import plot_cross_section
     >>> from ccdproc_echelle.simulation import EchelleSimulation
-    >>> simulation = EchelleSimulation()
+    >>> simulation = EchelleSimulation(shape=(128, 160), n_orders=3)
     >>> ax = plot_cross_section(simulation.flats(1)[0], simulation.truth.orders, pixel=100)
     >>> ax.get_ylabel()
     'signal (adu)'

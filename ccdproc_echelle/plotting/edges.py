@@ -60,7 +60,7 @@ def plot_edge_residuals(
     >>> from ccdproc_echelle import fit_order_edges, measure_order_edges
     >>> from ccdproc_echelle.plotting import plot_edge_residuals
     >>> from ccdproc_echelle.simulation import EchelleSimulation
-    >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4)
+    >>> simulation = EchelleSimulation(shape=(128, 160), n_orders=3)
     >>> orders, flat = simulation.truth.orders, simulation.flats(1)[0]
     >>> points = measure_order_edges(flat, orders)
     >>> ax = plot_edge_residuals(points, fit_order_edges(points, orders))

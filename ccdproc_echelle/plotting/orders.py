@@ -81,7 +81,7 @@ def plot_orders(
     --------
     >>> from ccdproc_echelle.plotting import plot_orders
     >>> from ccdproc_echelle.simulation import EchelleSimulation
-    >>> simulation = EchelleSimulation()
+    >>> simulation = EchelleSimulation(shape=(128, 160), n_orders=3)
     >>> ax = plot_orders(simulation.flats(1)[0], simulation.truth.orders, window=10)
     >>> ax.get_xlabel()
     'dispersion axis: column (pixel)'

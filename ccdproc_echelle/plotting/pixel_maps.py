@@ -75,7 +75,7 @@ def plot_rejections(diagnostics: CombineDiagnostics, *, ax: "Axes | None" = None
     >>> from ccdproc_echelle import combine_frames
     >>> from ccdproc_echelle.plotting import plot_rejections
     >>> from ccdproc_echelle.simulation import EchelleSimulation
-    >>> flats = EchelleSimulation(shape=(256, 256), n_orders=4).flats(3)
+    >>> flats = EchelleSimulation(shape=(128, 160), n_orders=3).flats(3)
     >>> _, diagnostics = combine_frames(flats, sigma_clip=True, diagnostics=True)
     >>> ax = plot_rejections(diagnostics)
     >>> ax.get_xlabel(), ax.get_ylabel()

@@ -59,7 +59,7 @@ def plot_signal_to_noise(
     >>> from astropy.nddata import StdDevUncertainty
     >>> from ccdproc_echelle.plotting import plot_signal_to_noise
     >>> from ccdproc_echelle.simulation import EchelleSimulation
-    >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4)
+    >>> simulation = EchelleSimulation(shape=(128, 160), n_orders=3)
     >>> ax = plot_signal_to_noise(simulation.flats(1)[0], simulation.truth.orders)
     >>> ax.get_ylabel()
     'signal-to-noise per pixel'

@@ -74,7 +74,7 @@ def plot_summary(master) -> "Figure":
     >>> from ccdproc_echelle import make_master_flat
     >>> from ccdproc_echelle.plotting import plot_summary
     >>> from ccdproc_echelle.simulation import EchelleSimulation
-    >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4)
+    >>> simulation = EchelleSimulation(shape=(128, 160), n_orders=3)
     >>> master = make_master_flat(simulation.flats(3), simulation.truth.orders)
     >>> plot_summary(master).get_suptitle()
     'EchelleSimulation, master flat of 3 frames'

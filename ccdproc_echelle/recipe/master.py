@@ -242,11 +242,11 @@ def make_master_flat(
     --------
     >>> from ccdproc_echelle import make_master_flat
     >>> from ccdproc_echelle.simulation import EchelleSimulation
-    >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4).with_bias(300)
+    >>> simulation = EchelleSimulation(shape=(128, 160), n_orders=3).with_bias(300)
     >>> master = make_master_flat(simulation.flats(3, raw=True), simulation.truth.orders,
     ...                           dark=simulation.darks(3, raw=True), gain=1, read_noise=4)
     >>> master.flat.shape, len(master.orders), len(master.levels)
-    ((256, 256), 4, 3)
+    ((128, 160), 3, 3)
     """
     arguments = locals() | {"instrument": None if instrument is None else instrument.name}
     request = checked_request(arguments, instrument, make_master_flat)

@@ -70,7 +70,7 @@ class Provenance:
     --------
     >>> from ccdproc_echelle import make_master_flat
     >>> from ccdproc_echelle.simulation import EchelleSimulation
-    >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4)
+    >>> simulation = EchelleSimulation(shape=(128, 160), n_orders=3)
     >>> master = make_master_flat(simulation.flats(3), simulation.truth.orders, window=8)
     >>> master.provenance["window"], master.provenance["n_passes"]
     ('8', '2')

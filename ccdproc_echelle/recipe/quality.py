@@ -116,7 +116,7 @@ def flat_quality(
     >>> from ccdproc_echelle import make_master_flat
     >>> from ccdproc_echelle import flat_quality
     >>> from ccdproc_echelle.simulation import EchelleSimulation
-    >>> simulation = EchelleSimulation(shape=(256, 256), n_orders=4).with_dead_pixels(9)
+    >>> simulation = EchelleSimulation(shape=(128, 160), n_orders=3).with_dead_pixels(9)
     >>> master = make_master_flat(simulation.flats(3), simulation.truth.orders)
     >>> quality = flat_quality(master, limits={"frames_used": (5, None)})
     >>> print(quality["value", "lower", "verdict"][quality["name"] == "frames_used"])

@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Flexure: known shifts of simulated spectrographs, and tables that do not belong to the frame."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
@@ -26,6 +28,13 @@ def simulation(**kwargs) -> EchelleSimulation:
     return EchelleSimulation(**({"shape": (256, 300), "n_orders": 6, "tilt": 0.03} | kwargs))
 
 
+@cache
+def spectrograph(seed):
+    """The orders of one of these, and a flat."""
+    sim = EchelleSimulation.random(seed).with_cosmic_rays(200, length=5)
+    return sim.truth.orders, sim.flats(1)[0]
+
+
 def smallest_distance(orders) -> float:
     return np.nanmin(np.diff(orders.center(), axis=0))
 
@@ -46,8 +55,7 @@ def with_number(orders, n) -> EchelleOrderTable:
 @pytest.mark.parametrize("seed", SPECTROGRAPHS)
 @pytest.mark.parametrize("fraction", [-0.4, 0.13])
 def test_a_shifted_table_is_found_back(seed, fraction):
-    sim = EchelleSimulation.random(seed).with_cosmic_rays(200, length=5)
-    orders, flat = sim.truth.orders, sim.flats(1)[0]
+    orders, flat = spectrograph(seed)
     shift = fraction * smallest_distance(orders)
     with_edges = measure_shift(flat, orders.shifted(-shift))
     from_centers = measure_shift(flat, centers_only(orders, degree=2).shifted(-shift))

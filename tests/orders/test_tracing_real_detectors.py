@@ -83,14 +83,14 @@ def test_real_orders_two_pixels_wide(data_dir):
 
 def cut_orders(n_dark):
     """The top one of five orders runs off the detector, whose border is dark."""
-    rows, u, rng = np.arange(300)[:, None], np.linspace(-1, 1, 600), np.random.default_rng(1)
+    rows, u, rng = np.arange(300)[:, None], np.linspace(-1, 1, 300), np.random.default_rng(1)
     centers = np.array([283 - 58 * k - 25 * u**2 for k in range(4, -1, -1)])
     light = 50 + 1000 * sum(
         erf((rows - c + 25) / 1.5) - erf((rows - c - 25) / 1.5) for c in centers
     )
     image = rng.poisson(light).astype(float)
-    image[:n_dark] = rng.normal(5, 2, (n_dark, 600))
-    image[300 - n_dark :] = rng.normal(5, 2, (n_dark, 600))
+    image[:n_dark] = rng.normal(5, 2, (n_dark, 300))
+    image[300 - n_dark :] = rng.normal(5, 2, (n_dark, 300))
     return image, centers
 
 
@@ -107,14 +107,14 @@ def test_reference_pixels_are_no_edge(n_dark, level):
 # Edges of the order in the corner are extrapolated, and warned about.
 @pytest.mark.filterwarnings("ignore:edges of orders")
 def test_an_order_in_the_corner_leaves_its_neighbour_alone():
-    rows, u = np.arange(400)[:, None], np.linspace(-1, 1, 1200)
+    rows, u = np.arange(400)[:, None], np.linspace(-1, 1, 400)
     centers = np.array([392 - 58 * k - 41 * (u + 0.5) ** 2 for k in (4, 3, 2, 1, 0, -1)])
     light = 50 + 1000 * sum(
         erf((rows - c + 25) / 1.8) - erf((rows - c - 25) / 1.8) for c in centers
     )
     orders = EchelleOrderTable.from_traces(
         range(1, 7), np.where((centers < 399.5) & (centers > -0.5), centers, np.nan),
-        shape=(400, 1200), dispersion_axis=1,
+        shape=(400, 400), dispersion_axis=1,
     )
     image = np.random.default_rng(1).poisson(light).astype(float)
     found = detect_order_edges(image, orders.shifted(3))

@@ -23,7 +23,7 @@ from ccdproc_echelle.combining import CombineSettings
 from ccdproc_echelle.frames import Readout
 from ccdproc_echelle.simulation import EchelleSimulation, RawLayout
 
-SIZE = 256
+SIZE = 192
 READ_NOISE = 4.0
 
 
@@ -312,7 +312,7 @@ def test_dispersion_axis_is_that_of_tables_that_do_not_tell(own, command, tmp_pa
 
 def test_order_tables_are_for_amplifiers_put_together(own, tmp_path):
     """In the command, which finds the shape of a table that does not tell, and in a night."""
-    sections = {"[1:128,1:256]": "[129:144,1:256]", "[161:288,1:256]": "[145:160,1:256]"}
+    sections = {"[1:96,1:192]": "[97:112,1:192]", "[129:224,1:192]": "[113:128,1:192]"}
     layout = RawLayout(amplifier_sections=sections, bias_drift=3)
     (raw := tmp_path / "raw").mkdir()
     flats, _, biases = OF_OWN.write(raw, 3, 0, 3, layout=layout)

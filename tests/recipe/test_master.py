@@ -838,11 +838,13 @@ def test_a_gain_or_read_noise_that_is_not_that_of_the_frames(wrong, found):
 
 def test_flats_of_unknown_uncertainty():
     flats, orders = NOISY.with_bias(0).flats(3), NOISY.truth.orders
-    expected = make_master_flat([CCDData(flat.data, unit="adu") for flat in flats], orders)
+    expected = make_master_flat(
+        [CCDData(flat.data, unit="adu") for flat in flats], orders, scattered_light=None
+    )
     for flat in flats:
         flat.uncertainty.array[:] = np.nan
     with pytest.warns(AstropyUserWarning, match="most uncertainties are NaN. They are not used"):
-        master = make_master_flat(flats, orders)
+        master = make_master_flat(flats, orders, scattered_light=None)
     np.testing.assert_array_equal(master.flat.mask, expected.flat.mask)
     inside = orders.order_map(margin=-3) > 0
     ratio = master.flat.uncertainty.array[inside] / expected.flat.uncertainty.array[inside]

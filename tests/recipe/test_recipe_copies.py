@@ -6,7 +6,7 @@ import pytest
 from ccdproc_echelle import accepted_frames, make_master_flat, vet_frames
 from ccdproc_echelle.simulation import EchelleSimulation
 
-SIM = EchelleSimulation(shape=(256, 256), n_orders=4, seed=4).with_bias(300)
+SIM = EchelleSimulation(shape=(128, 160), n_orders=3, seed=4).with_bias(300)
 ORDERS = SIM.truth.orders
 SMALL = EchelleSimulation(shape=(120, 128), n_orders=2, seed=4)
 SETTINGS = dict(gain=1, read_noise=4, scattered_light=None)
