@@ -6,8 +6,6 @@ Secondary orders, ghosts and orders that are not in the table are brighter than 
 light; reference pixels and covered rows at the border of a detector are darker.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from scipy.ndimage import binary_propagation
 
@@ -29,6 +27,9 @@ _IN_GAP[1] = True
 # Covered borders are at most this deep, and are seen in at least this many pixels of a row that are
 # at least so far from all orders.
 _DEEPEST, _LEAST_SEEN, _FAR = 16, 20, 3.0
+
+# Views of an image with each of its borders along the first row.
+_SIDES = (lambda a: a, lambda a: a[::-1], lambda a: a.T, lambda a: a.T[::-1])
 
 # Covered rows, and the first two lit ones, differ by less than this fraction of the step.
 _FLAT = 0.25
@@ -95,29 +96,21 @@ def without_unlit_borders(data, usable, lower, upper) -> np.ndarray:
     -------
     bool array, shape (rows, columns)
     """
-    usable = usable.copy()
-    far = usable & _far_from_orders(data.shape, lower, upper)
-    for image, seen, kept in _sides(data, far, usable):
-        kept[: _n_unlit(image, seen)] = False
+    usable, deepest = usable.copy(), _DEEPEST + 2
+    rows = np.broadcast_to(np.arange(len(data))[:, None], data.shape)
+    for turned in _SIDES:
+        kept = turned(usable)
+        image, seen, places = (turned(part)[:deepest] for part in (data, usable, rows))
+        seen = seen.copy()
+        for low, high in zip(lower, upper, strict=True):
+            low, high = (turned(np.broadcast_to(edge, data.shape))[:deepest] for edge in (low, high))
+            seen &= (places < low - _FAR) | (places > high + _FAR)
+        kept[: _n_unlit(image, seen, min(_DEEPEST, len(kept) // 4))] = False
     return usable
 
 
-def _far_from_orders(shape, lower, upper) -> np.ndarray:
-    rows, far = np.arange(shape[0])[:, np.newaxis], np.ones(shape, dtype=bool)
-    for low, high in zip(lower, upper, strict=True):
-        far &= (rows < low - _FAR) | (rows > high + _FAR)
-    return far
-
-
-def _sides(*images) -> Iterator[list[np.ndarray]]:
-    """Views of the images with each of the four borders along the first row."""
-    for turned in (lambda a: a, lambda a: a[::-1], lambda a: a.T, lambda a: a.T[::-1]):
-        yield [turned(image) for image in images]
-
-
-def _n_unlit(image, seen) -> int:
+def _n_unlit(image, seen, deepest: int) -> int:
     """Number of rows before a step that is present all along the first rows."""
-    deepest = min(_DEEPEST, len(image) // 4)
     for n in range(deepest, 0, -1):
         columns = np.flatnonzero(seen[: n + 2].all(axis=0))
         if len(columns) >= _LEAST_SEEN and _is_step(image[: n + 2, columns]):

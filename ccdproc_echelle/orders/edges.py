@@ -36,6 +36,7 @@ from ccdproc_echelle.orders.slices import (
     slice_columns,
     slice_lengths,
 )
+from ccdproc_echelle.orders.slit_ends import bands_beside, uneven_ends
 from ccdproc_echelle.orders.slits import fit_slits, is_blended
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
 
@@ -75,6 +76,17 @@ _STEPPED = (
     "have light beyond an edge that falls in a second step: the slit is unevenly lit, or there is "
     "other light beside it; if the light belongs to the orders, specify a lower threshold, such as "
     "threshold=0.1"
+)
+
+_UNEVEN = (
+    "have light that does not fall at an end of the slit as its blur would have it: a shadow, such "
+    "as that of dust on the slit, or a bright spot there moves the edge by up to its own width; "
+    "inspect it with plot_cross_section, and take the edges from a flat without it"
+)
+
+_BAND_BESIDE = (
+    "have another band of light beside them, which counts as inter-order area: if it is another "
+    "slice or fibre, trace the orders with n_slices or n_fibres, or add it to the order table"
 )
 
 # Orders closer than this, in pixels, are considered the same order.
@@ -194,8 +206,8 @@ def detect_order_edges(
         slices; if edges cross each other or those of a neighbour; if the width of an order differs
         from what the other orders suggest; or if an order ends where its light continues. The
         orders are named. Also if orders are saturated over most of their length, slits are hardly
-        wider than their blur or lit in two steps, or orders that are treated as images of fibres
-        may be slits.
+        wider than their blur, lit in two steps or shaded at an end, if there are other bands of
+        light between the orders, or if orders that are treated as images of fibres may be slits.
 
     See Also
     --------
@@ -637,7 +649,12 @@ def _edges_and_errors(slices, crossings, lengths, bad, levels, form, in_bundles)
             return *found, True, {}
     levels = _SLIT_LEVEL if levels is None else levels
     errors = crossing_errors(slices, crossings, blur, levels[0])
-    uncertain = {_STEPPED: shoulders(slices, crossings, blur, lengths)}
+    stepped = shoulders(slices, crossings, blur, lengths)
+    uncertain = {
+        _STEPPED: stepped,
+        _UNEVEN: uneven_ends(slices, crossings, blended) & ~stepped,
+        _BAND_BESIDE: bands_beside(slices, crossings, blur) & ~stepped,
+    }
     if blended.any() and (levels == 0.5).all():
         fitted, fitted_errors, blur = fit_slits(slices, crossings, edges, blended, blur)
         widths = finite_median(fitted[1] - fitted[0])
