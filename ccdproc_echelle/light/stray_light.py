@@ -103,7 +103,9 @@ def without_unlit_borders(data, usable, lower, upper) -> np.ndarray:
         image, seen, places = (turned(part)[:deepest] for part in (data, usable, rows))
         seen = seen.copy()
         for low, high in zip(lower, upper, strict=True):
-            low, high = (turned(np.broadcast_to(edge, data.shape))[:deepest] for edge in (low, high))
+            low, high = (
+                turned(np.broadcast_to(edge, data.shape))[:deepest] for edge in (low, high)
+            )
             seen &= (places < low - _FAR) | (places > high + _FAR)
         kept[: _n_unlit(image, seen, min(_DEEPEST, len(kept) // 4))] = False
     return usable
