@@ -617,13 +617,14 @@ def _edges_and_errors(slices, crossings, lengths, bad, levels, form, in_bundles)
             return *found, True, {}
     levels = _SLIT_LEVEL if levels is None else levels
     errors = crossing_errors(slices, crossings, blur, levels[0])
-    stepped = shoulders(slices, crossings, blur, lengths)
+    stepped, at_half = shoulders(slices, crossings, blur, lengths), (levels == 0.5).all()
     uncertain = {
         _STEPPED: stepped,
-        _UNEVEN: uneven_ends(slices, crossings, blended) & ~stepped,
         _BAND_BESIDE: bands_beside(slices, crossings, blur) & ~stepped,
     }
-    if blended.any() and (levels == 0.5).all():
+    if at_half:
+        uncertain[_UNEVEN] = uneven_ends(slices, crossings, blended) & ~stepped
+    if blended.any() and at_half:
         fitted, fitted_errors, blur = fit_slits(slices, crossings, edges, blended, blur)
         widths = finite_median(fitted[1] - fitted[0])
         resolved = widths > _UNRESOLVED * np.sqrt(blur)

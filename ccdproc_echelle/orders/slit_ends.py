@@ -37,7 +37,7 @@ def uneven_ends(slices: Slices, crossings: Crossings, blended: np.ndarray) -> np
     slices : `~ccdproc_echelle.orders.slices.Slices`
         The slices.
     crossings : `~ccdproc_echelle.orders.crossings.Crossings`
-        What was measured in them.
+        What was measured in them, with edges at half the step.
     blended : bool array, shape (n_orders,)
         Orders without a plateau or a background of their own, of which nothing is said.
     """
