@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from astropy import units as u
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
@@ -21,6 +20,8 @@ from ccdproc_echelle.orders.crossings import (
     shoulders,
 )
 from ccdproc_echelle.orders.edge_curves import inliers, order_bases, with_fitted_edges
+from ccdproc_echelle.orders.edge_options import check_edge_options, checked_levels
+from ccdproc_echelle.orders.edge_points import edge_points, gridded_points
 from ccdproc_echelle.orders.fibres import FIBRE_LEVEL
 from ccdproc_echelle.orders.plausible import (
     warn_of_cut_orders,
@@ -336,8 +337,8 @@ def measure_order_edges(
     >>> points["used"][:3] = False  # any point may be left out of the fit
     >>> edges = fit_order_edges(points, orders)
     """
-    levels, form = _checked_levels(threshold), checked_profile(profile, n_slices)
-    _check_options(slice_length, slice_width, degree, 0, sigma, maxiters)
+    levels, form = checked_levels(threshold), checked_profile(profile, n_slices)
+    check_edge_options(slice_length, slice_width, degree, 0, sigma, maxiters)
     orders = checked_orders(orders).on_detector(checked_image(flat, "flat"))
     columns = slice_columns(orders.shape[orders.dispersion_axis], slice_width, degree)
     pixels, edges, errors, found, doubts = _measured(
@@ -349,7 +350,7 @@ def measure_order_edges(
     used = inliers(edges - orders.center(pixels), bases, (sigma, maxiters))
     if not used.all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
-    return _points(orders, pixels, edges, errors, used, found)
+    return edge_points(orders, pixels, edges, errors, used, found)
 
 
 def rough_order_edges(
@@ -388,9 +389,9 @@ def rough_order_edges(
     ValueError
         Under the same conditions as in `detect_order_edges`.
     """
-    levels, form = _checked_levels(threshold), checked_profile(profile, n_slices)
+    levels, form = checked_levels(threshold), checked_profile(profile, n_slices)
     clip = sigma, maxiters
-    _check_options(slice_length, slice_width, degree, order_degree, sigma, maxiters)
+    check_edge_options(slice_length, slice_width, degree, order_degree, sigma, maxiters)
     orders = checked_orders(orders).on_detector(checked_image(flat, "flat"))
     columns = slice_columns(orders.shape[orders.dispersion_axis], slice_width, degree)
     columns = columns[:: max(1, len(columns) // _ROUGHLY), :: max(1, columns.shape[1] // _FEW)]
@@ -461,10 +462,10 @@ def fit_order_edges(
     >>> bool(np.allclose(orders.upper(), sim.truth.orders.upper(), atol=0.1))
     True
     """
-    _check_options(None, None, degree, order_degree, sigma, maxiters)
+    check_edge_options(None, None, degree, order_degree, sigma, maxiters)
     if orders.shape is None:
         raise ValueError("the order table has no detector shape; call on_detector(shape) first")
-    pixels, edges, errors = _gridded(points, orders.order_numbers)
+    pixels, edges, errors = gridded_points(points, orders.order_numbers)
     if not np.isfinite(edges).all(axis=0).any():
         raise ValueError(_NOTHING_FOUND)
     found = points.meta.get("profile", "slit")
@@ -493,9 +494,9 @@ def check_edge_keywords(keywords: Mapping[str, Any]) -> None:
         If a value is out of range.
     """
     values = completed_keywords(detect_order_edges, keywords)
-    _checked_levels(values.pop("threshold"))
+    checked_levels(values.pop("threshold"))
     checked_profile(values.pop("profile"), values.pop("n_slices"))
-    _check_options(**values)
+    check_edge_options(**values)
 
 
 def poorly_measured(orders: EchelleOrderTable) -> np.ndarray:
@@ -526,38 +527,6 @@ def poorly_measured(orders: EchelleOrderTable) -> np.ndarray:
         )
     fractions = np.stack([table["lower_measured"], table["upper_measured"]])
     return (fractions < _WELL_MEASURED).any(axis=0)
-
-
-# ---------------------------------------------------------------------- checks at the door
-
-
-def _checked_levels(threshold) -> np.ndarray | None:
-    """Levels to try, in order; None if they depend on the profile."""
-    if threshold is None:
-        return None
-    ends = np.atleast_1d(np.asarray(threshold, dtype=float))
-    if ends.shape not in ((1,), (2,)) or not ((ends > 0) & (ends < 1)).all() or ends[0] > ends[-1]:
-        raise ValueError(
-            f"threshold is {threshold!r}, expected a number between 0 and 1 or a rising pair"
-        )
-    return ends if len(ends) == 1 else np.linspace(*ends, 11)
-
-
-def _check_options(slice_length, slice_width, degree, order_degree, sigma, maxiters) -> None:
-    for name, value, least in (
-        ("slice_width", slice_width, 1),
-        ("degree", degree, 0),
-        ("order_degree", order_degree, 0),
-        ("maxiters", maxiters, 0),
-    ):
-        if value is None and name == "slice_width":
-            continue
-        if not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
-    if slice_length is not None and not 4 <= slice_length < np.inf:
-        raise ValueError(f"slice_length is {slice_length!r}, expected at least 4 pixels")
-    if not sigma > 0:
-        raise ValueError(f"sigma is {sigma!r}, expected a positive number")
 
 
 def _checked_centers(orders) -> np.ndarray:
@@ -649,13 +618,14 @@ def _edges_and_errors(slices, crossings, lengths, bad, levels, form, in_bundles)
             return *found, True, {}
     levels = _SLIT_LEVEL if levels is None else levels
     errors = crossing_errors(slices, crossings, blur, levels[0])
-    stepped = shoulders(slices, crossings, blur, lengths)
+    stepped, at_half = shoulders(slices, crossings, blur, lengths), (levels == 0.5).all()
     uncertain = {
         _STEPPED: stepped,
-        _UNEVEN: uneven_ends(slices, crossings, blended) & ~stepped,
         _BAND_BESIDE: bands_beside(slices, crossings, blur) & ~stepped,
     }
-    if blended.any() and (levels == 0.5).all():
+    if at_half:
+        uncertain[_UNEVEN] = uneven_ends(slices, crossings, blended) & ~stepped
+    if blended.any() and at_half:
         fitted, fitted_errors, blur = fit_slits(slices, crossings, edges, blended, blur)
         widths = finite_median(fitted[1] - fitted[0])
         resolved = widths > _UNRESOLVED * np.sqrt(blur)
@@ -682,42 +652,6 @@ def _saturated(orders, columns, edges, hidden: Hidden) -> list[str]:
 
 def _at_level(hidden: Hidden) -> str:
     return "" if hidden.level is None else f", saturated at {hidden.level:.6g}"
-
-
-def _points(orders, pixels, edges, errors, used, profile) -> QTable:
-    """One row for each element of the arrays, (2, n_orders, n_pixels)."""
-    side, order, column = (index.ravel() for index in np.indices(edges.shape))
-    return QTable(
-        {
-            "order": orders.order_numbers[order],
-            "edge": np.array(["lower", "upper"])[side],
-            "pixel": pixels[column] * u.pix,
-            "position": edges.ravel() * u.pix,
-            "uncertainty": errors.ravel() * u.pix,
-            "used": used.ravel(),
-        },
-        meta={"shape": orders.shape, "profile": profile},
-    )
-
-
-def _gridded(points, order_numbers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Dispersion pixels, and used positions at them with errors, both (2, n_orders, n_pixels)."""
-    missing = {"order", "edge", "pixel", "position", "used"}.difference(points.colnames)
-    if missing:
-        raise ValueError(f"points has no column {sorted(missing)[0]!r}")
-    unknown = set(np.asarray(points["order"]).tolist()).difference(order_numbers.tolist())
-    if unknown:
-        raise ValueError(f"points has orders {sorted(unknown)}, which are not in the order table")
-    pixels, index = np.unique(u.Quantity(points["pixel"], u.pix).value, return_inverse=True)
-    rank = np.argsort(order_numbers)
-    order = rank[np.searchsorted(order_numbers, points["order"], sorter=rank)]
-    side = (np.asarray(points["edge"]) == "upper").astype(int)
-    edges, errors = np.full((2, 2, len(order_numbers), len(pixels)), np.nan)
-    position = u.Quantity(points["position"], u.pix).value
-    edges[side, order, index] = np.where(points["used"], position, np.nan)
-    if "uncertainty" in points.colnames:
-        errors[side, order, index] = u.Quantity(points["uncertainty"], u.pix).value
-    return pixels, edges, errors
 
 
 def _warn_of_unmeasured(orders) -> None:

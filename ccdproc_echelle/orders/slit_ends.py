@@ -23,8 +23,8 @@ _AROUND, _LARGEST_MISFIT = np.linspace(-3, 1.5, 10), 0.15
 # its edge. About so many slices of each order are looked at.
 _BLURS, _PIXELS, _N_SLICES = 3.5, 1.0, 16
 
-# All orders have the same slit: what no more than this fraction of them shows is not its doing.
-# Nothing is said of an order with edges in no more than such a fraction of its slices.
+# All orders have the same slit: what no more than this fraction of them shows, or a single one, is
+# not its doing. Nothing is said of an order with edges in no more than such a fraction of its slices.
 _MOST_ORDERS, _MOST_SLICES = 0.5, 0.5
 
 
@@ -37,7 +37,7 @@ def uneven_ends(slices: Slices, crossings: Crossings, blended: np.ndarray) -> np
     slices : `~ccdproc_echelle.orders.slices.Slices`
         The slices.
     crossings : `~ccdproc_echelle.orders.crossings.Crossings`
-        What was measured in them.
+        What was measured in them, with edges at half the step.
     blended : bool array, shape (n_orders,)
         Orders without a plateau or a background of their own, of which nothing is said.
     """
@@ -124,6 +124,5 @@ def _typical(light: np.ndarray) -> np.ndarray:
 
 def _of_most(found: np.ndarray, known: np.ndarray) -> np.ndarray:
     """What was found on the same side of most orders."""
-    known = np.broadcast_to(known, found.shape)
-    share = found.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    return found & (share > _MOST_ORDERS)[:, None]
+    number, of_known = found.sum(axis=1), np.broadcast_to(known, found.shape).sum(axis=1)
+    return found & ((number > 1) & (number > _MOST_ORDERS * of_known))[:, None]

@@ -42,6 +42,12 @@ def test_second_slices_that_are_not_in_the_table_are_named(gap):
     assert np.abs(edges.upper() - CENTERS - 6).max() < 0.2
 
 
+@pytest.mark.parametrize("threshold", [0.2, 0.8, (0.2, 0.4)])
+def test_nothing_is_said_of_edges_at_another_level(threshold):
+    sim = EchelleSimulation(shape=(300, 320), n_orders=5, seed=3)
+    detect_order_edges(sim.flats(1)[0], sim.truth.orders, threshold=threshold)
+
+
 @pytest.mark.parametrize("slope", [-0.4, 0.4])
 def test_nothing_is_said_of_a_slit_that_is_lit_from_one_side(slope):
     sim = EchelleSimulation(shape=(300, 320), n_orders=5, slit_slope=slope, seed=3)
