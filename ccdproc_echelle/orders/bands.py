@@ -6,6 +6,7 @@ In each section, an order is an interval between half-maximum edges. All positio
 paths. ``cut`` marks intervals that end, below or above, at the border of the detector.
 """
 
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.paths import corrected_paths, straightened
 from ccdproc_echelle.orders.sections import lower_envelope, means_of, section_means
 from ccdproc_echelle.orders.slices import bridged
+from ccdproc_echelle.orders.touching import split_touching, warn_of_touching
 
 __all__ = ["WIDTH_TOLERANCE", "Wanted", "find_orders"]
 
@@ -106,6 +108,7 @@ def find_orders(pixels, slices, paths, wanted: Wanted):
     if wanted.n_orders is None and len(orders) > 1:
         for last, side in ((orders[1::-1], -1), (orders[-2:], 1)):
             _warn_of_light_beyond(bands, last, side, course, wanted.min_signal_to_noise)
+        warn_of_touching(bands, orders, partial(_rows, course), len(mean))
     return paths, orders, window
 
 
@@ -141,6 +144,7 @@ class _Intervals(NamedTuple):
     cut: np.ndarray
     strength: np.ndarray  # signal-to-noise ratio
     light: np.ndarray
+    split: np.ndarray  # from a wider band
 
     def of_width(self, least, most) -> "_Intervals":
         """Intervals within the width limits; of cut ones, not those that belong to wider bands."""
@@ -196,7 +200,7 @@ def _intervals_of_profile(section, light, noise, smoothing, min_signal_to_noise)
         cuts.append(low_cut + 2 * high_cut)
     number, widths = np.full(len(centers), section), np.array(widths)
     seen = (number, np.array(centers), widths, np.array(cuts, dtype=int), strength,
-            widths * smooth[peaks])
+            widths * smooth[peaks], np.zeros(len(peaks), dtype=bool))
     # Between two bands a pixel or two apart, smoothing creates a peak that is not in the light.
     return tuple(part[widths > 0] for part in seen)
 
@@ -227,11 +231,14 @@ def _grouped(seen: _Intervals, min_signal_to_noise) -> list[dict]:
     Intervals that are cut, or whose width differs from the others nearby, do not contribute to the
     position.
     """
-    section, center, width, cut, strength, light = seen
-    whole = cut == 0
+    whole = seen.cut == 0
     if not whole.any():
         return []
-    expected = _expected_widths(center[whole], width[whole], light[whole], center)
+    expected = _expected_widths(
+        seen.center[whole], seen.width[whole], seen.light[whole], seen.center
+    )
+    (section, center, width, cut, strength, light, split), expected = split_touching(seen, expected)
+    whole = cut == 0
     fit = whole & (np.abs(np.log(np.maximum(width, 0.1) / expected)) < np.log(WIDTH_TOLERANCE))
     middle = np.where(cut == 1, center + 0.5 * (width - expected),
                       np.where(cut == 2, center - 0.5 * (width - expected), center))
@@ -251,22 +258,28 @@ def _grouped(seen: _Intervals, min_signal_to_noise) -> list[dict]:
                 "label": np.median(middle[best]), "width": np.median(expected[best]),
                 "sections": section[best], "centers": middle[best],
                 "light": light[members].mean(),  # of a short order, dark in most sections, as well
+                "split": split[best].mean(),
             })
     return orders
 
 
 def _along_paths(orders: list[dict], paths: np.ndarray) -> list[dict]:
     """Drop faint bands that run along a row and not along the paths, (n_sections, n_paths)."""
-    kept, labels = [], np.arange(paths.shape[1])
+    kept = []
     light = np.array([order["light"] for order in orders])
     for k, order in enumerate(orders):
-        rows = [np.interp(center, labels, paths[section])
-                for section, center in zip(order["sections"], order["centers"], strict=True)]
+        rows = _rows(paths, order["centers"], order["sections"])
         wanders = mad_std(order["centers"])  # despite a few sections where it is hardly seen
         faint = light[k] < _FAINT * light[max(k - 2, 0) : k + 3].max()
         if not faint or wanders < _LEAST_WANDERING or mad_std(rows) > _STRAIGHTER * wanders:
             kept.append(order)
     return kept
+
+
+def _rows(paths: np.ndarray, labels, sections) -> list[float]:
+    """Detector positions of labels in sections."""
+    every = np.arange(paths.shape[1])
+    return [np.interp(at, every, paths[k]) for at, k in zip(labels, sections, strict=True)]
 
 
 def _among_equals(orders: list[dict]) -> list[dict]:
@@ -308,14 +321,13 @@ def _warn_of_light_beyond(bands, last, side, paths, min_signal_to_noise) -> None
     begins = side * (bands.center - end["label"]) - 0.5 * bands.width
     beyond = (bands.cut & (1 if side < 0 else 2)) > 0
     beyond &= np.abs(begins - (spacing - 0.5 * end["width"])) < _OF_SPACING * spacing
-    section, center, width, _, strength, light = (part[beyond] for part in bands)
+    section, center, width, _, strength, light, _ = (part[beyond] for part in bands)
     if len(np.unique(section)) < _LEAST_SECTIONS:
         return
     light = np.mean(light * end["width"] / np.maximum(width, 0.1))
     clear = strength.sum() > _LEAST_EVIDENCE * min_signal_to_noise
     if clear and light > _LEAST_AT_BORDER * end["light"]:
-        labels = np.arange(paths.shape[1])
-        rows = [np.interp(at, labels, paths[k]) for at, k in zip(center, section, strict=True)]
+        rows = _rows(paths, center, section)
         warn(
             f"light at the border of the detector, at position {np.median(rows):.0f}, beyond the "
             f"{'first' if side < 0 else 'last'} order found, is not traced and counts as "

@@ -7,7 +7,7 @@ from numpy.polynomial.chebyshev import chebvander, chebvander2d
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.ranges import best_range
 from ccdproc_echelle._numeric.robust import soft_fit, weighted_fit
-from ccdproc_echelle._numeric.spread import scatter_about_zero, shared_scatter
+from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA, scatter_about_zero, shared_scatter
 from ccdproc_echelle.orders.bands import WIDTH_TOLERANCE
 from ccdproc_echelle.orders.lit import around, in_middle, lit_sections
 from ccdproc_echelle.orders.paths import straightened, unit
@@ -27,6 +27,10 @@ _STEEPEST = 0.4
 # A centre measured where an order has less than this fraction of its usual light counts for less:
 # any pattern or ghost beside the order shifts it the more, the fainter the order.
 _FAINT = 0.2
+
+# A centre between two edges counts for less where their distance differs from what is usual by more
+# than this many pixels, and by more than it scatters: one of them is not where the light falls.
+_ODD_WIDTH = 0.5
 
 # Weight of the path, in units of a measurement, where an order was not measured: between
 # measurements, and beyond them, where the path may lead astray.
@@ -56,6 +60,7 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
     course = _positions(np.zeros_like(lower) + labels[:, None], section_paths)
     lower, upper = (_positions(labels[:, None] + edge, section_paths) for edge in (lower, upper))
     widths = _smooth_widths(labels, middles, upper - lower, n_pixels, orders)
+    trust = trust * _agreement(upper - lower - widths)
     centers = 0.5 * (lower + upper)
     centers = np.where(np.isnan(lower), upper - 0.5 * widths, centers)
     centers = np.where(np.isnan(upper), lower + 0.5 * widths, centers)
@@ -121,6 +126,14 @@ def _trust(contrast, lit) -> np.ndarray:
     usual = finite_median(np.where(lit, contrast, np.nan))[:, None]
     share = np.nan_to_num(contrast / (_FAINT * np.where(usual > 0, usual, np.inf)))
     return np.clip(share, 0.1 * _WEIGHT_BEYOND, 1) ** 2
+
+
+def _agreement(excess) -> np.ndarray:
+    """Weight of the centres midway between two edges that are too far apart by an excess."""
+    excess = excess - finite_median(excess)[:, None]
+    scatter = MAD_TO_SIGMA * finite_median(np.abs(excess))[:, None]
+    odd = np.nan_to_num(excess / np.maximum(3 * np.nan_to_num(scatter), _ODD_WIDTH))
+    return 1 / (1 + odd**2)
 
 
 def _edges_of_order(light, noise, label, half, min_signal_to_noise) -> np.ndarray:

@@ -123,9 +123,9 @@ def trace_orders(
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         If the spacing of the orders has a gap or alternates like that of slices or fibres, fewer
-        than ``n_orders`` orders are found, a bundle has fewer traces than the others, light at the
-        border of the detector belongs to no order found, or the centres of an order wander from its
-        trace.
+        than ``n_orders`` orders are found, a bundle has fewer traces than the others, orders touch,
+        a band as wide as several orders or light at the border of the detector belongs to no order
+        found, or the centres of an order wander from its trace.
 
     See Also
     --------

@@ -82,3 +82,25 @@ def test_an_order_beside_the_border_ends_where_its_light_ends():
     orders = trace_orders(simulation.flats(1)[0], dispersion_axis=1)
     lit = simulation.truth.blaze[0] > 1e-3 * simulation.truth.blaze[0].max()
     assert orders.table["pixel_max"][0].value == pytest.approx(np.flatnonzero(lit)[-1], abs=6)
+
+
+def slit_images(centers, width=20, shape=(240, 240)):
+    rows, pixel = np.mgrid[: shape[0], : shape[1]]
+    light = sum(
+        5000 / (1 + np.exp(3 * (np.abs(rows - center - 0.02 * pixel) - width / 2)))
+        for center in centers
+    )
+    return np.random.default_rng(2).normal(light, 4)
+
+
+def test_orders_that_touch_are_told_apart_by_their_width_with_a_warning():
+    centers = np.array([20, 50, 80, 110, 130, 160, 190, 220])
+    with pytest.warns(AstropyUserWarning, match=r"orders at positions \[112, 132\] touch"):
+        orders = trace_orders(slit_images(centers), dispersion_axis=1)
+    np.testing.assert_allclose(orders.center([100])[:, 0], centers + 2, atol=0.5)
+
+
+def test_a_band_of_many_orders_is_pointed_out():
+    centers = [20, 40, 60, 80, 110, 140, 170, 200]
+    with pytest.warns(AstropyUserWarning, match="a band of light at position .* is not traced"):
+        trace_orders(slit_images(centers), dispersion_axis=1)
