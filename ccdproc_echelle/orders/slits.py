@@ -149,9 +149,10 @@ def _improved(slices, states, neighbours, frame):
     states = states / units
     model, slopes = _blurred_slits(rows, states, frame, slices.smear, wings)
     residuals, slopes = (light - model) * usable, slopes * usable[..., None]
-    misfit, variance = (
-        np.square(a).sum(axis=1) / np.maximum(usable.sum(axis=1), 1) for a in (residuals, noise)
-    )
+    with np.errstate(over="ignore"):  # a slit that has diverged is lost, see below
+        misfit, variance = (
+            np.square(a).sum(axis=1) / np.maximum(usable.sum(axis=1), 1) for a in (residuals, noise)
+        )
     failed = misfit > 9 * (variance + _LARGEST_MISFIT**2)
     lost = ~np.isfinite(misfit + np.abs(slopes).sum(axis=(1, 2)))  # the slit has diverged
     failed |= lost
