@@ -19,7 +19,7 @@ _PACKAGE = str(Path(__file__).parent) + os.sep
 _kept: ContextVar[list[str] | None] = ContextVar("kept", default=None)
 
 
-def warn(message: str, category: type[Warning] = AstropyUserWarning) -> None:
+def warn(message: str) -> None:
     """
     Warn at the line outside the package from which it was called.
 
@@ -30,8 +30,6 @@ def warn(message: str, category: type[Warning] = AstropyUserWarning) -> None:
     ----------
     message : str
         What is suspicious, and what to do about it.
-    category : type, optional
-        Category of the warning.
     """
     if (kept := _kept.get()) is not None:
         kept.append(message)
@@ -39,7 +37,7 @@ def warn(message: str, category: type[Warning] = AstropyUserWarning) -> None:
     frame, level = sys._getframe(1), 2
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
+    warnings.warn(message, AstropyUserWarning, stacklevel=level)
 
 
 @contextmanager
