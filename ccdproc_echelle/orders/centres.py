@@ -11,6 +11,7 @@ from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA, scatter_about_zero, sh
 from ccdproc_echelle.orders.bands import WIDTH_TOLERANCE
 from ccdproc_echelle.orders.lit import around, in_middle, lit_sections
 from ccdproc_echelle.orders.paths import straightened, unit
+from ccdproc_echelle.orders.patterns import row_pattern
 from ccdproc_echelle.orders.sections import lower_envelope, means_of, section_means, section_starts
 
 __all__ = ["traces_of"]
@@ -52,7 +53,10 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
     """
     straight = straightened(slices, paths)
     starts = section_starts(len(straight), _N_MEASURED)
-    lower, upper, trust, dark = _measured_edges(straight, orders, window, min_signal_to_noise)
+    faintest = min_signal_to_noise * row_pattern(slices, paths, orders)
+    lower, upper, trust, dark = _measured_edges(
+        straight, orders, window, min_signal_to_noise, faintest
+    )
     labels = np.array([order["label"] for order in orders])
     middles = np.add.reduceat(pixels, starts[:-1]) / np.diff(starts)
     section_paths = means_of(paths, starts)
@@ -91,7 +95,7 @@ def _positions(labels, paths) -> np.ndarray:
     ]).T
 
 
-def _measured_edges(straight, orders, window, min_signal_to_noise):
+def _measured_edges(straight, orders, window, min_signal_to_noise, faintest):
     """
     Half-maximum edges relative to the label of each order in each section, their weights, and
     whether the order has no light there.
@@ -102,7 +106,7 @@ def _measured_edges(straight, orders, window, min_signal_to_noise):
     edges = None
     mean, noise, _ = section_means(straight, _N_MEASURED)
     lit, contrast = np.array([
-        lit_sections(mean, noise, order["label"], order["width"] / 2) for order in orders
+        lit_sections(mean, noise, order["label"], order["width"] / 2, faintest) for order in orders
     ]).swapaxes(0, 1)
     lit = lit.astype(bool)
     for widening in _WIDENINGS:

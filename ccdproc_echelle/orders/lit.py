@@ -14,11 +14,12 @@ _PLATEAU = 0.6
 _LEAST_CONTRAST = 2e-3
 
 
-def lit_sections(mean, noise, label, half) -> tuple[np.ndarray, np.ndarray]:
+def lit_sections(mean, noise, label, half, faintest) -> tuple[np.ndarray, np.ndarray]:
     """
     Sections between which an order stands out from the valleys beside it, and by how much.
 
-    Both have shape (n_sections,). Gaps are bridged.
+    Both have shape (n_sections,). Gaps are bridged. Where an order stands out by less than
+    ``faintest``, a pattern of the detector may pass for its edge: it does not begin or end there.
     """
     light, noise, away = around(mean, noise, label, half)
     middle, beside = in_middle(away, half), np.zeros(len(away), dtype=bool)
@@ -34,6 +35,7 @@ def lit_sections(mean, noise, label, half) -> tuple[np.ndarray, np.ndarray]:
     sigma = np.hypot(top_noise, bottom_noise)
     least = _LEAST_CONTRAST * np.nanmax(contrast, initial=0)
     ratio = contrast / np.maximum(np.maximum(sigma, least), np.finfo(float).tiny)
+    ratio = np.where(contrast < faintest, np.minimum(ratio, 0), ratio)
     found, index = lit_range(ratio), np.arange(len(ratio))
     first, last = found or (len(ratio), -1)
     return (index >= first) & (index <= last), contrast

@@ -63,9 +63,11 @@ def trace_orders(
     Candidate orders are compared with each other. Orders are about as wide as those that hold most
     of the light, and hold at least a tenth of the light of the orders on either side; the first and
     the last may be fainter. Any scatter of the profile between the orders (offset rows, readout
-    ripples) is treated as noise, although it is the same in every slice. Unlit rows at the border
-    of the detector, such as reference pixels, are excluded. Use ``n_orders``, ``min_width``,
-    ``max_width`` and ``region`` to provide anything else that is known about the orders.
+    ripples) is treated as noise, although it is the same in every slice. An order ends where it is
+    brighter than the valleys beside it by less than ``min_signal_to_noise`` times the offsets of
+    the rows. Unlit rows at the border of the detector, such as reference pixels, are excluded. Use
+    ``n_orders``, ``min_width``, ``max_width`` and ``region`` to provide anything else that is known
+    about the orders.
 
     The order centre is midway between the half-maximum edges rather than the centroid of the light:
     neither an uneven slit illumination nor the light of a neighbour moves it. Where one edge is off
