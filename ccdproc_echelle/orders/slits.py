@@ -44,6 +44,10 @@ _GRADIENT_SCATTER = 0.1
 _LARGEST_MISFIT = 0.03
 _LARGEST_SHIFT = 2.0
 
+# A slit has diverged, and starts again with an even illumination, if its model misses the light, or
+# changes with its state, by more than this, in units of its height.
+_DIVERGED = 1e12
+
 
 def is_blended(edges: np.ndarray, blur: float) -> np.ndarray:
     """Orders that are too narrow, or too close to a neighbour, for the half-maximum to be valid."""
@@ -149,12 +153,12 @@ def _improved(slices, states, neighbours, frame):
     states = states / units
     model, slopes = _blurred_slits(rows, states, frame, slices.smear, wings)
     residuals, slopes = (light - model) * usable, slopes * usable[..., None]
-    with np.errstate(over="ignore"):  # a slit that has diverged is lost, see below
+    with np.errstate(over="ignore"):  # of a slit that has diverged
         misfit, variance = (
             np.square(a).sum(axis=1) / np.maximum(usable.sum(axis=1), 1) for a in (residuals, noise)
         )
     failed = misfit > 9 * (variance + _LARGEST_MISFIT**2)
-    lost = ~np.isfinite(misfit + np.abs(slopes).sum(axis=(1, 2)))  # the slit has diverged
+    lost = ~(misfit + np.abs(slopes).sum(axis=(1, 2)) < _DIVERGED)
     failed |= lost
     slopes[lost], residuals[lost], variance[lost] = 0, 0, 1
     weights = 1 / (variance + _MODEL_ERROR**2)
