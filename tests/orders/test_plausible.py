@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 from astropy.utils.exceptions import AstropyUserWarning
+from helpers.orders import centers_only
 
 from ccdproc_echelle import EchelleOrderTable, detect_order_edges, mask_interorder, trace_orders
 from ccdproc_echelle.orders import width_jumps
@@ -64,12 +65,12 @@ def test_edges_that_cross():
     assert "orders [4, 5] are doubtful: the edges reach into the neighbouring" in messages[1]
 
 
+@pytest.mark.filterwarnings("ignore:edges of orders .* could be measured")
 def test_an_order_that_widens_unlike_the_others():
-    simulation = EchelleSimulation.random(54008, flaws=True)  # its last order is faint at one end
-    flat = simulation.flats(1)[0]
+    simulation = EchelleSimulation.random(54008, flaws=True)  # its last orders fade at one end
+    flat, orders = simulation.flats(1)[0], centers_only(simulation.truth.orders)
     flat.mask = None
-    orders = trace_orders(flat, dispersion_axis=simulation.dispersion_axis)
-    with pytest.warns(AstropyUserWarning, match=r"orders \[15\] are doubtful: their distance"):
+    with pytest.warns(AstropyUserWarning, match=r"orders \[24, 25\] are doubtful: their distance"):
         detect_order_edges(flat, orders)
 
 
