@@ -4,12 +4,12 @@
 import numpy as np
 import pytest
 from astropy.utils.exceptions import AstropyUserWarning
-from helpers.orders import centers_only
 
 from ccdproc_echelle import EchelleOrderTable, detect_order_edges, mask_interorder, trace_orders
 from ccdproc_echelle.orders import width_jumps
 from ccdproc_echelle.orders.plausible import warn_of_strange_edges
 from ccdproc_echelle.simulation import EchelleSimulation
+from helpers.orders import centers_only
 
 SIMULATION = EchelleSimulation(shape=(256, 300), n_orders=6, seed=5)
 ORDERS = SIMULATION.truth.orders
