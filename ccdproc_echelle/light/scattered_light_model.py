@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from ccdproc_echelle.light.interorder import LEAST_PIXELS, known_edges, profiles_of
+from ccdproc_echelle.light.interorder import LEAST_PIXELS, are_fibres, known_edges, profiles_of
 from ccdproc_echelle.light.scattered_equations import Factor, Normal, State, cross_validated
 from ccdproc_echelle.light.scattered_noise import (
     OUTLIER,
@@ -133,8 +133,10 @@ class ScatteredLightModel:
         self._dispersion_axis = orders.dispersion_axis
         if orders.dispersion_axis == 0:
             data, usable, orders = data.T, usable.T, orders.transposed()
-        usable = without_unlit_borders(data, usable, *known_edges(orders))
-        scene = self._scene = Scene(usable, orders, margin)
+        self._of_fibres = are_fibres(orders)
+        lower, upper = known_edges(orders)
+        usable = without_unlit_borders(data, usable, lower, upper)
+        scene = self._scene = Scene(usable, lower, upper, margin)
         self.pixels, self._of_sample, self._of_orders = wanted(scene, self._dispersion_axis)
         values, good = (
             (image if self._dispersion_axis == 1 else image.T).ravel()[self.pixels]
@@ -313,7 +315,7 @@ class ScatteredLightModel:
         than it is in a noisier frame, but right in the average of the frames, which all share it.
         """
         covariance = factor.covariance(self._scene.basis.size)
-        if self._scene.of_fibres:
+        if self._of_fibres:
             wider = self._of_wider_wings(factor)
             covariance = covariance + wider.T @ wider
         return SurfaceError(self._scene.basis, covariance)

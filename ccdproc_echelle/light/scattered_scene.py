@@ -4,7 +4,7 @@
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander
 
-from ccdproc_echelle.light.interorder import OrderPixels, Sample, are_fibres, known_edges
+from ccdproc_echelle.light.interorder import OrderPixels, Sample
 from ccdproc_echelle.light.scattered_equations import Groups, Normal
 from ccdproc_echelle.light.surface import SurfaceBasis
 
@@ -17,9 +17,7 @@ _EDGE_DEGREE = 4
 class Scene:
     """Pixels between the orders, and those columns of the fit that are always the same."""
 
-    def __init__(self, usable, orders, margin):
-        lower, upper = known_edges(orders)
-        self.of_fibres = are_fibres(orders)
+    def __init__(self, usable, lower, upper, margin):
         n_rows, n_columns = usable.shape
         self.shape = usable.shape
         self.order_pixels = OrderPixels(lower, upper, n_rows)

@@ -28,9 +28,6 @@ _IN_GAP[1] = True
 # at least so far from all orders.
 _DEEPEST, _LEAST_SEEN, _FAR = 16, 20, 3.0
 
-# Views of an image with each of its borders along the first row.
-_SIDES = (lambda a: a, lambda a: a[::-1], lambda a: a.T, lambda a: a.T[::-1])
-
 # Covered rows, and the first two lit ones, differ by less than this fraction of the step.
 _FLAT = 0.25
 
@@ -96,19 +93,25 @@ def without_unlit_borders(data, usable, lower, upper) -> np.ndarray:
     -------
     bool array, shape (rows, columns)
     """
-    usable, deepest = usable.copy(), _DEEPEST + 2
-    rows = np.broadcast_to(np.arange(len(data))[:, None], data.shape)
-    for turned in _SIDES:
-        kept = turned(usable)
-        image, seen, places = (turned(part)[:deepest] for part in (data, usable, rows))
-        seen = seen.copy()
-        for low, high in zip(lower, upper, strict=True):
-            low, high = (
-                turned(np.broadcast_to(edge, data.shape))[:deepest] for edge in (low, high)
-            )
-            seen &= (places < low - _FAR) | (places > high + _FAR)
-        kept[: _n_unlit(image, seen, min(_DEEPEST, len(kept) // 4))] = False
+    usable = usable.copy()
+    for axis, size in enumerate(data.shape):
+        inwards = np.arange(min(_DEEPEST + 2, size))
+        for strip in (inwards, size - 1 - inwards):
+            lines = [np.arange(n) for n in data.shape]
+            lines[axis] = strip
+            part = np.ix_(*lines)
+            seen = usable[part] & _far_from_orders(*lines, lower, upper)
+            image, seen = (x.swapaxes(0, axis) for x in (data[part], seen))
+            unlit = strip[: _n_unlit(image, seen, min(_DEEPEST, size // 4))]
+            usable.swapaxes(0, axis)[unlit] = False
     return usable
+
+
+def _far_from_orders(rows, columns, lower, upper) -> np.ndarray:
+    far = np.ones((len(rows), len(columns)), dtype=bool)
+    for low, high in zip(lower[:, columns] - _FAR, upper[:, columns] + _FAR, strict=True):
+        far &= (rows[:, None] < low) | (rows[:, None] > high)
+    return far
 
 
 def _n_unlit(image, seen, deepest: int) -> int:
@@ -122,12 +125,14 @@ def _n_unlit(image, seen, deepest: int) -> int:
 
 def _is_step(rows) -> bool:
     """Whether the light begins with the last but one of these rows."""
-    steps = np.diff(rows.astype(float), axis=0)
-    medians = np.median(steps, axis=1)
-    *before, step, after = medians
-    scatter = np.median(np.abs(steps[-2] - step))
-    parts = [np.median(part) for part in np.array_split(steps[-2], 5)]
-    if step <= 0 or min(parts) <= 0 or step**2 * len(steps[-2]) < (3 * _SIGNIFICANT * scatter)**2:
+    rows = rows.astype(float)
+    steps = rows[-2] - rows[-3]
+    step = np.median(steps)
+    scatter = np.median(np.abs(steps - step))
+    if step <= 0 or step**2 * len(steps) < (3 * _SIGNIFICANT * scatter) ** 2:
         return False
+    if min(np.median(part) for part in np.array_split(steps, 5)) <= 0:
+        return False
+    *before, _, after = np.median(np.diff(rows, axis=0), axis=1)
     outside = np.append(0, np.cumsum(before))
     return np.ptp(outside) < _FLAT * step and abs(after) < _FLAT * step

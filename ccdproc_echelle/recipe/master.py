@@ -298,8 +298,9 @@ def make_master_flat(
         del images, scattered
         used = {"flat": calibration.flats, "bias": inputs.bias, "dark": inputs.dark}
         recording = partial(provenance_of, arguments, settings, request.reading, used)
-        with ahead(recording) as provenance:
+        with ahead(recording) as recorded:
             orders = detect_order_edges(flat, orders, **edge_keywords)
+            provenance = recorded()
         progress.begin("bad pixels")
         flags = pixel_flags(
             flat, orders, noted, inputs.known_bad, margin=margin,
@@ -310,9 +311,9 @@ def make_master_flat(
         progress.begin("quality")
         flat = mask_interorder(flat, orders, margin=margin, mask=False)
         flat.mask = (flags & int(mask_flags)) > 0
-        label_as_master(flat.header, provenance(), noise, lost)
+        label_as_master(flat.header, provenance, noise, lost)
         vetting = all_vetted(inputs.setup, vetting)
-        master = MasterFlat(flat, orders, levels, flags, QTable(), vetting, provenance())
+        master = MasterFlat(flat, orders, levels, flags, QTable(), vetting, provenance)
         return judged(
             master, calibration.flats, noted, window=window,
             n_refused=len(inputs.setup) - len(calibration.flats),
