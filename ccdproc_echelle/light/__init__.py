@@ -19,10 +19,11 @@ from ccdproc_echelle.light.response import (
 from ccdproc_echelle.light.scattered_light import (
     fit_scattered_light,
     has_interorder_pixels,
-    model_scattered_light,
+    sample_scattered_light,
     subtract_scattered_light,
 )
 from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel
+from ccdproc_echelle.light.scattered_sample import FrameSample, ScatteredLightSample
 from ccdproc_echelle.light.stitching import stitch_flats
 from ccdproc_echelle.light.surface import ScatteredLight, sums_of
 
@@ -32,9 +33,11 @@ __all__ = [
     "UNUSABLE",
     "BadResponse",
     "FlatFlag",
+    "FrameSample",
     "NormalizedFlat",
     "ScatteredLight",
     "ScatteredLightModel",
+    "ScatteredLightSample",
     "faint_fractions",
     "faint_pixels",
     "find_bad_response",
@@ -42,8 +45,8 @@ __all__ = [
     "flag_cards",
     "has_interorder_pixels",
     "mask_low_sensitivity",
-    "model_scattered_light",
     "normalize_flat",
+    "sample_scattered_light",
     "stitch_flats",
     "subtract_scattered_light",
     "sums_of",

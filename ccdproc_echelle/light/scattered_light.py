@@ -9,7 +9,8 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import standard_deviation, without_file_cards
 from ccdproc_echelle.light.interorder import LEAST_PIXELS, checked_margin, gaps, known_edges
-from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel, check_values
+from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel
+from ccdproc_echelle.light.scattered_sample import ScatteredLightSample, check_values
 from ccdproc_echelle.light.surface import ScatteredLight
 from ccdproc_echelle.orders import EchelleOrderTable
 
@@ -196,11 +197,11 @@ def has_interorder_pixels(orders: EchelleOrderTable, *, margin: float | None = N
 # ---------------------------------------------------------------------- frames and arrays
 
 
-def model_scattered_light(
+def sample_scattered_light(
     frame: CCDData, orders: EchelleOrderTable, *, margin: float | None = None
-) -> ScatteredLightModel:
+) -> ScatteredLightSample:
     """
-    Model for a frame, or for a set of frames of which it is typical.
+    Sample of a frame, or of a set of frames of which it is typical.
 
     Parameters
     ----------
@@ -209,8 +210,8 @@ def model_scattered_light(
 
     Returns
     -------
-    `ScatteredLightModel`
-        The model.
+    `~ccdproc_echelle.light.ScatteredLightSample`
+        The sample.
 
     Raises
     ------
@@ -218,7 +219,7 @@ def model_scattered_light(
         Under the same conditions as in `fit_scattered_light`.
     """
     usable, margin = _usable(frame), checked_margin(margin, orders)
-    return ScatteredLightModel(frame.data, usable, orders.on_detector(frame.shape), margin)
+    return ScatteredLightSample(frame.data, usable, orders.on_detector(frame.shape), margin)
 
 
 def _usable(frame) -> np.ndarray:
@@ -232,13 +233,13 @@ def _usable(frame) -> np.ndarray:
 
 
 def _measured(frame, orders, margin) -> ScatteredLight:
-    model = model_scattered_light(frame, orders, margin=margin)
+    sample = sample_scattered_light(frame, orders, margin=margin)
     sigma = standard_deviation(frame, "frame")
     values, good, sigma = (
-        None if image is None else image.ravel()[model.pixels]
+        None if image is None else image.ravel()[sample.pixels]
         for image in (frame.data, _usable(frame), sigma)
     )
-    scattered = model.measure(values, good, sigma)
+    scattered = ScatteredLightModel(sample).measure(sample.of_frame(values, good, sigma))
     if scattered.remark:
         warn(scattered.remark)
     return scattered

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from ccdproc_echelle.light.interorder import LEAST_PIXELS, are_fibres, known_edges, profiles_of
+from ccdproc_echelle.light.interorder import LEAST_PIXELS
 from ccdproc_echelle.light.scattered_equations import Factor, Normal, State, cross_validated
 from ccdproc_echelle.light.scattered_noise import (
     OUTLIER,
@@ -14,16 +14,12 @@ from ccdproc_echelle.light.scattered_noise import (
     first_variance,
     noise_variance,
 )
-from ccdproc_echelle.light.scattered_scene import Scene, wanted
-from ccdproc_echelle.light.stray_light import stray_pixels, without_unlit_borders
+from ccdproc_echelle.light.scattered_sample import FrameSample, ScatteredLightSample
+from ccdproc_echelle.light.stray_light import stray_pixels
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceError
 from ccdproc_echelle.light.wings import WingShapes, chosen_shapes
-from ccdproc_echelle.orders import EchelleOrderTable
 
-__all__ = ["ScatteredLightModel", "check_values"]
-
-# Largest value whose fourth power can be represented.
-_LARGEST_VALUE = 1e75
+__all__ = ["ScatteredLightModel"]
 
 # Standard deviation of the coefficients of the polynomials by which edges may be off, in pixels.
 # Most edges are much more accurate; those of narrow orders and of orders cut by the border are less
@@ -75,32 +71,14 @@ class ScatteredLightModel:
     """
     Model of the scattered light that is common to the frames of a set.
 
-    The model is built once from a typical frame. It determines which pixels are needed, how the
-    wings of the orders fall off, how smooth the surface is, the weights of the pixels, and the
-    factor of the normal matrix. Measuring a frame then only takes a few products with the columns
-    of a sparse matrix.
+    The model is built once from a typical frame. It determines how the wings of the orders fall
+    off, how smooth the surface is, the weights of the pixels, and the factor of the normal matrix.
+    Measuring a frame then only takes a few products with the columns of a sparse matrix.
 
     Parameters
     ----------
-    data : array, shape (rows, columns)
-        The typical frame, such as the median of the set, with bias and dark subtracted.
-    usable : bool array, of the same shape
-        False where ``data`` is bad.
-    orders : `EchelleOrderTable`
-        The orders, with edges, on this detector.
-    margin : float, optional
-        Pixels closer to an order edge than this are not used.
-
-    Attributes
-    ----------
-    pixels : int array
-        Pixels of a frame required by `measure`, as ascending indices into the flattened frame.
-
-    Raises
-    ------
-    ValueError
-        If fewer than 100 usable pixels lie between the orders, or values are too large to be
-        squared.
+    sample : `~ccdproc_echelle.light.ScatteredLightSample`
+        The pixels in which it is measured, and the typical frame there.
 
     See Also
     --------
@@ -109,42 +87,27 @@ class ScatteredLightModel:
     Examples
     --------
     >>> import numpy as np
-    >>> from ccdproc_echelle.light import ScatteredLightModel
+    >>> from ccdproc_echelle.light import ScatteredLightModel, ScatteredLightSample
     >>> from ccdproc_echelle.simulation import EchelleSimulation
     >>> sim = EchelleSimulation(shape=(256, 300), n_orders=4).with_scattered_light(0.05)
     >>> flats = sim.flats(3)
     >>> typical = np.median([flat.data for flat in flats], axis=0)
-    >>> model = ScatteredLightModel(typical, np.isfinite(typical), sim.truth.orders)
-    >>> values = flats[0].data.ravel()[model.pixels]
-    >>> scattered = model.measure(values, np.isfinite(values))
-    >>> surface, error = scattered.rows(slice(100, 120))
+    >>> sample = ScatteredLightSample(typical, np.isfinite(typical), sim.truth.orders)
+    >>> values = flats[0].data.ravel()[sample.pixels]
+    >>> frame = sample.of_frame(values, np.isfinite(values))
+    >>> surface, error = ScatteredLightModel(sample).measure(frame).rows(slice(100, 120))
     >>> expected = sim.truth.scattered_light * sim.truth.levels(3)[0]
     >>> bool(np.allclose(surface, expected[100:120], rtol=0.05))
     True
     """
 
-    def __init__(
-        self,
-        data: np.ndarray,
-        usable: np.ndarray,
-        orders: EchelleOrderTable,
-        margin: float = 1.0,
-    ):
-        self._dispersion_axis = orders.dispersion_axis
-        if orders.dispersion_axis == 0:
-            data, usable, orders = data.T, usable.T, orders.transposed()
-        self._of_fibres = are_fibres(orders)
-        lower, upper = known_edges(orders)
-        usable = without_unlit_borders(data, usable, lower, upper)
-        scene = self._scene = Scene(usable, lower, upper, margin)
-        self.pixels, self._of_sample, self._of_orders = wanted(scene, self._dispersion_axis)
-        values, good = (
-            (image if self._dispersion_axis == 1 else image.T).ravel()[self.pixels]
-            for image in (data, usable)
-        )
-        frame = self._seen(values, good)
+    def __init__(self, sample: ScatteredLightSample):
+        self._dispersion_axis = sample.dispersion_axis
+        self._of_fibres = "fibre" in sample.profiles
+        scene = self._scene = sample.scene
+        frame = sample.typical
         self._brightness = frame.brightness
-        shapes = WingShapes(scene.sample.distance, fibres=profiles_of(orders) != {"slit"})
+        shapes = WingShapes(scene.sample.distance, fibres=sample.profiles != {"slit"})
         self._smooth, typical = _fit_of_smooth_light(scene, frame, shapes)
         self._start = typical.state
         self._shapes = np.array([
@@ -159,20 +122,14 @@ class ScatteredLightModel:
             scene.smooth.T @ self._precision + typical.strength * np.diag(scene.penalty)
         )
 
-    def measure(
-        self, values: np.ndarray, good: np.ndarray, sigma: np.ndarray | None = None
-    ) -> ScatteredLight:
+    def measure(self, frame: FrameSample) -> ScatteredLight:
         """
         Measure the scattered light of a frame.
 
         Parameters
         ----------
-        values : array
-            Values of the frame at ``pixels``.
-        good : bool array
-            Which of the values are good.
-        sigma : array, optional
-            Standard deviations of the values.
+        frame : `~ccdproc_echelle.light.FrameSample`
+            The frame in the pixels of the sample.
 
         Returns
         -------
@@ -182,27 +139,18 @@ class ScatteredLightModel:
         Raises
         ------
         ValueError
-            If fewer than 100 of the pixels between the orders are good, or values are too large to
-            be squared.
+            If fewer than 100 of the pixels between the orders are good.
         """
-        frame = self._seen(values, good).without(~self._smooth)
+        frame = frame.without(~self._smooth)
         level = self._level(frame)
         frame = frame.divided_by(level)
         fit = self._fit(frame, own=False) if self._lost(~frame.good) < _MOST_LOST else None
         if fit is None or not self._like_typical(fit):
             fit = self._fit(frame, own=True)
         error = self._error if fit.factor is self._factor else self._error_of(fit.factor)
-        sigma = None if sigma is None else sigma[self._of_sample] / level
-        return self._described(fit, error, level, sigma)
+        return self._described(fit, error, level, frame.sigma)
 
     # ------------------------------------------------------------------ the frame
-
-    def _seen(self, values, good) -> "_Frame":
-        check_values(values, good)
-        light = np.append(np.where(good, values, np.nan).astype(float), np.nan)
-        brightness = self._scene.order_pixels.brightness(light[self._of_orders])
-        good = good[self._of_sample]
-        return _Frame(np.where(good, light[self._of_sample], 0), good, brightness)
 
     def _level(self, frame) -> float:
         """Brightness of the orders, relative to the typical frame."""
@@ -364,33 +312,6 @@ class ScatteredLightModel:
                 "0 there"
             )
         return False, ""
-
-
-def check_values(values: np.ndarray, good: np.ndarray) -> None:
-    """Raise if powers of the values would overflow."""
-    ends = (end(values, where=good, initial=0) for end in (np.max, np.min))
-    largest = max(abs(float(value)) for value in ends)
-    if largest > _LARGEST_VALUE:
-        raise ValueError(f"frame has values of {largest:.3g}, expected at most {_LARGEST_VALUE:g}")
-
-
-class _Frame(NamedTuple):
-    values: np.ndarray  # of the sample, 0 where not good
-    good: np.ndarray
-    brightness: np.ndarray  # of each order in each stretch
-
-    def divided_by(self, level: float) -> "_Frame":
-        return _Frame(self.values / level, self.good, self.brightness / level)
-
-    def without(self, pixels: np.ndarray) -> "_Frame":
-        """The frame without some pixels of the sample."""
-        good = self.good & ~pixels
-        if np.count_nonzero(good) < LEAST_PIXELS:
-            raise ValueError(
-                f"{np.count_nonzero(good)} pixels between the orders are good, expected at least "
-                f"{LEAST_PIXELS} to measure scattered light"
-            )
-        return self._replace(good=good)
 
 
 class _View(NamedTuple):

@@ -264,13 +264,13 @@ def make_master_flat(
         typical = typical_frame(calibration.flats, settings.mem_limit, executor)
         progress.begin("orders")
         orders = _orders_of(typical, inputs.orders, check_table, request.trace_keywords)
-        warn_of_steps(raw[0], typical, orders)
-        warn_of_lit_calibrations(calibration.flats[0], inputs.subtracted, typical, orders)
 
         progress.begin("vetting")
         with ahead(partial(
             edges_and_scattered_light, typical, orders, edge_keywords, scattered_light
-        )) as prepared:
+        )) as found:
+            warn_of_steps(raw[0], typical, orders)
+            warn_of_lit_calibrations(calibration.flats[0], inputs.subtracted, typical, orders)
             calibration, vetting = vetted(calibration, orders, window, reject)
             sound = is_sound(vetting)
             check_flats(calibration.selected(sound).flats, orders, window, check_table=False)
@@ -278,11 +278,11 @@ def make_master_flat(
                 calibration, orders, sound, per_order=per_order, **calibrating
             )
             progress.begin("scattered light")
-            orders, model = prepared()
+            orders, sample = found()
         scattered = ScatteredLightOfSet.measured(
-            scattered_light, model, calibration, progress, executor
+            scattered_light, sample, calibration, progress, executor
         )
-        del typical, prepared, model  # planes that are no longer needed
+        del typical, found, sample  # planes that are no longer needed
         progress.begin("levels and combination")
         flat, levels, images = combine_with_levels(
             scattered.subtracted_from(calibration.flats), orders, settings, window=window,

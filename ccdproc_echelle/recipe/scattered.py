@@ -2,9 +2,9 @@
 """Scattered light of a set of flats: measured on each, subtracted while their rows are read."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from astropy import units as u
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
-from ccdproc_echelle._tasks import results_of
+from ccdproc_echelle._tasks import ahead, results_of
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import Pixels, Progress, with_common_errors
 from ccdproc_echelle.frames import (
@@ -24,10 +24,12 @@ from ccdproc_echelle.frames import (
     with_added_variance,
 )
 from ccdproc_echelle.light import (
+    FrameSample,
     ScatteredLight,
     ScatteredLightModel,
+    ScatteredLightSample,
     has_interorder_pixels,
-    model_scattered_light,
+    sample_scattered_light,
     subtract_scattered_light,
     sums_of,
 )
@@ -52,9 +54,9 @@ def edges_and_scattered_light(
     orders: EchelleOrderTable,
     edge_keywords: Mapping[str, Any],
     scattered_light: str | None,
-) -> tuple[EchelleOrderTable, ScatteredLightModel | None]:
+) -> tuple[EchelleOrderTable, ScatteredLightSample | None]:
     """
-    Prepare the measurement of the scattered light, for which only a typical frame is needed.
+    Choose where the scattered light is measured, for which only a typical frame is needed.
 
     Parameters
     ----------
@@ -71,9 +73,9 @@ def edges_and_scattered_light(
     -------
     orders : `~ccdproc_echelle.EchelleOrderTable`
         The orders with approximate edges.
-    model : `~ccdproc_echelle.light.ScatteredLightModel` or None
-        Model of the scattered light; `None` unless it is subtracted from the frames, and if there
-        is no room between the orders.
+    sample : `~ccdproc_echelle.light.ScatteredLightSample` or None
+        The pixels in which it is measured; `None` unless it is subtracted from the frames, and if
+        there is no room between the orders.
 
     Warns
     -----
@@ -83,7 +85,7 @@ def edges_and_scattered_light(
     orders = rough_order_edges(typical, orders, **edge_keywords)
     if scattered_light != "frames" or not _is_room(orders):
         return orders, None
-    return orders, model_scattered_light(typical, orders)
+    return orders, sample_scattered_light(typical, orders)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class ScatteredLightOfSet:
     def measured(
         cls,
         choice: str | None,
-        model: ScatteredLightModel | None,
+        sample: ScatteredLightSample | None,
         calibration: Calibration,
         progress: Progress,
         executor: Executor | None,
@@ -119,8 +121,8 @@ class ScatteredLightOfSet:
         ----------
         choice : {"frames", "master"} or None
             From what the scattered light is subtracted.
-        model : `~ccdproc_echelle.light.ScatteredLightModel` or None
-            The model for the set, from `edges_and_scattered_light`.
+        sample : `~ccdproc_echelle.light.ScatteredLightSample` or None
+            The pixels in which it is measured, from `edges_and_scattered_light`.
         calibration : `~ccdproc_echelle.recipe.calibration.Calibration`
             The flats, and the noise of bias and dark, which is no scatter of the pixel response.
         progress : `~ccdproc_echelle.combining.Progress`
@@ -137,9 +139,9 @@ class ScatteredLightOfSet:
         `~astropy.utils.exceptions.AstropyUserWarning`
             If the scattered light of a flat is negative.
         """
-        if model is None:
+        if sample is None:
             return cls(choice, [])
-        return cls(choice, _surfaces(model, calibration, progress, executor))
+        return cls(choice, _surfaces(sample, calibration, progress, executor))
 
     def subtracted_from(self, flats: Sequence[CalibratedFrame]) -> list[CalibratedFrame]:
         """
@@ -207,30 +209,52 @@ class ScatteredLightOfSet:
         return sums_of(self.surfaces, weights)[1]
 
 
-def _surfaces(model, calibration, progress, executor) -> list[ScatteredLight]:
+def _surfaces(sample, calibration, progress, executor) -> list[ScatteredLight]:
     """Scattered light of each flat."""
-    flats, shared = calibration
-    shared = [0.0] * len(flats) if shared is None else shared.of_pixels(model.pixels)
-    reading = [partial(gather_pixels, flat, model.pixels) for flat in flats]
-    with closing(results_of(reading, executor)) as gathered:
-        # The model is too large to send to other machines for work that a thread does as fast.
-        fits = (
-            partial(_measured, flat.name, pixels, variance, model)
-            for flat, pixels, variance in zip(flats, gathered, shared, strict=True)
-        )
-        surfaces = list(progress.counted(results_of(fits, None), len(flats)))
+    with ahead(partial(ScatteredLightModel, sample)) as prepared:
+        frames = list(_sampled(sample, calibration, progress, executor))
+        model = prepared()
+    names = (flat.name for flat in calibration.flats)
+    fits = (partial(_measured, *pair, model) for pair in zip(names, frames, strict=True))
+    surfaces = list(results_of(fits, None))
     for remark in dict.fromkeys(surface.remark for surface in surfaces if surface.remark):
         warn(remark)
     return surfaces
 
 
-def _measured(
-    name: str, pixels: Section, shared: np.ndarray | float, model: ScatteredLightModel
-) -> ScatteredLight:
+def _sampled(sample, calibration, progress, executor) -> Iterator[FrameSample]:
+    """What is needed of each flat."""
+    flats, shared = calibration
+    shared = [0.0] * len(flats) if shared is None else shared.of_pixels(sample.pixels)
+    reading = [partial(gather_pixels, flat, sample.pixels) for flat in flats]
+    with closing(results_of(reading, executor)) as gathered:
+        # The sample is too large to send to other machines for work that a thread does as fast.
+        taking = (
+            partial(_taken, flat.name, pixels, variance, sample)
+            for flat, pixels, variance in zip(flats, gathered, shared, strict=True)
+        )
+        yield from progress.counted(results_of(taking, None), len(flats))
+
+
+def _taken(
+    name: str, pixels: Section, shared: np.ndarray | float, sample: ScatteredLightSample
+) -> FrameSample:
     pixels = Pixels(pixels.data, pixels.good, pixels.variance).of_known_noise()
     sigma = None if pixels.variance is None else np.sqrt(pixels.variance + shared)
+    with _named(name):
+        return sample.of_frame(pixels.data, pixels.good, sigma)
+
+
+def _measured(name: str, frame: FrameSample, model: ScatteredLightModel) -> ScatteredLight:
+    with _named(name):
+        return model.measure(frame)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Add the name of the frame to an error."""
     try:
-        return model.measure(pixels.data, pixels.good, sigma)
+        yield
     except ValueError as error:
         raise ValueError(f"scattered light of {name}: {error}") from error
 

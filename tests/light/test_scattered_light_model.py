@@ -6,15 +6,16 @@ import warnings
 
 import numpy as np
 import pytest
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle._numeric.roots import inverse_root
 from ccdproc_echelle.frames import CalibratedFrame, MemoryFrame, standard_deviation
 from ccdproc_echelle.light import (
     ScatteredLightModel,
+    ScatteredLightSample,
     fit_scattered_light,
-    model_scattered_light,
+    sample_scattered_light,
     sums_of,
 )
 from ccdproc_echelle.light.scattered_noise import noise_variance
@@ -43,21 +44,33 @@ def typical(flats):
 
 
 @pytest.fixture(scope="module")
-def model(sim, typical):
-    return model_scattered_light(typical, sim.truth.orders)
+def sample(sim, typical):
+    return sample_scattered_light(typical, sim.truth.orders)
 
 
 @pytest.fixture(scope="module")
-def scattered(model, flats):
-    return [measured(model, flat) for flat in flats]
+def model(sample):
+    return ScatteredLightModel(sample)
 
 
-def measured(model, frame, mask=False):
+def taken(sample, frame, mask=False):
+    uncertainty = standard_deviation(frame, "frame")
     values, sigma = (
-        image.ravel()[model.pixels] for image in (frame.data, standard_deviation(frame, "frame"))
+        None if image is None else image.ravel()[sample.pixels]
+        for image in (frame.data, uncertainty)
     )
-    good = np.isfinite(values) & ~np.broadcast_to(mask, frame.shape).ravel()[model.pixels]
-    return model.measure(values, good, sigma)
+    good = np.isfinite(values) & ~np.broadcast_to(mask, frame.shape).ravel()[sample.pixels]
+    return sample.of_frame(values, good, sigma)
+
+
+@pytest.fixture(scope="module")
+def measured(sample, model):
+    return lambda frame, mask=False: model.measure(taken(sample, frame, mask))
+
+
+@pytest.fixture(scope="module")
+def scattered(measured, flats):
+    return [measured(flat) for flat in flats]
 
 
 def error_of_sum(light, weights):
@@ -73,9 +86,9 @@ def without_response(scattered):
     return scattered.noise * scattered.shape_error.image()
 
 
-def test_pixels_are_few_and_ascending(model, sim):
-    assert (np.diff(model.pixels) > 0).all()
-    assert 0 <= model.pixels[0] and model.pixels[-1] < np.prod(sim.shape)
+def test_pixels_are_few_and_ascending(sample, sim):
+    assert (np.diff(sample.pixels) > 0).all()
+    assert 0 <= sample.pixels[0] and sample.pixels[-1] < np.prod(sim.shape)
 
 
 def test_frames_agree_with_their_own_fits_and_the_truth(sim, flats, scattered):
@@ -91,7 +104,8 @@ def test_frames_agree_with_their_own_fits_and_the_truth(sim, flats, scattered):
 
 
 def test_the_model_of_a_frame_is_its_own_fit(sim, flats):
-    light = measured(model_scattered_light(flats[0], sim.truth.orders), flats[0])
+    sample = sample_scattered_light(flats[0], sim.truth.orders)
+    light = ScatteredLightModel(sample).measure(taken(sample, flats[0]))
     own = fit_scattered_light(flats[0], sim.truth.orders)
     surface, error = light.rows()
     np.testing.assert_array_equal(surface, own.data)
@@ -104,16 +118,14 @@ def test_any_rows_are_those_of_the_whole_image(scattered):
         np.testing.assert_allclose(images[1], images[0][37:90], rtol=1e-12)
 
 
-def test_rows_where_the_orders_run_along_columns(sim, flats, model, scattered):
-    turned = ScatteredLightModel(
+def test_rows_where_the_orders_run_along_columns(sim, flats, scattered):
+    turned = ScatteredLightSample(
         np.median([flat.data.T for flat in flats], axis=0), np.ones(sim.shape[::-1], bool),
         sim.truth.orders.transposed(),
     )
-    values = flats[0].data.T.ravel()[turned.pixels]
-    light = turned.measure(
-        values, np.isfinite(values),
-        standard_deviation(flats[0], "frame").T.ravel()[turned.pixels],
-    )
+    uncertainty = StdDevUncertainty(flats[0].uncertainty.array.T)
+    frame = CCDData(flats[0].data.T, unit="adu", uncertainty=uncertainty)
+    light = ScatteredLightModel(turned).measure(taken(turned, frame))
     assert light.shape == sim.shape[::-1]
     for image, other in zip(light.rows(slice(20, 60)), scattered[0].rows(), strict=True):
         assert image.flags.c_contiguous
@@ -132,79 +144,77 @@ def test_the_error_of_a_sum_is_that_of_its_covariance(scattered):
         sums @ scattered[0].covariance @ sums)
 
 
-def test_model_and_result_can_be_pickled(flats, model, scattered):
+def test_model_and_result_can_be_pickled(flats, sample, model, scattered):
     copy = pickle.loads(pickle.dumps(scattered[0]))
     assert len(pickle.dumps(scattered[0])) < 200_000
-    other = measured(pickle.loads(pickle.dumps(model)), flats[0])
+    other = pickle.loads(pickle.dumps(model)).measure(taken(sample, flats[0]))
     for images in zip(scattered[0].rows(), copy.rows(), other.rows(), strict=True):
         np.testing.assert_array_equal(images[1], images[0])
         np.testing.assert_array_equal(images[2], images[0])
 
 
 @pytest.mark.parametrize("level", [0.03, 0.3, 4.0])
-def test_frames_may_differ_in_level(sim, typical, model, level):
+def test_frames_may_differ_in_level(sim, typical, measured, level):
     noise = np.random.default_rng(2).normal(0, 3, sim.shape)
     frame = CCDData(level * typical.data + noise, unit="adu")
-    values = frame.data.ravel()[model.pixels]
-    surface, error = model.measure(values, np.isfinite(values)).rows()
+    surface, error = measured(frame).rows()
     own = fit_scattered_light(frame, sim.truth.orders)
     inside = sim.truth.orders.order_map() > 0
     pulls = (surface - own.data)[inside] / error[inside]
     assert np.sqrt(np.mean(pulls**2)) < 1
 
 
-def test_masked_pixels_do_not_matter(sim, flats, model, scattered):
+def test_masked_pixels_do_not_matter(sim, flats, measured, scattered):
     """Some here and there, and so many at one place that the frame needs its own factor."""
     rows, columns = np.indices(sim.shape)
     for mask in (np.random.default_rng(3).random(sim.shape) < 0.03, (rows < 90) & (columns < 90)):
         spoilt = flats[0].copy()
         spoilt.data = np.where(mask, np.nan, flats[0].data)
-        light = measured(model, spoilt)
+        light = measured(spoilt)
         away = (sim.truth.orders.order_map() > 0) & ~mask
         pulls = (light.rows()[0] - scattered[0].rows()[0])[away] / without_response(light)[away]
         assert np.sqrt(np.mean(pulls**2)) < 0.5
     assert without_response(light)[20, 20] > 2 * without_response(scattered[0])[20, 20]
 
 
-def test_cosmic_rays_do_not_matter(sim, flats, model, scattered):
+def test_cosmic_rays_do_not_matter(sim, flats, measured, scattered):
     rng = np.random.default_rng(4)
     hit = flats[0].copy()
     where = rng.random(sim.shape) < 0.02
     hit.data = flats[0].data + where * rng.exponential(3000, sim.shape)
-    light = measured(model, hit)
+    light = measured(hit)
     pulls = (light.rows()[0] - scattered[0].rows()[0]) / without_response(scattered[0])
     assert np.sqrt(np.mean(pulls**2)) < 0.5
 
 
-def test_light_that_no_other_frame_has_is_followed(sim, flats, model):
+def test_light_that_no_other_frame_has_is_followed(sim, flats, measured):
     """A glow rougher than the surface of the set."""
     rows, columns = np.indices(sim.shape)
     glow = 300 * np.exp(-((rows - 350) ** 2 + (columns - 60) ** 2) / 3200)
     frame = flats[0].copy()
     frame.data = flats[0].data + glow
     inside = sim.truth.orders.order_map() > 0
-    error = (measured(model, frame).rows()[0] - glow - expected(sim, 0))[inside]
+    error = (measured(frame).rows()[0] - glow - expected(sim, 0))[inside]
     assert np.sqrt(np.mean(error**2)) < 0.01 * expected(sim, 0).mean()
 
 
-def test_a_frame_without_light(sim, model):
-    noise = np.random.default_rng(5).normal(0, 3, len(model.pixels))
-    surface, error = model.measure(noise, np.ones(len(noise), bool)).rows()
+def test_a_frame_without_light(sim, measured):
+    noise = CCDData(np.random.default_rng(5).normal(0, 3, sim.shape), unit="adu")
+    surface, error = measured(noise).rows()
     assert surface.min() >= 0 and surface.max() < 1
     assert 0 < error.min() and error.max() < 1
 
 
-def test_what_is_wrong_with_a_frame_is_said(sim, flats, model):
+def test_what_is_wrong_with_a_frame_is_said(sim, flats, measured):
     dark = flats[0].copy()
     dark.data = flats[0].data - 1000.0
-    assert "inter-order area is negative" in measured(model, dark).remark
-    assert "inter-order area is negative" in measured(model, dark).remark
+    assert "inter-order area is negative" in measured(dark).remark
     with pytest.raises(ValueError, match="^0 pixels between the orders are good, expected at le"):
-        measured(model, flats[0], mask=True)
+        measured(flats[0], mask=True)
     huge = flats[0].copy()
     huge.data = np.full(sim.shape, 1e80)
     with pytest.raises(ValueError, match=r"values of 1e\+80, expected at most"):
-        measured(model, huge)
+        measured(huge)
 
 
 def test_rows_of_a_frame_less_its_light(sim, flats, scattered):
@@ -228,9 +238,9 @@ def test_saturated_frames_whose_orders_are_not_proportional():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyUserWarning)  # of edges where the light is saturated
         orders = detect_order_edges(typical, simulation.truth.orders)
-    model = ScatteredLightModel(typical, np.isfinite(typical), orders)
-    values = frame.ravel()[model.pixels]
-    surface, _ = model.measure(values, np.isfinite(values)).rows(slice(0, 256))
+    sample = ScatteredLightSample(typical, np.isfinite(typical), orders)
+    frame = taken(sample, CCDData(frame, unit="adu"))
+    surface, _ = ScatteredLightModel(sample).measure(frame).rows(slice(0, 256))
     assert np.median(surface) == pytest.approx(50, rel=0.02)
 
 
