@@ -92,10 +92,11 @@ class RowTask:
         result = _empty_images(
             frames, (n_rows, n_columns), self.dtype, self.want_rejected, self.watch
         )
-        step = max(1, block_size(len(frames)) // n_columns)
+        step = min(n_rows, max(1, block_size(len(frames)) // n_columns))
+        room = self._empty_stack(frames, step * n_columns)
         for start in range(0, n_rows, step):
             rows = slice(start, min(start + step, n_rows))
-            stack = self._stacked(frames, rows)
+            stack = self._stacked(frames, rows, room)
             weights = self._weights(rows, stack.variances, stack.good)
             found = self.combiner.combine(stack.values, stack.good, stack.variances, weights)
             result.value[rows] = found.value.reshape(-1, n_columns)
@@ -108,13 +109,23 @@ class RowTask:
                 result.noted.note(self.watch, rows, stack, found.kept)
         return result._replace(looks=[(look_at(frame),) for frame in frames])
 
-    def _stacked(self, frames: Sequence[Frame], rows: slice) -> ScaledStack:
-        n_pixels = (rows.stop - rows.start) * frames[0].shape[1]
+    def _empty_stack(self, frames: Sequence[Frame], n_pixels: int) -> ScaledStack:
+        """Room for a block, used for one after the other: new memory costs more than filling it."""
         values = np.empty((len(frames), n_pixels), dtype=self.dtype)
-        good = np.empty(values.shape, dtype=bool)
         known = all(frame.uncertainty_type is not None for frame in frames)
-        variances = np.empty_like(values) if known else None
-        saturated = np.zeros(n_pixels, dtype=bool)
+        return ScaledStack(
+            values, np.empty(values.shape, dtype=bool), np.empty_like(values) if known else None,
+            np.empty(n_pixels, dtype=bool),
+        )
+
+    def _stacked(
+        self, frames: Sequence[Frame], rows: slice, room: ScaledStack
+    ) -> ScaledStack:
+        n_pixels = (rows.stop - rows.start) * frames[0].shape[1]
+        values, good, variances, saturated = (
+            None if part is None else part[..., :n_pixels] for part in room
+        )
+        saturated[:] = False
         into = dict(casting="same_kind", dtype=self.dtype)
         with np.errstate(invalid="ignore", over="ignore"):
             for i, (frame, scale) in enumerate(zip(frames, self._scales(rows), strict=True)):
@@ -123,7 +134,7 @@ class RowTask:
                 good[i] = section.good.ravel()
                 if section.saturated is not None:
                     saturated |= section.saturated.ravel()
-                if known:
+                if variances is not None:
                     variance = section.variance.ravel()
                     np.multiply(variance, scale**2, out=variances[i], **into)
         return ScaledStack(values, good, variances, saturated)

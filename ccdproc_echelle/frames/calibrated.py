@@ -189,9 +189,10 @@ class CalibratedFrame(DerivedFrame):
         surface, of_surface = self.surface.rows_with_variance(rows, data.dtype)
         if inside is None:
             inside = where[0] - first, where[1]
-        data = data - surface[inside]
+        surface, of_surface = surface[inside], of_surface[inside]
+        data = np.subtract(data, surface, out=surface)
         if variance is not None:
-            variance = variance + of_surface[inside]
+            variance = np.add(variance, of_surface, out=of_surface)
         return data, variance
 
     def metadata(self) -> Metadata:

@@ -249,13 +249,16 @@ class FileFrame(Frame):
         with _naming(self.name), warnings.catch_warnings():
             # The celestial WCS of a flat is irrelevant, and so are astropy's repairs of it.
             warnings.simplefilter("ignore")
-            image = fits.PrimaryHDU(np.zeros(self.shape, dtype=np.uint8), self.header)
+            # A single pixel stands for the image, which would be read as well.
+            image = fits.PrimaryHDU(np.zeros((1, 1), dtype=np.uint8), self.header)
             stated = image.header.get("BUNIT")
             if stated:  # astropy 6.0 reports any unit given in addition, even an identical one
                 image.header["BUNIT"] = ""
-            size = image.data.size + -image.data.size % _FITS_BLOCK
-            file = BytesIO(image.header.tostring().encode("ascii") + bytes(size))
+            file = BytesIO(image.header.tostring().encode("ascii") + bytes(_FITS_BLOCK))
             ccd = CCDData.read(file, format="fits", unit=self.unit)
+            ccd.header["NAXIS2"], ccd.header["NAXIS1"] = self.shape
+            if ccd.wcs is not None:
+                ccd.wcs.pixel_shape = self.shape[::-1]
             if stated:
                 ccd.header["BUNIT"] = stated
             psf, flags = self._psf_and_flags() if self.layout.has_more else (None, None)

@@ -60,9 +60,10 @@ class StoredImage(NamedTuple):
             found, expected = start + pixels.nbytes, start + len(rows) * bytes_of_a_row
             raise OSError(f"the file ends after {found} bytes, expected {expected} or more")
         if self.unsigned:
-            native = self.dtype.newbyteorder("=")
-            pixels = pixels.astype(native).view(native.str.replace("i", "u"))
-            pixels ^= 1 << (8 * native.itemsize - 1)
+            if not self.dtype.isnative:
+                pixels.byteswap(inplace=True)
+            pixels = pixels.view(f"u{self.dtype.itemsize}")
+            pixels ^= 1 << (8 * self.dtype.itemsize - 1)
         return pixels.reshape(len(rows), self.width)
 
 

@@ -128,9 +128,8 @@ def samples_at(raster: np.ndarray, slices: ProfileSlices, shift: float) -> np.nd
     fraction -= below
     outside = (below < 0) | (below >= len(raster) - 1)
     below[outside] = 0
-    width = raster.shape[1]
-    here = below.astype(int) * width + slices.columns[..., None]
-    values, rise = raster.take(here), raster.take(here + width)
+    here = slices.columns[..., None] * len(raster) + below.astype(int)
+    values, rise = raster.T.take(here), raster.T.take(here + 1)  # neighbours in memory
     rise -= values
     values += np.multiply(fraction, rise, out=rise)  # in place, as these arrays are large
     values[outside] = np.nan

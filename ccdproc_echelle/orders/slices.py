@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from ccdproc_echelle._numeric.medians import finite_median, median_noise, ranked_median
-from ccdproc_echelle._tasks import results_of
+from ccdproc_echelle._tasks import ahead, results_of
 from ccdproc_echelle.frames import variance_array
 
 __all__ = [
@@ -71,12 +71,12 @@ def as_rasters(
     """
     data = flat if _is_bare(flat) else flat.data
     dtype = np.result_type(data, np.float32)
-    raster = as_raster(flat, dispersion_axis, lines=lines, dtype=dtype)
     uncertainty = None if _is_bare(flat) else getattr(flat, "uncertainty", None)
     if uncertainty is None or uncertainty.uncertainty_type == "unknown":
-        return raster, None
-    array = np.array(_turned(uncertainty.array, dispersion_axis, lines), dtype=dtype, order="C")
-    return raster, variance_array(array, type(uncertainty), out=array)
+        return as_raster(flat, dispersion_axis, lines=lines, dtype=dtype), None
+    with ahead(partial(as_raster, flat, dispersion_axis, lines=lines, dtype=dtype)) as raster:
+        array = np.array(_turned(uncertainty.array, dispersion_axis, lines), dtype=dtype, order="C")
+        return raster(), variance_array(array, type(uncertainty), out=array)
 
 
 def as_raster(
@@ -229,7 +229,9 @@ def _resample(raster, columns, starts, n_samples: int) -> np.ndarray:
     between = np.diff(values)
     between *= fraction
     between += here
-    return np.where(fraction == 0, here, between).swapaxes(1, 2)
+    exact = fraction[..., 0] == 0  # where the next pixel, which may be bad, has no part in it
+    between[exact] = here[exact]
+    return between.swapaxes(1, 2)
 
 
 def _median_and_noise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

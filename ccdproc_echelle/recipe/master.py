@@ -302,14 +302,15 @@ def make_master_flat(
             orders = detect_order_edges(flat, orders, **edge_keywords)
             provenance = recorded()
         progress.begin("bad pixels")
-        flags = pixel_flags(
-            flat, orders, noted, inputs.known_bad, margin=margin,
-            min_signal_to_noise=min_signal_to_noise,
-            sensitivity_keywords=request.sensitivity_keywords,
-        )
+        with ahead(partial(mask_interorder, flat, orders, margin=margin, mask=False)) as masked:
+            flags = pixel_flags(
+                flat, orders, noted, inputs.known_bad, margin=margin,
+                min_signal_to_noise=min_signal_to_noise,
+                sensitivity_keywords=request.sensitivity_keywords,
+            )
+            flat = masked()
 
         progress.begin("quality")
-        flat = mask_interorder(flat, orders, margin=margin, mask=False)
         flat.mask = (flags & int(mask_flags)) > 0
         label_as_master(flat.header, provenance, noise, lost)
         vetting = all_vetted(inputs.setup, vetting)

@@ -134,6 +134,7 @@ def flat_quality(
         chi_square = chi_square_of_frames(frames, master, window, rejected)
     return quality_table(
         master,
+        order_quality(master, window=window),
         window=window,
         chi_square=chi_square,
         clipped_fraction=_largest_fraction(rejected, master.flags),
@@ -146,6 +147,7 @@ def flat_quality(
 
 def quality_table(
     master: MasterFlat,
+    by_order: QTable,
     *,
     window: float,
     chi_square: float,
@@ -162,6 +164,8 @@ def quality_table(
     ----------
     master, window, times, n_refused, scattered_light
         See `flat_quality`.
+    by_order : `~astropy.table.QTable`
+        The quality of each order, from `order_quality`.
     chi_square : float
         Result of `reduced_chi_square`; NaN if unknown.
     clipped_fraction : float
@@ -183,7 +187,7 @@ def quality_table(
         **_level_values(master.levels["level"].value, times),
         **_flux_values(master, sound_pixels(master, window)),
         **_flag_values(master.flags[master.orders.order_index() >= 0]),
-        **_order_values(order_quality(master, window=window)),
+        **_order_values(by_order),
         **_edge_values(orders),
         "order_width_jump": np.fmax.reduce(np.abs(width_jumps(master.orders))),
         **_profile_values(orders),

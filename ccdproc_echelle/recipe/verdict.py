@@ -3,18 +3,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
+from astropy.table import QTable
 
+from ccdproc_echelle._tasks import ahead
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import Noted, Watch
 from ccdproc_echelle.frames import Frame, observation_time, record_cards
-from ccdproc_echelle.light import faint_fractions
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.chi_square import chi_square_of_noted
 from ccdproc_echelle.recipe.metrics import METRICS, quality_cards
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.quality import quality_table
+from ccdproc_echelle.recipe.quality_by_order import order_quality
 
 __all__ = ["judged", "watched"]
 
@@ -77,12 +80,15 @@ def judged(
     `~astropy.utils.exceptions.AstropyUserWarning`
         If most of an order is too faint to divide by.
     """
-    _warn_of_dark_orders(master)
     in_order = np.count_nonzero(master.orders.order_index() >= 0)
+    with ahead(partial(chi_square_of_noted, noted, master, window)) as chi_square:
+        by_order = order_quality(master, window=window)
+    _warn_of_dark_orders(by_order)
     quality = quality_table(
         master,
+        by_order,
         window=window,
-        chi_square=chi_square_of_noted(noted, master, window),
+        chi_square=chi_square(),
         clipped_fraction=noted.n_rejected.max() / max(1, in_order),
         times=[observation_time(frame.header) for frame in flats],
         n_refused=n_refused,
@@ -93,12 +99,12 @@ def judged(
     return replace(master, quality=quality)
 
 
-def _warn_of_dark_orders(master: MasterFlat) -> None:
+def _warn_of_dark_orders(by_order: QTable) -> None:
     most = METRICS["faint_fraction_max"].upper
-    dark = faint_fractions(master.flags, master.orders) > most
+    dark = by_order["faint_fraction"] > most
     if dark.any():
         warn(
-            f"orders {master.orders.order_numbers[dark].tolist()} have too little light to divide "
+            f"orders {by_order['order'][dark].tolist()} have too little light to divide "
             f"by: more than {most:.0%} of their pixels have the flag FAINT; expose longer or more "
             "often, add a lamp that is bright there (stitch_flats), or remove these orders from "
             "the order table"

@@ -212,11 +212,15 @@ class StackCombiner:
         factors = median_variance_factors(len(stack.values))[np.asarray(count, dtype=int)]
         if stack.variances is None:
             return factors * self._scatter(stack, kept) / count
-        plain = column_sum(stack.variances, kept) / count**2
         # What matters is the density at the centre, to which a noisy value contributes little.
-        density = 1 / np.sqrt(stack.variances)
+        density = np.sqrt(stack.variances)
+        np.divide(1, density, out=density)
         density = column_sum(density if kept is None else np.where(kept, density, 0))
-        return np.where(count > 2, factors * count / density**2, plain)
+        variance = factors * count / density**2
+        few = count <= 2
+        if np.any(few):
+            variance = np.where(few, column_sum(stack.variances, kept) / count**2, variance)
+        return variance
 
     def _own_scatter(self, stack, kept) -> np.ndarray:
         """
