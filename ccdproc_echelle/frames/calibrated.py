@@ -131,7 +131,8 @@ class CalibratedFrame(DerivedFrame):
     counts_photons : bool, optional
         Whether the charge is known and contributes noise; otherwise there is only read noise.
     surface : optional
-        Scattered light: ``surface.rows_with_variance(slice, dtype)`` returns rows and variances.
+        Scattered light: ``surface.rows_with_variance(slice, dtype)`` returns rows and variances,
+        ``surface.at(rows, columns, dtype)`` those of single pixels.
     first_row : int, optional
         Row of the surface that corresponds to the first row of this part of the frame.
     """
@@ -181,15 +182,11 @@ class CalibratedFrame(DerivedFrame):
     def _without_surface(self, data, variance, where) -> tuple[np.ndarray, np.ndarray | None]:
         if isinstance(where, slice):
             first, last, _ = where.indices(self.shape[0])
-            rows, inside = slice(first, last), slice(None)
+            rows = slice(first + self.first_row, last + self.first_row)
+            surface, of_surface = self.surface.rows_with_variance(rows, data.dtype)
         else:
-            first = int(np.min(where[0], initial=0))
-            rows, inside = slice(first, int(np.max(where[0], initial=0)) + 1), None
-        rows = slice(rows.start + self.first_row, rows.stop + self.first_row)
-        surface, of_surface = self.surface.rows_with_variance(rows, data.dtype)
-        if inside is None:
-            inside = where[0] - first, where[1]
-        surface, of_surface = surface[inside], of_surface[inside]
+            rows, columns = where
+            surface, of_surface = self.surface.at(rows + self.first_row, columns, data.dtype)
         data = np.subtract(data, surface, out=surface)
         if variance is not None:
             variance = np.add(variance, of_surface, out=of_surface)

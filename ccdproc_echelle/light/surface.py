@@ -182,10 +182,11 @@ class SurfaceError:
         return _fields_of(self)
 
     def at(self, rows, columns) -> np.ndarray:
-        """Standard deviation of the surface at scattered positions."""
-        across = _between_nodes(rows, self.basis.shape[0])
-        along = _between_nodes(columns, self.basis.shape[1])
-        return np.einsum("ij,ij->i", across @ self._at_nodes, along)
+        """Standard deviation of the surface in some pixels."""
+        steps = rows * (_ERROR_STEPS / max(self.basis.shape[0] - 1, 1))
+        node = np.minimum(steps.astype(np.intp), _ERROR_STEPS - 1)
+        below = self.along_rows[node, columns]
+        return below + (steps - node) * (self.along_rows[node + 1, columns] - below)
 
 
 def _fields_of(instance: object) -> dict:
@@ -295,6 +296,34 @@ class ScatteredLight:
         if turned:
             return np.ascontiguousarray(surface.T), np.ascontiguousarray(variance.T)
         return surface, variance
+
+    def at(self, rows, columns, dtype: DTypeLike = float) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Compute the surface and its variance in some pixels.
+
+        Parameters
+        ----------
+        rows, columns : int arrays, shape (n_pixels,)
+            The pixels.
+        dtype : `numpy.dtype`, optional
+            Type of the result.
+
+        Returns
+        -------
+        surface, variance : arrays, shape (n_pixels,)
+            As in `rows_with_variance`.
+        """
+        if self.dispersion_axis == 0:
+            rows, columns = columns, rows
+        design = self.shape_error.basis.everywhere(0)
+        factors = design.data.reshape(-1, _SUPPORT)[rows]
+        first = design.indices[::_SUPPORT][rows]
+        surface = sum(factors[:, k] * self._profiles[first + k, columns] for k in range(_SUPPORT))
+        if not self.negative:
+            np.maximum(surface, 0, out=surface)
+        deviation = self.noise * self.shape_error.at(rows, columns)
+        variance = deviation**2 + (self.response_scatter * surface) ** 2
+        return surface.astype(dtype), variance.astype(dtype)
 
     def light(self, section: slice = _EVERYWHERE, dtype: DTypeLike = float) -> np.ndarray:
         """

@@ -3,6 +3,7 @@
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,6 +117,18 @@ def test_the_model_of_a_frame_is_its_own_fit(sim, flats):
 def test_any_rows_are_those_of_the_whole_image(scattered):
     for images in zip(scattered[0].rows(), scattered[0].rows(slice(37, 90)), strict=True):
         np.testing.assert_allclose(images[1], images[0][37:90], rtol=1e-12)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_single_pixels_are_those_of_the_whole_image(scattered, axis):
+    coefficients = scattered[0].coefficients.copy()
+    coefficients[:40] -= coefficients.max()  # so that it is cut at zero somewhere
+    light = replace(scattered[0], dispersion_axis=axis, coefficients=coefficients)
+    rows, columns = np.random.default_rng(5).integers(light.shape, size=(500, 2)).T
+    images = light.rows_with_variance()
+    assert (images[0] == 0).any()
+    for values, image in zip(light.at(rows, columns), images, strict=True):
+        np.testing.assert_allclose(values, image[rows, columns], rtol=1e-12, atol=1e-12)
 
 
 def test_rows_where_the_orders_run_along_columns(sim, flats, scattered):
