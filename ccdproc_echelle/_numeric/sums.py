@@ -15,9 +15,10 @@ def column_sum(
 
     Single precision is accurate enough for sums of squares, and faster.
     """
-    total = np.zeros(rows.shape[1], dtype=dtype)
-    for i, row in enumerate(rows):
-        total += row if weights is None else row * weights[i]
+    terms = iter(rows) if weights is None else map(np.multiply, rows, weights)
+    total = next(terms).astype(dtype)
+    for term in terms:
+        total += term
     return total.astype(float, copy=False)
 
 

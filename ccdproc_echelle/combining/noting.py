@@ -93,8 +93,9 @@ class Noted(NamedTuple):
         here, columns = watch.part(rows), watch.columns(rows)
         self.has_data[rows] = stack.good.any(axis=0).reshape(here.inside.shape)
         self.saturated[rows] = stack.saturated.reshape(here.inside.shape)
-        if here.inside.any():
-            self.n_rejected[:] += (stack.good & ~kept & here.inside.ravel()).sum(axis=1)
+        disputed = np.flatnonzero(here.inside.ravel() & ~kept.all(axis=0))
+        rejected = stack.good.take(disputed, axis=1) & ~kept.take(disputed, axis=1)
+        self.n_rejected[:] += rejected.sum(axis=1)
         self.values[:, columns] = stack.values.take(here.pixels, axis=1)
         self.good[:, columns] = stack.good.take(here.pixels, axis=1)
         self.used[:, columns] = kept.take(here.pixels, axis=1)

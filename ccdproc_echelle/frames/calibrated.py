@@ -47,7 +47,7 @@ class NoiseModel(NamedTuple):
             read_noise = read_noise.at(where, charge.dtype)
         of_reading = np.asarray((read_noise / self.gain) ** 2, dtype=charge.dtype)
         variance = np.fmax(charge, 0)  # in place from here on, as this is done for every pixel
-        variance /= charge.dtype.type(self.gain)
+        variance *= charge.dtype.type(1 / self.gain)
         variance += of_reading
         return variance
 
@@ -62,7 +62,7 @@ class Plane:
     data : array, shape (rows, columns)
         Pixel values.
     mask : bool array, shape (rows, columns), or None
-        True for bad pixels.
+        True for bad pixels, and at least for those that are not finite.
     """
 
     data: np.ndarray
@@ -168,7 +168,6 @@ class CalibratedFrame(DerivedFrame):
                 good &= ~plane.mask[where]
             if not is_charge:
                 charge = data
-        good &= np.isfinite(data)
         if self.noise is not None:
             charge = charge if self.counts_photons else np.zeros_like(data)
             variance = self.noise.variance(charge, where)

@@ -323,7 +323,7 @@ class MemoryFrame(Frame):
     def section(self, where: slice | tuple) -> Section:
         ccd = self.ccd
         data = np.asarray(ccd.data[where], dtype=self.dtype)
-        good = np.isfinite(data)
+        good = np.isfinite(data) if ccd.data.dtype.kind == "f" else np.ones(data.shape, dtype=bool)
         if ccd.mask is not None:
             good &= ~np.asarray(ccd.mask[where] if np.ndim(ccd.mask) else ccd.mask, dtype=bool)
         if self.uncertainty_type is None:

@@ -167,7 +167,8 @@ class CalibrationMasters:
             average = self._average(key)
             if kind == "dark" and self._frames["bias"]:
                 self._warn_of_missing_bias(key, average)
-            self._planes[key] = Plane(average.data, average.mask if average.mask.any() else None)
+            bad = average.mask | ~np.isfinite(average.data)
+            self._planes[key] = Plane(average.data, bad if bad.any() else None)
             self._variances[key] = variance_array(
                 average.uncertainty.array, type(average.uncertainty)
             )
