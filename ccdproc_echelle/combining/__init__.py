@@ -32,7 +32,12 @@ from ccdproc_echelle.combining.likeness import (
     compared,
     inner_order_pixels,
 )
-from ccdproc_echelle.combining.noise import MeasuredNoise, measure_noise, noise_of
+from ccdproc_echelle.combining.noise import (
+    MeasuredNoise,
+    PixelPairs,
+    measure_noise,
+    noise_of_pairs,
+)
 from ccdproc_echelle.combining.noting import Noted, Watch
 from ccdproc_echelle.combining.one_level import OneLevelTest, one_level_test
 from ccdproc_echelle.combining.pixels import Pixels
@@ -67,6 +72,7 @@ __all__ = [
     "Noted",
     "OneLevelTest",
     "OrderScales",
+    "PixelPairs",
     "Pixels",
     "Progress",
     "Rejection",
@@ -87,7 +93,7 @@ __all__ = [
     "measure_levels",
     "measure_noise",
     "noise_cards",
-    "noise_of",
+    "noise_of_pairs",
     "one_level_test",
     "order_places",
     "refuse_frames_without_light",

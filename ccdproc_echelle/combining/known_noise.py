@@ -10,7 +10,7 @@ import numpy as np
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.fitness import Survey, gathered_and_surveyed
-from ccdproc_echelle.combining.noise import MeasuredNoise, neighbours, noise_of_pixels
+from ccdproc_echelle.combining.noise import MeasuredNoise, PixelPairs, neighbours, noise_of_pairs
 from ccdproc_echelle.combining.pixels import Pixels
 from ccdproc_echelle.frames import Frame, with_noise
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -83,7 +83,7 @@ def known_noise(
     places, inverse = np.unique(np.concatenate([indices, chosen]), return_inverse=True)
     pixels = gathered_and_surveyed(bare, places, executor, survey)
     found = pixels.selected(inverse[len(indices):])
-    noise = noise_of_pixels(found, chosen, frames, orders)
+    noise = noise_of_pairs(PixelPairs(found, chosen), frames, orders)
     pixels = pixels.selected(inverse[: len(indices)])
     tell_noise(noise)
     if not noise.is_known:

@@ -24,7 +24,7 @@ from ccdproc_echelle.frames import (
 )
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
-__all__ = ["MeasuredNoise", "measure_noise", "neighbours", "noise_of", "noise_of_pixels"]
+__all__ = ["MeasuredNoise", "PixelPairs", "measure_noise", "neighbours", "noise_of_pairs"]
 
 # This many values give the gain to half a percent; with few frames, more pixels are needed.
 _ENOUGH_VALUES = 400_000
@@ -197,37 +197,52 @@ def measure_noise(
     if len(frames) < 2:
         raise ValueError(f"{frames[0].name} is the only frame; noise is measured on two or more")
     with uncompressed(frames) as frames:
-        noise = noise_of(frames, orders)
+        noise = noise_of_pairs(PixelPairs.gathered(frames), frames, orders)
     if noise.doubt:
         warn(f"gain and read noise are in doubt: {noise.doubt}")
     return noise
 
 
-def noise_of(
-    frames: Sequence[Frame],
-    orders: EchelleOrderTable | None = None,
-    executor: Executor | None = None,
-) -> MeasuredNoise:
+class PixelPairs(NamedTuple):
     """
-    `measure_noise` for two or more opened frames, without warnings.
+    Pairs of neighbouring pixels of all frames, from which the noise is measured.
 
-    Parameters
+    Attributes
     ----------
-    frames : sequence of `Frame`
-        The frames.
-    orders : `EchelleOrderTable`, optional
-        The order centres.
-    executor : `concurrent.futures.Executor`, optional
-        Executor that reads the frames. Default: one thread per core.
-
-    Returns
-    -------
-    `MeasuredNoise`
+    pixels : `Pixels`
+        The pixels of all frames.
+    indices : int array, shape (n_pixels,)
+        Their indices into the flattened image; see `neighbours`.
     """
-    check_alike(frames)
-    chosen = neighbours(frames)
-    pixels, _ = gather([frame.without_uncertainty() for frame in frames], chosen, executor)
-    return noise_of_pixels(pixels, chosen, frames, orders)
+
+    pixels: Pixels
+    indices: np.ndarray
+
+    @classmethod
+    def gathered(cls, frames: Sequence[Frame], executor: Executor | None = None) -> "PixelPairs":
+        """
+        Gather the pixels of two or more frames of the same shape and unit.
+
+        Parameters
+        ----------
+        frames : sequence of `Frame`
+            The frames. Their uncertainties are not read.
+        executor : `concurrent.futures.Executor`, optional
+            Executor that reads the frames. Default: one thread per core.
+
+        Returns
+        -------
+        `PixelPairs`
+        """
+        check_alike(frames)
+        indices = neighbours(frames)
+        bare = [frame.without_uncertainty() for frame in frames]
+        return cls(gather(bare, indices, executor)[0], indices)
+
+    def of_frames(self, which: np.ndarray) -> "PixelPairs":
+        """Those of some of the frames."""
+        data, good, _ = self.pixels
+        return PixelPairs(Pixels(data[which], good[which], None), self.indices)
 
 
 def neighbours(frames: Sequence[Frame]) -> np.ndarray:
@@ -251,21 +266,16 @@ def neighbours(frames: Sequence[Frame]) -> np.ndarray:
     return (np.arange(0, n_pixels - 1, step)[:, None] + [0, 1]).ravel()
 
 
-def noise_of_pixels(
-    pixels: Pixels,
-    chosen: np.ndarray,
-    frames: Sequence[Frame],
-    orders: EchelleOrderTable | None = None,
+def noise_of_pairs(
+    pairs: PixelPairs, frames: Sequence[Frame], orders: EchelleOrderTable | None = None
 ) -> MeasuredNoise:
     """
-    `noise_of` for pixels that have already been gathered.
+    `measure_noise` for pixels that have already been gathered, without warnings.
 
     Parameters
     ----------
-    pixels : `Pixels`
+    pairs : `PixelPairs`
         The pixels of all frames.
-    chosen : int array, shape (n_pixels,)
-        Their indices; see `neighbours`.
     frames : sequence of `Frame`
         The frames; nothing is read from them.
     orders : `EchelleOrderTable`, optional
@@ -275,6 +285,7 @@ def noise_of_pixels(
     -------
     `MeasuredNoise`
     """
+    pixels, chosen = pairs
     good = np.repeat(pixels.good.all(axis=0).reshape(-1, 2).all(axis=1), 2)
     values, unit = pixels.data[:, good].astype(float), frames[0].unit
     if values.shape[1] == 0:

@@ -13,7 +13,7 @@ from astropy.table import QTable
 from ccdproc import Keyword
 
 from ccdproc_echelle._tasks import ahead
-from ccdproc_echelle.combining import Progress, check_flats, combine_with_levels
+from ccdproc_echelle.combining import PixelPairs, Progress, check_flats, combine_with_levels
 from ccdproc_echelle.frames import uncompressed
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
 from ccdproc_echelle.orders import (
@@ -261,7 +261,8 @@ def make_master_flat(
         progress.begin("bias and dark")
         calibration = calibrate_frames(raw, **calibrating)
         progress.begin("typical frame")
-        typical = typical_frame(calibration.flats, settings.mem_limit, executor)
+        pairs = PixelPairs.gathered(calibration.flats, executor)
+        typical = typical_frame(calibration.flats, pairs.pixels, settings.mem_limit, executor)
         progress.begin("orders")
         orders = _orders_of(typical, inputs.orders, check_table, request.trace_keywords)
 
@@ -275,7 +276,8 @@ def make_master_flat(
             sound = is_sound(vetting)
             check_flats(calibration.selected(sound).flats, orders, window, check_table=False)
             calibration, noise = with_noise_of_set(
-                calibration, orders, sound, per_order=per_order, **calibrating
+                calibration, orders, sound, pairs.of_frames(vetting["used"]),
+                per_order=per_order, **calibrating,
             )
             progress.begin("scattered light")
             orders, sample = found()

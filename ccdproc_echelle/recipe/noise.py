@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.combining import MeasuredNoise, noise_of, tell_noise
+from ccdproc_echelle.combining import MeasuredNoise, PixelPairs, noise_of_pairs, tell_noise
 from ccdproc_echelle.frames import CalibratedFrame, NoiseModel, Regions
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.calibration import Calibration, calibrate_frames
@@ -29,6 +29,7 @@ def with_noise_of_set(
     calibration: Calibration,
     orders: EchelleOrderTable,
     sound: np.ndarray,
+    pairs: PixelPairs,
     *,
     per_order: bool | str,
     executor: Executor | None,
@@ -45,6 +46,8 @@ def with_noise_of_set(
         The order centres.
     sound : bool array, shape (n_flats,)
         Flats without any fault, whose noise is that of the detector.
+    pairs : `~ccdproc_echelle.combining.PixelPairs`
+        The pixels from which the noise of the flats is measured.
     per_order : bool or str
         Whether orders are scaled separately, so that a drift of the illumination is not noise.
     executor : `concurrent.futures.Executor` or None
@@ -69,7 +72,9 @@ def with_noise_of_set(
     flats = calibration.flats
     if np.count_nonzero(sound) < 2:
         return calibration, None
-    noise = noise_of(calibration.selected(sound).flats, orders, executor)
+    noise = noise_of_pairs(
+        pairs.of_frames(sound), calibration.selected(sound).flats, orders
+    )
     if flats[0].noise is not None and noise.is_known:
         _compare(noise, flats)
     if not noise.is_known or all(flat.uncertainty_type is not None for flat in flats):

@@ -3,21 +3,16 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import closing
-from functools import partial
 
 import numpy as np
 from astropy.nddata import CCDData
 
-from ccdproc_echelle._tasks import results_of
-from ccdproc_echelle.combining import CombineSettings, combine_with_scales
-from ccdproc_echelle.frames import Frame, gather_pixels
+from ccdproc_echelle.combining import CombineSettings, Pixels, combine_with_scales
+from ccdproc_echelle.frames import Frame
 
 __all__ = ["typical_frame"]
 
-# Number of evenly spaced pixels per frame, and the fraction of the brightest ones, used to measure
-# its brightness.
-_N_PIXELS = 50_000
+# Fraction of the pixels, the brightest ones, used to measure the brightness of a frame.
 _BRIGHTEST = 0.1
 
 # A frame fainter than this fraction of the others has no light that could be scaled.
@@ -28,7 +23,7 @@ _MOST = 15
 
 
 def typical_frame(
-    flats: Sequence[Frame], mem_limit: float, executor: Executor | None = None
+    flats: Sequence[Frame], pixels: Pixels, mem_limit: float, executor: Executor | None = None
 ) -> CCDData:
     """
     Median of a set of flats that are first scaled to a similar brightness.
@@ -41,6 +36,8 @@ def typical_frame(
     ----------
     flats : sequence of `~ccdproc_echelle.frames.Frame`
         Calibrated flats; some of them may not belong to the set.
+    pixels : `~ccdproc_echelle.combining.Pixels`
+        Pixels of all flats, spread over the detector.
     mem_limit : float
         Memory limit in bytes, not counting the result.
     executor : `concurrent.futures.Executor`, optional
@@ -52,28 +49,23 @@ def typical_frame(
         In the unit of the flats, with the brightness of most of them.
     """
     settings = CombineSettings(method="median", mem_limit=mem_limit)
-    scales = _scales(flats, executor)
+    scales = _scales(pixels)
     used = np.sort(np.argsort(np.abs(np.log(scales)), kind="stable")[:_MOST])
     scales = np.nan_to_num(scales[used], nan=1.0)
     return combine_with_scales([flats[i] for i in used], scales, settings, executor=executor)[0]
 
 
-def _scales(flats: Sequence[Frame], executor: Executor | None) -> np.ndarray:
+def _scales(pixels: Pixels) -> np.ndarray:
     """
     One over the brightness of each frame relative to most frames; NaN for frames without light.
     """
-    n_pixels = int(np.prod(flats[0].shape))
-    # An odd step, so that the pixels do not fall into a few columns of a detector.
-    step = max(1, n_pixels // _N_PIXELS) | 1
-    tasks = [partial(gather_pixels, flat, np.arange(0, n_pixels, step)) for flat in flats]
-    with closing(results_of(tasks, executor)) as sections:
-        light = np.array([np.where(s.good, s.data, 0) for s in sections], dtype=float)
+    light = np.where(pixels.good, pixels.data, 0).astype(float)
     typical = np.median(light, axis=0)
     bright = typical >= np.quantile(typical, 1 - _BRIGHTEST)
     levels = np.median(light[:, bright], axis=1)
     lit = levels > _FAINTEST * max(np.median(levels), 0)
     lit &= levels > 0
-    scales = np.full(len(flats), np.nan)
+    scales = np.full(len(levels), np.nan)
     if lit.any():
         scales[lit] = np.median(levels[lit]) / levels[lit]
     return scales

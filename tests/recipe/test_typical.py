@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from ccdproc_echelle.combining import PixelPairs
 from ccdproc_echelle.frames import open_frames
 from ccdproc_echelle.recipe.typical import typical_frame
 from ccdproc_echelle.simulation import EchelleSimulation
@@ -9,10 +10,15 @@ from ccdproc_echelle.simulation import EchelleSimulation
 SIMULATION = EchelleSimulation(shape=(200, 240), n_orders=4, seed=5).with_noise(read_noise=20)
 
 
+def typical_of(flats):
+    frames = open_frames(flats)
+    return typical_frame(frames, PixelPairs.gathered(frames).pixels, mem_limit=1e9)
+
+
 def error(simulation, n_frames, flats=None):
     """RMS error of the typical frame in units of the noise of one frame, where there is light."""
     flats = simulation.flats(n_frames) if flats is None else flats
-    typical = typical_frame(open_frames(flats), mem_limit=1e9)
+    typical = typical_of(flats)
     flat = simulation.truth.flat
     inside = simulation.truth.orders.inner_mask(10)
     scale = (typical.data * flat)[inside].sum() / (flat[inside] ** 2).sum()
@@ -41,15 +47,16 @@ def test_of_many_frames_the_15_of_typical_brightness_are_enough():
     flats = simulation.flats(20)
     for i in range(5):  # lamps that were off, and some that were too bright
         flats[i].data = flats[i].data * (0 if i < 3 else 20)
-    typical, of_others = (
-        typical_frame(open_frames(some), mem_limit=1e9).data for some in (flats, flats[5:])
-    )
+    frames, others = open_frames(flats), np.arange(20) >= 5
+    pairs = PixelPairs.gathered(frames)
+    typical = typical_frame(frames, pairs.pixels, mem_limit=1e9).data
+    of_others = typical_frame(frames[5:], pairs.of_frames(others).pixels, mem_limit=1e9).data
     np.testing.assert_allclose(typical / typical.max(), of_others / of_others.max(), rtol=1e-5)
 
 
 def test_dark_frames_are_hardly_scaled():
     darks = SIMULATION.darks(3)
-    typical = typical_frame(open_frames(darks), mem_limit=1e9).data
+    typical = typical_of(darks).data
     expected = np.median([dark.data for dark in darks], axis=0)
     np.testing.assert_allclose(typical, expected, rtol=0.1, atol=0.1)
 
@@ -58,4 +65,4 @@ def test_frames_of_zeros_are_left_as_they_are():
     flats = SIMULATION.flats(3)
     for flat in flats:
         flat.data[:] = 0
-    assert (typical_frame(open_frames(flats), mem_limit=1e9).data == 0).all()
+    assert (typical_of(flats).data == 0).all()
