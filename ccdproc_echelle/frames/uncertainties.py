@@ -60,7 +60,9 @@ def variance_array(
     return array
 
 
-def uncertainty_array(variance: np.ndarray, uncertainty_type: type) -> np.ndarray:
+def uncertainty_array(
+    variance: np.ndarray, uncertainty_type: type, out: np.ndarray | None = None
+) -> np.ndarray:
     """
     Convert variances to the array of an uncertainty of this type.
 
@@ -71,6 +73,8 @@ def uncertainty_array(variance: np.ndarray, uncertainty_type: type) -> np.ndarra
     uncertainty_type : type
         `~astropy.nddata.StdDevUncertainty`, `~astropy.nddata.VarianceUncertainty` or
         `~astropy.nddata.InverseVariance`.
+    out : array, optional
+        Output array for what has to be computed; may be ``variance`` itself.
 
     Returns
     -------
@@ -86,10 +90,10 @@ def uncertainty_array(variance: np.ndarray, uncertainty_type: type) -> np.ndarra
     array([0.25])
     """
     if issubclass(uncertainty_type, StdDevUncertainty):
-        return np.sqrt(variance)
+        return np.sqrt(variance, out=out)
     if issubclass(uncertainty_type, InverseVariance):
         with np.errstate(divide="ignore"):
-            return 1 / variance
+            return np.divide(1, variance, out=out)
     return variance
 
 
@@ -119,9 +123,9 @@ def with_added_variance(ccd: CCDData, variance: np.ndarray) -> CCDData:
     array([5.])
     """
     kind = type(ccd.uncertainty)
-    total = variance_array(ccd.uncertainty.array, kind) + variance
+    total = variance + variance_array(ccd.uncertainty.array, kind)
     result = copy.copy(ccd)
-    result.uncertainty = kind(uncertainty_array(total, kind), copy=False)
+    result.uncertainty = kind(uncertainty_array(total, kind, out=total), copy=False)
     return result
 
 

@@ -91,7 +91,7 @@ class Calibration(NamedTuple):
             return flat
         weights = None if isinstance(weights, str) else weights
         added = self.shared.of_average(1 / levels["level"].value, weights)
-        return with_added_variance(flat, added.astype(flat.data.dtype))
+        return with_added_variance(flat, added.astype(flat.data.dtype, copy=False))
 
 
 def calibrate_frames(

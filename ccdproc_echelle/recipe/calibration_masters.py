@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from astropy.nddata import CCDData
@@ -75,10 +76,11 @@ class SharedNoise:
         with np.errstate(invalid="ignore"):  # NaN where all weights are 0, as in the average
             weights = weights / weights.sum(axis=0)
         shares = np.tensordot(self.coefficients * scales[:, None], weights, axes=(0, 0))
-        return sum(
+        terms = (
             (share**2).astype(np.result_type(variance, np.float32)) * variance
             for share, variance in zip(shares, self.variances, strict=True)
         )
+        return reduce(np.add, terms)
 
     def of_pixels(self, pixels: np.ndarray) -> Iterator[np.ndarray]:
         """
