@@ -258,7 +258,8 @@ class FileFrame(Frame):
             ccd = CCDData.read(file, format="fits", unit=self.unit)
             ccd.header["NAXIS2"], ccd.header["NAXIS1"] = self.shape
             if ccd.wcs is not None:
-                ccd.wcs.pixel_shape = self.shape[::-1]
+                # A WCS may have more axes than the image.
+                ccd.wcs.pixel_shape = (*self.shape[::-1], *[1] * ccd.wcs.naxis)[: ccd.wcs.naxis]
             if stated:
                 ccd.header["BUNIT"] = stated
             psf, flags = self._psf_and_flags() if self.layout.has_more else (None, None)

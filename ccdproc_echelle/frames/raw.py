@@ -90,7 +90,7 @@ class RawFrame(DerivedFrame):
             header = _without_sections(header)
             header.update(self.cards)
         if wcs is not None and self.light != Box.whole(self.full_shape):
-            wcs = wcs[tuple(self.light)]
+            wcs = wcs[(slice(None),) * (wcs.naxis - 2) + tuple(self.light)]
             flags = None
         return Metadata(header, wcs, psf, flags, ccd_class)
 

@@ -14,7 +14,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS
 
-from ccdproc_echelle.frames import Readout, Regions
+from ccdproc_echelle.frames import Readout, Regions, open_frames
 from ccdproc_echelle.frames.sections import Box, parse_place, parse_section
 
 LIGHT, OVERSCAN = "[3:22,1:30]", "[23:34,1:30]"
@@ -249,6 +249,18 @@ def test_mask_uncertainty_and_wcs_are_trimmed():
     np.testing.assert_array_equal(found.mask, ccd.mask[:, 2:22])
     np.testing.assert_allclose(found.uncertainty.array, np.sqrt(ccd.data)[:, 2:22], rtol=1e-6)
     assert found.wcs.wcs.crpix.tolist() == [8, 10]
+
+
+@pytest.mark.parametrize("n_axes", [2, 3])
+def test_the_wcs_of_a_file_may_have_more_axes_than_the_frame(tmp_path, n_axes):
+    ccd, path = raw(trimsec=LIGHT, biassec=OVERSCAN), tmp_path / "raw.fits"
+    cards = {"BUNIT": "adu", "WCSAXES": n_axes, "CTYPE1": "LINEAR", "CRPIX1": 10, "CRPIX2": 10}
+    fits.writeto(path, ccd.data, fits.Header(dict(ccd.header) | cards))
+    n_rows, n_columns = ccd.shape
+    assert open_frames([path])[0].metadata().wcs.pixel_shape[:2] == (n_columns, n_rows)
+    wcs = opened(path)[0].metadata().wcs
+    assert wcs.pixel_shape[:2] == (20, n_rows)
+    assert wcs.wcs.crpix.tolist() == [8, 10, 0][:n_axes]
 
 
 def test_log_and_header_say_what_was_done(caplog):
