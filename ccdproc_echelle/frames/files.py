@@ -54,6 +54,9 @@ _SAID_BETTER = (
     "non-ASCII characters are present in the FITS file header",
 )
 
+# Spellings of units that neither astropy nor CCDData knows.
+_SPELLINGS = {"counts": u.count, "COUNTS": u.count, "Counts": u.count, "e-": u.electron}
+
 # Number of characters of a card.
 _CARD = 80
 
@@ -108,9 +111,9 @@ class FileFrame(Frame):
             kind = "not a regular file" if self.path.exists() else "no such file"
             raise FileNotFoundError(f"{kind}: {self.path}")
         with _naming(self.name), _without_chatter(), self._open() as hdus:
-            _check_length(hdus, self.path)
+            lacks_padding = _check_length(hdus, self.path)
             try:
-                layout = _layout(hdus, self.path, self.reading)
+                layout = _layout(hdus, self.path, self.reading, lacks_padding)
             except Exception as error:
                 if not is_of_master_flat(hdus[0].header):
                     raise
@@ -309,6 +312,7 @@ class _Layout(NamedTuple):
     uncertainty_type: type | None
     quantum: float
     lacks_unit: bool
+    lacks_padding: bool
     has_more: bool
     stored: dict[int | str, StoredImage]
 
@@ -363,15 +367,26 @@ def _foreign_cards(hdu: fits.ImageHDU, path: Path) -> list[str]:
     return [re.sub(r"[^\x20-\x7e]", "?", name).strip().upper() for name in names]
 
 
-def _check_length(hdus: fits.HDUList, path: Path) -> None:
-    """Raise if a file ends before its last HDU does; compressed files fail when they are read."""
-    last = hdus[-1].fileinfo()
-    found, expected = path.stat().st_size, last["datLoc"] + last["datSpan"]
-    if found < expected and not _is_compressed(path):
-        raise OSError(f"{path} is truncated: it has {found} bytes, expected {expected}")
+def _check_length(hdus: fits.HDUList, path: Path) -> bool:
+    """
+    Check that a file does not end before its data do; compressed files fail when they are read.
+
+    Returns whether the bytes that fill its last block are missing, without which it can be read.
+    """
+    if not hasattr(hdus[-1], "fileinfo"):
+        raise OSError(f"{path} is not a standard FITS file: its first card is not SIMPLE = T")
+    last, found = hdus[-1].fileinfo(), path.stat().st_size
+    end = last["datLoc"] + last["datSpan"]
+    if _is_compressed(path) or found >= end:
+        return False
+    if found < last["datLoc"] + hdus[-1].size:
+        raise OSError(f"{path} is truncated: it has {found} bytes, expected {end}")
+    return True
 
 
-def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
+def _layout(
+    hdus: fits.HDUList, path: Path, reading: dict, lacks_padding: bool
+) -> _Layout:
     if isinstance(reading.get("hdu"), list):
         raise ValueError(
             f"hdu is {reading['hdu']}, expected a single HDU; make_master_flat and "
@@ -406,6 +421,7 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict) -> _Layout:
         ),
         has_more="hdu_flags" in reading or reading.get("hdu_psf", "PSFIMAGE") in hdus,
         lacks_unit=reading.get("unit") is None and stated is None,
+        lacks_padding=lacks_padding,
         quantum=_stored_quantum(header),
         stored={} if _opening(reading) else _stored_images(hdus, hdu, mask, uncertainty),
     )
@@ -458,7 +474,7 @@ def _unit(stated: Any, path: Path, unit: Any) -> u.UnitBase:
 
 
 def _as_unit(unit: Any) -> u.UnitBase:
-    known = CCDData.known_invalid_fits_unit_strings.get(unit, unit)
+    known = (_SPELLINGS | CCDData.known_invalid_fits_unit_strings).get(unit, unit)
     if not isinstance(known, (str, u.UnitBase)):
         raise TypeError(f"unit is {unit!r}, expected a unit or its name")
     try:

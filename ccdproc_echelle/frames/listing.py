@@ -101,6 +101,7 @@ def list_frames(img_list: Any, **reading: Any) -> list[Frame]:
         raise ValueError("img_list holds no frames")
     opened = _opened_here(frames, img_list)
     _tell_of_units(opened)
+    _warn_of_missing_padding(opened)
     _warn_of_illegal_cards(opened)
     return frames
 
@@ -127,6 +128,17 @@ def _tell_of_units(frames: Sequence[Frame]) -> None:
     if without:
         others = and_others(without, "other frames")
         _log.info("%s%s taken to be in adu: no BUNIT", without[0].name, others)
+
+
+def _warn_of_missing_padding(frames: Sequence[Frame]) -> None:
+    files = [frame for frame in frames if isinstance(frame, FileFrame)]
+    short = [frame for frame in files if frame.layout.lacks_padding]
+    if short:
+        warn(
+            f"{short[0].name}{and_others(short, 'other frames')}: the file ends without the bytes "
+            "that fill its last block, as if it had been cut off; all pixels are there, but check "
+            "how it was copied"
+        )
 
 
 def _warn_of_illegal_cards(frames: Sequence[Frame]) -> None:

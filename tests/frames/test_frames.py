@@ -249,7 +249,8 @@ def test_a_file_frame_can_be_sent_to_another_process(raw_files):
 @pytest.mark.parametrize(
     ("written", "unit"),
     [("adu", u.adu), ("ADU", u.adu), (" adu", u.adu), ("ELECTRON", u.electron),
-     ("electrons", u.electron), ("electron / s", u.electron / u.s), ("", u.dimensionless_unscaled)],
+     ("electrons", u.electron), ("e-", u.electron), ("counts", u.count), ("DN", u.DN),
+     ("electron / s", u.electron / u.s), ("", u.dimensionless_unscaled)],
 )
 def test_unit_of_the_header(tmp_path, written, unit):
     path = tmp_path / "frame.fits"
@@ -546,6 +547,28 @@ def test_truncated_file(tmp_path):
     path.write_bytes(path.read_bytes()[:200_000])
     message = r"frame\.fits is truncated: it has 200000 bytes, expected 362880"
     with pytest.raises(OSError, match=message):
+        open_frames([path])
+
+
+def test_a_file_may_lack_the_padding_of_its_last_block(tmp_path):
+    path = tmp_path / "frame.fits"
+    data = np.random.default_rng(0).integers(0, 60000, (300, 301)).astype(np.uint16)
+    fits.writeto(path, data, fits.Header([("BUNIT", "adu")]))
+    path.write_bytes(path.read_bytes()[: 2880 + data.nbytes])
+    with pytest.warns(AstropyUserWarning, match=r"frame\.fits: .* all pixels are there, but check"):
+        frame, = open_frames([path])
+    np.testing.assert_array_equal(frame.load().section(slice(None)).data, data)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(OSError, match=r"frame\.fits is truncated"):
+        open_frames([path])
+
+
+def test_a_file_that_is_not_simple(tmp_path):
+    path = tmp_path / "frame.fits"
+    fits.writeto(path, image())
+    true = b"=" + b"T".rjust(21)
+    path.write_bytes(path.read_bytes().replace(true, true.replace(b"T", b"F"), 1))
+    with pytest.raises(OSError, match=r"frame\.fits is not a standard FITS file: its first card"):
         open_frames([path])
 
 
