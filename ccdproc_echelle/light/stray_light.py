@@ -20,7 +20,7 @@ _CLIPPED = 2.0
 
 # The mean of a block is stray light if it exceeds the fit by this many times its uncertainty, and
 # that of blocks beside it, in the same gap, if it does so by as many times as the second number.
-_SIGNIFICANT, _NOTICEABLE = 5.0, 1.5
+_SIGNIFICANT, _NOTICEABLE = 5.0, 1.0
 _IN_GAP = np.zeros((3, 3, 3), dtype=bool)
 _IN_GAP[1] = True
 

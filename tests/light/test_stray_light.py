@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from ccdproc_echelle import fit_scattered_light
+from ccdproc_echelle import detect_order_edges, fit_scattered_light
 from ccdproc_echelle.light.interorder import Sample
 from ccdproc_echelle.light.stray_light import stray_pixels, without_unlit_borders
 from ccdproc_echelle.simulation import EchelleSimulation
@@ -22,17 +22,28 @@ FLAWED = {
 }
 
 
-def error(simulation):
+FIBRES = EchelleSimulation(
+    shape=(240, 400), n_orders=8, seed=2, smallest_gap=9, tilt=0.02, brightness_ratio=5
+).with_fibres(sigma=1.7).with_scattered_light(0.02)
+
+
+def error(simulation, orders, plain=PLAIN):
     """RMS error of the scattered light on the order centres, relative to its smooth part there."""
-    orders = simulation.truth.orders
     scattered = fit_scattered_light(simulation.flats(1)[0], orders).data
-    smooth = PLAIN.truth.scattered_light * PLAIN.truth.levels(1)
+    smooth = plain.truth.scattered_light * plain.truth.levels(1)
     return np.sqrt(np.mean((scattered / smooth - 1)[orders.inner_mask(10)] ** 2))
 
 
 @pytest.mark.parametrize("simulation", FLAWED.values(), ids=FLAWED)
 def test_light_that_is_not_smooth_is_left_out(simulation):
-    assert error(simulation) < 0.03
+    assert error(simulation, simulation.truth.orders) < 0.03
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.2])
+def test_bands_beside_fibres_are_no_wings_of_the_fibres(fraction):
+    simulation = FIBRES.with_secondary_bands(8.4, 2, fraction=fraction)
+    orders = detect_order_edges(FIBRES.flats(1)[0], FIBRES.truth.orders, profile="fibre")
+    assert error(simulation, orders, FIBRES) < 0.12
 
 
 @pytest.mark.parametrize("axis", [0, 1])
