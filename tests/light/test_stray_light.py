@@ -46,6 +46,12 @@ def test_bands_beside_fibres_are_no_wings_of_the_fibres(fraction):
     assert error(simulation, orders, FIBRES) < 0.12
 
 
+def test_several_shapes_of_wings_do_not_make_the_light_in_narrow_gaps_negative():
+    simulation = EchelleSimulation.random(79, flaws=True).with_noise(gain=10, read_noise=1)
+    orders = simulation.truth.orders.shifted(0.06)
+    assert error(simulation, orders, simulation) < 0.3
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("depth", [0, 1, 4, 9])
 def test_borders_without_light_are_not_used(depth, axis):
