@@ -10,6 +10,7 @@ from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import standard_deviation, without_file_cards
 from ccdproc_echelle.light.interorder import LEAST_PIXELS, checked_margin, gaps, known_edges
 from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel, check_values
+from ccdproc_echelle.light.stray_light import lit_rows_and_columns
 from ccdproc_echelle.light.surface import ScatteredLight
 from ccdproc_echelle.orders import EchelleOrderTable
 
@@ -219,6 +220,33 @@ def model_scattered_light(
     """
     usable, margin = _usable(frame), checked_margin(margin, orders)
     return ScatteredLightModel(frame.data, usable, orders.on_detector(frame.shape), margin)
+
+
+def unlit_borders(frame: CCDData, orders: EchelleOrderTable) -> np.ndarray | None:
+    """
+    Find borders of the detector without light, such as reference pixels or covered rows.
+
+    Parameters
+    ----------
+    frame : `~astropy.nddata.CCDData`, shape (rows, columns)
+        A flat from which its scattered light has not been subtracted.
+    orders : `EchelleOrderTable`
+        The orders, with edges.
+
+    Returns
+    -------
+    bool array, shape (rows, columns), or None
+        True for the pixels of such borders; `None` if there are none.
+    """
+    usable, data = _usable(frame), frame.data
+    if orders.dispersion_axis == 0:
+        data, usable, orders = data.T, usable.T, orders.transposed()
+    lit = lit_rows_and_columns(data, usable, *known_edges(orders))
+    if lit == tuple((0, size) for size in data.shape):
+        return None
+    unlit = np.ones(data.shape, dtype=bool)
+    unlit[tuple(slice(*ends) for ends in lit)] = False
+    return unlit if data is frame.data else unlit.T
 
 
 def _usable(frame) -> np.ndarray:

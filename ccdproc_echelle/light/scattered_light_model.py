@@ -15,7 +15,7 @@ from ccdproc_echelle.light.scattered_noise import (
     noise_variance,
 )
 from ccdproc_echelle.light.scattered_scene import Scene, wanted
-from ccdproc_echelle.light.stray_light import stray_pixels, without_unlit_borders
+from ccdproc_echelle.light.stray_light import lit_rows_and_columns, stray_pixels
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceError
 from ccdproc_echelle.light.wings import WingShapes, chosen_shapes
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -135,8 +135,8 @@ class ScatteredLightModel:
             data, usable, orders = data.T, usable.T, orders.transposed()
         self._of_fibres = are_fibres(orders)
         lower, upper = known_edges(orders)
-        usable = without_unlit_borders(data, usable, lower, upper)
-        scene = self._scene = Scene(usable, lower, upper, margin)
+        lit = lit_rows_and_columns(data, usable, lower, upper)
+        scene = self._scene = Scene(usable, lit, lower, upper, margin)
         self.pixels, self._of_sample, self._of_orders = wanted(scene, self._dispersion_axis)
         values, good = (
             (image if self._dispersion_axis == 1 else image.T).ravel()[self.pixels]

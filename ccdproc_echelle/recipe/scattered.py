@@ -30,11 +30,12 @@ from ccdproc_echelle.light import (
     model_scattered_light,
     subtract_scattered_light,
     sums_of,
+    unlit_borders,
 )
 from ccdproc_echelle.orders import EchelleOrderTable, rough_order_edges
 from ccdproc_echelle.recipe.calibration import Calibration
 
-__all__ = ["ScatteredLightOfSet", "check_choice", "edges_and_scattered_light"]
+__all__ = ["ScatteredLightOfSet", "check_choice", "edges_and_scattered_light", "lit_part"]
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def edges_and_scattered_light(
     orders: EchelleOrderTable,
     edge_keywords: Mapping[str, Any],
     scattered_light: str | None,
-) -> tuple[EchelleOrderTable, ScatteredLightModel | None]:
+) -> tuple[EchelleOrderTable, ScatteredLightModel | None, np.ndarray | None]:
     """
     Prepare the measurement of the scattered light, for which only a typical frame is needed.
 
@@ -74,6 +75,8 @@ def edges_and_scattered_light(
     model : `~ccdproc_echelle.light.ScatteredLightModel` or None
         Model of the scattered light; `None` unless it is subtracted from the frames, and if there
         is no room between the orders.
+    unlit : bool array, shape (rows, columns), or None
+        Borders of the detector without light; `None` if there are none.
 
     Warns
     -----
@@ -81,9 +84,31 @@ def edges_and_scattered_light(
         If there is no room between the orders.
     """
     orders = rough_order_edges(typical, orders, **edge_keywords)
+    unlit = unlit_borders(typical, orders)
     if scattered_light != "frames" or not _is_room(orders):
-        return orders, None
-    return orders, model_scattered_light(typical, orders)
+        return orders, None, unlit
+    return orders, model_scattered_light(typical, orders), unlit
+
+
+def lit_part(flat: CCDData, unlit: np.ndarray | None) -> CCDData:
+    """
+    Mask borders without light, where the end of the light is no edge of an order.
+
+    Parameters
+    ----------
+    flat : `~astropy.nddata.CCDData`, shape (rows, columns)
+        A flat with a mask.
+    unlit : bool array, of the same shape, or None
+        The borders, as found by `edges_and_scattered_light`.
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData`
+        The flat, without a header; data and uncertainty are not copied.
+    """
+    if unlit is None:
+        return flat
+    return CCDData(flat.data, flat.uncertainty, flat.mask | unlit, unit=flat.unit)
 
 
 @dataclass(frozen=True)
