@@ -67,7 +67,8 @@ def fit_scattered_light(
     `~astropy.utils.exceptions.AstropyUserWarning`
         If the inter-order area is negative by more than its noise, for example because the
         subtracted bias was too high (the surface is then negative there as well); or if the surface
-        had to be set to zero elsewhere, far from inter-order pixels.
+        had to be set to zero elsewhere, far from inter-order pixels; or if bands of other light,
+        such as that of a ghost, lie on both sides of an order, below which they cannot be seen.
 
     See Also
     --------
@@ -267,8 +268,8 @@ def _measured(frame, orders, margin) -> ScatteredLight:
         for image in (frame.data, _usable(frame), sigma)
     )
     scattered = model.measure(values, good, sigma)
-    if scattered.remark:
-        warn(scattered.remark)
+    for remark in filter(None, (model.remark, scattered.remark)):
+        warn(remark)
     return scattered
 
 

@@ -6,7 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from ccdproc_echelle.light.interorder import LEAST_PIXELS, are_fibres, known_edges, profiles_of
+from ccdproc_echelle.light.interorder import (
+    LEAST_PIXELS,
+    are_fibres,
+    numbers_and_edges,
+    profiles_of,
+)
 from ccdproc_echelle.light.scattered_equations import Factor, Normal, State, cross_validated
 from ccdproc_echelle.light.scattered_noise import (
     OUTLIER,
@@ -15,7 +20,11 @@ from ccdproc_echelle.light.scattered_noise import (
     noise_variance,
 )
 from ccdproc_echelle.light.scattered_scene import Scene, wanted
-from ccdproc_echelle.light.stray_light import lit_rows_and_columns, stray_pixels
+from ccdproc_echelle.light.stray_light import (
+    crossed_orders,
+    lit_rows_and_columns,
+    stray_pixels,
+)
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceError
 from ccdproc_echelle.light.wings import WingShapes, chosen_shapes
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -95,6 +104,8 @@ class ScatteredLightModel:
     ----------
     pixels : int array
         Pixels of a frame required by `measure`, as ascending indices into the flattened frame.
+    remark : str
+        Warning of light that crosses orders; empty if there is none.
 
     Raises
     ------
@@ -134,7 +145,7 @@ class ScatteredLightModel:
         if orders.dispersion_axis == 0:
             data, usable, orders = data.T, usable.T, orders.transposed()
         self._of_fibres = are_fibres(orders)
-        lower, upper = known_edges(orders)
+        numbers, lower, upper = numbers_and_edges(orders)
         lit = lit_rows_and_columns(data, usable, lower, upper)
         scene = self._scene = Scene(usable, lit, lower, upper, margin)
         self.pixels, self._of_sample, self._of_orders = wanted(scene, self._dispersion_axis)
@@ -158,6 +169,7 @@ class ScatteredLightModel:
         self._weight = (
             scene.smooth.T @ self._precision + typical.strength * np.diag(scene.penalty)
         )
+        self.remark = _remark_on(numbers[self._crossed(frame)])
 
     def measure(
         self, values: np.ndarray, good: np.ndarray, sigma: np.ndarray | None = None
@@ -194,6 +206,14 @@ class ScatteredLightModel:
         error = self._error if fit.factor is self._factor else self._error_of(fit.factor)
         sigma = None if sigma is None else sigma[self._of_sample] / level
         return self._described(fit, error, level, sigma)
+
+    def _crossed(self, frame) -> np.ndarray:
+        """Positions of orders that stray light crosses, from the lowest up."""
+        return crossed_orders(
+            self._scene.sample, frame.good & ~self._smooth,
+            self._viewed(frame, self._start).residuals, np.median(self._brightness, axis=1),
+            self._scene.shape[1],
+        )
 
     # ------------------------------------------------------------------ the frame
 
@@ -364,6 +384,17 @@ class ScatteredLightModel:
                 "0 there"
             )
         return False, ""
+
+
+def _remark_on(crossed) -> str:
+    """Warning of light that crosses orders."""
+    if not len(crossed):
+        return ""
+    return (
+        f"light on both sides of orders {sorted(crossed.tolist())} does not belong to them: that "
+        "of a ghost or of other orders; below them it cannot be told from theirs, so the flat may "
+        "be wrong there by more than its uncertainty; find its source and block it"
+    )
 
 
 def check_values(values: np.ndarray, good: np.ndarray) -> None:

@@ -7,11 +7,12 @@ light; reference pixels and covered rows at the border of a detector are darker.
 """
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import binary_propagation
 
-__all__ = ["lit_rows_and_columns", "stray_pixels"]
+__all__ = ["crossed_orders", "lit_rows_and_columns", "stray_pixels"]
 
 # Blocks of pixels that are compared with the fit: at most as many along the orders as this, each of
 # so many rows, and of so many pixels on average.
@@ -25,6 +26,10 @@ _CLIPPED = 2.0
 _SIGNIFICANT, _NOTICEABLE = 5.0, 1.0
 _IN_GAP = np.zeros((3, 3, 3), dtype=bool)
 _IN_GAP[1] = True
+
+# Light crosses an order if, somewhere, most of the pixels between each two of these distances are
+# stray on both sides. It matters if it exceeds this fraction of the light of the order.
+_BESIDE, _MOST, _MATTERS = (0, 4, 8), 0.5, 0.005
 
 # Covered borders are at most this deep, and are seen in at least this many pixels of a row that are
 # at least so far from all orders.
@@ -83,6 +88,43 @@ def _blocks(sample, n_columns) -> tuple[np.ndarray, tuple[int, int, int]]:
     shape = n_gaps, n_along, n_away
     along = sample.columns * n_along // n_columns
     return np.ravel_multi_index((sample.gap, along, away), shape), shape
+
+
+def crossed_orders(sample, stray, residuals, brightness, n_columns) -> np.ndarray:
+    """
+    Orders with stray light on both sides, which therefore probably continues below them.
+
+    Parameters
+    ----------
+    sample : `~ccdproc_echelle.light.interorder.Sample`
+        The pixels between the orders; n of them.
+    stray : bool array, shape (n,)
+        Which of them have stray light.
+    residuals : array, shape (n,)
+        Light minus fit.
+    brightness : array, shape (n_orders,)
+        Typical brightness of the orders, from the lowest up.
+    n_columns : int
+        Columns of the detector; the orders run along the rows.
+
+    Returns
+    -------
+    int array
+        Their positions, counted from 0.
+    """
+    along, size = sample.columns * _ALONG // n_columns, len(brightness) * _ALONG
+    light = np.full(size, np.inf)
+    for order, distance in zip(sample.order, sample.distance, strict=True):
+        for near, far in pairwise(_BESIDE):
+            there = (distance >= near) & (distance < far)
+            place, found = (order * _ALONG + along)[there], stray[there]
+            n_there, n_found, total = (
+                np.bincount(place, part, size) for part in (None, found, found * residuals[there])
+            )
+            mean = total / np.maximum(n_found, 1)
+            light = np.minimum(light, np.where(n_found > _MOST * n_there, mean, -np.inf))
+    light = light.reshape(-1, _ALONG)
+    return np.flatnonzero((light > _MATTERS * np.abs(brightness)[:, None]).any(axis=1))
 
 
 def lit_rows_and_columns(

@@ -244,7 +244,8 @@ def _surfaces(model, calibration, progress, executor) -> list[ScatteredLight]:
             for flat, pixels, variance in zip(flats, gathered, shared, strict=True)
         )
         surfaces = list(progress.counted(results_of(fits, None), len(flats)))
-    for remark in dict.fromkeys(surface.remark for surface in surfaces if surface.remark):
+    remarks = [model.remark, *(surface.remark for surface in surfaces)]
+    for remark in dict.fromkeys(filter(None, remarks)):
         warn(remark)
     return surfaces
 

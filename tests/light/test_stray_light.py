@@ -1,8 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Scattered light of detectors with bands of other light, or borders without any."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle import detect_order_edges, fit_scattered_light
 from ccdproc_echelle.light.interorder import Sample
@@ -39,11 +42,20 @@ def test_light_that_is_not_smooth_is_left_out(simulation):
     assert error(simulation, simulation.truth.orders) < 0.03
 
 
+@pytest.mark.filterwarnings("ignore:light on both sides")
 @pytest.mark.parametrize("fraction", [0.1, 0.2])
 def test_bands_beside_fibres_are_no_wings_of_the_fibres(fraction):
     simulation = FIBRES.with_secondary_bands(8.4, 2, fraction=fraction)
     orders = detect_order_edges(FIBRES.flats(1)[0], FIBRES.truth.orders, profile="fibre")
     assert error(simulation, orders, FIBRES) < 0.12
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_orders_crossed_by_a_ghost_are_named(axis):
+    plain = PLAIN if axis == 1 else replace(PLAIN, shape=(400, 240), dispersion_axis=0)
+    ghosts = plain.with_ghosts(2, width=30, fraction=0.03)
+    with pytest.warns(AstropyUserWarning, match=r"light on both sides of orders \[\d.*ghost"):
+        fit_scattered_light(ghosts.flats(1)[0], ghosts.truth.orders)
 
 
 def test_several_shapes_of_wings_do_not_make_the_light_in_narrow_gaps_negative():
