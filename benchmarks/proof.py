@@ -46,7 +46,7 @@ from ccdproc_echelle import (
 from ccdproc_echelle.frames import open_frames
 from ccdproc_echelle.recipe import calibrate_frames
 from ccdproc_echelle.simulation import EchelleSimulation
-from ccdproc_echelle.simulation.flaws import PartialOrder, SecondaryBands
+from ccdproc_echelle.simulation.flaws import BadLines, DarkBorder, PartialOrder, SecondaryBands
 
 _WINDOW = 10
 _LARGEST = 300_000  # pixels of a detector; larger ones are left out to save time
@@ -250,23 +250,39 @@ def edge_errors(found: EchelleOrderTable, truth: EchelleOrderTable) -> np.ndarra
 
 
 def bad_pixels(master: MasterFlat, simulation: EchelleSimulation) -> tuple[float, float]:
-    """Fraction of the dead pixels not masked, and of the in-order pixels masked in vain."""
+    """
+    Fraction of the dead pixels not masked, and of the in-order pixels masked in vain.
+
+    Dead pixels where a found order has ended count as missed only if there is still light.
+    """
     truth = simulation.truth
-    dead = truth.dead_pixels & (truth.orders.coverage() == 1)
     inside = true_ones(master.orders, truth.orders).order_map() > 0
+    dead = truth.dead_pixels & (truth.orders.coverage() == 1) & (inside | lit(simulation))
     flawed = truth.dead_pixels | bad_lines(simulation) | (master.flags & FlatFlag.FAINT > 0)
     false = master.flat.mask & ~flawed & inside
     missed = (dead & ~master.flat.mask).sum() / dead.sum() if dead.any() else np.nan
     return float(missed), float(false.sum() / inside.sum())
 
 
+def lit(simulation: EchelleSimulation) -> np.ndarray:
+    """Pixels where an order has at least a hundredth of its brightest light."""
+    truth = simulation.truth
+    bright = truth.blaze > 0.01 * truth.blaze.max(axis=1, keepdims=True)
+    index = truth.orders.order_index()
+    turned = index.T if simulation.dispersion_axis == 0 else index
+    image = (turned >= 0) & bright[turned, np.arange(bright.shape[1])]
+    return image.T if simulation.dispersion_axis == 0 else image
+
+
 def bad_lines(simulation: EchelleSimulation) -> np.ndarray:
-    """Pixels of dead and hot lines."""
+    """Pixels of dead, hot and unlit lines."""
     turned = simulation.dispersion_axis == 0
     lines = np.zeros(simulation.shape[::-1] if turned else simulation.shape, dtype=bool)
     for layer in simulation.layers:
-        if type(layer).__name__ == "BadLines":
+        if isinstance(layer, BadLines):
             lines[list(layer.rows)] = lines[:, list(layer.columns)] = True
+        if isinstance(layer, DarkBorder):
+            lines[: layer.n] = lines[len(lines) - layer.n :] = True
     return lines.T if turned else lines
 
 

@@ -21,6 +21,7 @@ from ccdproc_echelle.light.scattered_light import (
     has_interorder_pixels,
     sample_scattered_light,
     subtract_scattered_light,
+    unlit_borders,
 )
 from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel
 from ccdproc_echelle.light.scattered_sample import FrameSample, ScatteredLightSample
@@ -50,5 +51,6 @@ __all__ = [
     "stitch_flats",
     "subtract_scattered_light",
     "sums_of",
+    "unlit_borders",
     "usable_ranges",
 ]

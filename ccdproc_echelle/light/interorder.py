@@ -11,7 +11,7 @@ from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = [
     "LEAST_PIXELS", "OrderPixels", "Sample", "are_fibres", "checked_margin", "gaps", "known_edges",
-    "profiles_of",
+    "numbers_and_edges", "profiles_of",
 ]
 
 # Fewer pixels than this between the orders do not constrain a surface.
@@ -52,14 +52,21 @@ def known_edges(orders: EchelleOrderTable) -> tuple[np.ndarray, np.ndarray]:
 
     It is not known whether there is light beyond the range, so these pixels are better not used.
     """
+    return numbers_and_edges(orders)[1:]
+
+
+def numbers_and_edges(orders: EchelleOrderTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Order numbers of the orders with `known_edges`, and these edges."""
     edges = np.stack([orders.lower(), orders.upper()])
     columns = np.arange(edges.shape[2])
     known = np.isfinite(edges).all(axis=0)
-    edges, known = edges[:, known.any(axis=1)], known[known.any(axis=1)]
+    some = known.any(axis=1)
+    edges, known = edges[:, some], known[some]
     for one_order, valid in zip(edges.swapaxes(0, 1), known, strict=True):
         for edge in one_order:
             edge[:] = np.interp(columns, columns[valid], edge[valid])
-    return tuple(edges[:, np.argsort(edges.mean(axis=(0, 2)))])
+    from_below = np.argsort(edges.mean(axis=(0, 2)))
+    return orders.order_numbers[some][from_below], *edges[:, from_below]
 
 
 def gaps(

@@ -11,6 +11,7 @@ from ccdproc_echelle.frames import standard_deviation, without_file_cards
 from ccdproc_echelle.light.interorder import LEAST_PIXELS, checked_margin, gaps, known_edges
 from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel
 from ccdproc_echelle.light.scattered_sample import ScatteredLightSample, check_values
+from ccdproc_echelle.light.stray_light import lit_rows_and_columns
 from ccdproc_echelle.light.surface import ScatteredLight
 from ccdproc_echelle.orders import EchelleOrderTable
 
@@ -67,7 +68,8 @@ def fit_scattered_light(
     `~astropy.utils.exceptions.AstropyUserWarning`
         If the inter-order area is negative by more than its noise, for example because the
         subtracted bias was too high (the surface is then negative there as well); or if the surface
-        had to be set to zero elsewhere, far from inter-order pixels.
+        had to be set to zero elsewhere, far from inter-order pixels; or if bands of other light,
+        such as that of a ghost, lie on both sides of an order, below which they cannot be seen.
 
     See Also
     --------
@@ -222,6 +224,33 @@ def sample_scattered_light(
     return ScatteredLightSample(frame.data, usable, orders.on_detector(frame.shape), margin)
 
 
+def unlit_borders(frame: CCDData, orders: EchelleOrderTable) -> np.ndarray | None:
+    """
+    Find borders of the detector without light, such as reference pixels or covered rows.
+
+    Parameters
+    ----------
+    frame : `~astropy.nddata.CCDData`, shape (rows, columns)
+        A flat from which its scattered light has not been subtracted.
+    orders : `EchelleOrderTable`
+        The orders, with edges.
+
+    Returns
+    -------
+    bool array, shape (rows, columns), or None
+        True for the pixels of such borders; `None` if there are none.
+    """
+    usable, data = _usable(frame), frame.data
+    if orders.dispersion_axis == 0:
+        data, usable, orders = data.T, usable.T, orders.transposed()
+    lit = lit_rows_and_columns(data, usable, *known_edges(orders))
+    if lit == tuple((0, size) for size in data.shape):
+        return None
+    unlit = np.ones(data.shape, dtype=bool)
+    unlit[tuple(slice(*ends) for ends in lit)] = False
+    return unlit if data is frame.data else unlit.T
+
+
 def _usable(frame) -> np.ndarray:
     if not isinstance(frame, CCDData):
         raise TypeError(f"frame is a {type(frame).__name__}, expected a CCDData")
@@ -239,9 +268,10 @@ def _measured(frame, orders, margin) -> ScatteredLight:
         None if image is None else image.ravel()[sample.pixels]
         for image in (frame.data, _usable(frame), sigma)
     )
-    scattered = ScatteredLightModel(sample).measure(sample.of_frame(values, good, sigma))
-    if scattered.remark:
-        warn(scattered.remark)
+    model = ScatteredLightModel(sample)
+    scattered = model.measure(sample.of_frame(values, good, sigma))
+    for remark in filter(None, (model.remark, scattered.remark)):
+        warn(remark)
     return scattered
 
 

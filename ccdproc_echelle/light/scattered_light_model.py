@@ -15,7 +15,7 @@ from ccdproc_echelle.light.scattered_noise import (
     noise_variance,
 )
 from ccdproc_echelle.light.scattered_sample import FrameSample, ScatteredLightSample
-from ccdproc_echelle.light.stray_light import stray_pixels
+from ccdproc_echelle.light.stray_light import crossed_orders, stray_pixels
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceError
 from ccdproc_echelle.light.wings import WingShapes, chosen_shapes
 
@@ -61,9 +61,9 @@ _ROUGHEST = 2.0
 # The level of a frame, relative to the typical one, is assumed to be at least this.
 _FAINTEST = 0.01
 
-# A surface is negative if it is this many standard deviations below zero. Without any noise and
-# light there is still rounding, relative to the typical frame.
-_NEGATIVE = 5.0
+# A surface is negative if it is this many standard deviations below zero, in at least this fraction
+# of the pixels. Without any noise and light there is still rounding, relative to the typical frame.
+_NEGATIVE, _NEGATIVE_PART = 5.0, 0.01
 _ROUNDING = 1e-30
 
 
@@ -79,6 +79,11 @@ class ScatteredLightModel:
     ----------
     sample : `~ccdproc_echelle.light.ScatteredLightSample`
         The pixels in which it is measured, and the typical frame there.
+
+    Attributes
+    ----------
+    remark : str
+        Warning of light that crosses orders; empty if there is none.
 
     See Also
     --------
@@ -121,6 +126,7 @@ class ScatteredLightModel:
         self._weight = (
             scene.smooth.T @ self._precision + typical.strength * np.diag(scene.penalty)
         )
+        self.remark = _remark_on(sample.order_numbers[self._crossed(frame)])
 
     def measure(self, frame: FrameSample) -> ScatteredLight:
         """
@@ -149,6 +155,14 @@ class ScatteredLightModel:
             fit = self._fit(frame, own=True)
         error = self._error if fit.factor is self._factor else self._error_of(fit.factor)
         return self._described(fit, error, level, frame.sigma)
+
+    def _crossed(self, frame) -> np.ndarray:
+        """Positions of orders that stray light crosses, from the lowest up."""
+        return crossed_orders(
+            self._scene.sample, frame.good & ~self._smooth,
+            self._viewed(frame, self._start).residuals, np.median(self._brightness, axis=1),
+            self._scene.shape[1],
+        )
 
     # ------------------------------------------------------------------ the frame
 
@@ -298,7 +312,7 @@ class ScatteredLightModel:
         sample, scattered = self._scene.sample, fit.view.scattered
         limit = _NEGATIVE * fit.noise * error.at(sample.rows, sample.columns)
         below = scattered < -limit - _ROUNDING
-        if below.mean() > 0.01:
+        if below.mean() > _NEGATIVE_PART:
             return True, (
                 f"{below.mean():.0%} of the inter-order area is negative by more than its noise, "
                 f"down to {level * scattered.min():.3g}; too much bias or dark may have been "
@@ -312,6 +326,17 @@ class ScatteredLightModel:
                 "0 there"
             )
         return False, ""
+
+
+def _remark_on(crossed) -> str:
+    """Warning of light that crosses orders."""
+    if not len(crossed):
+        return ""
+    return (
+        f"light on both sides of orders {sorted(crossed.tolist())} does not belong to them: that "
+        "of a ghost or of other orders; below them it cannot be told from theirs, so the flat may "
+        "be wrong there by more than its uncertainty; find its source and block it"
+    )
 
 
 class _View(NamedTuple):
@@ -360,9 +385,35 @@ class _Typical(NamedTuple):
 
 
 def _fit_of_smooth_light(scene, frame, shapes) -> tuple[np.ndarray, _Typical]:
-    """Pixels of the sample without light of other kinds, and the fit to them."""
+    """
+    Pixels of the sample without light of other kinds, and the fit to them.
+
+    In narrow gaps, several shapes together may take more light than there is, so that the surface
+    is negative. If it is not with a single shape, that is used.
+    """
+    found = _fit_without_stray(scene, frame, shapes, len(shapes.mixture))
+    if _is_negative(scene, found[1]):
+        simple = _fit_without_stray(scene, frame, shapes, 1)
+        if not _is_negative(scene, simple[1]):
+            return simple
+    return found
+
+
+def _is_negative(scene, typical) -> bool:
+    """Whether the surface is negative by more than its error, in the pixels of the sample."""
+    scattered = scene.smooth @ typical.state.surface
+    if (scattered < 0).mean() <= _NEGATIVE_PART:
+        return False
+    factor = Factor(typical.normal, scene.penalty, typical.strength)
+    error = SurfaceError(scene.basis, factor.covariance(scene.basis.size))
+    limit = _NEGATIVE * error.at(scene.sample.rows, scene.sample.columns)
+    return bool((scattered < -limit).mean() > _NEGATIVE_PART)
+
+
+def _fit_without_stray(scene, frame, shapes, most_shapes) -> tuple[np.ndarray, _Typical]:
+    """Pixels of the sample without stray light, and the fit to them."""
     for _ in range(_SEARCHES):
-        typical = _typical_fit(scene, frame, shapes)
+        typical = _typical_fit(scene, frame, shapes, most_shapes)
         smooth = frame.good & ~typical.stray
         if not typical.stray.any() or np.count_nonzero(smooth) < LEAST_PIXELS:
             break
@@ -370,7 +421,7 @@ def _fit_of_smooth_light(scene, frame, shapes) -> tuple[np.ndarray, _Typical]:
     return frame.good, typical
 
 
-def _typical_fit(scene, frame, shapes) -> _Typical:
+def _typical_fit(scene, frame, shapes, most_shapes) -> _Typical:
     """Iteratively reweighted surface and wings: noise, uncertainty of the wings, and outliers."""
     values, n_smooth = frame.values, scene.basis.size
     common = shapes.common()
@@ -385,7 +436,7 @@ def _typical_fit(scene, frame, shapes) -> _Typical:
         columns = (common * light).reshape(-1, len(values))
         normal = scene.normal(columns, moving, values, weights).transformed(n_smooth, mixture)
         solution, chosen, strength, shifts = _solved(
-            normal, scene.penalty, np.count_nonzero(weights),
+            normal, scene.penalty, np.count_nonzero(weights), most_shapes,
             None if step < _CHOICES else max(choices[_CHOICES - 2 : _CHOICES], key=len),
         )
         choices.append(chosen)
@@ -418,13 +469,15 @@ def _mixture(of_shapes) -> np.ndarray:
     return mixture
 
 
-def _solved(normal, penalty, n, chosen) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
+def _solved(
+    normal, penalty, n, most_shapes, chosen
+) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
     """Coefficients, chosen shapes, strength of the penalty, and shifts of the edges."""
     n_smooth = len(penalty)
     matrix, following = normal.without_shifts()
     matrix, right, total = matrix[:-1, :-1], matrix[:-1, -1], matrix[-1, -1]
     if chosen is None:
-        chosen = chosen_shapes(matrix, right, penalty)
+        chosen = chosen_shapes(matrix, right, penalty, most_shapes)
     columns = np.append(np.arange(n_smooth), n_smooth + chosen)
     solution = np.zeros(len(matrix))
     solution[columns], strength = cross_validated(

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ccdproc_echelle.light.interorder import LEAST_PIXELS, known_edges, profiles_of
+from ccdproc_echelle.light.interorder import LEAST_PIXELS, numbers_and_edges, profiles_of
 from ccdproc_echelle.light.scattered_scene import Scene, wanted
-from ccdproc_echelle.light.stray_light import without_unlit_borders
+from ccdproc_echelle.light.stray_light import lit_rows_and_columns
 from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["FrameSample", "ScatteredLightSample", "check_values"]
@@ -69,6 +69,8 @@ class ScatteredLightSample:
         Where the pixels lie, with the orders along the rows.
     dispersion_axis : {0, 1}
         Axis of the frame along which the orders run.
+    order_numbers : int array, shape (n_orders,)
+        Order numbers of the orders with edges, from the lowest row up.
     profiles : set of str
         The profiles as which the edges of the orders were measured, if that is known.
 
@@ -89,9 +91,9 @@ class ScatteredLightSample:
         self.dispersion_axis, self.profiles = orders.dispersion_axis, profiles_of(orders)
         if orders.dispersion_axis == 0:
             data, usable, orders = data.T, usable.T, orders.transposed()
-        lower, upper = known_edges(orders)
-        usable = without_unlit_borders(data, usable, lower, upper)
-        self.scene = Scene(usable, lower, upper, margin)
+        self.order_numbers, lower, upper = numbers_and_edges(orders)
+        lit = lit_rows_and_columns(data, usable, lower, upper)
+        self.scene = Scene(usable, lit, lower, upper, margin)
         self.pixels, self._between, self._in_orders = wanted(self.scene, self.dispersion_axis)
         self.typical = self.of_frame(*(
             (image if self.dispersion_axis == 1 else image.T).ravel()[self.pixels]

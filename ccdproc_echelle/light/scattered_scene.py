@@ -15,15 +15,21 @@ _EDGE_DEGREE = 4
 
 
 class Scene:
-    """Pixels between the orders, and those columns of the fit that are always the same."""
+    """
+    Pixels between the orders, and those columns of the fit that are always the same.
 
-    def __init__(self, usable, lower, upper, margin):
+    ``lit`` are the rows and columns with light, as of `SurfaceBasis`.
+    """
+
+    def __init__(self, usable, lit, lower, upper, margin):
         n_rows, n_columns = usable.shape
         self.shape = usable.shape
         self.order_pixels = OrderPixels(lower, upper, n_rows)
-        self.basis = SurfaceBasis(usable.shape)
+        self.basis = SurfaceBasis(usable.shape, lit)
         self.penalty = self.basis.penalty
-        sample = Sample.drawn(usable, lower, upper, margin)
+        unlit = np.ones(usable.shape, dtype=bool)
+        unlit[tuple(slice(*ends) for ends in lit)] = False
+        sample = Sample.drawn(usable & ~unlit, lower, upper, margin)
         # Neighbours in a gap share the same non-zero functions; they are kept together.
         first = self.basis.at(sample.rows, sample.columns).indices[:: self.basis.n_local]
         self.sample = sample.take(np.lexsort((first, sample.gap)))

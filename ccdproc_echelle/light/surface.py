@@ -44,9 +44,13 @@ class SurfaceBasis:
     ----------
     shape : tuple of int
         Rows and columns.
+    lit : tuple of (int, int)
+        First lit row and the one after the last, and the same for the columns. No light falls on
+        the borders outside.
     """
 
     shape: tuple[int, int]
+    lit: tuple[tuple[int, int], tuple[int, int]]
 
     n_along_axis = _INTERVALS + _SUPPORT - 1
     n_local = _SUPPORT**2
@@ -71,7 +75,7 @@ class SurfaceBasis:
         return BSpline.design_matrix(np.ravel(positions).astype(float), knots, _SUPPORT - 1)
 
     def everywhere(self, axis: int) -> csr_array:
-        """The functions along one axis in all pixels; read-only."""
+        """The functions along one axis in all pixels, 0 in unlit ones; read-only."""
         return _everywhere(self, axis)
 
     def at(self, rows, columns) -> csr_array:
@@ -112,7 +116,10 @@ class SurfaceBasis:
 
 @lru_cache(maxsize=8)
 def _everywhere(basis: SurfaceBasis, axis: int) -> csr_array:
-    return basis.one_axis(axis, np.arange(basis.shape[axis]))
+    pixels, (first, stop) = np.arange(basis.shape[axis]), basis.lit[axis]
+    functions = basis.one_axis(axis, pixels)
+    functions.data[np.repeat((pixels < first) | (pixels >= stop), _SUPPORT)] = 0
+    return functions
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from ccdproc_echelle._numeric.roots import inverse_root, slab_product
 
 __all__ = ["WingShapes", "chosen_shapes"]
 
-# Standard deviations of the Gaussians that blur a slit, and of fibres, in pixels.
-_BLURS = np.append(np.geomspace(0.3, 3, 26), [4, 6, 9])
+# Standard deviations of the Gaussians that blur a slit, and of fibres, in pixels. Wider blurs would
+# pass light of other kinds, which is not smooth, for that of the orders.
+_BLURS = np.geomspace(0.3, 3, 26)
 _FIBRES = np.geomspace(0.5, 4, 54)
 
 # Distance from the middle of a fibre to its edge, at one hundredth of the peak, in standard
@@ -122,7 +123,9 @@ def _ramp(x) -> np.ndarray:
     return np.maximum(blurred_ramp(x), 0)
 
 
-def chosen_shapes(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) -> np.ndarray:
+def chosen_shapes(
+    normal: np.ndarray, right: np.ndarray, penalty: np.ndarray, most: int
+) -> np.ndarray:
     """
     Select as many shapes as the pixels require, adding the best one each time.
 
@@ -136,6 +139,8 @@ def chosen_shapes(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) ->
         each shape, for the lower and the upper side.
     penalty
         Penalty matrix of the surface.
+    most
+        Number of shapes beyond which none is added.
 
     Returns
     -------
@@ -152,7 +157,7 @@ def chosen_shapes(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) ->
     wanted = right[n_smooth:] - mixed.T @ (root @ right[:n_smooth])
     free = np.diag(wings) > 0
     chosen, gain = np.array([], int), 0.0
-    while True:
+    for _ in range(most):
         best = gain + _SIGNIFICANT, None
         for pair in np.arange(len(wings)).reshape(-1, 2):
             new = pair[free[pair]]
@@ -162,6 +167,7 @@ def chosen_shapes(normal: np.ndarray, right: np.ndarray, penalty: np.ndarray) ->
                 if (light >= 0).all() and light @ wanted[columns] > best[0]:
                     best = light @ wanted[columns], columns
         if best[1] is None:
-            return chosen
+            break
         gain, chosen = best
         free[chosen] = False
+    return chosen

@@ -13,6 +13,7 @@ from ccdproc_echelle._tasks import ahead
 from ccdproc_echelle.combining import Noted
 from ccdproc_echelle.light import FlatFlag, faint_pixels, find_bad_response
 from ccdproc_echelle.orders import EchelleOrderTable, poorly_measured
+from ccdproc_echelle.recipe.scattered import lit_part
 
 __all__ = ["pixel_flags"]
 
@@ -24,6 +25,7 @@ def pixel_flags(
     orders: EchelleOrderTable,
     noted: Noted,
     known_bad: np.ndarray | None,
+    unlit: np.ndarray | None,
     *,
     margin: float,
     min_signal_to_noise: float,
@@ -42,6 +44,8 @@ def pixel_flags(
         What was recorded about the frames while they were combined.
     known_bad : bool array, shape (rows, columns), or None
         Known bad pixels, which therefore have no data; `None` if there are none.
+    unlit : bool array, shape (rows, columns), or None
+        Borders of the detector without light, which is all too faint; `None` if there are none.
     margin : float
         Number of pixels by which the orders extend beyond their edges.
     min_signal_to_noise : float
@@ -56,7 +60,7 @@ def pixel_flags(
         Bits of `~ccdproc_echelle.FlatFlag`.
     """
     with ahead(partial(_partly_covered, orders)) as partly_covered:
-        bad = find_bad_response(flat, orders, **sensitivity_keywords)
+        bad = find_bad_response(lit_part(flat, unlit), orders, **sensitivity_keywords)
     _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
     known_bad = np.zeros_like(flat.mask) if known_bad is None else known_bad
     found = {
@@ -75,6 +79,8 @@ def pixel_flags(
         FlatFlag.PARTLY_COVERED: partly_covered(),
         FlatFlag.EXTRAPOLATED_EDGE: _beyond_measured_edges(orders),
     }
+    if unlit is not None:
+        found[FlatFlag.FAINT] |= unlit & ~found[FlatFlag.INTERORDER]
     flags = np.zeros(flat.shape, dtype=np.int16)
     for flag, pixels in found.items():
         np.bitwise_or(flags, np.int16(flag), out=flags, where=pixels)

@@ -34,7 +34,11 @@ from ccdproc_echelle.recipe.noise import with_noise_of_set
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.provenance import provenance_of
 from ccdproc_echelle.recipe.request import checked_request
-from ccdproc_echelle.recipe.scattered import ScatteredLightOfSet, edges_and_scattered_light
+from ccdproc_echelle.recipe.scattered import (
+    ScatteredLightOfSet,
+    edges_and_scattered_light,
+    lit_part,
+)
 from ccdproc_echelle.recipe.seams import warn_of_steps
 from ccdproc_echelle.recipe.typical import typical_frame
 from ccdproc_echelle.recipe.verdict import judged, watched
@@ -280,7 +284,7 @@ def make_master_flat(
                 per_order=per_order, **calibrating,
             )
             progress.begin("scattered light")
-            orders, sample = found()
+            orders, sample, unlit = found()
         scattered = ScatteredLightOfSet.measured(
             scattered_light, sample, calibration, progress, executor
         )
@@ -301,12 +305,12 @@ def make_master_flat(
         used = {"flat": calibration.flats, "bias": inputs.bias, "dark": inputs.dark}
         recording = partial(provenance_of, arguments, settings, request.reading, used)
         with ahead(recording) as recorded:
-            orders = detect_order_edges(flat, orders, **edge_keywords)
+            orders = detect_order_edges(lit_part(flat, unlit), orders, **edge_keywords)
             provenance = recorded()
         progress.begin("bad pixels")
         with ahead(partial(mask_interorder, flat, orders, margin=margin, mask=False)) as masked:
             flags = pixel_flags(
-                flat, orders, noted, inputs.known_bad, margin=margin,
+                flat, orders, noted, inputs.known_bad, unlit, margin=margin,
                 min_signal_to_noise=min_signal_to_noise,
                 sensitivity_keywords=request.sensitivity_keywords,
             )

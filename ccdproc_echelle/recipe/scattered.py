@@ -32,11 +32,12 @@ from ccdproc_echelle.light import (
     sample_scattered_light,
     subtract_scattered_light,
     sums_of,
+    unlit_borders,
 )
 from ccdproc_echelle.orders import EchelleOrderTable, rough_order_edges
 from ccdproc_echelle.recipe.calibration import Calibration
 
-__all__ = ["ScatteredLightOfSet", "check_choice", "edges_and_scattered_light"]
+__all__ = ["ScatteredLightOfSet", "check_choice", "edges_and_scattered_light", "lit_part"]
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def edges_and_scattered_light(
     orders: EchelleOrderTable,
     edge_keywords: Mapping[str, Any],
     scattered_light: str | None,
-) -> tuple[EchelleOrderTable, ScatteredLightSample | None]:
+) -> tuple[EchelleOrderTable, ScatteredLightSample | None, np.ndarray | None]:
     """
     Choose where the scattered light is measured, for which only a typical frame is needed.
 
@@ -76,6 +77,8 @@ def edges_and_scattered_light(
     sample : `~ccdproc_echelle.light.ScatteredLightSample` or None
         The pixels in which it is measured; `None` unless it is subtracted from the frames, and if
         there is no room between the orders.
+    unlit : bool array, shape (rows, columns), or None
+        Borders of the detector without light; `None` if there are none.
 
     Warns
     -----
@@ -83,9 +86,31 @@ def edges_and_scattered_light(
         If there is no room between the orders.
     """
     orders = rough_order_edges(typical, orders, **edge_keywords)
+    unlit = unlit_borders(typical, orders)
     if scattered_light != "frames" or not _is_room(orders):
-        return orders, None
-    return orders, sample_scattered_light(typical, orders)
+        return orders, None, unlit
+    return orders, sample_scattered_light(typical, orders), unlit
+
+
+def lit_part(flat: CCDData, unlit: np.ndarray | None) -> CCDData:
+    """
+    Mask borders without light, where the end of the light is no edge of an order.
+
+    Parameters
+    ----------
+    flat : `~astropy.nddata.CCDData`, shape (rows, columns)
+        A flat with a mask.
+    unlit : bool array, of the same shape, or None
+        The borders, as found by `edges_and_scattered_light`.
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData`
+        The flat, without a header; data and uncertainty are not copied.
+    """
+    if unlit is None:
+        return flat
+    return CCDData(flat.data, flat.uncertainty, flat.mask | unlit, unit=flat.unit)
 
 
 @dataclass(frozen=True)
@@ -217,7 +242,8 @@ def _surfaces(sample, calibration, progress, executor) -> list[ScatteredLight]:
     names = (flat.name for flat in calibration.flats)
     fits = (partial(_measured, *pair, model) for pair in zip(names, frames, strict=True))
     surfaces = list(results_of(fits, None))
-    for remark in dict.fromkeys(surface.remark for surface in surfaces if surface.remark):
+    remarks = [model.remark, *(surface.remark for surface in surfaces)]
+    for remark in dict.fromkeys(filter(None, remarks)):
         warn(remark)
     return surfaces
 

@@ -1,12 +1,15 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Scattered light of detectors with bands of other light, or borders without any."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from astropy.utils.exceptions import AstropyUserWarning
 
-from ccdproc_echelle import fit_scattered_light
+from ccdproc_echelle import detect_order_edges, fit_scattered_light
 from ccdproc_echelle.light.interorder import Sample
-from ccdproc_echelle.light.stray_light import stray_pixels, without_unlit_borders
+from ccdproc_echelle.light.stray_light import lit_rows_and_columns, stray_pixels
 from ccdproc_echelle.simulation import EchelleSimulation
 
 PLAIN = EchelleSimulation(
@@ -22,17 +25,43 @@ FLAWED = {
 }
 
 
-def error(simulation):
+FIBRES = EchelleSimulation(
+    shape=(240, 400), n_orders=8, seed=2, smallest_gap=9, tilt=0.02, brightness_ratio=5
+).with_fibres(sigma=1.7).with_scattered_light(0.02)
+
+
+def error(simulation, orders, plain=PLAIN):
     """RMS error of the scattered light on the order centres, relative to its smooth part there."""
-    orders = simulation.truth.orders
     scattered = fit_scattered_light(simulation.flats(1)[0], orders).data
-    smooth = PLAIN.truth.scattered_light * PLAIN.truth.levels(1)
+    smooth = plain.truth.scattered_light * plain.truth.levels(1)
     return np.sqrt(np.mean((scattered / smooth - 1)[orders.inner_mask(10)] ** 2))
 
 
 @pytest.mark.parametrize("simulation", FLAWED.values(), ids=FLAWED)
 def test_light_that_is_not_smooth_is_left_out(simulation):
-    assert error(simulation) < 0.03
+    assert error(simulation, simulation.truth.orders) < 0.03
+
+
+@pytest.mark.filterwarnings("ignore:light on both sides")
+@pytest.mark.parametrize("fraction", [0.1, 0.2])
+def test_bands_beside_fibres_are_no_wings_of_the_fibres(fraction):
+    simulation = FIBRES.with_secondary_bands(8.4, 2, fraction=fraction)
+    orders = detect_order_edges(FIBRES.flats(1)[0], FIBRES.truth.orders, profile="fibre")
+    assert error(simulation, orders, FIBRES) < 0.12
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_orders_crossed_by_a_ghost_are_named(axis):
+    plain = PLAIN if axis == 1 else replace(PLAIN, shape=(400, 240), dispersion_axis=0)
+    ghosts = plain.with_ghosts(2, width=30, fraction=0.03)
+    with pytest.warns(AstropyUserWarning, match=r"light on both sides of orders \[\d.*ghost"):
+        fit_scattered_light(ghosts.flats(1)[0], ghosts.truth.orders)
+
+
+def test_several_shapes_of_wings_do_not_make_the_light_in_narrow_gaps_negative():
+    simulation = EchelleSimulation.random(79, flaws=True).with_noise(gain=10, read_noise=1)
+    orders = simulation.truth.orders.shifted(0.06)
+    assert error(simulation, orders, simulation) < 0.3
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -40,14 +69,14 @@ def test_light_that_is_not_smooth_is_left_out(simulation):
 def test_borders_without_light_are_not_used(depth, axis):
     """Rows along the orders, and columns across them."""
     image = PLAIN.flats(1)[0].data
-    expected = np.ones(image.shape, dtype=bool)
-    for part in (image, expected):
-        turned = part.swapaxes(0, axis)
-        turned[:depth] = turned[len(turned) - depth :] = 0
+    expected = [(0, size) for size in image.shape]
+    expected[axis] = depth, image.shape[axis] - depth
+    turned = image.swapaxes(0, axis)
+    turned[:depth] = turned[len(turned) - depth :] = 0
     everywhere = np.ones(image.shape, dtype=bool)
     orders = PLAIN.truth.orders
-    lit = without_unlit_borders(image, everywhere, orders.lower(), orders.upper())
-    np.testing.assert_array_equal(lit, expected)
+    lit = lit_rows_and_columns(image, everywhere, orders.lower(), orders.upper())
+    assert lit == tuple(expected)
 
 
 def test_bands_are_found_among_noise_and_cosmic_rays():
