@@ -137,15 +137,18 @@ class OrderPixels:
     rows, columns : int arrays, shape (n_orders, n_stretches, n_pixels)
         The pixels of each stretch.
     exist : bool array, of the same shape
-        False where a stretch extends beyond the detector, and outside the order.
+        False where a stretch extends beyond the lit part of the detector, and outside the order.
     middle_rows : array, shape (n_orders, n_stretches)
         Row of the order in each stretch.
     middle_columns : array, shape (n_stretches,)
         Column of each stretch.
     """
 
-    def __init__(self, lower: np.ndarray, upper: np.ndarray, n_rows: int):
-        n_columns = lower.shape[1]
+    def __init__(
+        self, lower: np.ndarray, upper: np.ndarray, n_rows: int,
+        lit: tuple[tuple[int, int], tuple[int, int]],
+    ):
+        n_columns, (lit_rows, lit_columns) = lower.shape[1], lit
         starts = np.arange(0, n_columns, _STRETCH)
         self.n_columns = n_columns
         self.middle_columns = np.minimum(starts + _STRETCH // 2, n_columns - 1)
@@ -156,7 +159,8 @@ class OrderPixels:
         columns = starts[:, None] + np.arange(0, _STRETCH, _EVERY)
         inside = np.minimum(columns, n_columns - 1)
         rows, self._parts = _rows_across(lower[:, inside], upper[:, inside])
-        exist = (self._parts > 0) & (rows >= 0) & (rows < n_rows) & (columns < n_columns)[..., None]
+        exist = _within(rows, lit_rows) & _within(columns, lit_columns)[..., None]
+        exist &= self._parts > 0
         columns = np.broadcast_to(inside.astype(np.int32)[..., None], rows.shape)
         self.rows, self.columns, self.exist = (
             part.reshape(len(lower), len(starts), -1)
@@ -189,6 +193,10 @@ class OrderPixels:
         left, part = self._between
         below = brightness[:, left]
         return below + part * (brightness[:, np.minimum(left + 1, brightness.shape[1] - 1)] - below)
+
+
+def _within(positions: np.ndarray, ends: tuple[int, int]) -> np.ndarray:
+    return (positions >= ends[0]) & (positions < ends[1])
 
 
 def _rows_across(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -24,12 +24,12 @@ class Scene:
     def __init__(self, usable, lit, lower, upper, margin):
         n_rows, n_columns = usable.shape
         self.shape = usable.shape
-        self.order_pixels = OrderPixels(lower, upper, n_rows)
+        self.order_pixels = OrderPixels(lower, upper, n_rows, lit)
         self.basis = SurfaceBasis(usable.shape, lit)
         self.penalty = self.basis.penalty
-        unlit = np.ones(usable.shape, dtype=bool)
-        unlit[tuple(slice(*ends) for ends in lit)] = False
-        sample = Sample.drawn(usable & ~unlit, lower, upper, margin)
+        seen, part = np.zeros_like(usable), tuple(slice(*ends) for ends in lit)
+        seen[part] = usable[part]
+        sample = Sample.drawn(seen, lower, upper, margin)
         # Neighbours in a gap share the same non-zero functions; they are kept together.
         first = self.basis.at(sample.rows, sample.columns).indices[:: self.basis.n_local]
         self.sample = sample.take(np.lexsort((first, sample.gap)))

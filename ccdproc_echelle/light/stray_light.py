@@ -41,7 +41,7 @@ _FLAT, _PARTS = 0.25, 5
 
 # Where orders lie beside the border, covered rows are at least so much darker than the darkest
 # light between the orders, which is this percentile of the pixels in every n-th column.
-_DARKER, _DARKEST, _EVERY = 0.25, 10, 8
+_DARKER, _DARKEST, _EVERY = 0.25, 10, 32
 
 
 def stray_pixels(sample, residuals, variance, error, n_columns) -> np.ndarray:
@@ -192,6 +192,8 @@ def _before_step(image, seen, deepest: int, is_step) -> int:
 
 def _is_step_from_darkness(rows, darkest: float) -> bool:
     """Whether light of any kind begins with the last but one of these rows, after dark ones."""
+    if np.median(rows[0]) >= _DARKER * darkest:
+        return False
     parts = np.array_split(rows[:-1].astype(float), _PARTS, axis=1)
     *dark, lit = np.array([np.median(part, axis=1) for part in parts]).T
     step = (lit - dark[-1]).min()

@@ -102,7 +102,8 @@ def with_fitted_edges(
         table[f"{name}_measured_max"] = last * u.pix
     fractions = _measured_fractions(EchelleOrderTable(table), pixels, n_cross, measured)
     table["lower_measured"], table["upper_measured"] = fractions
-    table["profile"] = profile
+    # A column of an earlier measurement may be too narrow for the word.
+    table["profile"] = np.full(len(orders), profile)
     return EchelleOrderTable(table), shared.max(axis=0)
 
 

@@ -11,7 +11,9 @@ from ccdproc_echelle.simulation import EchelleSimulation
 def brightness(sim):
     """Brightness of the orders, and their blaze in the middle of each stretch."""
     orders = sim.truth.orders
-    pixels = OrderPixels(orders.lower(), orders.upper(), sim.shape[0])
+    pixels = OrderPixels(
+        orders.lower(), orders.upper(), sim.shape[0], [(0, size) for size in sim.shape]
+    )
     light = np.where(pixels.exist, sim.truth.flat[pixels.rows, pixels.columns], np.nan)
     return pixels.brightness(light), sim.truth.blaze[:, pixels.middle_columns]
 
@@ -34,7 +36,7 @@ def test_brightness_of_slits(width):
 
 def test_bad_pixels_and_stretches_without_light():
     lower, upper = np.full((1, 64), 9.5), np.full((1, 64), 15.5)
-    pixels = OrderPixels(lower, upper, 30)
+    pixels = OrderPixels(lower, upper, 30, ((0, 30), (0, lower.shape[1])))
     light = np.where(pixels.exist, 5.0, np.nan)
     light[0, 0, ::3] = np.nan  # unknown
     light[0, 1] = np.nan  # a stretch without any light

@@ -55,6 +55,14 @@ def test_fibres_are_told_from_slits_and_hold_their_light(sigma, axis):
     assert_allclose(edges.upper(), sim.truth.orders.upper(), atol=0.35 + 0.05 * sigma)
 
 
+@pytest.mark.parametrize("before, after", [("slit", "fibre"), ("fibre", "slit")])
+def test_a_profile_measured_before_is_replaced(before, after):
+    sim = simulation().with_fibres(sigma=1.5)
+    orders = detect_order_edges(sim.flats(1)[0], sim.truth.orders, profile=before)
+    found = detect_order_edges(sim.flats(1)[0], orders, profile=after)
+    assert set(found.table["profile"]) == {after}
+
+
 def test_threshold_of_fibres_is_a_fraction_of_their_height():
     sim = simulation(pixel_response=0).with_fibres(sigma=2.0)
     edges = detect_order_edges(sim.flats(1)[0], centers_of(sim), profile="fibre", threshold=0.2)
