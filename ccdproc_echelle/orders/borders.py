@@ -25,6 +25,9 @@ _DARK = 0.1
 # at least this fraction of the slices.
 _FLAT, _NEARLY_ALL = 0.25, 0.8
 
+# The offsets that rows have in all slices do not count as long as they are less than this fraction.
+_OFFSETS = 0.5
+
 # Or they are darker than all light beside them, by this many times the variation of the darkest
 # part of it, which is this fraction.
 _DARKER, _DARKEST = 4, 1 / 8
@@ -99,11 +102,18 @@ def _n_covered(slices) -> int:
     step = slices[:, rows] - slices[:, rows - 1]
     around = slices[:, : _DEPTH // 2 + 1]
     after = np.abs(slices[:, rows + 1] - slices[:, rows])
-    outer = np.maximum.accumulate(around, axis=1) - np.minimum.accumulate(around, axis=1)
-    sharp = (step > 0) & (outer[:, rows - 1] < _FLAT * step) & (after < _FLAT * step)
+    offsets = finite_median((around - around[:, :1]).T)
+    outer, even = (_outer_range(light)[:, rows - 1] for light in (around, around - offsets))
+    flat = (outer < _FLAT * step) | ((outer < _OFFSETS * step) & (even < _FLAT * step))
+    sharp = (step > 0) & flat & (after < _FLAT * step)
     sharp |= np.array([_are_darkest(slices, row) for row in rows]).T
     found = np.flatnonzero(sharp.mean(axis=0) > _NEARLY_ALL)
     return int(rows[found[-1]]) if len(found) else 0
+
+
+def _outer_range(slices) -> np.ndarray:
+    """Range of the light of the rows from the first to each, in each slice."""
+    return np.maximum.accumulate(slices, axis=1) - np.minimum.accumulate(slices, axis=1)
 
 
 def _are_darkest(slices, row: int) -> np.ndarray:

@@ -51,6 +51,16 @@ def test_a_flank_does_not_hide_dark_border_rows():
     assert np.isnan(lit).all(axis=0).sum() == 3
 
 
+def test_offsets_of_the_rows_do_not_hide_dark_border_rows():
+    path = 30 + 0.005 * pixels
+    offsets = np.random.default_rng(2).normal(0, 3, 80)
+    offsets[:5] = [0, -8, 12, 41, 37]
+    light = 150 + 500 * (np.abs(np.arange(80) - path[:, None]) < 9)
+    light[:, :5] = 0
+    lit = without_dark_borders(light + offsets, pixels[:, None], path)
+    assert np.flatnonzero(np.isnan(lit).all(axis=0)).tolist() == [0, 1, 2, 3, 4]
+
+
 def test_slits_hardly_wider_than_their_blur_may_be_fibres():
     simulation = EchelleSimulation(
         shape=(300, 400), n_orders=10, seed=1, order_width=2.1, psf_sigma=1.05
