@@ -11,7 +11,7 @@ from ccdproc_echelle.frames import standard_deviation, without_file_cards
 from ccdproc_echelle.light.interorder import LEAST_PIXELS, checked_margin, gaps, known_edges
 from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel
 from ccdproc_echelle.light.scattered_sample import ScatteredLightSample, check_values
-from ccdproc_echelle.light.stray_light import lit_rows_and_columns
+from ccdproc_echelle.light.stray_light import lit_rows_and_columns, outside
 from ccdproc_echelle.light.surface import ScatteredLight
 from ccdproc_echelle.orders import EchelleOrderTable
 
@@ -243,12 +243,8 @@ def unlit_borders(frame: CCDData, orders: EchelleOrderTable) -> np.ndarray | Non
     usable, data = _usable(frame), frame.data
     if orders.dispersion_axis == 0:
         data, usable, orders = data.T, usable.T, orders.transposed()
-    lit = lit_rows_and_columns(data, usable, *known_edges(orders))
-    if lit == tuple((0, size) for size in data.shape):
-        return None
-    unlit = np.ones(data.shape, dtype=bool)
-    unlit[tuple(slice(*ends) for ends in lit)] = False
-    return unlit if data is frame.data else unlit.T
+    unlit = outside(lit_rows_and_columns(data, usable, *known_edges(orders)), data.shape)
+    return unlit if unlit is None or data is frame.data else unlit.T
 
 
 def _usable(frame) -> np.ndarray:

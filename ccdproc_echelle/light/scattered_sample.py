@@ -7,7 +7,7 @@ import numpy as np
 
 from ccdproc_echelle.light.interorder import LEAST_PIXELS, numbers_and_edges, profiles_of
 from ccdproc_echelle.light.scattered_scene import Scene, wanted
-from ccdproc_echelle.light.stray_light import lit_rows_and_columns
+from ccdproc_echelle.light.stray_light import lit_rows_and_columns, outside
 from ccdproc_echelle.orders import EchelleOrderTable
 
 __all__ = ["FrameSample", "ScatteredLightSample", "check_values"]
@@ -99,6 +99,12 @@ class ScatteredLightSample:
             (image if self.dispersion_axis == 1 else image.T).ravel()[self.pixels]
             for image in (data, usable)
         ))
+
+    @property
+    def unlit(self) -> np.ndarray | None:
+        """The borders of the detector without light, as in `unlit_borders`."""
+        unlit = outside(self.scene.basis.lit, self.scene.shape)
+        return unlit if unlit is None or self.dispersion_axis == 1 else unlit.T
 
     def of_frame(
         self, values: np.ndarray, good: np.ndarray, sigma: np.ndarray | None = None

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import binary_propagation
 
-__all__ = ["crossed_orders", "lit_rows_and_columns", "stray_pixels"]
+__all__ = ["crossed_orders", "lit_rows_and_columns", "outside", "stray_pixels"]
 
 # Blocks of pixels that are compared with the fit: at most as many along the orders as this, each of
 # so many rows, and of so many pixels on average.
@@ -161,6 +161,15 @@ def lit_rows_and_columns(
             usable.swapaxes(0, axis)[strip[: n_unlit[-1]]] = False
         lit.append((n_unlit[0], size - n_unlit[1]))
     return tuple(lit)
+
+
+def outside(lit, shape: tuple[int, int]) -> np.ndarray | None:
+    """Pixels of an image outside the `lit_rows_and_columns`; `None` if there are none."""
+    if lit == tuple((0, size) for size in shape):
+        return None
+    unlit = np.ones(shape, dtype=bool)
+    unlit[tuple(slice(*ends) for ends in lit)] = False
+    return unlit
 
 
 def _far_from_orders(rows, columns, lower, upper, distance: float) -> np.ndarray:

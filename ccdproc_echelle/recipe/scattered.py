@@ -86,10 +86,10 @@ def edges_and_scattered_light(
         If there is no room between the orders.
     """
     orders = rough_order_edges(typical, orders, **edge_keywords)
-    unlit = unlit_borders(typical, orders)
     if scattered_light != "frames" or not _is_room(orders):
-        return orders, None, unlit
-    return orders, sample_scattered_light(typical, orders), unlit
+        return orders, None, unlit_borders(typical, orders)
+    sample = sample_scattered_light(typical, orders)
+    return orders, sample, sample.unlit
 
 
 def lit_part(flat: CCDData, unlit: np.ndarray | None) -> CCDData:
