@@ -16,6 +16,7 @@ from numpy.polynomial.chebyshev import chebvander
 from scipy.ndimage import median_filter, uniform_filter1d
 
 from ccdproc_echelle._numeric.medians import finite_median, weighted_median
+from ccdproc_echelle._numeric.peaks import prominent_tops
 from ccdproc_echelle._numeric.robust import soft_fit
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
@@ -175,14 +176,11 @@ def _intervals(profiles, noise, window, width, min_signal_to_noise) -> _Interval
 
 
 def _intervals_of_profile(section, light, noise, smoothing, min_signal_to_noise):
-    from scipy.signal import find_peaks  # takes half a second to import; only tracing needs it
-
     finite = np.isfinite(light)
     filled = np.where(finite, light, 0.0)
     smooth = np.where(finite, uniform_filter1d(filled, smoothing), 0.0)
     rounding = _ROUNDING * np.abs(smooth).max(initial=0) or 1.0
-    peaks, found = find_peaks(smooth, prominence=rounding)
-    prominence = found["prominences"]
+    peaks, prominence = prominent_tops(smooth, rounding)
     clear = (prominence > min_signal_to_noise * noise[peaks] * np.sqrt(1.5 / smoothing)) & (
         prominence > _LEAST_PROMINENCE * smooth[peaks]
     )

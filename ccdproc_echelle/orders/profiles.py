@@ -5,6 +5,8 @@ A flat as cross-dispersion profiles: medians over a few dispersion pixels, witho
 For the tracer. The dispersion is along the first axis and the cross-dispersion along the last.
 """
 
+from functools import partial
+
 import numpy as np
 from astropy.stats import mad_std
 from scipy.ndimage import (
@@ -17,6 +19,7 @@ from scipy.ndimage import (
 )
 
 from ccdproc_echelle._numeric.medians import column_median
+from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle.orders.bad_rows import good_neighbours
 from ccdproc_echelle.orders.slices import bridged
 
@@ -39,15 +42,18 @@ _STRAIGHT, _MOVING = 0.8, 0.5
 
 def steadier_axis(image: np.ndarray) -> int:
     """The axis along which an image changes less once noise is averaged out along it."""
-    changes = []
-    for raster in (image, image.T):
-        _, slices = median_slices(raster, None)
-        steps = np.abs(np.diff(slices, axis=1))
-        steps = steps[np.isfinite(steps)]
-        # A few large steps are hot columns.
-        limit = np.percentile(steps, 98) if len(steps) else 0
-        changes.append(np.minimum(steps, limit).mean() if len(steps) else 0)
-    return int(np.argmax(changes))
+    tasks = [partial(_change_across, raster) for raster in (image, image.T)]
+    return int(np.argmax(list(results_of(tasks, None))))
+
+
+def _change_across(raster: np.ndarray) -> float:
+    """Mean step along the last axis, once noise is averaged out along the first one."""
+    _, slices = median_slices(raster, None)
+    steps = np.abs(np.diff(slices, axis=1))
+    steps = steps[np.isfinite(steps)]
+    if len(steps) == 0:
+        return 0.0
+    return float(np.minimum(steps, np.percentile(steps, 98)).mean())  # hot columns are large steps
 
 
 def median_slices(raster: np.ndarray, width: int | None) -> tuple[np.ndarray, np.ndarray]:
