@@ -23,7 +23,7 @@ from ccdproc_echelle._numeric.medians import (
 )
 from ccdproc_echelle._numeric.robust import clipped_fit
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
-from ccdproc_echelle.orders.slices import bridged, extract_slices, slice_columns
+from ccdproc_echelle.orders.slices import bridged, extract_slices, places_of, slice_columns
 
 __all__ = [
     "FIBRE_LEVEL", "Fibres", "LEAST_KURTOSIS", "POSSIBLE_KURTOSIS", "are_fibres",
@@ -430,7 +430,7 @@ def _beside(values, center=None) -> tuple[np.ndarray, np.ndarray]:
     An order does not exist beyond the slices in which it was measured.
     """
     center = values if center is None else center
-    rank = np.argsort(np.nan_to_num(finite_median(center), nan=np.inf))
+    rank = np.argsort(places_of(center))
     known = bridged(values, beyond=False)
     below, above = np.full((2, *values.shape), np.nan)
     below[rank[1:]], above[rank[:-1]] = known[rank[:-1]], known[rank[1:]]

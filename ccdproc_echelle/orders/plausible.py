@@ -8,7 +8,7 @@ from numpy.polynomial.chebyshev import chebvander
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import soft_fit
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.orders.slices import as_raster
+from ccdproc_echelle.orders.slices import as_raster, places_of
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["warn_of_cut_orders", "warn_of_filled_gaps", "warn_of_strange_edges", "width_jumps"]
@@ -157,7 +157,7 @@ def _crossing(orders: EchelleOrderTable) -> np.ndarray:
 
 def _overlapping(orders: EchelleOrderTable) -> np.ndarray:
     lower, upper = orders.lower(), orders.upper()
-    rank = np.argsort(np.nan_to_num(finite_median(orders.center()), nan=np.inf))
+    rank = np.argsort(places_of(orders.center()))
     reach = (upper[rank[:-1]] - lower[rank[1:]] > _TOUCHING).any(axis=1)
     result = np.zeros(len(rank), dtype=bool)
     result[rank[:-1][reach]] = result[rank[1:][reach]] = True

@@ -13,7 +13,7 @@ from ccdproc_echelle._numeric.medians import finite_median, median_noise
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.orders.bad_rows import bridge_bad_rows
 from ccdproc_echelle.orders.borders import without_dark_borders
-from ccdproc_echelle.orders.slices import as_raster, checked_image
+from ccdproc_echelle.orders.slices import as_raster, checked_image, places_of
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = [
@@ -81,7 +81,7 @@ def _slices(orders: EchelleOrderTable) -> ProfileSlices:
     middles = (np.arange(n_slices) + 0.5) * n_pixels / n_slices
     columns = (middles[:, None] - width / 2).astype(int) + np.arange(width)
 
-    rank = np.argsort(np.nan_to_num(finite_median(centers), nan=np.inf))
+    rank = np.argsort(places_of(centers))
     center = centers[rank][:, columns]
     origin = center[..., width // 2]
     middle, extent = origin, np.full(origin.shape, np.nan)

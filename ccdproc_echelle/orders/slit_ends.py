@@ -11,7 +11,7 @@ from scipy.special import ndtr
 
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle.orders.crossings import RISING, Crossings, blur_variance
-from ccdproc_echelle.orders.slices import Slices, bridged
+from ccdproc_echelle.orders.slices import Slices, bridged, places_of
 
 __all__ = ["bands_beside", "uneven_ends"]
 
@@ -108,8 +108,7 @@ def _slopes(crossings: Crossings) -> np.ndarray:
 
 def _gaps(edges: np.ndarray) -> np.ndarray:
     """Distance of each edge from the nearest edge of the next order, infinite if there is none."""
-    middles = bridged(edges.mean(axis=0))
-    rank = np.argsort(np.nan_to_num(finite_median(middles), nan=np.inf))
+    rank = np.argsort(places_of(edges.mean(axis=0)))
     lower, upper = (bridged(edge)[rank] for edge in edges)
     between = np.nan_to_num(lower[1:] - upper[:-1], nan=-np.inf)
     gaps = np.full(edges.shape, np.inf)

@@ -42,6 +42,17 @@ def test_a_neighbour_that_has_ended_does_not_move_an_edge():
     assert np.ptp(off) < 0.25
 
 
+def test_a_fibre_across_a_corner_is_beside_its_true_neighbour():
+    centers = np.array([[155.0], [185.0], [215.0]]) - 0.0008 * pixels**2
+    flat = flat_of([(center, 1.5, 9000.0) for center in centers], (200, 400))
+    centers[centers > 189] = np.nan  # so that the median of the last is less than that before it
+    orders = EchelleOrderTable.from_traces(
+        [1, 2, 3], centers, shape=flat.shape, dispersion_axis=1
+    )
+    found = detect_order_edges(flat, orders, profile="fibre")
+    assert np.nanmax(np.abs(found.upper() + found.lower() - 2 * centers)) < 0.3
+
+
 def test_a_flank_does_not_hide_dark_border_rows():
     path = 11 + 0.005 * pixels
     rows = np.arange(80)
