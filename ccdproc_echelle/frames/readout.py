@@ -466,11 +466,11 @@ class Readout:
 def _check_amplifiers(sections: Mapping, trim: Any) -> None:
     if not (sections and all(isinstance(t, str) for pair in sections.items() for t in pair)):
         raise TypeError(
-            f"oscan is {sections!r}, expected the FITS section of the light of each amplifier with "
-            "that of its overscan"
+            f"oscan is {sections!r}, expected pairs of FITS sections: for each "
+            "amplifier the part exposed to light, and its overscan"
         )
     if trim is not None:
-        raise ValueError(f"trim is {trim!r}, but oscan already gives the light of each amplifier")
+        raise ValueError(f"trim is {trim!r}, but oscan already gives the part to keep")
 
 
 def _put_together(tiles: Iterable[Tile]) -> AssembledFrame:

@@ -160,5 +160,5 @@ def standard_deviation(ccd: CCDData, name: str) -> np.ndarray | None:
     except TypeError as error:
         raise TypeError(
             f"the uncertainty of {name} is of type {type(ccd.uncertainty).__name__}, "
-            "expected one that converts to a standard deviation"
+            "expected a type that converts to a standard deviation"
         ) from error

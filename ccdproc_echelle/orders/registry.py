@@ -173,7 +173,7 @@ def read_orders(
     chosen = {} if detector is None else {"detector": detector}
     known = _format(name, "read")
     if chosen and not known.several_detectors:
-        raise ValueError(f"detector is {detector!r}, but {name!r} files are for a single one")
+        raise ValueError(f"detector is {detector!r}, but {name!r} files are for a single detector")
     try:
         orders = known.read(path, shape, axis, **chosen)
     except Exception as error:  # readers may raise anything on a damaged file

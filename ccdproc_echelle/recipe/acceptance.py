@@ -266,7 +266,7 @@ def _own_keywords(frames: Sequence[Frame], keywords: Iterable[str]) -> list[str]
         if lacking:
             warn(
                 f"setup_keywords names {name}, which is not in the header of {lacking[0]}"
-                f"{and_others(lacking)}: they are not compared by it"
+                f"{and_others(lacking)}: frames are compared without it"
             )
     return names
 

@@ -169,7 +169,7 @@ def _check_planes(flat: CCDData, flags: np.ndarray) -> None:
 def _check_values(flat: CCDData, flags: np.ndarray) -> None:
     """Check the flat against FLAGS: 1 between the orders, values to divide by inside them."""
     if flat.unit != u.dimensionless_unscaled:
-        raise ValueError(f"PRIMARY has BUNIT {flat.unit}, expected a flat without unit")
+        raise ValueError(f"PRIMARY has BUNIT {flat.unit}, expected a flat without a unit")
     between, usable = flags & FlatFlag.INTERORDER > 0, flags & (FlatFlag.INTERORDER | UNUSABLE) == 0
     n_other = np.count_nonzero(~(np.abs(flat.data[between] - 1) < _ROUNDING))
     if n_other:

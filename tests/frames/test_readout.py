@@ -533,12 +533,12 @@ def test_wrong_sections_of_amplifiers(sections, message):
 
 @pytest.mark.parametrize("sections", [{}, {"[1:2,:]": 300}, {1: "[1:2,:]"}])
 def test_sections_of_amplifiers_are_texts(sections):
-    with pytest.raises(TypeError, match="expected the FITS section of the light of each amplifier"):
+    with pytest.raises(TypeError, match="expected pairs of FITS sections: for each amplifier"):
         Readout(oscan=sections)
 
 
 def test_the_light_of_amplifiers_is_told_once(tmp_path):
-    with pytest.raises(ValueError, match=r"trim is '\[:,:\]', but oscan already gives the light"):
+    with pytest.raises(ValueError, match=r"trim is '\[:,:\]', but oscan already gives the part"):
         Readout(oscan=dict([LEFT]), trim="[:,:]")
     with pytest.raises(ValueError, match="oscan has sections, but the amplifiers of .* are ext"):
         opened(mef(tmp_path / "flat.fits", halves()), oscan=dict([LEFT]))

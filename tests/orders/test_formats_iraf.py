@@ -206,7 +206,7 @@ def test_malformed_records(old, new, message, tmp_path):
 @pytest.mark.parametrize(("other", "message"), [
     ({"axis": 1}, "at line 31 has axis 1, expected 2 as at line 2"),
     ({"image": "arc"}, "at line 31 has image arc, expected flat as at line 2"),
-    ({"number": 1}, "line 31: aperture 1 is also at line 2, with another center"),
+    ({"number": 1}, "line 31: aperture 1 is also at line 2, with another centre"),
 ])
 def test_records_that_do_not_belong_together(other, message, tmp_path):
     other = {"number": 2, "center": 80} | other

@@ -235,9 +235,9 @@ class StackCombiner:
         scatter = np.ma.filled(np.ma.asarray(scatter, dtype=float), np.nan)
         if scatter.shape not in ((), values.shape[1:]) or (scatter < 0).any():
             raise ValueError(
-                f"combine_uncertainty_function returned an array of shape {scatter.shape} for one "
-                f"of {values.shape}, or negative numbers; expected one number, not below 0, for "
-                "each column"
+                f"combine_uncertainty_function returned an array of shape {scatter.shape}, or "
+                f"negative numbers, for values of shape {values.shape}; expected one number >= 0 "
+                "for each pixel"
             )
         return scatter**2 / total_weight(stack.values, kept)
 

@@ -287,7 +287,7 @@ def _check_unique(apertures: list[_Aperture]) -> None:
         if aperture.number in lines:
             raise ValueError(
                 f"line {aperture.line}: aperture {aperture.number} is also at line "
-                f"{lines[aperture.number]}, with another center; expected different numbers"
+                f"{lines[aperture.number]}, with another centre; expected each number once"
             )
         lines[aperture.number] = aperture.line
 

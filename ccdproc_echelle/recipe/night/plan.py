@@ -198,7 +198,8 @@ def plan_night(
     setups, unused = sorted_into_setups(frames, scale_dark=scale_dark)
     source = str(getattr(folder, "location", folder) or "a collection")
     if not setups:
-        raise ValueError(f"no flats of one set-up in {source}: {_found(frames, left_out, unused)}")
+        found = _found(frames, left_out, unused)
+        raise ValueError(f"no set-up in {source} has flats to combine: {found}")
     config.warn_of_unmatched(setup.name for setup in setups)
     planning = _Planning(user_path(output), instrument, of_instrument, orders, keywords, config)
     jobs = list(results_of((partial(planning.job, setup) for setup in setups), None))
