@@ -212,7 +212,7 @@ class PixelPairs(NamedTuple):
     pixels : `Pixels`
         The pixels of all frames.
     indices : int array, shape (n_pixels,)
-        Their indices into the flattened image; see `neighbours`.
+        Their indices into the flattened image.
     """
 
     pixels: Pixels

@@ -65,7 +65,7 @@ class ScatteredLightSample:
         The pixels, as ascending indices into the flattened frame.
     typical : `~ccdproc_echelle.light.FrameSample`
         The typical frame in these pixels.
-    scene : `~ccdproc_echelle.light.scattered_scene.Scene`
+    scene : object
         Where the pixels lie, with the orders along the rows.
     dispersion_axis : {0, 1}
         Axis of the frame along which the orders run.
