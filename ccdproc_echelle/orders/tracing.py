@@ -267,7 +267,7 @@ def _warn_of_wandering(numbers: list[int]) -> None:
     if numbers:
         warn(
             f"the measured centres of orders {numbers} wander from their traces by more than "
-            f"{_WANDERING} px: the traces are doubtful; inspect them with plot_orders, or drop "
+            f"{_WANDERING} pixels: the traces are doubtful; inspect them with plot_orders, or drop "
             "these orders"
         )
 
