@@ -221,7 +221,7 @@ class PixelPairs(NamedTuple):
     @classmethod
     def gathered(cls, frames: Sequence[Frame], executor: Executor | None = None) -> "PixelPairs":
         """
-        Gather the pixels of two or more frames of the same shape and unit.
+        Gather the pixels of frames of the same shape and unit.
 
         Parameters
         ----------

@@ -118,9 +118,7 @@ class RowTask:
             np.empty(n_pixels, dtype=bool),
         )
 
-    def _stacked(
-        self, frames: Sequence[Frame], rows: slice, room: ScaledStack
-    ) -> ScaledStack:
+    def _stacked(self, frames: Sequence[Frame], rows: slice, room: ScaledStack) -> ScaledStack:
         n_pixels = (rows.stop - rows.start) * frames[0].shape[1]
         values, good, variances, saturated = (
             None if part is None else part[..., :n_pixels] for part in room

@@ -384,9 +384,7 @@ def _check_length(hdus: fits.HDUList, path: Path) -> bool:
     return True
 
 
-def _layout(
-    hdus: fits.HDUList, path: Path, reading: dict, lacks_padding: bool
-) -> _Layout:
+def _layout(hdus: fits.HDUList, path: Path, reading: dict, lacks_padding: bool) -> _Layout:
     if isinstance(reading.get("hdu"), list):
         raise ValueError(
             f"hdu is {reading['hdu']}, expected a single HDU; make_master_flat and "

@@ -100,8 +100,9 @@ def list_frames(img_list: Any, **reading: Any) -> list[Frame]:
     if not frames:
         raise ValueError("img_list holds no frames")
     opened = _opened_here(frames, img_list)
-    _tell_of_units(opened)
-    _warn_of_missing_padding(opened)
+    files = [frame for frame in opened if isinstance(frame, FileFrame)]
+    _tell_of_units(files)
+    _warn_of_missing_padding(files)
     _warn_of_illegal_cards(opened)
     return frames
 
@@ -122,16 +123,14 @@ def _warn_of_combined(frames: Sequence[Frame], opened: Sequence[Frame]) -> None:
         )
 
 
-def _tell_of_units(frames: Sequence[Frame]) -> None:
-    files = [frame for frame in frames if isinstance(frame, FileFrame)]
+def _tell_of_units(files: Sequence[FileFrame]) -> None:
     without = [frame for frame in files if frame.layout.lacks_unit]
     if without:
         others = and_others(without, "other frames")
         _log.info("%s%s taken to be in adu: no BUNIT", without[0].name, others)
 
 
-def _warn_of_missing_padding(frames: Sequence[Frame]) -> None:
-    files = [frame for frame in frames if isinstance(frame, FileFrame)]
+def _warn_of_missing_padding(files: Sequence[FileFrame]) -> None:
     short = [frame for frame in files if frame.layout.lacks_padding]
     if short:
         warn(
