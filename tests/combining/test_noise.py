@@ -181,10 +181,10 @@ def test_few_flats_claim_the_errors_they_have(n_frames, dtype):
     assert flat.header["RONMEAS"] == pytest.approx(READ_NOISE, rel=0.1)
 
 
-def test_the_noise_is_the_same_to_the_last_bit(assert_identical):
+def test_the_noise_is_the_same_to_the_last_bit(assert_identical, forkserver):
     frames = SIMULATION.flats(3, uncertainty=False)
     expected = two_pass_flat_combine(frames, ORDERS, **CLIP_5)
-    with ProcessPoolExecutor(2) as executor:
+    with ProcessPoolExecutor(2, mp_context=forkserver) as executor:
         found = two_pass_flat_combine(frames, ORDERS, executor=executor, mem_limit=1e5, **CLIP_5)
     assert_identical(found, expected)
     assert found.header["GAINMEAS"] == expected.header["GAINMEAS"]

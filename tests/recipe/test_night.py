@@ -19,7 +19,7 @@ from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe import plan_night
 from ccdproc_echelle.recipe.night import kind_of
 from ccdproc_echelle.simulation import EchelleSimulation
-from helpers.executors import SerialExecutor, executors, forkserver  # noqa: F401
+from helpers.executors import SerialExecutor
 from helpers.orders import centers_only
 
 SIMULATION = EchelleSimulation(
@@ -290,7 +290,7 @@ def test_the_page_stands_alone(reduced):
 
 
 @pytest.mark.parametrize("name", ["serial", "2 threads", "processes", "dask"])
-def test_the_bits_do_not_depend_on_who_works(name, reduced, tmp_path, executors):  # noqa: F811
+def test_the_bits_do_not_depend_on_who_works(name, reduced, tmp_path, executors):
     raw, output, _ = reduced
     reduce_night(raw, tmp_path, executor=executors(name), **QUICK)
     for path in output.glob("*/master.fits"):
@@ -394,7 +394,7 @@ class Dying(SerialExecutor):
 
 @pytest.mark.parametrize("n_workers", [1, 100])  # set-ups are its tasks, or frames
 def test_setups_whose_workers_are_lost_get_one_of_their_own(
-    own, n_workers, forkserver, monkeypatch  # noqa: F811
+    own, n_workers, forkserver, monkeypatch
 ):
     raw, output = own
     shutil.rmtree(next(path for path in output.glob("*2x2*")))

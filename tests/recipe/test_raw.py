@@ -94,7 +94,7 @@ def test_one_gain_for_amplifiers_of_one_image_that_differ_is_warned_of(tmp_path)
         master_of(tmp_path, layout, oscan=APART)
 
 
-def test_bit_identical_whatever_the_memory_and_the_executor(tmp_path):
+def test_bit_identical_whatever_the_memory_and_the_executor(tmp_path, forkserver):
     simulation = simulated()
     flats, _, biases = simulation.write(tmp_path, 3, 0, 3, layout="mef")
 
@@ -104,7 +104,8 @@ def test_bit_identical_whatever_the_memory_and_the_executor(tmp_path):
         ).flat
 
     expected = made()
-    with ThreadPoolExecutor(2) as threads, ProcessPoolExecutor(1) as processes:
+    processes = ProcessPoolExecutor(1, mp_context=forkserver)
+    with ThreadPoolExecutor(2) as threads, processes:
         for resources in (dict(mem_limit=2e5), dict(executor=threads), dict(executor=processes)):
             found = made(**resources)
             np.testing.assert_array_equal(found.data, expected.data)
