@@ -21,7 +21,7 @@ from ccdproc_echelle._numeric.robust import soft_fit
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.paths import corrected_paths, straightened
-from ccdproc_echelle.orders.sections import lower_envelope, means_of, section_means
+from ccdproc_echelle.orders.sections import Sections, lower_envelope, means_of
 from ccdproc_echelle.orders.slices import bridged
 from ccdproc_echelle.orders.touching import split_touching, warn_of_touching
 
@@ -88,7 +88,9 @@ def find_orders(pixels, slices, paths, wanted: Wanted):
     """Corrected paths, orders, and background window; None if there are no orders."""
     window, orders = max(80, slices.shape[1] // 8), []
     for _ in range(3):
-        mean, noise, starts = section_means(straightened(slices, paths), _N_SECTIONS)
+        sections = Sections(straightened(slices, paths), _N_SECTIONS)
+        mean, noise = sections.means()
+        starts = sections.starts
         noise = np.hypot(noise, _pattern(mean, orders))
         width = np.median([order["width"] for order in orders]) if orders else None
         seen = _intervals(mean, noise, window, width, wanted.min_signal_to_noise)

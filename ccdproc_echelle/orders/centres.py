@@ -12,7 +12,7 @@ from ccdproc_echelle.orders.bands import WIDTH_TOLERANCE
 from ccdproc_echelle.orders.lit import around, in_middle, lit_sections
 from ccdproc_echelle.orders.paths import straightened, unit
 from ccdproc_echelle.orders.patterns import row_pattern
-from ccdproc_echelle.orders.sections import lower_envelope, means_of, section_means, section_starts
+from ccdproc_echelle.orders.sections import Sections, lower_envelope, means_of
 
 __all__ = ["traces_of"]
 
@@ -51,11 +51,11 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
 
     The residuals are given as their RMS, and the RMS of what neighbouring ones share.
     """
-    straight = straightened(slices, paths)
-    starts = section_starts(len(straight), _N_MEASURED)
+    sections = Sections(straightened(slices, paths), _N_MEASURED)
+    starts = sections.starts
     faintest = min_signal_to_noise * row_pattern(slices, paths, orders)
     lower, upper, trust, dark = _measured_edges(
-        straight, orders, window, min_signal_to_noise, faintest
+        sections, orders, window, min_signal_to_noise, faintest
     )
     labels = np.array([order["label"] for order in orders])
     middles = np.add.reduceat(pixels, starts[:-1]) / np.diff(starts)
@@ -95,7 +95,7 @@ def _positions(labels, paths) -> np.ndarray:
     ]).T
 
 
-def _measured_edges(straight, orders, window, min_signal_to_noise, faintest):
+def _measured_edges(sections, orders, window, min_signal_to_noise, faintest):
     """
     Half-maximum edges relative to the label of each order in each section, their weights, and
     whether the order has no light there.
@@ -103,24 +103,22 @@ def _measured_edges(straight, orders, window, min_signal_to_noise, faintest):
     All have shape (n_orders, n_sections). The edges are NaN where the order is too faint or the
     edge is not on the detector.
     """
-    edges = None
-    mean, noise, _ = section_means(straight, _N_MEASURED)
+    mean, noise = sections.means()
     lit, contrast = np.array([
         lit_sections(mean, noise, order["label"], order["width"] / 2, faintest) for order in orders
     ]).swapaxes(0, 1)
     lit = lit.astype(bool)
+    edges = np.full((2, *lit.shape), np.nan)
     for widening in _WIDENINGS:
-        mean, noise, _ = section_means(straight, _N_MEASURED, widening)
-        light = mean - lower_envelope(mean, window)
-        found = [
-            _edges_of_order(light, noise, order["label"], order["width"] / 2, min_signal_to_noise)
-            for order in orders
-        ]
-        found = np.array(found).swapaxes(0, 1)
-        if edges is None:
-            edges = found
         missing = np.isnan(edges).all(axis=0)
-        edges[:, missing] = found[:, missing]
+        if not missing.any():
+            break
+        mean, noise = sections.means(widening)
+        light = mean - lower_envelope(mean, window)
+        for k in np.flatnonzero(missing.any(axis=1)):
+            label, half = orders[k]["label"], orders[k]["width"] / 2
+            found = _edges_of_order(light, noise, label, half, min_signal_to_noise)
+            edges[:, k, missing[k]] = found[:, missing[k]]
     edges[:, ~lit] = np.nan
     return *edges, _trust(contrast, lit), np.isfinite(contrast) & ~lit
 

@@ -25,6 +25,9 @@ from ccdproc_echelle.orders.slices import bridged
 
 __all__ = ["median_slices", "steadier_axis", "without_hot_columns"]
 
+# Slices whose medians are taken at a time: so few that they fit into the cache.
+_AT_ONCE = 16
+
 # Largest width of a hot column in pixels.
 _WIDEST_HOT = 3
 
@@ -64,11 +67,19 @@ def median_slices(raster: np.ndarray, width: int | None) -> tuple[np.ndarray, np
     n_slices = n_pixels // width
     first = (n_pixels - n_slices * width) // 2
     blocks = raster[first : first + n_slices * width].reshape(n_slices, width, n_cross)
-    values = blocks.swapaxes(0, 1).reshape(width, -1)
-    good = np.isfinite(values)
-    slices = column_median(values, None if good.all() else good).reshape(n_slices, n_cross)
+    slices = np.concatenate([
+        _medians(blocks[k : k + _AT_ONCE]) for k in range(0, n_slices, _AT_ONCE)
+    ])
     pixels = first + width * np.arange(n_slices) + 0.5 * (width - 1)
     return pixels, slices
+
+
+def _medians(blocks: np.ndarray) -> np.ndarray:
+    """Medians of blocks (n_slices, width, n_cross) over their width."""
+    values = blocks.swapaxes(0, 1).reshape(blocks.shape[1], -1)
+    good = np.isfinite(values)
+    medians = column_median(values, None if good.all() else good)
+    return medians.reshape(len(blocks), -1)
 
 
 def without_hot_columns(slices: np.ndarray) -> np.ndarray:

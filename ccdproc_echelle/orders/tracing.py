@@ -226,7 +226,7 @@ def _searched(flat, region: tuple[slice, slice], dispersion_axis: int | None) ->
         dispersion_axis = steadier_axis(raster)
     if dispersion_axis == 0:
         return _Searched(raster, dispersion_axis, rows, columns)
-    return _Searched(np.ascontiguousarray(raster.T), dispersion_axis, columns, rows)
+    return _Searched(raster.T, dispersion_axis, columns, rows)
 
 
 def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray]:
