@@ -17,7 +17,13 @@ from ccdproc_echelle.combining.pedestal import pedestal_of
 from ccdproc_echelle.combining.pixels import Pixels, gather
 from ccdproc_echelle.combining.thinned import ThinnedStack, stacked, thinned_indices, thinning
 from ccdproc_echelle.frames import Frame, Section, gather_pixels, parse_slices
-from ccdproc_echelle.orders import EchelleOrderTable, check_in_place, rasters, typical_width
+from ccdproc_echelle.orders import (
+    EchelleOrderTable,
+    check_in_place,
+    places_of,
+    rasters,
+    typical_width,
+)
 
 __all__ = [
     "Survey", "check_flats", "check_image", "gathered_and_surveyed", "refuse_frames_without_light",
@@ -319,7 +325,7 @@ def _warn_of_dark_orders(light: np.ma.MaskedArray, orders: EchelleOrderTable) ->
 
 def _on_and_beside(centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of the order centres, and midway to their neighbours on either side; NaN if none."""
-    rank = np.argsort(finite_median(centers))
+    rank = np.argsort(places_of(centers))
     ordered = np.pad(centers[rank], ((1, 1), (0, 0)), constant_values=np.nan)
     own = np.argsort(rank)
     midway = 0.5 * (ordered[1:] + ordered[:-1])

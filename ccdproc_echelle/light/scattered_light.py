@@ -266,7 +266,7 @@ def _measured(frame, orders, margin) -> ScatteredLight:
     )
     model = ScatteredLightModel(sample)
     scattered = model.measure(sample.of_frame(values, good, sigma))
-    for remark in filter(None, (model.remark, scattered.remark)):
+    for remark in filter(None, (*model.remarks, scattered.remark)):
         warn(remark)
     return scattered
 

@@ -15,7 +15,7 @@ from ccdproc_echelle.light.scattered_noise import (
     noise_variance,
 )
 from ccdproc_echelle.light.scattered_sample import FrameSample, ScatteredLightSample
-from ccdproc_echelle.light.stray_light import crossed_orders, stray_pixels
+from ccdproc_echelle.light.stray_light import crossed_orders, displaced_orders, stray_pixels
 from ccdproc_echelle.light.surface import ScatteredLight, SurfaceError
 from ccdproc_echelle.light.wings import WingShapes, chosen_shapes
 
@@ -82,8 +82,8 @@ class ScatteredLightModel:
 
     Attributes
     ----------
-    remark : str
-        Warning of light that crosses orders; empty if there is none.
+    remarks : list of str
+        Warnings of light that crosses orders, and of wings that are not where the edges are.
 
     See Also
     --------
@@ -121,12 +121,18 @@ class ScatteredLightModel:
         self._side = typical.chosen % 2
         self._slopes, self._precision = typical.slopes, typical.precision
         self._factor = Factor(typical.normal, scene.penalty, typical.strength)
+        # Edges that are off by more than was assumed make the surface as much more uncertain.
+        self._excess = max(1.0, float(np.mean(self._start.shifts**2)))
         self._error = self._error_of(self._factor)
         # For each function of the surface: the weight from its pixels, and from the penalty.
         self._weight = (
             scene.smooth.T @ self._precision + typical.strength * np.diag(scene.penalty)
         )
-        self.remark = _remark_on(sample.order_numbers[self._crossed(frame)])
+        crossed, displaced = (
+            sorted(sample.order_numbers[orders].tolist())
+            for orders in (self._crossed(frame), self._displaced())
+        )
+        self.remarks = _remarks_on(crossed, displaced)
 
     def measure(self, frame: FrameSample) -> ScatteredLight:
         """
@@ -163,6 +169,11 @@ class ScatteredLightModel:
             self._viewed(frame, self._start).residuals, np.median(self._brightness, axis=1),
             self._scene.shape[1],
         )
+
+    def _displaced(self) -> np.ndarray:
+        """Positions of orders whose wings are not where their edges are, from the lowest up."""
+        shifts = _EDGE_ERROR * self._scene.shifts(self._start.shifts)
+        return displaced_orders(self._scene.sample, shifts, len(self._brightness))
 
     # ------------------------------------------------------------------ the frame
 
@@ -276,7 +287,7 @@ class ScatteredLightModel:
         The latter is as large, relative to the noise, as in the typical frame. It is thus larger
         than it is in a noisier frame, but right in the average of the frames, which all share it.
         """
-        covariance = factor.covariance(self._scene.basis.size)
+        covariance = self._excess * factor.covariance(self._scene.basis.size)
         if self._of_fibres:
             wider = self._of_wider_wings(factor)
             covariance = covariance + wider.T @ wider
@@ -328,15 +339,23 @@ class ScatteredLightModel:
         return False, ""
 
 
-def _remark_on(crossed) -> str:
-    """Warning of light that crosses orders."""
-    if not len(crossed):
-        return ""
-    return (
-        f"light on both sides of orders {sorted(crossed.tolist())} does not belong to them: that "
-        "of a ghost or of other orders; below them it cannot be told from theirs, so the flat may "
-        "be wrong there by more than its uncertainty; find its source and block it"
-    )
+def _remarks_on(crossed: list[int], displaced: list[int]) -> list[str]:
+    """Warnings of light that crosses orders, and of wings that are not where the edges are."""
+    remarks = []
+    if crossed:
+        remarks.append(
+            f"light on both sides of orders {crossed} does not belong to them: that of a ghost or "
+            "of other orders; below them it cannot be told from theirs, so the flat may be wrong "
+            "there by more than its uncertainty; find its source and block it"
+        )
+    if displaced:
+        remarks.append(
+            f"the light beside orders {displaced} does not fall off from their edges: the edges "
+            "are misplaced, or other light lies in the gaps, where it cannot be told from "
+            "scattered light; check the edges with plot_orders; if they are right, block the other "
+            "light, or specify scattered_light=None if little light is scattered"
+        )
+    return remarks
 
 
 class _View(NamedTuple):

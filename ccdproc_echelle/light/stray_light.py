@@ -12,7 +12,9 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import binary_propagation
 
-__all__ = ["crossed_orders", "lit_rows_and_columns", "outside", "stray_pixels"]
+__all__ = [
+    "crossed_orders", "displaced_orders", "lit_rows_and_columns", "outside", "stray_pixels",
+]
 
 # Blocks of pixels that are compared with the fit: at most as many along the orders as this, each of
 # so many rows, and of so many pixels on average.
@@ -30,6 +32,9 @@ _IN_GAP[1] = True
 # Light crosses an order if, somewhere, most of the pixels between each two of these distances are
 # stray on both sides. It matters if it exceeds this fraction of the light of the order.
 _BESIDE, _MOST, _MATTERS = (0, 4, 8), 0.5, 0.005
+
+# The wings of an order are not where its edge is if they are off by more than this, in pixels.
+_DISPLACED = 0.2
 
 # Covered borders are at most this deep, and are seen in at least this many pixels of a row that are
 # at least so far from all orders.
@@ -125,6 +130,34 @@ def crossed_orders(sample, stray, residuals, brightness, n_columns) -> np.ndarra
             light = np.minimum(light, np.where(n_found > _MOST * n_there, mean, -np.inf))
     light = light.reshape(-1, _ALONG)
     return np.flatnonzero((light > _MATTERS * np.abs(brightness)[:, None]).any(axis=1))
+
+
+def displaced_orders(sample, shifts, n_orders: int) -> np.ndarray:
+    """
+    Orders whose light falls off elsewhere than at their edges, according to a fit.
+
+    Parameters
+    ----------
+    sample : `~ccdproc_echelle.light.interorder.Sample`
+        The pixels between the orders; n of them.
+    shifts : array, shape (2, n)
+        Distance by which the fit moved the edges of the orders below and above, in pixels.
+    n_orders : int
+        Number of orders.
+
+    Returns
+    -------
+    int array
+        Their positions, counted from 0.
+    """
+    squares = np.zeros(n_orders)
+    for order, shift, distance in zip(sample.order, shifts, sample.distance, strict=True):
+        beside = np.isfinite(distance)
+        number, total = (
+            np.bincount(order[beside], part, n_orders) for part in (None, shift[beside] ** 2)
+        )
+        squares = np.maximum(squares, total / np.maximum(number, 1))
+    return np.flatnonzero(squares > _DISPLACED**2)
 
 
 def lit_rows_and_columns(

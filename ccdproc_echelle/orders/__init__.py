@@ -34,6 +34,7 @@ from ccdproc_echelle.orders.registry import (
     format_of,
     register_format,
 )
+from ccdproc_echelle.orders.slices import places_of
 from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
 from ccdproc_echelle.orders.tracing import check_trace_keywords, trace_orders
 
@@ -61,6 +62,7 @@ __all__ = [
     "mask_interorder",
     "measure_order_edges",
     "measure_shift",
+    "places_of",
     "poorly_measured",
     "rasters",
     "recenter",

@@ -82,6 +82,7 @@ class Wanted(NamedTuple):
     n_orders: int | None = None
     min_width: float | None = None
     max_width: float | None = None
+    first_row: int = 0  # of the region in which to search, for messages
 
 
 def find_orders(pixels, slices, paths, wanted: Wanted):
@@ -109,6 +110,7 @@ def find_orders(pixels, slices, paths, wanted: Wanted):
         if len(orders) > 1:
             window = int(2.5 * np.median(np.diff(centers))) + 3
     if wanted.n_orders is None and len(orders) > 1:
+        course = course + wanted.first_row
         for last, side in ((orders[1::-1], -1), (orders[-2:], 1)):
             _warn_of_light_beyond(bands, last, side, course, wanted.min_signal_to_noise)
         warn_of_touching(bands, orders, partial(_rows, course), len(mean))

@@ -8,7 +8,6 @@ For the tracer. The dispersion is along the first axis and the cross-dispersion 
 from functools import partial
 
 import numpy as np
-from astropy.stats import mad_std
 from scipy.ndimage import (
     find_objects,
     label,
@@ -19,6 +18,7 @@ from scipy.ndimage import (
 )
 
 from ccdproc_echelle._numeric.medians import column_median
+from ccdproc_echelle._numeric.spread import scatter_about_zero
 from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle.orders.bad_rows import good_neighbours
 from ccdproc_echelle.orders.slices import bridged
@@ -92,7 +92,7 @@ def without_hot_columns(slices: np.ndarray) -> np.ndarray:
     filled = np.nan_to_num(bridged(slices))
     usual = median_filter(filled, size=(1, 5), mode="nearest")
     excess = filled - usual
-    noise = mad_std(excess)
+    noise = _noise(excess)
     lowest = minimum_filter1d(usual, 15, axis=1)
     bright = excess > 0.5 * (usual - lowest) + 6 * noise
     bright &= ~_is_ridge(filled, bright)
@@ -102,6 +102,13 @@ def without_hot_columns(slices: np.ndarray) -> np.ndarray:
     else:
         stuck &= ~_moving(stuck)
     return np.where(stuck, np.nan, slices)
+
+
+def _noise(excess: np.ndarray) -> float:
+    """Noise of the light above that nearby, from neighbouring slices; on slopes there is none."""
+    steps = np.diff(excess, axis=0)
+    steps = steps[steps != 0]
+    return scatter_about_zero(steps) / np.sqrt(2) if len(steps) else 0.0
 
 
 def _is_ridge(light: np.ndarray, bright: np.ndarray) -> np.ndarray:

@@ -128,6 +128,16 @@ def places_of(centers: np.ndarray) -> np.ndarray:
     Typical position of each order relative to the longest one, where both are on the detector.
 
     The mean position of an order that only crosses a corner would be misleading.
+
+    Parameters
+    ----------
+    centers : array, shape (n_orders, n_pixels)
+        Cross-dispersion position of the order centres; NaN where an order is not defined.
+
+    Returns
+    -------
+    array, shape (n_orders,)
+        In pixels; it ascends with the position of the orders.
     """
     longest = centers[np.isfinite(centers).sum(axis=1).argmax()]
     places = finite_median(centers - longest)

@@ -154,7 +154,7 @@ def trace_orders(
     raster, dispersion_axis = searched.raster, searched.dispersion_axis
     warn_of_filled_gaps(raster)
     n_traces = None if n_orders is None else n_orders * n_fibres * n_slices
-    wanted = Wanted(min_signal_to_noise, n_traces, min_width, max_width)
+    wanted = Wanted(min_signal_to_noise, n_traces, min_width, max_width, searched.across.start)
     found, residuals = _traced(raster, wanted, degree, slice_width)
     if len(found) == 0:
         raise ValueError(
@@ -162,10 +162,11 @@ def trace_orders(
         )
     if n_fibres > 1:
         found = fibre_traces(raster, found, degree)
+    found = found + searched.across.start
     found, residuals, bundles = grouped(found, residuals, n_fibres, n_slices, first_order)
     _warn_of_missing(len(found) // n_fibres, n_orders)
     traces = np.full((len(found), shape[dispersion_axis]), np.nan)
-    traces[:, searched.along] = found + searched.across.start
+    traces[:, searched.along] = found
     numbers = first_order + np.arange(len(traces))
     size = group_size(traces) if n_fibres == n_slices == 1 else 1
     if size > 1:

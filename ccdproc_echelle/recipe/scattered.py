@@ -242,7 +242,7 @@ def _surfaces(sample, calibration, progress, executor) -> list[ScatteredLight]:
     names = (flat.name for flat in calibration.flats)
     fits = (partial(_measured, *pair, model) for pair in zip(names, frames, strict=True))
     surfaces = list(results_of(fits, None))
-    remarks = [model.remark, *(surface.remark for surface in surfaces)]
+    remarks = [*model.remarks, *(surface.remark for surface in surfaces)]
     for remark in dict.fromkeys(filter(None, remarks)):
         warn(remark)
     return surfaces

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle import (
@@ -156,6 +156,24 @@ def test_an_order_too_many_in_the_table():
         range(1, len(centers) + 1), centers, shape=ORDERS.shape, dispersion_axis=1)
     with pytest.warns(AstropyUserWarning, match=f"order {len(centers)} of the table has no light"):
         two_pass_flat_combine(FLATS, table)
+
+
+def test_a_faint_order_across_a_corner_is_no_dark_one():
+    rows, rng = np.arange(200)[:, None], np.random.default_rng(1)
+    centers = np.array([[125], [155], [185], [225]]) - 0.001 * np.arange(400) ** 2
+    light = sum(
+        level * (np.abs(rows - center) < 5)
+        for center, level in zip(centers, (9000, 9000, 9000, 100), strict=True)
+    )
+    noise = StdDevUncertainty(np.full((200, 400), 5.0))
+    flats = [
+        CCDData(rng.normal(level * (light + 100), 5), noise, unit="adu") for level in (1, 1.1, 0.9)
+    ]
+    # The median of the last is less than that of the one before it.
+    orders = EchelleOrderTable.from_traces(
+        range(1, 5), np.where(centers > 189, np.nan, centers), shape=(200, 400), dispersion_axis=1
+    )
+    two_pass_flat_combine(flats, orders)  # warnings are errors
 
 
 def test_a_faint_order_is_no_dark_one():

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Scattered light of detectors with bands of other light, or borders without any."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -42,12 +43,27 @@ def test_light_that_is_not_smooth_is_left_out(simulation):
     assert error(simulation, simulation.truth.orders) < 0.03
 
 
-@pytest.mark.filterwarnings("ignore:light on both sides")
+@pytest.mark.filterwarnings("ignore:light on both sides", "ignore:the light beside orders")
 @pytest.mark.parametrize("fraction", [0.1, 0.2])
 def test_bands_beside_fibres_are_no_wings_of_the_fibres(fraction):
     simulation = FIBRES.with_secondary_bands(8.4, 2, fraction=fraction)
     orders = detect_order_edges(FIBRES.flats(1)[0], FIBRES.truth.orders, profile="fibre")
     assert error(simulation, orders, FIBRES) < 0.12
+
+
+@pytest.mark.parametrize("fraction", [0, 0.03, 0.1])
+def test_bands_in_narrow_gaps_are_reported(fraction):
+    plain = EchelleSimulation(
+        shape=(60, 600), n_orders=5, seed=1, order_width=4, smallest_gap=5, psf_sigma=1.1,
+        tilt=0.004, brightness_ratio=5,
+    ).with_scattered_light(0.02)
+    orders = plain.truth.orders
+    flawed = plain.with_secondary_bands(-4.5, 1.1, fraction=fraction)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit_scattered_light(flawed.flats(1)[0], orders)
+    texts = [str(warning.message) for warning in caught]
+    assert any("does not fall off from their edges" in text for text in texts) == (fraction > 0)
 
 
 @pytest.mark.parametrize("axis", [0, 1])

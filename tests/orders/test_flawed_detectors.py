@@ -121,6 +121,13 @@ def test_orders_that_touch_are_told_apart_by_their_width_with_a_warning():
     np.testing.assert_allclose(orders.center([100])[:, 0], centers + 2, atol=0.5)
 
 
+def test_positions_of_a_region_are_those_of_the_detector():
+    centers = np.array([50, 80, 110, 140, 160, 190, 220])
+    with pytest.warns(AstropyUserWarning, match=r"orders at positions \[142, 162\] touch"):
+        orders = trace_orders(slit_images(centers), dispersion_axis=1, region=np.s_[30:])
+    np.testing.assert_allclose(orders.center([100])[:, 0], centers + 2, atol=0.5)
+
+
 def test_a_band_of_many_orders_is_pointed_out():
     centers = [20, 40, 60, 80, 110, 140, 170, 200]
     with pytest.warns(AstropyUserWarning, match="a band of light at position .* is not traced"):

@@ -7,6 +7,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from scipy.special import erf
 
+from ccdproc_echelle.orders.profiles import median_slices, without_hot_columns
 from ccdproc_echelle.orders.tracing import trace_orders
 from ccdproc_echelle.simulation import EchelleSimulation
 
@@ -118,6 +119,17 @@ def test_hot_columns(seed, axis):
     errors = rms_of_orders(found, simulation.truth.orders)
     assert np.median(errors) < 0.05
     assert errors.max() < 0.2
+
+
+@pytest.mark.parametrize(("n_orders", "gap"), [(10, 6), (7, 12)])
+def test_noise_between_steep_orders_is_no_hot_column(n_orders, gap):
+    """On the flanks of orders a pixel is the median of those beside it, as without noise."""
+    simulation = EchelleSimulation(
+        shape=(200, 400), n_orders=n_orders, seed=1, tilt=0.02, order_width=7, smallest_gap=gap,
+        psf_sigma=1.2,
+    )
+    _, slices = median_slices(simulation.flats(1)[0].data.T.astype(float), None)
+    assert np.isfinite(without_hot_columns(slices)).mean() > 0.999
 
 
 def test_hot_pixels():
