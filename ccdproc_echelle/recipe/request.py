@@ -15,6 +15,7 @@ from ccdproc_echelle.orders import check_edge_keywords, check_trace_keywords
 from ccdproc_echelle.recipe.instruments import Instrument
 from ccdproc_echelle.recipe.limits import checked_limits
 from ccdproc_echelle.recipe.scattered import check_choice
+from ccdproc_echelle.recipe.setups import own_keywords
 from ccdproc_echelle.recipe.step_keywords import step_hint
 from ccdproc_echelle.recipe.values import check_values
 
@@ -35,8 +36,8 @@ class Request:
     Attributes
     ----------
     arguments : dict
-        All arguments as they were given, by name; those in ``**keywords`` are in ``settings`` and
-        ``reading``.
+        All arguments as they were given, by name, but ``setup_keywords`` as a list of names; those
+        in ``**keywords`` are in ``settings`` and ``reading``.
     settings : `~ccdproc_echelle.combining.CombineSettings`
         How frames are combined.
     reading : dict
@@ -101,6 +102,7 @@ def checked_request(
     check_choice(arguments["scattered_light"])
     check_two_passes(settings, arguments["n_passes"], arguments["per_order"])
     readout = Readout(**{name: arguments[name] for name in _OF_READOUT})
+    arguments = {**arguments, "setup_keywords": own_keywords(arguments["setup_keywords"])}
     return Request(
         arguments=arguments, settings=settings, reading=reading, readout=readout, limits=limits,
         **steps,
