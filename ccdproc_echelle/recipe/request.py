@@ -26,6 +26,7 @@ _OF_READOUT = (
     "oscan", "trim", "oscan_median", "oscan_model", "gain", "read_noise", "saturation",
 )
 _OF_STEPS = ("trace_keywords", "edge_keywords", "sensitivity_keywords")
+_CHECKS_OF_STEPS = (check_trace_keywords, check_edge_keywords, check_sensitivity_keywords)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ def checked_request(
     settings, reading = CombineSettings.from_keywords(given | clipping, function)
     limits = checked_limits(arguments["limits"])
     steps = {name: dict(arguments[name] or {}) for name in _OF_STEPS}
-    _check_steps(**steps)
+    _check_steps(steps)
     _check_result(*(arguments[name] for name in ("min_signal_to_noise", "mask_flags", "margin")))
     # An instrument may specify how its orders are traced, whether or not they are.
     traced, usual = steps["trace_keywords"], described.get("trace_keywords")
@@ -116,10 +117,13 @@ def _check_places(keywords) -> None:
             raise TypeError(f"unknown keyword {name!r}{hint}")
 
 
-def _check_steps(trace_keywords, edge_keywords, sensitivity_keywords) -> None:
-    check_trace_keywords(trace_keywords)
-    check_edge_keywords(edge_keywords)
-    check_sensitivity_keywords(sensitivity_keywords)
+def _check_steps(steps: Mapping[str, dict]) -> None:
+    """Raise if a keyword of a step is wrong, with an error that tells of which one."""
+    for check, (name, keywords) in zip(_CHECKS_OF_STEPS, steps.items(), strict=True):
+        try:
+            check(keywords)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}: {error}") from error
 
 
 def _check_result(min_signal_to_noise, mask_flags, margin) -> None:
