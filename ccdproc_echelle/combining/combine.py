@@ -11,6 +11,7 @@ from astropy.nddata import CCDData
 from numpy.typing import ArrayLike
 
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle._words import and_others
 from ccdproc_echelle.combining.frame_scale import InnerOrderScale
 from ccdproc_echelle.combining.noise_check import doubt_about_noise, some_of
 from ccdproc_echelle.combining.noting import Watch
@@ -177,6 +178,11 @@ def combine_with_scales(
     """
     scales = _scales(scale, frames)
     frames, images = _trusted(frames, scales, settings, executor, progress, want_rejected)
+    if not images.count.any():
+        warn(
+            f"the combination of {frames[0].name}{and_others(frames)} has no values: all are "
+            "masked or rejected, or have no weight"
+        )
     return as_ccddata(frames, images, frames[0].unit), images
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.combining.pixels import MOST_UNKNOWN
+from ccdproc_echelle.combining.size_of_noise import factors_of_noise
 from ccdproc_echelle.frames import Frame
 
 __all__ = ["doubt_about_noise", "some_of"]
@@ -48,7 +49,8 @@ def doubt_about_noise(
     frames : sequence of `Frame`
         The frames, used for their names.
     values : float array, shape (n_frames, n_pixels)
-        Their pixel values, scaled to the level of the master, at pixels that all of them have.
+        Their pixel values, scaled to the level of the master, at pixels that all of them have:
+        pairs of neighbours, one after the other.
     variances : float array, shape (n_frames, n_pixels), or None
         Their variances, if known; NaN where they are not.
     master : float array, shape (n_pixels,)
@@ -77,6 +79,8 @@ def doubt_about_noise(
     pulls = np.abs(values - master)[known] / np.sqrt(expected[known])
     # Half of the pulls of a Gaussian with standard deviation 1 are below 1 / MAD_TO_SIGMA.
     ratio = np.median(pulls) * MAD_TO_SIGMA if known.any() else 0
+    if ratio <= _TOLERATED:
+        ratio = max(ratio, _ratio_of_bright(values, variances, master))
     if ratio > _TOLERATED:
         found = f"the frames differ by {ratio:.2g} times what their uncertainties allow for"
         return f"{found}; {_ADVICE}"
@@ -84,6 +88,19 @@ def doubt_about_noise(
         found = f"the frames differ by only {ratio:.2g} times what their uncertainties allow for"
         return f"{found}; are they variances, or in another unit?"
     return ""
+
+
+def _ratio_of_bright(values: np.ndarray, variances: np.ndarray, master: np.ndarray) -> float:
+    """
+    True over claimed noise where the light is, which is in few pixels of an echelle frame.
+
+    In the dark, the uncertainty of a bias is nearly that of the frame. Bright pixels show every
+    drift of the illumination, so that only differences of neighbouring pixels count.
+    """
+    pairs = (master > np.nanmean(master))[: len(master) // 2 * 2].reshape(-1, 2)
+    bright = np.flatnonzero(np.repeat(pairs.all(axis=1), 2))
+    factors, _ = factors_of_noise(values[:, bright], variances[:, bright])
+    return float(np.nan_to_num(np.median(factors)))
 
 
 def some_of(indices: np.ndarray) -> np.ndarray:

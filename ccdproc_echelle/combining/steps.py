@@ -20,6 +20,7 @@ from ccdproc_echelle.combining.streaming import CombinedImages, stream
 from ccdproc_echelle.frames import (
     FileFrame,
     Frame,
+    check_fits_name,
     check_output,
     known_bad_pixels,
     open_frames,
@@ -48,6 +49,7 @@ def _check_target(
     """Raise if the output file must not be replaced; inputs are never replaced."""
     if output_file is not None:
         check_output(output_file, **_replacement(settings), inputs=inputs)
+        check_fits_name(output_file, "the result")
 
 
 def opened(

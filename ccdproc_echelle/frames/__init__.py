@@ -41,7 +41,14 @@ from ccdproc_echelle.frames.listing import (
     matching_paths,
     open_frames,
 )
-from ccdproc_echelle.frames.output import FITS_ENDINGS, check_output, replacing
+from ccdproc_echelle.frames.output import (
+    FITS_ENDINGS,
+    FOREIGN_ENDINGS,
+    TEXT_ENDINGS,
+    check_fits_name,
+    check_output,
+    replacing,
+)
 from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.raw import AssembledFrame, RawFrame, Tile
 from ccdproc_echelle.frames.readout import Readout, check_one_readout, warn_of_zero_points
@@ -73,9 +80,11 @@ from ccdproc_echelle.frames.views import (
 __all__ = [
     "EXPOSURE_KEY",
     "FITS_ENDINGS",
+    "FOREIGN_ENDINGS",
     "IMAGE_TYPE_OF_MASTER",
     "LONGEST_COMMENT",
     "READING_KEYWORDS",
+    "TEXT_ENDINGS",
     "AssembledFrame",
     "Box",
     "UNCERTAINTIES",
@@ -98,6 +107,7 @@ __all__ = [
     "check_alike",
     "check_keywords",
     "check_one_readout",
+    "check_fits_name",
     "check_output",
     "check_roles",
     "check_sums",

@@ -4,6 +4,7 @@
 import re
 import shutil
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from inspect import signature
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
@@ -60,8 +61,9 @@ _SPELLINGS = {"counts": u.count, "COUNTS": u.count, "Counts": u.count, "e-": u.e
 # Number of characters of a card.
 _CARD = 80
 
-# First bytes of gzip, bzip2 and xz files.
-_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
+# First bytes of ZIP archives, and of all compressed files: gzip, bzip2, xz and these.
+_ZIP = b"PK\x03\x04"
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", _ZIP)
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,7 +238,7 @@ class FileFrame(Frame):
     def unpacked(self, path: Path) -> "FileFrame":
         if not _is_compressed(self.path):
             return self
-        with _naming(self.name), get_readable_fileobj(self.path, encoding="binary") as packed:
+        with _naming(self.name), _decompressed(self.path) as packed:
             if not path.exists():  # it may, if another extension of the file is needed
                 with path.open("wb") as file:
                     shutil.copyfileobj(packed, file)
@@ -524,6 +526,17 @@ def may_be_fits(path: Path) -> bool:
 
 def _is_compressed(path: Path) -> bool:
     return _begins_with(path, _COMPRESSED)
+
+
+@contextmanager
+def _decompressed(path: Path) -> Iterator[IO[bytes]]:
+    """The content of a compressed file."""
+    if not _begins_with(path, (_ZIP,)):
+        with get_readable_fileobj(path, encoding="binary") as content:
+            yield content
+        return
+    with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as content:
+        yield content  # astropy has made sure that it is the only file
 
 
 def _begins_with(path: Path, beginnings: tuple[bytes, ...]) -> bool:

@@ -15,7 +15,7 @@ from ccdproc import ImageFileCollection
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle._words import and_others, did_you_mean
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame
-from ccdproc_echelle.frames.headers import n_combined
+from ccdproc_echelle.frames.headers import is_of_master_flat, n_combined
 from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.views import Frame, MemoryFrame, check_alike
 
@@ -114,13 +114,19 @@ def _opened_here(frames: Sequence[Frame], img_list: Any) -> list[Frame]:
 
 
 def _warn_of_combined(frames: Sequence[Frame], opened: Sequence[Frame]) -> None:
-    combined = [frame.name for frame in opened if n_combined(frame.header) > 1]
-    if 0 < len(combined) < len(frames):
-        warn(
-            f"{', '.join(combined)} {'is' if len(combined) == 1 else 'are'} combined from other "
-            "frames (COMBINED or NCOMBINE in the header), unlike the rest: leave combined frames "
-            "out"
-        )
+    combined = [frame for frame in opened if n_combined(frame.header) > 1]
+    masters = [frame for frame in combined if is_of_master_flat(frame.header)]
+    if not 0 < len(combined) < len(frames):
+        return
+    others = [frame for frame in combined if frame not in masters]
+    for some, one, several in (
+        (masters, "a master flat", "master flats"),
+        (others, *["combined from other frames (COMBINED or NCOMBINE in the header)"] * 2),
+    ):
+        if some:
+            names = ", ".join(frame.name for frame in some)
+            what = f"is {one}" if len(some) == 1 else f"are {several}"
+            warn(f"{names} {what}, unlike the rest: leave combined frames out")
 
 
 def _tell_of_units(files: Sequence[FileFrame]) -> None:

@@ -10,10 +10,49 @@ from pathlib import Path
 from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.scratch import scratch_folder
 
-__all__ = ["FITS_ENDINGS", "check_output", "replacing"]
+__all__ = [
+    "FITS_ENDINGS", "FOREIGN_ENDINGS", "TEXT_ENDINGS", "check_fits_name", "check_output",
+    "replacing",
+]
 
 #: Extensions of FITS files.
 FITS_ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.bz2")
+
+#: Extensions of text files.
+TEXT_ENDINGS = (".ecsv", ".csv", ".txt", ".reg")
+
+#: Extensions of pictures and arrays, which no product should have by a slip of the pen.
+FOREIGN_ENDINGS = (
+    ".png", ".pdf", ".svg", ".eps", ".ps", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz",
+)
+
+
+def check_fits_name(path: str | os.PathLike, what: str) -> None:
+    """
+    Check that a FITS file will not have the name of a picture, a text file or an array.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write.
+    what : str
+        What it holds, used in the message.
+
+    Raises
+    ------
+    ValueError
+        If it has.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import check_fits_name
+    >>> check_fits_name("master.fits.gz", "a master flat")
+    """
+    if os.fspath(path).lower().endswith((*TEXT_ENDINGS, *FOREIGN_ENDINGS)):
+        raise ValueError(
+            f"cannot write {path}: {what} is a FITS file, expected a name such as "
+            f"{Path(path).stem}.fits"
+        )
 
 
 def check_output(

@@ -14,6 +14,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, UnknownUncertainty
 
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.frames.headers import is_of_master_flat
 from ccdproc_echelle.frames.legal import legal_header
 from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES, uncertainty_array, variance_array
 
@@ -397,9 +398,10 @@ def check_alike(frames: Sequence[Frame]) -> None:
         for quality in ("shape", "unit"):
             found, expected = getattr(frame, quality), getattr(first, quality)
             if found != expected:
+                master = ", which is a master flat," if is_of_master_flat(frame.header) else ""
                 raise ValueError(
-                    f"{frame.name} has {quality} {str(found) or 'dimensionless'}, but {first.name} "
-                    f"has {str(expected) or 'dimensionless'}"
+                    f"{frame.name}{master} has {quality} {str(found) or 'dimensionless'}, but "
+                    f"{first.name} has {str(expected) or 'dimensionless'}"
                 )
 
 
@@ -425,6 +427,8 @@ def inverse_variance_weights(
     """
     Compute inverse variances of good values; 0 for other values and where the variance is unknown.
 
+    Where no variance is known, the good values have equal weights.
+
     Parameters
     ----------
     frames : sequence of `Frame`
@@ -445,6 +449,8 @@ def inverse_variance_weights(
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         weights = np.where(good & ~np.isnan(variances), 1 / variances, 0)
+    unknown = ~weights.any(axis=0)
+    weights[:, unknown] = (good & np.isnan(variances))[:, unknown]
     for frame, infinite in zip(frames, np.isinf(weights).any(axis=1), strict=True):
         if infinite:
             raise ValueError(

@@ -11,8 +11,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from astropy.utils.data import get_readable_fileobj
+
 from ccdproc_echelle._words import did_you_mean
-from ccdproc_echelle.frames import FITS_ENDINGS, check_output, replacing, user_path
+from ccdproc_echelle.frames import (
+    FITS_ENDINGS,
+    FOREIGN_ENDINGS,
+    TEXT_ENDINGS,
+    check_output,
+    replacing,
+    user_path,
+)
 from ccdproc_echelle.orders.checks import checked_axis, checked_shape
 
 __all__ = [
@@ -20,10 +29,9 @@ __all__ = [
     "register_format", "write_orders",
 ]
 
-# Names of pictures and arrays, which an order table should not have by a slip of the pen.
-_OF_OTHER_FILES = (
-    ".png", ".pdf", ".svg", ".eps", ".ps", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz",
-)
+# Names of FITS files and of compressed files.
+_OF_FITS = (*FITS_ENDINGS, ".fz")
+_PACKED = (".gz", ".bz2", ".xz")
 
 
 @dataclass(frozen=True)
@@ -208,7 +216,7 @@ def write_orders(
         If the file exists and ``overwrite`` is false.
     ValueError
         If the format is unknown or cannot be written, if it cannot hold these orders, or if the
-        file has a FITS extension but no format is given.
+        file has the name of a FITS file and the format is text, or the other way round.
 
     Examples
     --------
@@ -226,6 +234,20 @@ def write_orders(
     known = check_order_output(path, format, overwrite=overwrite)
     with replacing(path, overwrite=overwrite) as temporary:
         known.write(orders, temporary)
+        _check_content(temporary, path, known.name)
+
+
+def _check_content(written: Path, path: str | os.PathLike, format: str) -> None:
+    """Raise if the name of a file says that it is FITS and it is not, or the other way round."""
+    with get_readable_fileobj(written, encoding="binary") as content:
+        is_fits = content.read(6) == b"SIMPLE"
+    name = os.fspath(path).lower()
+    if name.endswith(TEXT_ENDINGS if is_fits else (*_OF_FITS, *_PACKED)):
+        kind = "a FITS file" if is_fits else "a text file that is not compressed"
+        raise ValueError(
+            f"cannot write {path}: in the format {format!r} it is {kind}, which should not have "
+            "such a name; give another name or format="
+        )
 
 
 def check_order_output(
@@ -257,8 +279,8 @@ def check_order_output(
     """
     check_output(path, overwrite=overwrite, inputs=inputs)
     name = os.fspath(path).lower()
-    if format is None and name.endswith((*FITS_ENDINGS, ".fits.fz", *_OF_OTHER_FILES)):
-        kind = "another kind of" if name.endswith(_OF_OTHER_FILES) else "a FITS"
+    if format is None and name.endswith((*_OF_FITS, *FOREIGN_ENDINGS)):
+        kind = "another kind of" if name.endswith(FOREIGN_ENDINGS) else "a FITS"
         raise ValueError(
             f"{path} has the name of {kind} file, but the native format of order tables is text "
             "(.ecsv); give format=, for example 'soxspipe', which is FITS"

@@ -11,6 +11,7 @@ After `as_rasters` has taken the frame apart, these are plain arrays with the cr
 the last axis and NaN where there is no light.
 """
 
+import os
 from functools import partial
 from typing import NamedTuple
 
@@ -55,6 +56,8 @@ class Slices(NamedTuple):
 def checked_image(flat, name: str) -> tuple[int, int]:
     """The shape of a flat, which must be an image."""
     shape = np.shape(flat if _is_bare(flat) else flat.data)
+    if isinstance(flat, (str, os.PathLike)):
+        raise TypeError(f"{name} is the name of a file, expected a CCDData or an array: read it")
     if len(shape) != 2:
         raise ValueError(f"{name} has {len(shape)} dimensions, expected an image with 2")
     return shape

@@ -10,10 +10,10 @@ from astropy.table import QTable, vstack
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle._words import and_others
 from ccdproc_echelle.combining import refuse_frames_without_light
-from ccdproc_echelle.frames import Frame, check_alike, keyword_name, open_frames, twins_of
+from ccdproc_echelle.frames import Frame, check_alike, open_frames, twins_of
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.calibration import Calibration
-from ccdproc_echelle.recipe.setups import NOT_RAW, SETUP_KEYWORDS, vet_setup
+from ccdproc_echelle.recipe.setups import NOT_RAW, SETUP_KEYWORDS, own_keywords, vet_setup
 from ccdproc_echelle.recipe.vetting import COPY, verdict_on_copy, vet_frames
 
 __all__ = [
@@ -109,14 +109,15 @@ def of_one_setup(
         Under the same conditions as in `accepted_frames`, or if the frames that are used differ in
         shape or unit, or include a master flat.
     TypeError
-        If ``keywords`` is a single string, or contains anything but strings.
+        If ``keywords`` is a single string, or contains anything but keywords.
 
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
         If a frame lacks one of the keywords.
     """
-    own = _own_keywords(frames, keywords)
+    own = own_keywords(keywords)
+    _warn_of_lacking(own, frames)
     setup = vet_setup(frames, keywords=dict.fromkeys((*SETUP_KEYWORDS, *own)))
     if reject == "warn":
         _refuse_products(setup)
@@ -256,19 +257,14 @@ def _who_does_not_belong(names: Sequence[str], n_frames: int) -> str:
     return f"{', '.join(names)} {'does' if len(names) == 1 else 'do'} not belong to the set"
 
 
-def _own_keywords(frames: Sequence[Frame], keywords: Iterable[str]) -> list[str]:
-    """Keywords given by the user, which the frames are expected to have."""
-    if isinstance(keywords, str):
-        raise TypeError(f"setup_keywords is {keywords!r}, expected a list of header keywords")
-    names = [keyword_name(keyword) for keyword in keywords]
-    for name in names:
+def _warn_of_lacking(keywords: Sequence[str], frames: Sequence[Frame]) -> None:
+    for name in keywords:
         lacking = [frame.name for frame in frames if name not in frame.header]
         if lacking:
             warn(
                 f"setup_keywords names {name}, which is not in the header of {lacking[0]}"
                 f"{and_others(lacking)}: frames are compared without it"
             )
-    return names
 
 
 def _refuse_products(setup: QTable) -> None:

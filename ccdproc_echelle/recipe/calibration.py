@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,9 @@ from ccdproc_echelle.recipe.calibration_masters import CalibrationMasters, Share
 from ccdproc_echelle.recipe.exposures import Exposures
 
 __all__ = ["Calibration", "calibrate_frames", "opened_as"]
+
+# Errors in a list of frames; any others are more specific.
+_OF_LISTS = (TypeError, ValueError, FileNotFoundError, IsADirectoryError)
 
 
 class Calibration(NamedTuple):
@@ -255,7 +259,20 @@ def opened_as(
         frames = list(frames)
     if isinstance(frames, (str, Sequence)) and len(frames) == 0:
         raise ValueError(f"{kind} is {frames!r}, which has no frames; expected frames or None")
-    return readout.open(frames, **reading)
+    with _naming(kind):
+        return readout.open(frames, **reading)
+
+
+@contextmanager
+def _naming(kind: str) -> Iterator[None]:
+    """Make sure that errors in the list of frames name the argument that holds it."""
+    try:
+        yield
+    except (TypeError, ValueError, OSError) as error:
+        text = str(error).replace("img_list", kind)
+        if kind in str(error) or type(error) not in _OF_LISTS:
+            raise
+        raise type(error)(text if kind in text else f"{kind}: {text}") from error
 
 
 def _opened(kind: str, frames: Any, readout: Readout, reading: Mapping[str, Any]) -> list[Frame]:

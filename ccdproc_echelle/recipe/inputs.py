@@ -17,6 +17,7 @@ from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.acceptance import of_one_setup, without_copies
 from ccdproc_echelle.recipe.calibration import opened_as
 from ccdproc_echelle.recipe.request import Request
+from ccdproc_echelle.recipe.setups import warn_of_other_readout
 from ccdproc_echelle.recipe.trimming import on_trimmed
 
 __all__ = ["Inputs", "opened_inputs"]
@@ -88,6 +89,8 @@ def opened_inputs(request: Request) -> Inputs:
         )
         for kind in ("bias", "dark")
     )
+    for kind, frames in (("bias", bias), ("dark", dark)):
+        warn_of_other_readout(kind, frames or (), flats)
     check_roles({"flat": flats, "bias": bias, "dark": dark})
     return Inputs(
         flats=flats, setup=setup, orders=orders, bias=bias, dark=dark, known_bad=known_bad

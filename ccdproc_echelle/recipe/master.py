@@ -303,7 +303,7 @@ def make_master_flat(
         flat, levels, lost = scattered.accounted_for(flat, levels, orders, window)
         del images, scattered
         used = {"flat": calibration.flats, "bias": inputs.bias, "dark": inputs.dark}
-        recording = partial(provenance_of, arguments, settings, request.reading, used)
+        recording = partial(provenance_of, request.arguments, settings, request.reading, used)
         with ahead(recording) as recorded:
             orders = detect_order_edges(lit_part(flat, unlit), orders, **edge_keywords)
             provenance = recorded()

@@ -4,7 +4,9 @@
 import base64
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -14,7 +16,13 @@ from astropy.table import QTable, Table
 from astropy.wcs import FITSFixedWarning
 
 from ccdproc_echelle._words import counted
-from ccdproc_echelle.frames import check_output, replacing, without_file_cards, write_fits
+from ccdproc_echelle.frames import (
+    check_fits_name,
+    check_output,
+    replacing,
+    without_file_cards,
+    write_fits,
+)
 from ccdproc_echelle.light import flag_cards
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.plotting import plot_summary, quality_lines
@@ -97,10 +105,12 @@ class MasterFlat:
         FileExistsError
             If the file exists and ``overwrite`` is false.
         ValueError
-            If it is one of the input files, or the parts are inconsistent.
+            If it is one of the input files, its name is not that of a FITS file, or the parts are
+            inconsistent.
         """
         self._check()
         check_output(path, overwrite=overwrite, inputs=self._inputs())
+        check_fits_name(path, "a master flat")
         hdus = self.flat.to_hdu()
         hdus[0].header.set(*VERSION_CARD)
         hdus.append(fits.ImageHDU(self.flags, fits.Header(flag_cards()), name="FLAGS"))
@@ -145,11 +155,13 @@ class MasterFlat:
         with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
             # The celestial WCS of a flat is irrelevant, and so are astropy's repairs of it.
             warnings.simplefilter("ignore", FITSFixedWarning)
+            # Bytes that are missing are found by the checks, whichever astropy mentions.
+            warnings.filterwarnings("ignore", message="File may have been truncated")
             check_file(hdus)
             flags = hdus["FLAGS"].data
-            orders = _read_orders(hdus["ORDERS"])
-            tables = {name.lower(): _read_table(hdus[name]) for name in TABLES}
-            made = [_read_table(hdus[name]) for name in HOW_IT_WAS_MADE if name in hdus]
+            orders = _read_from(hdus["ORDERS"], _orders_of)
+            tables = {name.lower(): _read_from(hdus[name], _table_of) for name in TABLES}
+            made = [_read_from(hdus[n], _table_of) for n in HOW_IT_WAS_MADE if n in hdus]
             flat = CCDData.read(path, format="fits")
         flat.header = without_file_cards(flat.header)
         flat.header.remove(VERSION_CARD[0], ignore_missing=True)
@@ -269,7 +281,15 @@ def _with_ascii(table: QTable) -> QTable:
     return table
 
 
-def _read_orders(hdu: fits.BinTableHDU) -> EchelleOrderTable:
+def _read_from(hdu: fits.BinTableHDU, read: Callable) -> Any:
+    """What an extension holds, or an error that names it."""
+    try:
+        return read(hdu)
+    except Exception as error:
+        raise ValueError(f"{hdu.name}: {error}") from error
+
+
+def _orders_of(hdu: fits.BinTableHDU) -> EchelleOrderTable:
     table = QTable.read(hdu, mask_invalid=False)
     header = hdu.header
     table.meta.clear()
@@ -278,7 +298,7 @@ def _read_orders(hdu: fits.BinTableHDU) -> EchelleOrderTable:
     return EchelleOrderTable(table)
 
 
-def _read_table(hdu: fits.BinTableHDU) -> QTable:
+def _table_of(hdu: fits.BinTableHDU) -> QTable:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", u.UnitsWarning)
         table = QTable.read(hdu, mask_invalid=False)

@@ -100,10 +100,9 @@ def check_parts(
     ValueError
         If they are inconsistent; the message names the extension.
     """
-    if not flat.shape == flags.shape == orders.shape:
-        raise ValueError(
-            f"flat, flags and orders are for shapes {flat.shape}, {flags.shape} and {orders.shape}"
-        )
+    for name, found in (("FLAGS", flags.shape), ("ORDERS", orders.shape)):
+        if found != flat.shape:
+            raise ValueError(f"{name} is for shape {found}, but the flat has {flat.shape}")
     _check_flags(flags)
     _check_planes(flat, flags)
     for name, table in tables.items():
@@ -121,7 +120,7 @@ def check_parts(
 
 def _check_shapes(hdus: fits.HDUList) -> None:
     expected = hdus[0].shape
-    for name in ("MASK", "UNCERT"):
+    for name in ("MASK", "UNCERT", "FLAGS"):
         found = getattr(hdus[name], "shape", "of a table") if name in hdus else expected
         if found != expected:
             raise ValueError(f"{name} has shape {found}, expected that of the flat, {expected}")

@@ -194,6 +194,8 @@ def text_of(value: Any) -> str:
         return f"array of shape {value.shape}, {checksum_of_values(value)}"
     if isinstance(value, (list, tuple, np.ndarray)):
         return f"[{', '.join(text_of(one) for one in value)}]"
+    if isinstance(value, Keyword):
+        return value.name
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}.{named.__qualname__}"
 

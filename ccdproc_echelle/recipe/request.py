@@ -15,6 +15,7 @@ from ccdproc_echelle.orders import check_edge_keywords, check_trace_keywords
 from ccdproc_echelle.recipe.instruments import Instrument
 from ccdproc_echelle.recipe.limits import checked_limits
 from ccdproc_echelle.recipe.scattered import check_choice
+from ccdproc_echelle.recipe.setups import own_keywords
 from ccdproc_echelle.recipe.step_keywords import step_hint
 from ccdproc_echelle.recipe.values import check_values
 
@@ -25,6 +26,7 @@ _OF_READOUT = (
     "oscan", "trim", "oscan_median", "oscan_model", "gain", "read_noise", "saturation",
 )
 _OF_STEPS = ("trace_keywords", "edge_keywords", "sensitivity_keywords")
+_CHECKS_OF_STEPS = (check_trace_keywords, check_edge_keywords, check_sensitivity_keywords)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +37,8 @@ class Request:
     Attributes
     ----------
     arguments : dict
-        All arguments as they were given, by name; those in ``**keywords`` are in ``settings`` and
-        ``reading``.
+        All arguments as they were given, by name, but ``setup_keywords`` as a list of names; those
+        in ``**keywords`` are in ``settings`` and ``reading``.
     settings : `~ccdproc_echelle.combining.CombineSettings`
         How frames are combined.
     reading : dict
@@ -90,7 +92,7 @@ def checked_request(
     settings, reading = CombineSettings.from_keywords(given | clipping, function)
     limits = checked_limits(arguments["limits"])
     steps = {name: dict(arguments[name] or {}) for name in _OF_STEPS}
-    _check_steps(**steps)
+    _check_steps(steps)
     _check_result(*(arguments[name] for name in ("min_signal_to_noise", "mask_flags", "margin")))
     # An instrument may specify how its orders are traced, whether or not they are.
     traced, usual = steps["trace_keywords"], described.get("trace_keywords")
@@ -101,6 +103,7 @@ def checked_request(
     check_choice(arguments["scattered_light"])
     check_two_passes(settings, arguments["n_passes"], arguments["per_order"])
     readout = Readout(**{name: arguments[name] for name in _OF_READOUT})
+    arguments = {**arguments, "setup_keywords": own_keywords(arguments["setup_keywords"])}
     return Request(
         arguments=arguments, settings=settings, reading=reading, readout=readout, limits=limits,
         **steps,
@@ -114,10 +117,13 @@ def _check_places(keywords) -> None:
             raise TypeError(f"unknown keyword {name!r}{hint}")
 
 
-def _check_steps(trace_keywords, edge_keywords, sensitivity_keywords) -> None:
-    check_trace_keywords(trace_keywords)
-    check_edge_keywords(edge_keywords)
-    check_sensitivity_keywords(sensitivity_keywords)
+def _check_steps(steps: Mapping[str, dict]) -> None:
+    """Raise if a keyword of a step is wrong, with an error that tells of which one."""
+    for check, (name, keywords) in zip(_CHECKS_OF_STEPS, steps.items(), strict=True):
+        try:
+            check(keywords)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}: {error}") from error
 
 
 def _check_result(min_signal_to_noise, mask_flags, margin) -> None:

@@ -1,16 +1,21 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Vetting by header: find frames taken with another set-up than most of the others."""
+"""Vetting by header: find frames taken with another set-up than the others."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from astropy.table import QTable
+from ccdproc import Keyword
 
-from ccdproc_echelle._words import counted
-from ccdproc_echelle.frames import Frame, is_of_master_flat, list_frames, n_combined
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle._words import and_others, counted
+from ccdproc_echelle.frames import Frame, is_of_master_flat, keyword_name, list_frames, n_combined
 
-__all__ = ["NOT_RAW", "SETUP_KEYWORDS", "comparable", "vet_setup"]
+__all__ = [
+    "NOT_RAW", "READOUT_KEYWORDS", "SETUP_KEYWORDS", "comparable", "own_keywords",
+    "vet_setup", "warn_of_other_readout",
+]
 
 #: Header keywords in which the flats of a set must agree: instrument and arm, binning, slit, lamp,
 #: filter and disperser, read-out mode and gain.
@@ -26,6 +31,15 @@ SETUP_KEYWORDS = (
     "READMODE", "RDMODE", "READSPD", "ESO DET READ MODE", "ESO DET READ SPEED",
     "ESO DET READ CURNAME", "GAIN", "EGAIN", "ESO DET OUT1 CONAD",
 )
+#: Set-up keywords that describe the read-out of the detector: bias and dark must agree in these.
+READOUT_KEYWORDS = (
+    "shape", "INSTRUME", "DETECTOR", "ESO SEQ ARM",
+    "CCDSUM", "CCDBIN1", "CCDBIN2", "XBINNING", "YBINNING", "BINNING",
+    "ESO DET WIN1 BINX", "ESO DET WIN1 BINY", "ESO DET BINX", "ESO DET BINY",
+    "READMODE", "RDMODE", "READSPD", "ESO DET READ MODE", "ESO DET READ SPEED",
+    "ESO DET READ CURNAME", "GAIN", "EGAIN", "ESO DET OUT1 CONAD",
+)
+
 # Measured numbers in headers, such as a gain or a slit width, agree if they do to this many digits.
 _DIGITS = 3
 #: End of the verdict on a frame that is not a raw frame.
@@ -94,6 +108,71 @@ def vet_setup(
     return QTable({"frame": [frame.name for frame in frames], "verdict": verdicts})
 
 
+def own_keywords(keywords: Iterable[str | Keyword] | None) -> list[str]:
+    """
+    Check the user's own set-up keywords.
+
+    Parameters
+    ----------
+    keywords : iterable of str or `ccdproc.Keyword`, or None
+        The keywords, with or without ``HIERARCH``.
+
+    Returns
+    -------
+    list of str
+        Their names.
+
+    Raises
+    ------
+    TypeError
+        If it is a single string, or contains anything but keywords.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.recipe.setups import own_keywords
+    >>> own_keywords(["LAMPID", "HIERARCH ESO INS MODE"])
+    ['LAMPID', 'ESO INS MODE']
+    """
+    if isinstance(keywords, str) or not isinstance(keywords, Iterable | None):
+        raise TypeError(f"setup_keywords is {keywords!r}, expected a list of header keywords")
+    return [keyword_name(keyword) for keyword in keywords or ()]
+
+
+def warn_of_other_readout(kind: str, frames: Sequence[Frame], flats: Sequence[Frame]) -> None:
+    """
+    Warn if calibration frames were read out unlike the flats, going by their headers.
+
+    Parameters
+    ----------
+    kind : str
+        "bias" or "dark".
+    frames, flats : sequence of `~ccdproc_echelle.frames.Frame`
+        The calibration frames and the flats.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        Once, if any of the frames has a keyword with a value that none of the flats has.
+    """
+    names = READOUT_KEYWORDS[1:]  # frames of another shape are an error
+    setups, expected = (
+        [_values(frame.header, names) for frame in some] for some in (frames, flats)
+    )
+    found: dict[str, list[str]] = {}
+    for name in names:
+        usual = {setup[name]: None for setup in expected if name in setup}
+        for frame, setup in zip(frames, setups, strict=True):
+            if usual and setup.get(name) not in (None, *usual):
+                difference = f"{name} is {setup[name]}, but {' or '.join(usual)} for the flats"
+                found.setdefault(difference, []).append(frame.name)
+    if found:
+        reasons = (f"{some[0]}{and_others(some)}: {what}" for what, some in found.items())
+        warn(
+            f"the {kind} frames have another set-up than the flats: {'; '.join(reasons)}; they are "
+            f"used anyway: give {kind} frames that were read out like the flats"
+        )
+
+
 def comparable(value: Any) -> str:
     """
     Format a header value for comparison with that of another frame.
@@ -116,7 +195,7 @@ def comparable(value: Any) -> str:
     """
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else f"{value:.{_DIGITS}g}"
-    return str(value).strip()
+    return " ".join(str(value).split())
 
 
 def _products(headers: Sequence[Mapping]) -> list[str]:
@@ -132,8 +211,12 @@ def _products(headers: Sequence[Mapping]) -> list[str]:
 
 
 def _setup(frame: Frame, header: Mapping, keywords: Sequence[str]) -> dict[str, Any]:
-    found = {name: comparable(header[name]) for name in keywords if name in header}
-    return {"shape": frame.shape, "unit": str(frame.unit) or "dimensionless"} | found
+    about = {"shape": frame.shape, "unit": str(frame.unit) or "dimensionless"}
+    return about | _values(header, keywords)
+
+
+def _values(header: Mapping, keywords: Iterable[str]) -> dict[str, str]:
+    return {name: comparable(header[name]) for name in keywords if name in header}
 
 
 def _counted(values: Sequence[Any]) -> str:

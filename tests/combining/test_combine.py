@@ -362,3 +362,18 @@ def test_weights_of_nothing_are_refused():
     frames = [CCDData(np.ones((4, 5)), unit="adu") for _ in range(3)]
     with pytest.raises(ValueError, match="weights are all 0"):
         combine_frames(frames, weights=[0, 0, 0])
+
+
+def test_a_result_without_any_value_is_told(random_frames):
+    frames = random_frames(3)
+    for frame in frames:
+        frame.uncertainty = InverseVariance(np.zeros(frame.shape))  # by convention bad pixels
+    with pytest.warns(AstropyUserWarning, match="of frame 0 and 2 others has no values: all are"):
+        assert combine_frames(frames).mask.all()
+
+
+def test_output_that_is_not_called_a_fits_file_is_refused(random_frames, tmp_path):
+    for name in ("flat.png", "flat.ecsv"):
+        with pytest.raises(ValueError, match=f"{name}: the result is a FITS file, expected a name"):
+            combine_frames(random_frames(3), tmp_path / name)
+    assert not list(tmp_path.iterdir())

@@ -3,7 +3,11 @@ import numpy as np
 import pytest
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.utils.exceptions import AstropyUserWarning
+from ccdproc import subtract_bias
 
+from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
+from ccdproc_echelle.combining.combine import combine_frames
+from ccdproc_echelle.combining.frame_scale import inner_order_scale
 from ccdproc_echelle.combining.levels import measure_exposure_levels
 from ccdproc_echelle.simulation import EchelleSimulation
 
@@ -29,3 +33,22 @@ def test_uncertainties_that_are_not_those_of_the_flats_are_noticed(faint, n_fram
     ]
     with pytest.warns(AstropyUserWarning, match=f"{found}.*create_deviation"):
         measure_exposure_levels(of_the_dark, orders)
+
+
+def test_pixels_in_the_dark_do_not_vouch_for_those_in_the_light(faint):
+    """As with a callable scale in a script written for `ccdproc.combine`."""
+    frames, orders = faint.with_bias(300).flats(5, raw=True), faint.truth.orders
+    dark = orders.order_map(margin=3) == 0
+    bias = CCDData(
+        np.full(dark.shape, 300.0), unit="adu",
+        uncertainty=StdDevUncertainty(np.full(dark.shape, 2.0)),
+    )
+    inherited = [subtract_bias(frame, bias) for frame in frames]
+    assert dark.mean() > 0.5
+    with pytest.warns(AstropyUserWarning, match="differ by .* times .*They are not used"):
+        flat = combine_frames(inherited, scale=inner_order_scale(orders))
+    inside = orders.order_map(margin=-3) > 0
+    truth = faint.truth.flat[inside]
+    level = np.median(flat.data[inside] / truth)
+    pulls = (flat.data[inside] - level * truth) / flat.uncertainty.array[inside]
+    assert MAD_TO_SIGMA * np.median(np.abs(pulls)) == pytest.approx(1, abs=0.25)

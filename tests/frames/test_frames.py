@@ -4,6 +4,7 @@ import logging
 import os
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -428,6 +429,17 @@ def test_different_units(raw_files, unit, named):
         open_frames([raw_files[0], odd])
 
 
+def test_a_master_flat_among_raw_frames_is_told_as_such(raw_files):
+    header = {"NCOMBINE": 5, "IMAGETYP": "master flat"}
+    master = CCDData(image(), unit="adu", header=header)
+    with pytest.warns(AstropyUserWarning, match="^frame 1 is a master flat, unlike the rest"):
+        open_frames([raw_files[0], master])
+    flat = CCDData(image(), unit="", header=header)
+    message = "frame 1, which is a master flat, has unit dimensionless"
+    with pytest.raises(ValueError, match=message), pytest.warns(AstropyUserWarning):
+        open_frames([raw_files[0], flat])
+
+
 def test_combined_frame_among_single_ones_is_warned_of_once(raw_files):
     combined = CCDData(image(), unit="adu", meta={"combined": True})
     with pytest.warns(AstropyUserWarning, match="^frame 1 is combined from other frames"):
@@ -490,6 +502,14 @@ def test_an_uncertainty_that_is_not_an_image(value):
     ccd.uncertainty = StdDevUncertainty(value)
     with pytest.raises(ValueError, match=r"uncertainty of frame 0 has shape .*, expected"):
         open_frames([ccd])
+
+
+def test_values_have_equal_weights_where_no_variance_is_known():
+    frames = open_frames([CCDData(np.ones((1, 3)), unit="adu")] * 2)
+    variances = np.array([[np.nan, np.nan, 4.0], [np.nan, np.nan, np.nan]])
+    good = np.array([[True, True, True], [True, False, True]])
+    weights = inverse_variance_weights(frames, variances, good)
+    np.testing.assert_array_equal(weights, [[1, 1, 0.25], [1, 0, 0]])
 
 
 def test_inverse_variance_weights():
@@ -578,6 +598,16 @@ def test_truncated_extension(tmp_path):
     path.write_bytes(path.read_bytes()[:-2880])
     with pytest.raises(OSError, match=r"frame\.fits is truncated"):
         open_frames([path])
+
+
+def test_zip_archive(raw_files, tmp_path):
+    path = tmp_path / "frame.fits.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(raw_files[0], "frame.fits")
+    (frame,) = open_frames(path)
+    assert_rows_are_those_of_ccddata(frame, CCDData.read(raw_files[0]))
+    with uncompressed([frame]) as (unpacked,):
+        assert unpacked.path.read_bytes() == raw_files[0].read_bytes()
 
 
 def test_truncated_gzip(tmp_path):

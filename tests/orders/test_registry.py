@@ -41,10 +41,10 @@ def write(orders, path) -> None:
 def test_a_registered_format_is_written_and_found_by_its_content(tmp_path):
     register_format("rows", identify=identify, read=read, write=write)
 
-    orders_on_rows().write(tmp_path / "orders.fits", format="rows")
-    orders = EchelleOrderTable.read(tmp_path / "orders.fits", shape=(40, 50))
+    orders_on_rows().write(tmp_path / "orders.dat", format="rows")
+    orders = EchelleOrderTable.read(tmp_path / "orders.dat", shape=(40, 50))
 
-    assert (tmp_path / "orders.fits").read_text() == "rows\n81 20.0\n82 30.0\n"
+    assert (tmp_path / "orders.dat").read_text() == "rows\n81 20.0\n82 30.0\n"
     assert_array_equal(orders.order_numbers, [81, 82])
     assert_array_equal(orders.center([0, 49]), [[20, 20], [30, 30]])
     assert orders.shape == (40, 50)
@@ -140,3 +140,19 @@ def test_a_text_file_is_not_called_a_fits_file(tmp_path, name):
         orders.write(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
     orders.write(tmp_path / name, format="soxspipe")
+
+
+@pytest.mark.parametrize(("format", "name"), [
+    ("ecsv", "orders.fits"), ("iraf", "orders.fits.gz"), ("samples", "orders.fz"),
+    ("ecsv", "orders.ecsv.gz"), (None, "orders.ecsv.bz2"), ("soxspipe", "orders.ecsv"),
+])
+def test_a_named_format_does_not_go_into_a_file_of_another_kind(tmp_path, format, name):
+    with pytest.raises(ValueError, match=f"{name}: in the format '{format or 'ecsv'}' it is a "):
+        orders_on_rows().write(tmp_path / name, format=format)
+    assert not list(tmp_path.iterdir())
+
+
+def test_fits_may_be_compressed(tmp_path):
+    path = tmp_path / "orders.fits.gz"
+    orders_on_rows().write(path, format="soxspipe")
+    assert EchelleOrderTable.read(path, shape=(40, 50)).order_numbers.tolist() == [81, 82]

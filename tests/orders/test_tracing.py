@@ -352,3 +352,8 @@ def test_a_gap_within_an_order_is_bridged_where_its_end_is_dark():
     assert len(found) == 5
     assert (found.table["pixel_min"].value == -0.5).all()
     assert np.abs(found.table["pixel_max"].value - 780).max() < 30
+
+
+def test_the_name_of_a_file_is_not_an_image():
+    with pytest.raises(TypeError, match="flat is the name of a file, expected a CCDData or an arr"):
+        trace_orders("flat.fits")

@@ -127,7 +127,7 @@ def test_header_is_kept():
 
 def test_inputs_are_not_modified():
     flats = [frame(1000, EXPTIME=10, sigma=3, mask=np.zeros(SHAPE, dtype=bool))]
-    bias, dark = [frame(100, mask=np.ones(SHAPE, dtype=bool))], [frame(130, EXPTIME=5)]
+    bias, dark = [frame(100, mask=np.eye(*SHAPE, dtype=bool))], [frame(130, EXPTIME=5)]
     before = copy.deepcopy((flats, bias, dark))
     calibrated(flats, bias=bias, dark=dark, gain=1, read_noise=3)
     for (ccd,), (old,) in zip((flats, bias, dark), before, strict=True):
@@ -522,3 +522,16 @@ def test_saturation_must_be_a_positive_number(limit):
     frames = open_frames([CCDData(np.ones((4, 5)), unit="adu")])
     with pytest.raises(ValueError, match="saturation is"):
         calibrate_frames(frames, saturation=limit)
+
+
+@pytest.mark.parametrize("kind", ["bias", "dark"])
+@pytest.mark.parametrize(("given", "error", "message"), [
+    (5, TypeError, "{} is a int; expected file names"),
+    ([b"x"], TypeError, "{} holds a bytes; expected file names"),
+    ("no_such.fits", FileNotFoundError, "{}: no such file: no_such.fits"),
+    ("no_such_*.fits", FileNotFoundError, "{}: no file matches no_such"),
+    (".", IsADirectoryError, "{}: . is a folder"),
+])
+def test_errors_in_a_list_name_the_argument(kind, given, error, message):
+    with pytest.raises(error, match=f"^{message.format(kind)}"):
+        calibrate_frames([frame(100)], **{kind: given})

@@ -731,12 +731,19 @@ def expected_noise(master, where):
     return np.sqrt(np.mean(relative**2))
 
 
+@pytest.mark.parametrize("step", ["trace_keywords", "edge_keywords", "sensitivity_keywords"])
+def test_errors_in_keywords_of_a_step_name_it(step):
+    orders = None if step == "trace_keywords" else SMALL.truth.orders
+    with pytest.raises(TypeError, match=f"^{step}: unknown keyword 'fo'"):
+        make_master_flat(SMALL.flats(3), orders, **{step: {"fo": 1}})
+
+
 def test_a_file_whose_images_are_of_different_shapes_is_refused(small_master, tmp_path):
     path = tmp_path / "master.fits"
     small_master.write(path)
     with fits.open(path, mode="update") as hdus:
         hdus["FLAGS"].data = hdus["FLAGS"].data[:100]
-    message = r"master\.fits as a master flat: flat, flags and orders are for shapes .*\(100, 160\)"
+    message = r"master\.fits as a master flat: FLAGS has shape \(100, 160\), expected that of"
     with pytest.raises(ValueError, match=message):
         MasterFlat.read(path)
 

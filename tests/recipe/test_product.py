@@ -160,8 +160,8 @@ def without_column(name, column):
 
     (with_data("MASK", lambda data: data[:5, :5].copy()), r"MASK has shape \(5, 5\)"),
     (with_data("UNCERT", lambda data: data[:5, :5].copy()), r"UNCERT has shape \(5, 5\)"),
-    (with_data("FLAGS", lambda data: data[:5, :5].copy()), "are for shapes"),
-    (with_card("ORDERS", "DETROWS", 200), "orders are for shapes .*200"),
+    (with_data("FLAGS", lambda data: data[:5, :5].copy()), r"FLAGS has shape \(5, 5\)"),
+    (with_card("ORDERS", "DETROWS", 200), r"ORDERS is for shape \(200"),
     (with_data("FLAGS", lambda data: data.astype("f4")), "FLAGS holds .*f4"),
     (with_data("FLAGS", lambda data: data.astype("i4") | 2**20), r"bits \[20\].* newer version"),
     (with_data("FLAGS", lambda data: data | 2**14),
@@ -171,16 +171,16 @@ def without_column(name, column):
     (with_data("PRIMARY", lambda data: data * np.nan), "PRIMARY has .* not finite and have no fl"),
     (with_card("UNCERT", "UTYPE", "Guess"), "UNCERT has UTYPE = 'Guess'"),
     (with_card("PRIMARY", "FLATVERS", 2), "FLATVERS is 2, expected 1: .* newer version"),
-    (with_rows("ORDERS", 0), "order table is empty"),
+    (with_rows("ORDERS", 0), "ORDERS: order table is empty"),
     (with_rows("LEVELS", 0), "LEVELS has no rows"),
     (with_rows("QUALITY", 0), "QUALITY has no rows"),
     (with_rows("VETTING", 0), "VETTING has no rows"),
     (with_rows("INPUTS", 0), "INPUTS has no rows"),
     (without_column("PROVENANCE", "value"), "PROVENANCE has no column 'value'"),
     (without_column("LEVELS", "level"), "LEVELS has no column 'level'"),
-    (with_cell("ORDERS", "center", np.nan), r"orders \[.*\] have coefficients"),
-    (with_cell("ORDERS", "pixel_max", np.nan), r"orders \[.*\] have coefficients"),
-    (with_card("ORDERS", "DISPAXIS", 2), "dispersion_axis is 2"),
+    (with_cell("ORDERS", "center", np.nan), r"ORDERS: orders \[.*\] have coefficients"),
+    (with_cell("ORDERS", "pixel_max", np.nan), r"ORDERS: orders \[.*\] have coefficients"),
+    (with_card("ORDERS", "DISPAXIS", 2), "ORDERS: dispersion_axis is 2"),
     (with_data("PRIMARY", lambda data: 2 * data), "PRIMARY is not 1 in .* pixels that are between"),
     (with_data("PRIMARY", lambda data: data[::-1].copy()), "PRIMARY is not 1 in .* pixels"),
     (with_data("PRIMARY", lambda data: np.where(data == 1, data, 0)), "PRIMARY has .* above zero"),
@@ -347,3 +347,10 @@ def test_plot_is_the_summary_page(master):
     assert figure.get_suptitle().endswith("master flat of 3 frames")
     texts = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert "inner mean" in texts
+
+
+@pytest.mark.parametrize("name", ["master.png", "master.TXT", "master.npz"])
+def test_it_is_not_written_to_the_name_of_another_kind_of_file(master, tmp_path, name):
+    with pytest.raises(ValueError, match=f"cannot write .*{name}: a master flat is a FITS file"):
+        master.write(tmp_path / name)
+    assert not list(tmp_path.iterdir())

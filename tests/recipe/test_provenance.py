@@ -96,6 +96,10 @@ def test_values_are_those_of_the_call(master):
     ("weights", np.array([1.0, 2.0, 1.0]), "[1.0, 2.0, 1.0]"),
     ("sigma_clip_dev_func", mad_std, f"{mad_std.__module__}.mad_std"),
     ("unit", u.adu, "adu"),
+    ("exposure_key", ccdproc.Keyword("EXPTIME"), "EXPTIME"),
+    ("setup_keywords", (name for name in ["INSTRUME"]), "[INSTRUME]"),
+    ("setup_keywords", [ccdproc.Keyword("INSTRUME")], "[INSTRUME]"),
+    ("setup_keywords", None, "[]"),
 ])
 def test_values_of_any_kind(name, value, text):
     assert in_memory(**{name: value}).provenance[name] == text

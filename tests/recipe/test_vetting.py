@@ -355,8 +355,36 @@ def test_keywords_of_ones_own_are_compared_and_missed():
     del frames[2].header["MODE"]
     with pytest.warns(AstropyUserWarning, match="MODE, which is not in the header of frame 2:"):
         of_one_setup(open_frames(frames), "error", ["MODE"])
-    with pytest.raises(TypeError, match="setup_keywords is 'MODE', expected a list"):
-        of_one_setup(open_frames(frames), "error", "MODE")
+    for names in ("MODE", 5):
+        with pytest.raises(TypeError, match=f"setup_keywords is {names!r}, expected a list"):
+            of_one_setup(open_frames(frames), "error", names)
+
+
+def test_blanks_within_values_do_not_count():
+    frames = EchelleSimulation(shape=(64, 64), n_orders=2).flats(2)
+    for frame, binning in zip(frames, ("1 1", "1  1 "), strict=True):
+        frame.header["CCDSUM"] = binning
+    assert vet_setup(frames)["verdict"].tolist() == ["", ""]
+
+
+@pytest.mark.parametrize("kind", ["bias", "dark"])
+def test_calibration_frames_that_were_read_out_otherwise_are_told_in_one_warning(kind):
+    sim = EchelleSimulation(shape=(128, 144), n_orders=3).with_bias(300)
+    flats = sim.flats(3, raw=True)
+    others = (sim.biases if kind == "bias" else sim.darks)(3, raw=True)
+    making = dict(gain=1, read_noise=4, scattered_light=None)
+    for frame in flats:
+        frame.header["READMODE"] = "slow"
+    make_master_flat(flats, sim.truth.orders, **{kind: others}, **making)  # nothing is known
+    for frame in others[1:]:
+        frame.header["READMODE"] = "fast"
+    with pytest.warns(AstropyUserWarning) as told:
+        make_master_flat(flats, sim.truth.orders, **{kind: others}, **making)
+    assert [str(one.message) for one in told] == [
+        f"the {kind} frames have another set-up than the flats: frame 1 and 1 others: READMODE is "
+        f"fast, but slow for the flats; they are used anyway: give {kind} frames that were read "
+        "out like the flats"
+    ]
 
 
 @pytest.mark.parametrize("n_dark", [1, 5])

@@ -12,17 +12,11 @@ from ccdproc_echelle.recipe.night.kinds import kind_of
 from ccdproc_echelle.recipe.night.plan import NightJob, NightPlan, plan_night
 from ccdproc_echelle.recipe.night.product import NightProduct
 from ccdproc_echelle.recipe.night.reduce import carry_out, reduce_night
-from ccdproc_echelle.recipe.night.setups import (
-    READOUT_KEYWORDS,
-    NightSetup,
-    disagreement,
-    sorted_into_setups,
-)
+from ccdproc_echelle.recipe.night.setups import NightSetup, disagreement, sorted_into_setups
 from ccdproc_echelle.recipe.night.work import NightResult
 
 __all__ = [
     "CONFIG_EXAMPLE",
-    "READOUT_KEYWORDS",
     "NightConfig",
     "NightFrame",
     "NightJob",

@@ -14,18 +14,9 @@ from ccdproc_echelle.frames import number_of
 from ccdproc_echelle.recipe.calibration_masters import nearest_series
 from ccdproc_echelle.recipe.exposures import SAME_EXPOSURE
 from ccdproc_echelle.recipe.night.frames import NightFrame
-from ccdproc_echelle.recipe.setups import SETUP_KEYWORDS
+from ccdproc_echelle.recipe.setups import READOUT_KEYWORDS, SETUP_KEYWORDS
 
-__all__ = ["READOUT_KEYWORDS", "NightSetup", "disagreement", "slug_of", "sorted_into_setups"]
-
-#: Set-up keywords that describe the read-out of the detector: bias and dark must agree in these.
-READOUT_KEYWORDS = (
-    "shape", "INSTRUME", "DETECTOR", "ESO SEQ ARM",
-    "CCDSUM", "CCDBIN1", "CCDBIN2", "XBINNING", "YBINNING", "BINNING",
-    "ESO DET WIN1 BINX", "ESO DET WIN1 BINY", "ESO DET BINX", "ESO DET BINY",
-    "READMODE", "RDMODE", "READSPD", "ESO DET READ MODE", "ESO DET READ SPEED",
-    "ESO DET READ CURNAME", "GAIN", "EGAIN", "ESO DET OUT1 CONAD",
-)
+__all__ = ["NightSetup", "disagreement", "slug_of", "sorted_into_setups"]
 
 # Keywords that are of no use in a name.
 _NOT_IN_NAMES = ("shape", "GAIN", "EGAIN", "ESO DET OUT1 CONAD")
