@@ -333,9 +333,9 @@ def _remark_on(crossed) -> str:
     if not len(crossed):
         return ""
     return (
-        f"light on both sides of orders {sorted(crossed.tolist())} does not belong to them: that "
-        "of a ghost or of other orders; below them it cannot be told from theirs, so the flat may "
-        "be wrong there by more than its uncertainty; find its source and block it"
+        f"light on both sides of orders {sorted(crossed.tolist())} is not theirs, but that of a "
+        "ghost or of other orders; within the orders it cannot be told from their own light, so "
+        "the flat may be wrong there by more than its uncertainty; find its source and block it"
     )
 
 

@@ -211,7 +211,7 @@ def _warn_of_damage(frames: Mapping[Path, FrameLook], tables: Mapping[Path, Orde
     refused = [look.refused for look in frames.values() if look.refused]
     refused += [look.remark for look in tables.values() if look.table is None]
     for message in refused:
-        warn(f"{message}; the report has what could be read of it")
+        warn(f"{message}; the report contains what could be read of it")
 
 
 def _overview(
