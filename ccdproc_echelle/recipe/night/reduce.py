@@ -110,6 +110,7 @@ def reduce_night(
     >>> with TemporaryDirectory() as folder:
     ...     _ = simulation.write(folder, 3, 0, 2)
     ...     night = [reduce_night(folder, Path(folder) / "out", window=8) for _ in range(2)]
+    ...
     >>> [table["status"].tolist() for table in night]
     [['made'], ['up to date']]
     """

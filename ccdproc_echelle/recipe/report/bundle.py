@@ -137,6 +137,7 @@ def report_on(
     ...     log = Path(folder) / "log.txt"
     ...     _ = log.write_text(f"error: {flats[0]} is too dark")
     ...     contents = report_on(flats, log=log)
+    ...
     >>> contents["log.txt"]
     'error: frame_01.fits is too dark'
     """
