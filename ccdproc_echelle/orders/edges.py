@@ -370,7 +370,7 @@ def rough_order_edges(
     """
     Measure approximate order edges, using only about forty slices.
 
-    For purposes that tolerate edges which are off by a tenth of a pixel.
+    For purposes that tolerate edges that are off by a tenth of a pixel.
 
     Parameters
     ----------
