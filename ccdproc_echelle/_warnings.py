@@ -57,6 +57,7 @@ def kept_warnings() -> Iterator[list[str]]:
     >>> from ccdproc_echelle._warnings import kept_warnings, warn
     >>> with kept_warnings() as messages:
     ...     warn("the lamp flickers; take the frame out")
+    ...
     >>> messages
     ['the lamp flickers; take the frame out']
     """

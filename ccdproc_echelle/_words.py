@@ -96,12 +96,17 @@ def one_line(message: Warning | Exception | str) -> str:
     Returns
     -------
     str
-        The type of an error without text.
+        The type of an error without text. Errors of the operating system lose their number.
 
     Examples
     --------
     >>> from ccdproc_echelle._words import one_line
     >>> one_line(ValueError("the table\\n  is empty")), one_line(MemoryError())
     ('the table is empty', 'MemoryError')
+    >>> one_line(FileNotFoundError(2, "No such file or directory", "flat.fits"))
+    'no such file or directory: flat.fits'
     """
-    return " ".join(str(message).split()) or type(message).__name__
+    text = str(message)
+    if isinstance(message, OSError) and message.strerror and message.filename is not None:
+        text = f"{message.strerror[0].lower()}{message.strerror[1:]}: {message.filename}"
+    return " ".join(text.split()) or type(message).__name__

@@ -151,6 +151,8 @@ _CODE = re.compile(r'(?<=<span class="pre">)[^<]+')
 _NAME_IN_CELL = re.compile(r"(?<=<td><p>)[a-z]\w*[._][\w.]+")
 _JOINTS = re.compile(r"(?<=\w)([_./=(,])(?=\w)")
 _OPTION = re.compile(r"--\w[\w-]*")
+# A figure of a recipe, which opens alone when it is touched: on a phone it is small.
+_FIGURE = re.compile(r'<img src="([^"]+)"[^>]*class = "sphx-glr-single-img"/>')
 
 
 def _breaking(code):
@@ -159,10 +161,11 @@ def _breaking(code):
     return _JOINTS.sub(r"\1<wbr>", code[0])
 
 
-def _break_names(app, pagename, templatename, context, doctree):
+def _fit_phones(app, pagename, templatename, context, doctree):
     if "body" in context:
         body = _CODE.sub(_breaking, context["body"])
-        context["body"] = _NAME_IN_CELL.sub(_breaking, body)
+        body = _NAME_IN_CELL.sub(_breaking, body)
+        context["body"] = _FIGURE.sub(r'<a href="\1">\g<0></a>', body)
 
 
 def _without_constructor(app, what, name, thing, options, lines):
@@ -173,4 +176,4 @@ def _without_constructor(app, what, name, thing, options, lines):
 def setup(app):
     app.connect("autodoc-process-docstring", _without_constructor)
     app.connect("missing-reference", _at_home)
-    app.connect("html-page-context", _break_names)
+    app.connect("html-page-context", _fit_phones)

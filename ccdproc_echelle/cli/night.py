@@ -16,8 +16,8 @@ from ccdproc_echelle.recipe import CONFIG_EXAMPLE, NightResult, carry_out, plan_
 __all__ = ["add", "run"]
 
 _EXAMPLE = """\
-  ccdproc-echelle night raw/2024-01-01 -o reduced --dry-run
-  ccdproc-echelle night raw/2024-01-01 -o reduced --instrument soxs-vis --jobs 4
+  ccdproc-echelle night raw/2024-01-01 -o reduced/2024-01-01 --dry-run
+  ccdproc-echelle night raw/2024-01-01 -o reduced/2024-01-01 --instrument soxs-vis --jobs 4
   ccdproc-echelle night --write-config night.toml"""
 
 

@@ -109,8 +109,8 @@ def combine_frames(
         If a frame is a copy of another one: the same file or object, or the same pixel values. It
         still counts as a frame. If only some frames have uncertainties, or the uncertainties are
         implausible: most are NaN, or the frames differ by far more. In both cases the scatter of
-        the frames is used instead. If the uncertainties are a few times too small or too large,
-        which does not change them.
+        the frames is used instead. If the uncertainties are a few times too small or too large;
+        they are used all the same.
 
     Notes
     -----

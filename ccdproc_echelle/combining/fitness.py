@@ -369,8 +369,8 @@ def _warn_of_offset(stack: ThinnedStack, unit) -> bool:
     if pedestal is not None:
         warn(
             f"the frames have {pedestal.light:.3g} {unit} between the orders, but not the noise "
-            f"that so much light would have: at least {pedestal.least:.3g} {unit} of it seem to be "
-            "a bias; subtract bias and dark"
+            f"that so much light would have: at least {pedestal.least:.3g} {unit} of it seems to "
+            "be a bias; subtract bias and dark"
         )
     return pedestal is not None
 

@@ -33,6 +33,7 @@ class Progress:
     >>> with Progress({"reading": 1, "combining": 3}, shown=False) as progress:
     ...     progress.begin("reading")
     ...     numbers = list(progress.counted([1, 2, 3], 3))
+    ...
     >>> numbers
     [1, 2, 3]
     """

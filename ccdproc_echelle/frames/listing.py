@@ -217,6 +217,7 @@ def completed_keywords(function: Callable, keywords: Mapping[str, Any]) -> dict[
     --------
     >>> from ccdproc_echelle.frames import completed_keywords
     >>> def clip(data, *, low=3, high=3): ...
+    ...
     >>> completed_keywords(clip, {"high": 5})
     {'low': 3, 'high': 5}
     """

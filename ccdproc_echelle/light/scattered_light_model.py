@@ -344,9 +344,9 @@ def _remarks_on(crossed: list[int], displaced: list[int]) -> list[str]:
     remarks = []
     if crossed:
         remarks.append(
-            f"light on both sides of orders {crossed} does not belong to them: that of a ghost or "
-            "of other orders; below them it cannot be told from theirs, so the flat may be wrong "
-            "there by more than its uncertainty; find its source and block it"
+            f"light on both sides of orders {crossed} is not theirs, but that of a ghost or of "
+            "other orders; within the orders it cannot be told from their own light, so the flat "
+            "may be wrong there by more than its uncertainty; find its source and block it"
         )
     if displaced:
         remarks.append(

@@ -62,8 +62,8 @@ def coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     if not scores.max() > _LEAST_MATCH:
         raise WrongOrderTableError(
             "the order table does not belong to this frame: at the best shift, "
-            f"{shift:+.1f} pixels, the orders match to {scores.max():.2f} (1 if all do, 0 if "
-            f"none), expected at least {_LEAST_MATCH}"
+            f"{shift:+.1f} pixels, the match of the orders is {scores.max():.2f} (1 if all match, "
+            f"0 if none does), expected at least {_LEAST_MATCH}"
         )
     if abs(shift) > max_shift:
         raise WrongOrderTableError(too_far(shift, max_shift))

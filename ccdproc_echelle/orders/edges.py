@@ -74,14 +74,14 @@ _UNRESOLVABLE = (
 )
 
 _STEPPED = (
-    "have light beyond an edge that falls in a second step: the slit is unevenly lit, or there is "
-    "other light beside it; if the light belongs to the orders, specify a lower threshold, such as "
-    "threshold=0.1"
+    "have light beyond an edge that falls off in a second step: the slit is unevenly lit, or there "
+    "is other light beside it; if the light belongs to the orders, specify a lower threshold, such "
+    "as threshold=0.1"
 )
 
 _UNEVEN = (
-    "have light that does not fall at an end of the slit as its blur would have it: a shadow, such "
-    "as that of dust on the slit, or a bright spot there moves the edge by up to its own width; "
+    "have light that does not fall off at an end of the slit as its blur implies: a shadow there, "
+    "such as that of dust on the slit, or a bright spot moves the edge by up to its own width; "
     "inspect it with plot_cross_section, and take the edges from a flat without it"
 )
 
@@ -370,7 +370,7 @@ def rough_order_edges(
     """
     Measure approximate order edges, using only about forty slices.
 
-    For purposes that tolerate edges which are off by a tenth of a pixel.
+    For purposes that tolerate edges that are off by a tenth of a pixel.
 
     Parameters
     ----------

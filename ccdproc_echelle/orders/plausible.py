@@ -87,7 +87,7 @@ def warn_of_strange_edges(orders: EchelleOrderTable, shared: np.ndarray) -> None
         (_crossing(orders), "the lower edge lies above the upper one"),
         (_overlapping(orders), "the edges reach into the neighbouring order"),
         (_of_another_width(orders), "the width between the edges differs from that of the others"),
-        (_of_another_course(orders), "their distance changes along the order as in no other"),
+        (_of_another_course(orders), "the distance between them changes as in no other order"),
         (shared > _WANDERING, f"measured points wander from them by more than {_WANDERING} pixels"),
     ):
         if strange.any():

@@ -111,11 +111,13 @@ def register_format(
     ...     return EchelleOrderTable.from_polynomials(
     ...         [int(number) for number, _ in lines], [[float(row)] for _, row in lines],
     ...         shape=shape, dispersion_axis=1)
+    ...
     >>> register_format("rows", read=read)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "orders.txt"
     ...     _ = path.write_text("81 20\\n82 30\\n")
     ...     EchelleOrderTable.read(path, format="rows", shape=(40, 50))
+    ...
     <EchelleOrderTable: 2 orders (81 to 82), shape (40, 50), dispersion_axis 1, no edges>
     >>> del FORMATS["rows"]
     """

@@ -98,6 +98,8 @@ def _draw(ax, rows: QTable, setups: list[str]) -> None:
         if len(limits) == 1:
             ax.axhline(limits.pop(), color="black", linestyle="--", linewidth=0.6)
     ax.tick_params(labelsize="x-small")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_offset_text().set_size("x-small")
     _mark_dates(ax)
 
 

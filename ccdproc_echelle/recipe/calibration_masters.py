@@ -184,7 +184,7 @@ class CalibrationMasters:
         if level < -zero / 2 and level < -_SIGNIFICANT * mad_std(dark.data, ignore_nan=True):
             warn(
                 f"{first.name} is at {level:.4g} once the bias, {zero:.4g}, is subtracted, as if "
-                "the bias had been subtracted before: give darks that still have their bias"
+                "this had already been done: give darks that still contain their bias"
             )
 
     def _first_header(self, key: _Key) -> Mapping:

@@ -64,6 +64,6 @@ def warn_of_lit_calibrations(
         # Noise makes it negative, as a pixel is dark from which much was subtracted.
         if found > _MOST_LIGHT[kind] * light > 0:
             warn(
-                f"the {kind} frames show the orders, with {found / light:.0%} of the light "
-                f"left in the flats: are there flats among the {kind} frames?"
+                f"the {kind} frames show the orders, with {found / light:.0%} of the light that is "
+                f"left in the flats: are there flats among them?"
             )

@@ -35,6 +35,28 @@ class Metric(NamedTuple):
     lower: float = np.nan
     upper: float = np.nan
 
+    def unit_for(self, level: str) -> str:
+        """
+        Unit of the quantity.
+
+        Parameters
+        ----------
+        level : str
+            Unit of the exposure levels.
+
+        Returns
+        -------
+        str
+            Empty if it has none.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle.recipe import METRICS
+        >>> METRICS["level_median"].unit_for("adu"), METRICS["measured_gain"].unit_for("adu")
+        ('adu', 'electron / adu')
+        """
+        return level if self.unit is None else self.unit.format(level=level)
+
 
 _GAIN, _, _READ_NOISE, _ = NOISE_KEYWORDS
 

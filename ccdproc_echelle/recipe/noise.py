@@ -97,8 +97,8 @@ def _compare(noise: MeasuredNoise, flats: Sequence[CalibratedFrame]) -> None:
         found = f"read_noise is {given.read_noise:g}"
     if found:
         warn(
-            f"{found}, but the noise of the flats themselves gives {noise}; uncertainties and "
-            "clipping are wrong if the given value is not that of these frames. Gain is in "
+            f"{found}, but the noise of the flats themselves gives {noise}; if the given value "
+            "does not apply to these frames, uncertainties and clipping are wrong. Gain is in "
             "electrons per unit of the data, read noise in electrons",
         )
 

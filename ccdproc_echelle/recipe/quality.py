@@ -315,9 +315,7 @@ def _as_table(values: Mapping[str, float], unit_of_levels: u.UnitBase) -> QTable
     table["keyword"] = [metric.keyword for metric in METRICS.values()]
     table["value"] = [float(values[name]) for name in METRICS]
     level = unit_of_levels.to_string()
-    table["unit"] = [
-        level if m.unit is None else m.unit.format(level=level) for m in METRICS.values()
-    ]
+    table["unit"] = [metric.unit_for(level) for metric in METRICS.values()]
     table["lower"] = [metric.lower for metric in METRICS.values()]
     table["upper"] = [metric.upper for metric in METRICS.values()]
     table["verdict"] = [

@@ -97,7 +97,7 @@ def checked_request(
     # An instrument may specify how its orders are traced, whether or not they are.
     traced, usual = steps["trace_keywords"], described.get("trace_keywords")
     if arguments["orders"] is not None and traced and traced != usual:
-        raise TypeError("trace_keywords are only for orders that are traced, but orders are given")
+        raise TypeError("trace_keywords apply only to orders that are traced, but orders is given")
     if "dispersion_axis" in described:
         traced.setdefault("dispersion_axis", described["dispersion_axis"])
     check_choice(arguments["scattered_light"])

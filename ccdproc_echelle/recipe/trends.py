@@ -83,13 +83,13 @@ def _of_night(path: Path):
     missing = [name for name in ("setup", "date", *METRICS) if name not in table.colnames]
     if missing:
         raise ValueError(f"{path} has no column {missing[0]!r}, expected the qc.ecsv of a night")
-    limits = table.meta.get("limits", {})
+    limits, units = (table.meta.get(name, {}) for name in ("limits", "units"))
     for row in table:
         setup, date = str(row["setup"]), str(row["date"])
         quality = QTable({
             "name": list(METRICS),
             "value": [float(row[name]) for name in METRICS],
-            "unit": [metric.unit or "" for metric in METRICS.values()],
+            "unit": [metric.unit_for(units.get(setup, "")) for metric in METRICS.values()],
             "lower": np.full(len(METRICS), np.nan),
             "upper": np.full(len(METRICS), np.nan),
             "verdict": np.full(len(METRICS), "", dtype="U4"),

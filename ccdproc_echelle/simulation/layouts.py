@@ -234,7 +234,7 @@ class RawLayout:
         return own
 
     def _told(self, **cards: str) -> dict[str, str]:
-        """Those of these cards that headers contain."""
+        """The cards among these that the headers contain."""
         if isinstance(self.sections, bool):
             return cards if self.sections else {}
         return {name: value for name, value in cards.items() if name in self.sections}

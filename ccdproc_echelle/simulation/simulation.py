@@ -344,6 +344,7 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
         >>> with TemporaryDirectory() as folder:
         ...     flats, darks = simulation.write(folder, 2, layout="mef")
         ...     header = fits.getheader(flats[0], "AMP2")
+        ...
         >>> header["DETSEC"], header["BIASSEC"], header["GAIN"]
         ('[256:129,1:256]', '[129:160,1:256]', 1.5)
         """
@@ -402,6 +403,7 @@ dead_pixels, bad_pixels, cosmic_rays, bias, dark_current, order_profile
         >>> simulation = EchelleSimulation(shape=(128, 128), n_orders=3).with_bias(300)
         >>> with TemporaryDirectory() as folder:
         ...     night = simulation.write_night(folder, n_flats=2)
+        ...
         >>> [path.name for path in night.flats["red 2x2"]]
         ['night_005.fits', 'night_006.fits']
         """

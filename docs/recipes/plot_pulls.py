@@ -66,7 +66,7 @@ good = inside & ~truth.cosmic_rays(len(frames))
 #
 # In the table, the width of the pulls is that of a Gaussian with the same median absolute
 # deviation, and the last column is the fraction of good values that were rejected. For few frames
-# the MAD is too often small by chance: with three frames, it rejects 7 % of the good values.
+# the MAD is often too small by chance: with three frames, it rejects 7 % of the good values.
 
 clipping = dict(sigma_clip=True, sigma_clip_low_thresh=5, sigma_clip_high_thresh=5)
 mad = dict(sigma_clip_func=np.ma.median, sigma_clip_dev_func=mad_std)

@@ -68,8 +68,8 @@ plot_orders(master.flat, master.orders, ax=ax)
 plt.show()
 
 # %%
-# Beside the truth
-# ----------------
+# Compared with the truth
+# -----------------------
 #
 # Compare the levels, which are in electrons, the seam between the amplifiers, and the
 # uncertainties:

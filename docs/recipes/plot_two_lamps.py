@@ -232,8 +232,9 @@ for n, name in enumerate(flats, start=1):
 # The rest of the recipe
 # ----------------------
 #
-# The edges are measured on the stitched flat, in which each order is as bright as possible. So are
-# dead pixels, which are the same for both lamps. Finally, the inter-order area is set to 1.
+# The edges are measured on the stitched flat, in which each order is as bright as possible. Dead
+# pixels, which are the same for both lamps, are found there too. Finally, the inter-order area is
+# set to 1.
 
 orders = detect_order_edges(flat, orders)
 checked = mask_low_sensitivity(flat, orders)

@@ -63,7 +63,7 @@ def test_inspect_with_limits_that_are_none(master_file, tmp_path, capsys, limits
 @pytest.mark.parametrize(
     ("arguments", "culprits"),
     [
-        (["inspect", "nothing.fits"], ["nothing.fits"]),
+        (["inspect", "nothing.fits"], ["error: no such file or directory: nothing.fits"]),
         (["inspect", "flat_01.fits"], ["flat_01.fits", "FLAGS"]),
         (["inspect", "orders.ecsv"], ["orders.ecsv"]),
     ],

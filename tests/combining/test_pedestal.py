@@ -26,7 +26,7 @@ def on_pedestal(pedestal, n_frames) -> list[CCDData]:
     lambda frames, orders: make_master_flat(frames, orders, scattered_light=None),
 ])
 def test_equal_levels(function, n_frames):
-    advice = "adu of it seem to be a bias; subtract bias"
+    advice = "adu of it seems to be a bias; subtract bias"
     with pytest.warns(AstropyUserWarning, match=advice) as found:
         function(on_pedestal(800, n_frames), ORDERS)
     least = float(str(found[0].message).split("at least ")[1].split()[0])

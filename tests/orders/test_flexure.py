@@ -187,7 +187,7 @@ def test_equal_frames_are_not_shifted():
 def test_a_table_with_another_number_of_orders(n):
     sim = simulation(n_orders=8)
     table = with_number(sim.truth.orders, n)
-    with pytest.raises(ValueError, match=r"does not belong to this frame.*match to"):
+    with pytest.raises(ValueError, match=r"does not belong to this frame.*match of the orders is"):
         measure_shift(sim.flats(1)[0], table)
 
 

@@ -70,7 +70,7 @@ def test_an_order_that_widens_unlike_the_others():
     simulation = EchelleSimulation.random(54008, flaws=True)  # its last orders fade at one end
     flat, orders = simulation.flats(1)[0], centers_only(simulation.truth.orders)
     flat.mask = None
-    with pytest.warns(AstropyUserWarning, match=r"orders \[24, 25\] are doubtful: their distance"):
+    with pytest.warns(AstropyUserWarning, match=r"orders \[24, 25\] are doubtful: the distance"):
         detect_order_edges(flat, orders)
 
 
@@ -147,7 +147,7 @@ def test_slits_whose_light_falls_in_two_steps_are_named():
     for lower, upper in zip(ORDERS.lower(), ORDERS.upper(), strict=True):
         dim = (rows > lower + 0.65 * (upper - lower)) & (rows < upper + 4)
         flat.data[dim] *= 0.35
-    with pytest.warns(AstropyUserWarning, match="light beyond an edge that falls in a second step"):
+    with pytest.warns(AstropyUserWarning, match="beyond an edge that falls off in a second step"):
         detect_order_edges(flat, table(CENTERS))
 
 

@@ -452,7 +452,7 @@ def test_an_exposure_key_that_no_frame_has():
 
 def test_a_dark_whose_bias_was_subtracted_before():
     bias, dark = frame(300), frame(5, EXPTIME=10)
-    with pytest.warns(AstropyUserWarning, match=r"frame 0 is at -295 .* the bias, 300,.* before"):
+    with pytest.warns(AstropyUserWarning, match=r"frame 0 is at -295 .* the bias, 300,.* already"):
         calibrated([frame(900, EXPTIME=10)], bias=[bias], dark=[dark])
 
 

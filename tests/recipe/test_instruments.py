@@ -341,7 +341,7 @@ def test_how_orders_are_traced_is_of_no_matter_where_they_are_given(own):
     own.write_text("trace_keywords = {n_orders = 1}\nscattered_light = 'none'\n")
     flats, orders = simulation.flats(3), simulation.truth.orders
     assert len(make_master_flat(flats, orders, instrument=own).orders) == 3
-    with pytest.raises(TypeError, match="only for orders that are traced"):
+    with pytest.raises(TypeError, match="only to orders that are traced"):
         make_master_flat(flats, orders, instrument=own, trace_keywords={"n_orders": 2})
 
 

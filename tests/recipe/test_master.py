@@ -386,7 +386,7 @@ def no_reading(monkeypatch):
         ({"gain": 1}, ValueError, "read_noise is missing"),
         ({"gain": -1, "read_noise": 4}, ValueError, "gain is -1"),
         ({"trace_keywords": {"n_order": 3}}, TypeError, "'n_order'; did you mean 'n_orders'"),
-        ({"trace_keywords": {"n_orders": 3}}, TypeError, "trace_keywords are only for orders"),
+        ({"trace_keywords": {"n_orders": 3}}, TypeError, "trace_keywords apply only to orders"),
         ({"trace_keywords": {"min_width": -1}}, ValueError, "min_width is -1"),
         ({"edge_keywords": {"thresold": 0.5}}, TypeError, "'thresold'; did you mean 'threshold'"),
         ({"edge_keywords": {"degree": -1}}, ValueError, "degree is -1"),

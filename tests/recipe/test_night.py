@@ -16,7 +16,7 @@ from ccdproc import ImageFileCollection
 
 from ccdproc_echelle import MasterFlat, make_master_flat, reduce_night
 from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.recipe import plan_night
+from ccdproc_echelle.recipe import plan_night, quality_trends
 from ccdproc_echelle.recipe.night import kind_of
 from ccdproc_echelle.simulation import EchelleSimulation
 from helpers.executors import SerialExecutor
@@ -276,6 +276,14 @@ def test_the_quality_table_has_a_row_for_each_setup(reduced):
     assert read["frames_used"].tolist() == [3, 3, 3]
     assert read.meta["limits"][read["setup"][0]]["inner_mean"] == [0.9, 1.1]
     assert all(date.startswith("2024-01-01T20:") for date in read["date"])
+
+
+def test_trends_have_the_units_of_the_master_flats(reduced):
+    _, output, table = reduced
+    of_table = quality_trends([output / "qc.ecsv"])
+    of_masters = quality_trends(output / master for master in table["master"])
+    assert (set(zip(of_table["name"], of_table["unit"], strict=True))
+            == set(zip(of_masters["name"], of_masters["unit"], strict=True)))
 
 
 def test_the_page_stands_alone(reduced):

@@ -23,6 +23,7 @@ class Rejection(ABC):
     >>> class NegativeClipping(Rejection):
     ...     def rejects(self, values, good, variances):
     ...         return values < 0
+    ...
     >>> stack = np.array([[1.0], [-9.0], [2.0]])
     >>> combiner = StackCombiner(rejections=(NegativeClipping(),))
     >>> combiner.combine(stack, np.isfinite(stack)).value

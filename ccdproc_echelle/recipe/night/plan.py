@@ -183,6 +183,7 @@ def plan_night(
     >>> with TemporaryDirectory() as folder:
     ...     _ = simulation.write(folder, 3, 0, 2)
     ...     plan = plan_night(folder, folder)
+    ...
     >>> print(plan.table["flats", "bias", "dark", "state"])
                  flats                            bias                dark state
     -------------------------------- -------------------------------- ---- -----

@@ -110,6 +110,7 @@ def reduce_night(
     >>> with TemporaryDirectory() as folder:
     ...     _ = simulation.write(folder, 3, 0, 2)
     ...     night = [reduce_night(folder, Path(folder) / "out", window=8) for _ in range(2)]
+    ...
     >>> [table["status"].tolist() for table in night]
     [['made'], ['up to date']]
     """
@@ -184,7 +185,7 @@ def _write_if_new(path: Path, text: str) -> None:
 
 
 def _quality_of_night(results: Sequence[NightResult]) -> QTable:
-    """One row per set-up; limits and units, which may differ between them, in the metadata."""
+    """One row per set-up; limits and units of levels, which may differ, in the metadata."""
     columns = {
         "setup": [one.job.name for one in results],
         "status": [one.status for one in results],
@@ -196,8 +197,10 @@ def _quality_of_night(results: Sequence[NightResult]) -> QTable:
     }
     values = [_values(result) for result in results]
     columns |= {name: [one.get(name, np.nan) for one in values] for name in METRICS}
-    limits = {one.job.name: _limits(one) for one in results if one.product}
-    return QTable(columns, meta={"limits": limits})
+    made = [one for one in results if one.product]
+    limits = {one.job.name: _limits(one) for one in made}
+    units = {one.job.name: _unit_of_levels(one) for one in made}
+    return QTable(columns, meta={"limits": limits, "units": units})
 
 
 def _values(result: NightResult) -> dict[str, float]:
@@ -205,6 +208,11 @@ def _values(result: NightResult) -> dict[str, float]:
         return {}
     quality = result.product.quality
     return dict(zip(quality["name"].tolist(), quality["value"].tolist(), strict=True))
+
+
+def _unit_of_levels(result: NightResult) -> str:
+    quality = result.product.quality
+    return str(quality["unit"][quality["name"] == "level_median"][0])
 
 
 def _limits(result: NightResult) -> dict[str, list[float | None]]:

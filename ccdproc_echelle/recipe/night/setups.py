@@ -155,7 +155,7 @@ def _fits_several(fitting: Sequence[tuple]) -> str:
         name for key in fitting for name, value in key
         if any(dict(other).get(name) != value for other in fitting)
     })
-    return f"it fits {len(names)} set-ups, {' and '.join(names)}: it has no {', '.join(missing)}"
+    return f"it fits {len(names)} set-ups, {' and '.join(names)}, as it has no {', '.join(missing)}"
 
 
 def _lone(flat: NightFrame, others: Sequence[tuple]) -> str:

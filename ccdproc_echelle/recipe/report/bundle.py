@@ -137,6 +137,7 @@ def report_on(
     ...     log = Path(folder) / "log.txt"
     ...     _ = log.write_text(f"error: {flats[0]} is too dark")
     ...     contents = report_on(flats, log=log)
+    ...
     >>> contents["log.txt"]
     'error: frame_01.fits is too dark'
     """
@@ -211,7 +212,7 @@ def _warn_of_damage(frames: Mapping[Path, FrameLook], tables: Mapping[Path, Orde
     refused = [look.refused for look in frames.values() if look.refused]
     refused += [look.remark for look in tables.values() if look.table is None]
     for message in refused:
-        warn(f"{message}; the report has what could be read of it")
+        warn(f"{message}; the report contains what could be read of it")
 
 
 def _overview(
