@@ -1,19 +1,19 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Warnings that point at the line of the user's script that caused them."""
 
-import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
+from types import FrameType
 
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = ["kept_warnings", "warn"]
 
-_PACKAGE = str(Path(__file__).parent) + os.sep
+# Warnings do not point into this package, nor into ccdproc, which may have called it.
+_PACKAGES = ("ccdproc_echelle", "ccdproc")
 
 # List that receives the warnings of this thread; None if they are issued.
 _kept: ContextVar[list[str] | None] = ContextVar("kept", default=None)
@@ -21,7 +21,7 @@ _kept: ContextVar[list[str] | None] = ContextVar("kept", default=None)
 
 def warn(message: str) -> None:
     """
-    Warn at the line outside the package from which it was called.
+    Warn at the line outside the package, and outside ccdproc, from which it was called.
 
     Python shows each warning once per line: if the line were within the package, the warning of one
     call would hide those of all others.
@@ -35,9 +35,14 @@ def warn(message: str) -> None:
         kept.append(message)
         return
     frame, level = sys._getframe(1), 2
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and _is_ours(frame):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, AstropyUserWarning, stacklevel=level)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    """Told by the module, as generated methods such as those of dataclasses are in no file."""
+    return frame.f_globals.get("__name__", "").partition(".")[0] in _PACKAGES
 
 
 @contextmanager

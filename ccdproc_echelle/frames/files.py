@@ -6,13 +6,14 @@ import shutil
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from inspect import signature
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -57,6 +58,9 @@ _SAID_BETTER = (
 
 # Spellings of units that neither astropy nor CCDData knows.
 _SPELLINGS = {"counts": u.count, "COUNTS": u.count, "Counts": u.count, "e-": u.electron}
+
+# The decompression of HCOMPRESS has a common state: two threads get the pixels of each other.
+_HCOMPRESS = Lock()
 
 # Number of characters of a card.
 _CARD = 80
@@ -214,7 +218,9 @@ class FileFrame(Frame):
         return self.layout.stored[hdu].read(self.path, self._rows)
 
     def _section(self, hdus: fits.HDUList, hdu: int | str) -> np.ndarray:
-        return hdus[hdu].section[self._rows.start : self._rows.stop]
+        serial = getattr(hdus[hdu], "compression_type", None) == "HCOMPRESS_1"
+        with _HCOMPRESS if serial else nullcontext():
+            return hdus[hdu].section[self._rows.start : self._rows.stop]
 
     def _read(self, rows_of: Callable[[int | str], np.ndarray]) -> MemoryFrame:
         layout = self.layout

@@ -12,6 +12,7 @@ from ccdproc_echelle.frames import (
     RawFrame,
     check_roles,
     known_bad_pixels,
+    warn_of_missing_uncertainties,
 )
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.acceptance import of_one_setup, without_copies
@@ -81,6 +82,8 @@ def opened_inputs(request: Request) -> Inputs:
     flats, setup = of_one_setup(opened, told["reject"], told["setup_keywords"])
     orders = None if told["orders"] is None else on_trimmed(told["orders"], flats[0])
     _check_fit(request, flats, orders)
+    if flats[0].noise is None:
+        warn_of_missing_uncertainties(flats, "flats")
     _log.info("%d frames of shape %s", len(flats), flats[0].shape)
     known_bad = known_bad_pixels(told["bad_pixel_mask"], flats, hdu=hdu)
     bias, dark = (

@@ -11,7 +11,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.stats import mad_std
 from astropy.utils.exceptions import AstropyUserWarning
 
-from ccdproc_echelle.combining import combine_frames, two_pass_flat_combine
+from ccdproc_echelle.combining import combine_frames, inner_order_scale, two_pass_flat_combine
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe import MasterFlat, make_master_flat
 from ccdproc_echelle.simulation import EchelleSimulation
@@ -182,3 +182,25 @@ def test_a_tilde_without_a_home(tmp_path, monkeypatch, random_frames):
 def test_a_misspelt_argument_is_named(call, misspelt, meant):
     with pytest.raises(TypeError, match=f"unknown keyword '{misspelt}'; did you mean '{meant}'"):
         call(**{misspelt: None})
+
+
+@pytest.mark.parametrize("call", [
+    lambda frames, orders: ccdproc.combine(frames, scale=inner_order_scale(orders.shifted(3))),
+    lambda frames, orders: combine_frames(frames, array_package=types),
+    lambda frames, orders: combine_frames(frames, nlow=2),
+])
+def test_warnings_point_at_the_line_of_the_user(call):
+    """Not into ccdproc, which calls the scale, nor at a method that a dataclass has generated."""
+    simulation = EchelleSimulation(shape=(128, 144), n_orders=3)
+    with pytest.warns(AstropyUserWarning) as told:
+        call(simulation.flats(2), simulation.truth.orders)
+    assert {one.filename for one in told} == {__file__}
+
+
+def test_uncertainties_that_only_some_flats_have_are_told_by_the_recipe():
+    simulation = EchelleSimulation(shape=(128, 144), n_orders=3)
+    flats, orders = simulation.flats(4), simulation.truth.orders
+    flats[3].uncertainty = None
+    with pytest.warns(AstropyUserWarning, match="no uncertainty in frame 3: those of the other fl"):
+        make_master_flat(flats, orders, scattered_light=None)
+    make_master_flat(flats, orders, scattered_light=None, gain=1, read_noise=4)

@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -608,6 +609,19 @@ def test_zip_archive(raw_files, tmp_path):
     assert_rows_are_those_of_ccddata(frame, CCDData.read(raw_files[0]))
     with uncompressed([frame]) as (unpacked,):
         assert unpacked.path.read_bytes() == raw_files[0].read_bytes()
+
+
+def test_threads_do_not_mix_up_what_hcompress_has_packed(tmp_path):
+    images = np.random.default_rng(0).normal(1000, 30, (4, 200, 300)).astype("i4")
+    paths = [tmp_path / f"{i}.fits.fz" for i in range(len(images))]
+    for path, pixels in zip(paths, images, strict=True):
+        packed = fits.CompImageHDU(pixels, compression_type="HCOMPRESS_1")
+        fits.HDUList([fits.PrimaryHDU(), packed]).writeto(path)
+    frames = open_frames(paths)
+    with ThreadPoolExecutor(4) as executor:
+        for _ in range(5):
+            found = list(executor.map(lambda frame: frame.load().section(slice(None)).data, frames))
+            np.testing.assert_array_equal(found, images)
 
 
 def test_truncated_gzip(tmp_path):
