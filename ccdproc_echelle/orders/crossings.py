@@ -23,6 +23,7 @@ from ccdproc_echelle.orders.slices import (
     Slices,
     bridged,
     extract_slices,
+    search_radii,
     take,
     widened,
     with_response_noise,
@@ -77,12 +78,12 @@ def measured_slices(raster, variance, centers, columns, lengths, levels):
     slices includes the pixel response as well.
     """
     pixels = columns.mean(axis=1)
-    reach = int(np.ceil(lengths.max() / 2))
+    reach, near = int(np.ceil(lengths.max() / 2)), search_radii(centers, lengths)
 
     def measure(rows, places, columns):
         slices = extract_slices(raster, variance, centers[rows], pixels[places], columns, reach)
         slices.profiles[_is_beyond(lengths[rows], reach, len(places))] = np.nan
-        return slices, _find_crossings(slices, lengths[rows], levels)
+        return slices, _find_crossings(slices, lengths[rows], near[rows], levels)
 
     slices, crossings = measure(np.arange(len(centers)), np.arange(len(columns)), columns)
     for widening in _WIDENINGS:
@@ -116,14 +117,14 @@ def _is_beyond(lengths, reach, n_slices) -> np.ndarray:
     return np.broadcast_to(beyond, (len(lengths), n_slices, len(away)))
 
 
-def _find_crossings(slices: Slices, lengths, levels) -> Crossings:
+def _find_crossings(slices: Slices, lengths, near, levels) -> Crossings:
     """Where the light falls through the first of the levels for which both edges are found."""
     n_orders, n_slices, n_samples = slices.profiles.shape
     reach = np.repeat(lengths / 2, n_slices)
     profiles = slices.profiles.reshape(-1, n_samples)
     sides = np.stack([profiles[:, ::-1], profiles])
     smooth = _smoothed(sides, max(1, int(lengths.min() / 24)))
-    edges = _rough_edges(smooth, reach)
+    edges = _rough_edges(smooth, reach, np.repeat(near, n_slices))
     for _ in range(2):  # the levels depend slightly on the edge positions
         middle, half = _middle_and_half(edges, n_orders, n_samples)
         plateau = _plateau_at_edge(sides, middle, half)
@@ -162,12 +163,12 @@ def _mirrored_back(edges: np.ndarray, n_samples: int) -> np.ndarray:
 # ---------------------------------------------------------------------- rough edges
 
 
-def _rough_edges(smooth: np.ndarray, reach: np.ndarray) -> np.ndarray:
+def _rough_edges(smooth: np.ndarray, reach: np.ndarray, near: np.ndarray) -> np.ndarray:
     """Half-height falls from the brightest sample near the order centre to the faintest outside."""
     n_samples = smooth.shape[-1]
     index = np.arange(n_samples)
-    near = np.abs(index - n_samples // 2) <= np.maximum(reach[:, None] / 3, 1)
-    top = np.where(near & np.isfinite(smooth), smooth, -np.inf)
+    inside = np.abs(index - n_samples // 2) <= near[:, None]
+    top = np.where(inside & np.isfinite(smooth), smooth, -np.inf)
     start, peak = top.argmax(axis=-1), top.max(axis=-1)
     outside = (index >= start[..., None]) & np.isfinite(smooth)
     floor = np.where(outside, smooth, np.inf).min(axis=-1)

@@ -30,6 +30,7 @@ __all__ = [
     "checked_image",
     "extract_slices",
     "places_of",
+    "search_radii",
     "slice_columns",
     "slice_lengths",
     "take",
@@ -41,6 +42,9 @@ __all__ = [
 # Samples with more light than this, in units of their noise, are used to measure the pixel
 # response.
 _BRIGHT = 30.0
+
+# The light of an order is looked for within this fraction of the distance to its nearest neighbour.
+_NEAR = 0.375
 
 
 class Slices(NamedTuple):
@@ -119,11 +123,28 @@ def slice_lengths(centers: np.ndarray, slice_length: float | None) -> np.ndarray
             "slice_length is needed: the order table has a single order, so it cannot be derived "
             "from the order spacing"
         )
+    return np.maximum(0.75 * sum(_distances_on_both_sides(centers)), 4.0)
+
+
+def search_radii(centers: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """
+    How far from its centre the light of each order is looked for, given the extents of the slices.
+
+    Beside the wide gap between two groups, of slices or of fibres, the extent of a slice is no
+    guide: it reaches into the others of its group.
+    """
+    radii = lengths / 6
+    if len(centers) > 1:
+        radii = np.minimum(radii, _NEAR * np.minimum(*_distances_on_both_sides(centers)))
+    return np.maximum(radii, 1)
+
+
+def _distances_on_both_sides(centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance of each order from its neighbours below and above; the only one counts twice."""
     rank = np.argsort(places_of(centers))
     steps = _distances(centers[rank])
-    spacing = np.empty(len(centers))
-    spacing[rank] = 0.5 * (np.append(steps[0], steps) + np.append(steps, steps[-1]))
-    return np.maximum(1.5 * spacing, 4.0)
+    own = np.argsort(rank)
+    return np.append(steps[0], steps)[own], np.append(steps, steps[-1])[own]
 
 
 def places_of(centers: np.ndarray) -> np.ndarray:

@@ -153,6 +153,26 @@ def test_edges_of_fibres_that_overlap_meet_in_the_middle():
     assert light_inside(sim, edges) > 0.99
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_slices_of_orders_far_from_each_other_are_not_confused(apart):
+    """Also if each slice is an order of its own."""
+    sim = simulation(
+        shape=(450, 200), n_orders=3, tilt=0.02, order_width=30, smallest_gap=60
+    ).with_slicer(3, gap=3)
+    orders, n_slices = sim.truth.orders, 3
+    lower, upper = orders.lower(), orders.upper()
+    if apart:
+        step, n_slices = (upper - lower + 3) / 3, 1
+        lower = np.concatenate([lower + k * step for k in range(3)])
+        upper = lower + np.tile(step, (3, 1)) - 3
+    centers = EchelleOrderTable.from_traces(
+        range(1, len(lower) + 1), (lower + upper) / 2, shape=sim.shape, dispersion_axis=1
+    )
+    edges = detect_order_edges(sim.flats(1)[0], centers, n_slices=n_slices)
+    assert_allclose(edges.lower(), lower, atol=0.2)
+    assert_allclose(edges.upper(), upper, atol=0.2)
+
+
 @pytest.mark.parametrize("profile", ["auto", "slicer"])
 def test_slices_are_counted(profile, caplog):
     sim = simulation(order_width=27.0).with_slicer(3, gap=3.0)
