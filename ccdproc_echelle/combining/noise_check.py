@@ -24,6 +24,9 @@ _NO_SCATTER = 1e-3
 
 _ENOUGH_PIXELS = 10_000
 
+# Neighbouring pixels that differ by less than this fraction show noise and hardly any shift.
+_ALIKE = 0.05
+
 # If uncertainties are far too small, no value agrees with the others and none remains in more than
 # this fraction of the pixels.
 _MOST_CLIPPED = 0.05
@@ -95,10 +98,13 @@ def _ratio_of_bright(values: np.ndarray, variances: np.ndarray, master: np.ndarr
     True over claimed noise where the light is, which is in few pixels of an echelle frame.
 
     In the dark, the uncertainty of a bias is nearly that of the frame. Bright pixels show every
-    drift of the illumination, so that only differences of neighbouring pixels count.
+    drift of the illumination, so that only differences of neighbouring pixels count; on the flank
+    of an order these change with every shift.
     """
-    pairs = (master > np.nanmean(master))[: len(master) // 2 * 2].reshape(-1, 2)
-    bright = np.flatnonzero(np.repeat(pairs.all(axis=1), 2))
+    pairs = master[: len(master) // 2 * 2].reshape(-1, 2)
+    alike = np.abs(np.diff(pairs, axis=1)[:, 0]) < _ALIKE * pairs.mean(axis=1)
+    alike &= (pairs > np.nanmean(master)).all(axis=1)
+    bright = np.flatnonzero(np.repeat(alike, 2))
     factors, _ = factors_of_noise(values[:, bright], variances[:, bright])
     return float(np.nan_to_num(np.median(factors)))
 

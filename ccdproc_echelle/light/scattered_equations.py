@@ -147,8 +147,13 @@ def _padded(penalty, size) -> np.ndarray:
 
 
 def _ridge(normal) -> np.ndarray:
-    """A ridge so small that it only matters where there is no constraint."""
-    return np.diag(np.maximum(1e-9 * np.diag(normal), np.finfo(float).tiny))
+    """
+    A ridge so small that it only matters where there is no constraint.
+
+    The brightness of an order without light has none, and rounding may make it negative.
+    """
+    weights = np.diag(normal)
+    return np.diag(np.maximum(1e-9 * weights, 1e-16 * weights.max() + np.finfo(float).tiny))
 
 
 def cross_validated(normal, right, penalty, total, n) -> tuple[np.ndarray, float]:

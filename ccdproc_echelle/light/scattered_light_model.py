@@ -173,7 +173,8 @@ class ScatteredLightModel:
     def _displaced(self) -> np.ndarray:
         """Positions of orders whose wings are not where their edges are, from the lowest up."""
         shifts = _EDGE_ERROR * self._scene.shifts(self._start.shifts)
-        return displaced_orders(self._scene.sample, shifts, len(self._brightness))
+        light = self._scene.light(self._brightness, self._start.surface)
+        return displaced_orders(self._scene.sample, shifts, light, len(self._brightness))
 
     # ------------------------------------------------------------------ the frame
 

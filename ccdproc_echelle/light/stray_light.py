@@ -132,7 +132,7 @@ def crossed_orders(sample, stray, residuals, brightness, n_columns) -> np.ndarra
     return np.flatnonzero((light > _MATTERS * np.abs(brightness)[:, None]).any(axis=1))
 
 
-def displaced_orders(sample, shifts, n_orders: int) -> np.ndarray:
+def displaced_orders(sample, shifts, light, n_orders: int) -> np.ndarray:
     """
     Orders whose light falls off elsewhere than at their edges, according to a fit.
 
@@ -142,6 +142,8 @@ def displaced_orders(sample, shifts, n_orders: int) -> np.ndarray:
         The pixels between the orders; n of them.
     shifts : array, shape (2, n)
         Distance by which the fit moved the edges of the orders below and above, in pixels.
+    light : array, shape (2, n)
+        Brightness of these orders, the weight of the shifts: where it is dark, they mean nothing.
     n_orders : int
         Number of orders.
 
@@ -151,12 +153,14 @@ def displaced_orders(sample, shifts, n_orders: int) -> np.ndarray:
         Their positions, counted from 0.
     """
     squares = np.zeros(n_orders)
-    for order, shift, distance in zip(sample.order, shifts, sample.distance, strict=True):
-        beside = np.isfinite(distance)
-        number, total = (
-            np.bincount(order[beside], part, n_orders) for part in (None, shift[beside] ** 2)
+    for order, shift, weight, distance in zip(
+        sample.order, shifts, light, sample.distance, strict=True
+    ):
+        weight = np.where(np.isfinite(distance), weight, 0)
+        weights, total = (
+            np.bincount(order, part, n_orders) for part in (weight, weight * shift**2)
         )
-        squares = np.maximum(squares, total / np.maximum(number, 1))
+        squares = np.maximum(squares, total / np.where(weights > 0, weights, 1))
     return np.flatnonzero(squares > _DISPLACED**2)
 
 

@@ -31,7 +31,10 @@ __all__ = [
 
 # Names of FITS files and of compressed files.
 _OF_FITS = (*FITS_ENDINGS, ".fz")
-_PACKED = (".gz", ".bz2", ".xz")
+_PACKED = (".gz", ".bz2", ".xz", ".zip")
+
+# First bytes of compressed files, in the same order.
+_BEGINNINGS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK")
 
 
 @dataclass(frozen=True)
@@ -244,7 +247,13 @@ def _check_content(written: Path, path: str | os.PathLike, format: str) -> None:
     with get_readable_fileobj(written, encoding="binary") as content:
         is_fits = content.read(6) == b"SIMPLE"
     name = os.fspath(path).lower()
-    if name.endswith(TEXT_ENDINGS if is_fits else (*_OF_FITS, *_PACKED)):
+    if is_fits:
+        wrong = name.endswith((*TEXT_ENDINGS, *FOREIGN_ENDINGS))
+    else:
+        with open(written, "rb") as file:
+            is_packed = file.read(6).startswith(_BEGINNINGS)
+        wrong = name.endswith(_OF_FITS) or (name.endswith(_PACKED) and not is_packed)
+    if wrong:
         kind = "a FITS file" if is_fits else "a text file that is not compressed"
         raise ValueError(
             f"cannot write {path}: in the format {format!r} it is {kind}, which should not have "

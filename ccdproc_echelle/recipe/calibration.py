@@ -270,9 +270,10 @@ def _naming(kind: str) -> Iterator[None]:
         yield
     except (TypeError, ValueError, OSError) as error:
         text = str(error).replace("img_list", kind)
-        if kind in str(error) or type(error) not in _OF_LISTS:
+        is_named = text.startswith((f"{kind} ", f"{kind}:"))  # and not a file such as bias_1.fits
+        if (is_named and text == str(error)) or type(error) not in _OF_LISTS:
             raise
-        raise type(error)(text if kind in text else f"{kind}: {text}") from error
+        raise type(error)(text if is_named else f"{kind}: {text}") from error
 
 
 def _opened(kind: str, frames: Any, readout: Readout, reading: Mapping[str, Any]) -> list[Frame]:

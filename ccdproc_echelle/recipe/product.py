@@ -285,6 +285,8 @@ def _read_from(hdu: fits.BinTableHDU, read: Callable) -> Any:
     """What an extension holds, or an error that names it."""
     try:
         return read(hdu)
+    except MemoryError:
+        raise
     except Exception as error:
         raise ValueError(f"{hdu.name}: {error}") from error
 

@@ -1,10 +1,12 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Vetting by header: find frames taken with another set-up than the others."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from astropy.io.fits.card import Undefined
 from astropy.table import QTable
 from ccdproc import Keyword
 
@@ -185,14 +187,16 @@ def comparable(value: Any) -> str:
     Returns
     -------
     str
-        Fractional numbers are rounded to three digits.
+        Fractional numbers, also as text, are rounded to three digits.
 
     Examples
     --------
     >>> from ccdproc_echelle.recipe.setups import comparable
-    >>> comparable(2.0), comparable(1.2345), comparable(" slow ")
+    >>> comparable(2.0), comparable("1.2345"), comparable(" slow ")
     ('2', '1.23', 'slow')
     """
+    if isinstance(value, str) and re.fullmatch(r"\s*[-+]?\d+\.\d*\s*", value):
+        value = float(value)
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else f"{value:.{_DIGITS}g}"
     return " ".join(str(value).split())
@@ -216,7 +220,12 @@ def _setup(frame: Frame, header: Mapping, keywords: Sequence[str]) -> dict[str, 
 
 
 def _values(header: Mapping, keywords: Iterable[str]) -> dict[str, str]:
-    return {name: comparable(header[name]) for name in keywords if name in header}
+    """The values of those keywords that have one."""
+    values = {name: header[name] for name in keywords if name in header}
+    return {
+        name: comparable(value) for name, value in values.items()
+        if not isinstance(value, Undefined | None) and str(value).strip()
+    }
 
 
 def _counted(values: Sequence[Any]) -> str:

@@ -1,4 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
+import warnings
+
 import numpy as np
 import pytest
 from astropy.nddata import CCDData, StdDevUncertainty
@@ -33,6 +35,22 @@ def test_uncertainties_that_are_not_those_of_the_flats_are_noticed(faint, n_fram
     ]
     with pytest.warns(AstropyUserWarning, match=f"{found}.*create_deviation"):
         measure_exposure_levels(of_the_dark, orders)
+
+
+def test_shifts_of_the_frames_do_not_discredit_their_uncertainties():
+    """Neighbours on the flank of an order see a shift, which is no noise."""
+    rng, columns = np.random.default_rng(1), np.arange(300)
+    centers = np.arange(20, 300, 40)[:, None]
+    frames = []
+    for shift in np.linspace(-1, 1, 5):
+        light = 2e4 * np.exp(-0.5 * ((columns - centers - shift) / 1.5) ** 2).sum(axis=0) + 9
+        data = rng.normal(light, np.sqrt(light), (200, 300))
+        sigma = StdDevUncertainty(np.broadcast_to(np.sqrt(light), data.shape).copy())
+        frames.append(CCDData(data, unit="electron", uncertainty=sigma))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        combine_frames(frames)
+    assert not any("They are not used" in str(warning.message) for warning in caught)
 
 
 def test_pixels_in_the_dark_do_not_vouch_for_those_in_the_light(faint):

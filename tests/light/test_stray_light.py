@@ -66,6 +66,17 @@ def test_bands_in_narrow_gaps_are_reported(fraction):
     assert any("does not fall off from their edges" in text for text in texts) == (fraction > 0)
 
 
+def test_edges_are_not_doubted_where_orders_are_dark():
+    plain = EchelleSimulation(shape=(256, 256), n_orders=4, seed=2).with_dark_end(0.15)
+    fit_scattered_light(plain.flats(1)[0], plain.truth.orders)  # without a warning
+
+
+@pytest.mark.filterwarnings("ignore:the light beside orders", "ignore:light on both sides")
+def test_the_brightness_of_an_order_without_light_is_no_error_of_the_algebra():
+    simulation = EchelleSimulation.random(172, flaws=True)
+    fit_scattered_light(simulation.flats(1)[0], simulation.truth.orders)
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_orders_crossed_by_a_ghost_are_named(axis):
     plain = PLAIN if axis == 1 else replace(PLAIN, shape=(400, 240), dispersion_axis=0)

@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Formats of order tables that another package brings along."""
 
+import gzip
+
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -150,6 +152,15 @@ def test_a_named_format_does_not_go_into_a_file_of_another_kind(tmp_path, format
     with pytest.raises(ValueError, match=f"{name}: in the format '{format or 'ecsv'}' it is a "):
         orders_on_rows().write(tmp_path / name, format=format)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_writer_may_compress_by_itself(tmp_path):
+    def packed(orders, path):
+        path.write_bytes(gzip.compress(b"rows\n"))
+
+    register_format("packed rows", identify=lambda path: False, read=read, write=packed)
+    orders_on_rows().write(tmp_path / "orders.txt.gz", format="packed rows")
+    assert gzip.decompress((tmp_path / "orders.txt.gz").read_bytes()) == b"rows\n"
 
 
 def test_fits_may_be_compressed(tmp_path):

@@ -374,7 +374,9 @@ def test_calibration_frames_that_were_read_out_otherwise_are_told_in_one_warning
     others = (sim.biases if kind == "bias" else sim.darks)(3, raw=True)
     making = dict(gain=1, read_noise=4, scattered_light=None)
     for frame in flats:
-        frame.header["READMODE"] = "slow"
+        frame.header["READMODE"], frame.header["GAIN"] = "slow", 1.5
+    for frame, gain in zip(others, (None, " ", "1.50"), strict=True):
+        frame.header["GAIN"] = gain  # no value, or the same
     make_master_flat(flats, sim.truth.orders, **{kind: others}, **making)  # nothing is known
     for frame in others[1:]:
         frame.header["READMODE"] = "fast"
