@@ -42,7 +42,7 @@ def and_others(items: Sized, noun: str = "others") -> str:
     items : sized
         All of them.
     noun : str, optional
-        The word for the rest.
+        The word for the rest, a plural in -s.
 
     Returns
     -------
@@ -54,8 +54,13 @@ def and_others(items: Sized, noun: str = "others") -> str:
     >>> from ccdproc_echelle._words import and_others
     >>> "a.fits" + and_others(["a.fits", "b.fits", "c.fits"])
     'a.fits and 2 others'
+    >>> "a.fits" + and_others(["a.fits", "b.fits"])
+    'a.fits and 1 other'
     """
-    return f" and {len(items) - 1} {noun}" if len(items) > 1 else ""
+    n_others = len(items) - 1
+    if n_others < 1:
+        return ""
+    return f" and {n_others} {noun if n_others > 1 else noun.removesuffix('s')}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
