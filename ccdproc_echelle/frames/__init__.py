@@ -17,7 +17,13 @@ from ccdproc_echelle.frames.calibrated import (
 from ccdproc_echelle.frames.checksums import check_sums, write_fits
 from ccdproc_echelle.frames.copies import check_roles, look_at, twins_of, warn_of_copies
 from ccdproc_echelle.frames.derived import DerivedFrame
-from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame, may_be_fits, uncompressed
+from ccdproc_echelle.frames.files import (
+    READING_KEYWORDS,
+    FileFrame,
+    is_compressed,
+    may_be_fits,
+    uncompressed,
+)
 from ccdproc_echelle.frames.gathering import gather_pixels
 from ccdproc_echelle.frames.headers import (
     EXPOSURE_KEY,
@@ -118,6 +124,7 @@ __all__ = [
     "keyword_name",
     "n_combined",
     "legal_header",
+    "is_compressed",
     "is_of_master_flat",
     "known_bad_pixels",
     "list_frames",

@@ -30,7 +30,7 @@ from ccdproc_echelle.frames.stored import StoredImage, stored_image
 from ccdproc_echelle.frames.uncertainties import UNCERTAINTIES
 from ccdproc_echelle.frames.views import Frame, MemoryFrame, Metadata, float_type
 
-__all__ = ["READING_KEYWORDS", "FileFrame", "may_be_fits", "uncompressed"]
+__all__ = ["READING_KEYWORDS", "FileFrame", "is_compressed", "may_be_fits", "uncompressed"]
 
 # Keywords of CCDData.read that are not passed on to astropy.io.fits.open.
 _CCDDATA_KEYWORDS = ("format", *islice(signature(fits_ccddata_reader).parameters, 1, None))[:-1]
@@ -209,7 +209,7 @@ class FileFrame(Frame):
             If the file cannot be read to the end.
         """
         with _naming(frames[0].name):
-            if all(frame.layout.stored for frame in frames) and not _is_compressed(frames[0].path):
+            if all(frame.layout.stored for frame in frames) and not is_compressed(frames[0].path):
                 return [frame._read(frame._stored_rows) for frame in frames]
             with frames[0]._open() as hdus:
                 return [frame._read(partial(frame._section, hdus)) for frame in frames]
@@ -242,7 +242,7 @@ class FileFrame(Frame):
         return replace(self, layout=self.layout._replace(uncertainty=None, uncertainty_type=None))
 
     def unpacked(self, path: Path) -> "FileFrame":
-        if not _is_compressed(self.path):
+        if not is_compressed(self.path):
             return self
         with _naming(self.name), _decompressed(self.path) as packed:
             if not path.exists():  # it may, if another extension of the file is needed
@@ -362,7 +362,7 @@ def _legal_header(hdus: fits.HDUList, hdu: int, path: Path) -> tuple[fits.Header
 
 def _foreign_cards(hdu: fits.ImageHDU, path: Path) -> list[str]:
     """Keywords of cards that are not in ASCII, which astropy reads as question marks."""
-    if _is_compressed(path):
+    if is_compressed(path):
         return []
     about = hdu.fileinfo()
     with path.open("rb") as file:
@@ -385,7 +385,7 @@ def _check_length(hdus: fits.HDUList, path: Path) -> bool:
         raise OSError(f"{path} is not a standard FITS file: its first card is not SIMPLE = T")
     last, found = hdus[-1].fileinfo(), path.stat().st_size
     end = last["datLoc"] + last["datSpan"]
-    if _is_compressed(path) or found >= end:
+    if is_compressed(path) or found >= end:
         return False
     if found < last["datLoc"] + hdus[-1].size:
         raise OSError(f"{path} is truncated: it has {found} bytes, expected {end}")
@@ -530,7 +530,19 @@ def may_be_fits(path: Path) -> bool:
     return _begins_with(path, (b"SIMPLE  ", *_COMPRESSED))
 
 
-def _is_compressed(path: Path) -> bool:
+def is_compressed(path: Path) -> bool:
+    """
+    Whether a file is compressed as a whole, going by its first bytes.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        The file.
+
+    Returns
+    -------
+    bool
+    """
     return _begins_with(path, _COMPRESSED)
 
 

@@ -19,6 +19,7 @@ from ccdproc_echelle.frames import (
     FOREIGN_ENDINGS,
     TEXT_ENDINGS,
     check_output,
+    is_compressed,
     replacing,
     user_path,
 )
@@ -32,9 +33,6 @@ __all__ = [
 # Names of FITS files and of compressed files.
 _OF_FITS = (*FITS_ENDINGS, ".fz")
 _PACKED = (".gz", ".bz2", ".xz", ".zip")
-
-# First bytes of compressed files, in the same order.
-_BEGINNINGS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK")
 
 
 @dataclass(frozen=True)
@@ -250,9 +248,8 @@ def _check_content(written: Path, path: str | os.PathLike, format: str) -> None:
     if is_fits:
         wrong = name.endswith((*TEXT_ENDINGS, *FOREIGN_ENDINGS))
     else:
-        with open(written, "rb") as file:
-            is_packed = file.read(6).startswith(_BEGINNINGS)
-        wrong = name.endswith(_OF_FITS) or (name.endswith(_PACKED) and not is_packed)
+        wrong = name.endswith(_OF_FITS)
+        wrong |= name.endswith(_PACKED) and not is_compressed(written)
     if wrong:
         kind = "a FITS file" if is_fits else "a text file that is not compressed"
         raise ValueError(
