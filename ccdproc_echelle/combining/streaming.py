@@ -187,7 +187,7 @@ def stream(
     -------
     `CombinedImages`
     """
-    sections = _row_sections(frames, dtype, mem_limit / n_workers_of(executor))
+    sections = _row_sections(frames, dtype, mem_limit, n_workers_of(executor))
     scales = scales.astype(dtype)
     per_order = isinstance(scales, OrderScales)
     per_pixel = isinstance(weights, np.ndarray) and weights.shape[1] > 1
@@ -232,9 +232,17 @@ def _empty_images(frames, shape, dtype: np.dtype, want_rejected: bool, watch) ->
     )
 
 
-def _row_sections(frames: Sequence[Frame], dtype: np.dtype, mem_limit: float) -> list[slice]:
-    """Sections of rows that fit into memory: values, uncertainties and masks of all frames."""
+def _row_sections(
+    frames: Sequence[Frame], dtype: np.dtype, mem_limit: float, n_workers: int
+) -> list[slice]:
+    """
+    Sections of rows that fit into memory: values, uncertainties and masks of all frames.
+
+    Every worker gets as many of them as the others, as far as there are enough rows.
+    """
     n_rows, n_columns = frames[0].shape
     per_row = (len(frames) + 2) * n_columns * (2 * dtype.itemsize + 2)
-    step = int(np.clip(min(mem_limit, _SECTION_BYTES) // per_row, 1, n_rows))
+    most = np.clip(min(mem_limit / n_workers, _SECTION_BYTES) // per_row, 1, n_rows)
+    n_rounds = int(np.ceil(n_rows / (most * n_workers)))
+    step = int(np.ceil(n_rows / (n_rounds * n_workers)))
     return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
