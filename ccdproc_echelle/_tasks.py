@@ -63,7 +63,9 @@ def n_workers_of(executor: Executor | None) -> int:
     return getattr(executor, "_max_workers", None) or os.cpu_count() or 1
 
 
-def results_of(tasks: Iterable[Callable[[], Any]], executor: Executor | None) -> Iterator[Any]:
+def results_of(
+    tasks: Iterable[Callable[[], Any]], executor: Executor | None, *, n_busy: int = 0
+) -> Iterator[Any]:
     """
     Yield the results of all tasks in order, without keeping them.
 
@@ -76,6 +78,9 @@ def results_of(tasks: Iterable[Callable[[], Any]], executor: Executor | None) ->
         Called without arguments. They must be picklable for processes and clusters.
     executor : `concurrent.futures.Executor` or None
         Executor that calls them; `None` stands for one thread per core.
+    n_busy : int, optional
+        Number of cores that get no thread because they are busy with something else; only if
+        ``executor`` is None.
 
     Yields
     ------
@@ -99,7 +104,8 @@ def results_of(tasks: Iterable[Callable[[], Any]], executor: Executor | None) ->
             f"executor is {executor!r}, expected a concurrent.futures.Executor, or an object with "
             "its methods"
         )
-    pool = nullcontext(executor) if executor else ThreadPoolExecutor(n_workers_of(None))
+    n_threads = max(1, n_workers_of(None) - n_busy)
+    pool = nullcontext(executor) if executor else ThreadPoolExecutor(n_threads)
     n_ahead = 2 * n_workers_of(executor)
     with pool as workers, closing(_results(iter(tasks), workers, n_ahead)) as results:
         yield from results

@@ -249,17 +249,17 @@ def _surfaces(sample, calibration, progress, executor) -> list[ScatteredLight]:
 
 
 def _sampled(sample, calibration, progress, executor) -> Iterator[FrameSample]:
-    """What is needed of each flat."""
+    """What is needed of each flat, taken while the model is built."""
     flats, shared = calibration
     shared = [0.0] * len(flats) if shared is None else shared.of_pixels(sample.pixels)
     reading = [partial(gather_pixels, flat, sample.pixels) for flat in flats]
-    with closing(results_of(reading, executor)) as gathered:
+    with closing(results_of(reading, executor, n_busy=1)) as gathered:
         # The sample is too large to send to other machines for work that a thread does as fast.
         taking = (
             partial(_taken, flat.name, pixels, variance, sample)
             for flat, pixels, variance in zip(flats, gathered, shared, strict=True)
         )
-        yield from progress.counted(results_of(taking, None), len(flats))
+        yield from progress.counted(results_of(taking, None, n_busy=1), len(flats))
 
 
 def _taken(
