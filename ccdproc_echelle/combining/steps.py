@@ -114,7 +114,11 @@ def _dtype(
 
 
 def as_ccddata(frames: Sequence[Frame], combined: CombinedImages, unit: u.UnitBase) -> CCDData:
-    """The combined frame, with the header and other attributes of the first frame."""
+    """
+    The combined frame, with the header and other attributes of the first frame.
+
+    It takes over the images, whose variance is replaced by the uncertainty.
+    """
     header, wcs, psf, flags, ccd_class = frames[0].metadata()
     header, psf, flags = without_file_cards(header), *copy.deepcopy((psf, flags))
     header["NCOMBINE"] = len(frames)
@@ -122,10 +126,11 @@ def as_ccddata(frames: Sequence[Frame], combined: CombinedImages, unit: u.UnitBa
     header["BUNIT"] = unit.to_string()
     types = {frame.uncertainty_type for frame in frames}
     kind = types.pop() if len(types) == 1 and None not in types else StdDevUncertainty
+    variance = combined.variance
     ccd = CCDData(
         combined.value,
         unit=unit,
-        uncertainty=kind(uncertainty_array(combined.variance, kind), copy=False),
+        uncertainty=kind(uncertainty_array(variance, kind, out=variance), copy=False),
         mask=combined.count == 0,
         header=header,
         wcs=wcs,

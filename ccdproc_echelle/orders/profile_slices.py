@@ -123,15 +123,21 @@ def medians_of(samples: np.ndarray) -> np.ndarray:
 
 def samples_at(raster: np.ndarray, slices: ProfileSlices, shift: float) -> np.ndarray:
     """Samples of which profiles are the medians, (n_orders, n_slices, width, n_offsets)."""
-    fraction = (slices.center + shift)[..., None] + slices.offsets
-    below = np.floor(np.nan_to_num(fraction, copy=False, nan=-9))
-    fraction -= below
-    outside = (below < 0) | (below >= len(raster) - 1)
+    offsets, raster = slices.offsets, raster.T
+    samples = np.empty((*slices.center.shape, len(offsets)), dtype=np.result_type(raster, float))
+    for of_order, center in zip(samples, slices.center, strict=True):  # what fits into the cache
+        of_order[:] = _interpolated(raster, slices.columns, (center + shift)[..., None] + offsets)
+    return samples
+
+
+def _interpolated(raster: np.ndarray, lines: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Values at positions (..., width, n) in lines (..., width) of a raster; NaN outside."""
+    below = np.floor(np.nan_to_num(positions, nan=-9))
+    outside = (below < 0) | (below >= raster.shape[1] - 1)
     below[outside] = 0
-    here = slices.columns[..., None] * len(raster) + below.astype(int)
-    values, rise = raster.T.take(here), raster.T.take(here + 1)  # neighbours in memory
-    rise -= values
-    values += np.multiply(fraction, rise, out=rise)  # in place, as these arrays are large
+    here = lines[..., None] * raster.shape[1] + below.astype(int)
+    values = raster.take(here)
+    values += (positions - below) * (raster.take(here + 1) - values)
     values[outside] = np.nan
     return values
 
