@@ -238,11 +238,13 @@ def _row_sections(
     """
     Sections of rows that fit into memory: values, uncertainties and masks of all frames.
 
-    Every worker gets as many of them as the others, as far as there are enough rows.
+    If there are more of them than workers, every worker gets as many as the others.
     """
     n_rows, n_columns = frames[0].shape
     per_row = (len(frames) + 2) * n_columns * (2 * dtype.itemsize + 2)
     most = np.clip(min(mem_limit / n_workers, _SECTION_BYTES) // per_row, 1, n_rows)
-    n_rounds = int(np.ceil(n_rows / (most * n_workers)))
-    step = int(np.ceil(n_rows / (n_rounds * n_workers)))
+    n_sections = int(np.ceil(n_rows / most))
+    if n_sections > n_workers:
+        n_sections += -n_sections % n_workers
+    step = int(np.ceil(n_rows / n_sections))
     return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]

@@ -192,7 +192,7 @@ def test_small_memory_limits_make_many_sections(sources, monkeypatch):
     for mem_limit in (1, 1e5, 16e9):
         with ThreadPoolExecutor(2) as executor:
             combine_frames(sources["memory"], mem_limit=mem_limit, executor=executor)
-    assert n_sections == [90, 9, 1]
+    assert n_sections == [90, 10, 1]  # nine would not be the same number for both threads
 
 
 # ---------------------------------------------------------------------------------- reading
