@@ -118,11 +118,10 @@ def faint_fractions(flags: np.ndarray, orders: EchelleOrderTable) -> np.ndarray:
     >>> faint_fractions(flags, orders)
     array([0.2])
     """
-    order_of = orders.order_index()
-    inside = order_of >= 0
+    order_of, is_faint = orders.order_index(), flags & int(FlatFlag.FAINT) != 0
     size, faint = (
-        np.bincount(order_of[these], minlength=len(orders))
-        for these in (inside, inside & (flags & int(FlatFlag.FAINT) != 0))
+        np.bincount(rows[rows >= 0], minlength=len(orders))
+        for rows in (order_of, order_of[is_faint])
     )
     return np.divide(faint, size, out=np.full(len(orders), np.nan), where=size > 0)
 

@@ -1,12 +1,16 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Measure the quality of each order of a master flat."""
 
+from functools import partial, reduce
+from operator import or_
+
 import numpy as np
 from astropy import units as u
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
 from ccdproc_echelle._numeric.medians import label_medians
+from ccdproc_echelle._tasks import ahead
 from ccdproc_echelle.frames import variance_array
 from ccdproc_echelle.light import FlatFlag, faint_fractions, usable_ranges
 from ccdproc_echelle.recipe.chi_square import sound_pixels
@@ -61,6 +65,14 @@ def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
     >>> order_quality(master)["counts"].round(-3)
     <Quantity [15000.,  5000.,  2000.] adu>
     """
+    with ahead(partial(usable_ranges, master.flags, master.orders)) as ranges:
+        table = _by_order(master, window)
+        table["usable_min"], table["usable_max"] = ranges().T * u.pix
+    return table
+
+
+def _by_order(master: MasterFlat, window: float) -> QTable:
+    """All but the usable ranges."""
     orders, flags = master.orders, master.flags.ravel()
     order_of = orders.order_index().ravel()
     inner = sound_pixels(master, window)
@@ -74,11 +86,12 @@ def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
     table["signal_to_noise"] = label_medians(snr, order, len(orders))
     table["width"] = np.nanmedian(widths, axis=1) * u.pix
     table["width_scatter"] = np.nanstd(widths, axis=1) * u.pix
+    flagged = np.flatnonzero(flags & int(reduce(or_, FLAGGED.values())))
+    flagged = flagged[order_of[flagged] >= 0]
     for name, flag in FLAGGED.items():
-        flagged = np.flatnonzero((flags & int(flag) != 0) & (order_of >= 0))
-        table[name] = np.bincount(order_of[flagged], minlength=len(orders))
+        these = flagged[flags[flagged] & int(flag) != 0]
+        table[name] = np.bincount(order_of[these], minlength=len(orders))
     table["faint_fraction"] = faint_fractions(master.flags, orders)
-    table["usable_min"], table["usable_max"] = usable_ranges(master.flags, orders).T * u.pix
     return table
 
 
