@@ -100,7 +100,8 @@ def harmonics(profiles: np.ndarray, slices: ProfileSlices) -> tuple[np.ndarray, 
     total = inside.sum(axis=-1, keepdims=True)
     light = light - (inside * light).sum(axis=-1, keepdims=True) / np.maximum(total, 1)
     turns = np.exp(2j * np.pi * slices.offsets / np.where(spacing > 0, spacing, np.inf))
-    first, second = ((inside * light * turns**n).sum(axis=-1) for n in (1, 2))
+    light *= inside
+    first, second = ((light * turn).sum(axis=-1) for turn in (turns, turns * turns))
     return first, second, usable, total[..., 0]
 
 

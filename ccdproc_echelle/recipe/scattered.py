@@ -294,7 +294,7 @@ def _with_response_scatter(flat: CCDData, surfaces: Sequence, levels: np.ndarray
         for surface, level in zip(surfaces, levels, strict=True)
     ], axis=0)
     light = replace(surfaces[0], coefficients=scatter).light(dtype=flat.data.dtype)
-    return with_added_variance(flat, light**2)
+    return with_added_variance(flat, np.square(light, out=light))
 
 
 def _fraction(surfaces: Sequence, levels: np.ndarray, orders, window: float) -> float:
