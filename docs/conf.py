@@ -168,6 +168,19 @@ def _fit_phones(app, pagename, templatename, context, doctree):
         context["body"] = _FIGURE.sub(r'<a href="\1">\g<0></a>', body)
 
 
+def _past_functions(app, pagename, templatename, context, doctree):
+    """Outside the pages of single functions, Previous and Next lead past them."""
+    if pagename.startswith(automodapi_toctreedirnm):
+        return
+    for way, place in (("prev", 1), ("next", 2)):
+        other = context.get(way) and app.builder.relations[pagename][place]
+        while other and other.startswith(automodapi_toctreedirnm):
+            other = app.builder.relations[other][place]
+        if other:
+            link = app.builder.get_relative_uri(pagename, other)
+            context[way] = {"link": link, "title": app.env.titles[other].astext()}
+
+
 def _without_constructor(app, what, name, thing, options, lines):
     """Leave out what Python says of every named tuple."""
     lines[:] = [line for line in lines if not line.startswith("Create new instance of")]
@@ -177,3 +190,4 @@ def setup(app):
     app.connect("autodoc-process-docstring", _without_constructor)
     app.connect("missing-reference", _at_home)
     app.connect("html-page-context", _fit_phones)
+    app.connect("html-page-context", _past_functions)

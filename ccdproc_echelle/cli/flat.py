@@ -180,11 +180,12 @@ def _check_usage(options: argparse.Namespace) -> None:
     if options.orders is None:
         for name in ("orders_format", "dispersion_axis"):
             if getattr(options, name) is not None:
-                options.wrong_usage(f"argument --{name.replace('_', '-')}: only with --orders")
+                option = f"--{name.replace('_', '-')}"
+                options.wrong_usage(f"argument {option}: can only be used with --orders")
     elif _tracing_keywords(options):
         options.wrong_usage(
             "arguments --n-orders, --min-width, --max-width, --trace-signal-to-noise, "
-            "--first-order, --degree: only without --orders"
+            "--first-order, --degree: can only be used without --orders"
         )
     if not options.flats:
         options.wrong_usage(

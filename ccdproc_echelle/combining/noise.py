@@ -195,7 +195,7 @@ def measure_noise(
     frames = open_frames(frames, **reading)
     warn_of_other_images(frames[0])
     if len(frames) < 2:
-        raise ValueError(f"{frames[0].name} is the only frame; noise is measured on two or more")
+        raise ValueError(f"{frames[0].name} is the only frame; measuring noise takes at least two")
     with uncompressed(frames) as frames:
         noise = noise_of_pairs(PixelPairs.gathered(frames), frames, orders)
     if noise.doubt:

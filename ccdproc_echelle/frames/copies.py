@@ -131,7 +131,7 @@ def check_roles(frames: Mapping[str, Sequence[Frame] | None]) -> None:
     >>> check_roles({"flat": flats, "bias": flats[1:]})
     Traceback (most recent call last):
     ...
-    ValueError: frame 1 is given as flat and as bias, expected one of these
+    ValueError: frame 1 is given as flat and as bias, expected only one role
     """
     roles: dict[Hashable, str] = {}
     for role, members in frames.items():
@@ -139,7 +139,7 @@ def check_roles(frames: Mapping[str, Sequence[Frame] | None]) -> None:
             other = roles.setdefault(frame.source, role)
             if other != role:
                 raise ValueError(
-                    f"{frame.name} is given as {other} and as {role}, expected one of these"
+                    f"{frame.name} is given as {other} and as {role}, expected only one role"
                 )
 
 

@@ -383,7 +383,7 @@ def _check_thresholds(dead, low, hot, n_sigma) -> None:
     if not 0 < low < 1:
         raise ValueError(f"low is {low!r}, expected a number between 0 and 1")
     if not 0 < dead <= low:
-        raise ValueError(f"dead is {dead!r}, expected a positive number, at most low, {low!r}")
+        raise ValueError(f"dead is {dead!r}, expected a positive number not above low, {low!r}")
     if not 1 < hot < np.inf:
         raise ValueError(f"hot is {hot!r}, expected a number above 1")
     if not 0 < n_sigma < np.inf:

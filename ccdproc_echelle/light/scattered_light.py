@@ -69,7 +69,8 @@ def fit_scattered_light(
         If the inter-order area is negative by more than its noise, for example because the
         subtracted bias was too high (the surface is then negative there as well); or if the surface
         had to be set to zero elsewhere, far from inter-order pixels; or if bands of other light,
-        such as that of a ghost, lie on both sides of an order, below which they cannot be seen.
+        such as that of a ghost, lie on both sides of an order, within which they cannot be seen; or
+        if the light beside an order does not fall off from its edges.
 
     See Also
     --------

@@ -24,7 +24,7 @@ _LEAST_STEP, _SIGNIFICANT, _FEWEST_ORDERS = 0.02, 5, 4
 
 def warn_of_steps(frame: Frame, light: CCDData, orders: EchelleOrderTable) -> None:
     """
-    Warn if the light of the orders steps where amplifiers meet.
+    Warn if the light of the orders jumps where amplifiers meet.
 
     These places follow from the extensions or gain sections of the frame; otherwise they are the
     middle, where most detectors with several amplifiers are divided. Only seams across the orders
@@ -54,7 +54,7 @@ def warn_of_steps(frame: Frame, light: CCDData, orders: EchelleOrderTable) -> No
         error = np.sqrt(np.pi / 2 / len(steps)) * scatter_about_zero(steps - step)
         if abs(step) > max(_LEAST_STEP, _SIGNIFICANT * error):
             place = f"{('row', 'column')[axis]} {seam + 1}"
-            warn(f"the light of the orders steps by {step:+.0%} at {place}, {cause}")
+            warn(f"the light of the orders jumps by {step:+.0%} at {place}, {cause}")
             return
 
 

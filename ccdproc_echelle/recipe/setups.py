@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Vetting by header: find frames taken with another set-up than the others."""
+"""Vetting by header: find frames taken with a different set-up from the others."""
 
 import re
 from collections import Counter
@@ -170,8 +170,8 @@ def warn_of_other_readout(kind: str, frames: Sequence[Frame], flats: Sequence[Fr
     if found:
         reasons = (f"{some[0]}{and_others(some)}: {what}" for what, some in found.items())
         warn(
-            f"the {kind} frames have another set-up than the flats: {'; '.join(reasons)}; they are "
-            f"used anyway: give {kind} frames that were read out like the flats"
+            f"the {kind} frames have a different set-up from the flats: {'; '.join(reasons)}; they "
+            f"are used anyway: give {kind} frames that were read out like the flats"
         )
 
 

@@ -91,9 +91,13 @@ else:
 #
 # The edges of the faintest orders cannot be measured everywhere. Where they cannot, they are
 # inferred from the measured parts and from the neighbouring orders, and a warning names them.
-# Another warning names the orders that are too faint to divide by.
+# Another warning names the orders that are too faint to divide by. A third one concerns the
+# scattered light: the slit of this spectrograph has soft ends and its image faint wings, so that
+# the light beside most orders does not fall off from their edges like that of a blurred slit.
 
-for said in ("edges of orders", "orders .* have too little light"):  # the warnings just mentioned
+for said in (  # the warnings just mentioned
+    "edges of orders", "orders .* have too little light", "the light beside orders",
+):
     warnings.filterwarnings("ignore", said)
 
 first = CCDData.read(flats[0])

@@ -6,7 +6,7 @@ A night on a dask cluster
 A night's frames include flats of several set-ups, their biases and darks, and frames that are of no
 use. You will see a single call sort them by their headers and reduce them on a `dask
 <https://distributed.dask.org>`_ cluster, each set-up as a separate task. The result is the same to
-the last bit as without the cluster.
+the last bit as without the cluster. You need dask: ``python -m pip install ".[all,dask]"``.
 """
 
 from pathlib import Path

@@ -132,7 +132,7 @@ def test_lamp_off_frames_of_another_binning_are_no_dark_and_it_is_said(raw_night
     by_binning = {job.setup.values["CCDSUM"]: job.setup for job in plan.jobs}
     assert {frame.kind for frame in by_binning["1 1"].dark} == {"off"}
     assert by_binning["2 2"].dark == ()
-    assert re.search("no dark agrees: night_.*: CCDSUM is 1 1, but 2 2 for the flats",
+    assert re.search("no dark matches: night_.*: CCDSUM is 1 1, but 2 2 for the flats",
                      by_binning["2 2"].notes[0])
 
 
@@ -176,7 +176,7 @@ def test_bias_of_another_binning_only(tmp_path):
     plan = planned(tmp_path)
     assert plan.jobs[0].setup.bias == ()
     assert plan.jobs[0].setup.notes == (
-        "no bias agrees: bias.fits: CCDSUM is 2 2, but 1 1 for the flats",
+        "no bias matches: bias.fits: CCDSUM is 2 2, but 1 1 for the flats",
         "neither bias nor dark is subtracted, only the overscan where there is one",
     )
     assert [path.name for path, _ in plan.left_out] == ["bias.fits"]
@@ -293,7 +293,7 @@ def test_the_page_stands_alone(reduced):
     assert page.count('src="data:image/png;base64,') == page.count("<img ") == 3
     for link in re.findall('href="([^"]+)"', page):
         assert (output / link).is_file(), link
-    for said in (*table["setup"], "lamp off or failing", "is truncated", "no dark agrees"):
+    for said in (*table["setup"], "lamp off or failing", "is truncated", "no dark matches"):
         assert said in page
 
 

@@ -90,7 +90,7 @@ def test_the_overscan_makes_the_difference(tmp_path):
 
 def test_one_gain_for_amplifiers_of_one_image_that_differ_is_warned_of(tmp_path):
     layout = RawLayout(amplifier_sections=APART, gains=(1, 1.5))
-    with pytest.warns(UserWarning, match="light of the orders steps by -3.% at column 129"):
+    with pytest.warns(UserWarning, match="light of the orders jumps by -3.% at column 129"):
         master_of(tmp_path, layout, oscan=APART)
 
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Light that steps where two amplifiers meet tells that their gains are wrong."""
+"""Light that jumps where two amplifiers meet tells that their gains are wrong."""
 
 import re
 
@@ -36,7 +36,7 @@ def test_wrong_gains_are_warned_of(tmp_path, gains, step):
         make_master_flat(flats, SIMULATION.truth.orders, bias=biases, scattered_light=None)
     said = [str(one.message) for one in caught if "amplifiers meet" in str(one.message)]
     assert len(said) == 1
-    assert re.search(f"steps by {step} at column 129", said[0])
+    assert re.search(f"jumps by {step} at column 129", said[0])
 
 
 @pytest.mark.parametrize("change", [
@@ -59,9 +59,9 @@ def with_two_gains(frames):
 
 
 @pytest.mark.parametrize(("gain", "cause"), [
-    ({"[1:128,*]": 1.5, "[129:256,*]": 1.0}, "steps by -5[5-7]%.*where the sections of gain meet"),
-    ({"[*,1:128]": 1.0, "[*,129:256]": 1.5}, "steps by -3[2-4]%.*the middle of the detector"),
-    (1.0, "steps by -3[2-4]% at column 129, the middle of the detector"),
+    ({"[1:128,*]": 1.5, "[129:256,*]": 1.0}, "jumps by -5[5-7]%.*where the sections of gain meet"),
+    ({"[*,1:128]": 1.0, "[*,129:256]": 1.5}, "jumps by -3[2-4]%.*the middle of the detector"),
+    (1.0, "jumps by -3[2-4]% at column 129, the middle of the detector"),
 ])
 def test_amplifiers_in_one_image(gain, cause):
     flats, biases = (
@@ -73,6 +73,6 @@ def test_amplifiers_in_one_image(gain, cause):
             flats, SIMULATION.truth.orders, bias=biases, gain=gain, read_noise=5,
             scattered_light=None,
         )
-    said = [str(one.message) for one in caught if "of the orders steps" in str(one.message)]
+    said = [str(one.message) for one in caught if "of the orders jumps" in str(one.message)]
     assert len(said) == 1
     assert re.search(cause, said[0])

@@ -219,7 +219,7 @@ def _agreeing(
         for frame in frames:
             found.setdefault(_difference(frame, values, READOUT_KEYWORDS), []).append(frame)
         reasons = [f"{_named(some)}: {difference}" for difference, some in found.items()]
-        notes.append(f"no {kind} agrees: {'; '.join(reasons)}")
+        notes.append(f"no {kind} matches: {'; '.join(reasons)}")
     return fitting
 
 
@@ -249,7 +249,7 @@ def _of_exposure(darks, flats, may_scale: bool, notes: list[str]) -> list[NightF
     if not may_scale:
         found = ", ".join(f"{t:g}" for t in sorted({d.exposure for d in darks if d.exposure}))
         notes.append(
-            f"no dark agrees: {_named(darks)}: exposed for {found} s, the flats for {wanted:g} s, "
+            f"no dark matches: {_named(darks)}: exposed for {found} s, the flats for {wanted:g} s, "
             "and darks are scaled only if there is a bias"
         )
         return []
@@ -278,4 +278,4 @@ def _why_unused(frame: NightFrame, setups: Sequence[NightSetup]) -> str:
         return f"{kind}: others are nearer in time or exposure"
     if not differing:
         return f"{kind}: there are no flats"
-    return f"{kind}: no set-up agrees: " + min((d for d, _ in differing), key=len)
+    return f"{kind}: no set-up matches: " + min((d for d, _ in differing), key=len)
