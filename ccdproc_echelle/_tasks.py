@@ -236,7 +236,7 @@ def processes(number: int) -> ProcessPoolExecutor:
     """
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(number, mp_context=context, initializer=_end_with_parent)
-    # All start together: one that starts while another is lost would be waited for for ever.
+    # All start together: a process that starts while another is lost would be waited for forever.
     executor._safe_to_dynamically_spawn_children = False
     return executor
 

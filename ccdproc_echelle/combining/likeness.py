@@ -24,7 +24,7 @@ MAX_SHIFT = 0.3
 #: Drifts of the illumination of 3 per cent in a frame add up to 6 per cent between two frames.
 MAX_RESIDUAL = 0.1
 
-# A colour of the lamp that drifts, for which orders can be scaled separately, is not another shape.
+# A drifting colour of the lamp, for which orders can be scaled separately, is no change of shape.
 _OTHER_SHAPE = 0.2
 
 # Parts of an order in which a frame is compared with the others, and minimum pixels in a part.

@@ -11,8 +11,8 @@ from ccdproc_echelle.frames import CalibratedFrame, Frame
 
 __all__ = ["factors_of_noise", "warn_of_size"]
 
-# Uncertainties that are too small or too large by less than this are within what gains and noise
-# laws are good for. They may be larger than the scatter if an error, such as that of a dark, is
+# Uncertainties that are too small or too large by less than this are within the accuracy of gains
+# and noise models. They may be larger than the scatter if an error, such as that of a dark, is
 # common to all frames.
 _TOO_SMALL = 1.5
 _TOO_LARGE = 0.6

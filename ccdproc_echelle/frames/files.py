@@ -59,7 +59,7 @@ _SAID_BETTER = (
 # Spellings of units that neither astropy nor CCDData knows.
 _SPELLINGS = {"counts": u.count, "COUNTS": u.count, "Counts": u.count, "e-": u.electron}
 
-# The decompression of HCOMPRESS has a common state: two threads get the pixels of each other.
+# HCOMPRESS is decompressed with a global state: two threads would get each other's pixels.
 _HCOMPRESS = Lock()
 
 # Number of characters of a card.

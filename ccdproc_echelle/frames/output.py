@@ -21,7 +21,7 @@ FITS_ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fit
 #: Extensions of text files.
 TEXT_ENDINGS = (".ecsv", ".csv", ".txt", ".reg")
 
-#: Extensions of pictures and arrays, which no product should have by a slip of the pen.
+#: Extensions of pictures and arrays, which no product should have by mistake.
 FOREIGN_ENDINGS = (
     ".png", ".pdf", ".svg", ".eps", ".ps", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz",
 )

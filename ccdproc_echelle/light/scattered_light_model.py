@@ -121,7 +121,7 @@ class ScatteredLightModel:
         self._side = typical.chosen % 2
         self._slopes, self._precision = typical.slopes, typical.precision
         self._factor = Factor(typical.normal, scene.penalty, typical.strength)
-        # Edges that are off by more than was assumed make the surface as much more uncertain.
+        # Edges that are off by more than was assumed make the surface more uncertain in proportion.
         self._excess = max(1.0, float(np.mean(self._start.shifts**2)))
         self._error = self._error_of(self._factor)
         # For each function of the surface: the weight from its pixels, and from the penalty.

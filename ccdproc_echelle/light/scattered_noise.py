@@ -36,8 +36,8 @@ def noise_variance(residuals, scattered, wings, good) -> np.ndarray:
     clipped, of_apart = np.minimum(residuals[apart] ** 2, limit), light[apart]
     constant, slope = _line_from_zero_on(of_apart, clipped)
     variance = constant + slope * light
-    # Without any noise, as in a frame of zeros, all pixels have the same weight; no few pixels,
-    # where the fit falls to zero, may have all of it.
+    # Without any noise, as in a frame of zeros, all pixels have the same weight; otherwise the few
+    # where the fit falls to zero would have all of it.
     least = max(1e-12 * np.mean((residuals + scattered + wings) ** 2),
                 _LEAST_NOISE * clipped.mean())
     return np.maximum(variance, least or 1.0)

@@ -16,7 +16,7 @@ from ccdproc_echelle._numeric.roots import inverse_root, slab_product
 __all__ = ["WingShapes", "chosen_shapes"]
 
 # Standard deviations of the Gaussians that blur a slit, and of fibres, in pixels. Wider blurs would
-# pass light of other kinds, which is not smooth, for that of the orders.
+# take other light that is not smooth for that of the orders.
 _BLURS = np.geomspace(0.3, 3, 26)
 _FIBRES = np.geomspace(0.5, 4, 54)
 

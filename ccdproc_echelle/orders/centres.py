@@ -26,7 +26,7 @@ _WIDENINGS = (1, 3, 9)
 _STEEPEST = 0.4
 
 # A centre measured where an order has less than this fraction of its usual light counts for less:
-# any pattern or ghost beside the order shifts it the more, the fainter the order.
+# any pattern or ghost beside the order shifts it more, the fainter the order is.
 _FAINT = 0.2
 
 # A centre between two edges counts for less where their distance differs from what is usual by more

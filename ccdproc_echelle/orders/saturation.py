@@ -19,11 +19,11 @@ __all__ = ["Hidden", "saturation_level", "with_masked_peaks", "without_hidden_pe
 # Number of stretches in which saturation is searched for, and pixels in each.
 _N_STRETCHES, _LENGTH = 20, 12
 
-# Saturated light has less than this fraction of the noise of other light, relative to its level;
-# the noise of a frame whose noise is smaller than the second number, relative to the light, says
-# nothing. It is measured with fourth differences, to which the slopes of orders hardly contribute,
-# in the quietest part, the third fraction, of the light that is not saturated. There must be such
-# light in at least the last fraction of the stretches.
+# Saturated light has less than this fraction of the noise of other light, relative to its level. A
+# frame whose noise, relative to the light, is below the second number is not judged. The noise is
+# measured with fourth differences, to which the slopes of orders hardly contribute, in the quietest
+# part (the third number) of the light that is not saturated. There must be such light in at least
+# the last fraction of the stretches.
 _STEADY, _LEAST_NOISE, _QUIET, _MOST_STRETCHES = 0.1, 1e-3, 0.25, 0.5
 
 # Light used to measure that noise, as a fraction of the brightest; saturated light is brighter. The

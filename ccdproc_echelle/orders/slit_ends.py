@@ -23,8 +23,8 @@ _AROUND, _LARGEST_MISFIT = np.linspace(-3, 1.5, 10), 0.15
 # its edge. About so many slices of each order are looked at.
 _BLURS, _PIXELS, _N_SLICES = 3.5, 1.0, 16
 
-# All orders have the same slit: what no more than this fraction of them shows, or only one, is not
-# its doing. Nothing is said of an order with edges in no more than such a fraction of its slices.
+# All orders share one slit: what at most this fraction of them shows, or a single one, is not due
+# to the slit. An order with edges in at most the second fraction of its slices is not judged.
 _MOST_ORDERS, _MOST_SLICES = 0.5, 0.5
 
 

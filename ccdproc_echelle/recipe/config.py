@@ -12,7 +12,7 @@ from ccdproc_echelle.recipe.toml_files import parsed, recipe_keywords, text_of
 
 __all__ = ["config_keywords", "read_config"]
 
-# What only a call can say: the frames themselves, and by whom the work is done and watched.
+# What only a call can specify: the frames themselves, who does the work, and who watches it.
 _OF_CALL = ("img_list", "executor", "progress_bar")
 
 

@@ -61,7 +61,7 @@ def warn_of_lit_calibrations(
     for kind, subtraction in zip(kinds, flat.subtractions, strict=True):
         plane = some_lines(subtraction.plane.data)
         found = finite_median(plane[bright]) - finite_median(plane[dark])
-        # Noise makes it negative, as a pixel is dark from which much was subtracted.
+        # Noise makes it negative: a pixel from which much was subtracted counts as dark.
         if found > _MOST_LIGHT[kind] * light > 0:
             warn(
                 f"the {kind} frames show the orders, with {found / light:.0%} of the light that is "

@@ -155,7 +155,7 @@ class MasterFlat:
         with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
             # The celestial WCS of a flat is irrelevant, and so are astropy's repairs of it.
             warnings.simplefilter("ignore", FITSFixedWarning)
-            # Bytes that are missing are found by the checks, whichever astropy mentions.
+            # The checks find missing bytes, whatever astropy says of them.
             warnings.filterwarnings("ignore", message="File may have been truncated")
             check_file(hdus)
             flags = hdus["FLAGS"].data

@@ -42,7 +42,7 @@ READOUT_KEYWORDS = (
     "ESO DET READ CURNAME", "GAIN", "EGAIN", "ESO DET OUT1 CONAD",
 )
 
-# Measured numbers in headers, such as a gain or a slit width, agree if they do to this many digits.
+# Measured numbers in headers, such as a gain or a slit width, need to agree to this many digits.
 _DIGITS = 3
 #: End of the verdict on a frame that is not a raw frame.
 NOT_RAW = ", not a raw one"

@@ -90,7 +90,7 @@ def read_frames(
     key = keywords.get("exposure_key")
     found = results_of((partial(_seen, path, names, reading, key) for path in _paths(folder)), None)
     frames, left_out = [], []
-    # Threads share the filters of warnings: one that is done restores those that others need.
+    # Not in each thread: they share the filters, which the first to finish would restore for all.
     with warnings.catch_warnings(action="ignore"):
         for one in found:
             (frames if isinstance(one, NightFrame) else left_out).append(one)
