@@ -141,7 +141,7 @@ def _add_flat_field(group) -> None:
         help="a keyword of detect_order_edges, such as profile=fibre; may be repeated")
     option("--sensitivity", dest="sensitivity_keywords", action="append", type=assignment,
         metavar="KEYWORD=VALUE",
-        help="a keyword of mask_low_sensitivity, such as low=0.7; may be repeated")
+        help="a keyword of find_bad_response, such as low=0.7; may be repeated")
     option("--margin", type=float, metavar="PIXELS",
         help="number of pixels beyond the order edges that keep their values (default: 0)")
     option("--mask-interorder", action="store_true", help="mask the inter-order area as well")

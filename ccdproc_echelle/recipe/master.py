@@ -190,7 +190,7 @@ def make_master_flat(
     edge_keywords : dict, optional
         Keywords of `detect_order_edges`.
     sensitivity_keywords : dict, optional
-        Keywords of `mask_low_sensitivity`.
+        Keywords of `find_bad_response`.
     min_signal_to_noise : float, optional
         In-order pixels of the master whose value is less than this many times its uncertainty, or
         not above zero, get the flag ``FAINT``: dividing by them would turn any science frame into

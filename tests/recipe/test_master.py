@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The whole recipe against the truth of a simulation, and what it writes."""
 
+import inspect
+import re
 import warnings
 from dataclasses import replace
 
@@ -12,6 +14,7 @@ from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, Variance
 from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import FITSFixedWarning
 
+import ccdproc_echelle
 from ccdproc_echelle import (
     EchelleOrderTable,
     FlatFlag,
@@ -411,6 +414,16 @@ def test_bad_options_are_refused_before_any_frame_is_read(
     flats, _ = SMALL.write(tmp_path, 3)
     with pytest.raises(error, match=message):
         make_master_flat(flats, SMALL.truth.orders, **options)
+
+
+@pytest.mark.parametrize(("table", "keyword"), [
+    ("trace_keywords", "first_order"), ("edge_keywords", "order_degree"),
+    ("sensitivity_keywords", "dead"),
+])
+def test_functions_named_for_keywords_of_steps_have_these_keywords(table, keyword):
+    described = rf"{table} : dict, optional\s+Keywords of `(\w+)`"
+    function = getattr(ccdproc_echelle, re.search(described, make_master_flat.__doc__)[1])
+    assert keyword in inspect.signature(function).parameters
 
 
 @pytest.mark.parametrize(
