@@ -188,7 +188,9 @@ def read_orders(
     try:
         orders = known.read(path, shape, axis, **chosen)
     except Exception as error:  # readers may raise anything on a damaged file
-        raise ValueError(f"cannot read {path} as {name!r} order table: {error}") from error
+        raise ValueError(
+            f"cannot read {path} as an order table in format {name!r}: {error}"
+        ) from error
     return _agreeing(orders, path, shape, axis)
 
 
@@ -253,8 +255,8 @@ def _check_content(written: Path, path: str | os.PathLike, format: str) -> None:
     if wrong:
         kind = "a FITS file" if is_fits else "a text file that is not compressed"
         raise ValueError(
-            f"cannot write {path}: in the format {format!r} it is {kind}, which should not have "
-            "such a name; give another name or format="
+            f"cannot write {path}: the format {format!r} is {kind}, which needs another name; "
+            "change the name or give format="
         )
 
 

@@ -225,7 +225,7 @@ def test_a_damaged_order_table_alone(working_folder, capsys):
     Path("bad.ecsv").write_text(Path("orders.ecsv").read_text()[:900])
     contents = report("bad.ecsv")
     assert list(contents) == ["report.txt"]
-    assert "cannot read orders_01.ecsv as 'ecsv' order table" in contents["report.txt"]
+    assert "cannot read orders_01.ecsv as an order table in format 'ecsv'" in contents["report.txt"]
     assert capsys.readouterr().err.count("bad.ecsv") == 1
 
 

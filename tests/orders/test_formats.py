@@ -173,7 +173,7 @@ def test_a_truncated_file(name, tmp_path):
     path = tmp_path / "orders"
     simple_orders().write(path, format=name)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ValueError, match=f"cannot read {path} as '{name}'") as caught:
+    with pytest.raises(ValueError, match=f"cannot read {path} as .* format '{name}'") as caught:
         read(path, format=name)
     assert caught.value.__cause__ is not None
 
@@ -403,7 +403,7 @@ def test_soxspipe_fits_of_an_order_between_two_pixels():
 ])
 def test_malformed_soxspipe_fits(changes, message, tmp_path):
     path = soxspipe_fits(tmp_path / "orders.fits", **changes)
-    with pytest.raises(ValueError, match=rf"orders\.fits as 'soxspipe'.*{message}"):
+    with pytest.raises(ValueError, match=rf"orders\.fits as .*'soxspipe'.*{message}"):
         read(path)
 
 
@@ -497,7 +497,7 @@ def test_soxspipe_csv_needs_the_shape(tmp_path):
 def test_malformed_soxspipe_csv(old, new, message, tmp_path):
     assert DOCUMENTED.count(old) == 1
     path = written(tmp_path, DOCUMENTED.replace(old, new))
-    with pytest.raises(ValueError, match=rf"orders\.csv as 'soxspipe'.*{message}"):
+    with pytest.raises(ValueError, match=rf"orders\.csv as .*'soxspipe'.*{message}"):
         read(path, shape=(2048, 1024))
 
 
@@ -551,7 +551,7 @@ def test_samples_find_their_axis_from_the_shape(tmp_path):
     ("# nothing\n", "no values"),
 ])
 def test_malformed_samples(text, message, tmp_path):
-    with pytest.raises(ValueError, match=rf"orders\.csv as 'samples'.*{message}"):
+    with pytest.raises(ValueError, match=rf"orders\.csv as .*'samples'.*{message}"):
         read(written(tmp_path, text), format="samples", dispersion_axis=1)
 
 

@@ -108,7 +108,7 @@ def test_one_of_several_detectors(tmp_path):
 ])
 def test_malformed_files(kwargs, message, tmp_path):
     path = written(tmp_path / "a.fits", trace_table(**kwargs))
-    with pytest.raises(ValueError, match=rf"a\.fits as 'cr2res'.*{message}"):
+    with pytest.raises(ValueError, match=rf"a\.fits as .*'cr2res'.*{message}"):
         read(path, format="cr2res")
 
 

@@ -199,7 +199,7 @@ def test_other_records_are_passed_over(tmp_path):
 def test_malformed_records(old, new, message, tmp_path):
     text = record()
     assert text.count(old) == 1
-    with pytest.raises(ValueError, match=rf"apflat as 'iraf' order table: .*{message}"):
+    with pytest.raises(ValueError, match=rf"apflat as .* in format 'iraf': .*{message}"):
         table_of(text.replace(old, new), tmp_path)
 
 

@@ -147,7 +147,7 @@ EDGES = (CENTERS - HALF_WIDTHS).T
 ])
 def test_malformed_files(kwargs, message, tmp_path):
     path = slits_file(tmp_path / "a.fits", **kwargs)
-    with pytest.raises(ValueError, match=rf"a\.fits as 'pypeit'.*{message}"):
+    with pytest.raises(ValueError, match=rf"a\.fits as .*'pypeit'.*{message}"):
         read(path, format="pypeit")
 
 
@@ -155,5 +155,5 @@ def test_malformed_files(kwargs, message, tmp_path):
 def test_truncated_file(tmp_path):
     path = slits_file(tmp_path / "a.fits")
     path.write_bytes(path.read_bytes()[:9000])
-    with pytest.raises(ValueError, match=r"a\.fits as 'pypeit'"):
+    with pytest.raises(ValueError, match=r"a\.fits as .*'pypeit'"):
         read(path, format="pypeit")

@@ -143,7 +143,7 @@ class _Trap:
 def test_pickles_are_never_loaded(key, tmp_path):
     trapped = np.array([_Trap(tmp_path / "sprung")], dtype=object)
     path = npz(tmp_path / "a.npz", **({"orders": POWERS, "column_range": RANGES} | {key: trapped}))
-    with pytest.raises(ValueError, match=r"a\.npz as 'pyreduce'.*allow_pickle=False"):
+    with pytest.raises(ValueError, match=r"a\.npz as .*'pyreduce'.*allow_pickle=False"):
         read(path)
     assert not (tmp_path / "sprung").exists()
 
@@ -169,7 +169,7 @@ def test_other_pickles_in_the_archive_are_left_alone(tmp_path):
 ])
 def test_malformed_archives(arrays, message, tmp_path):
     path = npz(tmp_path / "a.npz", **arrays)
-    with pytest.raises(ValueError, match=rf"a\.npz as 'pyreduce'.*{message}"):
+    with pytest.raises(ValueError, match=rf"a\.npz as .*'pyreduce'.*{message}"):
         read(path, format="pyreduce")
 
 
@@ -178,7 +178,7 @@ def test_truncated_archive(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="none of the known"):
         read(path)
-    with pytest.raises(ValueError, match=r"a\.npz as 'pyreduce'.*the archive is damaged"):
+    with pytest.raises(ValueError, match=r"a\.npz as .*'pyreduce'.*the archive is damaged"):
         read(path, format="pyreduce")
 
 
@@ -192,5 +192,5 @@ def test_truncated_archive(tmp_path):
 ])
 def test_malformed_tables(kwargs, message, tmp_path):
     path = fits_file(tmp_path / "a.fits", **kwargs)
-    with pytest.raises(ValueError, match=rf"a\.fits as 'pyreduce'.*{message}"):
+    with pytest.raises(ValueError, match=rf"a\.fits as .*'pyreduce'.*{message}"):
         read(path, format="pyreduce")
