@@ -32,6 +32,7 @@ from ccdproc_echelle import (
     combine_frames,
     detect_order_edges,
     fit_scattered_light,
+    inner_order_scale,
     make_master_flat,
     measure_exposure_levels,
     two_pass_flat_combine,
@@ -450,11 +451,17 @@ def test_an_order_table_with_gaps_gives_the_same_flat(make):
     assert ratio.std() < 3e-3 and ratio.mean() == pytest.approx(1, abs=0.03)
 
 
-@pytest.mark.filterwarnings("ignore:could not determine whether the order centres are in place")
-def test_an_order_given_twice_is_named():
+@pytest.mark.parametrize("use", [
+    lambda orders: two_pass_flat_combine(FLATS, orders),
+    lambda orders: measure_exposure_levels(FLATS, orders),
+    lambda orders: inner_order_scale(orders)(FLATS[0]),
+    lambda orders: make_master_flat(FLATS, orders),
+    lambda orders: detect_order_edges(FLATS[0], orders),
+    lambda orders: fit_scattered_light(FLATS[0], orders),
+], ids=["two passes", "levels", "scale", "recipe", "edges", "scattered light"])
+def test_an_order_given_twice_is_named(use):
     orders = traces(centers=CENTERS[[0, 0, 1]])
-    culprit = r"orders \[11, 12\] have the same centre"
-    assert_clear(lambda: make_master_flat(FLATS, orders, scattered_light=None), culprit)
+    assert_clear(lambda: use(orders), r"order table, orders \[11, 12\] have the same centre")
 
 
 def test_orders_that_cross_are_no_orders_of_the_flats():

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from ccdproc_echelle.combining.fitness import check_image
 from ccdproc_echelle.combining.outliers import LEVEL_CLIP, NOTHING_LEFT, unshared
-from ccdproc_echelle.orders import EchelleOrderTable, check_window
+from ccdproc_echelle.orders import EchelleOrderTable, check_window, checked_orders
 
 __all__ = ["InnerOrderScale", "inner_order_scale"]
 
@@ -133,6 +133,7 @@ def inner_order_scale(
     0.002
     """
     check_window(window)
+    checked_orders(orders)
     if mask is not None and orders.shape is not None:
         _check_mask(mask, orders.shape)
     return InnerOrderScale(orders, window, sigma_clip, mask)

@@ -33,7 +33,6 @@ from ccdproc_echelle.orders.saturation import Hidden, without_hidden_peaks
 from ccdproc_echelle.orders.slices import (
     as_rasters,
     checked_image,
-    places_of,
     slice_columns,
     slice_lengths,
 )
@@ -89,9 +88,6 @@ _BAND_BESIDE = (
     "have another band of light beside them, which counts as inter-order area: if it is another "
     "slice or fibre, trace the orders with n_slices or n_fibres, or add it to the order table"
 )
-
-# Orders closer than this, in pixels, are considered the same order.
-_SAME = 0.5
 
 
 def detect_order_edges(
@@ -535,14 +531,6 @@ def _checked_centers(orders) -> np.ndarray:
     if outside.any():
         raise ValueError(
             f"orders {orders.order_numbers[outside].tolist()} have no pixel on the detector"
-        )
-    rank = np.argsort(places_of(centers))
-    apart = finite_median(np.abs(np.diff(centers[rank], axis=0)))
-    twice = np.flatnonzero(apart < _SAME)
-    if len(twice):
-        pair = orders.order_numbers[rank[twice[0] : twice[0] + 2]]
-        raise ValueError(
-            f"orders {sorted(pair.tolist())} have the same centre: remove one of them"
         )
     return centers
 

@@ -5,6 +5,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
+from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.checks import checked_shape
 from ccdproc_echelle.orders.columns import (
@@ -16,8 +17,12 @@ from ccdproc_echelle.orders.columns import (
     set_range,
 )
 from ccdproc_echelle.orders.curves import ROUNDING, evaluate, rescaled
+from ccdproc_echelle.orders.slices import places_of
 
 __all__ = ["affine", "cropped", "flipped", "on_detector", "rebinned", "transposed"]
+
+# Orders closer than this, in pixels, are considered the same order.
+_SAME = 0.5
 
 
 def on_detector(table: QTable, shape: tuple[int, int]) -> QTable:
@@ -31,6 +36,7 @@ def on_detector(table: QTable, shape: tuple[int, int]) -> QTable:
     centers = evaluate(coefficients_of(table, "center"), *range_of(table).T, pixels)
     if not ((centers >= -0.5) & (centers <= shape[1 - axis] - 0.5)).any():
         raise ValueError(f"no order centre lies on a detector of shape {shape}")
+    _check_apart(table, centers)
     if known is not None:
         return table
     last = range_of(table).max() - 0.5
@@ -42,6 +48,19 @@ def on_detector(table: QTable, shape: tuple[int, int]) -> QTable:
     table = copied(table)
     table.meta["shape"] = shape
     return table
+
+
+def _check_apart(table: QTable, centers: np.ndarray) -> None:
+    """Raise if an order is in the table twice, under two numbers."""
+    rank = np.argsort(places_of(centers))
+    apart = finite_median(np.abs(np.diff(centers[rank], axis=0)))
+    twice = np.flatnonzero(apart < _SAME)
+    if len(twice):
+        pair = np.array(table["order"])[rank[twice[0] : twice[0] + 2]]
+        raise ValueError(
+            f"in the order table, orders {sorted(pair.tolist())} have the same centre: remove one "
+            "of them"
+        )
 
 
 def affine(
