@@ -14,7 +14,7 @@ from ccdproc_echelle.frames.calibrated import (
     Subtraction,
     with_noise,
 )
-from ccdproc_echelle.frames.checksums import check_sums, write_fits
+from ccdproc_echelle.frames.checksums import check_sums, has_damaged_data, write_fits
 from ccdproc_echelle.frames.copies import check_roles, look_at, twins_of, warn_of_copies
 from ccdproc_echelle.frames.derived import DerivedFrame
 from ccdproc_echelle.frames.files import (
@@ -124,6 +124,7 @@ __all__ = [
     "keyword_name",
     "n_combined",
     "legal_header",
+    "has_damaged_data",
     "is_compressed",
     "is_of_master_flat",
     "known_bad_pixels",

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import QTable
 
+from ccdproc_echelle._warnings import warn
+from ccdproc_echelle._words import and_others
 from ccdproc_echelle.frames import (
     AssembledFrame,
     RawFrame,
     check_roles,
+    has_damaged_data,
+    is_compressed,
     known_bad_pixels,
+    user_path,
     warn_of_missing_uncertainties,
 )
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -76,6 +81,11 @@ def opened_inputs(request: Request) -> Inputs:
     TypeError, ValueError, OSError
         If an input cannot be read, the flats do not belong together, or something else does not
         match them.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If the data of a file do not match their ``DATASUM``.
     """
     told, hdu = request.arguments, request.reading.get("hdu", 0)
     opened = request.readout.open(told["img_list"], **request.reading)
@@ -95,6 +105,7 @@ def opened_inputs(request: Request) -> Inputs:
     for kind, frames in (("bias", bias), ("dark", dark)):
         warn_of_other_readout(kind, frames or (), flats)
     check_roles({"flat": flats, "bias": bias, "dark": dark})
+    _warn_of_damage([*flats, *(bias or ()), *(dark or ())])
     return Inputs(
         flats=flats, setup=setup, orders=orders, bias=bias, dark=dark, known_bad=known_bad
     )
@@ -109,3 +120,15 @@ def _check_fit(request: Request, flats, orders: EchelleOrderTable | None) -> Non
     if orders is not None:
         orders.inner_mask(request.arguments["window"])
     settings.check_number(len(flats))
+
+
+def _warn_of_damage(frames: list[RawFrame | AssembledFrame]) -> None:
+    """Astropy compares no sums unless it is told to; all files of a night take a per cent more."""
+    paths = dict.fromkeys(user_path(frame.name) for frame in frames)
+    damaged = [p for p in paths if p.is_file() and not is_compressed(p) and has_damaged_data(p)]
+    if damaged:
+        warn(
+            f"{damaged[0]}{and_others(damaged, 'other files')}: the data do not match DATASUM in "
+            "the header: they are damaged, or were changed by a program that left the card as it "
+            "was; compare them with the original"
+        )

@@ -233,10 +233,11 @@ def make_master_flat(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If frames do not belong to the set, unless ``reject`` is "error"; if the light jumps where
-        amplifiers meet; if bias or dark frames show the orders; if most of an order is too faint to
-        divide by; if ``gain`` or ``read_noise`` disagrees with the noise of the flats as measured
-        by `measure_noise`; and under the same conditions as in the functions named above.
+        If frames do not belong to the set, unless ``reject`` is "error"; if the data of a file do
+        not match their ``DATASUM``; if the light jumps where amplifiers meet; if bias or dark
+        frames show the orders; if most of an order is too faint to divide by; if ``gain`` or
+        ``read_noise`` disagrees with the noise of the flats as measured by `measure_noise`; and
+        under the same conditions as in the functions named above.
 
     References
     ----------

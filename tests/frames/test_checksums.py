@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from ccdproc_echelle.frames import check_sums, write_fits
+from ccdproc_echelle.frames import check_sums, has_damaged_data, write_fits
 
 
 @pytest.fixture(params=["file.fits", "file.fits.gz"])
@@ -70,3 +70,26 @@ def test_the_same_content_is_the_same_file(tmp_path, monkeypatch):
         monkeypatch.setattr(fits.PrimaryHDU, "_get_timestamp", lambda self, now=now: now)
         write_fits(fits.HDUList([fits.PrimaryHDU(np.ones(5))]), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("make", [fits.ImageHDU, fits.CompImageHDU])
+def test_data_are_damaged_but_an_edited_header_is_not(tmp_path, make):
+    path = tmp_path / "file.fits"
+    image = make(np.arange(999, dtype="u2").reshape(27, 37), name="IMAGE")
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(path, checksum=True)
+    assert not has_damaged_data(path)
+    with fits.open(path, "update", checksum=False, disable_image_compression=True) as hdus:
+        hdus[1].header["OBJECT"] = "FLAT"
+        place = hdus[1].fileinfo()["datLoc"]
+    assert not has_damaged_data(path)
+    content = bytearray(path.read_bytes())
+    content[place + 9] ^= 4
+    path.write_bytes(content)
+    assert has_damaged_data(path)
+
+
+def test_data_without_a_sum_are_accepted(tmp_path):
+    for name, datasum in (("none.fits", None), ("blank.fits", ""), ("text.fits", "unknown")):
+        header = fits.Header() if datasum is None else fits.Header({"DATASUM": datasum})
+        fits.writeto(tmp_path / name, np.arange(12.0).reshape(3, 4), header)
+        assert not has_damaged_data(tmp_path / name)

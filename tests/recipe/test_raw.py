@@ -184,3 +184,22 @@ def test_a_bias_that_is_trimmed_already(tmp_path):
     bias = CCDData(bias.data, unit="adu", header=bias.header)
     found = calibrate_frames(flats, bias=[bias], **BY_KEYWORD).flats[0].ccddata()
     np.testing.assert_allclose(found.data, expected.data, atol=1e-3)
+
+
+def test_raw_files_that_do_not_match_their_datasum_are_named(tmp_path):
+    simulation = simulated()
+    flats, _, biases = simulation.write(tmp_path, 3, 0, 2, layout="overscan")
+    with fits.open(flats[1]) as hdus:
+        hdus.writeto(flats[1], checksum=True, overwrite=True)
+
+    def master():
+        return make_master_flat(
+            flats, simulation.truth.orders, bias=biases, scattered_light=None, **BY_KEYWORD
+        )
+
+    master()  # sums that match
+    content = bytearray(flats[1].read_bytes())
+    content[-5000] ^= 1
+    flats[1].write_bytes(content)
+    with pytest.warns(UserWarning, match=r"flat_02.fits: the data do not match DATASUM in"):
+        master()
