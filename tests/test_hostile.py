@@ -34,7 +34,11 @@ from ccdproc_echelle import (
     fit_scattered_light,
     inner_order_scale,
     make_master_flat,
+    mask_interorder,
+    mask_low_sensitivity,
     measure_exposure_levels,
+    measure_shift,
+    trace_orders,
     two_pass_flat_combine,
 )
 from ccdproc_echelle.cli import main
@@ -695,3 +699,38 @@ def test_hundreds_of_frames_and_few_open_files(folder, limited):
     mean, scatter = printed.split()
     assert mean == "150.5"
     assert float(scatter) < 1e-6
+
+
+# ---------------------------------------------------------------------- images and slices
+
+
+@pytest.mark.parametrize("use", [
+    trace_orders,
+    lambda flat: detect_order_edges(flat, ORDERS),
+    lambda flat: fit_scattered_light(flat, ORDERS),
+    lambda flat: inner_order_scale(ORDERS)(flat),
+    lambda flat: mask_interorder(flat, ORDERS),
+    lambda flat: mask_low_sensitivity(flat, ORDERS),
+    lambda flat: measure_shift(flat, ORDERS),
+    lambda flat: two_pass_flat_combine([flat, flat], ORDERS),
+], ids=["trace", "edges", "scattered light", "scale", "inter-order", "low", "shift", "two passes"])
+@pytest.mark.parametrize("values", [DATA + 0j, DATA.astype(str)], ids=["complex", "text"])
+def test_images_that_are_no_real_numbers(use, values):
+    assert_clear(lambda: use(CCDData(values, unit="adu")), "holds .*, expected real numbers")
+
+
+@pytest.mark.parametrize("use", [
+    lambda **options: trace_orders(FLATS[0], **options),
+    lambda **options: detect_order_edges(FLATS[0], ORDERS, **options),
+], ids=["trace", "edges"])
+@pytest.mark.parametrize(("options", "culprit"), [
+    (dict(degree=2, slice_width=500), "128 dispersion pixels make 0 slices of 500"),
+    (dict(degree=50, slice_width=5), "make 25 slices of 5, .* series of degree 50"),
+])
+def test_too_few_slices_for_a_series(use, options, culprit):
+    assert_clear(lambda: use(**options), culprit)
+
+
+def test_a_degree_for_which_there_are_too_few_slices():
+    trace_orders(FLATS[0], degree=6)
+    assert_clear(lambda: trace_orders(FLATS[0], degree=20), "at least 63 for a series of degree 20")

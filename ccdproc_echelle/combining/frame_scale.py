@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from ccdproc_echelle.combining.fitness import check_image
 from ccdproc_echelle.combining.outliers import LEVEL_CLIP, NOTHING_LEFT, unshared
+from ccdproc_echelle.frames import check_real
 from ccdproc_echelle.orders import EchelleOrderTable, check_window, checked_orders
 
 __all__ = ["InnerOrderScale", "inner_order_scale"]
@@ -56,6 +57,7 @@ class InnerOrderScale:
             wider than the orders.
         """
         data = np.ma.asarray(frame.data if isinstance(frame, CCDData) else frame)
+        check_real(data, "the frame")
         orders = self.orders.on_detector(data.shape)
         inner = orders.inner_mask(self.window)
         for mask in (self.mask, getattr(frame, "mask", None)):

@@ -79,6 +79,7 @@ from ccdproc_echelle.frames.views import (
     Metadata,
     Section,
     check_alike,
+    check_real,
     inverse_variance_weights,
     warn_of_missing_uncertainties,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "Subtraction",
     "check_alike",
     "check_keywords",
+    "check_real",
     "check_one_readout",
     "check_fits_name",
     "check_output",

@@ -21,15 +21,16 @@ FITS_ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fit
 #: Extensions of text files.
 TEXT_ENDINGS = (".ecsv", ".csv", ".txt", ".reg")
 
-#: Extensions of pictures and arrays, which no product should have by mistake.
+#: Extensions of pictures, arrays and archives, which no product should have by mistake.
 FOREIGN_ENDINGS = (
     ".png", ".pdf", ".svg", ".eps", ".ps", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz",
+    ".zip", ".z",
 )
 
 
 def check_fits_name(path: str | os.PathLike, what: str) -> None:
     """
-    Check that a FITS file will not have the name of a picture, a text file or an array.
+    Check that a FITS file will not have the name of a picture, a text file, an array or an archive.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def check_fits_name(path: str | os.PathLike, what: str) -> None:
     if os.fspath(path).lower().endswith((*TEXT_ENDINGS, *FOREIGN_ENDINGS)):
         raise ValueError(
             f"cannot write {path}: {what} is a FITS file, expected a name such as "
-            f"{Path(path).stem}.fits"
+            f"{Path(path).stem.removesuffix('.fits')}.fits"
         )
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "Metadata",
     "Section",
     "check_alike",
+    "check_real",
     "float_type",
     "inverse_variance_weights",
     "warn_of_missing_uncertainties",
@@ -269,8 +270,7 @@ class MemoryFrame(Frame):
 
     def __post_init__(self):
         self._check()
-        if self.ccd.data.dtype.kind not in "fiub":
-            raise ValueError(f"{self.name} holds {self.ccd.data.dtype}, expected real numbers")
+        check_real(self.ccd.data, self.name)
         for part in ("mask", "uncertainty"):
             value = getattr(self.ccd, part)
             shape = np.shape(value.array if part == "uncertainty" and value is not None else value)
@@ -419,6 +419,35 @@ def warn_of_missing_uncertainties(frames: Sequence[Frame], kind: str) -> None:
     bare = [frame.name for frame in frames if frame.uncertainty_type is None]
     if 0 < len(bare) < len(frames):
         warn(f"no uncertainty in {', '.join(bare)}: those of the other {kind} are not used")
+
+
+def check_real(values: np.ndarray, name: str) -> None:
+    """
+    Check that an image holds real numbers.
+
+    Parameters
+    ----------
+    values : array
+        The image.
+    name : str
+        Name used in the message.
+
+    Raises
+    ------
+    ValueError
+        If it holds complex numbers, text or objects.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle.frames import check_real
+    >>> check_real(np.array([1j]), "flat")
+    Traceback (most recent call last):
+    ...
+    ValueError: flat holds complex128, expected real numbers
+    """
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"{name} holds {values.dtype}, expected real numbers")
 
 
 def inverse_variance_weights(

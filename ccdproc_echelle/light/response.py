@@ -12,7 +12,12 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.table import QTable
 
 from ccdproc_echelle._tasks import results_of
-from ccdproc_echelle.frames import completed_keywords, standard_deviation, without_file_cards
+from ccdproc_echelle.frames import (
+    check_real,
+    completed_keywords,
+    standard_deviation,
+    without_file_cards,
+)
 from ccdproc_echelle.light.fringes import fringe_pattern
 from ccdproc_echelle.light.order_fit import (
     OrderFit,
@@ -400,6 +405,7 @@ def _checked(flat, orders, length) -> EchelleOrderTable:
     _check_length(length)
     if not isinstance(flat, CCDData):
         raise TypeError(f"flat is a {type(flat).__name__}, expected a CCDData")
+    check_real(flat.data, "flat")
     return orders.on_detector(flat.shape)
 
 

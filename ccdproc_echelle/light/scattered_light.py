@@ -7,7 +7,7 @@ import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.frames import standard_deviation, without_file_cards
+from ccdproc_echelle.frames import check_real, standard_deviation, without_file_cards
 from ccdproc_echelle.light.interorder import LEAST_PIXELS, checked_margin, gaps, known_edges
 from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel
 from ccdproc_echelle.light.scattered_sample import ScatteredLightSample, check_values
@@ -251,6 +251,7 @@ def unlit_borders(frame: CCDData, orders: EchelleOrderTable) -> np.ndarray | Non
 def _usable(frame) -> np.ndarray:
     if not isinstance(frame, CCDData):
         raise TypeError(f"frame is a {type(frame).__name__}, expected a CCDData")
+    check_real(frame.data, "frame")
     usable = np.isfinite(frame.data)
     if frame.mask is not None:
         usable &= ~np.asarray(frame.mask, bool)

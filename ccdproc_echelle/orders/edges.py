@@ -32,6 +32,7 @@ from ccdproc_echelle.orders.profile_kinds import checked_profile, edges_of_fibre
 from ccdproc_echelle.orders.saturation import Hidden, without_hidden_peaks
 from ccdproc_echelle.orders.slices import (
     as_rasters,
+    check_slices,
     checked_image,
     slice_columns,
     slice_lengths,
@@ -336,7 +337,7 @@ def measure_order_edges(
     levels, form = checked_levels(threshold), checked_profile(profile, n_slices)
     check_edge_options(slice_length, slice_width, degree, 0, sigma, maxiters)
     orders = checked_orders(orders).on_detector(checked_image(flat, "flat"))
-    columns = slice_columns(orders.shape[orders.dispersion_axis], slice_width, degree)
+    columns = _columns(orders, slice_width, degree)
     pixels, edges, errors, found, doubts = _measured(
         flat, orders, columns, slice_length, levels, form
     )
@@ -389,7 +390,7 @@ def rough_order_edges(
     clip = sigma, maxiters
     check_edge_options(slice_length, slice_width, degree, order_degree, sigma, maxiters)
     orders = checked_orders(orders).on_detector(checked_image(flat, "flat"))
-    columns = slice_columns(orders.shape[orders.dispersion_axis], slice_width, degree)
+    columns = _columns(orders, slice_width, degree)
     columns = columns[:: max(1, len(columns) // _ROUGHLY), :: max(1, columns.shape[1] // _FEW)]
     pixels, edges, errors, found, _ = _measured(
         flat, orders, columns, slice_length, levels, form, columns.ravel()
@@ -523,6 +524,13 @@ def poorly_measured(orders: EchelleOrderTable) -> np.ndarray:
         )
     fractions = np.stack([table["lower_measured"], table["upper_measured"]])
     return (fractions < _WELL_MEASURED).any(axis=0)
+
+
+def _columns(orders, slice_width, degree) -> np.ndarray:
+    n_pixels = orders.shape[orders.dispersion_axis]
+    if slice_width is not None:
+        check_slices(n_pixels, slice_width, degree, n_each=1)
+    return slice_columns(n_pixels, slice_width, degree)
 
 
 def _checked_centers(orders) -> np.ndarray:

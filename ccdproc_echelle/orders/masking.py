@@ -4,7 +4,7 @@
 import numpy as np
 from astropy.nddata import CCDData, InverseVariance
 
-from ccdproc_echelle.frames import without_file_cards
+from ccdproc_echelle.frames import check_real, without_file_cards
 from ccdproc_echelle.orders.misplaced import warn_of_misplaced_edges
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
@@ -73,6 +73,7 @@ def mask_interorder(
     """
     if not isinstance(flat, CCDData):
         raise TypeError(f"flat is a {type(flat).__name__}, expected a CCDData")
+    check_real(flat.data, "flat")
     if not np.isfinite(fill_value):
         raise ValueError(f"fill_value is {fill_value!r}, expected a finite number")
     orders = orders.on_detector(flat.shape)

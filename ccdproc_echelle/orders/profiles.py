@@ -23,7 +23,7 @@ from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle.orders.bad_rows import good_neighbours
 from ccdproc_echelle.orders.slices import bridged
 
-__all__ = ["median_slices", "steadier_axis", "without_hot_columns"]
+__all__ = ["median_slices", "steadier_axis", "usual_width", "without_hot_columns"]
 
 # Slices whose medians are taken at a time: so few that they fit into the cache.
 _AT_ONCE = 16
@@ -62,8 +62,7 @@ def _change_across(raster: np.ndarray) -> float:
 def median_slices(raster: np.ndarray, width: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Middle dispersion pixel and median of each slice, (n_slices,) and (n_slices, n_cross)."""
     n_pixels, n_cross = raster.shape
-    if width is None:
-        width = max(1, min(int(np.clip(n_pixels // 250, 5, 15)), n_pixels // 20))
+    width = usual_width(n_pixels) if width is None else width
     n_slices = n_pixels // width
     first = (n_pixels - n_slices * width) // 2
     blocks = raster[first : first + n_slices * width].reshape(n_slices, width, n_cross)
@@ -72,6 +71,11 @@ def median_slices(raster: np.ndarray, width: int | None) -> tuple[np.ndarray, np
     ])
     pixels = first + width * np.arange(n_slices) + 0.5 * (width - 1)
     return pixels, slices
+
+
+def usual_width(n_pixels: int) -> int:
+    """Dispersion pixels of a slice."""
+    return max(1, min(int(np.clip(n_pixels // 250, 5, 15)), n_pixels // 20))
 
 
 def _medians(blocks: np.ndarray) -> np.ndarray:

@@ -48,6 +48,8 @@ class OrderTableFormat:
         See `register_format`.
     several_detectors : bool
         Whether a file can hold the orders of several detectors.
+    writes_fits : bool or None
+        Whether it writes FITS files or uncompressed text; `None` if that is not known beforehand.
     """
 
     name: str
@@ -55,6 +57,7 @@ class OrderTableFormat:
     read: Callable | None
     write: Callable | None
     several_detectors: bool
+    writes_fits: bool | None
 
 
 FORMATS: dict[str, OrderTableFormat] = {}
@@ -67,6 +70,7 @@ def register_format(
     read: Callable | None = None,
     write: Callable | None = None,
     several_detectors: bool = False,
+    writes_fits: bool | None = None,
 ) -> None:
     """
     Register a format of order tables for `EchelleOrderTable.read` and `EchelleOrderTable.write`.
@@ -93,6 +97,9 @@ def register_format(
     several_detectors : bool, optional
         Whether a file can hold the orders of several detectors; ``read`` then takes the keyword
         ``detector``, a name or `None`.
+    writes_fits : bool, optional
+        Whether ``write`` writes a FITS file (True) or uncompressed text (False), so that a file
+        name that does not suit is refused before any work. Default: see what has been written.
 
     Raises
     ------
@@ -126,7 +133,7 @@ def register_format(
         raise ValueError(f"an order-table format {name!r} is already registered")
     if read is None and write is None:
         raise ValueError(f"order-table format {name!r} has neither read nor write")
-    FORMATS[name] = OrderTableFormat(name, identify, read, write, several_detectors)
+    FORMATS[name] = OrderTableFormat(name, identify, read, write, several_detectors, writes_fits)
 
 
 def read_orders(
@@ -239,19 +246,22 @@ def write_orders(
     known = check_order_output(path, format, overwrite=overwrite)
     with replacing(path, overwrite=overwrite) as temporary:
         known.write(orders, temporary)
-        _check_content(temporary, path, known.name)
+        if known.writes_fits is None:
+            with get_readable_fileobj(temporary, encoding="binary") as content:
+                is_fits = content.read(6) == b"SIMPLE"
+            _check_name(path, known.name, is_fits, is_packed=is_compressed(temporary))
 
 
-def _check_content(written: Path, path: str | os.PathLike, format: str) -> None:
+def _check_name(
+    path: str | os.PathLike, format: str, is_fits: bool, *, is_packed: bool = False
+) -> None:
     """Raise if the name of a file says that it is FITS and it is not, or the other way round."""
-    with get_readable_fileobj(written, encoding="binary") as content:
-        is_fits = content.read(6) == b"SIMPLE"
     name = os.fspath(path).lower()
     if is_fits:
         wrong = name.endswith((*TEXT_ENDINGS, *FOREIGN_ENDINGS))
     else:
         wrong = name.endswith(_OF_FITS)
-        wrong |= name.endswith(_PACKED) and not is_compressed(written)
+        wrong |= name.endswith(_PACKED) and not is_packed
     if wrong:
         kind = "a FITS file" if is_fits else "a text file that is not compressed"
         raise ValueError(
@@ -295,7 +305,10 @@ def check_order_output(
             f"{path} has the name of {kind} file, but the native format of order tables is text "
             "(.ecsv); give format=, for example 'soxspipe', which is FITS"
         )
-    return _format("ecsv" if format is None else format, "write")
+    known = _format("ecsv" if format is None else format, "write")
+    if known.writes_fits is not None:
+        _check_name(path, known.name, known.writes_fits)
+    return known
 
 
 def format_of(path: str | os.PathLike) -> str | None:

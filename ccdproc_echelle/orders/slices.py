@@ -20,7 +20,7 @@ from scipy.special import ndtri
 
 from ccdproc_echelle._numeric.medians import finite_median, median_noise, ranked_median
 from ccdproc_echelle._tasks import ahead, results_of
-from ccdproc_echelle.frames import variance_array
+from ccdproc_echelle.frames import check_real, variance_array
 
 __all__ = [
     "Slices",
@@ -28,6 +28,7 @@ __all__ = [
     "as_rasters",
     "bridged",
     "checked_image",
+    "check_slices",
     "extract_slices",
     "places_of",
     "search_radii",
@@ -58,13 +59,14 @@ class Slices(NamedTuple):
 
 
 def checked_image(flat, name: str) -> tuple[int, int]:
-    """The shape of a flat, which must be an image."""
-    shape = np.shape(flat if _is_bare(flat) else flat.data)
+    """The shape of a flat, which must be an image of real numbers."""
     if isinstance(flat, (str, os.PathLike)):
         raise TypeError(f"{name} is the name of a file, expected a CCDData or an array: read it")
-    if len(shape) != 2:
-        raise ValueError(f"{name} has {len(shape)} dimensions, expected an image with 2")
-    return shape
+    data = np.asarray(flat if _is_bare(flat) else flat.data)
+    if data.ndim != 2:
+        raise ValueError(f"{name} has {data.ndim} dimensions, expected an image with 2")
+    check_real(data, name)
+    return data.shape
 
 
 def as_rasters(
@@ -191,6 +193,16 @@ def slice_columns(n_pixels: int, slice_width: int | None, degree: int) -> np.nda
     n_slices = n_pixels // slice_width
     first = (n_pixels - n_slices * slice_width) // 2
     return first + np.arange(n_slices * slice_width).reshape(n_slices, slice_width)
+
+
+def check_slices(n_pixels: int, slice_width: int, degree: int, *, n_each: int) -> None:
+    """Raise if there are fewer than ``n_each`` slices for each coefficient of a series."""
+    n_slices, needed = n_pixels // slice_width, n_each * (degree + 1)
+    if n_slices < needed:
+        raise ValueError(
+            f"{n_pixels} dispersion pixels make {n_slices} slices of {slice_width}, expected at "
+            f"least {needed} for a series of degree {degree}: lower slice_width or degree"
+        )
 
 
 def widened(columns: np.ndarray, factor: int, n_pixels: int) -> np.ndarray:

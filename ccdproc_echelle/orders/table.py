@@ -569,6 +569,8 @@ class EchelleOrderTable(OrdersOnDetector):
 
         Raises
         ------
+        TypeError
+            If ``slices`` is anything but two slices.
         ValueError
             If a slice has a step or is empty, no order is left, or the detector shape is unknown.
         """

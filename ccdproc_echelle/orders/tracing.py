@@ -19,15 +19,23 @@ from ccdproc_echelle.orders.fibres import fibre_traces
 from ccdproc_echelle.orders.numbering import numbered
 from ccdproc_echelle.orders.paths import paths_along
 from ccdproc_echelle.orders.plausible import warn_of_filled_gaps
-from ccdproc_echelle.orders.profiles import median_slices, steadier_axis, without_hot_columns
+from ccdproc_echelle.orders.profiles import (
+    median_slices,
+    steadier_axis,
+    usual_width,
+    without_hot_columns,
+)
 from ccdproc_echelle.orders.saturation import with_masked_peaks
-from ccdproc_echelle.orders.slices import as_raster, checked_image
+from ccdproc_echelle.orders.slices import as_raster, check_slices, checked_image
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["check_trace_keywords", "trace_orders"]
 
 # Largest RMS distance, in pixels, by which neighbouring centres leave a credible trace.
 _WANDERING = 0.4
+
+# Fewest slices for each coefficient of a trace; with fewer, it swings between them.
+_SLICES_EACH = 3
 
 # Smallest frame, or region of one, in pixels each way.
 _LEAST_PIXELS = 20
@@ -118,8 +126,9 @@ def trace_orders(
     Raises
     ------
     ValueError
-        If a parameter is out of range, the frame or its region is not 2-D or too small, no orders
-        are found, or the traces found do not form bundles of ``n_fibres`` or ``n_slices``.
+        If a parameter is out of range, the frame or its region is not 2-D or too small, there are
+        fewer than three slices for each coefficient of a series, no orders are found, or the traces
+        found do not form bundles of ``n_fibres`` or ``n_slices``.
 
     Warns
     -----
@@ -232,6 +241,8 @@ def _searched(flat, region: tuple[slice, slice], dispersion_axis: int | None) ->
 
 def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray]:
     """Order centres, (n_orders, n_pixels), and their residuals; the dispersion is along axis 0."""
+    slice_width = usual_width(len(raster)) if slice_width is None else slice_width
+    check_slices(len(raster), slice_width, degree, n_each=_SLICES_EACH)
     pixels, slices = median_slices(raster, slice_width)
     slices = with_masked_peaks(slices)
     slices = without_hot_columns(without_bad_rows(slices, pixels[1] - pixels[0]))

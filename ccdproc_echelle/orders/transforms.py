@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Transform order tables for frames that are shifted, binned, cropped, flipped or transposed."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable
@@ -108,6 +110,12 @@ def _binned_shape(shape: tuple[int, int] | None, factors: np.ndarray) -> tuple[i
 def cropped(table: QTable, slices: tuple[slice, slice]) -> QTable:
     """The table for a section of the detector, whose shape must be known."""
     shape, axis = table.meta["shape"], table.meta["dispersion_axis"]
+    kinds = [type(s) for s in slices] if isinstance(slices, Sequence) else []
+    if kinds != [slice, slice]:
+        raise TypeError(
+            f"slices is {slices!r}, expected a slice of rows and one of columns, such as "
+            "np.s_[10:90, :]"
+        )
     bounds = [s.indices(n) for s, n in zip(slices, shape, strict=True)]
     if any(step != 1 or stop <= start for start, stop, step in bounds):
         raise ValueError(f"slices are {slices}, expected two that are not empty, with step 1")

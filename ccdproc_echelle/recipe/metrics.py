@@ -35,19 +35,19 @@ class Metric(NamedTuple):
     lower: float = np.nan
     upper: float = np.nan
 
-    def unit_for(self, level: str) -> str:
+    def unit_for(self, level: str | None) -> str:
         """
         Unit of the quantity.
 
         Parameters
         ----------
-        level : str
-            Unit of the exposure levels.
+        level : str or None
+            Unit of the exposure levels, empty if they have none; `None` if it is not known.
 
         Returns
         -------
         str
-            Empty if it has none.
+            Empty if it has none, or it is not known.
 
         Examples
         --------
@@ -55,7 +55,10 @@ class Metric(NamedTuple):
         >>> METRICS["level_median"].unit_for("adu"), METRICS["measured_gain"].unit_for("adu")
         ('adu', 'electron / adu')
         """
-        return level if self.unit is None else self.unit.format(level=level)
+        unit = "{level}" if self.unit is None else self.unit
+        if level is None and "{level}" in unit:
+            return ""
+        return unit.format(level=level).removesuffix(" / ")
 
 
 _GAIN, _, _READ_NOISE, _ = NOISE_KEYWORDS

@@ -89,7 +89,7 @@ def _of_night(path: Path):
         quality = QTable({
             "name": list(METRICS),
             "value": [float(row[name]) for name in METRICS],
-            "unit": [metric.unit_for(units.get(setup, "")) for metric in METRICS.values()],
+            "unit": [metric.unit_for(units.get(setup)) for metric in METRICS.values()],
             "lower": np.full(len(METRICS), np.nan),
             "upper": np.full(len(METRICS), np.nan),
             "verdict": np.full(len(METRICS), "", dtype="U4"),

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from ccdproc_echelle import EchelleOrderTable
-from ccdproc_echelle.orders import FORMATS, able_formats, register_format
+from ccdproc_echelle.orders import FORMATS, able_formats, check_order_output, register_format
 
 
 @pytest.fixture(autouse=True)
@@ -147,9 +147,13 @@ def test_a_text_file_is_not_called_a_fits_file(tmp_path, name):
 @pytest.mark.parametrize(("format", "name"), [
     ("ecsv", "orders.fits"), ("iraf", "orders.fits.gz"), ("samples", "orders.fz"),
     ("ecsv", "orders.ecsv.gz"), (None, "orders.ecsv.bz2"), ("soxspipe", "orders.ecsv"),
+    ("soxspipe", "orders.zip"), ("soxspipe", "orders.fits.Z"),
 ])
 def test_a_named_format_does_not_go_into_a_file_of_another_kind(tmp_path, format, name):
-    with pytest.raises(ValueError, match=f"{name}: the format '{format or 'ecsv'}' is a "):
+    culprit = f"{name}: the format '{format or 'ecsv'}' is a "
+    with pytest.raises(ValueError, match=culprit):
+        check_order_output(tmp_path / name, format)  # before there are any orders
+    with pytest.raises(ValueError, match=culprit):
         orders_on_rows().write(tmp_path / name, format=format)
     assert not list(tmp_path.iterdir())
 

@@ -932,6 +932,12 @@ def test_bad_slices(slices):
         flat_orders().cropped(slices)
 
 
+@pytest.mark.parametrize("slices", [(5, 6), np.s_[5:6], np.s_[5:6, 2], 5, np.s_[:, :, :], "ab"])
+def test_slices_that_are_none(slices):
+    with pytest.raises(TypeError, match="slices is .*, expected a slice of rows and one of"):
+        flat_orders().cropped(slices)
+
+
 @pytest.mark.parametrize("factors", [0, -2, (2, 0)])
 def test_bad_factors(factors):
     with pytest.raises(ValueError, match="factors are"):

@@ -286,6 +286,16 @@ def test_trends_have_the_units_of_the_master_flats(reduced):
             == set(zip(of_masters["name"], of_masters["unit"], strict=True)))
 
 
+def test_trends_of_a_table_that_does_not_tell_its_units(reduced, tmp_path):
+    table = QTable.read(reduced[1] / "qc.ecsv")
+    table.meta["units"] = {}
+    table["measured_gain"] = 1.0
+    table.write(tmp_path / "qc.ecsv")
+    units = dict(quality_trends([tmp_path / "qc.ecsv"])["name", "unit"].iterrows())
+    assert units["measured_gain"] == units["level_median"] == ""
+    assert units["order_width"] == "pix"
+
+
 def test_the_page_stands_alone(reduced):
     _, output, table = reduced
     page = (output / "index.html").read_text(encoding="utf-8")

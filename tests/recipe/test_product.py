@@ -349,7 +349,9 @@ def test_plot_is_the_summary_page(master):
     assert "inner mean" in texts
 
 
-@pytest.mark.parametrize("name", ["master.png", "master.TXT", "master.npz"])
+@pytest.mark.parametrize("name", [
+    "master.png", "master.TXT", "master.npz", "master.zip", "master.fits.Z",
+])
 def test_it_is_not_written_to_the_name_of_another_kind_of_file(master, tmp_path, name):
     with pytest.raises(ValueError, match=f"cannot write .*{name}: a master flat is a FITS file"):
         master.write(tmp_path / name)

@@ -66,4 +66,4 @@ def _points(order: EchelleOrderTable, name: str, pixels: np.ndarray) -> str:
     return ",".join(f"{value:.3f}" for value in np.transpose(columns).ravel() + 1)
 
 
-register_format("ds9", write=write)
+register_format("ds9", write=write, writes_fits=False)
