@@ -110,8 +110,12 @@ def one_line(message: Warning | Exception | str) -> str:
     ('the table is empty', 'MemoryError')
     >>> one_line(FileNotFoundError(2, "No such file or directory", "flat.fits"))
     'no such file or directory: flat.fits'
+    >>> one_line(OSError(18, "Invalid cross-device link", "new.fits", None, "flat.fits"))
+    'invalid cross-device link: new.fits -> flat.fits'
     """
     text = str(message)
     if isinstance(message, OSError) and message.strerror and message.filename is not None:
-        text = f"{message.strerror[0].lower()}{message.strerror[1:]}: {message.filename}"
+        names = [name for name in (message.filename, message.filename2) if name is not None]
+        reason = f"{message.strerror[0].lower()}{message.strerror[1:]}"
+        text = f"{reason}: {' -> '.join(map(str, names))}"
     return " ".join(text.split()) or type(message).__name__

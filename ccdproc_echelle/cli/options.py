@@ -132,7 +132,7 @@ def _section(text: str) -> str | bool:
 
 def _extension(text: str) -> int | str | list[int | str]:
     """A number or name, or several, separated by commas."""
-    found = [int(part) if part.isdigit() else part for part in text.split(",")]
+    found = [int(part) if part.removeprefix("-").isdigit() else part for part in text.split(",")]
     return found if len(found) > 1 else found[0]
 
 

@@ -70,13 +70,17 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
     return frames
 
 
-def list_frames(img_list: Any, **reading: Any) -> list[Frame]:
+def list_frames(img_list: Any, *, kind: str = "", **reading: Any) -> list[Frame]:
     """
     Open frames that may differ in shape and unit; otherwise like `open_frames`.
 
     Parameters
     ----------
-    img_list, **reading
+    img_list
+        See `open_frames`.
+    kind : str, optional
+        What the frames are, such as "bias", used in the names of frames in memory.
+    **reading
         See `open_frames`.
 
     Returns
@@ -93,7 +97,7 @@ def list_frames(img_list: Any, **reading: Any) -> list[Frame]:
         reading = {"hdu": img_list.ext} | reading
     frames = [
         item if isinstance(item, Frame) else
-        MemoryFrame(item, f"frame {i}") if isinstance(item, CCDData) else
+        MemoryFrame(item, f"{kind} frame {i}".lstrip()) if isinstance(item, CCDData) else
         FileFrame(item, reading)
         for i, item in enumerate(_listed(img_list))
     ]
@@ -119,14 +123,15 @@ def _warn_of_combined(frames: Sequence[Frame], opened: Sequence[Frame]) -> None:
     if not 0 < len(combined) < len(frames):
         return
     others = [frame for frame in combined if frame not in masters]
+    remarks = []
     for some, one, several in (
         (masters, "a master flat", "master flats"),
         (others, *["combined from other frames (COMBINED or NCOMBINE in the header)"] * 2),
     ):
         if some:
             names = ", ".join(frame.name for frame in some)
-            what = f"is {one}" if len(some) == 1 else f"are {several}"
-            warn(f"{names} {what}, unlike the rest: leave combined frames out")
+            remarks.append(f"{names} {f'is {one}' if len(some) == 1 else f'are {several}'}")
+    warn(f"{' and '.join(remarks)}, unlike the rest: leave combined frames out")
 
 
 def _tell_of_units(files: Sequence[FileFrame]) -> None:

@@ -139,7 +139,9 @@ class Readout:
                 "is linear in its parameters, such as Chebyshev1D"
             )
 
-    def open(self, img_list: Any, **reading: Any) -> list[RawFrame | AssembledFrame]:
+    def open(
+        self, img_list: Any, *, kind: str = "", **reading: Any
+    ) -> list[RawFrame | AssembledFrame]:
         """
         Open raw frames as their light-sensitive parts.
 
@@ -150,6 +152,8 @@ class Readout:
         img_list : list, str or `ccdproc.ImageFileCollection`
             Raw frames, as for `ccdproc.combine`; frames opened by this method before are returned
             unchanged.
+        kind : str, optional
+            What the frames are, such as "bias", used in the names of frames in memory.
         **reading
             Passed to ``CCDData.read``; ``hdu`` may be a list of extensions, the amplifiers of one
             detector.
@@ -175,7 +179,7 @@ class Readout:
         extensions = reading.get("hdu") if isinstance(reading.get("hdu"), list) else None
         if extensions is not None:
             reading = reading | {"hdu": _first_of(extensions)}
-        frames = list_frames(img_list, **reading)
+        frames = list_frames(img_list, kind=kind, **reading)
         if all(isinstance(frame, (RawFrame, AssembledFrame)) for frame in frames):
             return frames
         frames = [self._opened(frame, extensions) for frame in frames]

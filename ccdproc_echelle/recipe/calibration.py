@@ -260,7 +260,8 @@ def opened_as(
     if isinstance(frames, (str, Sequence)) and len(frames) == 0:
         raise ValueError(f"{kind} is {frames!r}, which has no frames; expected frames or None")
     with _naming(kind):
-        return readout.open(frames, **reading)
+        # Frames of which nothing else is said are flats.
+        return readout.open(frames, kind="" if kind == "flats" else kind, **reading)
 
 
 @contextmanager
@@ -287,12 +288,13 @@ def _opened(kind: str, frames: Any, readout: Readout, reading: Mapping[str, Any]
 def _check_fit(kind: str, frames: Sequence[Frame], flat: Frame) -> None:
     for frame in frames:
         if is_of_master_flat(frame.header):
-            raise ValueError(f"{kind} {frame.name} is a master flat, expected a {kind} frame")
+            raise ValueError(f"{frame.name} is a master flat, expected a {kind} frame")
         for quality in ("shape", "unit"):
             found, expected = getattr(frame, quality), getattr(flat, quality)
             if found != expected:
                 raise ValueError(
-                    f"{kind} {frame.name} has {quality} {found}, the flats have {expected}"
+                    f"{frame.name} has {quality} {found}, but the flats, from which the {kind} is "
+                    f"subtracted, have {expected}"
                 )
 
 

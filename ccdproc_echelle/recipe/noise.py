@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ccdproc_echelle._warnings import warn
+from ccdproc_echelle._warnings import kept_warnings, warn
 from ccdproc_echelle.combining import MeasuredNoise, PixelPairs, noise_of_pairs, tell_noise
 from ccdproc_echelle.frames import CalibratedFrame, NoiseModel, Regions
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -82,7 +82,8 @@ def with_noise_of_set(
     tell_noise(noise)
     model = noise.model(with_drift=not per_order)
     raw = [flat.raw for flat in flats]
-    known = calibrate_frames(raw, noise=model, executor=executor, **calibrating)
+    with kept_warnings():  # which have been issued when the flats were calibrated before
+        known = calibrate_frames(raw, noise=model, executor=executor, **calibrating)
     return known, noise
 
 

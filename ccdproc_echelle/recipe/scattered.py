@@ -16,6 +16,7 @@ from astropy.table import QTable
 
 from ccdproc_echelle._tasks import ahead, results_of
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle._words import and_others
 from ccdproc_echelle.combining import Pixels, Progress, with_common_errors
 from ccdproc_echelle.frames import (
     CalibratedFrame,
@@ -239,13 +240,24 @@ def _surfaces(sample, calibration, progress, executor) -> list[ScatteredLight]:
     with ahead(partial(ScatteredLightModel, sample)) as prepared:
         frames = list(_sampled(sample, calibration, progress, executor))
         model = prepared()
-    names = (flat.name for flat in calibration.flats)
+    names = [flat.name for flat in calibration.flats]
     fits = (partial(_measured, *pair, model) for pair in zip(names, frames, strict=True))
     surfaces = list(results_of(fits, None))
-    remarks = [*model.remarks, *(surface.remark for surface in surfaces)]
-    for remark in dict.fromkeys(filter(None, remarks)):
+    for remark in (*model.remarks, *_remarks(names, surfaces)):
         warn(remark)
     return surfaces
+
+
+def _remarks(names: Sequence[str], surfaces: Sequence[ScatteredLight]) -> Iterator[str]:
+    """One remark on the frames of negative scattered light, and one on those where it is cut."""
+    for negative in (True, False):
+        those = [
+            (name, surface.remark) for name, surface in zip(names, surfaces, strict=True)
+            if surface.remark and surface.negative == negative
+        ]
+        if those:
+            name, remark = those[0]
+            yield f"{name}{and_others(those)}: {remark}"
 
 
 def _sampled(sample, calibration, progress, executor) -> Iterator[FrameSample]:

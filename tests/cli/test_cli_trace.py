@@ -31,6 +31,14 @@ def test_trace_along_columns_in_another_format(working_folder):
     np.testing.assert_allclose(traced.center(), ORDERS.center(), atol=0.3)
 
 
+def test_trace_the_last_image_of_a_file(working_folder):
+    flat = CCDData.read("flat_01.fits").data
+    dark = fits.ImageHDU(np.zeros_like(flat), name="DARK")
+    fits.HDUList([fits.PrimaryHDU(), dark, fits.ImageHDU(flat, name="FLAT")]).writeto("two.fits")
+    assert main(["trace", "two.fits", "--hdu", "-1", "-o", "traced.ecsv"]) == 0
+    assert len(EchelleOrderTable.read("traced.ecsv")) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "culprits"),
     [

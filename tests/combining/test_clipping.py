@@ -194,7 +194,7 @@ def test_identical_values_are_kept():
 
 @pytest.mark.parametrize("low", [0, -5, np.nan])
 def test_thresholds_must_be_positive(low):
-    with pytest.raises(ValueError, match=r"low clipping threshold is .*; expected a positive"):
+    with pytest.raises(ValueError, match=r"sigma_clip_low_thresh is .*, expected a positive"):
         SigmaClipping(low=low)
 
 

@@ -73,7 +73,7 @@ def test_unknown_keywords(random_frames):
         ({"nlow": -1}, "nlow is -1, expected a number of frames"),
         ({"nhigh": 1.5}, r"nhigh is 1\.5, expected a number of frames"),
         ({"clip_extrema": True, "nlow": 2}, "nlow [+] nhigh is 3, expected less than .* frames, 3"),
-        ({"sigma_clip_low_thresh": -3}, "low clipping threshold is -3; expected a positive"),
+        ({"sigma_clip_low_thresh": -3}, "sigma_clip_low_thresh is -3, expected a positive"),
         ({"sigma_clip_func": "mode"}, "clipping center is 'mode'; expected"),
         ({"sigma_clip": True, "sigma_clip_dev_func": "uncertainty"},
          "sigma_clip_dev_func is 'uncertainty', but frame 0 has no uncertainty"),

@@ -441,6 +441,15 @@ def test_a_master_flat_among_raw_frames_is_told_as_such(raw_files):
         open_frames([raw_files[0], flat])
 
 
+def test_combined_frames_of_both_kinds_are_one_warning(raw_files):
+    master = CCDData(image(), unit="adu", header={"NCOMBINE": 5, "IMAGETYP": "master flat"})
+    combined = CCDData(image(), unit="adu", meta={"combined": True})
+    with pytest.warns(AstropyUserWarning) as told:
+        open_frames([raw_files[0], master, combined])
+    assert len(told) == 1
+    assert "frame 1 is a master flat and frame 2 is combined" in str(told[0].message)
+
+
 def test_combined_frame_among_single_ones_is_warned_of_once(raw_files):
     combined = CCDData(image(), unit="adu", meta={"combined": True})
     with pytest.warns(AstropyUserWarning, match="^frame 1 is combined from other frames"):

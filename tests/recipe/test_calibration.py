@@ -384,7 +384,7 @@ def test_calibration_frame_of_another_unit(kind):
 def test_calibration_file_is_named(tmp_path):
     path = tmp_path / "dark_of_another_camera.fits"
     frame(100, shape=(3, 3)).write(path)
-    with pytest.raises(ValueError, match=r"dark .*another_camera\.fits has shape"):
+    with pytest.raises(ValueError, match=r"another_camera\.fits has shape .* the dark is"):
         calibrated([frame(1000)], dark=[path])
 
 
@@ -440,7 +440,8 @@ def test_an_empty_generator_is_named():
 @pytest.mark.parametrize("times", [(10, None), (None, 10)])
 def test_exposure_times_that_cannot_be_compared(times):
     flat, dark = (frame(9) if t is None else frame(9, EXPTIME=t) for t in times)
-    with pytest.warns(AstropyUserWarning, match="the exposure time of frame 0 is unknown"):
+    name = "frame 0" if times[0] is None else "dark frame 0"
+    with pytest.warns(AstropyUserWarning, match=f"the exposure time of {name} is unknown"):
         calibrated([flat], dark=[dark])
 
 

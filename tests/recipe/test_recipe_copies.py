@@ -43,19 +43,40 @@ def test_they_can_be_refused(kind):
     flats, darks = SIM.flats(3, raw=True), SIM.darks(3, raw=True)
     frames = flats if kind == "flats" else darks
     frames.append(frames[1].copy())
-    with pytest.raises(ValueError, match="frame 3 does not belong .* a copy of frame 1"):
+    with pytest.raises(ValueError, match="frame 3 does not belong .* a copy of .*frame 1"):
         make_master_flat(flats, ORDERS, dark=darks, reject="error", **SETTINGS)
 
 
 def test_a_copy_among_the_darks_is_left_out():
     flats, darks = SIM.flats(3, raw=True), SIM.darks(3, raw=True)
     expected = make_master_flat(flats, ORDERS, dark=darks, reject="drop", **SETTINGS)
-    with pytest.warns(UserWarning, match="a copy of frame 2: .*; it is left out"):
+    with pytest.warns(UserWarning, match="a copy of dark frame 2: .*; it is left out"):
         found = make_master_flat(
             flats, ORDERS, dark=[*darks, darks[2].copy()], reject="drop", **SETTINGS)
     assert (found.flat.uncertainty.array == expected.flat.uncertainty.array).all()
-    with pytest.warns(UserWarning, match="frame 3 is a copy of frame 2:"):
+    with pytest.warns(UserWarning, match="dark frame 3 is a copy of dark frame 2:"):
         make_master_flat(flats, ORDERS, dark=[*darks, darks[2].copy()], **SETTINGS)
+
+
+def test_each_cause_has_one_warning():
+    """Flats are calibrated again once their noise is measured, and all have the same dark."""
+    simulation = EchelleSimulation(shape=(300, 256), n_orders=4).with_bias(300)
+    flats, darks = simulation.flats(4, raw=True), simulation.darks(3, raw=True)
+    for frame in [*flats, *darks]:
+        frame.uncertainty = None
+    for dark in darks:
+        dark.header["EXPTIME"] = 20.0
+    with pytest.warns(UserWarning, match="flats were exposed for 10 s, the dark for 20 s") as told:
+        make_master_flat(flats, simulation.truth.orders, dark=darks)
+    assert len(told) == 1
+    for dark in darks:
+        dark.data = dark.data + 50
+        del dark.header["EXPTIME"]
+    with pytest.warns(UserWarning) as told:
+        make_master_flat(flats, simulation.truth.orders, dark=darks, scale_dark=False)
+    negative = [one for one in told if "negative by more than its noise" in str(one.message)]
+    assert len(negative) == 1
+    assert str(negative[0].message).startswith("frame 0 and 3 others: ")
 
 
 @pytest.mark.parametrize("role", ["bias", "dark"])

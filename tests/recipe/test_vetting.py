@@ -383,9 +383,9 @@ def test_calibration_frames_that_were_read_out_otherwise_are_told_in_one_warning
     with pytest.warns(AstropyUserWarning) as told:
         make_master_flat(flats, sim.truth.orders, **{kind: others}, **making)
     assert [str(one.message) for one in told] == [
-        f"the {kind} frames have a different set-up from the flats: frame 1 and 1 other: READMODE "
-        f"is fast, but slow for the flats; they are used anyway: give {kind} frames that were read "
-        "out like the flats"
+        f"the {kind} frames have a different set-up from the flats: {kind} frame 1 and 1 other: "
+        f"READMODE is fast, but slow for the flats; they are used anyway: give {kind} frames that "
+        "were read out like the flats"
     ]
 
 

@@ -77,8 +77,10 @@ class SigmaClipping(Rejection):
     def __post_init__(self):
         for name in ("low", "high"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name} clipping threshold is {getattr(self, name)!r}; "
-                                 "expected a positive number")
+                raise ValueError(
+                    f"sigma_clip_{name}_thresh is {getattr(self, name)!r}, expected a positive "
+                    "number"
+                )
         object.__setattr__(self, "center", _recognised("center", self.center, _CENTERS))
         if self.deviation is not None:
             known = _recognised("deviation", self.deviation, _DEVIATIONS)
