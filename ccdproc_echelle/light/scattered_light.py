@@ -221,7 +221,11 @@ def sample_scattered_light(
     TypeError, ValueError
         Under the same conditions as in `fit_scattered_light`.
     """
-    usable, margin = _usable(frame), checked_margin(margin, orders)
+    return _sample(frame, _usable(frame), orders, margin)
+
+
+def _sample(frame, usable, orders, margin) -> ScatteredLightSample:
+    margin = checked_margin(margin, orders)
     return ScatteredLightSample(frame.data, usable, orders.on_detector(frame.shape), margin)
 
 
@@ -260,11 +264,12 @@ def _usable(frame) -> np.ndarray:
 
 
 def _measured(frame, orders, margin) -> ScatteredLight:
-    sample = sample_scattered_light(frame, orders, margin=margin)
+    usable = _usable(frame)
+    sample = _sample(frame, usable, orders, margin)
     sigma = standard_deviation(frame, "frame")
     values, good, sigma = (
         None if image is None else image.ravel()[sample.pixels]
-        for image in (frame.data, _usable(frame), sigma)
+        for image in (frame.data, usable, sigma)
     )
     model = ScatteredLightModel(sample)
     scattered = model.measure(sample.of_frame(values, good, sigma))
