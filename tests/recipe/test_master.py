@@ -447,7 +447,7 @@ def test_dark_of_another_detector_is_named(tmp_path, no_reading):
     flats, _ = SMALL.write(tmp_path, 2)
     path = tmp_path / "other_dark.fits"
     CCDData(np.zeros((5, 5)), unit="adu").write(path)
-    with pytest.raises(ValueError, match=r"dark .*other_dark\.fits has shape \(5, 5\)"):
+    with pytest.raises(ValueError, match=r"other_dark\.fits has shape \(5, 5\), .* the dark is"):
         make_master_flat(flats, SMALL.truth.orders, dark=path)
 
 
