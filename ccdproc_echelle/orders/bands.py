@@ -20,12 +20,13 @@ from ccdproc_echelle._numeric.peaks import prominent_tops
 from ccdproc_echelle._numeric.robust import soft_fit
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.orders.neighbours import WIDTH_TOLERANCE, warn_of_uneven_widths
 from ccdproc_echelle.orders.paths import corrected_paths, straightened
 from ccdproc_echelle.orders.sections import Sections, lower_envelope, means_of
 from ccdproc_echelle.orders.slices import bridged
 from ccdproc_echelle.orders.touching import split_touching, warn_of_touching
 
-__all__ = ["WIDTH_TOLERANCE", "Wanted", "find_orders"]
+__all__ = ["Wanted", "find_orders"]
 
 # An order stands out from the valleys on either side by this fraction of its height.
 _LEAST_PROMINENCE = 0.3
@@ -41,9 +42,6 @@ _LEAST_SECTIONS = 2
 
 # Minimum sum of its signal-to-noise ratios there, in units of the detection limit.
 _LEAST_EVIDENCE = 4
-
-# The width of an order lies within this factor of the width its neighbours suggest.
-WIDTH_TOLERANCE = 1.6
 
 # Minimum light of an order, as a fraction of that of its only neighbour, and of the fainter one of
 # two. A fainter band lies beside the orders; if it is an order, a gap is reported.
@@ -83,6 +81,7 @@ class Wanted(NamedTuple):
     min_width: float | None = None
     max_width: float | None = None
     first_row: int = 0  # of the region in which to search, for messages
+    n_parts: int = 1  # traces in an order
 
 
 def find_orders(pixels, slices, paths, wanted: Wanted):
@@ -111,6 +110,8 @@ def find_orders(pixels, slices, paths, wanted: Wanted):
             window = int(2.5 * np.median(np.diff(centers))) + 3
     if wanted.n_orders is None and len(orders) > 1:
         course = course + wanted.first_row
+        if wanted.n_parts == 1:
+            warn_of_uneven_widths(orders, partial(_rows, course))
         for last, side in ((orders[1::-1], -1), (orders[-2:], 1)):
             _warn_of_light_beyond(bands, last, side, course, wanted.min_signal_to_noise)
         warn_of_touching(bands, orders, partial(_rows, course), len(mean))
@@ -258,11 +259,17 @@ def _grouped(seen: _Intervals, min_signal_to_noise) -> list[dict]:
                 best = members
             orders.append({
                 "label": np.median(middle[best]), "width": np.median(expected[best]),
+                "seen_width": _width_of_most(width[members], whole[members]),
                 "sections": section[best], "centers": middle[best],
                 "light": light[members].mean(),  # of a short order, dark in most sections, as well
                 "split": split[best].mean(),
             })
     return orders
+
+
+def _width_of_most(widths: np.ndarray, whole: np.ndarray) -> float:
+    """Median width of the intervals that are whole; NaN if most are cut."""
+    return float(np.median(widths[whole])) if whole.mean() > 0.5 else np.nan
 
 
 def _along_paths(orders: list[dict], paths: np.ndarray) -> list[dict]:

@@ -8,8 +8,8 @@ from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.ranges import best_range
 from ccdproc_echelle._numeric.robust import soft_fit, weighted_fit
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA, scatter_about_zero, shared_scatter
-from ccdproc_echelle.orders.bands import WIDTH_TOLERANCE
 from ccdproc_echelle.orders.lit import around, in_middle, lit_sections
+from ccdproc_echelle.orders.neighbours import WIDTH_TOLERANCE
 from ccdproc_echelle.orders.paths import straightened, unit
 from ccdproc_echelle.orders.patterns import row_pattern
 from ccdproc_echelle.orders.sections import Sections, lower_envelope, means_of

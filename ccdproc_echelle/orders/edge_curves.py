@@ -8,7 +8,7 @@ from numpy.polynomial.chebyshev import chebvander, chebvander2d
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import clipped_fit, weighted_fit
 from ccdproc_echelle._numeric.spread import shared_scatter
-from ccdproc_echelle.orders.bands import WIDTH_TOLERANCE
+from ccdproc_echelle.orders.neighbours import WIDTH_TOLERANCE
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["inliers", "order_bases", "with_fitted_edges"]

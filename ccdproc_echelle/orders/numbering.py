@@ -7,6 +7,7 @@ from numpy.polynomial.chebyshev import chebvander
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.robust import soft_fit
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.orders.neighbours import warn_of_uneven_spacing
 
 __all__ = ["numbered"]
 
@@ -22,7 +23,7 @@ def numbered(traces: np.ndarray, first_order: int) -> np.ndarray:
     """
     Assign order numbers that count up from the first one, (n_orders,).
 
-    Gaps in the spacing cause a warning.
+    Gaps in the spacing, and any other sudden change of it, cause a warning.
 
     Parameters
     ----------
@@ -43,7 +44,8 @@ def numbered(traces: np.ndarray, first_order: int) -> np.ndarray:
     >>> numbered(np.repeat(places[:, None], 50, axis=1), 7)
     array([ 7,  8,  9, 10, 11, 12])
     """
-    steps = _steps(finite_median(np.diff(traces, axis=0)))
+    spacings = finite_median(np.diff(traces, axis=0))
+    steps = _steps(spacings)
     numbers = first_order + np.append(0, np.cumsum(steps))
     for k in np.flatnonzero(steps > 1):
         missing = list(range(numbers[k] + 1, numbers[k + 1]))
@@ -51,6 +53,7 @@ def numbered(traces: np.ndarray, first_order: int) -> np.ndarray:
             f"gap in the spacing of the orders: {_orders(missing)} between orders {numbers[k]} "
             f"and {numbers[k + 1]} may be missing, and the corresponding numbers are not assigned"
         )
+    warn_of_uneven_spacing(spacings / steps, numbers)
     return numbers
 
 

@@ -9,6 +9,7 @@ the outer edges of the band and the width of the other orders tell where each of
 import numpy as np
 
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.orders.neighbours import WIDTH_TOLERANCE
 
 __all__ = ["split_touching", "warn_of_touching"]
 
@@ -95,13 +96,14 @@ def warn_of_touching(bands, orders: list[dict], rows_of, n_sections: int) -> Non
             lambda o: o["label"], lambda o: o["width"], lambda o: o["light"] / o["width"])
     )
     nearest = np.abs(bands.center[:, None] - labels).argmin(axis=1)
-    wide = bands.width > _SIDE_BY_SIDE[2][0] * widths[nearest]
+    wide = bands.width > WIDTH_TOLERANCE * widths[nearest]
     wide &= bands.light / bands.width > _LEAST_BRIGHTNESS * levels[nearest]
     wide &= np.abs(bands.center[:, None] - labels).min(axis=1) > 0.5 * bands.width
     if len(np.unique(bands.section[wide])) >= _LEAST_SHARE * n_sections:
         rows = rows_of(bands.center[wide], bands.section[wide])
         warn(
             f"a band of light at position {np.median(rows):.0f}, {np.median(bands.width[wide]):.0f}"
-            " pixels wide, is not traced: if it is that of orders that touch, trace them on a flat "
-            "with a shorter slit; otherwise exclude it with region or a mask"
+            " pixels wide, is not traced: if it is that of orders that touch, or of an order and a "
+            "band beside it, trace them on a flat with a shorter slit; otherwise exclude it with "
+            "region or a mask"
         )

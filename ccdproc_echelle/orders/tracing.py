@@ -133,10 +133,11 @@ def trace_orders(
     Warns
     -----
     `~astropy.utils.exceptions.AstropyUserWarning`
-        If the spacing of the orders has a gap or alternates like that of slices or fibres, fewer
-        than ``n_orders`` orders are found, a bundle has fewer traces than the others, orders touch,
-        a band as wide as several orders or light at the border of the detector belongs to no order
-        found, or the centres of an order wander from its trace.
+        If the spacing of the orders has a gap or alternates like that of slices or fibres, width or
+        spacing change suddenly from one order to the next, fewer than ``n_orders`` orders are
+        found, a bundle has fewer traces than the others, orders touch, a band wider than the orders
+        or light at the border of the detector belongs to no order found, or the centres of an order
+        wander from its trace.
 
     See Also
     --------
@@ -162,8 +163,11 @@ def trace_orders(
     searched = _searched(flat, _checked_region(region, shape), dispersion_axis)
     raster, dispersion_axis = searched.raster, searched.dispersion_axis
     warn_of_filled_gaps(raster)
-    n_traces = None if n_orders is None else n_orders * n_fibres * n_slices
-    wanted = Wanted(min_signal_to_noise, n_traces, min_width, max_width, searched.across.start)
+    n_parts = n_fibres * n_slices
+    wanted = Wanted(
+        min_signal_to_noise, None if n_orders is None else n_orders * n_parts, min_width, max_width,
+        searched.across.start, n_parts,
+    )
     found, residuals = _traced(raster, wanted, degree, slice_width)
     if len(found) == 0:
         raise ValueError(
@@ -177,7 +181,7 @@ def trace_orders(
     traces = np.full((len(found), shape[dispersion_axis]), np.nan)
     traces[:, searched.along] = found
     numbers = first_order + np.arange(len(traces))
-    size = group_size(traces) if n_fibres == n_slices == 1 else 1
+    size = group_size(traces) if n_parts == 1 else 1
     if size > 1:
         _warn_of_groups(len(traces), size)
     elif n_fibres == 1:  # fibres are not evenly spaced; orders are, apart from gaps

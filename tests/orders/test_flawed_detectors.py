@@ -114,6 +114,7 @@ def slit_images(centers, width=20, shape=(240, 240)):
     return np.random.default_rng(2).normal(light, 4)
 
 
+@pytest.mark.filterwarnings("ignore:orders .* are much closer to one")
 def test_orders_that_touch_are_told_apart_by_their_width_with_a_warning():
     centers = np.array([20, 50, 80, 110, 130, 160, 190, 220])
     with pytest.warns(AstropyUserWarning, match=r"orders at positions \[112, 132\] touch"):
@@ -121,6 +122,7 @@ def test_orders_that_touch_are_told_apart_by_their_width_with_a_warning():
     np.testing.assert_allclose(orders.center([100])[:, 0], centers + 2, atol=0.5)
 
 
+@pytest.mark.filterwarnings("ignore:orders .* are much closer to one")
 def test_positions_of_a_region_are_those_of_the_detector():
     centers = np.array([50, 80, 110, 140, 160, 190, 220])
     with pytest.warns(AstropyUserWarning, match=r"orders at positions \[142, 162\] touch"):

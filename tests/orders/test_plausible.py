@@ -129,7 +129,10 @@ def test_edges_of_the_flat_and_slightly_narrower_ones_are_accepted(sim):
     mask_interorder(mask_interorder(flat, orders), orders)
 
 
-@pytest.mark.filterwarnings("ignore:gap in the spacing", "ignore:the .* orders")
+@pytest.mark.filterwarnings(
+    "ignore:gap in the spacing", "ignore:the .* orders", "ignore:neighbouring orders differ",
+    "ignore:orders .* are much closer to one",
+)
 def test_flats_whose_gaps_were_filled_are_named():
     flat = SIMULATION.flats(1)[0].data
     flat = np.where(ORDERS.order_map() > 0, flat / np.median(flat[ORDERS.inner_mask(4)]), 1.0)

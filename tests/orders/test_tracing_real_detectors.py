@@ -213,6 +213,7 @@ def test_two_missing_orders():
     assert numbers.tolist() == [1, 2, 3, 6, 7, 8, 9, 10]
 
 
+@pytest.mark.filterwarnings("ignore:orders .* are much closer to one")
 @pytest.mark.parametrize(
     "spacings",
     [np.linspace(10, 40, 12), [10, 20, 10], [10, 25] * 5, [10, 11, 12, 18, 13, 14, 15, 16]],
