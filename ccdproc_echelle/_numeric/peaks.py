@@ -3,12 +3,44 @@
 
 import numpy as np
 
-__all__ = ["peaks", "prominent_tops"]
+__all__ = ["between_flanks", "prominent_tops"]
 
 
-def peaks(profile: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+def between_flanks(profile: np.ndarray, tops: np.ndarray) -> np.ndarray:
     """
-    Midpoints between the flanks of peaks, as indices, and their prominences.
+    Midpoints between the flanks of peaks, at half their height above the valleys beside them.
+
+    Parameters
+    ----------
+    profile : array, shape (n,)
+        Finite values.
+    tops : int array, shape (n_peaks,)
+        Indices of the tops of the peaks, in ascending order. The flanks of a peak reach no further
+        than to the tops of the others, even if these are lower.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle._numeric.peaks import between_flanks
+    >>> profile = np.array([0, 4, 4, 2, 3, 0, 0])
+    >>> print(between_flanks(profile, [1]), between_flanks(profile, [1, 4]).round(2))
+    [1.75] [1.62 3.83]
+    """
+    ends, middles = [0, *tops, len(profile) - 1], []
+    for before, top, after in zip(ends, tops, ends[2:], strict=False):
+        sides = profile[before : top + 1][::-1], profile[top : after + 1]
+        base = max(side[: _first(side > side[0])].min() for side in sides)
+        left, right = (_fall(side, 0.5 * (side[0] + base)) for side in sides)
+        middles.append(top + 0.5 * (right - left))
+    return np.array(middles)
+
+
+def prominent_tops(profile: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Indices of the tops of peaks, in the middle if they are flat, and their prominences.
+
+    As `scipy.signal.find_peaks`, but scipy.signal takes longer to import than a flat to be traced.
+    The ends of the profile are no peaks.
 
     Parameters
     ----------
@@ -17,39 +49,6 @@ def peaks(profile: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
     least : float
         Minimum prominence. The prominence of a peak is its height above the higher of the two
         valleys that separate it from higher peaks, or from the ends.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ccdproc_echelle._numeric.peaks import peaks
-    >>> middles, prominences = peaks(np.array([0, 4, 4, 2, 3, 0, 0.1, 0]), 0.5)
-    >>> print(middles.round(2), prominences)
-    [1.75 3.83] [4. 1.]
-    """
-    middles, prominences = [], []
-    rising = np.append(True, profile[1:] > profile[:-1])
-    for top in np.flatnonzero(rising & np.append(profile[:-1] >= profile[1:], True)):
-        sides = profile[top::-1], profile[top:]
-        ends = [_first(side > side[0]) for side in sides]
-        height = profile[top] - max(side[:end].min() for side, end in zip(sides, ends, strict=True))
-        if height >= least and height > 0:
-            left, right = (_fall(side, side[0] - 0.5 * height) for side in sides)
-            middles.append(top + 0.5 * (right - left))
-            prominences.append(height)
-    return np.array(middles), np.array(prominences)
-
-
-def prominent_tops(profile: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Indices of the tops of peaks, in the middle if they are flat, and their prominences.
-
-    As `scipy.signal.find_peaks`, but scipy.signal takes longer to import than a flat to be traced.
-    In contrast to `peaks`, the ends of the profile are no peaks.
-
-    Parameters
-    ----------
-    profile, least
-        See `peaks`.
 
     Examples
     --------

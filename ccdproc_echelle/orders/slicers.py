@@ -8,7 +8,7 @@ Each band is treated as an order of its own; the order ends where its outermost 
 import numpy as np
 
 from ccdproc_echelle._numeric.medians import finite_median
-from ccdproc_echelle._numeric.peaks import peaks
+from ccdproc_echelle._numeric.peaks import between_flanks, prominent_tops
 from ccdproc_echelle.orders.slices import extract_slices, slice_columns
 
 __all__ = ["band_offsets", "looked_at", "number_of_bands", "order_profiles"]
@@ -72,7 +72,8 @@ def number_of_bands(profiles: np.ndarray, limits: np.ndarray) -> int:
     limits : array, shape (2, n_orders)
         Offsets from the centre between which an order lies.
     """
-    found = [_bands(*order, _PROMINENCE)[0] for order in zip(profiles, limits.T, strict=True)]
+    orders = zip(profiles, limits.T, strict=True)
+    found = [_middles(*_bands(*order, _PROMINENCE)) for order in orders]
     counts = np.array([len(bands) for bands in found])
     number = int(np.bincount(counts).argmax())
     if number < 2 or np.mean(counts == number) < _MOST_ORDERS:
@@ -106,9 +107,10 @@ def band_offsets(profiles: np.ndarray, limits: np.ndarray, number: int) -> np.nd
     """
     offsets = np.full((len(profiles), number), np.nan)
     for row, order in zip(offsets, zip(profiles, limits.T, strict=True), strict=True):
-        places, prominences = _bands(*order, _LEAST_PROMINENCE)
-        if len(places) >= number:
-            row[:] = np.sort(places[np.argsort(-prominences)[:number]])
+        profile, tops, prominences = _bands(*order, _LEAST_PROMINENCE)
+        if len(tops) >= number:
+            chosen = np.sort(tops[np.argsort(-prominences)[:number]])
+            row[:] = between_flanks(profile, chosen) - len(profile) // 2
     if np.isnan(offsets).all():
         raise ValueError(
             f"no order shows {number} slices between its neighbours: n_slices is wrong for this "
@@ -120,13 +122,15 @@ def band_offsets(profiles: np.ndarray, limits: np.ndarray, number: int) -> np.nd
     return np.where(usual[:, None], offsets, typical)
 
 
-def _bands(profile, limits, prominence) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets of bands between two limits, each the middle of its flanks, and their prominences."""
-    middle = len(profile) // 2
-    known = np.isfinite(profile)
-    if not known.any():
-        return np.empty(0), np.empty(0)
-    places, prominences = peaks(np.pad(np.where(known, profile, 0), 1), prominence)
-    places = places - 1 - middle
+def _middles(profile, tops, _) -> np.ndarray:
+    """Offsets of bands, each of which is taken for the only one."""
+    return np.array([between_flanks(profile, [top])[0] for top in tops]) - len(profile) // 2
+
+
+def _bands(profile, limits, prominence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Profile without gaps, and tops and prominences of the bands between two offsets."""
+    profile = np.pad(np.nan_to_num(profile), 1)
+    tops, prominences = prominent_tops(profile, prominence)
+    places = _middles(profile, tops, prominences)
     inside = (places > limits[0]) & (places < limits[1])
-    return places[inside], prominences[inside]
+    return profile, tops[inside], prominences[inside]

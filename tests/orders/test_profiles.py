@@ -208,6 +208,13 @@ def test_fibres_of_a_bundle_whose_wings_overlap_are_told_from_slices(n, sigma):
     assert_allclose(edges.upper(), sim.truth.orders.upper(), atol=0.7)
 
 
+@pytest.mark.parametrize("pitch", [4.8, 5.0, 5.2])
+def test_fibres_of_a_bundle_with_hardly_a_dip_between_them(pitch):
+    sim = simulation().with_fibres(2, sigma=1.6, pitch=pitch)
+    edges = detect_order_edges(sim.flats(1)[0], centers_of(sim), n_slices=2)
+    assert light_inside(sim, edges) > 0.99
+
+
 def test_fibres_of_a_tight_bundle_are_not_taken_for_slits():
     sim = simulation(shape=(300, 600)).with_fibres(5, sigma=0.91, pitch=4.86)
     edges = detect_order_edges(sim.flats(1)[0], centers_of(sim), n_slices=5)
