@@ -19,6 +19,7 @@ from ccdproc_echelle.combining.thinned import ThinnedStack, stacked, thinned_ind
 from ccdproc_echelle.frames import Frame, Section, gather_pixels, parse_slices
 from ccdproc_echelle.orders import (
     EchelleOrderTable,
+    UnmatchedOrdersError,
     check_in_place,
     places_of,
     rasters,
@@ -37,6 +38,9 @@ _N_COLUMNS, _MANY_FRAMES, _LEAST_COLUMNS = 60, 10, 15
 
 # In an evenly lit frame the dark pixels have more than this fraction of the light of bright ones.
 _EVEN = 0.5
+
+# Number of rows on the order centres whose mean has little noise, and no light beside the orders.
+_CORE = 3
 
 # The default window may be wider than the orders: the dark pixels that it then includes on either
 # side are excluded from the levels. Windows wider than this reach the next order.
@@ -291,7 +295,12 @@ def _check_light(light, orders, window: float, *, check_table: bool) -> None:
     if not _shows_orders(light):
         return
     if check_table:
-        check_in_place(orders, light)
+        try:
+            check_in_place(orders, light)
+        except UnmatchedOrdersError:
+            if _is_even_on(orders, light):
+                return  # a flat divided by a master: there is only noise between the orders
+            raise
         _warn_of_dark_orders(light, orders)
     _warn_of_wide_window(light, orders, window)
 
@@ -300,11 +309,22 @@ def _shows_orders(light: np.ma.MaskedArray) -> bool:
     """
     Whether there are bright and dark parts; in an evenly lit frame no order table can be wrong.
     """
-    values = light.compressed()
-    if len(values) == 0:
-        return False
-    dark, bright = np.quantile(values, (0.05, 0.95))
+    dark, bright = _dark_and_bright(light.compressed())
     return bool(bright > 0 and dark < _EVEN * bright)
+
+
+def _is_even_on(orders: EchelleOrderTable, light: np.ma.MaskedArray) -> bool:
+    """Whether all orders are about equally bright, which they are not where the table is wrong."""
+    rows, inside = rasters.window_rows(orders.center(), _CORE, len(light))
+    values = light.filled(np.nan)[rows, np.arange(light.shape[1])[:, None]]
+    known = inside & np.isfinite(values)
+    total, count = np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1)
+    dark, bright = _dark_and_bright(total[count > 0] / count[count > 0])
+    return bool(bright > 0 and dark >= _EVEN * bright)
+
+
+def _dark_and_bright(values: np.ndarray) -> np.ndarray:
+    return np.quantile(values, (0.05, 0.95)) if len(values) else np.zeros(2)
 
 
 def _warn_of_dark_orders(light: np.ma.MaskedArray, orders: EchelleOrderTable) -> None:

@@ -4,7 +4,7 @@
 from ccdproc_echelle.orders import formats, rasters
 from ccdproc_echelle.orders.bad_rows import bad_row_pixels
 from ccdproc_echelle.orders.checks import check_window
-from ccdproc_echelle.orders.coarse_shift import WrongOrderTableError
+from ccdproc_echelle.orders.coarse_shift import UnmatchedOrdersError, WrongOrderTableError
 from ccdproc_echelle.orders.columns import CURVE_LABELS
 from ccdproc_echelle.orders.edges import (
     check_edge_keywords,
@@ -46,6 +46,7 @@ __all__ = [
     "EchelleOrderTable",
     "OrderShift",
     "OrderTableFormat",
+    "UnmatchedOrdersError",
     "WrongOrderTableError",
     "able_formats",
     "bad_row_pixels",

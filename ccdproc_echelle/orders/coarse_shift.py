@@ -12,7 +12,10 @@ from ccdproc_echelle.orders.profile_slices import (
     samples_at,
 )
 
-__all__ = ["WrongOrderTableError", "coarse_shift", "harmonics", "outshone", "too_far"]
+__all__ = [
+    "UnmatchedOrdersError", "WrongOrderTableError", "coarse_shift", "harmonics", "outshone",
+    "too_far",
+]
 
 # Below this mean cosine of the phases, the orders of table and frame do not coincide. Unrelated
 # orders give 0, a matching table more than 0.9.
@@ -38,6 +41,10 @@ class WrongOrderTableError(ValueError):
     """The orders of a frame are not at, or near, their positions in an order table."""
 
 
+class UnmatchedOrdersError(WrongOrderTableError):
+    """They do not match the table at any other shift either."""
+
+
 def coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     """Common shift from the table to the light, good to a fraction of a pixel, and its match."""
     slices = slices.thinned()
@@ -60,7 +67,7 @@ def coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
         scores = _score(_phases(profiles, slices, noise), slices, trials)
         shift = centred + trials[np.argmax(scores)]
     if not scores.max() > _LEAST_MATCH:
-        raise WrongOrderTableError(
+        raise UnmatchedOrdersError(
             "the order table does not belong to this frame: at the best shift, "
             f"{shift:+.1f} pixels, the match of the orders is {scores.max():.2f} (1 if all match, "
             f"0 if none does), expected at least {_LEAST_MATCH}"

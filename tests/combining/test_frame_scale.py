@@ -8,7 +8,7 @@ from astropy.nddata import CCDData
 from astropy.stats import SigmaClip
 
 from ccdproc_echelle.combining.frame_scale import inner_order_scale
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import EchelleOrderTable, WrongOrderTableError
 from ccdproc_echelle.simulation import EchelleSimulation
 
 SMALL = EchelleSimulation(shape=(256, 256), n_orders=5, seed=3).with_level_spread(0.35)
@@ -107,3 +107,27 @@ def test_scale_errors():
     for level in (0.0, -1.0):
         with pytest.raises(ValueError, match=f"exposure level of the frame is {level}, expected"):
             scale(np.full((40, 30), level))
+
+
+@pytest.mark.parametrize("layer", ["nothing else", "scattered light"])
+def test_second_pass_written_with_ccdproc(layer):
+    simulation = SMALL if layer == "nothing else" else SMALL.with_scattered_light(0.01)
+    frames, scale = simulation.flats(6), inner_order_scale(SMALL.truth.orders)
+    first = ccdproc.combine(frames, scale=scale)
+    levels = []
+    for frame in frames:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = frame.data / first.data  # between the orders noise of either sign
+        levels.append(1 / scale(ratio))
+    truth = simulation.truth.levels(6)
+    np.testing.assert_allclose(levels / np.mean(levels), truth / truth.mean(), rtol=2e-3)
+
+
+def test_noise_between_the_orders_hides_no_wrong_table():
+    frames = SMALL.flats(6)
+    ratio = frames[0].data / np.median([frame.data for frame in frames], axis=0)
+    orders = EchelleOrderTable.from_polynomials(
+        [1, 2, 3], [[50], [105], [201]], shape=ratio.shape, dispersion_axis=1
+    )
+    with pytest.raises(WrongOrderTableError):
+        inner_order_scale(orders)(ratio)
