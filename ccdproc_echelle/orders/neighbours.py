@@ -19,6 +19,11 @@ WIDTH_TOLERANCE = 1.6
 # partial orders change by less than 1.10 and 1.17.
 _WIDTH_STEP, _SPACING_STEP = 1.2, 1.35
 
+# The same where the spacing changes in the same direction from the order before, or to the one
+# after: those of the lowest orders do so by up to 1.49, as in GNIRS. Bands between orders make it
+# larger and smaller in turn.
+_STEADY_STEP = 1.6
+
 # Widths of less than this difference, in pixels, may scatter by as much.
 _LEAST_DIFFERENCE = 1.0
 
@@ -74,7 +79,10 @@ def warn_of_uneven_spacing(spacings: np.ndarray, numbers: np.ndarray) -> None:
     `~astropy.utils.exceptions.AstropyUserWarning`
         If there are any.
     """
-    uneven = np.flatnonzero(_steps(spacings, _SPACING_STEP))
+    rising = np.sign(np.diff(spacings)) * ~_steps(spacings, _STEADY_STEP)
+    rising = np.pad(rising, 1)
+    steady = (rising[1:-1] == rising[:-2]) | (rising[1:-1] == rising[2:])
+    uneven = np.flatnonzero(_steps(spacings, np.where(steady, _STEADY_STEP, _SPACING_STEP)))
     if len(uneven):
         warn(
             f"orders {numbers[uneven + 1].tolist()} are much closer to one neighbour than to the "
@@ -82,7 +90,7 @@ def warn_of_uneven_spacing(spacings: np.ndarray, numbers: np.ndarray) -> None:
         )
 
 
-def _steps(values: np.ndarray, factor: float) -> np.ndarray:
+def _steps(values: np.ndarray, factor: float | np.ndarray) -> np.ndarray:
     """Where positive values change by more than a factor, (n_values - 1,); not at NaN."""
     return np.abs(np.diff(np.log(values))) > np.log(factor)
 

@@ -71,6 +71,8 @@ def test_orders_alone_are_not_warned_about(seed):
 
 @pytest.mark.parametrize("spacings, uneven", [
     ([50, 55, 60], []), ([60, 25, 44, 78], [5, 6, 7]), ([60, np.nan, 25], []), ([40], []),
+    ([78, 72, 70, 76, 113], []), ([169, 232, 325], []),  # GNIRS, orders 8 to 3 and 6 to 3
+    ([30, 29, 30, 39, 28], [8]),
 ])
 def test_spacing_changes_slowly(spacings, uneven):
     with warnings.catch_warnings(record=True) as caught:
