@@ -96,7 +96,7 @@ def trace_orders(
         Degree of the Chebyshev series fitted to each order centre.
     slice_width : int, optional
         Number of dispersion pixels combined into one slice. Default: 1/250 of the dispersion axis,
-        limited to between 5 and 15.
+        limited to between 5 and 15, or as many as leave enough slices for the degree.
     n_orders : int, optional
         Maximum number of orders: those with the most light are kept.
     min_width, max_width : float, optional
@@ -245,7 +245,9 @@ def _searched(flat, region: tuple[slice, slice], dispersion_axis: int | None) ->
 
 def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray]:
     """Order centres, (n_orders, n_pixels), and their residuals; the dispersion is along axis 0."""
-    slice_width = usual_width(len(raster)) if slice_width is None else slice_width
+    if slice_width is None:
+        widest = len(raster) // (_SLICES_EACH * (degree + 1))
+        slice_width = max(1, min(usual_width(len(raster)), widest))
     check_slices(len(raster), slice_width, degree, n_each=_SLICES_EACH)
     pixels, slices = median_slices(raster, slice_width)
     slices = with_masked_peaks(slices)

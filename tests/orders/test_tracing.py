@@ -323,6 +323,13 @@ def test_half_an_order_alone_is_refused():
         trace_orders(flat.data[middle:], dispersion_axis=1)
 
 
+@pytest.mark.parametrize("n_pixels", [60, 100])
+def test_slices_are_narrow_enough_for_the_degree(n_pixels):
+    sim = EchelleSimulation(shape=(60, n_pixels), n_orders=2, seed=1)
+    found = trace_orders(sim.flats(1)[0], degree=7, dispersion_axis=1)
+    assert rms_of_orders(found, sim.truth.orders).max() < 0.1
+
+
 def test_slice_width_hardly_matters():
     simulation = EchelleSimulation(shape=(300, 700), n_orders=6, seed=2)
     flat, truth = simulation.flats(1)[0], simulation.truth.orders
