@@ -248,7 +248,7 @@ def with_response_noise(slices: Slices) -> Slices:
     It is the scatter of the pixels of bright slices in excess of their noise: the same fraction of
     the light everywhere.
     """
-    bright = slices.profiles > _BRIGHT * slices.noise
+    bright = (slices.profiles > _BRIGHT * slices.noise) & np.isfinite(slices.scatter)
     if not bright.any():
         return slices
     scatter, noise, light = (

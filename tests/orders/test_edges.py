@@ -113,6 +113,14 @@ def test_slit_structure_does_not_bias():
     assert_edges(detect_order_edges(flat * wave, truth), truth)
 
 
+@pytest.mark.parametrize("n_pixels", [24, 30, 36])
+def test_slices_of_a_single_pixel(n_pixels):
+    sim = EchelleSimulation(shape=(60, n_pixels), n_orders=2, seed=1)
+    with warnings.catch_warnings(action="error"):
+        found = detect_order_edges(sim.flats(1)[0], sim.truth.orders)
+    assert np.nanmax(np.abs(edge_errors(found, sim.truth.orders))) < 0.09
+
+
 @pytest.mark.parametrize(
     ("width", "sigma", "rms"), [(4.0, 0.6, 0.04), (8.0, 1.0, 0.03), (60.0, 1.5, 0.02)]
 )
