@@ -472,7 +472,8 @@ class EchelleOrderTable(OrdersOnDetector):
         Raises
         ------
         ValueError
-            If the table is for a different shape, or no order centre lies on such a detector.
+            If the table is for a different shape, no order centre lies on such a detector, or two
+            orders have the same centre.
 
         Warns
         -----
