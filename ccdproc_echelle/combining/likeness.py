@@ -27,9 +27,11 @@ MAX_RESIDUAL = 0.1
 # A drifting colour of the lamp, for which orders can be scaled separately, is no change of shape.
 _OTHER_SHAPE = 0.2
 
-# Parts of an order in which a frame is compared with the others, and minimum pixels in a part.
+# Most parts of an order in which a frame is compared with the others, and minimum pixels in a part.
+# There are fewer parts if few columns are examined, since some pixels may be bad.
 _N_PARTS = 8
 _FEWEST_PIXELS = 25
+_ENOUGH_PIXELS = 1.5 * _FEWEST_PIXELS
 
 # Below this fraction of the mean, a drift of the zero point looks like a different shape.
 _FAINTEST = 0.1
@@ -103,7 +105,8 @@ def inner_order_pixels(orders: EchelleOrderTable, window: float) -> InnerPixels:
     if not inside.any():
         raise ValueError("no order centre of the order table is on the detector")
     columns = np.arange(n_columns)[:, None]
-    part = np.arange(n_orders)[:, None, None] * _N_PARTS + columns * _N_PARTS // n_columns
+    n_parts = int(np.clip(inside.sum() / n_orders / _ENOUGH_PIXELS, 1, _N_PARTS))
+    part = np.arange(n_orders)[:, None, None] * n_parts + columns * n_parts // n_columns
     columns, part = (np.broadcast_to(a, rows.shape)[inside] for a in (columns, part))
     return InnerPixels((rows[inside].astype(int), columns), part)
 

@@ -59,3 +59,11 @@ def test_a_frame_that_is_saturated():
         np.minimum(frames[1].data, limit), unit="adu", uncertainty=frames[1].uncertainty)
     with pytest.warns(AstropyUserWarning, match="parts of the orders .* others: frame 1 by"):
         two_pass_flat_combine(frames, sim.truth.orders)
+
+
+def test_one_of_many_frames_with_another_shape():
+    sim = EchelleSimulation(shape=(200, 220), n_orders=4, seed=6)
+    frames = sim.flats(40)  # of so many, few columns are examined
+    frames[30].data[:, :110] *= 0.7
+    with pytest.warns(AstropyUserWarning, match="differ from those of the others: frame 30 by"):
+        two_pass_flat_combine(frames, sim.truth.orders)
