@@ -71,6 +71,8 @@ class EchelleOrderTable(OrdersOnDetector):
         check_orders(table)
         self._table = table
         self._source: Path | None = None
+        # Whether `on_detector` has found it to fit its detector: orders do not change.
+        self._fits = False
         super().__init__()
 
     # ------------------------------------------------------------------ construction
@@ -480,8 +482,13 @@ class EchelleOrderTable(OrdersOnDetector):
         `~astropy.utils.exceptions.AstropyUserWarning`
             If the shape was unknown and the orders extend beyond the detector.
         """
-        table = transforms.on_detector(self._table, checked_shape(shape))
-        return self if table is self._table else type(self)(table)
+        shape = checked_shape(shape)
+        if self._fits and shape == self.shape:
+            return self
+        table = transforms.on_detector(self._table, shape)
+        orders = self if table is self._table else type(self)(table)
+        orders._fits = True
+        return orders
 
     def select(self, numbers: Sequence[int] | int) -> "EchelleOrderTable":
         """
