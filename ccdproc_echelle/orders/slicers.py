@@ -73,7 +73,7 @@ def number_of_bands(profiles: np.ndarray, limits: np.ndarray) -> int:
         Offsets from the centre between which an order lies.
     """
     orders = zip(profiles, limits.T, strict=True)
-    found = [_middles(*_bands(*order, _PROMINENCE)) for order in orders]
+    found = [_middles(*_bands(*order, _PROMINENCE)[:2]) for order in orders]
     counts = np.array([len(bands) for bands in found])
     number = int(np.bincount(counts).argmax())
     if number < 2 or np.mean(counts == number) < _MOST_ORDERS:
@@ -122,7 +122,7 @@ def band_offsets(profiles: np.ndarray, limits: np.ndarray, number: int) -> np.nd
     return np.where(usual[:, None], offsets, typical)
 
 
-def _middles(profile, tops, _) -> np.ndarray:
+def _middles(profile, tops) -> np.ndarray:
     """Offsets of bands, each of which is taken for the only one."""
     return np.array([between_flanks(profile, [top])[0] for top in tops]) - len(profile) // 2
 
@@ -131,6 +131,6 @@ def _bands(profile, limits, prominence) -> tuple[np.ndarray, np.ndarray, np.ndar
     """Profile without gaps, and tops and prominences of the bands between two offsets."""
     profile = np.pad(np.nan_to_num(profile), 1)
     tops, prominences = prominent_tops(profile, prominence)
-    places = _middles(profile, tops, prominences)
+    places = _middles(profile, tops)
     inside = (places > limits[0]) & (places < limits[1])
     return profile, tops[inside], prominences[inside]

@@ -80,6 +80,4 @@ def write(orders: EchelleOrderTable, path: Path) -> None:
     table.write(path, format="ascii.ecsv", overwrite=True)
 
 
-register_format(
-    "ecsv", identify=identify, read=read, write=write, writes_fits=False
-)
+register_format("ecsv", identify=identify, read=read, write=write, writes_fits=False)

@@ -425,6 +425,4 @@ def _pair(cross: float, along: float, dispersion_axis: int) -> str:
     return f"{x:.12g} {y:.12g}"
 
 
-register_format(
-    "iraf", identify=identify, read=read, write=write, writes_fits=False
-)
+register_format("iraf", identify=identify, read=read, write=write, writes_fits=False)

@@ -157,6 +157,4 @@ def _axis_of(n_lines: int, shape: tuple[int, int] | None, dispersion_axis: int |
     return fitting[0]
 
 
-register_format(
-    "samples", identify=identify, read=read, write=write, writes_fits=False
-)
+register_format("samples", identify=identify, read=read, write=write, writes_fits=False)

@@ -344,6 +344,4 @@ def _evaluated(powers: np.ndarray, numbers: np.ndarray, pixels: np.ndarray) -> n
     return polyvander(numbers, order_degree) @ powers @ polyvander(pixels, pixel_degree).T
 
 
-register_format(
-    "soxspipe", identify=identify, read=read, write=write, writes_fits=True
-)
+register_format("soxspipe", identify=identify, read=read, write=write, writes_fits=True)
