@@ -60,9 +60,9 @@ class StoredImage(NamedTuple):
             found, expected = start + pixels.nbytes, start + len(rows) * bytes_of_a_row
             raise OSError(f"the file ends after {found} bytes, expected {expected} or more")
         if self.unsigned:
-            if not self.dtype.isnative:
-                pixels.byteswap(inplace=True)
-            pixels = pixels.view(f"u{self.dtype.itemsize}")
+            native = pixels.view(self.dtype.newbyteorder("="))
+            native[...] = pixels  # several times as fast as byteswap, and releases the GIL
+            pixels = native.view(f"u{self.dtype.itemsize}")
             pixels ^= 1 << (8 * self.dtype.itemsize - 1)
         return pixels.reshape(len(rows), self.width)
 

@@ -72,7 +72,9 @@ class SurfaceBasis:
         """The functions along one axis at some positions, with four elements per row."""
         size = self.shape[axis]
         knots = np.arange(-3, _INTERVALS + _SUPPORT) * (size / _INTERVALS) - 0.5
-        return BSpline.design_matrix(np.ravel(positions).astype(float), knots, _SUPPORT - 1)
+        positions = np.ravel(positions).astype(float)
+        # SciPy compares positions with the range, one after the other, unless it may extrapolate.
+        return BSpline.design_matrix(positions, knots, _SUPPORT - 1, extrapolate=True)
 
     def everywhere(self, axis: int) -> csr_array:
         """The functions along one axis in all pixels, 0 in unlit ones; read-only."""
@@ -120,6 +122,11 @@ def _everywhere(basis: SurfaceBasis, axis: int) -> csr_array:
     functions = basis.one_axis(axis, pixels)
     functions.data[np.repeat((pixels < first) | (pixels >= stop), _SUPPORT)] = 0
     return functions
+
+
+@lru_cache(maxsize=_KEPT_SECTIONS)
+def _design_of_rows(basis: SurfaceBasis, start, stop, dtype: np.dtype) -> csr_array:
+    return basis.everywhere(0)[start:stop].astype(dtype)
 
 
 @dataclass(frozen=True)
@@ -351,7 +358,7 @@ class ScatteredLight:
 
     def _light(self, rows: slice, columns: slice, dtype: np.dtype) -> np.ndarray:
         """The surface with the orders along the rows."""
-        design = self.shape_error.basis.everywhere(0)[rows].astype(dtype)
+        design = _design_of_rows(self.shape_error.basis, rows.start, rows.stop, dtype)
         surface = design @ self._profiles[:, columns].astype(dtype)
         return surface if self.negative else np.maximum(surface, 0, out=surface)
 
