@@ -1,9 +1,12 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Which shift of an order table roughly matches a frame, if any does."""
 
+from functools import partial
+
 import numpy as np
 
 from ccdproc_echelle._numeric.medians import finite_median
+from ccdproc_echelle._tasks import ahead
 from ccdproc_echelle.orders.profile_slices import (
     ProfileSlices,
     medians_of,
@@ -52,9 +55,11 @@ def coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     reach = max(1.5 * smallest, max_shift)
     trials = np.linspace(-reach, reach, 2 * int(np.ceil(4 * reach)) + 1)
     samples = samples_at(raster, slices, 0.0)
-    noise = profile_noise(samples)
-    centred, profiles = 0.0, medians_of(samples)
-    scores = _score(_phases(profiles, slices, noise), slices, trials)
+    with ahead(partial(profile_noise, samples)) as measured_noise:
+        centred, profiles = 0.0, medians_of(samples)
+        noise = measured_noise()
+    phases = _phases(profiles, slices, noise)
+    scores = _score(phases, slices, trials)
     near = np.abs(trials) <= max_shift
     best = np.argmax(np.where(near, scores, -np.inf))
     if scores.max() > max(scores[best] + _CLEARLY_BETTER, _LEAST_MATCH):
@@ -63,8 +68,9 @@ def coarse_shift(raster, slices, max_shift) -> tuple[float, float]:
     trials = np.linspace(-0.25, 0.25, 101) * smallest
     for _ in range(2):  # once recentred, profiles are symmetric about the order and not cut by it
         if abs(shift - centred) > _CENTRED:
-            centred, profiles = shift, profiles_at(raster, slices, shift)
-        scores = _score(_phases(profiles, slices, noise), slices, trials)
+            centred = shift
+            phases = _phases(profiles_at(raster, slices, centred), slices, noise)
+        scores = _score(phases, slices, trials)
         shift = centred + trials[np.argmax(scores)]
     if not scores.max() > _LEAST_MATCH:
         raise UnmatchedOrdersError(

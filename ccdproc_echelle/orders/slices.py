@@ -16,6 +16,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import ndtri
 
 from ccdproc_echelle._numeric.medians import finite_median, median_noise, ranked_median
@@ -264,13 +265,9 @@ def _resample(raster, columns, starts, n_samples: int) -> np.ndarray:
 
     Shape (n_slices, n_samples, slice_width).
     """
-    n_cross = raster.shape[1]
-    whole = np.floor(np.nan_to_num(starts, nan=-1e9))
+    whole = np.floor(np.nan_to_num(starts, nan=-1e9)).astype(int)
     fraction = (starts - whole)[..., None]
-    rows = whole[..., None].astype(int) + np.arange(n_samples + 1)
-    outside = (rows < 0) | (rows >= n_cross)
-    values = raster[columns[..., None], np.where(outside, 0, rows)]
-    values[outside] = np.nan
+    values = _runs(raster, columns, whole, n_samples + 1)
     here = values[..., :-1]
     between = np.diff(values)
     between *= fraction
@@ -278,6 +275,20 @@ def _resample(raster, columns, starts, n_samples: int) -> np.ndarray:
     exact = fraction[..., 0] == 0  # where the next pixel, which may be bad, has no part in it
     between[exact] = here[exact]
     return between.swapaxes(1, 2)
+
+
+def _runs(raster, lines, first, length: int) -> np.ndarray:
+    """``length`` values from ``first`` on in each of these lines of a raster; NaN outside."""
+    n_cross = raster.shape[1]
+    inside = (first >= 0) & (first + length <= n_cross)
+    values = np.empty((*first.shape, length), raster.dtype)
+    if inside.any():
+        values[inside] = sliding_window_view(raster, length, axis=1)[lines[inside], first[inside]]
+    places = first[~inside][:, None] + np.arange(length)
+    exist = (places >= 0) & (places < n_cross)
+    found = raster[lines[~inside][:, None], np.where(exist, places, 0)]
+    values[~inside] = np.where(exist, found, np.nan)
+    return values
 
 
 def _median_and_noise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
