@@ -93,10 +93,11 @@ def bad_row_pixels(flat: CCDData, dispersion_axis: int) -> np.ndarray:
     raster = as_raster(flat, dispersion_axis, lines=some.ravel())
     sections = _medians(raster, np.arange(some.size).reshape(some.shape))
     bad = bad_rows(sections, columns.shape[1])
-    pixels, rows = np.zeros((n_pixels, bad.shape[1]), dtype=bool), np.flatnonzero(bad.any(axis=0))
     nearest = np.clip(np.arange(n_pixels) - columns[0, 0], 0, columns.size - 1) // columns.shape[1]
-    pixels[:, rows] = bad[nearest][:, rows]
-    return pixels if dispersion_axis == 0 else pixels.T
+    pixels, rows = np.zeros(np.shape(flat), dtype=bool), np.flatnonzero(bad.any(axis=0))
+    turned = pixels if dispersion_axis == 0 else pixels.T
+    turned[:, rows] = bad[nearest][:, rows]
+    return pixels
 
 
 def without_bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
