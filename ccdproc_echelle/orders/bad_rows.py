@@ -14,7 +14,7 @@ NaN where all of them are masked.
 
 import numpy as np
 from astropy.nddata import CCDData
-from scipy.ndimage import binary_propagation, maximum_filter1d, uniform_filter1d
+from scipy.ndimage import binary_propagation, grey_opening, maximum_filter1d, uniform_filter1d
 
 from ccdproc_echelle._numeric.medians import column_median
 from ccdproc_echelle.orders.slices import as_raster, slice_columns
@@ -39,8 +39,9 @@ _FOLLOWED = 0.15
 # fraction of its own.
 _LEAST_LIGHT_BESIDE = 0.05
 
-# Or less light, if the row is sharper than any image formed by the optics can be. This must hold in
-# at least this fraction of the sections, since an order does not run along a single row.
+# Or less light (as the geometric mean of both sides), if the row is sharper than any image formed by
+# the optics can be. This must hold in at least this fraction of the sections, since an order does
+# not run along a single row.
 _LEAST_SECTIONS = 0.2
 
 # Near an edge, a bad row shows as an interruption of the falling light: the row has less than this
@@ -212,6 +213,7 @@ def _noise(light: np.ndarray, length: int) -> np.ndarray:
 def _runs(light: np.ndarray, noise: np.ndarray, run: int) -> np.ndarray:
     """Runs of bad rows of the given length."""
     n = light.shape[1] - run - 3
+    wide = grey_opening(light, (1, _LARGEST_RUN + 1))  # without other bad rows nearby
     beside = [light[:, k : k + n] for k in (1, run + 2)]
     within = [light[:, 2 + k : 2 + k + n] for k in range(run)]
     lowest, highest = np.minimum(*beside), np.maximum(*beside)
@@ -223,8 +225,9 @@ def _runs(light: np.ndarray, noise: np.ndarray, run: int) -> np.ndarray:
     brightest = window[2 : 2 + run].max(axis=0)
     sharp = (step > _SHARP * np.ptp(window, axis=0)) & (step > _LEAST_SIGNIFICANCE * sigma)
     beside = (lowest > _LEAST_LIGHT_BESIDE * brightest) & (lowest > _LEAST_SIGNIFICANCE * sigma)
-    highest = np.delete(window, np.s_[2 : 2 + run], axis=0).max(axis=0)
-    alone = sharp & (highest < _LEAST_LIGHT_BESIDE * brightest)
+    product = window[[1, 2 + run]].clip(min=0).prod(axis=0)
+    alone = sharp & (product < (_LEAST_LIGHT_BESIDE * brightest) ** 2)
+    alone &= wide[section, first + [[0], [run + 3]]].max(axis=0) < _LEAST_STEP * brightest
     found, alone = (
         _marked(light.shape, section[which], first[which], run) for which in (sharp & beside, alone)
     )

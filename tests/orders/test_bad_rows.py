@@ -106,6 +106,14 @@ def test_a_bad_row_beside_an_edge_is_bridged(off, kind):
     assert_close(detect_order_edges(flat, truth), truth, 0.3)
 
 
+def test_two_hot_rows_with_a_good_one_between_them_are_found_beside_an_edge():
+    flat, bad = flat_with([], "hot")
+    row = int(np.ceil(ORDERS.upper()[1].max())) + 1
+    bad[[row, row + 2]] = True
+    flat.data[bad] = 65535
+    assert bad_row_pixels(flat, 1)[bad].mean() > 0.95
+
+
 def test_three_bad_rows_side_by_side_are_bridged():
     simulation = EchelleSimulation(shape=(200, 300), n_orders=3, seed=4, order_width=24.0)
     truth = simulation.truth.orders
