@@ -39,7 +39,7 @@ _FOLLOWED = 0.15
 # fraction of its own.
 _LEAST_LIGHT_BESIDE = 0.05
 
-# Or less light (as the geometric mean of both sides), if the row is sharper than any image formed by
+# Or less light, as the geometric mean of both sides, if the row is sharper than any image formed by
 # the optics can be. This must hold in at least this fraction of the sections, since an order does
 # not run along a single row.
 _LEAST_SECTIONS = 0.2

@@ -28,6 +28,10 @@ __all__ = ["median_slices", "steadier_axis", "usual_width", "without_hot_columns
 # Slices whose medians are taken at a time: so few that they fit into the cache.
 _AT_ONCE = 16
 
+# Across narrow orders the light changes from one pixel to the next, across wide ones over a larger
+# distance, over which a pattern of the columns changes no more than from one to the next.
+_DISTANCES = (1, 4, 16)
+
 # Largest width of a hot column in pixels.
 _WIDEST_HOT = 3
 
@@ -50,9 +54,13 @@ def steadier_axis(image: np.ndarray) -> int:
 
 
 def _change_across(raster: np.ndarray) -> float:
-    """Mean step along the last axis, once noise is averaged out along the first one."""
+    """Largest mean change along the last axis, once noise is averaged out along the first one."""
     _, slices = median_slices(raster, None)
-    steps = np.abs(np.diff(slices, axis=1))
+    return max(_mean_change(slices, distance) for distance in _DISTANCES)
+
+
+def _mean_change(slices: np.ndarray, distance: int) -> float:
+    steps = np.abs(slices[:, distance:] - slices[:, :-distance])
     steps = steps[np.isfinite(steps)]
     if len(steps) == 0:
         return 0.0

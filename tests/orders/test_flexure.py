@@ -334,8 +334,29 @@ def test_orders_that_show_only_the_read_out_pattern_have_no_vote():
     assert abs(shift.shift) < 0.1
 
 
+def test_dark_orders_on_sloping_scattered_light_have_no_vote():
+    rng, rows = np.random.default_rng(4), np.arange(256)[:, None]
+    centers = np.array([30 + 38 * k + 3 * np.linspace(-1, 1, 300) ** 2 for k in range(6)])
+    wings = sum(1 / (1 + (np.abs(rows - center) / 11) ** 6) for center in centers[:3])
+    flat = rng.poisson(20000 * wings + 17 * (260 - rows))
+    table = EchelleOrderTable.from_traces(
+        np.arange(1, 7), centers, shape=flat.shape, dispersion_axis=1)
+    assert abs(measure_shift(flat, table).shift) < 0.5
+
+
 def test_a_hot_row_midway_between_two_orders_is_no_order():
     simulation = EchelleSimulation(shape=(160, 400), n_orders=4, seed=1, tilt=0, curvature=0)
     simulation = simulation.with_dark_end(0.55).with_bad_lines(rows=(74,), value=65535)
     shift = measure_shift(simulation.flats(1)[0], simulation.truth.orders)
     assert abs(shift.shift) < 0.1
+
+
+def test_gaps_between_slices_may_resemble_those_between_orders():
+    simulation = EchelleSimulation(
+        shape=(215, 300), n_orders=5, seed=1, order_width=31, smallest_gap=3, psf_sigma=0.6
+    ).with_slicer(2, gap=3)
+    flat, orders = simulation.flats(1)[0], centers_only(simulation.truth.orders)
+    assert abs(measure_shift(flat, orders).shift) < 0.1
+    half = 0.5 * np.median(np.diff(orders.center(), axis=0))
+    with pytest.raises(ValueError, match="does not belong to this frame|more than the"):
+        measure_shift(flat, orders.shifted(half), max_shift=4)
