@@ -159,15 +159,26 @@ def chosen_shapes(
     chosen, gain = np.array([], int), 0.0
     for _ in range(most):
         best = gain + _SIGNIFICANT, None
-        for pair in np.arange(len(wings)).reshape(-1, 2):
-            new = pair[free[pair]]
-            if len(new):
-                columns = np.append(chosen, new)
-                light = np.linalg.solve(left[np.ix_(columns, columns)], wanted[columns])
-                if (light >= 0).all() and light @ wanted[columns] > best[0]:
-                    best = light @ wanted[columns], columns
+        for columns, light in _with_another(left, wanted, chosen, free):
+            if light @ wanted[columns] > best[0]:
+                best = light @ wanted[columns], columns
         if best[1] is None:
             break
         gain, chosen = best
         free[chosen] = False
     return chosen
+
+
+def _with_another(left, wanted, chosen, free):
+    """Columns and light of the chosen shapes and each further one, where no light is negative."""
+    pairs = np.arange(len(wanted)).reshape(-1, 2)
+    found = []
+    for n_sides in (1, 2):
+        new = pairs[free[pairs].sum(axis=1) == n_sides]
+        new = new[free[new]].reshape(-1, n_sides)
+        columns = np.hstack([np.tile(chosen, (len(new), 1)), new])
+        matrices = left[columns[:, :, None], columns[:, None, :]]
+        light = np.linalg.solve(matrices, wanted[columns][..., None])[..., 0]
+        possible = (light >= 0).all(axis=1)
+        found += zip(columns[possible], light[possible], strict=True)
+    return sorted(found, key=lambda each: each[0][-1])

@@ -152,9 +152,10 @@ def fibre_edges(positions, profiles, smear, fibres: Fibres, level: float) -> tup
     edges = fibres.center + sharp * reach * outwards
     by_width = reach * fibres.sigma_error * fibres.sigma / sharp
     errors = np.sqrt(fibres.center_error**2 + by_width**2 + (sharp * reach_error) ** 2)
-    midway = 0.5 * (np.stack(_beside(fibres.center)) + fibres.center)
+    rank = _rank(fibres.center)
+    midway = 0.5 * (np.stack(_beside(fibres.center, rank)) + fibres.center)
     shared = (edges - midway) * outwards > 0
-    of_both = 0.5 * np.hypot(_beside(fibres.center_error, fibres.center), fibres.center_error)
+    of_both = 0.5 * np.hypot(_beside(fibres.center_error, rank), fibres.center_error)
     return np.where(shared, midway, edges), np.where(shared, of_both, errors)
 
 
@@ -179,11 +180,12 @@ def _reach_of_light(positions, profiles, fibres, level) -> np.ndarray:
 def _reach_of_each(positions, profiles, fibres, level) -> np.ndarray:
     """The same for each side of each order and its error, (2, 2, n_orders); NaN if not seen."""
     center, sigma, height, background = fibres[:4]
-    light = profiles - _light_of_neighbours(positions, np.stack(fibres[:5]))
+    rank = _rank(center)
+    light = profiles - _light_of_neighbours(positions, np.stack(fibres[:5]), rank)
     away = (positions - center[..., None]) / sigma[..., None]
     excess = (light - background[..., None]) / height[..., None] - np.exp(-0.5 * away**2)
     reach = np.empty((2, 2, len(center)))
-    for side, beside in enumerate(_beside(center)):
+    for side, beside in enumerate(_beside(center, rank)):
         outward = away if side else -away
         room = np.nan_to_num(0.5 * np.abs(beside - center) / sigma, nan=np.inf)[..., None]
         label = np.floor(outward / _BIN)
@@ -300,7 +302,8 @@ def _first_state(positions, profiles, reach) -> np.ndarray:
     """Centre, standard deviation, height, background and kurtosis, from the half-maximum."""
     n_samples = profiles.shape[-1]
     index = np.arange(n_samples)
-    room = _room(positions[..., n_samples // 2])
+    middle = positions[..., n_samples // 2]
+    room = _room(middle, _rank(middle))
     reach = np.maximum(np.fmin(reach[:, None], room / 4), 1)[..., None]
     near = np.abs(index - n_samples // 2) <= reach
     seen = np.isfinite(profiles)
@@ -332,8 +335,9 @@ def _improved(positions, profiles, noise, state, *, with_kurtosis=False):
     """One Gauss-Newton step: the state, variances of the first two, and the relative misfit."""
     center, sigma, height = (part[..., None] for part in state[:3])
     away = (positions - center) / sigma
-    light = profiles - _light_of_neighbours(positions, state)
-    room = _room(state[0])[..., None]
+    rank = _rank(state[0])
+    light = profiles - _light_of_neighbours(positions, state, rank)
+    room = _room(state[0], rank)[..., None]
     use = (np.abs(away) < np.minimum(_REACH, np.maximum(room / sigma, 2)))
     use &= np.isfinite(light + noise)
     enough = (use.sum(axis=-1) > 4) & np.isfinite(state).all(axis=0)
@@ -405,11 +409,11 @@ def _fourth(away) -> np.ndarray:
     return ((square - 6) * square + 3) / 24
 
 
-def _light_of_neighbours(positions, state) -> np.ndarray:
+def _light_of_neighbours(positions, state, rank) -> np.ndarray:
     """Light that the adjacent fibres on either side add to each sample."""
     light = np.zeros(positions.shape)
     for center, sigma, height, _, kurtosis in zip(
-        *(_beside(part, state[0]) for part in state), strict=True
+        *(_beside(part, rank) for part in state), strict=True
     ):
         away = (positions - center[..., None]) / np.where(sigma > 0, sigma, 1)[..., None]
         away = np.clip(away, -30, 30)
@@ -418,19 +422,24 @@ def _light_of_neighbours(positions, state) -> np.ndarray:
     return light
 
 
-def _room(center) -> np.ndarray:
+def _rank(center) -> np.ndarray:
+    """The orders from the lowest to the highest on the detector."""
+    return np.argsort(places_of(center))
+
+
+def _room(center, rank) -> np.ndarray:
     """Distance to the nearer neighbour; infinite where there is none."""
-    return np.fmin(*(np.nan_to_num(np.abs(side - center), nan=np.inf) for side in _beside(center)))
+    return np.fmin(
+        *(np.nan_to_num(np.abs(side - center), nan=np.inf) for side in _beside(center, rank))
+    )
 
 
-def _beside(values, center=None) -> tuple[np.ndarray, np.ndarray]:
+def _beside(values, rank) -> tuple[np.ndarray, np.ndarray]:
     """
     Values of the order below and the one above; NaN if there is none.
 
     An order does not exist beyond the slices in which it was measured.
     """
-    center = values if center is None else center
-    rank = np.argsort(places_of(center))
     known = bridged(values, beyond=False)
     below, above = np.full((2, *values.shape), np.nan)
     below[rank[1:]], above[rank[:-1]] = known[rank[:-1]], known[rank[1:]]

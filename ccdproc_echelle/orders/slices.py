@@ -169,7 +169,8 @@ def places_of(centers: np.ndarray) -> np.ndarray:
     longest = centers[np.isfinite(centers).sum(axis=1).argmax()]
     places = finite_median(centers - longest)
     alone = np.isnan(places)
-    places[alone] = finite_median(centers[alone]) - finite_median(longest)
+    if alone.any():
+        places[alone] = finite_median(centers[alone]) - finite_median(longest)
     return places
 
 
