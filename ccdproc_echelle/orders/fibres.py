@@ -97,6 +97,17 @@ class Fibres(NamedTuple):
     misfit: np.ndarray  # RMS residual of the model beyond the noise, in units of the height
 
 
+class _Step(NamedTuple):
+    """Normal equations of a step, with residuals and noise in units of the height."""
+
+    inverse: np.ndarray
+    slopes: np.ndarray
+    residual: np.ndarray
+    scatter: np.ndarray
+    sigma: np.ndarray  # standard deviations of the fibres before the step
+    use: np.ndarray  # samples that are fitted
+
+
 def are_fibres(positions, profiles, noise, reach) -> bool:
     """
     Determine whether the orders are images of fibres rather than slits.
@@ -276,18 +287,19 @@ def fit_fibres(positions, profiles, noise, reach, *, with_kurtosis=False) -> Fib
     light = positions, profiles, noise
     for _ in range(_ITERATIONS):
         before = state
-        state, covariance, misfit = _improved(*light, state)
+        state, step = _improved(*light, state)
         if _converged(before, state):
             break
     for _ in range(_KURTOSIS_STEPS if with_kurtosis else 0):
-        state, covariance, misfit = _improved(*light, state, with_kurtosis=True)
+        state, step = _improved(*light, state, with_kurtosis=True)
+    variances, misfit = _errors(step)
     center, sigma, height = state[:3]
     good = np.isfinite(center) & (misfit < 3 * _LARGEST_MISFIT) & (sigma > 0.3)
     good &= _shows_its_top(positions, profiles, center, sigma)
     peak_noise = finite_median(noise.reshape(-1, noise.shape[-1])).reshape(center.shape)
     good &= np.abs(center - first[0]) < 2 * np.maximum(sigma, 1)
     good &= height > _MIN_SIGNAL_TO_NOISE * peak_noise
-    errors = np.sqrt(np.maximum(covariance[..., [0, 1]], 0))
+    errors = np.sqrt(np.maximum(variances, 0))
     results = *state, errors[..., 0], errors[..., 1], misfit
     return Fibres(*(np.where(good, part, np.nan) for part in results))
 
@@ -332,7 +344,7 @@ def _converged(before, after) -> bool:
 
 
 def _improved(positions, profiles, noise, state, *, with_kurtosis=False):
-    """One Gauss-Newton step: the state, variances of the first two, and the relative misfit."""
+    """The state after one Gauss-Newton step, and the step."""
     center, sigma, height = (part[..., None] for part in state[:3])
     away = (positions - center) / sigma
     rank = _rank(state[0])
@@ -355,12 +367,18 @@ def _improved(positions, profiles, noise, state, *, with_kurtosis=False):
         same = inverse @ (turned @ by_kurtosis)  # what the other parameters can do as well
         kurtosis = _common_kurtosis(by_kurtosis - slopes @ same, residual, state[2], enough)
         change = change - same * kurtosis
+    step = _Step(inverse, slopes, residual, scatter, sigma, use)
+    return _moved(state, change[..., 0], kurtosis, enough), step
+
+
+def _errors(step: _Step) -> tuple[np.ndarray, np.ndarray]:
+    """Variances of centre and standard deviation, and the relative misfit, before a step."""
+    inverse, slopes, residual, scatter, sigma, use = step
     noisy = slopes * scatter[..., None]
     covariance = inverse @ (noisy.swapaxes(-1, -2) @ noisy) @ inverse
     variances = np.einsum("...ii->...i", covariance)[..., :2] * sigma**2
     number = np.maximum(use.sum(axis=-1), 1)
-    misfit = np.sqrt(np.maximum((residual**2 - scatter**2).sum(axis=-1), 0) / number)
-    return _moved(state, change[..., 0], kurtosis, enough), variances, misfit
+    return variances, np.sqrt(np.maximum((residual**2 - scatter**2).sum(axis=-1), 0) / number)
 
 
 def _common_kurtosis(slopes, residual, height, usable) -> float:

@@ -245,7 +245,8 @@ def _blurred_slits(rows, states, frame, smear, neighbours):
     form = 1 + tilt * along
     top = height * form
     light = background + gradient * away + top * slit
-    widening = top * (fall * gaussian(fall) - rise * gaussian(rise))
+    at_lower, at_upper = gaussian(rise), gaussian(fall)
+    widening = top * (fall * at_upper - rise * at_lower)
     for edge, wing, outwards in ((*neighbours[:2], -1), (*neighbours[2:], 1)):
         inside = np.clip(outwards * (rows - edge[:, None]) / sigma, -40, 40)
         light += wing[:, None] * blurred_step(inside)
@@ -253,8 +254,8 @@ def _blurred_slits(rows, states, frame, smear, neighbours):
     bend = slit * tilt * height / width
     by_tilt = height * along * slit
     slopes = [
-        bend * (along - 1) - top * gaussian(rise) / sigma,
-        top * gaussian(fall) / sigma - bend * (along + 1),
+        bend * (along - 1) - top * at_lower / sigma,
+        top * at_upper / sigma - bend * (along + 1),
         form * slit,
         by_tilt,
         np.ones_like(slit),
