@@ -116,8 +116,9 @@ def stitch_flats(
     sigma, where sigma is the uncertainty, or the scatter if that is larger because the spectra of
     the lamps differ. If they differ, a single ratio per order is used nevertheless.
 
-    The SOXS pipeline does the same with the median in a square window of an order selected by the
-    number of its edge positions, and a seam 5 pixels above that order [1]_.
+    According to its documentation, the SOXS pipeline does the same with the median in a square
+    window of an order selected by the number of its edge positions, and a seam 5 pixels above that
+    order [1]_.
 
     References
     ----------
