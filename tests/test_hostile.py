@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import (
     CCDData,
@@ -38,6 +39,7 @@ from ccdproc_echelle import (
     mask_low_sensitivity,
     measure_exposure_levels,
     measure_shift,
+    normalize_flat,
     trace_orders,
     two_pass_flat_combine,
 )
@@ -729,6 +731,71 @@ def test_images_that_are_no_real_numbers(use, values):
 ])
 def test_too_few_slices_for_a_series(use, options, culprit):
     assert_clear(lambda: use(**options), culprit)
+
+
+@pytest.mark.parametrize("use", [
+    lambda value: two_pass_flat_combine(FLATS, ORDERS, window=value),
+    lambda value: two_pass_flat_combine(FLATS, ORDERS, n_passes=value),
+    lambda value: inner_order_scale(ORDERS, window=value),
+    lambda value: make_master_flat(FLATS, ORDERS, margin=value),
+    lambda value: mask_interorder(FLATS[0], ORDERS, margin=value),
+    lambda value: mask_interorder(FLATS[0], ORDERS, fill_value=value),
+    lambda value: normalize_flat(FLATS[0], ORDERS, length=value),
+    lambda value: detect_order_edges(FLATS[0], ORDERS, sigma=value),
+    lambda value: trace_orders(FLATS[0], n_orders=value),
+    lambda value: ORDERS.shifted(value),
+    lambda value: ORDERS.rebinned(value),
+    lambda value: make_master_flat(
+        [CCDData(flat.data, unit="adu") for flat in FLATS], ORDERS, gain=1.0, read_noise=value
+    ),
+], ids=["window", "n_passes", "scale", "margin of the recipe", "margin", "fill_value", "length",
+        "sigma", "n_orders", "delta", "factors", "read_noise"])
+@pytest.mark.parametrize("value", [True, 3 * u.m, "3", [3, 3, 3]], ids=repr)
+def test_what_is_no_plain_number_is_named(use, value):
+    assert_clear(lambda: use(value), r"^(\w+ is |factors are ).*expected .*(number|integer)")
+
+
+def test_numbers_of_pixels_have_no_unit():
+    assert_clear(lambda: ORDERS.shifted(3 * u.pix), "delta is <Quantity 3. pix>.*without a unit")
+
+
+@pytest.mark.parametrize("margin", [1e9, -1e9, -20])
+def test_a_margin_that_leaves_nothing(margin):
+    assert_clear(lambda: mask_interorder(FLATS[0], ORDERS, margin=margin), f"margin is {margin}")
+
+
+def test_a_length_beyond_that_of_the_orders():
+    found, same = (normalize_flat(FLATS[0], ORDERS, length=n) for n in (10**6, 10**3))
+    np.testing.assert_array_equal(found.blaze.data, same.blaze.data)
+
+
+def test_a_boolean_image_has_no_scattered_light():
+    image = CCDData(DATA > 1000, unit="adu")
+    assert_clear(lambda: fit_scattered_light(image, ORDERS), "frame holds bool, expected real")
+
+
+@pytest.mark.parametrize("scale", [[1, 1, 1] * u.m, [1 * u.adu, 1 * u.adu, 1 * u.adu]])
+def test_scales_have_no_unit(scale):
+    assert_clear(lambda: combine_frames(FLATS, scale=scale), "scale is .*without a unit")
+    percent = [100, 50, 200] * u.percent
+    np.testing.assert_array_equal(
+        combine_frames(FLATS, scale=percent).data, combine_frames(FLATS, scale=[1, 0.5, 2]).data
+    )
+
+
+def test_a_file_named_as_a_frame_in_memory(folder):
+    Path("frame 0").write_text("no frame")
+    master = make_master_flat(FLATS, ORDERS, scattered_light=None)
+    assert master.provenance.inputs["file"][0] == "frame 0"
+
+
+def test_parts_of_an_order_that_share_a_pixel():
+    columns = np.arange(128)
+    parts = np.where(columns <= 60, CENTERS[0], np.nan), np.where(columns >= 60, CENTERS[0], np.nan)
+    assert_clear(
+        lambda: two_pass_flat_combine(FLATS, traces(centers=np.vstack([*parts, CENTERS[1]]))),
+        r"orders \[11, 12\] have the same centre at dispersion pixels 60 to 60",
+    )
 
 
 def test_a_degree_for_which_there_are_too_few_slices():

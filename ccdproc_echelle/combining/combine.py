@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
+from astropy import units as u
 from astropy.nddata import CCDData
 from numpy.typing import ArrayLike
 
@@ -124,6 +125,7 @@ def combine_frames(
     Examples
     --------
     >>> import numpy as np
+from astropy import units as u
     >>> from astropy.nddata import CCDData
     >>> from ccdproc_echelle import combine_frames
     >>> frames = [CCDData(np.full((4, 4), level), unit="adu") for level in (1.0, 2.0, 4.0)]
@@ -242,7 +244,11 @@ def _scales(scale: ArrayLike | Callable | None, frames: Sequence[Frame]) -> np.n
     elif callable(scale):
         scale = [scale(frame.ccddata().data) for frame in frames]
     try:
-        scales = np.asarray(scale, dtype=float)
+        scales = u.Quantity(scale, dtype=float).to_value(u.dimensionless_unscaled)
+    except u.UnitConversionError:
+        raise ValueError(
+            f"scale is {scale!r}, expected numbers without a unit, such as its .value"
+        ) from None
     except (TypeError, ValueError):
         raise TypeError(
             f"scale is {scale!r}, expected numbers or a function of the data"

@@ -12,7 +12,7 @@ from astropy.table import QTable
 from ccdproc_echelle._numeric.medians import MEDIAN_OVER_MEAN, finite_median
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.combining.likeness import warn_of_unlike_frames
+from ccdproc_echelle.combining.likeness import turned_frames, warn_of_unlike_frames
 from ccdproc_echelle.combining.pedestal import pedestal_of
 from ccdproc_echelle.combining.pixels import Pixels, gather
 from ccdproc_echelle.combining.thinned import ThinnedStack, stacked, thinned_indices, thinning
@@ -141,13 +141,26 @@ class Survey:
         stack = stacked(
             Pixels(data, good, None), self.frames[0].shape, self.slices, self.orders
         )
+        stack, names = self._without_turned(stack)
         light = np.ma.masked_array(stack.data, ~stack.good).mean(axis=0)
         _check_light(light, stack.orders, self.window, check_table=check_table)
         _warn_of_overscan(self.frames[0])
         in_doubt = _warn_of_offset(stack, self.frames[0].unit)
         if check_table and not in_doubt and _shows_orders(light):
-            names = [frame.name for frame in self.frames]
             warn_of_unlike_frames(stack, self.window, _levels(stack), names)
+
+    def _without_turned(self, stack: ThinnedStack) -> tuple[ThinnedStack, list[str]]:
+        """The frames whose light is in the same pixels, and their names, with a warning if any."""
+        names = np.array([frame.name for frame in self.frames])
+        turned = turned_frames(stack)
+        if not turned.any():
+            return stack, names.tolist()
+        warn(
+            f"the orders of {', '.join(names[turned])} are elsewhere than those of the other "
+            "frames, as if turned, mirrored or of another set-up; leave them out"
+        )
+        data, good, variance = (part if part is None else part[~turned] for part in stack[:3])
+        return ThinnedStack(data, good, variance, stack.orders), names[~turned].tolist()
 
 
 def check_flats(
@@ -284,9 +297,9 @@ def refuse_frames_without_light(levels: QTable, advice: str = "Leave them out") 
     if len(dark):
         names = ", ".join(levels["frame"][dark])
         raise ValueError(
-            f"{names} {'has' if len(dark) == 1 else 'have'} no light, a level below {_NO_LIGHT:g} "
-            "of that of the brightest flat: are there bias or dark frames among the flats? "
-            f"{advice}"
+            f"{names} {'has' if len(dark) == 1 else 'have'} no light on the orders, a level below "
+            f"{_NO_LIGHT:g} of that of the brightest flat: are there bias or dark frames among the "
+            f"flats, or frames turned the other way? {advice}"
         )
 
 

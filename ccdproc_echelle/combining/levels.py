@@ -10,6 +10,7 @@ import numpy as np
 from astropy.stats import SigmaClip
 from astropy.table import QTable
 
+from ccdproc_echelle._arguments import expect, is_whole
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.clipping.sigma import SigmaClipping
 from ccdproc_echelle.combining.clipping.stack import StackCombiner
@@ -376,8 +377,7 @@ def _as_table(frames: Sequence[Frame], passes: list[_Pass]) -> QTable:
 
 def check_n_passes(n_passes: int) -> None:
     """Raise if the number of passes is invalid."""
-    if not isinstance(n_passes, (int, np.integer)) or n_passes < 1:
-        raise ValueError(f"n_passes is {n_passes!r}, expected a positive integer")
+    expect(is_whole(n_passes, least=1), "n_passes", n_passes, "a positive integer")
 
 
 def _check_request(n_passes: int, statistic: str) -> None:

@@ -15,7 +15,7 @@ from ccdproc_echelle.orders import EchelleOrderTable, frame_shift, rasters
 
 __all__ = [
     "MAX_RESIDUAL", "MAX_SHIFT", "Compared", "InnerPixels", "compared", "inner_order_pixels",
-    "warn_of_unlike_frames",
+    "turned_frames", "warn_of_unlike_frames",
 ]
 
 #: A shift of more pixels than this blurs the edges of the orders in the master.
@@ -38,6 +38,14 @@ _FAINTEST = 0.1
 
 # The linear estimate of a shift is good to 0.02 pixels up to this shift.
 _SMALL_SHIFT = 0.1
+
+# A frame whose bright pixels are elsewhere has a correlation with the others below the first limit,
+# while that of most frames is above the second. A few thousand pixels show it.
+_UNLIKE, _ALIKE = 0.5, 0.9
+_ROWS_TO_CORRELATE = 100
+
+# It has light, though: at least this fraction of that of the others.
+_LIT = 0.1
 
 # Number of standard deviations by which a difference must exceed its limit.
 _SIGNIFICANT = 5
@@ -159,6 +167,38 @@ def compared(
     # A shifted frame has pulled the reference along a little.
     found.shift[:] -= np.nanmedian(found.shift[lit]) if np.isfinite(found.shift[lit]).any() else 0
     return found
+
+
+def turned_frames(stack: ThinnedStack) -> np.ndarray:
+    """
+    Find frames that have light, but in other pixels than most frames.
+
+    Parameters
+    ----------
+    stack : `ThinnedStack`
+        All frames.
+
+    Returns
+    -------
+    bool array, shape (n_frames,)
+        True for such frames; there are none among fewer than three.
+    """
+    rows = slice(None, None, max(1, stack.data.shape[1] // _ROWS_TO_CORRELATE))
+    good = stack.good[:, rows].all(axis=0)
+    values = stack.data[:, rows][:, good].astype(float)
+    turned = np.zeros(len(values), bool)
+    if len(values) < 3 or values.shape[1] < 2:
+        return turned
+    light = values.mean(axis=1)
+    lit = light > _LIT * np.median(light)
+    if np.count_nonzero(lit) < 3:
+        return turned
+    some = values[lit] / light[lit, None]
+    with np.errstate(divide="ignore", invalid="ignore"):  # of an evenly lit frame
+        likeness = np.nan_to_num(np.corrcoef(some, np.median(some, axis=0))[-1, :-1])
+    if np.median(likeness) > _ALIKE:
+        turned[lit] = likeness < _UNLIKE
+    return turned
 
 
 def warn_of_unlike_frames(

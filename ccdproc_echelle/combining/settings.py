@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from ccdproc_echelle._arguments import expect, is_number, is_whole
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.clipping.extrema import ExtremaClipping
 from ccdproc_echelle.combining.clipping.minmax import MinMaxClipping
@@ -124,8 +125,8 @@ class CombineSettings:
     def _check_clipping(self) -> None:
         for name in ("nlow", "nhigh"):
             number = getattr(self, name)
-            if number is not None and not (isinstance(number, (int, np.integer)) and number >= 0):
-                raise ValueError(f"{name} is {number!r}, expected a number of frames")
+            good = number is None or is_whole(number, least=0)
+            expect(good, name, number, "a number of frames")
         low, high = self._limits
         if not low <= high:
             raise ValueError(
@@ -137,7 +138,7 @@ class CombineSettings:
         """Raise if something is not a number, or not a function."""
         for name in ("mem_limit", *_SWITCHED["minmax_clip"], *_SWITCHED["sigma_clip"]):
             value = getattr(self, name)
-            if not (_is_number(value) or (value is None and name != "mem_limit")):
+            if not (is_number(value) or (value is None and name != "mem_limit")):
                 raise TypeError(f"{name} is {value!r}, expected a number")
         function = self.combine_uncertainty_function
         if not (function is None or callable(function)):
@@ -314,10 +315,6 @@ def _check_uncertainties(frames: Sequence[Frame], why: str) -> None:
     for frame in frames:
         if frame.uncertainty_type is None:
             raise ValueError(f"{why}, but {frame.name} has no uncertainty")
-
-
-def _is_number(value: Any) -> bool:
-    return np.ndim(value) == 0 and np.asarray(value).dtype.kind in "fiu"
 
 
 def _limit(value: float | None, unlimited: float) -> float:

@@ -63,7 +63,7 @@ def opened(
     _check_target(output_file, settings)
     frames = open_frames(img_list, **reading)
     warn_of_other_images(frames[0])
-    inputs = [frame.name for frame in frames]
+    inputs = [frame.file for frame in frames if frame.file]
     if isinstance(bad_pixel_mask, (str, os.PathLike)):
         inputs.append(user_path(bad_pixel_mask))
     _check_target(output_file, settings, inputs)

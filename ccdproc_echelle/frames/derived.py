@@ -64,6 +64,10 @@ class DerivedFrame(Frame):
         return self.raw.source
 
     @property
+    def file(self) -> str | None:
+        return self.raw.file
+
+    @property
     def illegal_cards(self) -> list[str]:
         return self.raw.illegal_cards
 

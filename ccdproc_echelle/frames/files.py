@@ -62,6 +62,9 @@ _SPELLINGS = {"counts": u.count, "COUNTS": u.count, "Counts": u.count, "e-": u.e
 # HCOMPRESS is decompressed with a global state: two threads would get each other's pixels.
 _HCOMPRESS = Lock()
 
+# Cards that no longer apply to pixels that were unpacked.
+_OF_STORAGE = ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM")
+
 # Number of characters of a card.
 _CARD = 80
 
@@ -208,6 +211,8 @@ class FileFrame(Frame):
         OSError
             If the file cannot be read to the end.
         """
+        if len({frame.path for frame in frames}) > 1:  # each was unpacked to a file of its own
+            return [frame.load() for frame in frames]
         with _naming(frames[0].name):
             if all(frame.layout.stored for frame in frames) and not is_compressed(frames[0].path):
                 return [frame._read(frame._stored_rows) for frame in frames]
@@ -234,6 +239,10 @@ class FileFrame(Frame):
         return MemoryFrame(ccd, self.name, self.dtype)
 
     @property
+    def file(self) -> str:
+        return self.name  # that of the compressed file, too, if this one is unpacked
+
+    @property
     def source(self) -> tuple:
         found = self.path.stat()  # of the file itself, even if it is reached by links
         return found.st_dev, found.st_ino, self.layout.hdu, self.span
@@ -242,13 +251,33 @@ class FileFrame(Frame):
         return replace(self, layout=self.layout._replace(uncertainty=None, uncertainty_type=None))
 
     def unpacked(self, path: Path) -> "FileFrame":
-        if not is_compressed(self.path):
-            return self
-        with _naming(self.name), _decompressed(self.path) as packed:
-            if not path.exists():  # it may, if another extension of the file is needed
-                with path.open("wb") as file:
-                    shutil.copyfileobj(packed, file)
-        return replace(self, path=path)
+        frame = self
+        if is_compressed(self.path):
+            with _naming(self.name), _decompressed(self.path) as packed:
+                if not path.exists():  # it may, if another extension of the file is needed
+                    with path.open("wb") as file:
+                        shutil.copyfileobj(packed, file)
+            frame = replace(self, path=path)
+        if not self.layout.tiled:
+            return frame
+        return frame._without_tiles(path.with_stem(f"{path.stem}_{self.layout.hdu}"))
+
+    def _without_tiles(self, path: Path) -> "FileFrame":
+        """The frame in a file of its own, in which its images are not tile-compressed."""
+        layout = self.layout
+        parts = [name for name in (layout.hdu, layout.mask, layout.uncertainty) if name is not None]
+        if not path.exists():
+            with _naming(self.name), _without_chatter(), self._open() as hdus:
+                images = [fits.ImageHDU(self._section(hdus, part)) for part in parts]
+            images[0].header.extend(_without_storage(self.header), unique=True)
+            fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path)
+        places = dict(zip(parts, range(1, 4), strict=False))
+        layout = layout._replace(
+            hdu=1, mask=places.get(layout.mask), uncertainty=places.get(layout.uncertainty)
+        )
+        with fits.open(path) as hdus:
+            layout = layout._replace(stored=_stored_images(hdus, *places.values()))
+        return replace(self, path=path, layout=layout)
 
     def ccddata(self) -> CCDData:
         ccd = self.load().ccddata()
@@ -292,8 +321,8 @@ def uncompressed(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
     Context manager that yields the same frames, with compressed files unpacked to a temporary
     folder.
 
-    Rows in the middle of a compressed file cannot be read without unpacking everything before them.
-    Tile-compressed FITS files (``.fz``) do not need to be unpacked.
+    Rows in the middle of a compressed file cannot be read without unpacking everything before them,
+    and of tile-compressed images (``.fz``) not without reading the table of all tiles.
 
     Parameters
     ----------
@@ -312,8 +341,8 @@ class _Layout(NamedTuple):
     """Location of the parts of a frame in its file."""
 
     hdu: int
-    mask: str | None
-    uncertainty: str | None
+    mask: int | str | None
+    uncertainty: int | str | None
     shape: tuple[int, int]
     unit: u.UnitBase
     dtype: np.dtype
@@ -322,6 +351,7 @@ class _Layout(NamedTuple):
     lacks_unit: bool
     lacks_padding: bool
     has_more: bool
+    tiled: bool
     stored: dict[int | str, StoredImage]
 
 
@@ -349,6 +379,14 @@ def _without_chatter() -> Iterator[None]:
 def _opening(reading: dict) -> dict:
     """The keywords for `astropy.io.fits.open`."""
     return {key: value for key, value in reading.items() if key not in _CCDDATA_KEYWORDS}
+
+
+def _without_storage(header: fits.Header) -> fits.Header:
+    """A copy without the cards that say how the pixels are stored."""
+    header = header.copy()
+    for keyword in _OF_STORAGE:
+        header.remove(keyword, ignore_missing=True)
+    return header
 
 
 def _legal_header(hdus: fits.HDUList, hdu: int, path: Path) -> tuple[fits.Header, list[str]]:
@@ -415,6 +453,8 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict, lacks_padding: bool) 
             raise ValueError(
                 f"{path} has {name} of shape {found}, expected that of the image, {hdus[hdu].shape}"
             )
+    has_more = "hdu_flags" in reading or reading.get("hdu_psf", "PSFIMAGE") in hdus
+    as_usual = not _opening(reading)
     return _Layout(
         hdu=hdu,
         mask=mask,
@@ -425,11 +465,12 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict, lacks_padding: bool) 
         uncertainty_type=uncertainty and _stored_uncertainty_type(
             hdus[uncertainty].header, path, reading.get("key_uncertainty_type", "UTYPE")
         ),
-        has_more="hdu_flags" in reading or reading.get("hdu_psf", "PSFIMAGE") in hdus,
+        has_more=has_more,
         lacks_unit=reading.get("unit") is None and stated is None,
         lacks_padding=lacks_padding,
         quantum=_stored_quantum(header),
-        stored={} if _opening(reading) else _stored_images(hdus, hdu, mask, uncertainty),
+        tiled=as_usual and not has_more and isinstance(hdus[hdu], fits.CompImageHDU),
+        stored=_stored_images(hdus, hdu, mask, uncertainty) if as_usual else {},
     )
 
 

@@ -57,8 +57,9 @@ def given_number(
     if isinstance(value, (str, Keyword)):
         keyword, value = _from_header(name, value, header, frame)
         source = f"{keyword} of {frame}, which {name} names,"
+    is_switch = isinstance(value, (bool, np.bool_))
     try:
-        number = u.Quantity(value, unit, dtype=float)
+        number = u.Quantity(np.nan if is_switch else value, unit, dtype=float)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{source} is {value!r}, expected a number in {unit}") from error
     if number.shape != () or not np.isfinite(number.value):

@@ -250,6 +250,10 @@ class AssembledFrame(Frame):
         return _without_sections(self._first.header)
 
     @property
+    def file(self) -> str | None:
+        return self._first.file
+
+    @property
     def illegal_cards(self) -> list[str]:
         return list(dict.fromkeys(c for tile in self.tiles for c in tile.frame.illegal_cards))
 

@@ -186,6 +186,11 @@ class Frame(ABC):
         """Identity of the pixels: equal for two views of the same pixels."""
 
     @property
+    def file(self) -> str | None:
+        """Name of the file that holds the frame; `None` for a frame in memory."""
+        return None
+
+    @property
     def illegal_cards(self) -> list[str]:
         """Keywords of header cards that violate the FITS standard."""
         return []
@@ -421,7 +426,7 @@ def warn_of_missing_uncertainties(frames: Sequence[Frame], kind: str) -> None:
         warn(f"no uncertainty in {', '.join(bare)}: those of the other {kind} are not used")
 
 
-def check_real(values: np.ndarray, name: str) -> None:
+def check_real(values: np.ndarray, name: str, kinds: str = "fiub") -> None:
     """
     Check that an image holds real numbers.
 
@@ -431,6 +436,8 @@ def check_real(values: np.ndarray, name: str) -> None:
         The image.
     name : str
         Name used in the message.
+    kinds : str, optional
+        The kinds of type allowed, as in ``numpy.dtype.kind``. Default: numbers and truth values.
 
     Raises
     ------
@@ -446,7 +453,7 @@ def check_real(values: np.ndarray, name: str) -> None:
     ...
     ValueError: flat holds complex128, expected real numbers
     """
-    if values.dtype.kind not in "fiub":
+    if values.dtype.kind not in kinds:
         raise ValueError(f"{name} holds {values.dtype}, expected real numbers")
 
 

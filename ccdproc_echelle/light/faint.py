@@ -1,11 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Find where a flat is too faint to divide by, and the usable range of each order."""
 
-from numbers import Real
 
 import numpy as np
 from astropy.nddata import CCDData
 
+from ccdproc_echelle._arguments import expect, is_finite
 from ccdproc_echelle._numeric.ranges import best_range
 from ccdproc_echelle.frames import standard_deviation
 from ccdproc_echelle.light.flags import UNUSABLE, FlatFlag
@@ -28,8 +28,8 @@ def check_min_signal_to_noise(value: float) -> None:
     ValueError
         If it is not a finite number of at least 0.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < np.inf:
-        raise ValueError(f"min_signal_to_noise is {value!r}, expected a number of at least 0")
+    good = is_finite(value) and value >= 0
+    expect(good, "min_signal_to_noise", value, "a number of at least 0")
 
 
 def faint_pixels(

@@ -188,6 +188,7 @@ def _start(pixels: _Pixels, width: float, length: int) -> tuple[np.ndarray, np.n
     if len(known) == 0:
         known, middle = np.flatnonzero(good.any(axis=0)), good
     brightness = ranked_median(values.T[known], middle.T[known])[0]
+    length = min(length, 2 * len(columns))  # a reflected order repeats itself after that
     blaze = median_filter(np.interp(columns, known, brightness), length, mode="reflect")
     lit = good & (blaze > 0)
     if not lit.any():

@@ -4,13 +4,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.table import QTable
 
+from ccdproc_echelle._arguments import expect, is_finite, is_whole
 from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle.frames import (
     check_real,
@@ -349,8 +349,8 @@ def mask_low_sensitivity(
     array([[12, 50],
            [12, 51]])
     """
-    if not 0 < threshold < 1:
-        raise ValueError(f"threshold is {threshold!r}, expected a number between 0 and 1")
+    between = is_finite(threshold, above=0, below=1)
+    expect(between, "threshold", threshold, "a number between 0 and 1")
     bad = find_bad_response(
         flat, orders, dead=threshold, low=threshold, n_sigma=n_sigma, length=length
     )
@@ -385,19 +385,15 @@ def check_sensitivity_keywords(keywords: Mapping[str, Any]) -> None:
 
 
 def _check_thresholds(dead, low, hot, n_sigma) -> None:
-    if not 0 < low < 1:
-        raise ValueError(f"low is {low!r}, expected a number between 0 and 1")
-    if not 0 < dead <= low:
-        raise ValueError(f"dead is {dead!r}, expected a positive number not above low, {low!r}")
-    if not 1 < hot < np.inf:
-        raise ValueError(f"hot is {hot!r}, expected a number above 1")
-    if not 0 < n_sigma < np.inf:
-        raise ValueError(f"n_sigma is {n_sigma!r}, expected a positive number")
+    expect(is_finite(low, above=0, below=1), "low", low, "a number between 0 and 1")
+    below_low = is_finite(dead, above=0) and dead <= low
+    expect(below_low, "dead", dead, f"a positive number not above low, {low!r}")
+    expect(is_finite(hot, above=1), "hot", hot, "a number above 1")
+    expect(is_finite(n_sigma, above=0), "n_sigma", n_sigma, "a positive number")
 
 
 def _check_length(length) -> None:
-    if not isinstance(length, Integral) or length < 1:
-        raise ValueError(f"length is {length!r}, expected a positive integer")
+    expect(is_whole(length, least=1), "length", length, "a positive integer")
 
 
 def _checked(flat, orders, length) -> EchelleOrderTable:

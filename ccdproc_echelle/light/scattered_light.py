@@ -255,7 +255,7 @@ def unlit_borders(frame: CCDData, orders: EchelleOrderTable) -> np.ndarray | Non
 def _usable(frame) -> np.ndarray:
     if not isinstance(frame, CCDData):
         raise TypeError(f"frame is a {type(frame).__name__}, expected a CCDData")
-    check_real(frame.data, "frame")
+    check_real(frame.data, "frame", "fiu")
     usable = np.isfinite(frame.data)
     if frame.mask is not None:
         usable &= ~np.asarray(frame.mask, bool)

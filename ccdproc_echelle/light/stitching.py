@@ -26,7 +26,7 @@ from ccdproc_echelle.frames import (
     warn_of_missing_uncertainties,
     without_file_cards,
 )
-from ccdproc_echelle.orders import EchelleOrderTable, rasters
+from ccdproc_echelle.orders import EchelleOrderTable, check_window, rasters
 
 __all__ = ["stitch_flats"]
 
@@ -203,8 +203,7 @@ def _arranged(noise: np.ndarray) -> list[int]:
 
 def _inner_pixels(orders: EchelleOrderTable, window: float) -> list[tuple]:
     """Rows and columns of the inner-order pixels of each order, row by row."""
-    if not window > 0:
-        raise ValueError(f"window is {window!r}, expected a positive number of pixels")
+    check_window(window)
     across, inside = rasters.window_rows(
         orders.center(), window, orders.shape[1 - orders.dispersion_axis]
     )

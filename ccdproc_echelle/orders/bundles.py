@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
+from ccdproc_echelle._arguments import expect, is_whole
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.slices import bridged, places_of
@@ -25,8 +26,7 @@ _CLEARLY_WIDER, _SINGLE_GAP = 1.1, 1.5
 def check_numbers(n_fibres: int, n_slices: int) -> None:
     """Check the number of traces per order."""
     for name, value in (("n_fibres", n_fibres), ("n_slices", n_slices)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name} is {value!r}, expected an integer of at least 1")
+        expect(is_whole(value, least=1), name, value, "an integer of at least 1")
     if n_fibres > 1 and n_slices > 1:
         raise ValueError(
             f"n_fibres is {n_fibres} and n_slices is {n_slices}; expected at most one of them "

@@ -5,6 +5,7 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import ArrayLike
 
+from ccdproc_echelle._arguments import expect, is_finite
 from ccdproc_echelle.orders.columns import coefficients_of, curves_in, range_of
 from ccdproc_echelle.orders.curves import evaluate
 
@@ -100,9 +101,7 @@ def check_window(window: float) -> None:
     ValueError
         If it is not a positive, finite number.
     """
-    is_number = np.ndim(window) == 0 and np.asarray(window).dtype.kind in "fiu"
-    if not (is_number and 0 < window < np.inf):
-        raise ValueError(f"window is {window!r}, expected a positive number of pixels")
+    expect(is_finite(window, above=0), "window", window, "a positive number of pixels")
 
 
 def one_row_per_order(name: str, values: ArrayLike, numbers: np.ndarray) -> np.ndarray:

@@ -5,6 +5,8 @@ import numpy as np
 from numpy.polynomial import Chebyshev
 from numpy.polynomial.chebyshev import chebpts1, chebval, chebvander
 
+from ccdproc_echelle._arguments import expect, is_whole
+
 __all__ = ["ROUNDING", "evaluate", "finite_range", "fit_traces", "padded", "rescaled"]
 
 # A range that ends at a pixel boundary must still end there after binning and unbinning.
@@ -47,8 +49,7 @@ def finite_range(number: int, trace: np.ndarray) -> tuple[float, float]:
 
 def fit_traces(name, numbers, traces, ranges, degree) -> tuple[np.ndarray, np.ndarray]:
     """Chebyshev coefficients and RMS residual of each sampled trace."""
-    if not (isinstance(degree, (int, np.integer)) and degree >= 0):
-        raise ValueError(f"degree is {degree!r}, expected an integer of at least 0")
+    expect(is_whole(degree, least=0), "degree", degree, "an integer of at least 0")
     coefficients, residuals = [], []
     for number, trace, domain in zip(numbers, traces, ranges, strict=True):
         pixels = np.flatnonzero(np.isfinite(trace))

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ccdproc_echelle._arguments import expect, is_finite
 from ccdproc_echelle.orders import rasters
 from ccdproc_echelle.orders.checks import check_window
 
@@ -179,8 +180,9 @@ class OrdersOnDetector(ABC):
 
     def _edges(self, margin: float) -> tuple[np.ndarray, np.ndarray]:
         """The edges, moved outwards."""
-        if not np.isfinite(margin):
-            raise ValueError(f"margin is {margin!r}, expected a number of pixels")
+        n = self._n_cross()
+        in_range = is_finite(margin, above=-n, below=n)
+        expect(in_range, "margin", margin, f"a number of pixels between -{n} and {n}")
         return self.lower() - margin, self.upper() + margin
 
     def interorder_mask(self, margin: float = 0) -> np.ndarray:

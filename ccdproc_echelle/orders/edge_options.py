@@ -3,6 +3,8 @@
 
 import numpy as np
 
+from ccdproc_echelle._arguments import expect, is_finite, is_whole
+
 __all__ = ["check_edge_options", "checked_levels"]
 
 
@@ -40,9 +42,8 @@ def check_edge_options(slice_length, slice_width, degree, order_degree, sigma, m
     ):
         if value is None and name == "slice_width":
             continue
-        if not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
-    if slice_length is not None and not 4 <= slice_length < np.inf:
-        raise ValueError(f"slice_length is {slice_length!r}, expected at least 4 pixels")
-    if not sigma > 0:
-        raise ValueError(f"sigma is {sigma!r}, expected a positive number")
+        expect(is_whole(value, least=least), name, value, f"an integer of at least {least}")
+    if slice_length is not None:
+        long_enough = is_finite(slice_length) and slice_length >= 4
+        expect(long_enough, "slice_length", slice_length, "at least 4 pixels")
+    expect(is_finite(sigma, above=0), "sigma", sigma, "a positive number")

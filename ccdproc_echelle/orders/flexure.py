@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.nddata import CCDData
 
+from ccdproc_echelle._arguments import expect, is_finite
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.coarse_shift import WrongOrderTableError, coarse_shift, too_far
 from ccdproc_echelle.orders.profile_slices import ProfileSlices, profiles_at, raster_and_slices
@@ -340,8 +341,7 @@ def _roughly(flat: CCDData, orders: EchelleOrderTable) -> float:
 def _checked_max_shift(max_shift: float | None, slices: ProfileSlices) -> float:
     if max_shift is None:
         return 0.5 * np.nanmin(slices.spacing)
-    if not 0 < max_shift < np.inf:
-        raise ValueError(f"max_shift is {max_shift!r}, expected a positive number of pixels")
+    expect(is_finite(max_shift, above=0), "max_shift", max_shift, "a positive number of pixels")
     return float(max_shift)
 
 

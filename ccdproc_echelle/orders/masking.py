@@ -4,6 +4,7 @@
 import numpy as np
 from astropy.nddata import CCDData, InverseVariance
 
+from ccdproc_echelle._arguments import expect, is_finite
 from ccdproc_echelle.frames import check_real, without_file_cards
 from ccdproc_echelle.orders.misplaced import warn_of_misplaced_edges
 from ccdproc_echelle.orders.table import EchelleOrderTable
@@ -48,7 +49,8 @@ def mask_interorder(
     TypeError
         If ``flat`` is not a `~astropy.nddata.CCDData`.
     ValueError
-        If the order table has no edges or is for another detector, or ``fill_value`` is not finite.
+        If the order table has no edges or is for another detector, ``fill_value`` is not finite, or
+        the ``margin`` leaves no pixel within the orders or exceeds the detector.
 
     Warns
     -----
@@ -74,10 +76,10 @@ def mask_interorder(
     if not isinstance(flat, CCDData):
         raise TypeError(f"flat is a {type(flat).__name__}, expected a CCDData")
     check_real(flat.data, "flat")
-    if not np.isfinite(fill_value):
-        raise ValueError(f"fill_value is {fill_value!r}, expected a finite number")
+    expect(is_finite(fill_value), "fill_value", fill_value, "a finite number")
     orders = orders.on_detector(flat.shape)
     outside = orders.interorder_mask(margin)
+    expect(not outside.all(), "margin", margin, "one that leaves pixels within the orders")
     warn_of_misplaced_edges(flat, orders)
     result = flat.copy()
     result.header = without_file_cards(flat.header)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ccdproc_echelle._arguments import expect, is_whole
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.fibres import (
@@ -49,8 +50,7 @@ def checked_profile(profile: str, n_slices: int) -> OrderProfile:
     """Validate the kind of order."""
     if profile not in PROFILES:
         raise ValueError(f"profile is {profile!r}, expected one of {PROFILES}")
-    if isinstance(n_slices, bool) or not isinstance(n_slices, (int, np.integer)) or n_slices < 1:
-        raise ValueError(f"n_slices is {n_slices!r}, expected an integer of at least 1")
+    expect(is_whole(n_slices, least=1), "n_slices", n_slices, "an integer of at least 1")
     if profile == "slit" and n_slices > 1:
         raise ValueError(f"n_slices is {n_slices!r}, expected 1 for profile='slit'")
     return OrderProfile(profile, int(n_slices))

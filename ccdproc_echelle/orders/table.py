@@ -9,6 +9,7 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import ArrayLike
 
+from ccdproc_echelle._arguments import expect, is_finite
 from ccdproc_echelle.orders import building, transforms
 from ccdproc_echelle.orders.checks import check_columns, check_orders, checked_axis, checked_shape
 from ccdproc_echelle.orders.columns import coefficients_of, copied, range_of
@@ -534,6 +535,7 @@ class EchelleOrderTable(OrdersOnDetector):
         ValueError
             If no order is left.
         """
+        expect(is_finite(delta), "delta", delta, "a number of pixels")
         return type(self)(transforms.affine(self._table, (1.0, delta), (1.0, 0.0), self.shape))
 
     def rebinned(self, factors: float | tuple[float, float]) -> "EchelleOrderTable":
@@ -556,10 +558,10 @@ class EchelleOrderTable(OrdersOnDetector):
         ValueError
             If a factor is not positive, or larger than the detector.
         """
-        factors = np.broadcast_to(np.asarray(factors, dtype=float), (2,))
-        if not (factors > 0).all():
-            raise ValueError(f"factors are {factors.tolist()}, expected positive numbers")
-        return type(self)(transforms.rebinned(self._table, factors))
+        pair = factors if np.ndim(factors) else (factors, factors)
+        if len(pair) != 2 or not all(is_finite(factor, above=0) for factor in pair):
+            raise ValueError(f"factors are {factors!r}, expected positive numbers without a unit")
+        return type(self)(transforms.rebinned(self._table, np.array(pair, dtype=float)))
 
     def cropped(self, slices: tuple[slice, slice]) -> "EchelleOrderTable":
         """

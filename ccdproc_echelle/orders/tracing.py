@@ -8,6 +8,7 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import CCDData
 
+from ccdproc_echelle._arguments import expect, is_finite, is_whole
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import completed_keywords
 from ccdproc_echelle.orders.bad_rows import without_bad_rows
@@ -299,8 +300,7 @@ def _check_options(dispersion_axis, first_order, degree, slice_width, n_orders) 
     ):
         if value is None and optional:
             continue
-        if not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
+        expect(is_whole(value, least=least), name, value, f"an integer of at least {least}")
 
 
 def _check_limits(min_width, max_width, min_signal_to_noise) -> None:
@@ -310,8 +310,7 @@ def _check_limits(min_width, max_width, min_signal_to_noise) -> None:
     ):
         if value is None and name != "min_signal_to_noise":
             continue
-        if not 0 < value < np.inf:
-            raise ValueError(f"{name} is {value!r}, expected more than 0")
+        expect(is_finite(value, above=0), name, value, "more than 0")
     if min_width is not None and max_width is not None and min_width >= max_width:
         raise ValueError(f"min_width is {min_width!r}, expected less than max_width, {max_width!r}")
 

@@ -58,10 +58,13 @@ def _check_apart(table: QTable, centers: np.ndarray) -> None:
     apart = finite_median(np.abs(np.diff(centers[rank], axis=0)))
     twice = np.flatnonzero(apart < _SAME)
     if len(twice):
-        pair = np.array(table["order"])[rank[twice[0] : twice[0] + 2]]
+        pair = rank[twice[0] : twice[0] + 2]
+        numbers = sorted(np.array(table["order"])[pair].tolist())
+        shared = np.flatnonzero(np.isfinite(centers[pair]).all(axis=0))
         raise ValueError(
-            f"in the order table, orders {sorted(pair.tolist())} have the same centre: remove one "
-            "of them"
+            f"in the order table, orders {numbers} have the same centre at dispersion pixels "
+            f"{shared[0]} to {shared[-1]}, expected different orders: remove one of them, or if "
+            "they are parts of one order, let the ranges of pixels not overlap"
         )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.nddata import CCDData
 
+from ccdproc_echelle._arguments import expect, is_whole
 from ccdproc_echelle.orders import CURVE_LABELS, EchelleOrderTable
 from ccdproc_echelle.plotting.drawing import (
     AXIS_NAMES,
@@ -86,8 +87,8 @@ def plot_cross_section(
     picture = picture_of(flat, orders)
     n_pixels = picture.values.shape[orders.dispersion_axis]
     pixel = n_pixels // 2 if pixel is None else pixel
-    if not 0 <= pixel < n_pixels or int(pixel) != pixel:
-        raise ValueError(f"pixel is {pixel!r}, expected an integer from 0 to {n_pixels - 1}")
+    good = is_whole(pixel, least=0) and pixel < n_pixels
+    expect(good, "pixel", pixel, f"an integer from 0 to {n_pixels - 1}")
     ax = new_axes((10, 4.5)) if ax is None else ax
     draw_cut(ax, picture, int(pixel))
     return ax

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.nddata import CCDData
 
-from ccdproc_echelle.orders import CURVE_LABELS, EchelleOrderTable
+from ccdproc_echelle.orders import CURVE_LABELS, EchelleOrderTable, check_window
 from ccdproc_echelle.plotting.drawing import (
     CURVE_STYLES,
     GREEN,
@@ -86,8 +86,8 @@ def plot_orders(
     >>> ax.get_xlabel()
     'dispersion axis: column (pixel)'
     """
-    if window is not None and not window > 0:
-        raise ValueError(f"window is {window!r}, expected a positive number of pixels")
+    if window is not None:
+        check_window(window)
     picture = picture_of(image, orders)
     if ax is None:
         ax = new_axes((9, 1.3 + 7 * height_over_width(picture.values.shape)))

@@ -8,7 +8,7 @@ from astropy.nddata import CCDData
 from scipy import ndimage
 
 from ccdproc_echelle.frames import standard_deviation
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import EchelleOrderTable, check_window
 from ccdproc_echelle.plotting.drawing import axis_label, draw_order_curves, new_axes
 from ccdproc_echelle.plotting.images import along_rows, unmasked
 
@@ -64,8 +64,7 @@ def plot_signal_to_noise(
     >>> ax.get_ylabel()
     'signal-to-noise per pixel'
     """
-    if window is None or not window > 0:
-        raise ValueError(f"window is {window!r}, expected a positive number of pixels")
+    check_window(window)
     if getattr(flat, "uncertainty", None) is None:
         raise ValueError("flat has no uncertainty, expected one")
     orders = orders.on_detector(flat.shape)

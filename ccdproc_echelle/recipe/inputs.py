@@ -3,6 +3,7 @@
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from astropy.table import QTable
@@ -16,7 +17,6 @@ from ccdproc_echelle.frames import (
     has_damaged_data,
     is_compressed,
     known_bad_pixels,
-    user_path,
     warn_of_missing_uncertainties,
 )
 from ccdproc_echelle.orders import EchelleOrderTable
@@ -124,8 +124,8 @@ def _check_fit(request: Request, flats, orders: EchelleOrderTable | None) -> Non
 
 def _warn_of_damage(frames: list[RawFrame | AssembledFrame]) -> None:
     """Astropy compares no sums unless it is told to; all files of a night take a per cent more."""
-    paths = dict.fromkeys(user_path(frame.name) for frame in frames)
-    damaged = [p for p in paths if p.is_file() and not is_compressed(p) and has_damaged_data(p)]
+    paths = dict.fromkeys(Path(frame.file) for frame in frames if frame.file)
+    damaged = [path for path in paths if not is_compressed(path) and has_damaged_data(path)]
     if damaged:
         warn(
             f"{damaged[0]}{and_others(damaged, 'other files')}: the data do not match DATASUM in "

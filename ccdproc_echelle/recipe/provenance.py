@@ -230,8 +230,8 @@ def _row_of_frame(role: str, frame: Frame, exposure_key: str | Keyword | None) -
     exposure, start = exposure_time(header, exposure_key), observation_time(header)
     date = "" if start is None else Time(start, format="mjd").isot
     exposure = np.nan if exposure is None else exposure
-    if user_path(frame.name).is_file():
-        return _row(role, frame.name, exposure=exposure, date=date)
+    if frame.file:
+        return _row(role, frame.file, exposure=exposure, date=date)
     values = frame.as_read.load().section(slice(None)).data
     return _row(role, frame.name, [values], exposure=exposure, date=date)
 

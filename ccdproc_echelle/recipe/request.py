@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-import numpy as np
-
+from ccdproc_echelle._arguments import expect, is_finite
 from ccdproc_echelle.combining import CombineSettings, check_two_passes
 from ccdproc_echelle.frames import Readout
 from ccdproc_echelle.light import check_min_signal_to_noise, check_sensitivity_keywords
@@ -130,5 +129,4 @@ def _check_result(min_signal_to_noise, mask_flags, margin) -> None:
     check_min_signal_to_noise(min_signal_to_noise)
     if not isinstance(mask_flags, Integral):
         raise TypeError(f"mask_flags is {mask_flags!r}, expected flags such as FlatFlag.DEAD")
-    if not np.isfinite(margin):
-        raise ValueError(f"margin is {margin!r}, expected a number of pixels")
+    expect(is_finite(margin), "margin", margin, "a number of pixels")

@@ -2,18 +2,15 @@
 """Types of the values of recipe keywords, in a call or in a TOML file."""
 
 from collections.abc import Mapping
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from ccdproc_echelle._arguments import is_number
 from ccdproc_echelle._tasks import is_executor
 
 __all__ = ["check_values"]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
 
 
 def _is_switch(value: Any) -> bool:
@@ -26,7 +23,7 @@ def _is_table(value: Any) -> bool:
 
 # Expected type, its test, and the keywords of that type. Others are checked where they are used.
 _KINDS = (
-    ("a number", _is_number, (
+    ("a number", is_number, (
         "window", "margin", "n_passes", "min_signal_to_noise", "mem_limit", "nlow", "nhigh",
         "minmax_clip_min", "minmax_clip_max", "sigma_clip_low_thresh", "sigma_clip_high_thresh",
     )),

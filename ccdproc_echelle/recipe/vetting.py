@@ -13,6 +13,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
+from ccdproc_echelle._arguments import expect, is_finite
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle.combining import (
     MAX_RESIDUAL,
@@ -162,8 +163,7 @@ class _Limits(NamedTuple):
 
 def _check(options: dict[str, float]) -> None:
     for name, value in options.items():
-        if not 0 < value < np.inf:
-            raise ValueError(f"{name} is {value!r}, expected a positive number")
+        expect(is_finite(value, above=0), name, value, "a positive number")
 
 
 def _n_columns(frames: Sequence[Frame], orders: EchelleOrderTable) -> int:

@@ -71,6 +71,21 @@ def test_a_frame_of_a_lamp_that_was_off():
         two_pass_flat_combine(frames, ORDERS)
 
 
+@pytest.mark.parametrize("turn", [
+    lambda data: data[::-1], lambda data: data[::-1, ::-1], lambda data: data.T[:256],
+], ids=["upside down", "turned", "transposed"])
+@pytest.mark.parametrize("which", [0, 2])
+def test_a_frame_turned_the_other_way_is_named(turn, which):
+    def change(data):
+        return np.pad(turn(data), ((0, 0), (0, 260 - turn(data).shape[1])), mode="edge")
+
+    with pytest.warns(AstropyUserWarning) as caught:
+        two_pass_flat_combine(with_odd(change, which=which), ORDERS)
+    said = [str(warning.message) for warning in caught]
+    assert said[0].startswith(f"the orders of frame {which} are elsewhere than those of the other")
+    assert not any("offset" in message or "table" in message for message in said)
+
+
 def test_variances_that_are_called_standard_deviations():
     frames = SIMULATION.flats(4)
     for frame in frames:

@@ -192,6 +192,26 @@ def test_tile_compression(tmp_path, dtype):
     assert open_frames(path, unit="electron")[0].ccddata().unit == u.electron
 
 
+def test_a_tile_compressed_frame_is_unpacked_once(tmp_path):
+    path = tmp_path / "frame.fits.fz"
+    mask, sigma = image(1) > np.median(image(1)), np.abs(image(2)) + 1
+    header = fits.Header([("BUNIT", "adu"), ("OBJECT", "lamp")])
+    packed = fits.CompImageHDU(image(dtype=np.uint16), header)
+    parts = [
+        fits.ImageHDU(mask.astype("u1"), name="MASK"),
+        fits.CompImageHDU(sigma, name="UNCERT", quantize_level=0, compression_type="GZIP_1"),
+    ]
+    fits.HDUList([fits.PrimaryHDU(), packed, *parts]).writeto(path)
+    (frame,) = open_frames(path)
+    expected = frame.ccddata()
+    with uncompressed([frame]) as (unpacked,):
+        path.unlink()
+        assert_rows_are_those_of_ccddata(unpacked, expected)
+        assert unpacked.header["OBJECT"] == "lamp"
+        assert (unpacked.quantum, unpacked.dtype) == (frame.quantum, frame.dtype)
+        assert unpacked.file == str(path)
+
+
 @pytest.mark.parametrize("hdu", [2, "RED", ("RED", 1)])
 def test_extensions_are_chosen_with_hdu(tmp_path, hdu):
     path = tmp_path / "frame.fits"

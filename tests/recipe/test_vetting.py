@@ -394,6 +394,6 @@ def test_bias_and_dark_frames_among_the_flats_are_refused(n_dark):
     """Also where they are in the majority, as with all files of a folder."""
     sim = EchelleSimulation(shape=(128, 144), n_orders=3).with_bias(300)
     frames = [*sim.flats(3, raw=True), *sim.biases(n_dark, raw=True)]
-    message = r"frame 3.* ha.* no light, a level below 0\.001 of .*reject='drop'"
+    message = r"frame 3.* ha.* no light on the orders, a level below 0\.001 of .*reject='drop'"
     with pytest.raises(ValueError, match=message):
         make_master_flat(frames, sim.truth.orders, bias=sim.biases(7, raw=True)[n_dark:])
