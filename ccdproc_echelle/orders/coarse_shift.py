@@ -36,8 +36,11 @@ _LEAST_LIGHT, _LEAST_LIT = 5.0, 0.1
 
 # Or if it is below this fraction of that of a neighbour, whose wings would be mistaken for the
 # order; of the same order where that is brightest; or of a typical place, which leaves only the
-# read-out pattern.
-_LEAST_BESIDE, _LEAST_ALONG, _LEAST_TYPICAL = 0.1, 0.02, 0.01
+# read-out pattern and the slope of scattered light.
+_LEAST_BESIDE, _LEAST_ALONG, _LEAST_TYPICAL = 0.1, 0.02, 0.03
+
+# In fewer places than this fraction, a single order per spacing is no more than coincidence.
+_LEAST_SINGLE = 0.3
 
 
 class WrongOrderTableError(ValueError):
@@ -87,8 +90,9 @@ def _phases(profiles: np.ndarray, slices: ProfileSlices, noise: np.ndarray) -> n
     """
     Phase of the first harmonic, with the order spacing as the period, on the unit circle.
 
-    0 where the second harmonic dominates, since there are then two orders per spacing. NaN where an
-    order is cut or there is no light.
+    NaN where an order is cut, where there is no light, and where the second harmonic dominates: the
+    gap of a slicer then resembles the one between orders. Where it dominates nearly everywhere,
+    there are two orders per spacing, and such phases are 0.
     """
     first, second, usable, total = harmonics(profiles, slices)
     single = np.abs(first) > 0.5 * np.abs(second)
@@ -100,6 +104,8 @@ def _phases(profiles: np.ndarray, slices: ProfileSlices, noise: np.ndarray) -> n
     dark |= np.abs(first) < _LEAST_TYPICAL * typical
     if (usable & ~dark).sum() > _LEAST_LIT * usable.sum():
         usable &= ~dark
+    if (usable & single).sum() > _LEAST_SINGLE * usable.sum():
+        usable &= single
     return np.where(usable, phases, np.nan)
 
 

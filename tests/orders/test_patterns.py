@@ -44,6 +44,16 @@ def test_a_trace_ends_where_the_pattern_is_as_bright_as_the_order(seed):
     assert np.nanmax(off) < 0.3
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_pattern_of_the_columns_is_not_taken_for_orders(axis):
+    rng, wide = np.random.default_rng(5), np.array([85, 255, 425])  # few edges, so few steps
+    light = 100 + 4000 * (np.abs(np.arange(512)[:, None] - wide) < 20).any(axis=1)[:, None]
+    flat = rng.poisson(light + np.zeros((512, 512))) + rng.normal(0, 70, 512)
+    found = trace_orders(flat if axis == 1 else flat.T)
+    assert found.dispersion_axis == axis
+    np.testing.assert_allclose(found.center([256])[:, 0], wide, atol=0.2)
+
+
 def test_fibres_that_fade_are_not_followed_along_the_rows():
     simulation = EchelleSimulation.random(70137, flaws=True)
     flat = simulation.flats(1)[0]
