@@ -22,9 +22,9 @@ _NEIGHBOURS = [(0, k) for k in range(1, _REACH + 1)] + [
     (row, k) for row in range(1, _ROWS + 1) for k in range(-_REACH, _REACH + 1)
 ]
 
-# A larger excess is that of a bad pixel. If this many pixels of a column have one, the blaze is not
-# known there, for example where the light ends within a few pixels.
-_LARGEST_EXCESS, _MOST_BAD = 0.6, 0.3
+# A larger excess is that of a bad pixel, or of a spot of them. If this many pixels of a column have
+# one, the blaze is not known there, for example where the light ends within a few pixels.
+_LARGEST_EXCESS, _MOST_BAD = 0.5, 0.3
 
 # There are fringes if they make up this fraction of the variance; number of values needed to see
 # it.

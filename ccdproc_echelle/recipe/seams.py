@@ -89,12 +89,15 @@ def _light_along(light: CCDData, orders: EchelleOrderTable) -> np.ndarray:
 
 
 def _steps(light: np.ndarray, seam: int) -> np.ndarray:
-    """Relative step of each order between straight lines through its light on either side."""
+    """
+    Relative step of each order between straight lines through its light on either side.
+
+    The lines go through the medians of the nearer and the farther half, as columns may be bad.
+    """
     if not _REACH <= seam <= light.shape[1] - _REACH:
         return np.array([])
-    places = np.arange(_REACH) + 0.5  # from the seam on
-    at_seam = np.linalg.pinv(np.vander(places, 2))[1]
-    left = light[:, seam - _REACH : seam][:, ::-1] @ at_seam
-    right = light[:, seam : seam + _REACH] @ at_seam
+    sides = light[:, seam - _REACH : seam][:, ::-1], light[:, seam : seam + _REACH]
+    halves = finite_median(np.reshape(sides, (2, len(light), 2, _REACH // 2)))
+    left, right = 1.5 * halves[..., 0] - 0.5 * halves[..., 1]
     lit = (left > 0) & (right > 0)
     return right[lit] / left[lit] - 1

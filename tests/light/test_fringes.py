@@ -57,3 +57,16 @@ def test_dead_pixels_are_found_under_fringes(amplitude, period, tilt):
     dead, found = simulation.truth.dead_pixels & inside, bad.dead | bad.low
     assert found[dead].mean() >= 0.95
     assert (found | bad.hot)[inside & ~dead].mean() <= 1e-4
+
+
+@pytest.mark.parametrize("size", [4, 6, 8, 12])
+def test_a_spot_of_low_pixels_is_no_fringe(size):
+    simulation = EchelleSimulation(shape=(256, 300), n_orders=4, seed=2)
+    (flat,) = simulation.flats(1)
+    spot = np.zeros(flat.shape, bool)
+    row = int(simulation.truth.orders.center([100])[1, 0]) - size // 2
+    spot[row : row + size, 100 : 100 + size] = True
+    flat.data[spot] *= 0.4
+    bad = find_bad_response(flat, simulation.truth.orders)
+    assert bad.low[spot].mean() > 0.95
+    assert not (bad.low | bad.dead)[~spot].any()

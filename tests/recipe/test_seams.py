@@ -2,6 +2,7 @@
 """Light that jumps where two amplifiers meet tells that their gains are wrong."""
 
 import re
+import warnings
 
 import pytest
 from astropy.io import fits
@@ -76,3 +77,14 @@ def test_amplifiers_in_one_image(gain, cause):
     said = [str(one.message) for one in caught if "of the orders jumps" in str(one.message)]
     assert len(said) == 1
     assert re.search(cause, said[0])
+
+
+@pytest.mark.parametrize("first", [120, 126, 130])
+def test_dead_columns_near_the_middle_are_no_seam(first):
+    frames = SIMULATION.flats(3)
+    for frame in frames:
+        frame.data[:, first : first + 3] *= 0.1
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        make_master_flat(frames, SIMULATION.truth.orders, scattered_light=None)
+    assert not [one for one in caught if "jumps" in str(one.message)]
