@@ -125,7 +125,6 @@ def combine_frames(
     Examples
     --------
     >>> import numpy as np
-from astropy import units as u
     >>> from astropy.nddata import CCDData
     >>> from ccdproc_echelle import combine_frames
     >>> frames = [CCDData(np.full((4, 4), level), unit="adu") for level in (1.0, 2.0, 4.0)]

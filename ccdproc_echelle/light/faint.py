@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Find where a flat is too faint to divide by, and the usable range of each order."""
 
-
 import numpy as np
 from astropy.nddata import CCDData
 
