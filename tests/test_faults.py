@@ -80,7 +80,7 @@ def command(folder, output):
             "flat", *map(str, sorted(folder.glob("flat_*.fits"))),
             "--dark", str(folder / "dark_01.fits"), "--orders", str(folder / "orders.ecsv"),
             "--gain", "1", "--read-noise", "4", "--scattered-light", "none",
-            "--output", str(output), "--overwrite",
+            "--edge", "profile=slit", "--output", str(output), "--overwrite",
         ])
 
 

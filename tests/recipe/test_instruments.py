@@ -310,8 +310,9 @@ def test_dispersion_axis_is_that_of_tables_that_do_not_tell(own, command, tmp_pa
     assert main([*arguments, "--instrument", str(own)]) == 0
 
 
-def test_order_tables_are_for_amplifiers_put_together(own, tmp_path):
+def test_order_tables_are_for_amplifiers_put_together(own, tmp_path, monkeypatch):
     """In the command, which finds the shape of a table that does not tell, and in a night."""
+    monkeypatch.setattr("ccdproc_echelle.recipe.night.work._draw", lambda *ignored: None)
     sections = {"[1:96,1:192]": "[97:112,1:192]", "[129:224,1:192]": "[113:128,1:192]"}
     layout = RawLayout(amplifier_sections=sections, bias_drift=3)
     (raw := tmp_path / "raw").mkdir()

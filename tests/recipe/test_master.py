@@ -668,13 +668,20 @@ def test_frames_that_do_not_belong_can_be_an_error():
 # -------------------------------------------------------------- scattered light, order tables
 
 
+SCATTERING = EchelleSimulation(shape=(300, 320), n_orders=5, seed=2).with_scattered_light(0.05)
+
+
+@pytest.fixture(scope="module")
+def with_its_scattered_light():
+    orders = centers_only(SCATTERING.truth.orders)
+    return make_master_flat(SCATTERING.flats(4), orders, scattered_light=None)
+
+
 @pytest.mark.parametrize("where", ["frames", "master"])
-def test_scattered_light_is_subtracted(where):
-    simulation = EchelleSimulation(shape=(300, 320), n_orders=5, seed=2).with_scattered_light(0.05)
+def test_scattered_light_is_subtracted(with_its_scattered_light, where):
+    simulation, plain = SCATTERING, with_its_scattered_light
     orders = centers_only(simulation.truth.orders)
-    master, plain = (
-        make_master_flat(simulation.flats(4), orders, scattered_light=how) for how in (where, None)
-    )
+    master = make_master_flat(simulation.flats(4), orders, scattered_light=where)
     truth = simulation.truth.flat
     inner = simulation.truth.orders.inner_mask(10) & ~master.flat.mask & ~plain.flat.mask
     faint = inner & (truth < 0.3)
@@ -770,8 +777,7 @@ def test_unknown_ways_to_scattered_light_are_refused_before_any_frame_is_read(
         make_master_flat(flats, SMALL.truth.orders, scattered_light=where)
 
 
-@pytest.mark.parametrize("where", ["frames", "master"])
-def test_without_room_between_the_orders_no_scattered_light_is_subtracted(where):
+def test_without_room_between_the_orders_no_scattered_light_is_subtracted():
     """Orders of 32 rows with 2 rows between them and 1 at the ends, none of which is apart."""
     light = np.zeros((102, 400))
     for row in (1, 35, 69):
@@ -783,12 +789,13 @@ def test_without_room_between_the_orders_no_scattered_light_is_subtracted(where)
     ]
     orders = EchelleOrderTable.from_polynomials(
         [1, 2, 3], [[16.5], [50.5], [84.5]], shape=light.shape, dispersion_axis=1)
-    with pytest.warns(AstropyUserWarning, match="no room between the orders"):
-        found = make_master_flat(flats, orders, scattered_light=where)
     plain = make_master_flat(flats, orders, scattered_light=None)
-    np.testing.assert_array_equal(found.flat.data, plain.flat.data)
-    value = {row["name"]: row["value"] for row in found.quality}["scattered_light_fraction"]
-    assert np.isnan(value)
+    for where in ("frames", "master"):
+        with pytest.warns(AstropyUserWarning, match="no room between the orders"):
+            found = make_master_flat(flats, orders, scattered_light=where)
+        np.testing.assert_array_equal(found.flat.data, plain.flat.data, err_msg=where)
+        value = {row["name"]: row["value"] for row in found.quality}["scattered_light_fraction"]
+        assert np.isnan(value), where
 
 
 def test_noise_of_a_single_dark_with_weights_by_variance():
