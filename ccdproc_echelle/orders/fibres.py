@@ -430,9 +430,7 @@ def _fourth(away) -> np.ndarray:
 def _light_of_neighbours(positions, state, rank) -> np.ndarray:
     """Light that the adjacent fibres on either side add to each sample."""
     light = np.zeros(positions.shape)
-    for center, sigma, height, _, kurtosis in zip(
-        *(_beside(part, rank) for part in state), strict=True
-    ):
+    for center, sigma, height, _, kurtosis in _beside(state, rank):
         away = (positions - center[..., None]) / np.where(sigma > 0, sigma, 1)[..., None]
         away = np.clip(away, -30, 30)
         form = 1 + kurtosis[..., None] * _fourth(away)
@@ -460,5 +458,6 @@ def _beside(values, rank) -> tuple[np.ndarray, np.ndarray]:
     """
     known = bridged(values, beyond=False)
     below, above = np.full((2, *values.shape), np.nan)
-    below[rank[1:]], above[rank[:-1]] = known[rank[:-1]], known[rank[1:]]
+    below[..., rank[1:], :] = known[..., rank[:-1], :]
+    above[..., rank[:-1], :] = known[..., rank[1:], :]
     return below, above
