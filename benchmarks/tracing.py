@@ -3,7 +3,10 @@
 Compare the orders traced by this package, by PyReduce and by IRAF with the truth.
 
 Each scene is a flat whose orders are known: one simulation for each feature of real detectors, and
-two real frames, for which traces made by others stand in for the truth.
+two real frames. For one of these, a pattern drawn by hand stands in for the truth. For the other,
+the lab echelle, the middle of the light is measured: between the outermost half maxima, and as the
+centroid, on a straight background. Its orders are not symmetric, so that the two differ, and a
+tracer that is close to one of them is not necessarily better.
 
 - `trace_orders` gets nothing but the frame.
 - PyReduce (``mark_orders``) is tried with many settings. IRAF (``apfind``, ``aptrace``) gets the
@@ -40,12 +43,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
+from scipy.ndimage import map_coordinates
 
 from ccdproc_echelle import EchelleOrderTable, detect_order_edges, trace_orders
 from ccdproc_echelle.simulation import EchelleSimulation
 from ccdproc_echelle.simulation.flaws import PartialOrder
 
 _BRIGHT = 0.05  # of its peak: where an order has light
+_REACH, _BLOCK = 21, 20  # rows on either side of an order of the lab echelle; columns of a sample
 _FARTHEST = 0.5  # of the width of an order: a trace farther from its centre is not its own
 
 _IRAF_SCRIPT = """\
@@ -144,23 +149,60 @@ def simulated_scenes() -> Iterator[Scene]:
 
 def real_scenes(folder: Path) -> Iterator[Scene]:
     """The real frames; those not there are said to be missing."""
-    for name, scene in (("dv435", _dv435), ("lab echelle", _lab_echelle)):
+    for name, scenes in (("dv435", _dv435), ("lab echelle", _lab_echelle)):
         try:
-            yield scene(name, folder)
+            yield from scenes(name, folder)
         except FileNotFoundError as error:
             print(f"{name} is left out: {error}")
 
 
-def _dv435(name: str, folder: Path) -> Scene:
+def _dv435(name: str, folder: Path) -> Iterator[Scene]:
     flat = fits.getdata(folder / "dv435/ccd_flat1.fits.gz").astype(float)
     pattern = np.loadtxt(folder / "dv435/pattern.txt")
-    return Scene(name, flat, (pattern.T + 0.5) / 8 - 0.5, 2.0)
+    yield Scene(name, flat, (pattern.T + 0.5) / 8 - 0.5, 2.0)
 
 
-def _lab_echelle(name: str, folder: Path) -> Scene:
-    flat = fits.getdata(folder / "zyla/zyla_flat_01.fits.gz").astype(float)
+def _lab_echelle(name: str, folder: Path) -> Iterator[Scene]:
+    flat, dark = (
+        fits.getdata(folder / f"zyla/zyla_{kind}_01.fits.gz").astype(float)
+        for kind in ("flat", "dark")
+    )
+    # PyReduce made this table: it says where to look, and is no truth.
     orders = EchelleOrderTable.read(folder / "order_tables/pyreduce_zyla.npz", shape=flat.shape)
-    return Scene(name, flat, orders.center(), 20.0)
+    measured = np.array([_middles(flat - dark, center) for center in orders.center()])
+    for kind, centers in zip(("half maxima", "centroid"), measured.swapaxes(0, 1), strict=True):
+        yield Scene(f"{name}, {kind}", flat, centers, 20.0)
+
+
+def _middles(light: np.ndarray, rough: np.ndarray) -> np.ndarray:
+    """
+    Middle between the half maxima of an order, and its centroid, shape (2, n_columns).
+
+    NaN where not measured; the rough trace if that is everywhere, as on an order that is cut.
+    """
+    offsets, found = np.arange(-_REACH, _REACH + 1.0), np.full((2, len(rough)), np.nan)
+    for first in range(0, len(rough) - _BLOCK + 1, _BLOCK):
+        columns = np.arange(first, first + _BLOCK)
+        places = rough[columns, None] + offsets
+        if not (places.min() > 0 and places.max() < len(light) - 1):
+            continue
+        samples = map_coordinates(light, [places, columns[:, None] + 0 * places], order=1)
+        off = _middles_of_profile(offsets, np.median(samples, axis=0))
+        found[:, first + _BLOCK // 2] = rough[first + _BLOCK // 2] + off
+    return found if np.isfinite(found).any() else np.stack([rough, rough])
+
+
+def _middles_of_profile(offsets: np.ndarray, profile: np.ndarray) -> tuple[float, float]:
+    """Middle between the half maxima, and centroid, between the minima on both sides."""
+    low, high = profile[:_REACH].argmin(), _REACH + profile[_REACH:].argmin()
+    at, light = offsets[low : high + 1], profile[low : high + 1]
+    light = light - np.interp(at, at[[0, -1]], light[[0, -1]])
+    half = np.percentile(light, 80) / 2
+    first, last = np.flatnonzero(light > half)[[0, -1]]
+    edges = (np.interp(half, light[k : k + 2], at[k : k + 2]) if k == first - 1
+             else np.interp(half, light[k : k + 2][::-1], at[k : k + 2][::-1])
+             for k in (first - 1, last))
+    return float(np.mean(list(edges))), float((at * light).sum() / light.sum())
 
 
 # ---------------------------------------------------------------------- tracers

@@ -149,7 +149,7 @@ def bundled(traces: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
     steps = np.where(np.isnan(steps), np.diff(places_of(traces)), steps)
     if np.isnan(steps).any() or len(steps) + 1 < number:
         raise ValueError(f"found {len(traces)} traces, which do not form bundles of {number}")
-    bundle = np.append(0, np.cumsum(steps > _widest_inner(steps, number)))
+    bundle = np.append(0, np.cumsum(_between(steps, number)))
     sizes = np.bincount(bundle)
     if (sizes > number).any() or not (sizes == number).any():
         raise ValueError(
@@ -170,19 +170,28 @@ def bundled(traces: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
     return bundle, member
 
 
-def _widest_inner(steps: np.ndarray, number: int) -> float:
-    """Widest step within a bundle: where the sorted steps jump the most."""
+def _between(steps: np.ndarray, number: int) -> np.ndarray:
+    """
+    Which steps lead from one bundle to the next: those above where the sorted steps jump the most.
+
+    Steps that grow from order to order may hide the jump. Then every n-th one must be wider than
+    those beside it.
+    """
     least = -(-(len(steps) + 1) // number) - 1
     if least == 0:
-        return np.inf
+        return np.zeros(len(steps), dtype=bool)
     ranked = np.sort(steps)[::-1]
     ratios = (ranked[:-1] / ranked[1:])[least - 1 : least + _MOST_GAPS]
-    if not len(ratios) or ratios.max() < _WIDER:
-        raise ValueError(
-            f"the {len(steps) + 1} traces found do not form bundles of {number}: no matching "
-            "number of gaps stands out"
-        )
-    return float(ranked[least + np.argmax(ratios)])
+    if len(ratios) and ratios.max() >= _WIDER:
+        return steps > ranked[least + np.argmax(ratios)]
+    for first in range(number):
+        wide = np.arange(len(steps)) % number == first
+        if _are_wider(steps, wide):
+            return wide
+    raise ValueError(
+        f"the {len(steps) + 1} traces found do not form bundles of {number}: no matching "
+        "number of gaps stands out"
+    )
 
 
 def _middles(traces, groups, member, number) -> np.ndarray:

@@ -89,6 +89,15 @@ def test_bundles_of_another_number(number, message):
         bundled(traces(), number)
 
 
+def test_the_narrowest_gap_between_orders_resembles_the_widest_one_within_them():
+    steps = np.array([18.5, 18.5, 22.8, 18.8, 18.8, 26.0, 19.2, 19.2, 32.4, 20.4, 20.4, 46.6])
+    places = np.append(20, 20 + np.cumsum(steps))[:, None] + np.zeros(30)
+    with pytest.warns(AstropyUserWarning, match="1 of 5 bundles, at position 302, have fewer than"):
+        bundle, member = bundled(places, 3)
+    assert_array_equal(bundle, np.arange(13) // 3)
+    assert_array_equal(member[:12], np.tile([0, 1, 2], 4))
+
+
 def test_evenly_spaced_traces_are_no_bundles():
     even = np.arange(12.0)[:, None] * 20 + np.zeros(30)
     with pytest.raises(ValueError, match="12 traces found do not form bundles of 3"):
