@@ -352,9 +352,10 @@ def _remarks_on(crossed: list[int], displaced: list[int]) -> list[str]:
     if displaced:
         remarks.append(
             f"the light beside orders {displaced} does not fall off from their edges: the edges "
-            "are misplaced, or other light lies in the gaps, where it cannot be told from "
-            "scattered light; check the edges with plot_orders; if they are right, block the other "
-            "light, or specify scattered_light=None if little light is scattered"
+            "are misplaced, the orders fall off more slowly on one side than on the other, or "
+            "other light lies in the gaps, where it cannot be told from scattered light; check the "
+            "edges with plot_orders; if they are right, block the other light, or specify "
+            "scattered_light=None if little light is scattered"
         )
     return remarks
 
