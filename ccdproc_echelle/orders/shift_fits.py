@@ -48,6 +48,10 @@ _NARROW = 1.5
 # Likewise for the middles between bands, which are not fitted.
 _BAND_ERROR = 0.05
 
+# The coarse shift is off if the bands of an order are not equally bright, by less than this
+# fraction of their spacing.
+_OFF_CENTRE = 0.8
+
 # Fits that deviate from the others by more than this many standard deviations are outliers.
 _SIGMA_CLIP = 5.0
 
@@ -79,10 +83,12 @@ def _middles_of_bands(profiles, slices) -> tuple[float, float] | None:
     profiles = order_profiles(profiles)
     spacing = finite_median(slices.spacing)
     middle, extent = (finite_median(part[:, 1]) for part in slices.boxes)
-    half = np.where(np.isfinite(extent), extent, spacing) / 2
+    half = np.where(np.isfinite(extent), (extent + spacing) / 2, spacing) / 2
     limits = np.stack([middle - half, middle + half])
     known = np.isfinite(profiles).any(axis=1) & np.isfinite(limits).all(axis=0)
-    number = number_of_bands(profiles[known], limits[:, known]) if known.any() else 1
+    if not known.any():
+        return None
+    number = number_of_bands(profiles[known], limits[:, known], off_centre=_OFF_CENTRE)
     if number == 1:
         return None
     offsets = band_offsets(profiles[known], limits[:, known], number)

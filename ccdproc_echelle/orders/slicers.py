@@ -61,7 +61,9 @@ def order_profiles(light: np.ndarray) -> np.ndarray:
     return finite_median(relative.swapaxes(1, 2))
 
 
-def number_of_bands(profiles: np.ndarray, limits: np.ndarray) -> int:
+def number_of_bands(
+    profiles: np.ndarray, limits: np.ndarray, *, off_centre: float = _OFF_CENTRE
+) -> int:
     """
     Number of bands in the orders: 1 unless most orders have more, symmetric about the centre.
 
@@ -71,6 +73,8 @@ def number_of_bands(profiles: np.ndarray, limits: np.ndarray) -> int:
         Profiles returned by `order_profiles`.
     limits : array, shape (2, n_orders)
         Offsets from the centre between which an order lies.
+    off_centre : float, optional
+        Largest distance of the middle of the bands from the centre, as a fraction of their spacing.
     """
     orders = zip(profiles, limits.T, strict=True)
     found = [_middles(*_bands(*order, _PROMINENCE)[:2]) for order in orders]
@@ -82,7 +86,7 @@ def number_of_bands(profiles: np.ndarray, limits: np.ndarray) -> int:
     steps = np.diff(bands, axis=1)
     pitch = steps.mean(axis=1)
     regular = np.ptp(steps, axis=1) < _UNEVEN * pitch
-    regular &= np.abs(0.5 * (bands[:, 0] + bands[:, -1])) < _OFF_CENTRE * pitch
+    regular &= np.abs(0.5 * (bands[:, 0] + bands[:, -1])) < off_centre * pitch
     return number if np.mean(regular) > _MOST_ORDERS else 1
 
 

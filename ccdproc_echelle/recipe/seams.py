@@ -18,8 +18,10 @@ __all__ = ["warn_of_steps"]
 _REACH, _BESIDE = 16, 2
 
 # Smallest step, as a fraction of the light and in standard deviations, and the smallest number of
-# orders to derive these from.
+# orders to derive these from. Close by, where no seam is, steps are smaller than it by this factor,
+# unless the light changes along the centre of orders that climb through their slices.
 _LEAST_STEP, _SIGNIFICANT, _FEWEST_ORDERS = 0.02, 5, 4
+_LARGER = 3
 
 
 def warn_of_steps(frame: Frame, light: CCDData, orders: EchelleOrderTable) -> None:
@@ -52,7 +54,9 @@ def warn_of_steps(frame: Frame, light: CCDData, orders: EchelleOrderTable) -> No
             continue
         step = np.median(steps)
         error = np.sqrt(np.pi / 2 / len(steps)) * scatter_about_zero(steps - step)
-        if abs(step) > max(_LEAST_STEP, _SIGNIFICANT * error):
+        beside = (_steps(along, seam + away) for away in (-_REACH, _REACH))
+        usual = max((abs(np.median(some)) for some in beside if len(some)), default=0)
+        if abs(step) > max(_LEAST_STEP, _SIGNIFICANT * error, _LARGER * usual):
             place = f"{('row', 'column')[axis]} {seam + 1}"
             warn(f"the light of the orders jumps by {step:+.0%} at {place}, {cause}")
             return

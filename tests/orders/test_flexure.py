@@ -8,6 +8,7 @@ import pytest
 from astropy.nddata import CCDData
 from numpy.testing import assert_allclose
 from scipy.ndimage import shift as spline_shift
+from scipy.special import ndtr
 
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.orders.flexure import (
@@ -360,3 +361,22 @@ def test_gaps_between_slices_may_resemble_those_between_orders():
     half = 0.5 * np.median(np.diff(orders.center(), axis=0))
     with pytest.raises(ValueError, match="does not belong to this frame|more than the"):
         measure_shift(flat, orders.shifted(half), max_shift=4)
+
+
+@pytest.mark.parametrize("off", [0, 1.5])
+def test_slices_that_are_not_equally_bright(off):
+    """The first harmonic of such an order is shifted; none of its slices may be lost for that."""
+    rows, along = np.arange(420)[:, None], np.linspace(-1, 1, 400)
+    centers = np.array([38 + 68 * k + 4 * along - 8 * along**2 for k in range(6)])
+    starts = -23 + 10 * np.arange(5)
+    light = sum(
+        20000 * bright * (ndtr(rows - center - start) - ndtr(rows - center - start - 6))
+        for center in centers
+        for bright, start in zip((1, 0.9, 0.8, 0.7, 0.6), starts, strict=True)
+    )
+    orders = EchelleOrderTable.from_traces(
+        range(1, 7), centers, shape=(420, 400), dispersion_axis=1,
+        lower=centers - 23, upper=centers + 23,
+    )
+    flat = np.random.default_rng(0).poisson(light + 400)
+    assert measure_shift(flat, orders.shifted(-off)).shift == pytest.approx(off, abs=0.1)
