@@ -14,7 +14,8 @@ NaN where all of them are masked.
 
 import numpy as np
 from astropy.nddata import CCDData
-from scipy.ndimage import binary_propagation, grey_opening, maximum_filter1d, uniform_filter1d
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import binary_propagation, maximum_filter1d, uniform_filter1d
 
 from ccdproc_echelle._numeric.medians import column_median
 from ccdproc_echelle.orders.slices import as_raster, slice_columns
@@ -227,11 +228,20 @@ def _runs(light: np.ndarray, wide: np.ndarray, noise: np.ndarray, run: int) -> n
     beside = (lowest > _LEAST_LIGHT_BESIDE * brightest) & (lowest > _LEAST_SIGNIFICANCE * sigma)
     product = window[[1, 2 + run]].clip(min=0).prod(axis=0)
     alone = sharp & (product < (_LEAST_LIGHT_BESIDE * brightest) ** 2)
-    alone &= wide[section, first + [[0], [run + 3]]].max(axis=0) < _LEAST_STEP * brightest
+    index = np.flatnonzero(alone)
+    wide = [_opened(light, section[index], first[index] + k) for k in (0, run + 3)]
+    alone[index] = np.maximum(*wide) < _LEAST_STEP * brightest[index]
     found, alone = (
         _marked(light.shape, section[which], first[which], run) for which in (sharp & beside, alone)
     )
     return found | (alone & (alone.mean(axis=0) > _LEAST_SECTIONS))
+
+
+def _opened(light: np.ndarray, section: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Light at some rows of the sections, without runs of bright rows as narrow as bad ones."""
+    near = row + np.arange(-_LARGEST_RUN, _LARGEST_RUN + 1)[:, None]
+    near = light[section, np.clip(near, 0, light.shape[1] - 1)]
+    return sliding_window_view(near, _LARGEST_RUN + 1, axis=0).min(axis=-1).max(axis=0)
 
 
 def _interruptions(light: np.ndarray, noise: np.ndarray, run: int) -> np.ndarray:
