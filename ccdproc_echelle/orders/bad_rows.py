@@ -182,10 +182,9 @@ def bad_rows(sections: np.ndarray, width: float) -> np.ndarray:
     light = np.where(known, filled - np.where(np.isfinite(floor), floor, 0), 0)
     noise = _noise(light, int(np.clip(_NOISE_LENGTH / width, 3, len(light))))
     smooth = uniform_filter1d(light, length, axis=0, mode="nearest")
-    wide = grey_opening(smooth, (1, _LARGEST_RUN + 1))
     bad = np.zeros(filled.shape, dtype=bool)
     for run in range(1, _LARGEST_RUN + 1):
-        bad |= _runs(smooth, wide, noise / np.sqrt(length), run)
+        bad |= _runs(smooth, noise / np.sqrt(length), run)
         for way in (1, -1):
             bad[:, ::way] |= _interruptions(
                 smooth[:, ::way], noise[:, ::way] / np.sqrt(length), run
@@ -212,8 +211,8 @@ def _noise(light: np.ndarray, length: int) -> np.ndarray:
     return uniform_filter1d(steps, length, axis=0, mode="nearest")
 
 
-def _runs(light: np.ndarray, wide: np.ndarray, noise: np.ndarray, run: int) -> np.ndarray:
-    """Runs of bad rows of the given length; ``wide`` is the light without narrow features."""
+def _runs(light: np.ndarray, noise: np.ndarray, run: int) -> np.ndarray:
+    """Runs of bad rows of the given length."""
     n = light.shape[1] - run - 3
     beside = [light[:, k : k + n] for k in (1, run + 2)]
     within = [light[:, 2 + k : 2 + k + n] for k in range(run)]

@@ -48,8 +48,8 @@ _NARROW = 1.5
 # Likewise for the middles between bands, which are not fitted.
 _BAND_ERROR = 0.05
 
-# The coarse shift is off if the bands of an order are not equally bright, by less than this
-# fraction of their spacing.
+# If the bands of an order differ in brightness, the coarse shift is off, by less than this fraction
+# of their spacing.
 _OFF_CENTRE = 0.8
 
 # Fits that deviate from the others by more than this many standard deviations are outliers.
