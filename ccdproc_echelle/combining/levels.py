@@ -203,13 +203,12 @@ def measure_levels(
         See `measure_exposure_levels`.
     combiner : `StackCombiner`
         Combines the first master.
-    weights : optional
-        Weights of the combiner: array, shape (n_frames, 1, 1) or (n_frames, rows, columns), or
-        ``"inverse_variance"``.
+    weights : array, shape (n_frames, 1, 1) or (n_frames, rows, columns), or str, optional
+        Weights of the combiner; the only string is ``"inverse_variance"``.
     executor : `concurrent.futures.Executor`, optional
         Executor that gathers the pixels. Default: one thread per core.
     gathered : `Pixels`, optional
-        The ``level_pixels`` of the frames, if they are already in memory.
+        The pixels in which the levels are measured, if they are already in memory.
     survey : `Survey`, optional
         Survey to run in the same pass through the files.
 

@@ -240,7 +240,7 @@ class PixelPairs(NamedTuple):
         return cls(gather(bare, indices, executor)[0], indices)
 
     def of_frames(self, which: np.ndarray) -> "PixelPairs":
-        """Those of some of the frames."""
+        """The pairs of some of the frames."""
         data, good, _ = self.pixels
         return PixelPairs(Pixels(data[which], good[which], None), self.indices)
 

@@ -76,6 +76,7 @@ class Noted(NamedTuple):
 
     @classmethod
     def nothing(cls, watch: Watch, n_frames: int, dtype: np.dtype, has_variances: bool) -> "Noted":
+        """An empty record, to be filled while the frames are read."""
         shape = n_frames, len(watch.pixels)
         return cls(
             has_data=np.zeros(watch.inside.shape, dtype=bool),

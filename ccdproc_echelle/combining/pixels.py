@@ -27,7 +27,18 @@ _NOTHING = np.empty(0, dtype=int)
 
 
 class Pixels(NamedTuple):
-    """Some pixels of all frames, one row per frame."""
+    """
+    Some pixels of all frames, one row per frame.
+
+    Attributes
+    ----------
+    data : float array, shape (n_frames, n_pixels)
+        The values.
+    good : bool array, shape (n_frames, n_pixels)
+        Which values are good.
+    variance : float array, shape (n_frames, n_pixels), or None
+        Their variances; `None` unless they are known for all frames.
+    """
 
     data: np.ndarray
     good: np.ndarray

@@ -78,8 +78,10 @@ def thinned(frames: Sequence[Frame], orders: EchelleOrderTable, n_columns: int) 
     ----------
     frames : sequence of `Frame`
         The frames.
-    orders, n_columns
-        See ``thinning``.
+    orders : `EchelleOrderTable`
+        The order table for the detector of the frames.
+    n_columns : int
+        Number of positions along the dispersion axis; the actual number may be somewhat larger.
 
     Returns
     -------

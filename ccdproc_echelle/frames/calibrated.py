@@ -130,7 +130,7 @@ class CalibratedFrame(DerivedFrame):
         Noise model for the uncertainty. Default: keep that of the raw frame.
     counts_photons : bool, optional
         Whether the charge is known and contributes noise; otherwise there is only read noise.
-    surface : optional
+    surface : object, optional
         Scattered light: ``surface.rows_with_variance(slice, dtype)`` returns rows and variances,
         ``surface.at(rows, columns, dtype)`` those of single pixels.
     first_row : int, optional

@@ -76,7 +76,7 @@ _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", _ZIP)
 @dataclass(frozen=True, eq=False)
 class FileFrame(Frame):
     """
-    A frame in a FITS file, of which only the required rows are read.
+    A `Frame` in a FITS file, of which only the required rows are read.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class FileFrame(Frame):
         Name used in messages. Default: the path.
     span : tuple of int, optional
         First row, and one past the last row, of the part of the image to use. Default: all rows.
-    layout : optional
+    layout : object, optional
         Information about the file, if it has been opened before.
 
     Raises
@@ -322,7 +322,7 @@ def uncompressed(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
     folder.
 
     Rows in the middle of a compressed file cannot be read without unpacking everything before them,
-    and of tile-compressed images (``.fz``) not without reading the table of all tiles.
+    nor those of a tile-compressed image (``.fz``) without reading the table of all tiles.
 
     Parameters
     ----------

@@ -189,7 +189,7 @@ class Tile(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class AssembledFrame(Frame):
     """
-    A frame assembled from amplifiers that were written separately.
+    A `Frame` assembled from amplifiers that were written separately.
 
     Parameters
     ----------

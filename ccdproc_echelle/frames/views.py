@@ -251,7 +251,7 @@ class Frame(ABC):
 @dataclass(frozen=True, eq=False)
 class MemoryFrame(Frame):
     """
-    A frame in memory, which is not copied.
+    A `Frame` in memory, which is not copied.
 
     Parameters
     ----------

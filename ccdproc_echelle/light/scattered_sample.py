@@ -19,14 +19,26 @@ _LARGEST_VALUE = 1e75
 class FrameSample(NamedTuple):
     """
     What is needed of a frame to measure its scattered light; from `ScatteredLightSample.of_frame`.
+
+    Attributes
+    ----------
+    values : array, shape (n_pixels,)
+        Values between the orders; 0 where they are not good.
+    good : bool array, shape (n_pixels,)
+        Which of the values are good.
+    sigma : array, shape (n_pixels,), or None
+        Standard deviations of the values; `None` if they are not known.
+    brightness : array
+        Brightness of each order in each stretch.
     """
 
-    values: np.ndarray  # between the orders, 0 where not good
+    values: np.ndarray
     good: np.ndarray
-    sigma: np.ndarray | None  # standard deviations of the values, if known
-    brightness: np.ndarray  # of each order in each stretch
+    sigma: np.ndarray | None
+    brightness: np.ndarray
 
     def divided_by(self, level: float) -> "FrameSample":
+        """The sample of the frame divided by its level."""
         sigma = None if self.sigma is None else self.sigma / level
         return FrameSample(self.values / level, self.good, sigma, self.brightness / level)
 

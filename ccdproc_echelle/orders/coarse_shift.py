@@ -48,7 +48,7 @@ class WrongOrderTableError(ValueError):
 
 
 class UnmatchedOrdersError(WrongOrderTableError):
-    """They do not match the table at any other shift either."""
+    """The orders of a frame do not match an order table at any shift."""
 
 
 def coarse_shift(raster, slices, max_shift) -> tuple[float, float]:

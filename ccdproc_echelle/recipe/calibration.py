@@ -82,7 +82,7 @@ class Calibration(NamedTuple):
             The average of the flats, divided by their levels.
         levels : `~astropy.table.QTable`
             Levels returned by `~ccdproc_echelle.measure_exposure_levels`.
-        weights : optional
+        weights : array, str or None
             Weights of the average. Weights by inverse variance are so similar that they are treated
             as equal.
 

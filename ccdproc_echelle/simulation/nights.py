@@ -35,7 +35,7 @@ class SimulatedNight:
         The simulation of each set-up by filter and binning, such as ``"red 2x2"``; its ``truth`` is
         that of the flats.
     flats : dict
-        `~pathlib.Path` of the usable flats of each set-up.
+        Paths of the usable flats of each set-up.
     left_out : dict
         Reason for each file that is not usable.
     """

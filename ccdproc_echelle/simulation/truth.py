@@ -32,7 +32,7 @@ class EchelleTruth:
 
     Parameters
     ----------
-    simulation : EchelleSimulation
+    simulation : `EchelleSimulation`
         The simulation; its truth is available as ``simulation.truth``.
     """
 
