@@ -3,6 +3,7 @@
 
 import builtins
 import importlib
+import inspect
 import os
 import re
 import sys
@@ -54,9 +55,9 @@ def _at_home_in(fullname):
     """The names of the members of a class that are written in this package."""
     module, _, name = fullname.rpartition(".")
     thing = getattr(importlib.import_module(module), name)
-    ours = [vars(base) for base in thing.__mro__ if base.__module__.partition(".")[0] == project]
-    fields = {*getattr(thing, "_fields", ()), *getattr(thing, "__dataclass_fields__", ())}
-    members = {member for members in ours for member in members if not member.startswith("_")}
+    ours = [base for base in thing.__mro__ if base.__module__.partition(".")[0] == project]
+    members = {member for base in ours for member in vars(base) if not member.startswith("_")}
+    fields = {field for base in ours for field in inspect.get_annotations(base)}
     return members - fields
 
 
@@ -146,9 +147,10 @@ def _at_home(app, env, node, contnode):
     )
 
 
-# In narrow columns a name breaks after an underscore, a dot or a slash, and an option not at all.
+# In narrow columns and in titles a name breaks after an underscore, a dot or a slash, and an option
+# not at all.
 _CODE = re.compile(r'(?<=<span class="pre">)[^<]+')
-_NAME_IN_CELL = re.compile(r"(?<=<td><p>)[a-z]\w*[._][\w.]+")
+_NAME_ALONE = re.compile(r"((?<=<td><p>)|(?<=<h1>))[a-z]\w*[._][\w.]+")
 _JOINTS = re.compile(r"(?<=\w)([_./=(,])(?=\w)")
 _OPTION = re.compile(r"--\w[\w-]*")
 # A figure of a recipe, which opens alone when it is touched: on a phone it is small.
@@ -164,8 +166,11 @@ def _breaking(code):
 def _fit_phones(app, pagename, templatename, context, doctree):
     if "body" in context:
         body = _CODE.sub(_breaking, context["body"])
-        body = _NAME_IN_CELL.sub(_breaking, body)
+        body = _NAME_ALONE.sub(_breaking, body)
         context["body"] = _FIGURE.sub(r'<a href="\1">\g<0></a>', body)
+    for way in ("prev", "next"):
+        if context.get(way) and "<" not in context[way]["title"]:
+            context[way]["title"] = _JOINTS.sub(r"\1<wbr>", context[way]["title"])
 
 
 def _past_functions(app, pagename, templatename, context, doctree):
