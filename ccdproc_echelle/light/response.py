@@ -223,15 +223,15 @@ def find_bad_response(
         Master flat, in any unit and with any normalisation.
     orders : `EchelleOrderTable`
         The orders, with edges.
-    length : int, optional
-        Length along the order, in pixels, of which almost half may be filled with bad pixels; see
-        `normalize_flat`.
     dead, low : float, optional
         Response below which a pixel is dead or of low sensitivity; ``0 < dead <= low < 1``.
     hot : float, optional
         Response, above 1, above which a pixel is hot.
     n_sigma : float, optional
         Number of sigma by which a response must be beyond the threshold.
+    length : int, optional
+        Length along the order, in pixels, of which almost half may be filled with bad pixels; see
+        `normalize_flat`.
 
     Returns
     -------
