@@ -14,7 +14,7 @@ HOUSE = Path(ccdproc_echelle.__file__).parent
 
 # Each wing imports from those before it. The simulation knows frames and orders only, so that it
 # can judge what the others do.
-TOOLS = ["_numeric", "_arguments", "_warnings", "_words", "_tasks"]
+TOOLS = ["_numeric", "_warnings", "_words", "_tasks"]
 WINGS = [
     *TOOLS, "frames", "orders", "combining", "light", "plotting", "recipe", "simulation", "cli",
 ]

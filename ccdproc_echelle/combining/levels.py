@@ -10,7 +10,7 @@ import numpy as np
 from astropy.stats import SigmaClip
 from astropy.table import QTable
 
-from ccdproc_echelle._arguments import expect, is_whole
+from ccdproc_echelle._numeric.arguments import expect, is_whole
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.clipping.sigma import SigmaClipping
 from ccdproc_echelle.combining.clipping.stack import StackCombiner

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ccdproc_echelle._arguments import expect, is_number, is_whole
+from ccdproc_echelle._numeric.arguments import expect, is_number, is_whole
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.clipping.extrema import ExtremaClipping
 from ccdproc_echelle.combining.clipping.minmax import MinMaxClipping

@@ -4,7 +4,7 @@
 import numpy as np
 from astropy.nddata import CCDData
 
-from ccdproc_echelle._arguments import expect, is_finite
+from ccdproc_echelle._numeric.arguments import expect, is_finite
 from ccdproc_echelle._numeric.ranges import best_range
 from ccdproc_echelle.frames import standard_deviation
 from ccdproc_echelle.light.flags import UNUSABLE, FlatFlag
@@ -27,7 +27,7 @@ def check_min_signal_to_noise(value: float) -> None:
     ValueError
         If it is not a finite number of at least 0.
     """
-    good = is_finite(value) and value >= 0
+    good = is_finite(value, least=0)
     expect(good, "min_signal_to_noise", value, "a number of at least 0")
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ccdproc_echelle._arguments import expect, is_finite
+from ccdproc_echelle._numeric.arguments import expect, is_finite
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle.orders import EchelleOrderTable
 
@@ -42,7 +42,7 @@ def checked_margin(margin: float | None, orders: EchelleOrderTable) -> float:
     """The margin in pixels, by default smaller for fibres: there is little light at their edges."""
     if margin is None:
         return 0.5 if are_fibres(orders) else 1.0
-    good = is_finite(margin) and margin >= 0
+    good = is_finite(margin, least=0)
     expect(good, "margin", margin, "a number of pixels of at least 0")
     return margin
 

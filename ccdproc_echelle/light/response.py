@@ -10,7 +10,7 @@ import numpy as np
 from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.table import QTable
 
-from ccdproc_echelle._arguments import expect, is_finite, is_whole
+from ccdproc_echelle._numeric.arguments import expect, is_finite, is_whole
 from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle.frames import (
     check_real,

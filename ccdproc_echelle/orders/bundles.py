@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from ccdproc_echelle._arguments import expect, is_whole
+from ccdproc_echelle._numeric.arguments import expect, is_whole
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.slices import bridged, places_of

@@ -5,7 +5,7 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import ArrayLike
 
-from ccdproc_echelle._arguments import expect, is_finite
+from ccdproc_echelle._numeric.arguments import expect, is_finite
 from ccdproc_echelle.orders.columns import coefficients_of, curves_in, range_of
 from ccdproc_echelle.orders.curves import evaluate
 

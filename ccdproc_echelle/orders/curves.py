@@ -5,7 +5,7 @@ import numpy as np
 from numpy.polynomial import Chebyshev
 from numpy.polynomial.chebyshev import chebpts1, chebval, chebvander
 
-from ccdproc_echelle._arguments import expect, is_whole
+from ccdproc_echelle._numeric.arguments import expect, is_whole
 
 __all__ = ["ROUNDING", "evaluate", "finite_range", "fit_traces", "padded", "rescaled"]
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ccdproc_echelle._arguments import expect, is_finite
+from ccdproc_echelle._numeric.arguments import expect, is_finite
 from ccdproc_echelle.orders import rasters
 from ccdproc_echelle.orders.checks import check_window
 

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from ccdproc_echelle._arguments import expect, is_finite, is_whole
+from ccdproc_echelle._numeric.arguments import expect, is_finite, is_whole
 
 __all__ = ["check_edge_options", "checked_levels"]
 
@@ -44,6 +44,6 @@ def check_edge_options(slice_length, slice_width, degree, order_degree, sigma, m
             continue
         expect(is_whole(value, least=least), name, value, f"an integer of at least {least}")
     if slice_length is not None:
-        long_enough = is_finite(slice_length) and slice_length >= 4
+        long_enough = is_finite(slice_length, least=4)
         expect(long_enough, "slice_length", slice_length, "at least 4 pixels")
     expect(is_finite(sigma, above=0), "sigma", sigma, "a positive number")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.nddata import CCDData
 
-from ccdproc_echelle._arguments import expect, is_finite
+from ccdproc_echelle._numeric.arguments import expect, is_finite
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.coarse_shift import WrongOrderTableError, coarse_shift, too_far
 from ccdproc_echelle.orders.profile_slices import ProfileSlices, profiles_at, raster_and_slices

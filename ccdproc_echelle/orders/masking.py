@@ -4,7 +4,7 @@
 import numpy as np
 from astropy.nddata import CCDData, InverseVariance
 
-from ccdproc_echelle._arguments import expect, is_finite
+from ccdproc_echelle._numeric.arguments import expect, is_finite
 from ccdproc_echelle.frames import check_real, without_file_cards
 from ccdproc_echelle.orders.misplaced import warn_of_misplaced_edges
 from ccdproc_echelle.orders.table import EchelleOrderTable

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import ArrayLike
 
-from ccdproc_echelle._arguments import expect, is_finite
+from ccdproc_echelle._numeric.arguments import expect, is_finite
 from ccdproc_echelle.orders import building, transforms
 from ccdproc_echelle.orders.checks import check_columns, check_orders, checked_axis, checked_shape
 from ccdproc_echelle.orders.columns import coefficients_of, copied, range_of

@@ -8,7 +8,7 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import CCDData
 
-from ccdproc_echelle._arguments import expect, is_finite, is_whole
+from ccdproc_echelle._numeric.arguments import expect, is_finite, is_whole
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.frames import completed_keywords
 from ccdproc_echelle.orders.bad_rows import without_bad_rows

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.nddata import CCDData
 
-from ccdproc_echelle._arguments import expect, is_whole
+from ccdproc_echelle._numeric.arguments import expect, is_whole
 from ccdproc_echelle.orders import CURVE_LABELS, EchelleOrderTable
 from ccdproc_echelle.plotting.drawing import (
     AXIS_NAMES,

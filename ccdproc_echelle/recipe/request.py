@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-from ccdproc_echelle._arguments import expect, is_finite
+from ccdproc_echelle._numeric.arguments import expect, is_finite
 from ccdproc_echelle.combining import CombineSettings, check_two_passes
 from ccdproc_echelle.frames import Readout
 from ccdproc_echelle.light import check_min_signal_to_noise, check_sensitivity_keywords

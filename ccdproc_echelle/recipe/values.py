@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ccdproc_echelle._arguments import is_number
+from ccdproc_echelle._numeric.arguments import is_number
 from ccdproc_echelle._tasks import is_executor
 
 __all__ = ["check_values"]

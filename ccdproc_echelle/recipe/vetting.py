@@ -13,7 +13,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable
 
-from ccdproc_echelle._arguments import expect, is_finite
+from ccdproc_echelle._numeric.arguments import expect, is_finite
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle.combining import (
     MAX_RESIDUAL,

@@ -30,7 +30,7 @@ def expect(good: bool, name: str, value: Any, expected: str) -> None:
 
     Examples
     --------
-    >>> from ccdproc_echelle._arguments import expect, is_number
+    >>> from ccdproc_echelle._numeric.arguments import expect, is_number
     >>> expect(is_number("wide"), "window", "wide", "a number of pixels")
     Traceback (most recent call last):
     ...
@@ -57,7 +57,7 @@ def is_number(value: Any) -> bool:
     Examples
     --------
     >>> import numpy as np
-    >>> from ccdproc_echelle._arguments import is_number
+    >>> from ccdproc_echelle._numeric.arguments import is_number
     >>> is_number(np.float32(2)), is_number(np.inf), is_number(True), is_number([2])
     (True, True, False, False)
     """
@@ -65,16 +65,20 @@ def is_number(value: Any) -> bool:
     return bare and np.ndim(value) == 0 and np.asarray(value).dtype.kind in "fiu"
 
 
-def is_finite(value: Any, *, above: float = -np.inf, below: float = np.inf) -> bool:
+def is_finite(
+    value: Any, *, above: float = -np.inf, below: float = np.inf, least: float = -np.inf
+) -> bool:
     """
-    Whether a value is a single finite real number between two limits.
+    Whether a value is a single finite real number within limits.
 
     Parameters
     ----------
     value : object
         The value.
     above, below : float, optional
-        The limits, which are excluded themselves.
+        Limits that are excluded themselves.
+    least : float, optional
+        The smallest that is allowed.
 
     Returns
     -------
@@ -83,11 +87,11 @@ def is_finite(value: Any, *, above: float = -np.inf, below: float = np.inf) -> b
     Examples
     --------
     >>> import numpy as np
-    >>> from ccdproc_echelle._arguments import is_finite
+    >>> from ccdproc_echelle._numeric.arguments import is_finite
     >>> is_finite(2), is_finite(np.nan), is_finite(0, above=0), is_finite(True)
     (True, False, False, False)
     """
-    return is_number(value) and bool(above < value < below)
+    return is_number(value) and bool(above < value < below and value >= least)
 
 
 def is_whole(value: Any, *, least: int) -> bool:
@@ -107,7 +111,7 @@ def is_whole(value: Any, *, least: int) -> bool:
 
     Examples
     --------
-    >>> from ccdproc_echelle._arguments import is_whole
+    >>> from ccdproc_echelle._numeric.arguments import is_whole
     >>> is_whole(3, least=1), is_whole(3.0, least=1), is_whole(True, least=1)
     (True, False, False)
     """
