@@ -52,6 +52,10 @@ _LEAST_SEEN = 0.2
 # needed where fibres overlap: background and wings of the neighbours are hard to tell apart.
 _ITERATIONS, _CONVERGED, _KURTOSIS_STEPS = 40, 1e-3, 4
 
+# After this many steps fibres, however crowded, are within the largest misfit. Most slits are not,
+# and on their light the fit would never converge.
+_FIRST_STEPS = 6
+
 # Distance from the middle of a fibre within which it is fitted, in standard deviations.
 _REACH = 4.5
 
@@ -281,20 +285,24 @@ def fit_fibres(positions, profiles, noise, reach, *, with_kurtosis=False) -> Fib
     positions, profiles, noise, reach
         See `are_fibres`.
     with_kurtosis : bool
-        Whether the kurtosis, which all fibres have in common, is free in the last steps.
+        Whether the kurtosis, which all fibres have in common, is free in the last steps. If so,
+        nothing is found if the light does not resemble Gaussians.
     """
     state = first = _first_state(positions, profiles, reach)
     light = positions, profiles, noise
-    for _ in range(_ITERATIONS):
+    are_slits = False
+    for number in range(1, _ITERATIONS + 1):
         before = state
         state, step = _improved(*light, state)
-        if _converged(before, state):
+        if with_kurtosis and number == _FIRST_STEPS:
+            are_slits = not finite_median(_misfit(step).reshape(1, -1))[0] < _LARGEST_MISFIT
+        if are_slits or _converged(before, state):
             break
-    for _ in range(_KURTOSIS_STEPS if with_kurtosis else 0):
+    for _ in range(_KURTOSIS_STEPS if with_kurtosis and not are_slits else 0):
         state, step = _improved(*light, state, with_kurtosis=True)
-    variances, misfit = _errors(step)
+    variances, misfit = _variances(step), _misfit(step)
     center, sigma, height = state[:3]
-    good = np.isfinite(center) & (misfit < 3 * _LARGEST_MISFIT) & (sigma > 0.3)
+    good = np.isfinite(center) & (misfit < 3 * _LARGEST_MISFIT) & (sigma > 0.3) & (not are_slits)
     good &= _shows_its_top(positions, profiles, center, sigma)
     peak_noise = finite_median(noise.reshape(-1, noise.shape[-1])).reshape(center.shape)
     good &= np.abs(center - first[0]) < 2 * np.maximum(sigma, 1)
@@ -371,14 +379,17 @@ def _improved(positions, profiles, noise, state, *, with_kurtosis=False):
     return _moved(state, change[..., 0], kurtosis, enough), step
 
 
-def _errors(step: _Step) -> tuple[np.ndarray, np.ndarray]:
-    """Variances of centre and standard deviation, and the relative misfit, before a step."""
-    inverse, slopes, residual, scatter, sigma, use = step
-    noisy = slopes * scatter[..., None]
-    covariance = inverse @ (noisy.swapaxes(-1, -2) @ noisy) @ inverse
-    variances = np.einsum("...ii->...i", covariance)[..., :2] * sigma**2
-    number = np.maximum(use.sum(axis=-1), 1)
-    return variances, np.sqrt(np.maximum((residual**2 - scatter**2).sum(axis=-1), 0) / number)
+def _variances(step: _Step) -> np.ndarray:
+    """Variances of centre and standard deviation before a step."""
+    noisy = step.slopes * step.scatter[..., None]
+    covariance = step.inverse @ (noisy.swapaxes(-1, -2) @ noisy) @ step.inverse
+    return np.einsum("...ii->...i", covariance)[..., :2] * step.sigma**2
+
+
+def _misfit(step: _Step) -> np.ndarray:
+    """RMS residual beyond the noise, in units of the height, before a step; NaN if none."""
+    excess, number = (step.residual**2 - step.scatter**2).sum(axis=-1), step.use.sum(axis=-1)
+    return np.sqrt(np.maximum(excess, 0) / np.where(number > 0, number, np.nan))
 
 
 def _common_kurtosis(slopes, residual, height, usable) -> float:

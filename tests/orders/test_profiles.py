@@ -16,6 +16,7 @@ from ccdproc_echelle import (
     measure_order_edges,
     measure_shift,
 )
+from ccdproc_echelle.orders import fibres
 from ccdproc_echelle.simulation import EchelleSimulation
 from helpers.orders import centers_only
 
@@ -41,6 +42,20 @@ def test_slits_are_told_from_fibres_before_fibres_are_fitted_to_all_slices(monke
     monkeypatch.setattr("ccdproc_echelle.orders.profile_kinds.fit_fibres", not_fitted)
     edges = detect_order_edges(sim.flats(1)[0], centers_of(sim))
     assert_allclose(edges.upper(), sim.truth.orders.upper(), atol=0.1)
+
+
+def test_slits_that_no_gaussian_resembles_are_told_after_a_few_steps(monkeypatch):
+    steps = []
+
+    def counted(*args, **kwargs):
+        steps.append(kwargs)
+        return improved(*args, **kwargs)
+
+    improved = fibres._improved
+    monkeypatch.setattr(fibres, "_improved", counted)
+    sim = simulation(order_width=12, psf_sigma=1)
+    detect_order_edges(sim.flats(1)[0], centers_of(sim))
+    assert len(steps) < 10
 
 
 @pytest.mark.parametrize("axis", [0, 1])
