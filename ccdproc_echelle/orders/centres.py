@@ -25,6 +25,10 @@ _WIDENINGS = (1, 3, 9)
 # Largest relative change of the level from the middle of an order to its edge.
 _STEEPEST = 0.4
 
+# A slit is lit alike at all wavelengths. A slope across an order that varies along it by this
+# fraction of itself is due to the shape of a profile that is no slit's, and is ignored.
+_UNSTEADY = 0.7
+
 # A centre measured where an order has less than this fraction of its usual light counts for less:
 # any pattern or ghost beside the order shifts it more, the fainter the order is.
 _FAINT = 0.2
@@ -160,7 +164,7 @@ def _plateau(light, noise, away, half):
     Level in the middle of an order in each section, and the noise of one sample there.
 
     Also returns the slope across the middle, as a fraction of the level per pixel: the slope of
-    the slit illumination, a single value for the whole order.
+    the slit illumination, a single value for the whole order, and less the more it varies along it.
     """
     middle = in_middle(away, half)
     light, noise, away = light[:, middle], noise[:, middle], away[middle]
@@ -171,11 +175,18 @@ def _plateau(light, noise, away, half):
     slope = 0.0
     whole = seen.all(axis=1) & (mean > 3 * sigma)
     if whole.any() and len(away) > 1:
-        slope = np.median((light[whole] @ away) / (away @ away) / mean[whole])
-        slope = np.clip(slope, -_STEEPEST / half, _STEEPEST / half)
+        slopes = (light[whole] @ away) / (away @ away) / mean[whole]
+        slope = np.clip(_steady(slopes), -_STEEPEST / half, _STEEPEST / half)
     place = (seen * away).sum(axis=1) / count
     mean[seen.sum(axis=1) < 0.3 * len(away)] = np.nan
     return mean / (1 + slope * place), slope, sigma
+
+
+def _steady(slopes: np.ndarray) -> float:
+    """Median of the slopes along an order, reduced as it varies by more than noise."""
+    slope = np.median(slopes)
+    varying = shared_scatter(slopes - slope)
+    return slope * max(0, 1 - (varying / (_UNSTEADY * slope)) ** 2) if slope else 0.0
 
 
 def _first_fall(relative: np.ndarray, distance: np.ndarray) -> np.ndarray:

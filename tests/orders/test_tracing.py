@@ -86,6 +86,17 @@ def test_uneven_slit_illumination_does_not_move_the_center():
     assert rms_of_orders(found, simulation.truth.orders).max() < 0.1
 
 
+def test_a_round_top_that_leans_ever_more_does_not_move_the_center():
+    rows, columns = np.mgrid[:160, :400]
+    image = np.random.default_rng(0).normal(10, 3, rows.shape)
+    for place in (30, 80, 130):
+        away = (rows - place) / 13
+        lean = 0.6 * (columns / 400 - 0.3) * away * np.clip(1 - 1.5 * away**2, 0, None)
+        image += 1000 * (1 - erf(3 * (np.abs(away) - 1))) / 2 * (1 + lean)
+    centers = trace_orders(image).center()
+    assert np.abs(centers - [[30], [80], [130]]).max() < 0.1
+
+
 def test_residual_of_each_order():
     simulation = EchelleSimulation.random(20)
     table = trace_orders(simulation.flats(1)[0]).table
