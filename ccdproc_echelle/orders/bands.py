@@ -260,7 +260,7 @@ def _grouped(seen: _Intervals, min_signal_to_noise) -> list[dict]:
             orders.append({
                 "label": np.median(middle[best]), "width": np.median(expected[best]),
                 "seen_width": _width_of_most(width[members], whole[members]),
-                "sections": section[best], "centers": middle[best],
+                "sections": section[best], "centers": middle[best], "seen": section[members],
                 "light": light[members].mean(),  # of a short order, dark in most sections, as well
                 "split": split[best].mean(),
             })
@@ -300,7 +300,7 @@ def _among_equals(orders: list[dict]) -> list[dict]:
     kept = []
     for order in sorted(orders, key=lambda order: -order["light"]):
         away = np.array([other["label"] - order["label"] for other in kept])
-        unseen = [not np.isin(order["sections"], other["sections"]).any() for other in kept]
+        unseen = [not np.isin(order["seen"], other["seen"]).any() for other in kept]
         least = np.where(unseen, _APART_UNSEEN, _APART) * order["width"]
         if (np.abs(away) < least).any():
             continue

@@ -255,6 +255,15 @@ def test_orders_that_fade_are_found_and_followed(seed):
     assert np.nanmax(off[blaze > 0.03 * blaze.max(axis=1, keepdims=True)]) < 1
 
 
+def test_a_short_order_beside_one_that_the_border_cuts():
+    rows, columns = np.mgrid[:240, :500]
+    away = rows - 0.07 * columns
+    flat = np.random.default_rng(0).normal(10, 3, rows.shape)
+    for place, last in ((-2, 500), (50, 250), (102, 500), (154, 500)):
+        flat += 1000 * (np.abs(away - place) < 20) * (columns < last)
+    assert len(trace_orders(flat)) == 4
+
+
 def test_an_order_left_out_at_the_border_is_pointed_out():
     simulation = EchelleSimulation.random(54078, flaws=True)
     flat = simulation.flats(1)[0]
