@@ -257,8 +257,9 @@ def iraf(scene: Scene) -> Iterator[np.ndarray]:
             )
             database = folder / "database" / "apflat"
             if database.exists():
-                orders = EchelleOrderTable.read(database, format="iraf", shape=scene.flat.shape)
-                yield orders.center()
+                # Without a shape: IRAF may find an order twice, which a table of a detector refuses.
+                orders = EchelleOrderTable.read(database, format="iraf")
+                yield orders.center(np.arange(scene.flat.shape[1]))
 
 
 def tracers() -> dict[str, Callable]:
