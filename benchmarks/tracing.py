@@ -257,7 +257,7 @@ def iraf(scene: Scene) -> Iterator[np.ndarray]:
             )
             database = folder / "database" / "apflat"
             if database.exists():
-                # Without a shape: IRAF may find an order twice, which a table of a detector refuses.
+                # No shape: IRAF may find an order twice, which a table of a detector refuses.
                 orders = EchelleOrderTable.read(database, format="iraf")
                 yield orders.center(np.arange(scene.flat.shape[1]))
 
