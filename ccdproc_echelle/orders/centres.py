@@ -13,6 +13,7 @@ from ccdproc_echelle.orders.neighbours import WIDTH_TOLERANCE
 from ccdproc_echelle.orders.paths import straightened, unit
 from ccdproc_echelle.orders.patterns import row_pattern
 from ccdproc_echelle.orders.sections import Sections, lower_envelope, means_of
+from ccdproc_echelle.orders.slices import bridged
 
 __all__ = ["traces_of"]
 
@@ -214,10 +215,14 @@ def _smooth_widths(labels, pixels, widths, n_pixels, orders):
     beyond = np.median(np.diff(whole)) if len(whole) > 3 else 0
     inside = np.clip(labels, low - beyond, high + beyond)
     place = 2 * (inside - low) / max(high - low, 1) - 1
-    degrees = (min(2, (known.sum(axis=1) > 5).sum() // 3), 2)
+    often = known.sum(axis=1) > 5
+    degrees = (min(2, often.sum() // 3), 2)
     place, pixel = np.broadcast_arrays(place[:, None], unit(pixels, n_pixels))
     basis = chebvander2d(place, pixel, degrees)
-    return basis @ soft_fit(basis[known], widths[known], least_scatter=0.01)
+    smooth = basis @ soft_fit(basis[known], widths[known], least_scatter=0.01)
+    # What the fit misses on an order, it misses on the next one as well, if that is cut.
+    missed = np.where(often, finite_median(widths - smooth), np.nan)
+    return smooth + np.where(often, 0, np.nan_to_num(bridged(missed)))[:, None]
 
 
 def _fitted(middles, places, known, trust, n_pixels, degree):

@@ -97,6 +97,17 @@ def test_a_round_top_that_leans_ever_more_does_not_move_the_center():
     assert np.abs(centers - [[30], [80], [130]]).max() < 0.1
 
 
+def test_the_width_of_a_cut_order_goes_on_from_its_neighbour():
+    places = np.array([8, 76, 160, 260, 376, 508])  # the widths are no smooth function of these
+    rows = np.arange(600)[:, None]
+    image = np.random.default_rng(0).normal(10, 3, (600, 300))
+    for k, place in enumerate(places):
+        image += 1000 * (np.abs(rows - place) < 25.25 + 3.5 * k)
+    off = trace_orders(image).center([150])[:, 0] - places
+    assert np.abs(off[1:]).max() < 0.1
+    assert np.abs(off[0]) < 1
+
+
 def test_residual_of_each_order():
     simulation = EchelleSimulation.random(20)
     table = trace_orders(simulation.flats(1)[0]).table
