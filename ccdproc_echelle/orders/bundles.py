@@ -189,8 +189,9 @@ def _between(steps: np.ndarray, number: int) -> np.ndarray:
         if _are_wider(steps, wide):
             return wide
     raise ValueError(
-        f"the {len(steps) + 1} traces found do not form bundles of {number}: no matching "
-        "number of gaps stands out"
+        f"the {len(steps) + 1} traces found do not form bundles of {number}: no matching number of "
+        "gaps stands out; exclude any other bands of light with n_orders, min_width, region or a "
+        "mask"
     )
 
 
