@@ -9,7 +9,10 @@ from ccdproc_echelle.frames import is_of_master_flat
 __all__ = ["kind_of"]
 
 # Header keywords for the type, most specific first; the title of the frame is the last resort.
-_KEYWORDS = ("ESO DPR TYPE", "IMAGETYP", "OBSTYPE", "OBS-TYPE", "EXPTYPE", "FRAMETYP", "KOAIMTYP")
+_KEYWORDS = (
+    "ESO DPR TYPE", "IMAGETYP", "IMTYPE", "OBSTYPE", "OBS-TYPE", "EXPTYPE", "FRAMETYP", "DATA-TYP",
+    "OBJTYPE", "KOAIMTYP",
+)
 _TITLE = "OBJECT"
 
 # Regular expressions for the value, in the order in which they are tried.
@@ -19,7 +22,7 @@ _WORDS = {
     "bias": r"bias|zero",
     "off": r"lamp *off|(flat|lamp).* off|off.*(flat|lamp)",
     "dark": r"dark",
-    "flat": r"flat|quartz",
+    "flat": r"flat|quartz|\btun\b",
 }
 
 
@@ -55,6 +58,8 @@ def kind_of(header: Mapping) -> tuple[str | None, str]:
     keyword = next((name for name in (*_KEYWORDS, _TITLE) if _value(header, name)), None)
     if keyword is None:
         return None, f"no keyword gives its type; expected one of {', '.join(_KEYWORDS)}"
+    if _is_partly_lit(_value(header, keyword)):
+        return None, f"{keyword} is {_value(header, keyword)!r}: only some of the fibres are lit"
     words = re.sub("[^a-z]+", " ", _value(header, keyword).lower()).strip()
     kind = next((kind for kind, found in _WORDS.items() if re.search(found, words)), None)
     if kind == "product":
@@ -66,6 +71,12 @@ def kind_of(header: Mapping) -> tuple[str | None, str]:
 
 def _value(header: Mapping, keyword: str) -> str:
     return str(header.get(keyword, "")).strip()
+
+
+def _is_partly_lit(value: str) -> bool:
+    """Whether a lamp is on in one fibre only: LAMP,DARK,TUN of HARPS, FLAT,LAMP,OFF of ESPRESSO."""
+    parts = {part.strip() for part in value.lower().split(",")}
+    return value.count(",") > 1 and "lamp" in parts and not parts.isdisjoint(("dark", "off"))
 
 
 def _lamp_is_off(header: Mapping) -> bool:
