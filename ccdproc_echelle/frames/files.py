@@ -292,7 +292,9 @@ class FileFrame(Frame):
             # A single pixel stands for the image, which would be read as well.
             image = fits.PrimaryHDU(np.zeros((1, 1), dtype=np.uint8), self.header)
             stated = image.header.get("BUNIT")
-            if stated:  # astropy 6.0 reports any unit given in addition, even an identical one
+            # astropy 6.0 reports any unit given in addition, even an identical one; no version
+            # reads a card without a value
+            if "BUNIT" in image.header:
                 image.header["BUNIT"] = ""
             file = BytesIO(image.header.tostring().encode("ascii") + bytes(_FITS_BLOCK))
             ccd = CCDData.read(file, format="fits", unit=self.unit)
@@ -300,7 +302,9 @@ class FileFrame(Frame):
             if ccd.wcs is not None:
                 # A WCS may have more axes than the image.
                 ccd.wcs.pixel_shape = (*self.shape[::-1], *[1] * ccd.wcs.naxis)[: ccd.wcs.naxis]
-            if stated:
+            if stated is None:
+                ccd.header.pop("BUNIT", None)
+            else:
                 ccd.header["BUNIT"] = stated
             psf, flags = self._psf_and_flags() if self.layout.has_more else (None, None)
         return Metadata(ccd.header, ccd.wcs, psf, flags, CCDData)

@@ -308,6 +308,16 @@ def test_integers_with_a_blank_unit_are_adu(tmp_path):
     assert frame.unit == frame.ccddata().unit == u.adu
 
 
+def test_unit_card_without_a_value(tmp_path):
+    path = tmp_path / "frame.fits"
+    fits.writeto(path, image(), fits.Header([("BUNIT", None), ("OBJECT", "lamp")]))
+    (frame,) = open_frames(path)
+    ccd = frame.ccddata()
+    assert frame.unit == ccd.unit == u.adu
+    assert "BUNIT" not in ccd.header
+    assert ccd.header["OBJECT"] == "lamp"
+
+
 @pytest.mark.parametrize("hdu", [0, 1, "SCI"])
 def test_unit_in_the_primary_header(tmp_path, hdu):
     path = tmp_path / "frame.fits"
