@@ -44,7 +44,7 @@ def is_executor(value: Any) -> bool:
     -------
     bool
     """
-    return hasattr(value, "submit")
+    return hasattr(value, "submit") and not isinstance(value, type)
 
 
 def n_workers_of(executor: Executor | None) -> int:

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tasks on an executor: their order, and how many of them are under way."""
 
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -50,10 +51,10 @@ def test_after_an_error_no_further_task_is_made():
     assert len(made) <= 9
 
 
-@pytest.mark.parametrize("executor", [4, "threads"])
+@pytest.mark.parametrize("executor", [4, "threads", ThreadPoolExecutor])
 def test_what_is_no_executor_is_refused(executor):
     refusal = f"executor is {executor!r}, expected a concurrent.futures.Executor"
-    with pytest.raises(TypeError, match=refusal):
+    with pytest.raises(TypeError, match=re.escape(refusal)):
         list(results_of([], executor))
 
 

@@ -132,6 +132,7 @@ def combine_frames(
     1.0
     """
     settings, reading = CombineSettings.from_keywords(keywords, combine_frames)
+    settings.check_executor(executor)
     frames = opened(img_list, reading, output_file, settings, bad_pixel_mask)
     settings.check_frames(frames)
     with uncompressed(frames) as frames, one_step(progress_bar) as progress:

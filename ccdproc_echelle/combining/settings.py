@@ -1,7 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The keywords of a combination, and their meaning for the frames at hand."""
 
+import pickle
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from inspect import signature
 from typing import Any
@@ -19,6 +21,9 @@ from ccdproc_echelle.combining.clipping.stack import StackCombiner
 from ccdproc_echelle.frames import READING_KEYWORDS, Frame, check_keywords
 
 __all__ = ["CombineSettings"]
+
+# Keywords that may be functions.
+_FUNCTIONS = ("sigma_clip_func", "sigma_clip_dev_func", "combine_uncertainty_function")
 
 # Keywords that have no effect unless a clipping is switched on.
 _SWITCHED = {
@@ -272,6 +277,31 @@ class CombineSettings:
             raise ValueError(
                 f"nlow + nhigh is {n_rejected}, expected less than the number of frames, {n_frames}"
             )
+
+    def check_executor(self, executor: Executor | None) -> None:
+        """
+        Raise if one of the functions cannot be sent to the processes of an executor.
+
+        Parameters
+        ----------
+        executor : `concurrent.futures.Executor` or None
+            The executor. Only that of a process pool is checked; dask sends any function.
+
+        Raises
+        ------
+        TypeError
+            If one of them cannot be pickled.
+        """
+        for name in _FUNCTIONS if isinstance(executor, ProcessPoolExecutor) else ():
+            function = getattr(self, name)
+            try:
+                pickle.dumps(function)
+            except Exception as error:  # the type depends on the reason
+                raise TypeError(
+                    f"{name} is {function!r}, which cannot be sent to other processes; expected a "
+                    "function that is defined with def at the top level of a module, or an "
+                    "executor with threads"
+                ) from error
 
     def weights_of(self, frames: Sequence[Frame]) -> np.ndarray | str | None:
         """

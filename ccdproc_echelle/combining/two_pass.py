@@ -152,6 +152,7 @@ def two_pass_flat_combine(
             "two_pass_flat_combine measures the scale itself; use combine_frames for scale="
         )
     settings, reading = CombineSettings.from_keywords(keywords, two_pass_flat_combine)
+    settings.check_executor(executor)
     frames = opened(img_list, reading, output_file, settings, bad_pixel_mask)
     with uncompressed(frames) as frames, one_step(progress_bar) as progress:
         flat, _, images = combine_with_levels(

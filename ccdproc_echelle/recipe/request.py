@@ -89,6 +89,7 @@ def checked_request(
     _check_places(given)
     clipping = {name: arguments[name] for name in _OF_CLIPPING}
     settings, reading = CombineSettings.from_keywords(given | clipping, function)
+    settings.check_executor(arguments["executor"])
     limits = checked_limits(arguments["limits"])
     steps = {name: dict(arguments[name] or {}) for name in _OF_STEPS}
     _check_steps(steps)

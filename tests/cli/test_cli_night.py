@@ -75,16 +75,18 @@ def test_what_needs_attention_is_named_last(here, capsys, config, said):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "said"),
     [
-        [], ["raw"], ["-o", "out"], ["raw", "-o", "o", "--jobs", "0"],
-        ["raw", "-o", "o", "--jobs", "2", "--scheduler", "tcp://127.0.0.1:1"],
+        ([], "no FOLDER"), (["raw"], "-o/--output"), (["-o", "out"], "no FOLDER"),
+        (["raw", "-o", "o", "--jobs", "0"], "argument --jobs: '0' is not a positive integer"),
+        (["raw", "-o", "o", "--jobs", "2", "--scheduler", "tcp://127.0.0.1:1"], "not allowed"),
     ],
 )
-def test_usage(here, arguments, capsys):
+def test_usage(here, arguments, said, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["night", *arguments])
-    assert "usage:" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "usage:" in error and said in error
 
 
 @pytest.mark.parametrize(

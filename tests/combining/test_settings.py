@@ -1,5 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 import re
+from concurrent.futures import ProcessPoolExecutor
 
 import ccdproc
 import numpy as np
@@ -128,3 +129,12 @@ def test_a_limit_without_its_clipping(random_frames, keywords, switch):
     with pytest.warns(AstropyUserWarning, match=f"no effect without {switch}=True"):
         combine_frames(random_frames(), **keywords)
     combine_frames(random_frames(), **keywords, **{switch: False})  # said, so meant
+
+
+@pytest.mark.parametrize(
+    "name", ["sigma_clip_func", "sigma_clip_dev_func", "combine_uncertainty_function"]
+)
+def test_a_function_that_processes_cannot_get_is_refused_before_any_work(name):
+    given = {name: lambda values, axis=None: np.ma.median(values, axis=axis)}
+    with ProcessPoolExecutor(1) as executor, pytest.raises(TypeError, match=f"{name} is .*lambda"):
+        combine_frames("no_such_file.fits", executor=executor, sigma_clip=True, **given)
