@@ -4,7 +4,8 @@
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -346,12 +347,12 @@ class Readout:
         if text is None or (self.trim is False and self.oscan is not None):
             return whole, self._overscan(header, frame, cut_off=False)
         source = f"{card} of {frame.name}"
-        if reaches_beyond(text, frame.shape, source):  # already trimmed
-            return whole, self._overscan(header, frame, cut_off=True)
-        light = parse_section(text, frame.shape, source)
-        if light == whole and card == "TRIMSEC":
-            light = self._light_by_datasec(header, frame) or whole
-        cut_off = light == whole and _is_beyond("BIASSEC", header, frame)
+        with _naming_a_remedy():
+            trimmed = reaches_beyond(text, frame.shape, source)
+            light = whole if trimmed else parse_section(text, frame.shape, source)
+            if light == whole and not trimmed and card == "TRIMSEC":
+                light = self._light_by_datasec(header, frame) or whole
+            cut_off = trimmed or (light == whole and _is_beyond("BIASSEC", header, frame))
         light = whole if self.trim is False else light
         return light, self._overscan(header, frame, cut_off=cut_off)
 
@@ -371,7 +372,8 @@ class Readout:
             card, text = _first_section(header, ("BIASSEC",))
             if self.oscan is False or text is None or cut_off:
                 return None
-            found = parse_section(text, frame.shape, f"{card} of {frame.name}")
+            with _naming_a_remedy():
+                found = parse_section(text, frame.shape, f"{card} of {frame.name}")
         return None if found == Box.whole(frame.shape) else found
 
     # ------------------------------------------------------------------ numbers
@@ -600,6 +602,15 @@ def _first_section(header: Mapping, cards: Sequence[str]) -> tuple[str, str] | t
         if not is_empty_section(text):
             return card, text
     return None, None
+
+
+@contextmanager
+def _naming_a_remedy() -> Iterator[None]:
+    """Make sure that errors about a section in a header say what can be given instead."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{error}; give oscan= and trim= (False for none)") from error
 
 
 def _is_beyond(card: str, header: Mapping, frame: Frame) -> bool:

@@ -204,7 +204,9 @@ def test_a_prescan_that_was_cut_off_is_not_looked_for_in_the_light():
     ("header", "how", "message"),
     [
         ({"trimsec": "[1:20"}, {}, "TRIMSEC of frame 0 is '.1:20', expected a FITS section"),
+        ({"trimsec": "[1:20"}, {}, "; give oscan= and trim= .False for none.$"),
         ({"biassec": "[30:40,1:30]"}, {}, "BIASSEC of frame 0 is .*within the image of 34 columns"),
+        ({"biassec": "[1:4,1:30],[25:34,1:30]"}, {}, "; give oscan= and trim= .False for none.$"),
         ({"trimsec": LIGHT, "biassec": "[30:40,1:30]"}, {}, "BIASSEC of frame 0 is .*within"),
         ({}, {"trim": "[5:260,5:260]"}, "trim for frame 0 is .*within the image"),
         ({}, {"trim": ""}, "trim for frame 0 is '', expected a section that is not empty"),
