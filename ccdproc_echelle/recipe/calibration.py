@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
+from astropy import units as u
 from astropy.modeling import Model
 from astropy.nddata import CCDData
 from astropy.table import QTable
@@ -159,7 +160,7 @@ def calibrate_frames(
         Header keyword of the exposure time in seconds; numbers stored as text are accepted.
         Default: ``EXPTIME``.
     scale_dark : bool, optional
-        Whether to scale darks if there is a bias.
+        Whether to scale darks if there is a bias. Counts per second are never scaled.
     noise : `~ccdproc_echelle.frames.NoiseModel`, optional
         Noise of the frames if ``gain`` and ``read_noise`` are not given.
     known_bad : bool array, shape (rows, columns), optional
@@ -207,6 +208,7 @@ def calibrate_frames(
         _check_fit(kind, frames, flats[0])
     if bias or dark:
         _warn_of_unknown_dates([*flats, *bias, *dark])
+    scale_dark = scale_dark and not _is_rate(flats[0].unit)
     exposures = Exposures(exposure_key, scale=scale_dark and bool(bias))
     if scale_dark:
         exposures.check(flats, dark)
@@ -296,6 +298,12 @@ def _check_fit(kind: str, frames: Sequence[Frame], flat: Frame) -> None:
                     f"{frame.name} has {quality} {found}, but the flats, from which the {kind} is "
                     f"subtracted, have {expected}"
                 )
+
+
+def _is_rate(unit: u.UnitBase) -> bool:
+    """Whether values are counts per time, which are the same for any exposure time."""
+    parts = unit.decompose()
+    return dict(zip(parts.bases, parts.powers, strict=True)).get(u.s, 0) < 0
 
 
 def _warn_of_unknown_dates(frames: Sequence[Frame]) -> None:

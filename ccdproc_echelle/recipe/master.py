@@ -163,7 +163,8 @@ def make_master_flat(
     exposure_key : str or `ccdproc.Keyword`, optional
         Header keyword of the exposure time in seconds. Default: ``EXPTIME``.
     scale_dark : bool, optional
-        Whether to scale darks to the exposure time of the flats if there is a bias.
+        Whether to scale darks to the exposure time of the flats if there is a bias. Counts per
+        second are never scaled.
     setup_keywords : iterable of str, optional
         Header keywords that must agree in all flats, in addition to
         `~ccdproc_echelle.recipe.SETUP_KEYWORDS`.

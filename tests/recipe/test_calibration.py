@@ -424,6 +424,21 @@ def test_a_dark_that_cannot_be_scaled_warns():
     assert (flat.data == 870).all()
 
 
+def test_exposure_times_that_differ_under_a_keyword_that_was_not_given():
+    flats = [frame(1000, ELAPTIME=10)]
+    said = "exposure time of frame 0.* is unknown.*exposure_key= .ELAPTIME differs"
+    with pytest.warns(AstropyUserWarning, match=said):
+        calibrated(flats, dark=[frame(130, ELAPTIME=60)])
+    calibrated(flats, dark=[frame(130, ELAPTIME=10)])  # any warning is an error
+
+
+def test_a_dark_in_counts_per_second_is_not_scaled():
+    """Nor is there a warning of another exposure time."""
+    flat, dark = (frame(*told, unit="electron/s", EXPTIME=t) for *told, t in ((100, 10), (3, 60)))
+    (flat,), _ = calibrated([flat], dark=[dark])
+    assert (flat.data == 97).all()
+
+
 @pytest.mark.parametrize("key", ["ELAPTIME", Keyword("ELAPTIME"), "HIERARCH ELAPTIME"])
 @pytest.mark.parametrize("kind", [float, str])
 def test_exposure_time_under_another_keyword(key, kind):
