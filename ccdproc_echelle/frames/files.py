@@ -50,10 +50,10 @@ READING_KEYWORDS = tuple(dict.fromkeys((*_CCDDATA_KEYWORDS, *sorted(_OPENING_KEY
 _FITS_BLOCK = 2880
 
 # Warnings that astropy issues for each file it opens; this package issues its own, once for all
-# files.
+# files, or none for a BLANK of numbers that need none.
 _SAID_BETTER = (
     "File may have been truncated", "The following header keyword is invalid",
-    "non-ASCII characters are present in the FITS file header",
+    "non-ASCII characters are present in the FITS file header", "Invalid 'BLANK' keyword",
 )
 
 # Spellings of units that neither astropy nor CCDData knows.

@@ -82,9 +82,10 @@ def stored_image(hdu: fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU) -> St
         None for images that are compressed, scaled, or have ``BLANK`` pixels.
     """
     header = hdu.header
-    if isinstance(hdu, fits.CompImageHDU) or "BLANK" in header or header.get("BSCALE", 1) != 1:
-        return None
     dtype = np.dtype(_STORED[header["BITPIX"]])
+    has_blanks = "BLANK" in header and dtype.kind != "f"  # to which it does not apply
+    if isinstance(hdu, fits.CompImageHDU) or has_blanks or header.get("BSCALE", 1) != 1:
+        return None
     zero = header.get("BZERO", 0)
     unsigned = dtype.kind == "i" and zero == 1 << (8 * dtype.itemsize - 1)
     if zero != 0 and not unsigned:

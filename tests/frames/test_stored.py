@@ -1,10 +1,13 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Rows read from where they lie are those that astropy gives."""
 
+import warnings
+
 import numpy as np
 import pytest
 from astropy.io import fits
 
+from ccdproc_echelle.frames import open_frames
 from ccdproc_echelle.frames.stored import stored_image
 
 TYPES = ["u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
@@ -40,6 +43,14 @@ def test_what_astropy_has_to_work_out_is_left_to_it(path, cards, why):
         hdus[0].header.update(cards)
     with fits.open(path) as hdus:
         assert stored_image(hdus[0]) is None, why
+
+
+def test_blank_means_nothing_for_floating_point_numbers(path):
+    with warnings.catch_warnings(action="ignore"):
+        fits.writeto(path, np.ones((3, 4), "f4"), fits.Header({"BUNIT": "adu", "BLANK": -1}))
+    frame, = open_frames(path)  # the warning of astropy for each reading would be an error
+    assert frame.layout.stored
+    np.testing.assert_array_equal(frame.ccddata().data, 1)
 
 
 def test_compressed_images_are_left_to_astropy(path):
