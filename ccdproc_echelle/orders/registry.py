@@ -7,6 +7,7 @@ needs to know its own files.
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -337,9 +338,10 @@ def format_of(path: str | os.PathLike) -> str | None:
     'samples'
     """
     path = user_path(path)
-    for name, known in reversed(FORMATS.items()):
-        if known.identify is not None and known.identify(path):
-            return name
+    with warnings.catch_warnings(action="ignore"):  # of astropy, about files that are not FITS
+        for name, known in reversed(FORMATS.items()):
+            if known.identify is not None and known.identify(path):
+                return name
     return None
 
 

@@ -422,7 +422,8 @@ def test_soxspipe_fits_without_ranges_or_with_more_polynomials(tmp_path):
 def test_other_fits_files_are_not_order_tables(tmp_path):
     fits.PrimaryHDU(np.zeros((4, 4))).writeto(tmp_path / "image.fits")
     Table({"flux": [1.0]}).write(tmp_path / "table.fits")
-    for name in ("image.fits", "table.fits"):
+    np.savez(tmp_path / "archive.npz", flux=np.ones(3))  # about which astropy would warn
+    for name in ("image.fits", "table.fits", "archive.npz"):
         with pytest.raises(ValueError, match=f"{name} is in none of the known"):
             read(tmp_path / name)
 
@@ -549,6 +550,7 @@ def test_samples_find_their_axis_from_the_shape(tmp_path):
     ("5,15\n5,,15,1\n", "line 2 has 3 values, expected 2"),
     ("nan 5\n" * 12, "order 1 has no finite centre"),
     ("# nothing\n", "no values"),
+    ("5,5 15,5\n" * 12, "line 1, '5,5 15,5' has decimal commas"),
 ])
 def test_malformed_samples(text, message, tmp_path):
     with pytest.raises(ValueError, match=rf"orders\.csv as .*'samples'.*{message}"):

@@ -8,6 +8,7 @@ orders that were traced by a script or by hand; `numpy.savetxt` writes it from a
 The file contains neither order numbers (they become 1, 2, ... from left to right) nor edges.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from ccdproc_echelle.orders.registry import register_format
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
 __all__ = ["identify", "read", "write"]
+
+# A line in which commas can only be decimal ones.
+_DECIMAL_COMMAS = re.compile(r"[-+]?\d+,\d+(\s+[-+]?\d+,\d+)+")
 
 
 def identify(path: Path) -> bool:
@@ -101,6 +105,8 @@ def _data_lines(file):
 
 
 def _numbers(line: str) -> list[float]:
+    if _DECIMAL_COMMAS.fullmatch(line.strip()):
+        raise ValueError(f"{line.strip()[:40]!r} has decimal commas, expected decimal points")
     values = []
     for column, word in enumerate(line.replace(",", " ").split(), start=1):
         try:
