@@ -99,8 +99,8 @@ class FileFrame(Frame):
     OSError
         If the file is not a FITS file.
     ValueError
-        If the HDU has no 2-D image, or its ``BUNIT`` is not a valid unit and none is given. Without
-        ``BUNIT`` the unit is adu.
+        If the HDU has no 2-D image (or cube of one plane), or its ``BUNIT`` is not a valid unit and
+        none is given. Without ``BUNIT`` the unit is adu.
     """
 
     path: Path
@@ -183,7 +183,10 @@ class FileFrame(Frame):
             Headers by HDU number.
         """
         with _naming(self.name), _without_chatter(), self._open() as hdus:
-            return {i: h.header for i, h in enumerate(hdus) if h.is_image and len(h.shape) == 2}
+            return {
+                i: h.header for i, h in enumerate(hdus)
+                if h.is_image and len(_without_single_planes(h.shape)) == 2
+            }
 
     def part(self, rows: slice) -> "FileFrame":
         chosen = self._rows[rows]
@@ -224,8 +227,10 @@ class FileFrame(Frame):
 
     def _section(self, hdus: fits.HDUList, hdu: int | str) -> np.ndarray:
         serial = getattr(hdus[hdu], "compression_type", None) == "HCOMPRESS_1"
+        rows = slice(self._rows.start, self._rows.stop)
+        planes = (0,) * (len(hdus[hdu].shape) - len(self.layout.shape))
         with _HCOMPRESS if serial else nullcontext():
-            return hdus[hdu].section[self._rows.start : self._rows.stop]
+            return hdus[hdu].section[(*planes, rows)]
 
     def _read(self, rows_of: Callable[[int | str], np.ndarray]) -> MemoryFrame:
         layout = self.layout
@@ -463,7 +468,7 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict, lacks_padding: bool) 
         hdu=hdu,
         mask=mask,
         uncertainty=uncertainty,
-        shape=hdus[hdu].shape,
+        shape=_without_single_planes(hdus[hdu].shape),
         unit=_unit(stated, path, reading.get("unit")),
         dtype=_stored_float_type(hdus[hdu]),
         uncertainty_type=uncertainty and _stored_uncertainty_type(
@@ -476,6 +481,12 @@ def _layout(hdus: fits.HDUList, path: Path, reading: dict, lacks_padding: bool) 
         tiled=as_usual and not has_more and isinstance(hdus[hdu], fits.CompImageHDU),
         stored=_stored_images(hdus, hdu, mask, uncertainty) if as_usual else {},
     )
+
+
+def _without_single_planes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of an image that some cameras write as a cube of one plane."""
+    n_planes = len(shape) - 2
+    return shape[n_planes:] if n_planes > 0 and set(shape[:n_planes]) == {1} else shape
 
 
 def _index_of(hdu: Any, hdus: fits.HDUList, path: Path) -> int:

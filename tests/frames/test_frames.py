@@ -501,6 +501,27 @@ def test_a_cube_in_a_file(tmp_path):
         open_frames(path)
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_cube_of_one_plane_is_an_image(tmp_path, scaled, compressed):
+    path, plane = tmp_path / "camera.fits", 2 * np.arange(20, dtype="i2").reshape(4, 5)
+    hdu = fits.PrimaryHDU(plane[np.newaxis])
+    hdu.header["BUNIT"] = "adu"
+    if scaled:
+        hdu.scale("int16", bscale=2)
+    if compressed:
+        hdu = fits.CompImageHDU(plane[np.newaxis], hdu.header)
+    fits.HDUList([fits.PrimaryHDU(), hdu] if compressed else [hdu]).writeto(path)
+    (frame,) = open_frames(path)
+    ccd = frame.ccddata()
+    assert frame.shape == ccd.shape == (4, 5)
+    assert "NAXIS3" not in ccd.header
+    np.testing.assert_array_equal(ccd.data, plane)
+    np.testing.assert_array_equal(section_of(frame, slice(1, 3)).data, plane[1:3])
+    with uncompressed([frame]) as (unpacked,):
+        np.testing.assert_array_equal(section_of(unpacked, slice(1, 3)).data, plane[1:3])
+
+
 def test_complex_data():
     with pytest.raises(ValueError, match="frame 0 holds complex64, expected real numbers"):
         open_frames([CCDData(image() * 1j, unit="adu")])
