@@ -2,9 +2,11 @@
 """The list of commands, and how they end."""
 
 import argparse
+import sys
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
+from io import TextIOWrapper
 
 import ccdproc_echelle
 from ccdproc_echelle.cli import (
@@ -29,6 +31,8 @@ _COMMANDS = (flat, night, trace, edges, convert, inspect, instruments, report, d
 def run(arguments: Sequence[str] | None) -> int:
     """Run the command given by these arguments; see `~ccdproc_echelle.cli.main`."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, TextIOWrapper):  # names of files may have any bytes
+        sys.stdout.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings(), log_on_stderr(options.verbose):
         warnings.showwarning = warning_printer()
         try:

@@ -22,6 +22,7 @@ from ccdproc_echelle.frames import (
     Frame,
     check_fits_name,
     check_output,
+    hdus_of,
     known_bad_pixels,
     open_frames,
     replacing,
@@ -144,7 +145,7 @@ def write(ccd: CCDData, output_file: str | os.PathLike | None, settings: Combine
     """Write the combined frame if a file is requested, and check that it can be read."""
     if output_file is not None:
         with replacing(output_file, **_replacement(settings)) as temporary:
-            write_fits(ccd.to_hdu(), temporary)
+            write_fits(hdus_of(ccd), temporary)
             # NumPy does not notice a disk that fills up in the last kilobytes of an array.
             FileFrame(temporary, {"unit": ccd.unit})
 

@@ -28,7 +28,7 @@ from ccdproc_echelle.combining.scales import OrderScales, order_places
 from ccdproc_echelle.combining.settings import CombineSettings
 from ccdproc_echelle.combining.steps import as_ccddata, opened, streamed, write
 from ccdproc_echelle.combining.streaming import CombinedImages
-from ccdproc_echelle.frames import Frame, record_cards, uncompressed, warn_of_copies
+from ccdproc_echelle.frames import Frame, printable, record_cards, uncompressed, warn_of_copies
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
 __all__ = ["check_two_passes", "combine_with_levels", "two_pass_flat_combine"]
@@ -354,4 +354,4 @@ def _level_cards(levels: QTable, per_order: bool) -> Iterator[tuple[str, Any, st
     for i, row in enumerate(levels, start=1):
         key = f"{'LEVEL'[: 8 - digits]}{i:0{digits}d}"
         comment = f"[{row['level'].unit}] {os.path.basename(row['frame'])}"
-        yield key, float(row["level"].value), comment.encode("ascii", "replace").decode()
+        yield key, float(row["level"].value), printable(comment)

@@ -39,7 +39,7 @@ from ccdproc_echelle.frames.headers import (
     stated_date,
     without_file_cards,
 )
-from ccdproc_echelle.frames.legal import legal_header
+from ccdproc_echelle.frames.legal import hdus_of, legal_header, printable
 from ccdproc_echelle.frames.listing import (
     check_keywords,
     completed_keywords,
@@ -122,6 +122,7 @@ __all__ = [
     "completed_keywords",
     "exposure_time",
     "gather_pixels",
+    "hdus_of",
     "inverse_variance_weights",
     "keyword_name",
     "n_combined",
@@ -139,6 +140,7 @@ __all__ = [
     "open_frames",
     "parse_place",
     "parse_slices",
+    "printable",
     "record_cards",
     "replacing",
     "standard_deviation",

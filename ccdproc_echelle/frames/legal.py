@@ -7,8 +7,11 @@ import warnings
 
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
+from astropy.nddata import CCDData
 
-__all__ = ["legal_header"]
+from ccdproc_echelle._warnings import warn
+
+__all__ = ["hdus_of", "legal_header", "printable"]
 
 _LEGAL_KEYWORD = re.compile(r"[A-Z0-9_-]*\Z")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
@@ -49,7 +52,7 @@ def legal_header(header: fits.Header) -> tuple[fits.Header, list[str]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for card in header.cards:
-            card, cleaned = _printable(card)
+            card, cleaned = _printable_card(card)
             found, name = _legal_card(copy.copy(card))
             name = name or cleaned
             if found is not None and _is_repeated(found, seen):
@@ -61,7 +64,80 @@ def legal_header(header: fits.Header) -> tuple[fits.Header, list[str]]:
         return fits.Header(cards), list(dict.fromkeys(illegal))
 
 
-def _printable(card: fits.Card) -> tuple[fits.Card, str]:
+def hdus_of(ccd: CCDData) -> fits.HDUList:
+    """
+    HDUs of a frame, whose metadata may be a dictionary of any content.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`
+        The frame.
+
+    Returns
+    -------
+    `astropy.io.fits.HDUList`
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If the metadata have entries that a FITS header cannot hold; these are left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> from ccdproc_echelle.frames import hdus_of
+    >>> hdus_of(CCDData(np.ones((2, 3)), unit="adu", meta={"LAMP": "QTH"}))[0].header["LAMP"]
+    'QTH'
+    """
+    if isinstance(ccd.header, fits.Header):
+        return ccd.to_hdu()
+    ccd = copy.copy(ccd)
+    metadata, ccd.header = ccd.header, {}
+    for key, value in metadata.items():
+        text = printable(value) if isinstance(value, str) else value
+        if _is_card(key, text):
+            ccd.header[key] = text
+    missing = [str(key) for key in metadata if key not in ccd.header]
+    if missing:
+        warn(
+            f"entries of the metadata are not written, since a FITS header cannot hold them: "
+            f"{', '.join(missing)}"
+        )
+    return ccd.to_hdu()
+
+
+def _is_card(key: str, value: object) -> bool:
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            return bool(str(fits.Header({key: value})))
+        except Exception:  # astropy may raise anything, depending on the value
+            return False
+
+
+def printable(text: str) -> str:
+    """
+    Text with question marks for all characters that a FITS header cannot hold.
+
+    Parameters
+    ----------
+    text : str
+        The text, such as the name of a file.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.frames import printable
+    >>> printable("flat\t1.fits")
+    'flat?1.fits'
+    """
+    return _UNPRINTABLE.sub("?", text)
+
+
+def _printable_card(card: fits.Card) -> tuple[fits.Card, str]:
     """The card in printable characters, and its keyword if it had others."""
     image = getattr(card, "_image", None) or ""
     if not _UNPRINTABLE.search(image):

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from ccdproc_echelle.frames.paths import user_path
 from ccdproc_echelle.frames.scratch import scratch_folder
@@ -93,6 +94,8 @@ def check_output(
         If its folder does not exist, or it is a link to something that does not exist.
     IsADirectoryError
         If the path is a folder.
+    OSError
+        If no file can be written to its folder: `PermissionError`, or the error of a full disk.
 
     Examples
     --------
@@ -113,7 +116,20 @@ def check_output(
         )
     if path.exists():
         _check_replacement(path, overwrite, keyword, inputs)
+    _check_folder(path)
     return path
+
+
+def _check_folder(path: Path) -> None:
+    """Raise unless a file can be made in the folder of the output, by making one without a name."""
+    try:
+        with TemporaryFile(dir=path.parent, prefix=".writing_"):
+            pass
+    except OSError as error:
+        raise type(error)(
+            f"cannot write {path}: no file can be written to folder {path.parent} "
+            f"({error.strerror})"
+        ) from error
 
 
 def _check_replacement(

@@ -21,6 +21,7 @@ from ccdproc_echelle.frames import (
     Section,
     check_alike,
     list_frames,
+    printable,
     record_cards,
     uncertainty_array,
     warn_of_missing_uncertainties,
@@ -422,7 +423,7 @@ def _cards(lamps, names, orders, seams, factors, errors) -> list[tuple]:
     numbers, cards = orders.order_numbers, []
     for i in np.argsort(lamps):
         n = lamps[i] + 1
-        name = os.path.basename(names[i]).encode("ascii", "replace").decode()
+        name = printable(os.path.basename(names[i]))
         served = f"{numbers[ends[i]]}-{numbers[ends[i + 1] - 1]}"
         cards += [
             (f"LAMP{n:03d}", name, "name of the flat"),

@@ -19,6 +19,7 @@ from ccdproc_echelle._words import counted
 from ccdproc_echelle.frames import (
     check_fits_name,
     check_output,
+    hdus_of,
     replacing,
     without_file_cards,
     write_fits,
@@ -111,7 +112,7 @@ class MasterFlat:
         self._check()
         check_output(path, overwrite=overwrite, inputs=self._inputs())
         check_fits_name(path, "a master flat")
-        hdus = self.flat.to_hdu()
+        hdus = hdus_of(self.flat)
         hdus[0].header.set(*VERSION_CARD)
         hdus.append(fits.ImageHDU(self.flags, fits.Header(flag_cards()), name="FLAGS"))
         hdus.append(_orders_hdu(self.orders))

@@ -13,6 +13,7 @@ from ccdproc import ImageFileCollection, Keyword
 from ccdproc_echelle.combining import combine_frames
 from ccdproc_echelle.frames import (
     exposure_time,
+    hdus_of,
     is_of_master_flat,
     keyword_name,
     legal_header,
@@ -201,3 +202,12 @@ def test_a_dictionary_gets_values_alone():
     header = {"GAIN": 2.0}
     record_cards(header, [("GAIN", 1.5, "[electron / adu] gain")])
     assert header == {"GAIN": 1.5}
+
+
+def test_metadata_that_a_header_cannot_hold_are_left_out():
+    meta = {"LAMP": "QTH", "nested": {"a": 1}, "TEMP": np.nan, "WHO": "M\u00fcller", "N": None}
+    ccd = CCDData(np.ones((2, 3)), unit="adu", meta=meta)
+    with pytest.warns(AstropyUserWarning, match="cannot hold them: nested, TEMP$"):
+        header = hdus_of(ccd)[0].header
+    assert (header["LAMP"], header["WHO"], header["N"]) == ("QTH", "M?ller", None)
+    assert ccd.header == meta

@@ -55,6 +55,18 @@ def test_check_output_writes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_takes_no_file(tmp_path, monkeypatch, overwrite):
+    """Without permission, or on a full disk: that is said before any work."""
+    def refuse(**where):
+        raise PermissionError(13, "Permission denied", str(where["dir"]))
+
+    monkeypatch.setattr("ccdproc_echelle.frames.output.TemporaryFile", refuse)
+    said = r"cannot write .*flat\.fits: no file can be written to folder .* \(Permission denied\)"
+    with pytest.raises(PermissionError, match=said):
+        check_output(tmp_path / "flat.fits", overwrite=overwrite)
+
+
 def test_a_bare_name_goes_to_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with replacing("flat.fits") as temporary:

@@ -441,6 +441,16 @@ def test_a_setup_that_kills_every_worker_fails_alone(own, monkeypatch):
     assert "was killed, perhaps for lack of memory" in table["message"][2]
 
 
+def test_names_of_files_may_have_any_bytes(tmp_path):
+    for i in (1, 2):
+        write_frame(tmp_path / f"f{i}.fits", "flat", value=i)
+        (tmp_path / f"f{i}.fits").rename(tmp_path / os.fsdecode(b"fl\xe4t%d.fits" % i))
+    table = reduce_night(tmp_path, tmp_path / "out")
+    assert table["status"].tolist() == ["failed"]  # they show no order
+    assert "surrogates" not in table["message"][0]
+    assert "fl\\udce4t1.fits" in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_trace_keywords_are_for_set_ups_without_a_table(raw_night):
     orders = centers_only(SIMULATION.truth.orders)
     keywords = dict(trace_keywords={"n_orders": 3})

@@ -178,10 +178,11 @@ def _check_writable(folder: Path) -> None:
 
 
 def _write_if_new(path: Path, text: str) -> None:
-    if path.is_file() and path.read_bytes() == text.encode():
+    content = text.encode(errors="backslashreplace")  # names of files may have any bytes
+    if path.is_file() and path.read_bytes() == content:
         return
     with replacing(path, overwrite=True) as temporary:
-        temporary.write_bytes(text.encode())
+        temporary.write_bytes(content)
 
 
 def _quality_of_night(results: Sequence[NightResult]) -> QTable:

@@ -243,7 +243,7 @@ def _write_log(job: NightJob, lines: Sequence[str]) -> None:
     text = "\n".join([f"set-up {job.name}", *job.setup.notes, *lines, ""])
     try:
         with replacing(job.folder / FILES["log"], overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError:  # the folder cannot be written to; this is already the reported error
         if "failed" not in text:
             raise
