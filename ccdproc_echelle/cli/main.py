@@ -19,9 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 for success; 1 for unsuitable data or files, quality beyond its limits, or a
-        failed figure (one line on standard error gives the reason); 130 if interrupted. Wrong usage
-        exits with status 2.
+        Exit status: 0 for success; 1 for unsuitable data or files, quality beyond its limits (of
+        the commands ``inspect`` and ``night``), or a failed figure (one line on standard error
+        gives the reason); 130 if interrupted. Wrong usage exits with status 2.
     """
     try:
         return _commands()(arguments)

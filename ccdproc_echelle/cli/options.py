@@ -35,8 +35,9 @@ __all__ = [
 
 EXIT_STATUS = """\
 exit status:
-  0 done; 1 unsuitable data or files, quality beyond its limits, or a figure that could not be
-  drawn (one line on standard error gives the reason); 2 wrong usage; 130 interrupted"""
+  0 done; 1 unsuitable data or files, quality beyond its limits (inspect and night only), or a
+  figure that could not be drawn (one line on standard error gives the reason); 2 wrong usage;
+  130 interrupted"""
 
 _READABLE, _WRITABLE = sorted(able_formats("read")), sorted(able_formats("write"))
 
