@@ -11,6 +11,7 @@ from astropy.stats import mad_std
 
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle._words import and_others
 from ccdproc_echelle.combining import combine_frames
 from ccdproc_echelle.frames import (
     CalibratedFrame,
@@ -170,6 +171,12 @@ class CalibrationMasters:
             if kind == "dark" and self._frames["bias"]:
                 self._warn_of_missing_bias(key, average)
             bad = average.mask | ~np.isfinite(average.data)
+            if bad.all():
+                names = [self._frames[kind][i].name for i in key[1]]
+                raise ValueError(
+                    f"no pixel of {names[0]}{and_others(names)} is good: all are masked, "
+                    "saturated or not a number; check saturation"
+                )
             self._planes[key] = Plane(average.data, bad if bad.any() else None)
             self._variances[key] = variance_array(
                 average.uncertainty.array, type(average.uncertainty)

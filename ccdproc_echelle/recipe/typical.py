@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 import numpy as np
 from astropy.nddata import CCDData
 
+from ccdproc_echelle._words import and_others
 from ccdproc_echelle.combining import CombineSettings, Pixels, combine_with_scales
 from ccdproc_echelle.frames import Frame
 
@@ -47,12 +48,24 @@ def typical_frame(
     -------
     `~astropy.nddata.CCDData`
         In the unit of the flats, with the brightness of most of them.
+
+    Raises
+    ------
+    ValueError
+        If no pixel is good.
     """
     settings = CombineSettings(method="median", mem_limit=mem_limit)
     scales = _scales(pixels)
     used = np.sort(np.argsort(np.abs(np.log(scales)), kind="stable")[:_MOST])
     scales = np.nan_to_num(scales[used], nan=1.0)
-    return combine_with_scales([flats[i] for i in used], scales, settings, executor=executor)[0]
+    used = [flats[i] for i in used]
+    typical, _ = combine_with_scales(used, scales, settings, executor=executor)
+    if np.all(typical.mask):
+        raise ValueError(
+            f"no pixel of {used[0].name}{and_others(used)} is good: all are masked, saturated or "
+            "not a number; check saturation and bad_pixel_mask"
+        )
+    return typical
 
 
 def _scales(pixels: Pixels) -> np.ndarray:

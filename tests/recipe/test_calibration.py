@@ -447,6 +447,13 @@ def test_exposure_time_under_another_keyword(key, kind):
     np.testing.assert_allclose(flat.data, 890)
 
 
+@pytest.mark.parametrize("kind", ["bias", "dark"])
+def test_calibration_frames_without_a_good_pixel_are_named(kind):
+    warned = pytest.warns(AstropyUserWarning, match="has no values")
+    with warned, pytest.raises(ValueError, match=f"no pixel of {kind} frame 0 .*is good"):
+        calibrated([frame(1000)], **{kind: [frame(np.nan), frame(np.nan)]})
+
+
 def test_an_empty_generator_is_named():
     with pytest.raises(ValueError, match=r"dark is \[\], which has no frames"):
         calibrated([frame(9)], dark=iter(()))

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 import numpy as np
 import pytest
+from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle.combining import PixelPairs
 from ccdproc_echelle.frames import open_frames
@@ -66,3 +67,12 @@ def test_frames_of_zeros_are_left_as_they_are():
     for flat in flats:
         flat.data[:] = 0
     assert (typical_of(flats).data == 0).all()
+
+
+def test_frames_without_a_good_pixel_are_named():
+    flats = SIMULATION.flats(3)
+    for flat in flats:
+        flat.mask = np.ones(flat.shape, dtype=bool)
+    warned = pytest.warns(AstropyUserWarning, match="has no values")
+    with warned, pytest.raises(ValueError, match="no pixel of frame 0 and 2 others is good"):
+        typical_of(flats)
