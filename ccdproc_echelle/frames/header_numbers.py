@@ -61,7 +61,8 @@ def given_number(
     try:
         number = u.Quantity(np.nan if is_switch else value, unit, dtype=float)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{source} is {value!r}, expected a number in {unit}") from error
+        kind = f"in {unit}" if str(unit) else "without a unit, as for data in electrons"
+        raise ValueError(f"{source} is {value!r}, expected a number {kind}") from error
     if number.shape != () or not np.isfinite(number.value):
         raise ValueError(f"{source} is {value}, expected a single finite number")
     if number.value < 0 or (number.value == 0 and not may_be_zero):

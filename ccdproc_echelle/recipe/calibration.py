@@ -295,8 +295,8 @@ def _check_fit(kind: str, frames: Sequence[Frame], flat: Frame) -> None:
             found, expected = getattr(frame, quality), getattr(flat, quality)
             if found != expected:
                 raise ValueError(
-                    f"{frame.name} has {quality} {found}, but the flats, from which the {kind} is "
-                    f"subtracted, have {expected}"
+                    f"{frame.name} has {quality} {str(found) or 'dimensionless'}, but the flats, "
+                    f"from which the {kind} is subtracted, have {str(expected) or 'dimensionless'}"
                 )
 
 

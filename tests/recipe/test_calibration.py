@@ -454,6 +454,14 @@ def test_calibration_frames_without_a_good_pixel_are_named(kind):
         calibrated([frame(1000)], **{kind: [frame(np.nan), frame(np.nan)]})
 
 
+def test_a_unit_of_flats_that_are_dimensionless_is_told():
+    with pytest.raises(ValueError, match="has unit adu, but the flats.* have dimensionless"):
+        calibrated([frame(9, unit="")], bias=[frame(9)])
+    with pytest.raises(ValueError, match="gain is .*adu.*, expected a number without a unit"):
+        gain = 2 * u.electron / u.adu
+        calibrated([frame(9, unit="electron")], gain=gain, read_noise=3)
+
+
 def test_an_empty_generator_is_named():
     with pytest.raises(ValueError, match=r"dark is \[\], which has no frames"):
         calibrated([frame(9)], dark=iter(()))
