@@ -16,7 +16,7 @@ from ccdproc_echelle.combining.likeness import turned_frames, warn_of_unlike_fra
 from ccdproc_echelle.combining.pedestal import pedestal_of
 from ccdproc_echelle.combining.pixels import Pixels, gather
 from ccdproc_echelle.combining.thinned import ThinnedStack, stacked, thinned_indices, thinning
-from ccdproc_echelle.frames import Frame, Section, gather_pixels, parse_slices
+from ccdproc_echelle.frames import CalibratedFrame, Frame, Section, gather_pixels, parse_slices
 from ccdproc_echelle.orders import (
     EchelleOrderTable,
     UnmatchedOrdersError,
@@ -454,18 +454,30 @@ def _offset(dark, bright, errors) -> tuple[float, float, float]:
 
 def _warn_of_overscan(frame: Frame) -> None:
     header, shape = frame.header, frame.shape
-    overscan = _extent(header.get("BIASSEC"))
     # Written by ccdproc.trim_image.
-    if overscan is None or any(str(key).upper() == "TRIMIM" for key in header):
+    if any(str(key).upper() == "TRIMIM" for key in header):
         return
-    inside = all(part.stop <= n for part, n in zip(overscan, shape, strict=True))
-    image = _extent(header.get("TRIMSEC") or header.get("DATASEC"))
+    card = "TRIMSEC" if header.get("TRIMSEC") else "DATASEC"
+    overscan, image = _extent(header.get("BIASSEC")), _extent(header.get(card))
     trimmed = image is not None and tuple(part.stop - part.start for part in image) == shape
-    if inside and not trimmed:
+    if trimmed:
+        return
+    if overscan is not None and _lies_within(overscan, shape):
         warn(
             f"{frame.name} still has its overscan, BIASSEC {header['BIASSEC']}: subtract it with "
             "ccdproc.subtract_overscan and remove it with ccdproc.trim_image"
         )
+    elif image is not None and _lies_within(image, shape) and not isinstance(
+        frame, CalibratedFrame  # of which the user has said what to keep
+    ):
+        warn(
+            f"{frame.name} has pixels outside {card} {header[card]}, which is the part exposed to "
+            "light: remove them with ccdproc.trim_image"
+        )
+
+
+def _lies_within(section: tuple[slice, slice], shape: tuple[int, int]) -> bool:
+    return all(part.stop <= n for part, n in zip(section, shape, strict=True))
 
 
 def _extent(section) -> tuple[slice, slice] | None:

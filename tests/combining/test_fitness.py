@@ -149,6 +149,24 @@ def test_overscan(header, left):
         two_pass_flat_combine(frames, ORDERS)
 
 
+@pytest.mark.parametrize(("header", "left"), [
+    ({"DATASEC": "[1:150,1:180]"}, True),
+    ({"TRIMSEC": "[5:196,5:176]"}, True),  # reference pixels all around
+    ({"TRIMSEC": "[1:200,1:180]"}, False),
+    ({"DATASEC": "[21:220,1:180]"}, False),  # cut off
+    ({"DATASEC": "[1:150,1:180]", "TRIMIM": "ccd=<CCDData>"}, False),
+    ({"TRIMSEC": "none"}, False),
+])
+def test_pixels_that_are_not_exposed_to_light(header, left):
+    frames = changed(lambda data: data, **header)
+    if not left:
+        two_pass_flat_combine(frames, ORDERS)
+        return
+    card, = header
+    with pytest.warns(UserWarning, match=f"frame 0 has pixels outside {card} .*trim_image"):
+        two_pass_flat_combine(frames, ORDERS)
+
+
 def test_an_order_too_many_in_the_table():
     centers = ORDERS.center()
     centers = np.vstack([centers, centers[1:3].mean(axis=0)])
