@@ -7,7 +7,12 @@ from astropy.stats import SigmaClip
 from numpy.typing import ArrayLike
 
 from ccdproc_echelle.combining.fitness import check_image
-from ccdproc_echelle.combining.outliers import LEVEL_CLIP, NOTHING_LEFT, unshared
+from ccdproc_echelle.combining.outliers import (
+    LEVEL_CLIP,
+    NOTHING_LEFT,
+    check_sigma_clip,
+    unshared,
+)
 from ccdproc_echelle.frames import check_real
 from ccdproc_echelle.orders import EchelleOrderTable, check_window, checked_orders
 
@@ -115,6 +120,8 @@ def inner_order_scale(
 
     Raises
     ------
+    TypeError
+        If ``sigma_clip`` cannot be called.
     ValueError
         If ``window`` is not positive, the mask does not match the order table, or (when called) the
         frame does not match, no pixel is good, or the level is not positive.
@@ -135,6 +142,7 @@ def inner_order_scale(
     0.002
     """
     check_window(window)
+    check_sigma_clip(sigma_clip)
     checked_orders(orders)
     if mask is not None and orders.shape is not None:
         _check_mask(mask, orders.shape)

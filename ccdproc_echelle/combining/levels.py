@@ -16,7 +16,7 @@ from ccdproc_echelle.combining.clipping.sigma import SigmaClipping
 from ccdproc_echelle.combining.clipping.stack import StackCombiner
 from ccdproc_echelle.combining.fitness import Survey, check_flats, gathered_and_surveyed
 from ccdproc_echelle.combining.noise_check import doubt_about_noise, some_of
-from ccdproc_echelle.combining.outliers import LEVEL_CLIP, NOTHING_LEFT
+from ccdproc_echelle.combining.outliers import LEVEL_CLIP, NOTHING_LEFT, check_sigma_clip
 from ccdproc_echelle.combining.pixels import Pixels, evenly_spread
 from ccdproc_echelle.combining.ratios import Master, Ratios, ratios_to
 from ccdproc_echelle.combining.size_of_noise import warn_of_size
@@ -134,6 +134,7 @@ def measure_exposure_levels(
     <Quantity [ 90., 110.] adu>
     """
     check_window(window)
+    check_sigma_clip(sigma_clip)
     frames = open_frames(frames, **reading)
     warn_of_other_images(frames[0])
     orders = checked_orders(orders).on_detector(frames[0].shape)

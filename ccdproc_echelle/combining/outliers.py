@@ -5,7 +5,7 @@ from copy import copy
 
 from astropy.stats import SigmaClip
 
-__all__ = ["LEVEL_CLIP", "NOTHING_LEFT", "unshared"]
+__all__ = ["LEVEL_CLIP", "NOTHING_LEFT", "check_sigma_clip", "unshared"]
 
 #: Default rejection of outliers. The brightness range of the orders themselves lies within these
 #: limits. The centre is the mean, which for this many pixels is as good as the median and much
@@ -14,6 +14,12 @@ LEVEL_CLIP = SigmaClip(sigma=5, maxiters=10, cenfunc="mean")
 
 #: Error message if all pixels are outliers.
 NOTHING_LEFT = "sigma_clip leaves no inner-order pixel"
+
+
+def check_sigma_clip(sigma_clip: object) -> None:
+    """Raise unless it can reject outliers; `ccdproc.combine` has a switch of the same name."""
+    if not callable(sigma_clip):
+        raise TypeError(f"sigma_clip is {sigma_clip!r}, expected an astropy.stats.SigmaClip")
 
 
 def unshared(sigma_clip: SigmaClip) -> SigmaClip:

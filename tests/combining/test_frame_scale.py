@@ -8,6 +8,7 @@ from astropy.nddata import CCDData
 from astropy.stats import SigmaClip
 
 from ccdproc_echelle.combining.frame_scale import inner_order_scale
+from ccdproc_echelle.combining.levels import measure_exposure_levels
 from ccdproc_echelle.orders import EchelleOrderTable, WrongOrderTableError
 from ccdproc_echelle.simulation import EchelleSimulation
 
@@ -131,3 +132,12 @@ def test_noise_between_the_orders_hides_no_wrong_table():
     )
     with pytest.raises(WrongOrderTableError):
         inner_order_scale(orders)(ratio)
+
+
+@pytest.mark.parametrize("sigma_clip", [True, None, 5])
+def test_sigma_clip_is_no_switch(sigma_clip):
+    orders, said = SMALL.truth.orders, f"sigma_clip is {sigma_clip}, expected .*SigmaClip"
+    with pytest.raises(TypeError, match=said):
+        inner_order_scale(orders, sigma_clip=sigma_clip)
+    with pytest.raises(TypeError, match=said):
+        measure_exposure_levels("no_such_file.fits", orders, sigma_clip=sigma_clip)
