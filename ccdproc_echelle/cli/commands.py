@@ -34,11 +34,11 @@ def run(arguments: Sequence[str] | None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):  # names of files may have any bytes
         sys.stdout.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings(), log_on_stderr(options.verbose):
-        warnings.showwarning = warning_printer()
+        warnings.showwarning = warning_printer(options)
         try:
             return options.run(options) or 0
         except (ValueError, TypeError, OSError, ImportError, BrokenExecutor) as error:
-            print_message("error", error)
+            print_message("error", error, options)
             return 1
 
 

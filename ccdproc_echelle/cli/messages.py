@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Output of a command on standard error: warnings, errors and, if requested, the log."""
 
+import argparse
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -28,6 +29,11 @@ _OPTIONS = {
     "gain=": "--gain",
 }
 
+# Keywords that a configuration can set if a command has no option for them.
+_CONFIGURED = (
+    "unit", "hdu", "exposure_key", "scale_dark", "reject", "gain", "oscan", "trim", "read_noise",
+)
+
 
 @contextmanager
 def log_on_stderr(wanted: bool) -> Iterator[None]:
@@ -48,21 +54,32 @@ def log_on_stderr(wanted: bool) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def warning_printer() -> Callable:
+def warning_printer(options: argparse.Namespace) -> Callable:
     """A function that shows each warning as one line, and only once."""
     shown = set()
 
     def show(message, category, filename, lineno, file=None, line=None) -> None:
         if str(message) not in shown:
             shown.add(str(message))
-            print_message("warning", message)
+            print_message("warning", message, options)
 
     return show
 
 
-def print_message(kind: str, message: Warning | Exception | str) -> None:
-    """Print the message as a single line."""
+def print_message(
+    kind: str, message: Warning | Exception | str, options: argparse.Namespace | None = None
+) -> None:
+    """Print the message as a single line, in terms of the options of the command."""
     text = one_line(message)
     for keyword, option in _OPTIONS.items():
-        text = text.replace(keyword, option)
+        text = text.replace(keyword, _worded(keyword, option, options))
     print(f"ccdproc-echelle: {kind}: {text}", file=sys.stderr)
+
+
+def _worded(keyword: str, option: str, options: argparse.Namespace | None) -> str:
+    """The option of the command, or else what to write into its configuration."""
+    name, _, value = keyword.partition("=")
+    if hasattr(options, name) or name not in _CONFIGURED or not hasattr(options, "config"):
+        return option
+    setting = f"{name} = {value.replace('False', 'false')}" if value else name
+    return f"{setting} (in the file of --config)"

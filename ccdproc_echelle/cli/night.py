@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         carry_out(plan, executor=executor, tell=lambda result: _tell(result, results))
     print(f"wrote {Path(options.output) / 'qc.ecsv'} and {Path(options.output) / 'index.html'}")
     sys.stdout.flush()
-    return _named_last(results)
+    return _named_last(results, options)
 
 
 def _tell(result: NightResult, results: list[NightResult]) -> None:
@@ -90,11 +90,11 @@ def _tell(result: NightResult, results: list[NightResult]) -> None:
     print(f"{result.job.name}: {about}", flush=True)
 
 
-def _named_last(results: list[NightResult]) -> int:
+def _named_last(results: list[NightResult], options: argparse.Namespace) -> int:
     """Print what needs attention on standard error, and return the exit status."""
     for result in results:
         if result.verdict == "failed":
-            print_message("error", f"{result.job.name}: {result.message}")
+            print_message("error", f"{result.job.name}: {result.message}", options)
         elif result.verdict == "fail":
             broken = "; ".join(broken_limits(result.product.quality))
             print_message("error", f"{result.job.name}: beyond its limits: {broken}")

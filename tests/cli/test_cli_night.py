@@ -2,12 +2,14 @@
 """``ccdproc-echelle night``: the plan, the exit status, and what is said of what goes wrong."""
 
 import shutil
+from argparse import Namespace
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
 from ccdproc_echelle.cli import main
+from ccdproc_echelle.cli.messages import print_message
 from ccdproc_echelle.recipe import CONFIG_EXAMPLE
 from ccdproc_echelle.simulation import EchelleSimulation
 
@@ -72,6 +74,28 @@ def test_what_needs_attention_is_named_last(here, capsys, config, said):
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("ccdproc-echelle: error: ") and said in error
     assert next(p.name for p in (here / "reduced").iterdir() if p.is_dir()) in error
+
+
+def test_what_night_has_no_option_for_is_said_to_be_a_setting(tmp_path, capsys):
+    (tmp_path / "raw").mkdir()
+    primary = fits.PrimaryHDU(header=fits.Header({"IMAGETYP": "flat"}))
+    ccds = [fits.ImageHDU(np.ones((8, 8)), name=name) for name in ("BLUE", "RED")]
+    for i in (1, 2):
+        fits.HDUList([primary, *ccds]).writeto(tmp_path / "raw" / f"f{i}.fits")
+    assert main(["night", str(tmp_path / "raw"), "-o", str(tmp_path / "out")]) == 1
+    assert "select one with hdu (in the file of --config) (ampl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (Namespace(gain=1, hdu=0), "use --gain GAIN, --oscan none, select with --hdu, or --overwrite"),
+    (Namespace(config=None), "use gain = 'GAIN' (in the file of --config), "
+     "oscan = false (in the file of --config), select with hdu (in the file of --config), or "
+     "--overwrite"),
+])
+def test_messages_are_in_terms_of_the_command(options, said, capsys):
+    message = "use gain='GAIN', oscan=False, select with hdu=, or overwrite=True"
+    print_message("warning", message, options)
+    assert capsys.readouterr().err == f"ccdproc-echelle: warning: {said}\n"
 
 
 @pytest.mark.parametrize(
