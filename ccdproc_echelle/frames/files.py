@@ -57,7 +57,10 @@ _SAID_BETTER = (
 )
 
 # Spellings of units that neither astropy nor CCDData knows.
-_SPELLINGS = {"counts": u.count, "COUNTS": u.count, "Counts": u.count, "e-": u.electron}
+_SPELLINGS = {
+    "counts": u.count, "COUNTS": u.count, "Counts": u.count,
+    "e-": u.electron, "e-/s": u.electron / u.s,
+}
 
 # HCOMPRESS is decompressed with a global state: two threads would get each other's pixels.
 _HCOMPRESS = Lock()

@@ -272,7 +272,8 @@ def test_a_file_frame_can_be_sent_to_another_process(raw_files):
     ("written", "unit"),
     [("adu", u.adu), ("ADU", u.adu), (" adu", u.adu), ("ELECTRON", u.electron),
      ("electrons", u.electron), ("e-", u.electron), ("counts", u.count), ("DN", u.DN),
-     ("electron / s", u.electron / u.s), ("", u.dimensionless_unscaled)],
+     ("electron / s", u.electron / u.s), ("e-/s", u.electron / u.s),
+     ("", u.dimensionless_unscaled)],
 )
 def test_unit_of_the_header(tmp_path, written, unit):
     path = tmp_path / "frame.fits"
