@@ -131,7 +131,7 @@ def printable(text: str) -> str:
     Examples
     --------
     >>> from ccdproc_echelle.frames import printable
-    >>> printable("flat\t1.fits")
+    >>> printable("flat\\t1.fits")
     'flat?1.fits'
     """
     return _UNPRINTABLE.sub("?", text)
