@@ -95,6 +95,7 @@ def names(frames):
         # one fibre of two or three is lit: no dark, and no lamp-off frame, of the others
         *(({"ESO DPR TYPE": word}, None) for word in ("LAMP,DARK,TUN", "DARK,LAMP,TUN")),
         *(({"ESO DPR TYPE": word}, None) for word in ("FLAT,DARK,LAMP", "FLAT,OFF,LAMP,OFF")),
+        *(({"ESO DPR TYPE": word}, "off") for word in ("LAMP,FLAT,OFF", "FLAT,OFF", "LAMP,OFF")),
         ({"IMAGETYP": "Lamp Off"}, "off"),
         ({"IMAGETYP": "flat", "LAMP": "Off"}, "off"),
         ({"OBSTYPE": "FLAT"}, "flat"),

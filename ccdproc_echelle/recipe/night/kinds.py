@@ -75,8 +75,9 @@ def _value(header: Mapping, keyword: str) -> str:
 
 def _is_partly_lit(value: str) -> bool:
     """Whether a lamp is on in one fibre only: LAMP,DARK,TUN of HARPS, FLAT,LAMP,OFF of ESPRESSO."""
-    parts = {part.strip() for part in value.lower().split(",")}
-    return value.count(",") > 1 and "lamp" in parts and not parts.isdisjoint(("dark", "off"))
+    parts = [part.strip() for part in value.lower().split(",")]
+    fibres = parts[1:] if parts[0] == "flat" else parts[:-1] if parts[-1] == "tun" else []
+    return "lamp" in fibres and not {"dark", "off"}.isdisjoint(fibres)
 
 
 def _lamp_is_off(header: Mapping) -> bool:
