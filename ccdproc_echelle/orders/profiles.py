@@ -170,5 +170,6 @@ def _n_runs(marked: np.ndarray) -> np.ndarray:
 def _straight_columns(bright: np.ndarray, bands: np.ndarray) -> np.ndarray:
     """Columns that are bright from end to end, if most bands are not; bool (n_cross,)."""
     share = bright.mean(axis=0)
+    straight = share > _STRAIGHT
     bands_move = np.median(np.broadcast_to(share, bands.shape)[bands]) < _MOVING
-    return (share > _STRAIGHT) & bands_move
+    return straight & bands_move & (straight.sum() < 0.5 * np.median(_n_runs(bands)))

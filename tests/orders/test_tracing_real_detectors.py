@@ -64,6 +64,14 @@ def test_orders_two_pixels_wide_are_no_hot_columns(n_orders, step, bend):
     assert_traced(trace_orders(image, dispersion_axis=1), centers, limit=0.15)
 
 
+def test_orders_two_pixels_wide_that_hardly_leave_a_row():
+    rows, u = np.arange(160)[:, None], np.linspace(-1, 1, 300)
+    centers = np.arange(15, 145, 5)[:, None] + 0.3 * u
+    light = sum(erf((rows - c + 1) / 0.7) - erf((rows - c - 1) / 0.7) for c in centers)
+    image = np.random.default_rng(3).poisson(50 + 4000 * light)
+    assert_traced(trace_orders(image, dispersion_axis=1), centers, limit=0.15)
+
+
 def test_a_hot_row_among_narrow_orders():
     image, centers = narrow(20, step=4, bend=-10)
     image[75] = 40_000
