@@ -91,8 +91,9 @@ def warn_of_uneven_spacing(spacings: np.ndarray, numbers: np.ndarray) -> None:
 
 
 def _steps(values: np.ndarray, factor: float | np.ndarray) -> np.ndarray:
-    """Where positive values change by more than a factor, (n_values - 1,); not at NaN."""
-    return np.abs(np.diff(np.log(values))) > np.log(factor)
+    """Where values change by more than a factor, or sign, (n_values - 1,); not at NaN."""
+    logs = np.log(np.maximum(values, np.finfo(float).tiny))  # traces that cross are too close
+    return np.abs(np.diff(logs)) > np.log(factor)
 
 
 def _rounded(values: list[float]) -> list[int]:

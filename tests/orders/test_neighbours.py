@@ -81,3 +81,9 @@ def test_spacing_changes_slowly(spacings, uneven):
     told = [str(warning.message) for warning in caught]
     assert len(told) == bool(uneven)
     assert all(f"orders {uneven} are much closer" in one for one in told)
+
+
+def test_traces_that_cross_are_much_too_close():
+    spacings = np.array([20.0, 21.0, -2.0, 21.0, 20.0])
+    with pytest.warns(match=r"orders \[3, 4\] are much closer to one neighbour"):
+        warn_of_uneven_spacing(spacings, np.arange(1, 7))
