@@ -10,7 +10,7 @@ from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.slices import bridged, places_of
 
-__all__ = ["bundled", "check_numbers", "group_size", "grouped"]
+__all__ = ["bundled", "check_numbers", "group_size", "grouped", "warn_of_single_bundle"]
 
 # Gaps between bundles must be wider than gaps within them by this factor to be told apart.
 _WIDER = 1.15
@@ -170,6 +170,32 @@ def bundled(traces: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
     return bundle, member
 
 
+def warn_of_single_bundle(traces: np.ndarray, n_cross: int) -> None:
+    """
+    Warn of traces that form a single bundle but fill the detector as orders do.
+
+    Parameters
+    ----------
+    traces : array, shape (n_traces, n_pixels)
+        Cross-dispersion positions, lowest trace first; NaN where the trace is not defined.
+    n_cross : int
+        Size of the detector, or of the region searched, across the dispersion.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If there is no room for another trace at either border.
+    """
+    places = finite_median(traces)
+    margin = max(places[0], n_cross - 1 - places[-1])
+    if margin < np.diff(places).mean():
+        warn(
+            f"the {len(traces)} traces found fill the detector, and were taken for the parts of a "
+            "single order: if each of them is an order, whose slices or fibres are not seen apart, "
+            "trace without n_fibres and n_slices"
+        )
+
+
 def _between(steps: np.ndarray, number: int) -> np.ndarray:
     """
     Which steps lead from one bundle to the next: those above where the sorted steps jump the most.
@@ -190,8 +216,9 @@ def _between(steps: np.ndarray, number: int) -> np.ndarray:
             return wide
     raise ValueError(
         f"the {len(steps) + 1} traces found do not form bundles of {number}: no matching number of "
-        "gaps stands out; exclude any other bands of light with n_orders, min_width, region or a "
-        "mask"
+        "gaps stands out; trace without n_fibres and n_slices to inspect them: exclude other bands "
+        "of light with n_orders, min_width, region or a mask; if slices or fibres are not seen "
+        "apart, each trace is an order"
     )
 
 
@@ -216,6 +243,11 @@ def _typical_offsets(traces, groups, number) -> np.ndarray:
     """Typical position of each member relative to the middle of its bundle, (number, n_pixels)."""
     whole = [traces[group] for group in groups if group.sum() == number]
     offsets = np.array([own - 0.5 * (own[0] + own[-1]) for own in whole])
+    if np.isnan(offsets).all():
+        raise ValueError(
+            f"the outermost of the {number} traces of an order nowhere run side by side, so they "
+            "do not form an order; trace without n_slices to inspect them"
+        )
     return bridged(finite_median(offsets.transpose(1, 2, 0)))
 
 

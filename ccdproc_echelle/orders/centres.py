@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Measure and fit the centres of detected orders. Used by the tracer."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander, chebvander2d
 
@@ -114,6 +116,7 @@ def _measured_edges(sections, orders, window, min_signal_to_noise, faintest):
     ]).swapaxes(0, 1)
     lit = lit.astype(bool)
     edges = np.full((2, *lit.shape), np.nan)
+    valleys = _valleys(mean, [order["label"] for order in orders])
     for widening in _WIDENINGS:
         missing = np.isnan(edges).all(axis=0)
         if not missing.any():
@@ -122,7 +125,7 @@ def _measured_edges(sections, orders, window, min_signal_to_noise, faintest):
         light = mean - lower_envelope(mean, window)
         for k in np.flatnonzero(missing.any(axis=1)):
             label, half = orders[k]["label"], orders[k]["width"] / 2
-            found = _edges_of_order(light, noise, label, half, min_signal_to_noise)
+            found = _edges_of_order(light, noise, label, half, min_signal_to_noise, valleys[k])
             edges[:, k, missing[k]] = found[:, missing[k]]
     edges[:, ~lit] = np.nan
     return *edges, _trust(contrast, lit), np.isfinite(contrast) & ~lit
@@ -143,17 +146,36 @@ def _agreement(excess) -> np.ndarray:
     return 1 / (1 + odd**2)
 
 
-def _edges_of_order(light, noise, label, half, min_signal_to_noise) -> np.ndarray:
-    """Both edges of one order relative to its label, (2, n_sections)."""
+def _valleys(profiles, labels) -> np.ndarray:
+    """Distance of each order from the darkest place before its neighbours, (n_orders, 2)."""
+    profile = np.nan_to_num(finite_median(profiles.T), nan=np.inf)
+    valleys = np.full((len(labels), 2), np.inf)
+    for k, (low, high) in enumerate(pairwise(labels)):
+        darkest = int(low) + np.argmin(profile[int(low) : int(high) + 2])
+        valleys[k, 1], valleys[k + 1, 0] = darkest - low, high - darkest
+    return valleys
+
+
+def _edges_of_order(light, noise, label, half, min_signal_to_noise, valleys) -> np.ndarray:
+    """
+    Both edges of one order relative to its label, (2, n_sections).
+
+    An edge that lies beyond the valley before the next order is unknown. If both do, the valleys
+    are the edges.
+    """
     light, noise, away = around(light, noise, label, half)
     level, slope, sigma = _plateau(light, noise, away, half)
     level[~(level > 0.5 * min_signal_to_noise * sigma)] = np.nan
     edges = []
-    for side in (-1, 1):
-        outward = np.flatnonzero(side * away > 0.4 * half - 0.5)[::side]
+    for side, valley in zip((-1, 1), valleys, strict=True):
+        out = side * away
+        outward = np.flatnonzero((out > 0.4 * half - 0.5) & (out < max(valley, half) + 1))[::side]
         at_edge = level * (1 + side * slope * half)
-        edges.append(side * _first_fall(light[:, outward] / at_edge[:, None], side * away[outward]))
+        edges.append(side * _first_fall(light[:, outward] / at_edge[:, None], out[outward]))
     edges = np.array(edges)
+    blended = np.isnan(edges).all(axis=0) & np.isfinite(level)
+    if np.isfinite(valleys).all():
+        edges[:, blended] = np.reshape([-valleys[0], valleys[1]], (2, 1))
     width = edges[1] - edges[0]
     strange = (width < 2 * half / WIDTH_TOLERANCE) | (width > 2 * half * WIDTH_TOLERANCE)
     edges[:, strange] = np.nan

@@ -256,10 +256,13 @@ def fibre_traces(raster: np.ndarray, traces: np.ndarray, degree: int) -> np.ndar
     Returns
     -------
     array, shape (n_traces, n_pixels)
-        The input traces if the light is not that of fibres.
+        The input traces if the light is not that of fibres, or if no two of them run side by side.
     """
+    steps = np.diff(traces, axis=0)
+    if not np.isfinite(steps).any():
+        return traces
     columns = slice_columns(len(raster), None, degree)
-    pixels, room = columns.mean(axis=1), np.nanmin(np.diff(traces, axis=0))
+    pixels, room = columns.mean(axis=1), np.nanmin(steps)
     slices = extract_slices(raster, None, traces, pixels, columns, int(np.ceil(2 * room)))
     positions = slices.origins[..., None] + np.arange(slices.profiles.shape[-1])
     shown = positions, slices.profiles, slices.noise, np.full(len(traces), room / 4)

@@ -14,7 +14,12 @@ from ccdproc_echelle.frames import completed_keywords
 from ccdproc_echelle.orders.bad_rows import without_bad_rows
 from ccdproc_echelle.orders.bands import Wanted, find_orders
 from ccdproc_echelle.orders.borders import without_dark_borders
-from ccdproc_echelle.orders.bundles import check_numbers, group_size, grouped
+from ccdproc_echelle.orders.bundles import (
+    check_numbers,
+    group_size,
+    grouped,
+    warn_of_single_bundle,
+)
 from ccdproc_echelle.orders.centres import traces_of
 from ccdproc_echelle.orders.fibres import fibre_traces
 from ccdproc_echelle.orders.numbering import numbered
@@ -136,9 +141,9 @@ def trace_orders(
     `~astropy.utils.exceptions.AstropyUserWarning`
         If the spacing of the orders has a gap or alternates like that of slices or fibres, width or
         spacing change suddenly from one order to the next, fewer than ``n_orders`` orders are
-        found, a bundle has fewer traces than the others, orders touch, a band wider than the orders
-        or light at the border of the detector belongs to no order found, or the centres of an order
-        wander from its trace.
+        found, a bundle has fewer traces than the others, a single bundle fills the detector, orders
+        touch, a band wider than the orders or light at the border of the detector belongs to no
+        order found, or the centres of an order wander from its trace.
 
     See Also
     --------
@@ -176,6 +181,8 @@ def trace_orders(
         )
     if n_fibres > 1:
         found = fibre_traces(raster, found, degree)
+    if len(found) == n_parts > 1:
+        warn_of_single_bundle(found, raster.shape[1])
     found = found + searched.across.start
     found, residuals, bundles = grouped(found, residuals, n_fibres, n_slices, first_order)
     _warn_of_missing(len(found) // n_fibres, n_orders)

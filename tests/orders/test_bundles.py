@@ -142,3 +142,28 @@ def test_slices_are_one_order():
 def test_numbers_that_cannot_be(keywords, message):
     with pytest.raises(ValueError, match=message):
         trace_orders(np.zeros((50, 50)), **keywords)
+
+
+def test_fibres_whose_light_hardly_falls_between_them_are_followed():
+    rows, u = np.arange(130)[:, None], np.linspace(-1, 1, 400)
+    true = np.array([20 + 25 * k + o + 2 * u - 3 * u**2 for k in range(4) for o in (-2.2, 2.2)])
+    light = 50 + 15_000 * sum(np.exp(-0.5 * ((rows - c) / 1.2) ** 2) for c in true)
+    flat = np.random.default_rng(5).poisson(light)
+    assert_allclose(trace_orders(flat, n_fibres=2).center(), true, atol=0.1)
+
+
+def test_orders_whose_slices_are_not_seen_apart_are_not_one_bundle():
+    flat = np.random.default_rng(6).normal(0, 1, (130, 200))
+    flat[20:50] += 100
+    flat[80:110] += 100
+    with pytest.warns(AstropyUserWarning, match="2 traces found fill the detector"):
+        trace_orders(flat, n_slices=2)
+
+
+def test_traces_that_nowhere_run_side_by_side_are_no_bundle():
+    flat = np.random.default_rng(7).normal(0, 1, (120, 400))
+    flat[30:42, :150] += 100
+    flat[70:82, 250:] += 100
+    with pytest.raises(ValueError, match="nowhere run side by side"):
+        trace_orders(flat, n_slices=2, dispersion_axis=1)
+    assert len(trace_orders(flat, n_fibres=2, dispersion_axis=1)) == 2
