@@ -16,8 +16,7 @@ from ccdproc_echelle.orders.profile_slices import (
 )
 
 __all__ = [
-    "UnmatchedOrdersError", "WrongOrderTableError", "coarse_shift", "harmonics", "outshone",
-    "too_far",
+    "UnmatchedOrdersError", "WrongOrderTableError", "coarse_shift", "dark_places", "too_far",
 ]
 
 # Below this mean cosine of the phases, the orders of table and frame do not coincide. Unrelated
@@ -94,22 +93,33 @@ def _phases(profiles: np.ndarray, slices: ProfileSlices, noise: np.ndarray) -> n
     gap of a slicer then resembles the one between orders. Where it dominates nearly everywhere,
     there are two orders per spacing, and such phases are 0.
     """
-    first, second, usable, total = harmonics(profiles, slices)
+    first, second, usable, total = _harmonics(profiles, slices)
     single = np.abs(first) > 0.5 * np.abs(second)
     phases = np.where(single, first / np.where(single, np.abs(first), 1), 0)
-    dark = outshone(first, usable) | (np.abs(first) < _LEAST_LIGHT * noise * np.sqrt(total))
-    brightest = np.where(usable, np.abs(first), 0).max(axis=1, keepdims=True)
-    dark |= np.abs(first) < _LEAST_ALONG * brightest
-    typical = finite_median(np.abs(first[usable & ~dark]))
-    dark |= np.abs(first) < _LEAST_TYPICAL * typical
-    if (usable & ~dark).sum() > _LEAST_LIT * usable.sum():
-        usable &= ~dark
+    usable &= ~_dark(first, usable, noise * np.sqrt(total))
     if (usable & single).sum() > _LEAST_SINGLE * usable.sum():
         usable &= single
     return np.where(usable, phases, np.nan)
 
 
-def harmonics(profiles: np.ndarray, slices: ProfileSlices) -> tuple[np.ndarray, ...]:
+def dark_places(profiles: np.ndarray, slices: ProfileSlices, noise: np.ndarray) -> np.ndarray:
+    """Which profiles, (n_orders, n_slices), show no light; none if too few of them do."""
+    first, _, usable, total = _harmonics(profiles, slices)
+    return _dark(first, usable, noise * np.sqrt(total))
+
+
+def _dark(first: np.ndarray, usable: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Usable places whose first harmonic is not that of light, given its noise."""
+    dark = _outshone(first, usable) | (np.abs(first) < _LEAST_LIGHT * noise)
+    brightest = np.where(usable, np.abs(first), 0).max(axis=1, keepdims=True)
+    dark |= np.abs(first) < _LEAST_ALONG * brightest
+    typical = finite_median(np.abs(first[usable & ~dark]))
+    dark |= np.abs(first) < _LEAST_TYPICAL * typical
+    dark &= usable
+    return dark & ((usable & ~dark).sum() > _LEAST_LIT * usable.sum())
+
+
+def _harmonics(profiles: np.ndarray, slices: ProfileSlices) -> tuple[np.ndarray, ...]:
     """First and second harmonics, where defined, and the number of samples they are based on."""
     spacing = slices.spacing[..., None]
     # The samples at both ends belong to the period only in part.
@@ -124,7 +134,7 @@ def harmonics(profiles: np.ndarray, slices: ProfileSlices) -> tuple[np.ndarray, 
     return first, second, usable, total[..., 0]
 
 
-def outshone(first: np.ndarray, usable: np.ndarray) -> np.ndarray:
+def _outshone(first: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """Where a harmonic is no larger than what the wings of a neighbour would produce."""
     strength = np.pad(np.where(usable, np.abs(first), 0), ((1, 1), (0, 0)))
     return usable & (strength[1:-1] < _LEAST_BESIDE * np.maximum(strength[:-2], strength[2:]))

@@ -11,7 +11,7 @@ import numpy as np
 from ccdproc_echelle._numeric.gaussians import blurred_step, gaussian
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._numeric.spread import scatter_about_zero
-from ccdproc_echelle.orders.coarse_shift import harmonics, outshone
+from ccdproc_echelle.orders.coarse_shift import dark_places
 from ccdproc_echelle.orders.fibres import are_fibres, fit_fibres
 from ccdproc_echelle.orders.profile_slices import (
     REACH,
@@ -64,13 +64,13 @@ _NO_ORDERS = (
 def fine_shift(raster, slices, shift) -> tuple[float, float]:
     """Shift of the light, starting from a good guess, and its uncertainty."""
     samples = samples_at(raster, slices, shift)
-    noise = profile_noise(samples)[..., None]
-    profiles = medians_of(samples)
-    noise = np.broadcast_to(noise, profiles.shape)
+    profiles, slice_noise = medians_of(samples), profile_noise(samples)
+    profiles[dark_places(profiles, slices, slice_noise)] = np.nan
+    noise = np.broadcast_to(slice_noise[..., None], profiles.shape)
     found = _middles_of_bands(profiles, slices) or _fit_fibres(profiles, noise, slices)
     if not found:
         try:
-            return _fit_boxes(raster, slices, shift)
+            return _fit_boxes(raster, slices, slice_noise, shift)
         except ValueError:  # orders two pixels wide hardly resemble boxes
             found = _fit_fibres(profiles, noise, slices, narrow=True)
             if not found:
@@ -115,11 +115,11 @@ def _fit_fibres(profiles, noise, slices, *, narrow=False) -> tuple[float, float]
     return None if narrow and abs(off) > TOLERATED_SHIFT else (off, uncertainty)
 
 
-def _fit_boxes(raster, slices, shift) -> tuple[float, float]:
+def _fit_boxes(raster, slices, noise, shift) -> tuple[float, float]:
     """Shift of the light from boxes, starting from a good guess, and its uncertainty."""
     profiles = profiles_at(raster, slices, shift)
-    first, _, usable, _ = harmonics(profiles, slices)
-    use = _fit_window(profiles, slices) & ~outshone(first, usable)[..., None]
+    profiles[dark_places(profiles, slices, noise)] = np.nan
+    use = _fit_window(profiles, slices)
     middle, extent = slices.boxes
     free_width = not np.isfinite(extent).any()
     if free_width:

@@ -325,6 +325,20 @@ def test_wings_of_bright_orders_in_dark_ones_have_no_vote(dark, off):
     assert measure_shift(flat, table).shift == pytest.approx(off, abs=0.1)
 
 
+@pytest.mark.parametrize("light", ["slit", "fibre"])
+@pytest.mark.parametrize("off", [0, 1.7])
+def test_most_places_may_be_dark(light, off):
+    rng, rows, u = np.random.default_rng(8), np.arange(200)[:, None], np.linspace(-1, 1, 300)
+    centers = np.array([25 + 30 * k + 3 * u**2 for k in range(6)])
+    lit = np.abs(u - np.linspace(-0.6, 0.6, 6)[:, None]) < 0.22
+    away = rows - centers[:, None]
+    image = np.exp(-0.5 * (away / 2) ** 2) if light == "fibre" else 1 / (1 + (away / 8) ** 12)
+    flat = rng.poisson(8000 * (lit[:, None] * image).sum(axis=0)) + rng.normal(0, 4, (200, 300))
+    table = EchelleOrderTable.from_traces(
+        np.arange(1, 7), centers - off, shape=flat.shape, dispersion_axis=1)
+    assert measure_shift(flat, table).shift == pytest.approx(off, abs=0.1)
+
+
 def test_orders_that_show_only_the_read_out_pattern_have_no_vote():
     dark = {number: (0, 60) for number in (11, 12, 13)}
     simulation = EchelleSimulation(shape=(200, 400), n_orders=5, seed=1, brightness_ratio=3)
