@@ -177,7 +177,8 @@ def trace_orders(
     found, residuals = _traced(raster, wanted, degree, slice_width)
     if len(found) == 0:
         raise ValueError(
-            f"no orders found: the flat shows no bands of light along axis {dispersion_axis}"
+            "no orders found: the flat shows no bands of light along axis "
+            f"{dispersion_axis}{_limits(min_width, max_width, min_signal_to_noise)}"
         )
     if n_fibres > 1:
         found = fibre_traces(raster, found, degree)
@@ -241,8 +242,9 @@ def _searched(flat, region: tuple[slice, slice], dispersion_axis: int | None) ->
     rows, columns = region
     raster = as_raster(flat, 0)[rows, columns]
     if min(raster.shape) < _LEAST_PIXELS:
+        what = "flat" if raster.shape == np.shape(flat) else "region of the flat"
         raise ValueError(
-            f"flat has shape {raster.shape}, expected at least {_LEAST_PIXELS} pixels each way"
+            f"{what} has shape {raster.shape}, expected at least {_LEAST_PIXELS} pixels each way"
         )
     if dispersion_axis is None:
         dispersion_axis = steadier_axis(raster)
@@ -271,6 +273,14 @@ def _traced(raster, wanted, degree, slice_width) -> tuple[np.ndarray, np.ndarray
     if found is None:
         return np.empty((0, len(raster))), np.empty((0, 2))
     return traces_of(pixels, slices, *found, len(raster), degree, wanted.min_signal_to_noise)
+
+
+def _limits(min_width, max_width, min_signal_to_noise) -> str:
+    """What was required of the orders, for a message."""
+    limits = f" that exceed {min_signal_to_noise:g} times the noise"
+    for what, width in (("at least", min_width), ("at most", max_width)):
+        limits += "" if width is None else f" and are {what} {width:g} pixels wide"
+    return limits
 
 
 def _warn_of_missing(n_found: int, n_orders: int | None) -> None:

@@ -187,7 +187,8 @@ def test_table_of_a_region_is_that_of_the_whole_detector(axis):
         ({"min_width": 9, "max_width": 8}, "min_width is 9, expected less than max_width, 8"),
         ({"region": np.s_[::2]}, "region is slice.*expected a slice of rows"),
         ({"region": 5}, "region is 5, expected a slice of rows"),
-        ({"region": np.s_[:10]}, r"flat has shape \(10, 400\), expected at least 20"),
+        ({"region": np.s_[:10]}, r"^region of the flat has shape \(10, 400\), expected"),
+        ({"min_width": 8, "min_signal_to_noise": 9}, "9 times the noise and are at least 8 pixels"),
     ],
 )
 def test_options_out_of_range(options, message):
