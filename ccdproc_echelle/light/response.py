@@ -26,6 +26,7 @@ from ccdproc_echelle.light.order_fit import (
     scatter_about,
     sketch_order,
 )
+from ccdproc_echelle.light.sharp_ends import in_the_dark
 from ccdproc_echelle.orders import EchelleOrderTable, bad_row_pixels
 
 __all__ = [
@@ -161,7 +162,7 @@ def normalize_flat(
     curves = np.full((2, len(orders), flat.shape[orders.dispersion_axis]), np.nan)
     values, deviations = np.ones((3, *flat.shape)), np.zeros((3, *flat.shape))
     outside = np.ones(flat.shape, bool)
-    for i, cut, fit in _fits(partial(_fit, length=length), flat, orders):
+    for i, cut, fit in _fits(_fit, flat, orders, length):
         curves[:, i, cut.first : cut.first + len(fit.blaze)] = (
             fit.blaze, np.abs(fit.blaze) * np.sqrt(fit.blaze_variance)
         )
@@ -272,10 +273,8 @@ def find_bad_response(
     orders = _checked(flat, orders, length)
     sigma = _noise(flat)
     found = np.zeros((3, *flat.shape), bool)
-    judged = partial(
-        _bad_pixels, sigma=sigma, dead=dead, low=low, hot=hot, n_sigma=n_sigma, length=length
-    )
-    for _, _, kinds in _fits(judged, flat, orders):
+    judged = partial(_bad_pixels, sigma=sigma, dead=dead, low=low, hot=hot, n_sigma=n_sigma)
+    for _, _, kinds in _fits(judged, flat, orders, length):
         for image, indices in zip(found, kinds, strict=True):
             image.ravel()[indices] = True
     return BadResponse(*found)
@@ -449,8 +448,8 @@ class _Image(NamedTuple):
         steps = (flat.shape[1], 1) if axis == 1 else (1, flat.shape[1])
         return cls(*(image.ravel() for image in images), flat.shape[1 - axis], steps)
 
-    def cut(self, i: int, lower: np.ndarray, upper: np.ndarray) -> _Cut:
-        """Pixels of the order in table row ``i``, which has these edges."""
+    def cut(self, i: int, lower: np.ndarray, upper: np.ndarray, length: int) -> _Cut:
+        """Pixels of the order in table row ``i``, which has these edges, without its dark ends."""
         valid = np.flatnonzero(np.isfinite(lower))
         pixels = np.arange(valid[0], valid[-1] + 1)
         lower, widths = lower[pixels], (upper - lower)[pixels]
@@ -460,18 +459,20 @@ class _Image(NamedTuple):
         inside = (rows >= 0) & (rows < self.n_cross) & (self.order_index.take(indices) == i)
         values = self.data.take(indices)
         usable = inside & np.isfinite(values) & ~self.masked.take(indices)
-        place, width = (rows - lower) / widths, float(np.median(widths))
         fitted = usable & ~self.in_bad_row.take(indices)
+        lit = ~in_the_dark(values, fitted, length)
+        inside, usable, fitted = inside & lit, usable & lit, fitted & lit
+        place, width = (rows - lower) / widths, float(np.median(widths))
         return _Cut(pixels[0], indices, inside, place, width, values, usable, fitted, lowest)
 
 
-def _fits(fit_cut: Callable[[_Cut], Any], flat, orders) -> Iterator[tuple]:
+def _fits(fit_cut: Callable[[_Cut, int], Any], flat, orders, length: int) -> Iterator[tuple]:
     """Table row, pixels and fit of each order that can be fitted."""
     image = _Image.of(flat, orders)
 
     def fitted(i: int, lower: np.ndarray, upper: np.ndarray) -> tuple | None:
-        cut = image.cut(i, lower, upper)
-        return (i, cut, fit_cut(cut)) if cut.fitted.any() else None
+        cut = image.cut(i, lower, upper, length)
+        return (i, cut, fit_cut(cut, length)) if cut.fitted.any() else None
 
     edges = zip(orders.lower(), orders.upper(), strict=True)
     tasks = (
@@ -485,7 +486,7 @@ def _fit(cut: _Cut, length: int) -> OrderFit:
 
 
 def _bad_pixels(
-    cut: _Cut, *, sigma, dead: float, low: float, hot: float, n_sigma: float, length: int
+    cut: _Cut, length: int, *, sigma, dead: float, low: float, hot: float, n_sigma: float
 ) -> tuple[np.ndarray, ...]:
     """Indices of the dead, low and hot pixels of an order."""
     light = sketch_order(cut.values, cut.fitted, cut.place, cut.width, length)

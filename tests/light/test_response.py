@@ -183,6 +183,27 @@ def test_bad_columns_across_the_orders_and_at_their_ends():
     assert not found[~damage].any()
 
 
+def test_beyond_the_sharp_end_of_an_order_nothing_is_judged():
+    flat, orders = master_flat(CLEAN), CLEAN.truth.orders
+    flat.data[:, :200] = np.random.default_rng(1).normal(0, 1e-3, (300, 200))
+    row = round(orders.center()[1, 200])
+    flat.data[row, 200:206] = 0
+    dead, _, hot = find_bad_response(flat, orders)
+    assert np.array_equal(np.argwhere(dead), [[row, x] for x in range(200, 206)])
+    assert not hot.any()
+    response = normalize_flat(flat, orders).pixel_response
+    assert response.mask[:, 160:200].all()
+    assert abs(np.ma.masked_array(response.data, response.mask)[:, 200:210].mean() - 1) < 0.01
+
+
+def test_a_block_of_dead_columns_is_no_end_of_the_light():
+    damage = np.zeros(CLEAN.shape, dtype=bool)
+    damage[:, 300:324] = True
+    inside = CLEAN.truth.orders.order_map() > 0
+    found = mask_low_sensitivity(mark(master_flat(CLEAN), damage), CLEAN.truth.orders).mask
+    assert found[damage & inside].mean() > 0.99
+
+
 def test_bad_rows_along_slanted_orders():
     simulation = EchelleSimulation(
         shape=(300, 600), n_orders=4, tilt=0.04, curvature=0.0, seed=2
