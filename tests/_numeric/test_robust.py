@@ -45,3 +45,28 @@ def test_outliers_have_little_weight():
 def test_scatter_of_gaussian_residuals():
     residuals = np.random.default_rng(5).normal(0, 2, 100_000)
     assert scatter_about_zero(residuals) == pytest.approx(2, rel=0.02)
+
+
+def test_an_outlier_at_the_end_of_a_short_range_is_found():
+    x = np.linspace(-1, 1, 15)
+    values = np.random.default_rng(1).normal(0, 0.05, 15)
+    values[0] = 3.0
+    _, used = clipped_fit(chebvander(x, 4), values, sigma=5, maxiters=5, least_scatter=1e-3)
+    assert used.tolist() == [False] + 14 * [True]
+
+
+def test_good_values_are_clipped_as_rarely_at_the_ends_as_elsewhere():
+    basis, rng = chebvander(np.linspace(-1, 1, 15), 4), np.random.default_rng(2)
+    used = [
+        clipped_fit(basis, rng.normal(0, 1, 15), sigma=5, maxiters=5, least_scatter=1e-3)[1]
+        for _ in range(1000)
+    ]
+    assert np.mean(used, axis=0).min() > 0.97
+
+
+def test_a_value_that_alone_determines_a_term_is_kept():
+    basis = np.array([[1.0, 0], [1, 0], [1, 0], [1, 1]])
+    values = np.array([0.1, 0, -0.1, 50])
+    coefficients, used = clipped_fit(basis, values, sigma=5, maxiters=5, least_scatter=1e-3)
+    assert used.all()
+    np.testing.assert_allclose(coefficients, [0, 50], atol=1e-12)
