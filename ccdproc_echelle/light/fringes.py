@@ -11,6 +11,7 @@ Plain arrays of shape (n_rows, n_pixels): the pixels of an order, straightened b
 """
 
 import numpy as np
+from scipy.ndimage import binary_opening
 
 __all__ = ["fringe_pattern"]
 
@@ -23,8 +24,9 @@ _NEIGHBOURS = [(0, k) for k in range(1, _REACH + 1)] + [
 ]
 
 # A larger excess is that of a bad pixel, or of a spot of them. If this many pixels of a column have
-# one, the blaze is not known there, for example where the light ends within a few pixels.
-_LARGEST_EXCESS, _MOST_BAD = 0.5, 0.3
+# one, and of each of several adjacent columns, the blaze is not known there, for example where the
+# light ends within a few pixels. Fewer columns are bad ones.
+_LARGEST_EXCESS, _MOST_BAD, _SEVERAL = 0.5, 0.3, 4
 
 # There are fringes if they make up this fraction of the variance; number of values needed to see
 # it.
@@ -47,6 +49,8 @@ def fringe_pattern(excess: np.ndarray, good: np.ndarray, lowest: np.ndarray) -> 
     """
     n_known = np.maximum(good.sum(axis=0), 1)
     blind = (good & (np.abs(excess) >= _LARGEST_EXCESS)).sum(axis=0) > _MOST_BAD * n_known
+    blind = binary_opening(np.pad(blind, _SEVERAL, constant_values=True), np.ones(_SEVERAL))
+    blind = blind[_SEVERAL:-_SEVERAL]
     good = good & (np.abs(excess) < _LARGEST_EXCESS)
     excess = np.where(good, excess, 0)
     every = np.arange(excess.shape[1])

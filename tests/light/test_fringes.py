@@ -70,3 +70,17 @@ def test_a_spot_of_low_pixels_is_no_fringe(size):
     bad = find_bad_response(flat, simulation.truth.orders)
     assert bad.low[spot].mean() > 0.95
     assert not (bad.low | bad.dead)[~spot].any()
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_low_column_is_found_under_fringes(width):
+    simulation = EchelleSimulation(shape=(256, 300), n_orders=4, seed=4)
+    (flat,) = simulation.flats(1)
+    flat.data *= waves(flat.shape, 0.15, 7, 0.5)
+    flat.data[:, 120 : 120 + width] *= 0.3
+    bad = find_bad_response(flat, simulation.truth.orders)
+    inside = simulation.truth.orders.order_map(margin=-2) > 0
+    column = np.zeros(flat.shape, dtype=bool)
+    column[:, 120 : 120 + width] = True
+    assert bad.low[column & inside].mean() > 0.95
+    assert not (bad.low | bad.dead | bad.hot)[inside & ~column].any()
