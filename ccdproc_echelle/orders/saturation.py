@@ -30,8 +30,9 @@ _STEADY, _LEAST_NOISE, _QUIET, _MOST_STRETCHES = 0.1, 1e-3, 0.25, 0.5
 # pixel values of saturated light agree to within the last fraction.
 _FAINTEST, _BRIGHT, _SAME = 0.1, 0.9, 5e-3
 
-# Number of saturated samples of the stretches by which a saturated frame is recognised.
-_LEAST_SAMPLES = 4
+# Number of saturated samples of the stretches by which a saturated frame is recognised, and their
+# fraction of the bright ones: a few of many scatter little by chance.
+_LEAST_SAMPLES, _LEAST_SHARE = 4, 0.01
 
 # More masked pixels than this on an order centre, between light that falls to less than a fraction
 # within a few pixels on either side, hide the peak of the order.
@@ -75,8 +76,9 @@ def saturation_level(raster: np.ndarray) -> float | None:
     if other.any(axis=1).mean() < _MOST_STRETCHES:
         return None
     usual = np.quantile(noise[other] / level[other], _QUIET)
-    steady = (level >= _BRIGHT * top) & (noise < _STEADY * usual * level)
-    if usual < _LEAST_NOISE or steady.sum() < _LEAST_SAMPLES:
+    bright = level >= _BRIGHT * top
+    steady = bright & (noise < _STEADY * usual * level)
+    if usual < _LEAST_NOISE or steady.sum() < max(_LEAST_SAMPLES, _LEAST_SHARE * bright.sum()):
         return None
     return float(np.median(level[steady]))
 

@@ -111,3 +111,10 @@ def test_constant_light_without_noise_is_not_saturated():
     orders = EchelleOrderTable.from_polynomials(
         [7, 8], [[14], [41]], shape=flat.shape, dispersion_axis=1)
     assert_array_equal(detect_order_edges(flat, orders).lower([9])[:, 0].round(2), [9.5, 34.5])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_much_evenly_bright_light_is_not_saturated(seed):
+    light = np.full(3000, 3000.0)
+    light[::10] = 1000
+    assert saturation_level(np.random.default_rng(seed).poisson(light, (400, 3000)) * 1.0) is None
