@@ -113,8 +113,9 @@ def normalize_flat(
     Returns
     -------
     `NormalizedFlat`
-        Inside the orders the product of the three images is the flat. Between the orders, and where
-        the fit finds no light, all three are 1 and masked. Masked pixels of the flat are masked in
+        Inside the orders the product of the three images is the flat. Between the orders, where the
+        fit finds no light, and for one ``length`` beyond a place where the light of an order ends
+        within a few pixels, all three are 1 and masked. Masked pixels of the flat are masked in
         the pixel response; they are excluded from the fit, while blaze and slit profile have values
         there. The uncertainty of the pixel response is present if the flat has one; it includes
         that of the flat, that of the fit, and their covariance. The uncertainty of blaze and slit
@@ -254,6 +255,9 @@ def find_bad_response(
 
     One or two adjacent bad detector rows that run straight along an order are excluded from the
     fit, since they would look like a dark line in the slit. Three adjacent ones are not excluded.
+
+    Where the light of an order ends within a few pixels, which no smooth blaze can follow, nothing
+    is fitted or reported for one ``length`` beyond it.
 
     Fringes are not a defect. Where neighbouring pixels predict a large part of the deviation from
     blaze times slit profile, as they do for a wave, a pixel is compared with that prediction.
