@@ -442,7 +442,9 @@ def test_a_setup_that_kills_every_worker_fails_alone(own, monkeypatch):
     assert "was killed, perhaps for lack of memory" in table["message"][2]
 
 
-def test_names_of_files_may_have_any_bytes(tmp_path):
+def test_names_of_files_may_have_any_bytes(tmp_path, monkeypatch):
+    # pytest-xdist cannot send what was logged from one process to another
+    monkeypatch.setattr(logging.getLogger("ccdproc_echelle"), "propagate", False)
     for i in (1, 2):
         write_frame(tmp_path / f"f{i}.fits", "flat", value=i)
         (tmp_path / f"f{i}.fits").rename(tmp_path / os.fsdecode(b"fl\xe4t%d.fits" % i))
