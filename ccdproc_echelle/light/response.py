@@ -476,7 +476,7 @@ def _fits(fit_cut: Callable[[_Cut, int], Any], flat, orders, length: int) -> Ite
 
     def fitted(i: int, lower: np.ndarray, upper: np.ndarray) -> tuple | None:
         cut = image.cut(i, lower, upper, length)
-        return (i, cut, fit_cut(cut, length)) if cut.fitted.any() else None
+        return (i, cut, fit_cut(cut, length)) if cut.values[cut.fitted].any() else None
 
     edges = zip(orders.lower(), orders.upper(), strict=True)
     tasks = (

@@ -120,7 +120,8 @@ class Factor:
     def __init__(self, normal: Normal, penalty: np.ndarray, strength: float):
         self.strength = strength
         matrix, following = normal.without_shifts()
-        matrix, self._following = matrix[:-1, :-1], following[:, :, :-1]
+        # Contiguous, as in a pickled copy: the last bit of a product may depend on the strides.
+        matrix, self._following = matrix[:-1, :-1], following[:, :, :-1].copy()
         self._own = normal.own
         matrix = matrix + strength * _padded(penalty, len(matrix)) + _ridge(matrix)
         self._root = inverse_root(matrix)
