@@ -11,7 +11,6 @@ from astropy.stats import mad_std
 
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle._words import and_others
 from ccdproc_echelle.combining import combine_frames
 from ccdproc_echelle.frames import (
     CalibratedFrame,
@@ -23,6 +22,7 @@ from ccdproc_echelle.frames import (
     variance_array,
 )
 from ccdproc_echelle.recipe.exposures import Exposures
+from ccdproc_echelle.recipe.usable import check_usable
 
 __all__ = ["CalibrationMasters", "SharedNoise", "nearest_series"]
 
@@ -171,12 +171,7 @@ class CalibrationMasters:
             if kind == "dark" and self._frames["bias"]:
                 self._warn_of_missing_bias(key, average)
             bad = average.mask | ~np.isfinite(average.data)
-            if bad.all():
-                names = [self._frames[kind][i].name for i in key[1]]
-                raise ValueError(
-                    f"no pixel of {names[0]}{and_others(names)} is good: all are masked, "
-                    "saturated or not a number; check saturation"
-                )
+            check_usable(bad, [self._frames[kind][i] for i in key[1]])
             self._planes[key] = Plane(average.data, bad if bad.any() else None)
             self._variances[key] = variance_array(
                 average.uncertainty.array, type(average.uncertainty)

@@ -7,9 +7,9 @@ from concurrent.futures import Executor
 import numpy as np
 from astropy.nddata import CCDData
 
-from ccdproc_echelle._words import and_others
 from ccdproc_echelle.combining import CombineSettings, Pixels, combine_with_scales
 from ccdproc_echelle.frames import Frame
+from ccdproc_echelle.recipe.usable import check_usable
 
 __all__ = ["typical_frame"]
 
@@ -60,11 +60,7 @@ def typical_frame(
     scales = np.nan_to_num(scales[used], nan=1.0)
     used = [flats[i] for i in used]
     typical, _ = combine_with_scales(used, scales, settings, executor=executor)
-    if np.all(typical.mask):
-        raise ValueError(
-            f"no pixel of {used[0].name}{and_others(used)} is good: all are masked, saturated or "
-            "not a number; check saturation and bad_pixel_mask"
-        )
+    check_usable(typical.mask, used)
     return typical
 
 
