@@ -38,9 +38,10 @@ _EDGE_STEP, _EDGE_LENGTH, _SLIT_STEP = 0.5, 3, 1.0
 # normal equations.
 _SECTIONS = 16
 
-# Initial values for the search of the penalties: about those of a flat with 1 % noise.
-_BLAZE_STRENGTH = (1e5,)
-_PROFILE_STRENGTH = (300.0, 1e5)  # across the slit, along the order
+# Initial values for the search of the penalties, near which most searches end. The curvature of a
+# blaze that spans the detector, and with it the roughness, falls with the length of the detector.
+_BLAZE_STRENGTH = 4e-5  # for each cubed pixel of this length
+_PROFILE_STRENGTH = (300.0, 1e4)  # across the slit, along the order
 
 # The scatter at one place in the slit is that of a stretch of this many lengths.
 _LENGTHS_PER_STRETCH = 10
@@ -349,7 +350,7 @@ class _BlazeFit:
 
     def __init__(self, n_pixels: int):
         self._basis = _blaze_basis(n_pixels)
-        self._strength = np.array(_BLAZE_STRENGTH)
+        self._strength = np.array([_BLAZE_STRENGTH * n_pixels**3])
 
     def __call__(self, pixels: _Pixels, weights, profile) -> np.ndarray:
         """Fit some pixels and return the blaze there."""

@@ -11,7 +11,6 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.table import QTable
 
 from ccdproc_echelle._numeric.arguments import expect, is_finite, is_whole
-from ccdproc_echelle._tasks import results_of
 from ccdproc_echelle.frames import (
     check_real,
     completed_keywords,
@@ -471,18 +470,18 @@ class _Image(NamedTuple):
 
 
 def _fits(fit_cut: Callable[[_Cut, int], Any], flat, orders, length: int) -> Iterator[tuple]:
-    """Table row, pixels and fit of each order that can be fitted."""
+    """
+    Table row, pixels and fit of each order that can be fitted.
+
+    One after the other: they consist of so many small steps that threads would only wait for each
+    other.
+    """
     image = _Image.of(flat, orders)
-
-    def fitted(i: int, lower: np.ndarray, upper: np.ndarray) -> tuple | None:
-        cut = image.cut(i, lower, upper, length)
-        return (i, cut, fit_cut(cut, length)) if cut.values[cut.fitted].any() else None
-
-    edges = zip(orders.lower(), orders.upper(), strict=True)
-    tasks = (
-        partial(fitted, i, *pair) for i, pair in enumerate(edges) if np.isfinite(pair[0]).any()
-    )
-    return (found for found in results_of(tasks, None) if found is not None)
+    for i, (lower, upper) in enumerate(zip(orders.lower(), orders.upper(), strict=True)):
+        if np.isfinite(lower).any():
+            cut = image.cut(i, lower, upper, length)
+            if cut.values[cut.fitted].any():
+                yield i, cut, fit_cut(cut, length)
 
 
 def _fit(cut: _Cut, length: int) -> OrderFit:

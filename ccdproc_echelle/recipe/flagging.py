@@ -59,32 +59,38 @@ def pixel_flags(
     int16 array, shape (rows, columns)
         Bits of `~ccdproc_echelle.FlatFlag`.
     """
-    with ahead(partial(_partly_covered, orders)) as partly_covered:
+    others = partial(
+        _flags_beside_response, flat, orders, noted, known_bad, unlit, margin, min_signal_to_noise
+    )
+    with ahead(others) as found_beside:
         bad = find_bad_response(lit_part(flat, unlit), orders, **sensitivity_keywords)
     _log.info("%d dead, %d low, %d hot pixels", *(np.count_nonzero(kind) for kind in bad))
-    known_bad = np.zeros_like(flat.mask) if known_bad is None else known_bad
-    found = {
-        FlatFlag.LOW_SENSITIVITY: bad.low,
-        FlatFlag.DEAD: bad.dead,
-        FlatFlag.HOT: bad.hot,
-        FlatFlag.NO_DATA: ~noted.has_data & ~known_bad,
-        FlatFlag.ALL_REJECTED: flat.mask & noted.has_data,
-        FlatFlag.SATURATED: noted.saturated,
-        FlatFlag.KNOWN_BAD: known_bad,
-        FlatFlag.FAINT: faint_pixels(
-            flat, orders, min_signal_to_noise=min_signal_to_noise, margin=margin
-        ),
-        FlatFlag.INTERORDER: orders.order_index(margin) < 0,
-        FlatFlag.OVERLAP: orders.overlap_mask(),
-        FlatFlag.PARTLY_COVERED: partly_covered(),
-        FlatFlag.EXTRAPOLATED_EDGE: _beyond_measured_edges(orders),
-    }
-    if unlit is not None:
-        found[FlatFlag.FAINT] |= unlit & ~found[FlatFlag.INTERORDER]
+    found = found_beside()
+    found |= {FlatFlag.LOW_SENSITIVITY: bad.low, FlatFlag.DEAD: bad.dead, FlatFlag.HOT: bad.hot}
     flags = np.zeros(flat.shape, dtype=np.int16)
     for flag, pixels in found.items():
         np.bitwise_or(flags, np.int16(flag), out=flags, where=pixels)
     return flags
+
+
+def _flags_beside_response(
+    flat, orders, noted, known_bad, unlit, margin, min_signal_to_noise
+) -> dict[FlatFlag, np.ndarray]:
+    """Pixels of all flags that do not depend on the pixel response."""
+    known_bad = np.zeros_like(flat.mask) if known_bad is None else known_bad
+    faint = faint_pixels(flat, orders, min_signal_to_noise=min_signal_to_noise, margin=margin)
+    between = orders.order_index(margin) < 0
+    return {
+        FlatFlag.NO_DATA: ~noted.has_data & ~known_bad,
+        FlatFlag.ALL_REJECTED: flat.mask & noted.has_data,
+        FlatFlag.SATURATED: noted.saturated,
+        FlatFlag.KNOWN_BAD: known_bad,
+        FlatFlag.FAINT: faint if unlit is None else faint | (unlit & ~between),
+        FlatFlag.INTERORDER: between,
+        FlatFlag.OVERLAP: orders.overlap_mask(),
+        FlatFlag.PARTLY_COVERED: _partly_covered(orders),
+        FlatFlag.EXTRAPOLATED_EDGE: _beyond_measured_edges(orders),
+    }
 
 
 def _partly_covered(orders: EchelleOrderTable) -> np.ndarray:
