@@ -123,7 +123,9 @@ def with_added_variance(ccd: CCDData, variance: np.ndarray) -> CCDData:
     array([5.])
     """
     kind = type(ccd.uncertainty)
-    total = variance + variance_array(ccd.uncertainty.array, kind)
+    total = np.array(ccd.uncertainty.array)  # the only new plane
+    total = variance_array(total, kind, out=total)
+    total += variance
     result = copy.copy(ccd)
     result.uncertainty = kind(uncertainty_array(total, kind, out=total), copy=False)
     return result
