@@ -65,6 +65,10 @@ _TOP = 1.2
 # Width in standard deviations of the bins used to find how far the light extends.
 _BIN, _N_BINS = 0.25, 40
 
+# Bins with less than this fraction of the samples of the fullest one are not used: few slices,
+# often those with the least light, have so much room beside the order.
+_SPARSE = 0.1
+
 # The darkest bins beside a fibre, this fraction of them, are the background. Where the noise of the
 # light exceeds this fraction of the level, the fall to the level cannot be located.
 _DARKEST, _LARGEST_NOISE = 0.25, 0.25
@@ -206,7 +210,10 @@ def _reach_of_each(positions, profiles, fibres, level) -> np.ndarray:
         label = np.floor(outward / _BIN)
         own = np.isfinite(excess) & (outward < room) & (label >= 0) & (label < _N_BINS)
         for order, used in enumerate(own):
-            binned = label_medians(excess[order][used], label[order][used], _N_BINS)
+            bins = label[order][used].astype(int)
+            binned = label_medians(excess[order][used], bins, _N_BINS)
+            number = np.bincount(bins, minlength=_N_BINS)
+            binned[number < _SPARSE * number.max()] = np.nan
             reach[:, side, order] = _fall_of(binned, level)
     return reach
 
@@ -231,7 +238,7 @@ def _fall_of(excess: np.ndarray, level: float) -> tuple[float, float]:
     if noise > _LARGEST_NOISE * level or after == 0:
         return np.nan, np.nan
     left, right = np.log(np.maximum(light[[after - 1, after]], 0.1 * level) / level)
-    width = _BIN / (left - right)
+    width = (places[after] - places[after - 1]) / (left - right)
     return places[after - 1] + width * left, width * noise / level
 
 

@@ -330,3 +330,21 @@ def test_edges_of_faint_fibres_are_those_of_the_others(seed):
     for name in ("lower", "upper"):
         off = getattr(edges, name)() - getattr(sim.truth.orders, name)()
         assert np.nanmax(np.abs(np.nanmedian(off, axis=1))) < 1
+
+
+def test_a_slice_without_neighbours_does_not_say_where_fibres_end():
+    sigma, centers = 1.5, np.add.outer(30 + 15 * np.arange(4), np.linspace(0, 3, 30))
+    offsets, noise = np.arange(-20, 21), np.random.default_rng(0).normal(0, 1e-4, (4, 30, 41))
+    positions = np.rint(centers)[..., None] + offsets
+    light = np.zeros(positions.shape)
+    for center in centers:
+        light += np.exp(-0.5 * ((positions - center[None, :, None]) / sigma) ** 2)
+    light += noise
+    light[:, -1] -= 0.1 * (np.abs(offsets) > 9)  # the background of the faintest slice
+    found = fibres.fit_fibres(positions, light, np.full(light.shape, 1e-4), np.full(4, 5.0))
+    for part in found:
+        part[::2, -1] = np.nan
+    edges, _ = fibres.fibre_edges(positions, light, np.zeros(centers.shape), found, 0.01)
+    reach = np.abs(edges - found.center)[:, :, 1:-1]
+    expected = np.sqrt(-2 * np.log(0.01) * (sigma**2 - 1 / 12))
+    assert np.abs(reach - expected).max() < 0.1
