@@ -206,9 +206,12 @@ def _plateau(light, noise, away, half):
 
 
 def _steady(slopes: np.ndarray) -> float:
-    """Median of the slopes along an order, reduced as it varies by more than noise."""
+    """Median of the slopes along an order, reduced as most of them vary by more than noise."""
     slope = np.median(slopes)
-    varying = shared_scatter(slopes - slope)
+    off = slopes - slope
+    # Noise differs between neighbours; slopes far off in a few sections are those of other light.
+    shared = np.median(off[1:] * off[:-1]) if len(off) > 1 else 0.0
+    varying = MAD_TO_SIGMA * np.sqrt(max(0, shared))
     return slope * max(0, 1 - (varying / (_UNSTEADY * slope)) ** 2) if slope else 0.0
 
 

@@ -108,6 +108,17 @@ def test_the_width_of_a_cut_order_goes_on_from_its_neighbour():
     assert np.abs(off[0]) < 1
 
 
+def test_other_light_in_a_few_sections_does_not_hide_how_the_slit_is_lit():
+    rows, columns = np.mgrid[:160, :400]
+    image = np.random.default_rng(0).normal(10, 3, rows.shape)
+    for place in (30, 80, 130):
+        away = (rows - place) / 13
+        lean = np.where(columns < 360, 0.1, -0.6) * away
+        image += 1000 * (1 - erf(3 * (np.abs(away) - 1))) / 2 * (1 + lean)
+    centers = trace_orders(image).center()[:, :350]
+    assert np.abs(centers - [[30], [80], [130]]).max() < 0.1
+
+
 def test_residual_of_each_order():
     simulation = EchelleSimulation.random(20)
     table = trace_orders(simulation.flats(1)[0]).table
