@@ -20,6 +20,10 @@ _SIDE_BY_SIDE = {2: (1.8, 2.15), 3: (2.6, 3.2)}
 # Most orders are seen by themselves: at most this fraction of the bands are several orders.
 _MOST_BANDS = 0.3
 
+# A wide band is not that of orders if each would have less than this fraction of the light of the
+# fainter one of the bands beside it.
+_LEAST_LIGHT = 0.03
+
 # A wide band holds the light of orders if it is at least this fraction as bright as the nearest
 # one found, in at least this fraction of the sections.
 _LEAST_BRIGHTNESS, _LEAST_SHARE = 0.2, 0.25
@@ -32,7 +36,8 @@ def split_touching(bands, expected: np.ndarray):
     Parameters
     ----------
     bands : named tuple of array, shape (n_bands,)
-        With the fields ``center``, ``width``, ``cut``, ``light`` and ``split``; others are copied.
+        In each section sorted by position, with the fields ``section``, ``center``, ``width``,
+        ``cut``, ``light`` and ``split``; others are copied.
     expected : array, shape (n_bands,)
         Width of an order at the place of each band.
 
@@ -46,7 +51,8 @@ def split_touching(bands, expected: np.ndarray):
     number = np.ones(len(expected), dtype=int)
     for n, (least, most) in _SIDE_BY_SIDE.items():
         alike = (bands.width > least * expected) & (bands.width < most * expected)
-        number[alike & (bands.cut == 0)] = n
+        bright = bands.light > n * _LEAST_LIGHT * _fainter_beside(bands)
+        number[alike & bright & (bands.cut == 0)] = n
     if not 0 < (number > 1).sum() <= _MOST_BANDS * len(number):
         return bands, expected
     origin = np.repeat(np.arange(len(number)), number)
@@ -60,6 +66,15 @@ def split_touching(bands, expected: np.ndarray):
         center=parts.center + away, width=np.where(split, width, parts.width),
         light=parts.light / number, split=split,
     ), width
+
+
+def _fainter_beside(bands) -> np.ndarray:
+    """Light of the fainter one of the adjacent bands in the section; 0 if there are none."""
+    apart = np.diff(bands.section) != 0
+    below = np.append(np.inf, np.where(apart, np.inf, bands.light[:-1]))
+    above = np.append(np.where(apart, np.inf, bands.light[1:]), np.inf)
+    fainter = np.minimum(below, above)
+    return np.where(np.isfinite(fainter), fainter, 0.0)
 
 
 def warn_of_touching(bands, orders: list[dict], rows_of, n_sections: int) -> None:

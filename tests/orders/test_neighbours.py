@@ -2,6 +2,7 @@
 """Something beside an order that is traced is never traced in silence."""
 
 import warnings
+from collections import namedtuple
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from ccdproc_echelle import trace_orders
 from ccdproc_echelle.orders.neighbours import warn_of_uneven_spacing
-from ccdproc_echelle.orders.touching import warn_of_touching
+from ccdproc_echelle.orders.touching import split_touching, warn_of_touching
 from ccdproc_echelle.simulation import EchelleSimulation
 
 
@@ -59,6 +60,17 @@ def test_a_band_too_wide_to_be_traced_is_noticed(width, told):
         warn_of_touching(bands, orders, lambda labels, sections: labels, len(section))
     assert len(caught) == told
     assert all("34 pixels wide, is not traced" in str(warning.message) for warning in caught)
+
+
+@pytest.mark.parametrize("light, n_parts", [(100, 2), (1, 0)])
+def test_a_band_too_faint_for_orders_is_not_divided(light, n_parts):
+    bands = namedtuple("Bands", "section center width cut light split")(
+        section=np.repeat([0, 1], 4), center=np.tile([20.0, 40, 65, 90], 2), cut=np.zeros(8),
+        width=np.array([10.0, 10, 20, 10, 10, 10, 10, 10]), split=np.zeros(8, dtype=bool),
+        light=np.array([50.0, 50, light, 50, 50, 50, 50, 50]),
+    )
+    divided, _ = split_touching(bands, np.full(8, 10.0))
+    assert divided.split.sum() == n_parts
 
 
 @pytest.mark.parametrize("seed", range(4))
