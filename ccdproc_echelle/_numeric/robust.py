@@ -59,7 +59,7 @@ def clipped_fit(
 def _variance_of_residuals(basis: np.ndarray, used: np.ndarray) -> np.ndarray:
     """In units of that of the noise: less for values that the fit has used, more for others."""
     inverse = np.linalg.pinv(basis[used].T @ basis[used], hermitian=True)
-    leverage = np.einsum("ni,ij,nj->n", basis, inverse, basis, optimize=True)
+    leverage = np.einsum("nj,nj->n", basis @ inverse, basis)
     left = 1 - leverage[used]
     variance = 1 + leverage
     variance[used] = np.where(left > _LEAST_LEFT, left, 1)

@@ -300,9 +300,9 @@ def _among_equals(orders: list[dict]) -> list[dict]:
     kept = []
     for order in sorted(orders, key=lambda order: -order["light"]):
         away = np.array([other["label"] - order["label"] for other in kept])
-        unseen = [not np.isin(order["seen"], other["seen"]).any() for other in kept]
-        least = np.where(unseen, _APART_UNSEEN, _APART) * order["width"]
-        if (np.abs(away) < least).any():
+        near = np.flatnonzero(np.abs(away) < _APART_UNSEEN * order["width"])
+        unseen = [not np.isin(order["seen"], kept[k]["seen"]).any() for k in near]
+        if any(unseen) or (np.abs(away) < _APART * order["width"]).any():
             continue
         light = np.array([other["light"] for other in kept])
         if order["light"] > _least_light(light[away > 0][np.argsort(away[away > 0])],
