@@ -51,6 +51,9 @@ _ASTRAY = 3.0
 # those of something else.
 _ELSEWHERE = 1.0
 
+# Neighbouring traces closer than this, in units of the width of an order, follow the same light.
+_SAME = 0.5
+
 
 def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signal_to_noise):
     """
@@ -75,7 +78,7 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
     centers = 0.5 * (lower + upper)
     centers = np.where(np.isnan(lower), upper - 0.5 * widths, centers)
     centers = np.where(np.isnan(upper), lower + 0.5 * widths, centers)
-    traces, residuals = [], []
+    traces, residuals, extents = [], [], []
     for path, places, width, weights, unlit in zip(
         course, centers, widths, trust, dark, strict=True
     ):
@@ -91,7 +94,20 @@ def traces_of(pixels, slices, paths, orders, window, n_pixels, degree, min_signa
         if inside.sum() > degree:
             traces.append(np.where(inside, trace, np.nan))
             residuals.append(scatter)
-    return np.array(traces), np.array(residuals)
+            extents.append(np.median(width))
+    traces, residuals = np.array(traces), np.array(residuals)
+    once = _once(traces, residuals, np.array(extents))
+    return traces[once], residuals[once]
+
+
+def _once(traces, residuals, widths) -> np.ndarray:
+    """Without the worse one of two neighbouring traces that follow the same light."""
+    once = np.ones(len(traces), dtype=bool)
+    if len(traces) > 1:
+        apart = finite_median(np.abs(np.diff(traces, axis=0)))
+        for lower in np.flatnonzero(apart < _SAME * widths[1:]):
+            once[lower + residuals[lower : lower + 2, 0].argmax()] = False
+    return once
 
 
 def _positions(labels, paths) -> np.ndarray:
