@@ -34,7 +34,7 @@ DIFFERENCES = {
 }
 
 # Appended to the conftest.py of the copy, which pytest imports before the tests.
-_REPLACEMENT = """
+REPLACEMENT = """
 
 import ccdproc.combiner
 import pytest
@@ -73,7 +73,7 @@ def copy_with_replacement(folder: Path, differences: dict[str, str]) -> Path:
     copy = folder / "ccdproc"
     shutil.copytree(installed, copy, ignore=shutil.ignore_patterns("__pycache__"))
     with (copy / "conftest.py").open("a", encoding="utf-8") as conftest:
-        conftest.write(_REPLACEMENT.format(differences=differences))
+        conftest.write(REPLACEMENT.format(differences=differences))
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     return copy
 

@@ -2,9 +2,12 @@
 """The script that runs ccdproc's own tests sees what it is meant to see."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import ccdproc
 import ccdproc_letter
 import pytest
 
@@ -16,9 +19,7 @@ EXTREMA = "test_clip_extrema_via_combine"
     ("differences", "good"),
     [
         ([BAD_INPUT], True),
-        ([], False),  # one that is not declared fails
-        ([BAD_INPUT, EXTREMA], False),  # one that is declared does not differ
-        ([BAD_INPUT, "test_of_yesterday"], False),  # one that is declared is not there
+        ([EXTREMA], False),  # one that is declared does not differ, and one that is not does
     ],
 )
 def test_differences_are_those_that_are_declared(differences, good, capfd, monkeypatch):
@@ -28,6 +29,17 @@ def test_differences_are_those_that_are_declared(differences, good, capfd, monke
     said = capfd.readouterr()
     assert (done.returncode == 0) == good, said.out + said.err
     assert ("1 passed" in said.out and "1 xfailed" in said.out) == good
+    for name in (BAD_INPUT, EXTREMA):
+        assert bool(re.search(f"(?m)^FAILED .*{name}", said.out)) != good
+
+
+def test_a_difference_that_is_not_there_is_an_error(monkeypatch):
+    monkeypatch.setattr(ccdproc.combiner, "combine", ccdproc.combiner.combine)  # is put back
+    added = {}
+    differences = {"test_of_yesterday": "on trial"}
+    exec(ccdproc_letter.REPLACEMENT.format(differences=differences), added)
+    with pytest.raises(pytest.UsageError, match="no such test of ccdproc: test_of_yesterday"):
+        added["pytest_collection_modifyitems"]([SimpleNamespace(originalname=BAD_INPUT)])
 
 
 def test_the_installed_ccdproc_is_left_alone(tmp_path):
