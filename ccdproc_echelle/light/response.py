@@ -26,7 +26,11 @@ from ccdproc_echelle.light.order_fit import (
     sketch_order,
 )
 from ccdproc_echelle.light.sharp_ends import in_the_dark
-from ccdproc_echelle.orders import EchelleOrderTable, bad_row_pixels
+from ccdproc_echelle.orders import (
+    EchelleOrderTable,
+    bad_row_pixels,
+    warn_of_misplaced_edges,
+)
 
 __all__ = [
     "BadResponse",
@@ -127,6 +131,11 @@ def normalize_flat(
     ValueError
         If ``length`` is not a positive integer, the orders have no edges or are for a detector of a
         different shape, or the flat has no light in any of them.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If most edges are not where the light of the flat ends, as with those of another binning.
 
     Notes
     -----
@@ -244,6 +253,11 @@ def find_bad_response(
     TypeError, ValueError
         Under the same conditions as in `normalize_flat`, or if a threshold is out of range.
 
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        Under the same conditions as in `normalize_flat`.
+
     Notes
     -----
     Sigma, in units of the response, is the larger of the uncertainty of the pixel and the scatter
@@ -326,6 +340,11 @@ def mask_low_sensitivity(
         If ``threshold`` is not between 0 and 1, ``n_sigma`` is not positive, ``length`` is not a
         positive integer, or the orders have no edges or are for a detector of a different shape.
 
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If most edges are not where the light of the flat ends, as with those of another binning.
+
     Notes
     -----
     The SOXS pipeline also clips low-sensitivity pixels [1]_, but at a number of sigma below the
@@ -404,7 +423,9 @@ def _checked(flat, orders, length) -> EchelleOrderTable:
     if not isinstance(flat, CCDData):
         raise TypeError(f"flat is a {type(flat).__name__}, expected a CCDData")
     check_real(flat.data, "flat")
-    return orders.on_detector(flat.shape)
+    orders = orders.on_detector(flat.shape)
+    warn_of_misplaced_edges(flat, orders)
+    return orders
 
 
 def _noise(flat: CCDData) -> np.ndarray:

@@ -13,7 +13,7 @@ from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel
 from ccdproc_echelle.light.scattered_sample import ScatteredLightSample, check_values
 from ccdproc_echelle.light.stray_light import lit_rows_and_columns, outside
 from ccdproc_echelle.light.surface import ScatteredLight
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import EchelleOrderTable, warn_of_misplaced_edges
 
 __all__ = ["fit_scattered_light", "has_interorder_pixels", "subtract_scattered_light"]
 
@@ -70,7 +70,8 @@ def fit_scattered_light(
         subtracted bias was too high (the surface is then negative there as well); or if the surface
         had to be set to zero elsewhere, far from inter-order pixels; or if bands of other light,
         such as that of a ghost, lie on both sides of an order, within which they cannot be seen; or
-        if the light beside an order does not fall off from its edges.
+        if the light beside an order does not fall off from its edges. If most edges are not where
+        the light ends, as with those of another binning, only this is said.
 
     See Also
     --------
@@ -273,8 +274,9 @@ def _measured(frame, orders, margin) -> ScatteredLight:
     )
     model = ScatteredLightModel(sample)
     scattered = model.measure(sample.of_frame(values, good, sigma))
-    for remark in filter(None, (*model.remarks, scattered.remark)):
-        warn(remark)
+    if not warn_of_misplaced_edges(frame, orders.on_detector(frame.shape)):
+        for remark in filter(None, (*model.remarks, scattered.remark)):
+            warn(remark)
     return scattered
 
 

@@ -25,6 +25,7 @@ from ccdproc_echelle.orders.flexure import (
     typical_width,
 )
 from ccdproc_echelle.orders.masking import mask_interorder
+from ccdproc_echelle.orders.misplaced import warn_of_misplaced_edges
 from ccdproc_echelle.orders.plausible import width_jumps
 from ccdproc_echelle.orders.registry import (
     FORMATS,
@@ -72,5 +73,6 @@ __all__ = [
     "rough_order_edges",
     "trace_orders",
     "typical_width",
+    "warn_of_misplaced_edges",
     "width_jumps",
 ]

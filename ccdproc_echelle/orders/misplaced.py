@@ -6,6 +6,7 @@ from astropy.nddata import CCDData
 
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle._warnings import warn
+from ccdproc_echelle.orders.plausible import filler_of
 from ccdproc_echelle.orders.slices import as_raster
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
@@ -20,19 +21,27 @@ _PLACES, _PIXELS, _FARTHEST = 20, 5, 50
 # than at four fifths by more than the last factor.
 _SLACK, _INSIDE, _OUTSIDE, _OF_FIBRES, _ROUND = 2.0, 0.1, 0.3, 1.0, 1.7
 
+# Beside an order with edges to be seen there is less than this fraction of its light; and typical
+# values, from 0 to 1 in each cut through it, are below and above these. Those of noise are not.
+_EVEN, _DARK, _LIT = 0.5, 0.25, 0.8
 
-def warn_of_misplaced_edges(flat: CCDData, orders: EchelleOrderTable) -> None:
+
+def warn_of_misplaced_edges(flat: CCDData, orders: EchelleOrderTable) -> bool:
     """
-    Warn if most edges are not where the light of the orders ends.
+    Warn if most edges are not where the light of the orders ends, and tell whether it is so.
 
     They may be those of another binning, read-out window or spectrograph.
 
     Parameters
     ----------
     flat : `~astropy.nddata.CCDData` or array, shape (rows, columns)
-        A flat with its inter-order area as observed.
+        A flat. Of an inter-order area that is masked or set to a constant, nothing is seen.
     orders : `EchelleOrderTable`
         Orders with edges.
+
+    Returns
+    -------
+    bool
 
     Warns
     -----
@@ -42,7 +51,8 @@ def warn_of_misplaced_edges(flat: CCDData, orders: EchelleOrderTable) -> None:
     off = np.array([_edges_off(*profile) for profile in _profiles(flat, orders)]).reshape(-1, 2)
     seen = np.isfinite(off).all(axis=1)
     wrong = seen & (off != 0).any(axis=1)
-    if wrong.sum() > 0.5 * max(seen.sum(), 1):
+    misplaced = bool(wrong.sum() > 0.5 * max(seen.sum(), 1))
+    if misplaced:
         lower, upper = np.median(off[wrong], axis=0)
         warn(
             f"the edges of orders {orders.order_numbers[wrong].tolist()} are not where their light "
@@ -50,6 +60,7 @@ def warn_of_misplaced_edges(flat: CCDData, orders: EchelleOrderTable) -> None:
             "pixels from the upper edges: is the table for another binning or set-up? Measure the "
             "edges on this flat with detect_order_edges"
         )
+    return misplaced
 
 
 def _profiles(flat, orders: EchelleOrderTable):
@@ -61,6 +72,7 @@ def _profiles(flat, orders: EchelleOrderTable):
     starts = np.linspace(0, max(n_pixels - _PIXELS, 0), _PLACES).astype(int)
     lines = np.minimum(starts[:, None] + np.arange(_PIXELS), n_pixels - 1)
     light = as_raster(flat, orders.dispersion_axis, lines=lines.ravel())
+    light[light == filler_of(light)] = np.nan
     light = finite_median(light.reshape(*lines.shape, -1).swapaxes(1, 2))
     lower, upper = orders.lower(lines[:, 0]), orders.upper(lines[:, 0])
     middles, widths, rows = 0.5 * (lower + upper), upper - lower, np.arange(light.shape[1])
@@ -85,7 +97,7 @@ def _typical(cuts: np.ndarray) -> np.ndarray:
         end(np.where(known, cuts, filler), axis=1, keepdims=True)
         for end, filler in ((np.min, np.inf), (np.max, -np.inf))
     )
-    height = np.where(known.any(axis=1, keepdims=True), high - low, 0)
+    height = np.where(known.any(axis=1, keepdims=True) & (low < _EVEN * high), high - low, 0)
     bright = (height > 0) & (height >= np.median(height))
     return finite_median(np.where(bright, (cuts - low) / np.where(bright, height, 1), np.nan).T)
 
@@ -97,7 +109,7 @@ def _edges_off(offsets, light, half: float, room: float) -> tuple[float, float]:
     NaN if there is no light, or it is not in the same place all along the order.
     """
     known = np.flatnonzero(np.isfinite(light))
-    if not (light[known] > 0.8).any():
+    if not (light[known] > _LIT).any() or not (light[known] < _DARK).any():
         return np.nan, np.nan
     ends, limits = _ends(offsets, light, 0.5), np.array([-offsets[known[0]], offsets[known[-1]]])
     outwards = ends - half  # of the light, from the edges

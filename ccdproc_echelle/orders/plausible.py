@@ -11,7 +11,10 @@ from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.orders.slices import as_raster, places_of
 from ccdproc_echelle.orders.table import EchelleOrderTable
 
-__all__ = ["warn_of_cut_orders", "warn_of_filled_gaps", "warn_of_strange_edges", "width_jumps"]
+__all__ = [
+    "filler_of", "warn_of_cut_orders", "warn_of_filled_gaps", "warn_of_strange_edges",
+    "width_jumps",
+]
 
 # Width deviations from the trend of the other orders larger than this fraction, and larger than
 # this many pixels, are suspicious. If more than a third of the orders deviate, the widths are not
@@ -136,19 +139,26 @@ def warn_of_filled_gaps(raster: np.ndarray) -> None:
     `~astropy.utils.exceptions.AstropyUserWarning`
         If the inter-order area was set to a constant.
     """
+    value = filler_of(raster)
+    if value is not None:
+        warn(
+            f"{np.mean(raster[np.isfinite(raster)] == value):.0%} of the pixels of the flat have "
+            f"the value {value:.6g}: if its inter-order area was set to that, orders and edges "
+            "cannot be told from it; use the flat as it was before mask_interorder, or mask these "
+            "pixels"
+        )
+
+
+def filler_of(raster: np.ndarray) -> float | None:
+    """Value to which many pixels of a flat were set, neither dark nor saturated, if there is one."""
     light = raster[:: max(1, raster.size // _N_LOOKED_AT)]
     light = light[np.isfinite(light)]
     values, counts = np.unique(light, return_counts=True)
     if len(values) < 2 or counts.max() < _FILLED * len(light):
-        return
+        return None
     value = values[counts.argmax()]
     dark, bright = np.quantile(light[light != value], (_DARK, _BRIGHT))
-    if dark < value < bright:
-        warn(
-            f"{counts.max() / len(light):.0%} of the pixels of the flat have the value {value:.6g}:"
-            " if its inter-order area was set to that, orders and edges cannot be told from it; "
-            "use the flat as it was before mask_interorder, or mask these pixels"
-        )
+    return float(value) if dark < value < bright else None
 
 
 def _crossing(orders: EchelleOrderTable) -> np.ndarray:

@@ -3,9 +3,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty, UnknownUncertainty, VarianceUncertainty
+from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle.light.response import find_bad_response, mask_low_sensitivity, normalize_flat
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.light.scattered_light import fit_scattered_light
+from ccdproc_echelle.orders import EchelleOrderTable, mask_interorder
 from ccdproc_echelle.orders.edges import detect_order_edges
 from ccdproc_echelle.simulation import EchelleSimulation
 from helpers.orders import centers_only
@@ -369,6 +371,22 @@ def test_orders_need_edges_and_the_right_shape(damaged_flat):
         mask_low_sensitivity(damaged_flat, centers_only(orders))
     with pytest.raises(ValueError, match=r"\(512, 700\).*\(300, 600\)"):
         mask_low_sensitivity(noiseless_flat(CLEAN), orders)
+
+
+@pytest.mark.parametrize(
+    "function", [normalize_flat, find_bad_response, mask_low_sensitivity, fit_scattered_light]
+)
+def test_a_table_of_another_set_up(function):
+    simulation = EchelleSimulation(shape=(200, 200), n_orders=4, seed=5)
+    with pytest.warns(AstropyUserWarning) as caught:
+        function(simulation.flats(1)[0], simulation.truth.orders.transposed())
+    assert len(caught) == 1
+    assert "is the table for another binning or set-up?" in str(caught[0].message)
+
+
+def test_a_master_flat_with_constant_inter_order_area_is_accepted():
+    flat, orders = noiseless_flat(CLEAN), CLEAN.truth.orders
+    normalize_flat(mask_interorder(flat, orders, mask=False), orders)
 
 
 @pytest.mark.parametrize(

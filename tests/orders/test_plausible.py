@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from astropy.nddata import CCDData
 from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle import EchelleOrderTable, detect_order_edges, mask_interorder, trace_orders
@@ -127,6 +128,13 @@ def test_edges_of_the_flat_and_slightly_narrower_ones_are_accepted(sim):
     mask_interorder(flat, orders)
     mask_interorder(flat, orders, margin=-2)
     mask_interorder(mask_interorder(flat, orders), orders)
+    mask_interorder(mask_interorder(flat, orders, mask=False), orders)
+
+
+def test_edges_on_noise_alone_are_accepted():
+    noise = np.random.default_rng(0).normal(0, 1, (256, 300))
+    for level in (0, 100):
+        mask_interorder(CCDData(noise + level, unit=""), ORDERS)
 
 
 @pytest.mark.filterwarnings(
