@@ -27,6 +27,7 @@ _OPTIONS = {
     "trim=": "--trim",
     "read_noise=": "--read-noise",
     "gain=": "--gain",
+    ", or an ImageFileCollection": "",
 }
 
 # Keywords that a configuration can set if a command has no option for them.

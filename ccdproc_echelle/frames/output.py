@@ -22,10 +22,11 @@ FITS_ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fit
 #: Extensions of text files.
 TEXT_ENDINGS = (".ecsv", ".csv", ".txt", ".reg")
 
-#: Extensions of pictures, arrays and archives, which no product should have by mistake.
+#: Extensions of pictures, arrays, archives and others, which no product should have by mistake.
 FOREIGN_ENDINGS = (
-    ".png", ".pdf", ".svg", ".eps", ".ps", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz",
-    ".zip", ".z",
+    ".png", ".pdf", ".svg", ".eps", ".ps", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".npy", ".npz",
+    ".h5", ".hdf5", ".asdf", ".pkl", ".json", ".yaml", ".yml", ".toml", ".xml", ".html", ".zip",
+    ".z", ".tar", ".tgz",
 )
 
 
@@ -93,7 +94,7 @@ def check_output(
     FileNotFoundError
         If its folder does not exist, or it is a link to something that does not exist.
     IsADirectoryError
-        If the path is a folder.
+        If the path is a folder, or ends like one.
     OSError
         If no file can be written to its folder: `PermissionError`, or the error of a full disk.
 
@@ -105,10 +106,11 @@ def check_output(
     ...
     FileNotFoundError: cannot write no_such_folder/master.fits: folder no_such_folder does not exist
     """
+    means_folder = os.fspath(path).endswith("/")
     path = user_path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: folder {path.parent} does not exist")
-    if path.is_dir():
+    if path.is_dir() or means_folder:
         raise IsADirectoryError(f"cannot write {path}: it is a folder, expected a file name")
     if path.is_symlink() and not path.exists():
         raise FileNotFoundError(

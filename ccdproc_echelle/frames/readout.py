@@ -366,15 +366,21 @@ class Readout:
 
     def _overscan(self, header, frame, *, cut_off: bool) -> Box | None:
         """The overscan, unless it has already been cut off."""
+        whole = Box.whole(frame.shape)
         if isinstance(self.oscan, str):
             found = _given_section("oscan", self.oscan, frame)
-        else:
-            card, text = _first_section(header, ("BIASSEC",))
-            if self.oscan is False or text is None or cut_off:
-                return None
-            with _naming_a_remedy():
-                found = parse_section(text, frame.shape, f"{card} of {frame.name}")
-        return None if found == Box.whole(frame.shape) else found
+            if found == whole:
+                raise ValueError(
+                    f"oscan is {self.oscan!r}, which is the whole image of {frame.name}, expected "
+                    "the part that is not exposed to light"
+                )
+            return found
+        card, text = _first_section(header, ("BIASSEC",))
+        if self.oscan is False or text is None or cut_off:
+            return None
+        with _naming_a_remedy():
+            found = parse_section(text, frame.shape, f"{card} of {frame.name}")
+        return None if found == whole else found  # a card that was never filled in
 
     # ------------------------------------------------------------------ numbers
 

@@ -150,7 +150,7 @@ def warn_of_filled_gaps(raster: np.ndarray) -> None:
 
 
 def filler_of(raster: np.ndarray) -> float | None:
-    """Value to which many pixels of a flat were set, neither dark nor saturated, if there is one."""
+    """Value to which many pixels were set, which is neither dark nor saturated, if there is one."""
     light = raster[:: max(1, raster.size // _N_LOOKED_AT)]
     light = light[np.isfinite(light)]
     values, counts = np.unique(light, return_counts=True)

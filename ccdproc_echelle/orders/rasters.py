@@ -41,6 +41,8 @@ def window_rows(
     These are the pixels found by `between`, order by order.
     """
     low, high = centers - window / 2, centers + window / 2
+    if window > n_rows:
+        low, window = np.maximum(low, 0), n_rows
     rows = np.ceil(low)[:, :, None] + np.arange(int(window) + 1)
     inside = (rows <= high[:, :, None]) & (rows >= 0) & (rows < n_rows)  # False for NaN
     return np.where(inside, rows, 0).astype(int), inside

@@ -30,6 +30,7 @@ __all__ = [
     "Provenance",
     "checksum_of_file",
     "checksum_of_values",
+    "date_text",
     "provenance_of",
     "text_of",
 ]
@@ -228,7 +229,7 @@ def _inputs(
 def _row_of_frame(role: str, frame: Frame, exposure_key: str | Keyword | None) -> tuple:
     header = frame.header
     exposure, start = exposure_time(header, exposure_key), observation_time(header)
-    date = "" if start is None else Time(start, format="mjd").isot
+    date = date_text(start)
     exposure = np.nan if exposure is None else exposure
     if frame.file:
         return _row(role, frame.file, exposure=exposure, date=date)
@@ -260,6 +261,23 @@ def _of_mask(mask: Any) -> tuple:
     if isinstance(mask, (str, os.PathLike)):
         return (mask,)
     return "in memory", [mask.data if isinstance(mask, CCDData) else np.asarray(mask)]
+
+
+def date_text(start: float | None) -> str:
+    """
+    Write the start of an exposure as in ``inputs``.
+
+    Parameters
+    ----------
+    start : float or None
+        MJD.
+
+    Returns
+    -------
+    str
+        Empty if it is not known.
+    """
+    return "" if start is None else Time(start, format="mjd").isot
 
 
 def checksum_of_file(name: str | os.PathLike) -> str:

@@ -10,7 +10,7 @@ from ccdproc_echelle._numeric.arguments import expect, is_finite
 from ccdproc_echelle.combining import CombineSettings, check_two_passes
 from ccdproc_echelle.frames import Readout
 from ccdproc_echelle.light import check_min_signal_to_noise, check_sensitivity_keywords
-from ccdproc_echelle.orders import check_edge_keywords, check_trace_keywords
+from ccdproc_echelle.orders import check_edge_keywords, check_trace_keywords, check_window
 from ccdproc_echelle.recipe.instruments import Instrument
 from ccdproc_echelle.recipe.limits import checked_limits
 from ccdproc_echelle.recipe.scattered import check_choice
@@ -101,6 +101,7 @@ def checked_request(
     if "dispersion_axis" in described:
         traced.setdefault("dispersion_axis", described["dispersion_axis"])
     check_choice(arguments["scattered_light"])
+    check_window(arguments["window"])
     check_two_passes(settings, arguments["n_passes"], arguments["per_order"])
     readout = Readout(**{name: arguments[name] for name in _OF_READOUT})
     arguments = {**arguments, "setup_keywords": own_keywords(arguments["setup_keywords"])}

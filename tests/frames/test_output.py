@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ccdproc_echelle.frames.output import check_output, replacing
+from ccdproc_echelle.frames.output import check_fits_name, check_output, replacing
 
 
 def test_a_new_file_appears_when_it_is_complete(tmp_path):
@@ -84,6 +84,14 @@ def test_missing_folder(tmp_path, overwrite):
 def test_a_folder_is_not_a_file(tmp_path, overwrite):
     with pytest.raises(IsADirectoryError, match=f"cannot write {tmp_path}: it is a folder"):
         check_output(tmp_path, overwrite=overwrite)
+    with pytest.raises(IsADirectoryError, match="it is a folder, expected a file name"):
+        check_output(f"{tmp_path}/products/", overwrite=overwrite)
+
+
+@pytest.mark.parametrize("name", ["master.hdf5", "master.json", "master.png"])
+def test_the_name_of_another_kind_of_file(name):
+    with pytest.raises(ValueError, match="expected a name such as master.fits"):
+        check_fits_name(name, "a master flat")
 
 
 # ---------------------------------------------------------------------- what is there already

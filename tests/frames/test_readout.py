@@ -211,6 +211,7 @@ def test_a_prescan_that_was_cut_off_is_not_looked_for_in_the_light():
         ({}, {"trim": "[5:260,5:260]"}, "trim for frame 0 is .*within the image"),
         ({}, {"trim": ""}, "trim for frame 0 is '', expected a section that is not empty"),
         ({}, {"oscan": "[40:50,1:30]"}, "oscan for frame 0 is .*within the image"),
+        ({}, {"oscan": "[1:34,1:30]"}, "oscan is .* the whole image of frame 0, expected the part"),
     ],
 )
 def test_wrong_sections_of_frames(header, how, message):

@@ -22,6 +22,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
 
 from ccdproc_echelle import EchelleOrderTable
+from ccdproc_echelle.orders.rasters import window_rows
 
 AREA_ERROR = 1e-3  # of `coverage`, as promised
 
@@ -983,3 +984,11 @@ def test_a_degree_that_is_none(degree):
     with pytest.raises(ValueError, match="degree is .*, expected an integer of at least 0"):
         EchelleOrderTable.from_traces(
             [1], np.full((1, 30), 5.0), shape=(10, 30), dispersion_axis=1, degree=degree)
+
+
+def test_a_window_wider_than_the_detector_needs_no_more_memory():
+    centers = np.array([[-4.0, 10.0, 21.5, np.nan]])
+    rows, inside = window_rows(centers, 1e12, 20)
+    assert rows.shape == (1, 4, 21)
+    assert [sorted(r[i]) for r, i in zip(rows[0], inside[0], strict=True)] == [
+        *[list(range(20))] * 3, []]

@@ -395,6 +395,39 @@ def test_a_damaged_product_and_what_a_killed_run_left_are_made_again(own):
 # ---------------------------------------------------------------------- what goes wrong
 
 
+@pytest.mark.parametrize(
+    ("keywords", "error", "message"),
+    [
+        ({"widnow": 6}, TypeError, "unknown keyword 'widnow'; did you mean 'window'?"),
+        ({"bias": "bias_*.fits"}, TypeError, "bias is found by the headers of the frames"),
+        ({"window": -1}, ValueError, "window is -1"),
+        ({"edge_keywords": {"foo": 1}}, TypeError, "edge_keywords: unknown keyword 'foo'"),
+    ],
+)
+def test_wrong_keywords_are_told_before_any_work(own, keywords, error, message):
+    raw, output = own
+    before = files_and_times(output)
+    with pytest.raises(error, match=re.escape(message)):
+        reduce_night(raw, output, **QUICK | keywords)
+    assert files_and_times(output) == before
+
+
+def test_a_list_of_files_is_no_folder(tmp_path):
+    with pytest.raises(TypeError, match="folder is a list, expected a folder or an Image"):
+        reduce_night([tmp_path / "flat.fits"], tmp_path)
+
+
+def test_products_of_another_night_are_not_replaced(own):
+    raw, output = own
+    for path in raw.glob("*.fits"):
+        content = path.read_bytes().replace(b"DATE-OBS= '2024", b"DATE-OBS= '2025")
+        path.write_bytes(content.replace(b"MJD-OBS =", b"NO-MJD  ="))
+    before = files_and_times(output)
+    with pytest.raises(FileExistsError, match="made from flats of another night, 2024-.* 2025-"):
+        reduce_night(raw, output, **QUICK)
+    assert files_and_times(output) == before
+
+
 def test_a_broken_setup_stops_no_other_and_is_tried_again(own):
     raw, output = own
     shutil.rmtree(output)

@@ -5,14 +5,17 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from inspect import signature
 from typing import Any
 
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle.frames import user_path
+from ccdproc_echelle.frames import check_keywords, user_path
 from ccdproc_echelle.recipe.config import config_keywords
+from ccdproc_echelle.recipe.master import make_master_flat
+from ccdproc_echelle.recipe.request import checked_request
 from ccdproc_echelle.recipe.toml_files import parsed, recipe_keywords, text_of
 
-__all__ = ["CONFIG_EXAMPLE", "NightConfig"]
+__all__ = ["CONFIG_EXAMPLE", "NightConfig", "check_night_keywords"]
 
 # Keywords that a night sets itself for each set-up.
 _OF_THE_NIGHT = ("bias", "dark", "instrument")
@@ -62,6 +65,29 @@ CONFIG_EXAMPLE = """\
 # window = 6
 # scattered_light = "master"
 """
+
+
+def check_night_keywords(keywords: Mapping[str, Any]) -> None:
+    """
+    Check keywords for all set-ups before any frame is read.
+
+    Parameters
+    ----------
+    keywords : dict
+        Keywords of `make_master_flat`.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        If a keyword is unknown, is one that a night sets itself, or has an invalid value.
+    """
+    for name in _OF_THE_NIGHT:
+        if name in keywords:
+            raise TypeError(f"{name} is found by the headers of the frames, and cannot be given")
+    check_keywords(keywords, [*config_keywords(), "progress_bar"])
+    own = {name: one.default for name, one in signature(make_master_flat).parameters.items()}
+    others = {name: value for name, value in keywords.items() if name not in own}
+    checked_request(own | dict(keywords) | {"keywords": others}, None, make_master_flat)
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,8 @@ def read_frames(
 
     Raises
     ------
+    TypeError
+        If it is neither a folder nor a collection.
     OSError
         If the folder does not exist.
     """
@@ -100,6 +102,10 @@ def read_frames(
 def _paths(folder: str | os.PathLike | ImageFileCollection) -> list[Path]:
     if isinstance(folder, ImageFileCollection):
         return [Path(name) for name in folder.files_filtered(include_path=True)]
+    if not isinstance(folder, (str, os.PathLike)):
+        raise TypeError(
+            f"folder is a {type(folder).__name__}, expected a folder or an ImageFileCollection"
+        )
     folder = user_path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder, expected one with raw frames")

@@ -19,15 +19,16 @@ from ccdproc_echelle._words import counted, one_line
 from ccdproc_echelle.frames import user_path
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe.instruments import Instrument
-from ccdproc_echelle.recipe.night.config import NightConfig
+from ccdproc_echelle.recipe.night.config import NightConfig, check_night_keywords
 from ccdproc_echelle.recipe.night.frames import NightFrame, read_frames
-from ccdproc_echelle.recipe.night.product import NightProduct
+from ccdproc_echelle.recipe.night.product import FILES, NightProduct
 from ccdproc_echelle.recipe.night.setups import NightSetup, sorted_into_setups
 from ccdproc_echelle.recipe.night.tables import orders_of_setup
 from ccdproc_echelle.recipe.provenance import (
     OF_THE_RUN,
     checksum_of_file,
     checksum_of_values,
+    date_text,
     text_of,
 )
 
@@ -189,6 +190,7 @@ def plan_night(
     -------------------------------- -------------------------------- ---- -----
     flat_01.fits to flat_03.fits (3) bias_01.fits to bias_02.fits (2)    - to do
     """
+    check_night_keywords(keywords)
     config = NightConfig.read(config)
     if instrument is not None and not isinstance(instrument, Instrument):
         instrument = Instrument.read(instrument)
@@ -248,6 +250,7 @@ class _Planning:
         request = self._request(setup, orders, keywords)
         product = NightProduct.found_in(folder)
         if product is not None and product.request != request:
+            _check_same_night(product, setup, folder)
             product = None
         return NightJob(
             setup, folder, orders, source, self.instrument, keywords, problem, request, product
@@ -275,6 +278,17 @@ class _Planning:
                 for frame in getattr(setup, role)
             ]
         return checksum_of_values(np.array(parts))
+
+
+def _check_same_night(product: NightProduct, setup: NightSetup, folder: Path) -> None:
+    """Raise if a product was made from other exposures, rather than from some of these."""
+    dates = {date_text(frame.time) for frame in setup.flats} - {""}
+    if dates and product.dates and dates.isdisjoint(product.dates):
+        raise FileExistsError(
+            f"{folder / FILES['master']} was made from flats of another night, {min(product.dates)}"
+            f" to {max(product.dates)}, not from those of {min(dates)} to {max(dates)}: choose a "
+            "folder of its own for each night, or remove it"
+        )
 
 
 def _checksum_of_orders(orders: EchelleOrderTable) -> str:

@@ -35,6 +35,8 @@ class NightProduct:
         Checksum of everything that it depends on; empty if it was not made by a night.
     made : str
         Date on which it was made (UTC).
+    dates : frozenset of str
+        Dates of the flats, as far as they are known.
     quality, vetting : `~astropy.table.QTable`
         Tables of the master flat.
     warnings : tuple of str
@@ -47,6 +49,7 @@ class NightProduct:
 
     request: str
     made: str
+    dates: frozenset[str]
     quality: QTable
     vetting: QTable
     warnings: tuple[str, ...]
@@ -71,9 +74,12 @@ class NightProduct:
         of_night = record[record["kind"] == _OF_NIGHT]
         request = [str(v) for n, v in of_night["name", "value"].iterrows() if n == _REQUEST]
         warned = [str(v) for n, v in of_night["name", "value"].iterrows() if n == _WARNING]
+        inputs = master.provenance.inputs
+        dates = inputs["date"][inputs["role"] == "flat"].tolist()
         return cls(
             request=request[0] if request else "",
             made=master.provenance["date"],
+            dates=frozenset(filter(None, dates)),
             quality=master.quality,
             vetting=master.vetting["frame", "verdict", "used"],
             warnings=tuple(warned),

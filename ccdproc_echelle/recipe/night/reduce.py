@@ -55,7 +55,8 @@ def reduce_night(
     folder : path-like or `ccdproc.ImageFileCollection`
         Folder with raw frames; subfolders are not searched.
     output : path-like
-        Folder for the products, created if necessary. Only one run at a time can write to it.
+        Folder for the products of this night, created if necessary. Only one run at a time can
+        write to it.
     instrument : str, path-like or `Instrument`, optional
         Instrument description: one of `instrument_names`, or the path of a TOML file.
     orders : `EchelleOrderTable`, path-like, or a list of these, optional
@@ -85,9 +86,13 @@ def reduce_night(
     Raises
     ------
     ValueError
-        If no two flats have the same set-up, or the configuration has an unknown key.
+        If no two flats have the same set-up, the configuration has an unknown key, or a keyword has
+        an invalid value.
+    TypeError
+        If a keyword is unknown, or has a value of the wrong type.
     OSError
-        If the folder or the configuration cannot be read, or the output cannot be written.
+        If the folder or the configuration cannot be read, or the output cannot be written, or it
+        has master flats of another night.
 
     Warns
     -----
