@@ -306,6 +306,11 @@ def check_order_output(
             f"{path} has the name of {kind} file, but the native format of order tables is text "
             "(.ecsv); give format=, for example 'soxspipe', which is FITS"
         )
+    if format is None and name.endswith(".reg"):
+        raise ValueError(
+            f"{path} has the name of a file of DS9 regions, but the native format of order tables "
+            "is ECSV (.ecsv); give format='ds9' or another name"
+        )
     known = _format("ecsv" if format is None else format, "write")
     if known.writes_fits is not None:
         _check_name(path, known.name, known.writes_fits)
