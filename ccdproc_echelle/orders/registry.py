@@ -309,7 +309,7 @@ def check_order_output(
     if format is None and name.endswith(".reg"):
         raise ValueError(
             f"{path} has the name of a file of DS9 regions, but the native format of order tables "
-            "is ECSV (.ecsv); give format='ds9' or another name"
+            "is ECSV (.ecsv); change the name or give format=, which is 'ds9' for such a file"
         )
     known = _format("ecsv" if format is None else format, "write")
     if known.writes_fits is not None:

@@ -45,7 +45,7 @@ def test_trace_the_last_image_of_a_file(working_folder):
         (["trace", "nothing.fits", "-o", "out"], ["nothing.fits"]),
         (["trace", "flat_*.fits", "-o", "out"], ["files match flat_*.fits", "a single one"]),
         (["trace", "flat_01.fits", "-o", "orders.png"], ["orders.png", "another kind of file"]),
-        (["trace", "flat_01.fits", "-o", "orders.reg"], ["orders.reg", "give --format 'ds9'"]),
+        (["trace", "flat_01.fits", "-o", "orders.reg"], ["orders.reg", "--format", "'ds9'"]),
         (["trace", "flat_01.fits", "-o", "out.fits.fz"], ["out.fits.fz", "FITS file", "--format"]),
         (["trace", "zero.fits", "-o", "out"], ["order"]),
         (["trace", "flat_01.fits", "-o", "orders.ecsv"], ["already exists", "--overwrite"]),
