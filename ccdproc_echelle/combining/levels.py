@@ -225,6 +225,9 @@ def measure_levels(
     if gathered is None:
         gathered = gathered_and_surveyed(frames, indices, executor, survey)
     pixels = gathered.of_known_noise()
+    if gathered.variance is not None and pixels.variance is None:
+        # There will be doubt: such levels are not used where uncertainties matter.
+        combiner, weights = _FIRST_MASTER, None
     common = pixels.good.all(axis=0)
     if not common.any():
         raise ValueError(_why_no_pixel(frames, pixels.good, window))

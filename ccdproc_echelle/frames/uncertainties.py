@@ -152,13 +152,21 @@ def standard_deviation(ccd: CCDData, name: str) -> np.ndarray | None:
     ------
     TypeError
         If the uncertainty cannot be converted to a standard deviation.
+    ValueError
+        If it is negative anywhere.
     """
     if ccd.uncertainty is None or isinstance(ccd.uncertainty, UnknownUncertainty):
         return None
+    array = np.asarray(ccd.uncertainty.array)
+    if array.size and np.fmin.reduce(array, axis=None) < 0:
+        raise ValueError(
+            f"{name} has a negative uncertainty, {np.nanmin(array)}; expected >= 0"
+        )
     if isinstance(ccd.uncertainty, StdDevUncertainty):
-        return ccd.uncertainty.array  # represent_as would copy it twice
+        return array  # represent_as would copy it twice
     try:
-        return ccd.uncertainty.represent_as(StdDevUncertainty).array
+        with np.errstate(divide="ignore"):  # an inverse variance of 0 is that of no information
+            return ccd.uncertainty.represent_as(StdDevUncertainty).array
     except TypeError as error:
         raise TypeError(
             f"the uncertainty of {name} is of type {type(ccd.uncertainty).__name__}, "

@@ -458,7 +458,7 @@ def check_real(values: np.ndarray, name: str, kinds: str = "fiub") -> None:
 
 
 def inverse_variance_weights(
-    frames: Sequence[Frame], variances: np.ndarray, good: np.ndarray
+    frames: Sequence[Frame], variances: np.ndarray | None, good: np.ndarray
 ) -> np.ndarray:
     """
     Compute inverse variances of good values; 0 for other values and where the variance is unknown.
@@ -469,7 +469,7 @@ def inverse_variance_weights(
     ----------
     frames : sequence of `Frame`
         The frames to which the values belong.
-    variances : float array, shape (n_frames, n_pixels)
+    variances : float array, shape (n_frames, n_pixels), or None
         Variances of the values.
     good : bool array, shape (n_frames, n_pixels)
         Values that count.
@@ -481,8 +481,13 @@ def inverse_variance_weights(
     Raises
     ------
     ValueError
-        If a good value has zero uncertainty, so that its weight would be infinite.
+        If there are no variances, or a good value has zero uncertainty, so that its weight would be
+        infinite.
     """
+    if variances is None:
+        raise ValueError(
+            "weights is 'inverse_variance', but the frames have no uncertainties that can be used"
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         weights = np.where(good & ~np.isnan(variances), 1 / variances, 0)
     unknown = ~weights.any(axis=0)

@@ -84,9 +84,12 @@ def as_rasters(
     uncertainty = None if _is_bare(flat) else getattr(flat, "uncertainty", None)
     if uncertainty is None or uncertainty.uncertainty_type == "unknown":
         return as_raster(flat, dispersion_axis, lines=lines, dtype=dtype), None
-    with ahead(partial(as_raster, flat, dispersion_axis, lines=lines, dtype=dtype)) as raster:
+    with ahead(partial(as_raster, flat, dispersion_axis, lines=lines, dtype=dtype)) as light:
         array = np.array(_turned(uncertainty.array, dispersion_axis, lines), dtype=dtype, order="C")
-        return raster(), variance_array(array, type(uncertainty), out=array)
+        variance, raster = variance_array(array, type(uncertainty), out=array), light()
+    unknown = np.isinf(variance)  # an infinite uncertainty is that of no information
+    raster[unknown] = variance[unknown] = np.nan
+    return raster, variance
 
 
 def as_raster(

@@ -291,6 +291,33 @@ def test_a_header_can_be_any_mapping(random_frames):
 # ---------------------------------------------------------------------------------- odd input
 
 
+@pytest.mark.parametrize("value", [0.0, np.nan])
+@pytest.mark.parametrize("keywords", [
+    {"weights": "inverse_variance"}, {"sigma_clip": True, "sigma_clip_dev_func": "uncertainty"},
+])
+def test_measured_noise_takes_the_place_of_unknown_uncertainties(value, keywords):
+    frames = SMALL.flats(4)
+    for frame in frames:
+        frame.uncertainty = StdDevUncertainty(np.full(frame.shape, value))
+    with pytest.warns(AstropyUserWarning, match="most uncertainties .* They are not used"):
+        flat = two_pass_flat_combine(frames, ORDERS, **keywords)
+    inside = ORDERS.order_map(margin=-3) > 0
+    pulls = (flat.data - SMALL.truth.flat)[inside] / flat.uncertainty.array[inside]
+    assert abs(pulls.std() - 1) < 0.05
+
+
+@pytest.mark.parametrize("keywords", [
+    {"weights": "inverse_variance"}, {"sigma_clip": True, "sigma_clip_dev_func": "uncertainty"},
+])
+@pytest.mark.filterwarnings("ignore:most uncertainties", "ignore:the noise of the frames cannot")
+def test_uncertainties_that_cannot_be_had(keywords):
+    orders = EchelleOrderTable.from_polynomials([1], [[20]], shape=(40, 30), dispersion_axis=1)
+    frames = [CCDData(np.full((40, 30), x), unit="adu", uncertainty=StdDevUncertainty(
+        np.zeros((40, 30)))) for x in (99.0, 100.0, 101.0)]
+    with pytest.raises(ValueError, match="the frames have no uncertainties that can be used"):
+        two_pass_flat_combine(frames, orders, **keywords)
+
+
 @pytest.mark.parametrize("uncertainty", [True, False])
 def test_one_frame_alone_works_with_a_warning(uncertainty):
     frames = SMALL.flats(1, uncertainty=uncertainty)

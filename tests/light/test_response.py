@@ -2,7 +2,13 @@
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.nddata import CCDData, StdDevUncertainty, UnknownUncertainty, VarianceUncertainty
+from astropy.nddata import (
+    CCDData,
+    InverseVariance,
+    StdDevUncertainty,
+    UnknownUncertainty,
+    VarianceUncertainty,
+)
 from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle.light.response import find_bad_response, mask_low_sensitivity, normalize_flat
@@ -304,6 +310,25 @@ def test_variance_is_understood(damaged_flat):
     np.testing.assert_array_equal(
         mask_low_sensitivity(flat, orders).mask, mask_low_sensitivity(damaged_flat, orders).mask
     )
+
+
+def test_an_inverse_variance_of_zero_is_that_of_no_information():
+    flat, orders = noiseless_flat(CLEAN), CLEAN.truth.orders
+    weights = np.full(flat.shape, 1e4)
+    weights[100:110, 200:210] = 0
+    flat.uncertainty = InverseVariance(weights)
+    response = normalize_flat(flat, orders).pixel_response
+    np.testing.assert_array_equal(
+        np.isinf(response.uncertainty.array), (weights == 0) & ~response.mask
+    )
+    assert detect_order_edges(flat, orders).has_edges
+
+
+def test_a_negative_uncertainty_is_refused():
+    flat = noiseless_flat(CLEAN)
+    flat.uncertainty = VarianceUncertainty(np.full(flat.shape, -1.0))
+    with pytest.raises(ValueError, match="flat has a negative uncertainty, -1.0; expected >= 0"):
+        normalize_flat(flat, CLEAN.truth.orders)
 
 
 def test_orders_that_are_short_masked_or_without_middle():

@@ -172,6 +172,11 @@ class SigmaClipping(Rejection):
         return good & ((values < low) | (values > high))
 
     def _by_uncertainty(self, variances) -> bool:
+        if self.deviation == "uncertainty" and variances is None:
+            raise ValueError(
+                "sigma_clip_dev_func is 'uncertainty', but the frames have no uncertainties that "
+                "can be used"
+            )
         return self.deviation == "uncertainty" or (
             self.deviation is None and variances is not None
         )
