@@ -32,16 +32,25 @@ from ccdproc_echelle import (
     MasterFlat,
     combine_frames,
     detect_order_edges,
+    find_bad_response,
     fit_scattered_light,
+    flat_quality,
+    frame_shift,
     inner_order_scale,
     make_master_flat,
     mask_interorder,
     mask_low_sensitivity,
     measure_exposure_levels,
+    measure_order_edges,
     measure_shift,
     normalize_flat,
+    order_quality,
+    recenter,
+    stitch_flats,
+    subtract_scattered_light,
     trace_orders,
     two_pass_flat_combine,
+    vet_frames,
 )
 from ccdproc_echelle.cli import main
 from ccdproc_echelle.frames import open_frames
@@ -801,3 +810,34 @@ def test_parts_of_an_order_that_share_a_pixel():
 def test_a_degree_for_which_there_are_too_few_slices():
     trace_orders(FLATS[0], degree=6)
     assert_clear(lambda: trace_orders(FLATS[0], degree=50), "least 153 for a series of degree 50")
+
+
+FLAT = EchelleSimulation(shape=(64, 80), n_orders=2).flats(1)[0]
+TABLE = EchelleSimulation(shape=(64, 80), n_orders=2).truth.orders
+OF_ONE_FLAT = (
+    detect_order_edges, measure_order_edges, measure_shift, recenter, mask_interorder,
+    mask_low_sensitivity, find_bad_response, normalize_flat, fit_scattered_light,
+    subtract_scattered_light, lambda flat, orders: frame_shift(flat, FLAT, orders),
+)
+
+
+@pytest.mark.parametrize("function", OF_ONE_FLAT)
+@pytest.mark.parametrize("flat", [None, "flat.fits", TABLE])
+def test_anything_but_a_flat(function, flat):
+    with pytest.raises(TypeError, match="^(flat|frame) is .* expected a CCDData"):
+        function(flat, TABLE)
+
+
+@pytest.mark.parametrize("function", [
+    *OF_ONE_FLAT, *(lambda flat, orders, f=f: f([flat] * 2, orders) for f in (
+        stitch_flats, vet_frames, two_pass_flat_combine, measure_exposure_levels))])
+@pytest.mark.parametrize("orders", [None, "orders.ecsv", TABLE.table])
+def test_anything_but_an_order_table(function, orders):
+    with pytest.raises(TypeError, match="orders is a .*, expected an EchelleOrderTable"):
+        function(FLAT, orders)
+
+
+@pytest.mark.parametrize("function", [flat_quality, order_quality])
+def test_anything_but_a_master_flat(function):
+    with pytest.raises(TypeError, match="master is a CCDData, expected a MasterFlat"):
+        function(FLAT)

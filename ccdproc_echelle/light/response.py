@@ -29,6 +29,7 @@ from ccdproc_echelle.light.sharp_ends import in_the_dark
 from ccdproc_echelle.orders import (
     EchelleOrderTable,
     bad_row_pixels,
+    checked_orders,
     warn_of_misplaced_edges,
 )
 
@@ -423,7 +424,7 @@ def _checked(flat, orders, length) -> EchelleOrderTable:
     if not isinstance(flat, CCDData):
         raise TypeError(f"flat is a {type(flat).__name__}, expected a CCDData")
     check_real(flat.data, "flat")
-    orders = orders.on_detector(flat.shape)
+    orders = checked_orders(orders).on_detector(flat.shape)
     warn_of_misplaced_edges(flat, orders)
     return orders
 

@@ -13,7 +13,11 @@ from ccdproc_echelle.light.scattered_light_model import ScatteredLightModel
 from ccdproc_echelle.light.scattered_sample import ScatteredLightSample, check_values
 from ccdproc_echelle.light.stray_light import lit_rows_and_columns, outside
 from ccdproc_echelle.light.surface import ScatteredLight
-from ccdproc_echelle.orders import EchelleOrderTable, warn_of_misplaced_edges
+from ccdproc_echelle.orders import (
+    EchelleOrderTable,
+    checked_orders,
+    warn_of_misplaced_edges,
+)
 
 __all__ = ["fit_scattered_light", "has_interorder_pixels", "subtract_scattered_light"]
 
@@ -150,7 +154,8 @@ def subtract_scattered_light(
     >>> bool(abs(corrected.data[between].mean()) < 0.1 * flat.data[between].mean())
     True
     """
-    difference = frame.subtract(fit_scattered_light(frame, orders, margin=margin))
+    scattered = fit_scattered_light(frame, orders, margin=margin)
+    difference = frame.subtract(scattered)
     result = frame.copy()
     result.header = without_file_cards(frame.header)
     dtype = frame.data.dtype if frame.data.dtype.kind == "f" else float
@@ -226,7 +231,7 @@ def sample_scattered_light(
 
 
 def _sample(frame, usable, orders, margin) -> ScatteredLightSample:
-    margin = checked_margin(margin, orders)
+    margin = checked_margin(margin, checked_orders(orders))
     return ScatteredLightSample(frame.data, usable, orders.on_detector(frame.shape), margin)
 
 

@@ -27,7 +27,7 @@ from ccdproc_echelle.frames import (
     warn_of_missing_uncertainties,
     without_file_cards,
 )
-from ccdproc_echelle.orders import EchelleOrderTable, check_window, rasters
+from ccdproc_echelle.orders import EchelleOrderTable, check_window, checked_orders, rasters
 
 __all__ = ["stitch_flats"]
 
@@ -144,7 +144,7 @@ def stitch_flats(
     [2, 1]
     """
     frames = _opened(flats)
-    orders = _by_position(orders.on_detector(frames[0].shape))
+    orders = _by_position(checked_orders(orders).on_detector(frames[0].shape))
     if len(orders) < len(frames):
         raise ValueError(f"there are {len(frames)} flats for {len(orders)} orders")
     overlap = _overlap_rows(overlap, orders, len(frames) - 1)

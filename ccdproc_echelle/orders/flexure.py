@@ -25,7 +25,8 @@ from ccdproc_echelle.orders.shift_fits import (
     fine_shift,
     shift_from_reference,
 )
-from ccdproc_echelle.orders.table import EchelleOrderTable
+from ccdproc_echelle.orders.slices import checked_image
+from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
 
 __all__ = [
     "OrderShift",
@@ -158,7 +159,7 @@ def recenter(
     >>> bool(abs(error).max() < 0.02)
     True
     """
-    orders = orders.on_detector(np.shape(flat))
+    orders = checked_orders(orders).on_detector(checked_image(flat, "flat"))
     return orders.shifted(measure_shift(flat, orders, max_shift=max_shift).shift)
 
 
@@ -210,10 +211,10 @@ def frame_shift(
     >>> print(f"{shift.shift:.1f} pixel")
     2.0 pixel
     """
-    if np.shape(frame) != np.shape(reference):
+    shape, expected = checked_image(frame, "frame"), checked_image(reference, "reference")
+    if shape != expected:
         raise ValueError(
-            f"the frame has shape {np.shape(frame)}, the reference {np.shape(reference)}; "
-            "expected the same"
+            f"the frame has shape {shape}, the reference {expected}; expected the same"
         )
     raster, slices = raster_and_slices(frame, orders, "frame")
     rasters = [raster, raster_and_slices(reference, orders, "reference")[0]]

@@ -7,7 +7,7 @@ from astropy.nddata import CCDData, InverseVariance
 from ccdproc_echelle._numeric.arguments import expect, is_finite
 from ccdproc_echelle.frames import check_real, without_file_cards
 from ccdproc_echelle.orders.misplaced import warn_of_misplaced_edges
-from ccdproc_echelle.orders.table import EchelleOrderTable
+from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
 
 __all__ = ["mask_interorder"]
 
@@ -77,7 +77,7 @@ def mask_interorder(
         raise TypeError(f"flat is a {type(flat).__name__}, expected a CCDData")
     check_real(flat.data, "flat")
     expect(is_finite(fill_value), "fill_value", fill_value, "a finite number")
-    orders = orders.on_detector(flat.shape)
+    orders = checked_orders(orders).on_detector(flat.shape)
     outside = orders.interorder_mask(margin)
     expect(not outside.all(), "margin", margin, "one that leaves pixels within the orders")
     warn_of_misplaced_edges(flat, orders)

@@ -14,7 +14,7 @@ from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 from ccdproc_echelle.orders.bad_rows import bridge_bad_rows
 from ccdproc_echelle.orders.borders import without_dark_borders
 from ccdproc_echelle.orders.slices import as_raster, checked_image, places_of
-from ccdproc_echelle.orders.table import EchelleOrderTable
+from ccdproc_echelle.orders.table import EchelleOrderTable, checked_orders
 
 __all__ = [
     "REACH",
@@ -63,7 +63,7 @@ def raster_and_slices(
     image, orders: EchelleOrderTable, name: str
 ) -> tuple[np.ndarray, ProfileSlices]:
     """The slice columns with the cross-dispersion along the rows, and the slices in them."""
-    slices = _slices(orders.on_detector(checked_image(image, name)))
+    slices = _slices(checked_orders(orders).on_detector(checked_image(image, name)))
     columns = slices.columns.ravel()
     raster = as_raster(image, orders.dispersion_axis, lines=columns)
     centers, here = orders.center(columns), np.arange(len(columns)).reshape(slices.columns.shape)

@@ -64,6 +64,8 @@ def checked_image(flat, name: str) -> tuple[int, int]:
     if isinstance(flat, (str, os.PathLike)):
         raise TypeError(f"{name} is the name of a file, expected a CCDData or an array: read it")
     data = np.asarray(flat if _is_bare(flat) else flat.data)
+    if data.ndim == 0:
+        raise TypeError(f"{name} is a {type(flat).__name__}, expected a CCDData or an array")
     if data.ndim != 2:
         raise ValueError(f"{name} has {data.ndim} dimensions, expected an image with 2")
     check_real(data, name)

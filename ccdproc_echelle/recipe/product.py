@@ -37,7 +37,7 @@ from ccdproc_echelle.recipe.product_checks import (
 from ccdproc_echelle.recipe.provenance import Provenance
 from ccdproc_echelle.recipe.thumbnail import thumbnail
 
-__all__ = ["MasterFlat"]
+__all__ = ["MasterFlat", "checked_master"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,6 +222,30 @@ class MasterFlat:
 
 
 # ---------------------------------------------------------------------- words
+
+
+def checked_master(master: MasterFlat) -> MasterFlat:
+    """
+    Check that an argument is a master flat.
+
+    Parameters
+    ----------
+    master : object
+        The argument.
+
+    Returns
+    -------
+    `MasterFlat`
+        The same object.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    """
+    if not isinstance(master, MasterFlat):
+        raise TypeError(f"master is a {type(master).__name__}, expected a MasterFlat")
+    return master
 
 
 def _verdict(quality: QTable) -> str:

@@ -17,7 +17,7 @@ from ccdproc_echelle.orders import width_jumps
 from ccdproc_echelle.recipe.chi_square import chi_square_of_frames, sound_pixels
 from ccdproc_echelle.recipe.limits import checked_limits, limited, verdict_on
 from ccdproc_echelle.recipe.metrics import METRICS
-from ccdproc_echelle.recipe.product import MasterFlat
+from ccdproc_echelle.recipe.product import MasterFlat, checked_master
 from ccdproc_echelle.recipe.quality_by_order import FLAGGED, order_quality, relative_uncertainty
 
 __all__ = ["flat_quality", "quality_table"]
@@ -124,6 +124,7 @@ def flat_quality(
     ----- ----- -------
       3.0   5.0    fail
     """
+    checked_master(master)
     limits = checked_limits(limits)
     if frames is not None:
         frames = open_frames(frames, **reading)

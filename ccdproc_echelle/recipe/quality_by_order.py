@@ -14,7 +14,7 @@ from ccdproc_echelle._tasks import ahead
 from ccdproc_echelle.frames import variance_array
 from ccdproc_echelle.light import FlatFlag, faint_fractions, usable_ranges
 from ccdproc_echelle.recipe.chi_square import sound_pixels
-from ccdproc_echelle.recipe.product import MasterFlat
+from ccdproc_echelle.recipe.product import MasterFlat, checked_master
 
 __all__ = ["FLAGGED", "order_quality", "relative_uncertainty"]
 
@@ -65,6 +65,7 @@ def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
     >>> order_quality(master)["counts"].round(-3)
     <Quantity [15000.,  5000.,  2000.] adu>
     """
+    checked_master(master)
     with ahead(partial(usable_ranges, master.flags, master.orders)) as ranges:
         table = _by_order(master, window)
         table["usable_min"], table["usable_max"] = ranges().T * u.pix

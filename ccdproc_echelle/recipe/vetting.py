@@ -25,7 +25,7 @@ from ccdproc_echelle.combining import (
     thinned,
 )
 from ccdproc_echelle.frames import Frame, open_frames, twins_of
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
 __all__ = ["COPY", "verdict_on_copy", "vet_frames"]
 
@@ -124,7 +124,7 @@ def vet_frames(
     frames = open_frames(frames, **reading)
     limits = _Limits(max_masked, min_level, max_shift, max_residual)
     _check(dict(limits._asdict(), window=window))
-    orders = orders.on_detector(frames[0].shape)
+    orders = checked_orders(orders).on_detector(frames[0].shape)
     stack = thinned(frames, orders, _n_columns(frames, orders))
     inner = inner_order_pixels(stack.orders, window)
     masked = 1 - stack.good[:, *inner.where].mean(axis=1)
