@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from astropy.io import fits
 from astropy.utils.data import get_readable_fileobj
 
 from ccdproc_echelle._words import did_you_mean
@@ -384,10 +385,24 @@ def _identified(path: Path) -> str:
     name = format_of(path)
     if name is not None:
         return name
+    if _is_master_flat(path):
+        raise ValueError(
+            f"{path} is a master flat, expected an order table: save that of the master flat, in "
+            "Python with MasterFlat.read(path).orders.write(...)"
+        )
     raise ValueError(
         f"{path} is in none of the known order-table formats {able_formats('read')}; if it "
         "should be, specify the format to see what is wrong with it"
     )
+
+
+def _is_master_flat(path: Path) -> bool:
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            header = fits.getheader(path)
+    except (OSError, ValueError):
+        return False
+    return "FLATVERS" in header
 
 
 def _agreeing(orders, path, shape, axis):

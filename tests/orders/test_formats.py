@@ -99,6 +99,13 @@ def test_formats_that_are_only_written(name, tmp_path):
     assert f"'{name}'" not in str(caught.value)
 
 
+def test_a_master_flat_is_no_order_table_but_has_one(tmp_path):
+    path = tmp_path / "master.fits"
+    fits.writeto(path, np.ones((4, 5)), fits.Header({"FLATVERS": "0.1"}))
+    with pytest.raises(ValueError, match=r"is a master flat, .* MasterFlat.read\(path\).orders"):
+        read(path)
+
+
 def test_formats_that_are_only_read(tmp_path, monkeypatch):
     monkeypatch.delitem(FORMATS, "clay", raising=False)  # also when the test is over
     register_format("clay", read=lambda path, shape, dispersion_axis: simple_orders())
