@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy import units as u
-from astropy.table import QTable
+from astropy.table import QTable, Table
 
 from ccdproc_echelle.orders import EchelleOrderTable
 
@@ -77,6 +77,8 @@ def height_over_width(shape: tuple[int, int]) -> float:
 
 
 def check_columns(name: str, table: QTable, needed: set[str]) -> None:
+    if not isinstance(table, Table):
+        raise TypeError(f"{name} is a {type(table).__name__}, expected a table")
     missing = needed - set(table.colnames)
     if missing:
         raise ValueError(f"{name} has no column {sorted(missing)}; found {table.colnames}")

@@ -7,7 +7,7 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import NDData
 
-from ccdproc_echelle.orders import EchelleOrderTable
+from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 from ccdproc_echelle.plotting.drawing import NothingToShowError, show_pixels, signal_label
 
 __all__ = [
@@ -38,7 +38,7 @@ class Picture(NamedTuple):
 def picture_of(image, orders: EchelleOrderTable) -> Picture:
     """Prepare an image for a figure: blank areas, stretch, and the orders on it."""
     values = unmasked(image)
-    orders = orders.on_detector(values.shape)
+    orders = checked_orders(orders).on_detector(values.shape)
     inside = orders.order_map() > 0 if orders.has_edges else orders.inner_mask(CENTER_WIDTH)
     values[_filled(values, inside)] = np.nan
     return Picture(values, getattr(image, "unit", None), orders, _stretch(values, inside))
@@ -47,6 +47,8 @@ def picture_of(image, orders: EchelleOrderTable) -> Picture:
 def unmasked(image) -> np.ndarray:
     """The image as floats, NaN where masked."""
     data = image.data if isinstance(image, NDData) else np.ma.getdata(image)
+    if data.ndim == 0:
+        raise TypeError(f"image is a {type(image).__name__}, expected a CCDData or an array")
     if data.ndim != 2:
         raise ValueError(f"image has {data.ndim} dimensions, expected 2")
     mask = getattr(image, "mask", None)

@@ -92,6 +92,13 @@ def test_colour_bar_ticks_lie_within_the_stretch():
         assert ticks.min() >= norm.vmin and ticks.max() <= norm.vmax
 
 
+def test_anything_but_an_image_and_its_orders():
+    with pytest.raises(TypeError, match="image is a str, expected a CCDData or an array"):
+        plot_orders("flat.fits", flat_and_orders(ALONG_ROWS)[1])
+    with pytest.raises(TypeError, match="orders is a str, expected an EchelleOrderTable"):
+        plot_orders(np.ones((5, 6)), "orders.ecsv")
+
+
 @pytest.mark.parametrize("plot", [plot_orders, plot_cross_section])
 def test_bad_images_are_refused(plot):
     flat, orders = flat_and_orders(ALONG_ROWS)

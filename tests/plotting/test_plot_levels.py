@@ -104,6 +104,11 @@ def test_bad_levels_are_refused():
         plot_levels(levels)
 
 
+def test_anything_but_a_table():
+    with pytest.raises(TypeError, match="levels is a str, expected a table"):
+        plot_levels("levels.ecsv")
+
+
 def test_frames_without_any_level_are_refused():
     levels = some_levels()
     levels["pass_level"][:, -1] = np.nan * u.adu
