@@ -89,8 +89,9 @@ def as_rasters(
     with ahead(partial(as_raster, flat, dispersion_axis, lines=lines, dtype=dtype)) as light:
         array = np.array(_turned(uncertainty.array, dispersion_axis, lines), dtype=dtype, order="C")
         variance, raster = variance_array(array, type(uncertainty), out=array), light()
-    unknown = np.isinf(variance)  # an infinite uncertainty is that of no information
-    raster[unknown] = variance[unknown] = np.nan
+    if np.fmax.reduce(variance, axis=None, initial=0) == np.inf:
+        unknown = np.isinf(variance)  # an infinite uncertainty is that of no information
+        raster[unknown] = variance[unknown] = np.nan
     return raster, variance
 
 
