@@ -41,6 +41,7 @@ from ccdproc_echelle import (
     mask_interorder,
     mask_low_sensitivity,
     measure_exposure_levels,
+    measure_noise,
     measure_order_edges,
     measure_shift,
     normalize_flat,
@@ -841,3 +842,19 @@ def test_anything_but_an_order_table(function, orders):
 def test_anything_but_a_master_flat(function):
     with pytest.raises(TypeError, match="master is a CCDData, expected a MasterFlat"):
         function(FLAT)
+
+
+@pytest.mark.parametrize("function", [
+    lambda frames: stitch_flats(frames, TABLE), lambda frames: vet_frames(frames, TABLE),
+    lambda frames: measure_exposure_levels(frames, TABLE), measure_noise,
+])
+def test_an_argument_is_called_as_it_is(function):
+    with pytest.raises(TypeError, match="^(flats|frames) holds a ndarray; expected file names or"):
+        function([FLAT.data])
+
+
+def test_a_master_flat_among_flats_to_stitch():
+    simulation = EchelleSimulation(shape=(128, 128), n_orders=3)
+    master = make_master_flat(simulation.flats(2), simulation.truth.orders, scattered_light=None)
+    with pytest.raises(TypeError, match="flats holds a MasterFlat; .* such as its .flat"):
+        stitch_flats({"D2": master, "QTH": master}, TABLE)

@@ -135,7 +135,7 @@ def measure_exposure_levels(
     """
     check_window(window)
     check_sigma_clip(sigma_clip)
-    frames = open_frames(frames, **reading)
+    frames = open_frames(frames, argument="frames", **reading)
     warn_of_other_images(frames[0])
     orders = checked_orders(orders).on_detector(frames[0].shape)
     with uncompressed(frames) as frames:

@@ -192,7 +192,7 @@ def measure_noise(
     >>> print(f"{noise.gain:.1f}, {noise.read_noise:.0f}")
     2.0 electron / adu, 5 electron
     """
-    frames = open_frames(frames, **reading)
+    frames = open_frames(frames, argument="frames", **reading)
     warn_of_other_images(frames[0])
     if len(frames) < 2:
         raise ValueError(f"{frames[0].name} is the only frame; measuring noise takes at least two")

@@ -93,12 +93,15 @@ def hdus_of(ccd: CCDData) -> fits.HDUList:
     if isinstance(ccd.header, fits.Header):
         return ccd.to_hdu()
     ccd = copy.copy(ccd)
-    metadata, ccd.header = ccd.header, {}
+    # Not a dictionary: astropy cannot write one that has a number under a long keyword.
+    metadata, ccd.header, missing = ccd.header, fits.Header(), []
     for key, value in metadata.items():
         text = printable(value) if isinstance(value, str) else value
         if _is_card(key, text):
-            ccd.header[key] = text
-    missing = [str(key) for key in metadata if key not in ccd.header]
+            with warnings.catch_warnings(action="ignore"):
+                ccd.header[key] = text
+        else:
+            missing.append(str(key))
     if missing:
         warn(
             f"entries of the metadata are not written, since a FITS header cannot hold them: "

@@ -29,7 +29,7 @@ _WILDCARDS = set("*?[")
 _log = logging.getLogger(__name__)
 
 
-def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
+def open_frames(img_list: Any, *, argument: str = "img_list", **reading: Any) -> list[Frame]:
     """
     Open frames from any input that `ccdproc.combine` accepts.
 
@@ -40,6 +40,8 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
         may be patterns such as ``"night/flat_*.fits"``; a string may hold several, separated by
         commas. For a collection the extension ``ext`` of each file is read, unless ``hdu`` is
         given.
+    argument : str, optional
+        Name of the user's argument, used in messages.
     **reading
         Passed to ``CCDData.read``.
 
@@ -64,13 +66,15 @@ def open_frames(img_list: Any, **reading: Any) -> list[Frame]:
         ``HIERARCH`` cards; those that have no value or repeat a keyword are dropped. Also if only
         some of the frames are combined from others.
     """
-    frames = list_frames(img_list, **reading)
+    frames = list_frames(img_list, argument=argument, **reading)
     _warn_of_combined(frames, _opened_here(frames, img_list))
     check_alike(frames)
     return frames
 
 
-def list_frames(img_list: Any, *, kind: str = "", **reading: Any) -> list[Frame]:
+def list_frames(
+    img_list: Any, *, kind: str = "", argument: str = "img_list", **reading: Any
+) -> list[Frame]:
     """
     Open frames that may differ in shape and unit; otherwise like `open_frames`.
 
@@ -80,7 +84,7 @@ def list_frames(img_list: Any, *, kind: str = "", **reading: Any) -> list[Frame]
         See `open_frames`.
     kind : str, optional
         What the frames are, such as "bias", used in the names of frames in memory.
-    **reading
+    argument, **reading
         See `open_frames`.
 
     Returns
@@ -99,10 +103,10 @@ def list_frames(img_list: Any, *, kind: str = "", **reading: Any) -> list[Frame]
         item if isinstance(item, Frame) else
         MemoryFrame(item, f"{kind} frame {i}".lstrip()) if isinstance(item, CCDData) else
         FileFrame(item, reading)
-        for i, item in enumerate(_listed(img_list))
+        for i, item in enumerate(_listed(img_list, argument))
     ]
     if not frames:
-        raise ValueError("img_list holds no frames")
+        raise ValueError(f"{argument} holds no frames")
     opened = _opened_here(frames, img_list)
     files = [frame for frame in opened if isinstance(frame, FileFrame)]
     _tell_of_units(files)
@@ -235,7 +239,7 @@ def completed_keywords(function: Callable, keywords: Mapping[str, Any]) -> dict[
     return defaults | dict(keywords)
 
 
-def _listed(img_list: Any) -> list:
+def _listed(img_list: Any, argument: str) -> list:
     if isinstance(img_list, ImageFileCollection):
         return [Path(name) for name in img_list.files_filtered(include_path=True)]
     if isinstance(img_list, str):
@@ -243,14 +247,14 @@ def _listed(img_list: Any) -> list:
     if isinstance(img_list, (CCDData, os.PathLike)):
         img_list = [img_list]
     if isinstance(img_list, Iterable):
-        return [found for item in img_list for found in matching_paths(item)]
+        return [found for item in img_list for found in matching_paths(item, argument)]
     raise TypeError(
-        f"img_list is a {type(img_list).__name__}; expected file names, CCDData objects or an "
+        f"{argument} is a {type(img_list).__name__}; expected file names, CCDData objects or an "
         "ImageFileCollection"
     )
 
 
-def matching_paths(item: Any) -> list:
+def matching_paths(item: Any, argument: str = "img_list") -> list:
     """
     Find the files that a user means.
 
@@ -258,6 +262,8 @@ def matching_paths(item: Any) -> list:
     ----------
     item : path-like, `~astropy.nddata.CCDData` or `Frame`
         The name of a file, or a pattern; anything else is returned unchanged.
+    argument : str, optional
+        Name of the user's argument, used in messages.
 
     Returns
     -------
@@ -282,8 +288,10 @@ def matching_paths(item: Any) -> list:
     if isinstance(item, (CCDData, Frame)):
         return [item]
     if not isinstance(item, (str, os.PathLike)):
+        hint = ", such as its .flat" if isinstance(getattr(item, "flat", None), CCDData) else ""
         raise TypeError(
-            f"img_list holds a {type(item).__name__}; expected file names or CCDData objects"
+            f"{argument} holds a {type(item).__name__}; expected file names or CCDData objects"
+            f"{hint}"
         )
     path = user_path(item)
     if path.is_dir():

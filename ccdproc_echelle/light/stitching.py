@@ -354,7 +354,8 @@ def _opened(flats: Any) -> list[MemoryFrame]:
     if isinstance(flats, CCDData):
         raise ValueError("flats is a single flat, expected at least two")
     named = isinstance(flats, Mapping)
-    frames = [frame.load() for frame in list_frames(list(flats.values()) if named else flats)]
+    given = list_frames(list(flats.values()) if named else flats, argument="flats")
+    frames = [frame.load() for frame in given]
     check_alike(frames)
     if named:
         frames = [replace(f, name=str(name)) for f, name in zip(frames, flats, strict=True)]

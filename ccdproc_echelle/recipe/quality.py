@@ -127,7 +127,7 @@ def flat_quality(
     checked_master(master)
     limits = checked_limits(limits)
     if frames is not None:
-        frames = open_frames(frames, **reading)
+        frames = open_frames(frames, argument="frames", **reading)
     _check_fit(len(master.levels), frames=frames, times=times, diagnostics=diagnostics)
     rejected = None if diagnostics is None else diagnostics.rejected
     chi_square = np.nan

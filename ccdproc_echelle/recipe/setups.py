@@ -87,7 +87,7 @@ def vet_setup(
     >>> vet_setup(flats)["verdict"].tolist()
     ['another set-up: GAIN is 2.5, but 1 for the others', '', '']
     """
-    frames, keywords = list_frames(frames, **reading), tuple(keywords)
+    frames, keywords = list_frames(frames, argument="frames", **reading), tuple(keywords)
     headers = [frame.header for frame in frames]
     products = _products(headers)
     setups = [

@@ -121,7 +121,7 @@ def vet_frames(
     >>> table["verdict"].tolist()
     ['lamp off or failing: the level is 0.01 of the typical one', '', '', '']
     """
-    frames = open_frames(frames, **reading)
+    frames = open_frames(frames, argument="frames", **reading)
     limits = _Limits(max_masked, min_level, max_shift, max_residual)
     _check(dict(limits._asdict(), window=window))
     orders = checked_orders(orders).on_detector(frames[0].shape)

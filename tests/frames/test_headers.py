@@ -205,9 +205,11 @@ def test_a_dictionary_gets_values_alone():
 
 
 def test_metadata_that_a_header_cannot_hold_are_left_out():
-    meta = {"LAMP": "QTH", "nested": {"a": 1}, "TEMP": np.nan, "WHO": "M\u00fcller", "N": None}
+    meta = {"LAMP": "QTH", "nested": {"a": 1}, "TEMP": np.nan, "WHO": "M\u00fcller", "N": None,
+            "TEMPERATURE": 3}
     ccd = CCDData(np.ones((2, 3)), unit="adu", meta=meta)
     with pytest.warns(AstropyUserWarning, match="cannot hold them: nested, TEMP$"):
         header = hdus_of(ccd)[0].header
     assert (header["LAMP"], header["WHO"], header["N"]) == ("QTH", "M?ller", None)
+    assert header["TEMPERATURE"] == 3
     assert ccd.header == meta
