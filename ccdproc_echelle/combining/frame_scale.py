@@ -150,5 +150,7 @@ def inner_order_scale(
 
 
 def _check_mask(mask: ArrayLike, shape: tuple[int, int]) -> None:
+    if np.asarray(mask).dtype.kind not in "biuf":
+        raise TypeError(f"mask is a {type(mask).__name__}, expected an array of True and False")
     if np.shape(mask) not in ((), shape):
         raise ValueError(f"mask has shape {np.shape(mask)}, expected {shape}")

@@ -42,9 +42,9 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
     Raises
     ------
     ValueError
-        If ``reject`` is not one of these; if it is ``"error"`` and a frame has a verdict; or if it
-        is ``"drop"`` and more than half of the frames (not counting copies) have a verdict, in
-        which case the set as a whole is questionable.
+        If ``reject`` is not one of these, or there are no verdicts; if it is ``"error"`` and a
+        frame has a verdict; or if it is ``"drop"`` and more than half of the frames (not counting
+        copies) have a verdict, in which case the set as a whole is questionable.
 
     Warns
     -----
@@ -60,6 +60,8 @@ def accepted_frames(table: QTable, reject: str = "warn") -> np.ndarray:
     """
     if reject not in ("warn", "drop", "error"):
         raise ValueError(f"reject is {reject!r}, expected 'warn', 'drop' or 'error'")
+    if "verdict" not in table.colnames:
+        raise ValueError(f"table has no column verdict; found {table.colnames}")
     good = np.array([not verdict for verdict in table["verdict"]], dtype=bool)
     reasons = _reasons(table)
     if reasons and reject == "error":

@@ -241,9 +241,9 @@ def checked_master(master: MasterFlat) -> MasterFlat:
     Raises
     ------
     TypeError
-        If it is anything else.
+        If it lacks a part of a master flat that its quality is measured on.
     """
-    if not isinstance(master, MasterFlat):
+    if not all(hasattr(master, name) for name in ("flat", "orders", "levels", "flags")):
         raise TypeError(f"master is a {type(master).__name__}, expected a MasterFlat")
     return master
 

@@ -11,7 +11,7 @@ from astropy.table import QTable
 
 from ccdproc_echelle._numeric.medians import finite_median
 from ccdproc_echelle.combining import NOISE_KEYWORDS, CombineDiagnostics
-from ccdproc_echelle.frames import open_frames
+from ccdproc_echelle.frames import Frame, open_frames
 from ccdproc_echelle.light import UNUSABLE, FlatFlag
 from ccdproc_echelle.orders import width_jumps
 from ccdproc_echelle.recipe.chi_square import chi_square_of_frames, sound_pixels
@@ -132,6 +132,7 @@ def flat_quality(
     rejected = None if diagnostics is None else diagnostics.rejected
     chi_square = np.nan
     if frames is not None:
+        _check_frames(frames, master)
         chi_square = chi_square_of_frames(frames, master, window, rejected)
     return quality_table(
         master,
@@ -307,6 +308,22 @@ def _check_fit(n_levels: int, *, frames, times, diagnostics) -> None:
     for name, given in (("frames", frames), ("times", times), ("diagnostics", rejected)):
         if given is not None and len(given) != n_levels:
             raise ValueError(f"{name} has length {len(given)}, expected that of levels, {n_levels}")
+
+
+def _check_frames(frames: Sequence[Frame], master: MasterFlat) -> None:
+    """Raise if frames are not those of the levels, or not in their order."""
+    for quality, expected in (
+        ("shape", master.flat.shape), ("unit", master.levels["level"].unit)
+    ):
+        found = getattr(frames[0], quality)
+        if found != expected:
+            raise ValueError(
+                f"{frames[0].name} has {quality} {found}, but the master flat was made from "
+                f"calibrated frames with {expected}; expected these"
+            )
+    names, expected = [frame.name for frame in frames], master.levels["frame"].tolist()
+    if names != expected and sorted(names) == sorted(expected):
+        raise ValueError(f"frames are {names}, expected the order of the levels, {expected}")
 
 
 def _as_table(values: Mapping[str, float], unit_of_levels: u.UnitBase) -> QTable:

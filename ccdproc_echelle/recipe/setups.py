@@ -87,7 +87,8 @@ def vet_setup(
     >>> vet_setup(flats)["verdict"].tolist()
     ['another set-up: GAIN is 2.5, but 1 for the others', '', '']
     """
-    frames, keywords = list_frames(frames, argument="frames", **reading), tuple(keywords)
+    keywords = own_keywords(keywords, "keywords")
+    frames = list_frames(frames, argument="frames", **reading)
     headers = [frame.header for frame in frames]
     products = _products(headers)
     setups = [
@@ -111,7 +112,9 @@ def vet_setup(
     return QTable({"frame": [frame.name for frame in frames], "verdict": verdicts})
 
 
-def own_keywords(keywords: Iterable[str | Keyword] | None) -> list[str]:
+def own_keywords(
+    keywords: Iterable[str | Keyword] | None, argument: str = "setup_keywords"
+) -> list[str]:
     """
     Check the user's own set-up keywords.
 
@@ -119,6 +122,8 @@ def own_keywords(keywords: Iterable[str | Keyword] | None) -> list[str]:
     ----------
     keywords : iterable of str or `ccdproc.Keyword`, or None
         The keywords, with or without ``HIERARCH``.
+    argument : str, optional
+        Name of the argument, used in messages.
 
     Returns
     -------
@@ -137,7 +142,7 @@ def own_keywords(keywords: Iterable[str | Keyword] | None) -> list[str]:
     ['LAMPID', 'ESO INS MODE']
     """
     if isinstance(keywords, str) or not isinstance(keywords, Iterable | None):
-        raise TypeError(f"setup_keywords is {keywords!r}, expected a list of header keywords")
+        raise TypeError(f"{argument} is {keywords!r}, expected a list of header keywords")
     return [keyword_name(keyword) for keyword in keywords or ()]
 
 

@@ -102,6 +102,8 @@ def test_scale_can_be_pickled(small_frames):
 def test_scale_errors():
     with pytest.raises(ValueError, match=r"mask has shape \(3, 3\), expected \(40, 30\)"):
         inner_order_scale(one_order(), mask=np.zeros((3, 3), dtype=bool))
+    with pytest.raises(TypeError, match="mask is a str, expected an array of True and False"):
+        inner_order_scale(one_order(), mask="mask.fits")
     scale = inner_order_scale(one_order())
     with pytest.raises(ValueError, match="no good pixel within the window of 10 pixels"):
         scale(np.full((40, 30), np.nan))

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.nddata import InverseVariance, StdDevUncertainty
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty
 from astropy.table import QTable
 
 from ccdproc_echelle import make_master_flat
@@ -393,6 +393,14 @@ def test_things_of_another_number_of_frames_are_refused(product):
     master, frames, diagnostics = product
     with pytest.raises(ValueError, match="frames has length 2, expected that of levels, 7"):
         flat_quality(master, frames=frames[:2])
+    with pytest.raises(ValueError, match="frames are .*, expected the order of the levels"):
+        flat_quality(master, frames=frames[::-1])
+    for other, message in (
+        (lambda f: CCDData(np.pad(f.data, 4), unit=f.unit), "has shape .* expected these"),
+        (lambda f: CCDData(f.data, unit="electron"), "has unit electron, .* expected these"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            flat_quality(master, frames=[other(frame.ccddata()) for frame in frames])
     with pytest.raises(ValueError, match="times has length 1"):
         flat_quality(master, times=[60310.0])
     short = diagnostics._replace(rejected=diagnostics.rejected[:3])

@@ -397,3 +397,13 @@ def test_bias_and_dark_frames_among_the_flats_are_refused(n_dark):
     message = r"frame 3.* ha.* no light on the orders, a level below 0\.001 of .*reject='drop'"
     with pytest.raises(ValueError, match=message):
         make_master_flat(frames, sim.truth.orders, bias=sim.biases(7, raw=True)[n_dark:])
+
+
+def test_a_single_keyword_is_no_list_of_its_letters():
+    with pytest.raises(TypeError, match="keywords is 'GAIN', expected a list of header keywords"):
+        vet_setup(["a.fits"], keywords="GAIN")
+
+
+def test_a_table_without_verdicts():
+    with pytest.raises(ValueError, match="table has no column verdict; found .'frame'."):
+        accepted_frames(QTable({"frame": ["a.fits"]}))
