@@ -191,7 +191,8 @@ def _kept_part(mask: Frame, frame: Frame) -> tuple[slice, slice]:
         return slice(None), slice(None)
     if isinstance(frame, RawFrame) and mask.shape == frame.full_shape:
         return tuple(frame.light)
-    whole = f" or, untrimmed, {frame.full_shape}" if isinstance(frame, RawFrame) else ""
+    untrimmed = frame.full_shape if isinstance(frame, RawFrame) else frame.shape
+    whole = f" or, untrimmed, {untrimmed}" if untrimmed != frame.shape else ""
     raise ValueError(
         f"{mask.name} has shape {mask.shape}, expected that of {frame.name}, {frame.shape}{whole}"
     )

@@ -257,7 +257,7 @@ def verdict_on_copy(twin: Frame) -> str:
 def _verdict(frame: _Measured, darkness: str, limits: _Limits) -> str:
     """What is wrong with a frame: the cause if one fault leads to another."""
     if frame.masked > limits.max_masked:
-        return f"saturated: {100 * frame.masked:.0f} % of its inner-order pixels are masked"
+        return f"saturated: {100 * frame.masked:.0f} % of the inner-order pixels are masked"
     if abs(frame.shift) > limits.max_shift + _SIGNIFICANT * frame.shift_uncertainty:
         return (
             f"shifted: its orders lie {frame.shift:+.2f} pixels from those of the others, "
