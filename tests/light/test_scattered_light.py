@@ -22,8 +22,8 @@ from ccdproc_echelle.simulation import EchelleSimulation
 @pytest.fixture(scope="module")
 def sim():
     return (
-        EchelleSimulation(shape=(400, 500), n_orders=6, seed=3)
-        .with_scattered_light(0.04).with_cosmic_rays(200).with_bad_pixels(100)
+        EchelleSimulation(shape=(260, 320), n_orders=4, seed=3)
+        .with_scattered_light(0.04).with_cosmic_rays(80).with_bad_pixels(40)
     )
 
 
@@ -85,7 +85,7 @@ def test_corrected_flat_has_honest_uncertainty(sim, flat):
 
 def test_pixel_response_is_in_the_uncertainty():
     # hardly any noise: what is left is the response of the pixels to the scattered light
-    sim = EchelleSimulation(shape=(400, 500), n_orders=6, pixel_response=0.02)
+    sim = EchelleSimulation(shape=(260, 320), n_orders=4, pixel_response=0.02)
     sim = sim.with_scattered_light(0.04).with_noise(gain=1e4, read_noise=4.0)
     scattered = fit_scattered_light(sim.flats(1)[0], sim.truth.orders)
     ratio = np.median(scattered.uncertainty.array / scattered.data)
@@ -136,7 +136,7 @@ def test_what_happens_to_unit_uncertainty_mask_and_header(sim, flat):
 
 
 def test_without_scattered_light_none_is_found_and_nothing_is_negative():
-    sim = EchelleSimulation(shape=(400, 500), n_orders=6)
+    sim = EchelleSimulation(shape=(260, 320), n_orders=4)
     scattered = fit_scattered_light(sim.flats(1)[0], sim.truth.orders)
     assert scattered.data.min() >= 0
     assert scattered.data.max() < 2  # adu; a single pixel has 4 of read noise

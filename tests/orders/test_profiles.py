@@ -22,7 +22,10 @@ from helpers.orders import centers_only
 
 
 def simulation(**kwargs) -> EchelleSimulation:
-    return EchelleSimulation(**({"shape": (300, 320), "n_orders": 5, "seed": 2} | kwargs))
+    return EchelleSimulation(**({"shape": (180, 240), "n_orders": 3, "seed": 2} | kwargs))
+
+
+FIVE_ORDERS = {"shape": (300, 320), "n_orders": 5}
 
 
 def centers_of(sim) -> EchelleOrderTable:
@@ -61,7 +64,7 @@ def test_slits_that_no_gaussian_resembles_are_told_after_a_few_steps(monkeypatch
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("sigma", [0.8, 1.5, 3.5])
 def test_fibres_are_told_from_slits_and_hold_their_light(sigma, axis):
-    shape = (300, 320) if axis == 1 else (320, 300)
+    shape = (180, 240) if axis == 1 else (240, 180)
     sim = simulation(shape=shape, dispersion_axis=axis).with_fibres(sigma=sigma)
     edges = detect_order_edges(sim.flats(1)[0], centers_of(sim))
     assert set(edges.table["profile"]) == {"fibre"}
@@ -72,7 +75,7 @@ def test_fibres_are_told_from_slits_and_hold_their_light(sigma, axis):
 
 @pytest.mark.parametrize("before, after", [("slit", "fibre"), ("fibre", "slit")])
 def test_a_profile_measured_before_is_replaced(before, after):
-    sim = simulation().with_fibres(sigma=1.5)
+    sim = simulation(**FIVE_ORDERS).with_fibres(sigma=1.5)
     orders = detect_order_edges(sim.flats(1)[0], sim.truth.orders, profile=before)
     found = detect_order_edges(sim.flats(1)[0], orders, profile=after)
     assert set(found.table["profile"]) == {after}
@@ -155,7 +158,7 @@ def test_crowded_slits_are_slits():
 
 
 def test_edges_of_fibres_that_overlap_meet_in_the_middle():
-    sim = simulation().with_fibres(3, sigma=1.5, pitch=6.0)
+    sim = simulation(**FIVE_ORDERS).with_fibres(3, sigma=1.5, pitch=6.0)
     bundles = sim.truth.orders
     offsets = 6.0 * np.array([-1, 0, 1])
     traces = (bundles.center()[:, None] + offsets[:, None]).reshape(15, -1)
@@ -216,7 +219,7 @@ def test_edges_of_a_bundle_enclose_its_fibres():
 
 @pytest.mark.parametrize(("n", "sigma"), [(3, 1.1), (3, 1.3), (5, 1.3)])
 def test_fibres_of_a_bundle_whose_wings_overlap_are_told_from_slices(n, sigma):
-    sim = simulation().with_fibres(n, sigma=sigma, pitch=4 * sigma)
+    sim = simulation(**FIVE_ORDERS).with_fibres(n, sigma=sigma, pitch=4 * sigma)
     edges = detect_order_edges(sim.flats(1)[0], centers_of(sim), n_slices=n)
     assert light_inside(sim, edges) > 0.99
     assert_allclose(edges.lower(), sim.truth.orders.lower(), atol=0.7)

@@ -23,7 +23,7 @@ from ccdproc_echelle.combining import CombineSettings
 from ccdproc_echelle.frames import Readout
 from ccdproc_echelle.simulation import EchelleSimulation, RawLayout
 
-SIZE = 192
+SIZE = 128
 READ_NOISE = 4.0
 
 
@@ -123,7 +123,7 @@ def gain_of(instrument):
 def simulated(instrument):
     axis = instrument.keywords.get("dispersion_axis", 1)
     return (
-        EchelleSimulation(shape=(SIZE, SIZE), n_orders=4, seed=3, dispersion_axis=axis)
+        EchelleSimulation(shape=(SIZE, SIZE), n_orders=3, seed=3, dispersion_axis=axis)
         .with_level_spread(0.3).with_bias(300)
         .with_noise(gain=gain_of(instrument), read_noise=READ_NOISE)
     )
@@ -241,7 +241,7 @@ telescope = "mine"
 """
 
 OF_OWN = (
-    EchelleSimulation(shape=(SIZE, SIZE), n_orders=4, seed=3)
+    EchelleSimulation(shape=(SIZE, SIZE), n_orders=3, seed=3)
     .with_bias(300).with_noise(gain=1.5, read_noise=4)
 )
 
@@ -313,7 +313,7 @@ def test_dispersion_axis_is_that_of_tables_that_do_not_tell(own, command, tmp_pa
 def test_order_tables_are_for_amplifiers_put_together(own, tmp_path, monkeypatch):
     """In the command, which finds the shape of a table that does not tell, and in a night."""
     monkeypatch.setattr("ccdproc_echelle.recipe.night.work._draw", lambda *ignored: None)
-    sections = {"[1:96,1:192]": "[97:112,1:192]", "[129:224,1:192]": "[113:128,1:192]"}
+    sections = {"[1:64,1:128]": "[65:80,1:128]", "[97:160,1:128]": "[81:96,1:128]"}
     layout = RawLayout(amplifier_sections=sections, bias_drift=3)
     (raw := tmp_path / "raw").mkdir()
     flats, _, biases = OF_OWN.write(raw, 3, 0, 3, layout=layout)

@@ -58,6 +58,13 @@ def own(reduced, tmp_path):
     return tmp_path / "raw", tmp_path / "out"
 
 
+def leave_one_setup(raw, night):
+    """Where what becomes of one set-up tells all: the flats of the others are gone."""
+    for name, paths in night.flats.items():
+        for path in paths if name != "red 2x2" else ():
+            (raw / path.name).unlink()
+
+
 def write_frame(path, kind, shape=(8, 8), value=1, **cards):
     header = fits.Header({"IMAGETYP": kind} | cards)
     fits.PrimaryHDU(np.full(shape, value, dtype=np.uint16), header).writeto(path, overwrite=True)
@@ -365,8 +372,9 @@ def test_how_the_work_is_done_redoes_nothing(own):
     assert {job.state for job in jobs} == {"up to date"}
 
 
-def test_a_limit_in_a_file_that_changes_redoes_all(own, tmp_path):
+def test_a_limit_in_a_file_that_changes_redoes_all(own, raw_night, tmp_path):
     raw, output = own
+    leave_one_setup(raw, raw_night[1])
     limits = tmp_path / "limits.yaml"
     states = []
     for text in ("frames_used: [1, null]", "frames_used: [5, null]"):
@@ -430,7 +438,8 @@ def test_products_of_another_night_are_not_replaced(own):
 
 def test_a_broken_setup_stops_no_other_and_is_tried_again(own):
     raw, output = own
-    shutil.rmtree(output)
+    for path in (*output.glob("*1x1-red*"), *output.glob("*2x2*")):
+        shutil.rmtree(path)
     wrong = {"setup": {"*2x2*": {"gain": "NOGAIN", "read_noise": 4}}}
     for _ in range(2):
         table = reduce_night(raw, output, config=wrong, **QUICK)
@@ -504,8 +513,9 @@ def test_the_logger_is_left_as_it_was(reduced):
         assert "3 orders\n" in (output / name / "log.txt").read_text()
 
 
-def test_the_raw_folder_as_output(own):
+def test_the_raw_folder_as_output(own, raw_night):
     raw, _ = own
+    leave_one_setup(raw, raw_night[1])
     for status in ("made", "up to date"):
         table = reduce_night(raw, raw, **QUICK)
         assert set(table["status"]) == {status}

@@ -97,9 +97,8 @@ def written(master) -> bytes:
 def rewritten(master, folder, change, **keywords):
     """The file of a master, changed by another program that writes checksums of its own."""
     with fits.open(BytesIO(written(master))) as hdus:
-        hdus = fits.HDUList([hdu.copy() for hdu in hdus])
-    change(hdus)
-    hdus.writeto(folder / "changed.fits", **{"checksum": True} | keywords)
+        change(hdus)
+        hdus.writeto(folder / "changed.fits", **{"checksum": True} | keywords)
     return folder / "changed.fits"
 
 

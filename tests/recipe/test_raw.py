@@ -14,11 +14,11 @@ from ccdproc_echelle import EchelleOrderTable, MasterFlat, make_master_flat
 from ccdproc_echelle.recipe import calibrate_frames
 from ccdproc_echelle.simulation import EchelleSimulation, RawLayout
 
-SHAPE = (256, 256)
+SHAPE = (160, 160)
 BY_KEYWORD = dict(gain="GAIN", read_noise="RDNOISE")
-HALVES = {"[1:128,1:256]": 1.0, "[129:256,1:256]": 1.5}
-APART = {"[5:132,1:256]": "[133:148,1:256]", "[165:292,1:256]": "[149:164,1:256]"}
-GAINS = {"[5:132,1:256]": 1.0, "[165:292,1:256]": 1.5}
+HALVES = {"[1:80,1:160]": 1.0, "[81:160,1:160]": 1.5}
+APART = {"[5:84,1:160]": "[85:100,1:160]", "[117:196,1:160]": "[101:116,1:160]"}
+GAINS = {"[5:84,1:160]": 1.0, "[117:196,1:160]": 1.5}
 
 
 def simulated():
@@ -51,7 +51,7 @@ def check_against_truth(master):
     of_orders = [ratio(inner & (number == k)) for k in orders.order_numbers]
     assert min(of_orders) > 0.995 * max(of_orders)
     columns = np.arange(SHAPE[1])
-    left, right = (ratio(inner & (abs(columns - middle) < 12)) for middle in (115.5, 139.5))
+    left, right = (ratio(inner & (abs(columns - middle) < 12)) for middle in (67.5, 91.5))
     assert left == pytest.approx(right, rel=3e-3)
     data, expected = master.flat.data[inner].astype(float), truth.flat[inner]
     expected = expected * (data * expected).sum() / (expected**2).sum()
@@ -69,8 +69,8 @@ def check_against_truth(master):
         ("amplifiers", {"gain": HALVES, "read_noise": "RDNOISE"}),
         (RawLayout(amplifier_sections=APART, bias_drift=5, gains=(1, 1.5)),
          {"oscan": APART, "gain": GAINS, "read_noise": "RDNOISE"}),
-        ("reference pixels", BY_KEYWORD | {"trim": "[5:260,5:260]"}),
-        ("eso", {"trim": "[11:266,:]", "oscan": "[267:314,:]",
+        ("reference pixels", BY_KEYWORD | {"trim": "[5:164,5:164]"}),
+        ("eso", {"trim": "[11:170,:]", "oscan": "[171:218,:]",
                  "gain": "ESO DET OUT1 CONAD", "read_noise": "HIERARCH ESO DET OUT1 RON"}),
         (RawLayout(prescan=5, overscan=16, overscan_rows=7, bias_drift=5, compressed=True,
                    gains=((1, 1.5), (1.2, 0.8)), extensions=True, binning=(2, 1)), {}),
@@ -90,7 +90,7 @@ def test_the_overscan_makes_the_difference(tmp_path):
 
 def test_one_gain_for_amplifiers_of_one_image_that_differ_is_warned_of(tmp_path):
     layout = RawLayout(amplifier_sections=APART, gains=(1, 1.5))
-    with pytest.warns(UserWarning, match="light of the orders jumps by -3.% at column 129"):
+    with pytest.warns(UserWarning, match="light of the orders jumps by -3.% at column 81"):
         master_of(tmp_path, layout, oscan=APART)
 
 
@@ -134,7 +134,7 @@ def test_the_order_table_of_the_untrimmed_detector_is_cropped(tmp_path):
 
 def test_a_table_of_neither_shape_is_refused(tmp_path):
     orders = untrimmed(simulated().truth.orders, 10)
-    with pytest.raises(ValueError, match=r"\(256, 266\), but .*\(256, 288\), trimmed \(256, 256\)"):
+    with pytest.raises(ValueError, match=r"\(160, 170\), but .*\(160, 192\), trimmed \(160, 160\)"):
         master_of(tmp_path, "overscan", n_flats=1, orders=orders, **BY_KEYWORD)
 
 
@@ -142,13 +142,13 @@ def test_log_and_product_say_what_was_done(tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="ccdproc_echelle"):
         master = master_of(tmp_path, "mef", n_flats=3)
     for kind in ("3 frames", "5 frames"):
-        assert f"{kind}: AMPLIFS 2; SUBOSCAN [129:160,1:256] median of rows" in caplog.text
+        assert f"{kind}: AMPLIFS 2; SUBOSCAN [81:112,1:160] median of rows" in caplog.text
     master.write(tmp_path / "master.fits")
     again = MasterFlat.read(tmp_path / "master.fits")
     assert again.levels["level"].unit == master.levels["level"].unit == u.electron
     header = again.flat.header
-    assert header["SUBOSCAN"] == "[129:160,1:256] median of rows"
-    assert header["TRIMIM"] == "[1:128,1:256]"
+    assert header["SUBOSCAN"] == "[81:112,1:160] median of rows"
+    assert header["TRIMIM"] == "[1:80,1:160]"
     assert header["GAINCOR"] == "to electrons"
     assert not {"TRIMSEC", "BIASSEC", "DATASEC", "DETSEC"} & set(header)
 
@@ -168,7 +168,7 @@ def test_calibration_frames_without_the_sections_of_the_flats_are_refused(tmp_pa
 def test_a_bias_that_kept_its_zero_point_is_warned_of(tmp_path):
     """Trimmed, but its overscan was not subtracted, as that of the flats is."""
     flats, _, biases = simulated().write(tmp_path, 2, 0, 1, layout="overscan")
-    bias = CCDData(fits.getdata(biases[0])[:, :256], unit="adu")
+    bias = CCDData(fits.getdata(biases[0])[:, :160], unit="adu")
     with pytest.warns(UserWarning, match="frame 0 has a zero point of 30.*subtract the overscan"):
         calibrate_frames(flats, bias=[bias], gain=1, read_noise=5)
     calibrate_frames(flats, bias=[bias], oscan=False, gain=1, read_noise=5)
@@ -179,7 +179,7 @@ def test_a_bias_that_is_trimmed_already(tmp_path):
     flats, _, biases = simulated().write(tmp_path, 2, 0, 1, layout="overscan")
     bias, = calibrate_frames(biases, **BY_KEYWORD).flats
     bias = bias.ccddata()
-    bias.header.update({"TRIMSEC": "[1:256,1:256]", "BIASSEC": "[257:288,1:256]"})
+    bias.header.update({"TRIMSEC": "[1:160,1:160]", "BIASSEC": "[161:192,1:160]"})
     expected = calibrate_frames(flats, bias=biases, **BY_KEYWORD).flats[0].ccddata()
     bias = CCDData(bias.data, unit="adu", header=bias.header)
     found = calibrate_frames(flats, bias=[bias], **BY_KEYWORD).flats[0].ccddata()
