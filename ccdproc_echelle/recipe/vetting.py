@@ -29,7 +29,8 @@ from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
 __all__ = ["COPY", "verdict_on_copy", "vet_frames"]
 
-# A subset of evenly spaced pixels along the dispersion axis is enough; `frame_shift` uses twice as many.
+# A subset of evenly spaced pixels along the dispersion axis is enough; `frame_shift` uses twice as
+# many.
 _LEAST_COLUMNS = 100
 
 # For all frames together; with very many frames, fewer columns of each are used.

@@ -219,7 +219,7 @@ def test_frames_in_memory_give_what_files_give(tmp_path, small_master):
 def test_inputs_are_not_modified():
     flats, darks = SMALL.flats(3, raw=True), SMALL.darks(2, raw=True)
     orders = centers_only(SMALL.truth.orders)
-    make_master_flat(flats, orders, dark=darks, gain=1, read_noise=4, scattered_light="master")
+    make_master_flat(flats, orders, dark=darks, gain=1, read_noise=4)
     for given, fresh in zip(flats + darks, SMALL.flats(3, raw=True) + SMALL.darks(2, raw=True),
                             strict=True):
         np.testing.assert_array_equal(given.data, fresh.data)
