@@ -89,7 +89,7 @@ def doubt_about_noise(
         return f"{found}; {_ADVICE}"
     if _NO_SCATTER < ratio < 1 / _TOO_LARGE:
         found = f"the frames differ by only {ratio:.2g} times what their uncertainties allow for"
-        return f"{found}: they may be variances, or in another unit"
+        return f"{found} (are they variances, or in another unit?)"
     return ""
 
 

@@ -400,7 +400,7 @@ def _is_master_flat(path: Path) -> bool:
     try:
         with warnings.catch_warnings(action="ignore"):
             header = fits.getheader(path)
-    except (OSError, ValueError):
+    except Exception:  # of a file that is not FITS: astropy may take it for an archive
         return False
     return "FLATVERS" in header
 
