@@ -513,13 +513,13 @@ def test_inflation_of_the_variance_by_clipping(many_gaussians, center, low, high
     # over the same samples not clipped, whose chance deviation is much the same
     true = means.var() / values.mean(axis=0).var() / len(values)
     known = true * count.mean()
-    assert clipping.inflation(known_variance=True) == pytest.approx(known, rel=0.01)
+    assert clipping.inflation(300, known_variance=True) == pytest.approx(known, rel=0.01)
     estimated = true / (scatter / count).mean()
-    assert clipping.inflation(known_variance=False) == pytest.approx(estimated, rel=0.015)
+    assert clipping.inflation(300, known_variance=False) == pytest.approx(estimated, rel=0.015)
 
 
 class WithoutInflation(SigmaClipping):
-    def inflation(self, *, known_variance):
+    def inflation(self, count, *, known_variance, of_median=False):
         return 1.0
 
 
@@ -536,6 +536,24 @@ def test_clipping_at_3_sigma_needs_the_inflation():
     assert excess(SigmaClipping(3, 3)) == pytest.approx(0, abs=0.006)
     # at 5 sigma nobody would notice
     assert excess(WithoutInflation(5, 5)) == pytest.approx(0, abs=0.001)
+
+
+@pytest.mark.parametrize("method", ["average", "median"])
+@pytest.mark.parametrize(("n", "low", "high"), [(4, 1, 1), (5, 0, 1), (7, 2, 2), (20, 1, 3)])
+def test_uncertainties_after_rejection_of_extremes(method, n, low, high):
+    values = np.random.default_rng(19).normal(size=(n, 60_000))
+    combiner = StackCombiner(method, [ExtremaClipping(low, high)])
+    for variances in (np.ones(values.shape), None):
+        found = combiner.combine(values, np.ones(values.shape, bool), variances)
+        assert found.value.var() / found.variance.mean() == pytest.approx(1, abs=0.03)
+
+
+def test_a_single_value_after_rejection_of_extremes():
+    values = np.random.default_rng(20).normal(size=(3, 60_000))
+    combiner = StackCombiner(rejections=[ExtremaClipping(1, 1)])
+    found = combiner.combine(values, np.ones(values.shape, bool), np.ones(values.shape))
+    assert found.value.var() == pytest.approx(found.variance.mean(), rel=0.06)
+    assert np.isnan(combiner.combine(values, np.ones(values.shape, bool), None).variance).all()
 
 
 # ---------------------------------------------------------------------------------- symmetries

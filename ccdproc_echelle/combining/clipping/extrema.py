@@ -5,6 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ccdproc_echelle._numeric.medians import median_variance_factors
+from ccdproc_echelle._numeric.trimmed import (
+    trimmed_mean_variance,
+    trimmed_median_variance,
+    trimmed_scatter,
+)
 from ccdproc_echelle.combining.clipping.rejection import Rejection
 
 __all__ = ["ExtremaClipping"]
@@ -69,6 +75,46 @@ class ExtremaClipping(Rejection):
         order = _order(np.where(good, values, np.inf), variances)
         np.put_along_axis(rank, order, np.arange(len(values))[:, None], axis=0)
         return good & ((rank < self.n_low) | (rank >= good.sum(axis=0) - self.n_high))
+
+    def inflation(
+        self, count: np.ndarray | int, *, known_variance: bool, of_median: bool = False
+    ) -> np.ndarray | float:
+        """
+        Factor by which the variance of what remains of Gaussian values exceeds the simple formula.
+
+        The rejected values still count: they limit how far the others can be off. And the scatter
+        of the remaining values is less than that of all.
+
+        Parameters
+        ----------
+        count, known_variance, of_median
+            See `Rejection.inflation`.
+
+        Returns
+        -------
+        float array or float
+            The factor; 1 if no value or, with an unknown variance, a single one remains.
+
+        References
+        ----------
+        Winsorised variance of a trimmed mean: Tukey & McLaughlin 1963, Sankhya A 25, 331.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle.combining.clipping import ExtremaClipping
+        >>> float(ExtremaClipping(1, 1).inflation(8, known_variance=True).round(3))
+        0.848
+        """
+        factors = np.ones(int(np.max(count, initial=0)) + 1)
+        for n in np.unique(np.asarray(count)[np.asarray(count) > (0 if known_variance else 1)]):
+            trimmed = int(n), self.n_low, self.n_high
+            simple = 1.0 if known_variance else trimmed_scatter(*trimmed)
+            if of_median:
+                simple *= median_variance_factors(int(n))[n]
+                factors[n] = n * trimmed_median_variance(*trimmed) / simple
+            else:
+                factors[n] = n * trimmed_mean_variance(*trimmed) / simple
+        return factors[count]
 
 
 def _order(values: np.ndarray, variances: np.ndarray | None) -> np.ndarray:

@@ -75,7 +75,9 @@ class Rejection(ABC):
             The good values to reject.
         """
 
-    def inflation(self, *, known_variance: bool) -> float:
+    def inflation(
+        self, count: np.ndarray | int, *, known_variance: bool, of_median: bool = False
+    ) -> np.ndarray | float:
         """
         Factor by which the variance of the mean of the remaining values exceeds the simple formula.
 
@@ -83,12 +85,17 @@ class Rejection(ABC):
 
         Parameters
         ----------
+        count : int array or int
+            Number of remaining values.
         known_variance : bool
             Whether the variance is known; otherwise it is that of the remaining values.
+        of_median : bool, optional
+            Whether it is the median instead of the mean, for which the simple formula includes the
+            factor of a median.
 
         Returns
         -------
-        float
+        float array or float
             The factor. The default implementation returns 1.
         """
         return 1.0

@@ -205,7 +205,9 @@ class SigmaClipping(Rejection):
         factors = mad_factors(len(values)).astype(values.dtype)
         return factors[len(values) if good is None else good.sum(axis=0)]
 
-    def inflation(self, *, known_variance: bool) -> float:
+    def inflation(
+        self, count: np.ndarray | int, *, known_variance: bool, of_median: bool = False
+    ) -> np.ndarray | float:
         """
         Factor by which the variance of a clipped mean of Gaussian values exceeds the simple
         formula.
@@ -217,14 +219,14 @@ class SigmaClipping(Rejection):
 
         Parameters
         ----------
-        known_variance : bool
-            Whether the variance is known; otherwise it is that of the remaining values.
+        count, known_variance, of_median
+            See `Rejection.inflation`.
 
         Returns
         -------
-        float
+        float array or float
             The factor in the limit of many values: 1.027 for a known variance and 3 sigma on both
-            sides.
+            sides; 1 for a median, and for one or two values, which cannot be outliers.
 
         References
         ----------
@@ -234,10 +236,13 @@ class SigmaClipping(Rejection):
         Examples
         --------
         >>> from ccdproc_echelle.combining.clipping import SigmaClipping
-        >>> round(SigmaClipping(low=3, high=3).inflation(known_variance=True), 4)
+        >>> float(SigmaClipping(low=3, high=3).inflation(10, known_variance=True).round(4))
         1.0272
         """
-        return _inflation(self.low, self.high, self.center == "mean", known_variance)
+        if of_median:
+            return 1.0
+        factor = _inflation(self.low, self.high, self.center == "mean", known_variance)
+        return np.where(np.greater(count, 2), factor, 1.0)[()]
 
     def _outliers_by_astropy(self, values, good) -> np.ndarray:
         clipped = stats.sigma_clip(

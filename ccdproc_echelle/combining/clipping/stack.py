@@ -210,8 +210,9 @@ class StackCombiner:
             return self._own_scatter(stack, kept)
         count = total_weight(stack.values, kept)
         factors = median_variance_factors(len(stack.values))[np.asarray(count, dtype=int)]
+        inflation = self._inflation(stack, kept)
         if stack.variances is None:
-            return factors * self._scatter(stack, kept) / count
+            return inflation * factors * self._scatter(stack, kept) / count
         # What matters is the density at the centre, to which a noisy value contributes little.
         density = np.sqrt(stack.variances)
         np.divide(1, density, out=density)
@@ -220,7 +221,7 @@ class StackCombiner:
         few = count <= 2
         if np.any(few):
             variance = np.where(few, column_sum(stack.variances, kept) / count**2, variance)
-        return variance
+        return variance * inflation
 
     def _own_scatter(self, stack, kept) -> np.ndarray:
         """
@@ -250,12 +251,15 @@ class StackCombiner:
         return np.where(count > 1, squares / (count - 1), np.nan)
 
     def _inflation(self, stack, kept) -> np.ndarray | float:
-        """Increase of the variance due to rejections; one or two values cannot be outliers."""
-        known = stack.variances is not None
-        factor = math.prod(one.inflation(known_variance=known) for one in self.rejections)
-        if factor == 1:
-            return 1.0
-        return np.where(total_weight(stack.values, kept) > 2, factor, 1.0)
+        """Increase of the variance due to rejections."""
+        if kept is None or not self.rejections:
+            count = len(stack.values)
+        else:
+            count = kept.sum(axis=0)
+        options = dict(
+            known_variance=stack.variances is not None, of_median=self.method == "median"
+        )
+        return math.prod(one.inflation(count, **options) for one in self.rejections)
 
 
 class _Stack(NamedTuple):
