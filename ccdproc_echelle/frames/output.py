@@ -106,7 +106,7 @@ def check_output(
     ...
     FileNotFoundError: cannot write no_such_folder/master.fits: folder no_such_folder does not exist
     """
-    means_folder = os.fspath(path).endswith("/")
+    means_folder = os.fsdecode(path).endswith("/")
     path = user_path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: folder {path.parent} does not exist")

@@ -123,7 +123,8 @@ def with_added_variance(ccd: CCDData, variance: np.ndarray) -> CCDData:
     array([5.])
     """
     kind = type(ccd.uncertainty)
-    total = np.array(ccd.uncertainty.array)  # the only new plane
+    array = ccd.uncertainty.array
+    total = np.array(array, dtype=np.result_type(array, variance))  # the only new plane
     total = variance_array(total, kind, out=total)
     total += variance
     result = copy.copy(ccd)
