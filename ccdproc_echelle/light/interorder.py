@@ -22,7 +22,7 @@ LEAST_PIXELS = 100
 _MOST_PIXELS = 30_000
 
 # Number of columns combined to measure the brightness of an order; every n-th of them is used.
-_STRETCH, _EVERY = 16, 4
+_STRETCH, _EVERY = 16, 2
 
 # Wider orders are sampled with every second row, or fewer, to about this number of rows.
 _MOST_ROWS = 24
