@@ -80,7 +80,9 @@ def test_pairs_of_slits_that_are_traced_as_orders_are_named(gap):
     assert_allclose(trace_orders(flat, n_slices=2).center(), sim.truth.orders.center(), atol=0.1)
 
 
-@pytest.mark.filterwarnings("ignore:orders .* are much closer", "ignore:neighbouring orders")
+@pytest.mark.filterwarnings(
+    "ignore:orders .* are much closer", "ignore:neighbouring orders", "ignore:orders .* touch"
+)
 def test_slices_seen_apart_in_some_orders_only_are_not_traced_twice():
     sim = EchelleSimulation(shape=(300, 200), n_orders=4, order_width=40, seed=1, psf_sigma=0.7)
     orders = trace_orders(sim.with_slicer(2, gap=1).flats(1)[0], dispersion_axis=1)
