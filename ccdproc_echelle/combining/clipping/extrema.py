@@ -105,15 +105,10 @@ class ExtremaClipping(Rejection):
         >>> float(ExtremaClipping(1, 1).inflation(8, known_variance=True).round(3))
         0.848
         """
-        factors = np.ones(int(np.max(count, initial=0)) + 1)
-        for n in np.unique(np.asarray(count)[np.asarray(count) > (0 if known_variance else 1)]):
-            trimmed = int(n), self.n_low, self.n_high
-            simple = 1.0 if known_variance else trimmed_scatter(*trimmed)
-            if of_median:
-                simple *= median_variance_factors(int(n))[n]
-                factors[n] = n * trimmed_median_variance(*trimmed) / simple
-            else:
-                factors[n] = n * trimmed_mean_variance(*trimmed) / simple
+        found = np.flatnonzero(np.bincount(np.ravel(count), minlength=1))
+        factors = np.ones(found.max(initial=0) + 1)
+        for n in found[found >= (1 if known_variance else 2)].tolist():
+            factors[n] = _inflation(n, self.n_low, self.n_high, known_variance, of_median)
         return factors[count]
 
 
@@ -122,3 +117,14 @@ def _order(values: np.ndarray, variances: np.ndarray | None) -> np.ndarray:
     if variances is None:
         return np.argsort(values, axis=0, kind="stable")
     return np.lexsort((variances, values), axis=0)
+
+
+def _inflation(
+    n_kept: int, n_low: int, n_high: int, known_variance: bool, of_median: bool
+) -> float:
+    """See `ExtremaClipping.inflation`."""
+    trimmed = n_kept, n_low, n_high
+    variance, factor = trimmed_mean_variance(*trimmed), 1.0
+    if of_median:
+        variance, factor = trimmed_median_variance(*trimmed), median_variance_factors(n_kept)[-1]
+    return n_kept * variance / (factor * (1.0 if known_variance else trimmed_scatter(*trimmed)))

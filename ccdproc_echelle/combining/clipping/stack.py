@@ -252,14 +252,12 @@ class StackCombiner:
 
     def _inflation(self, stack, kept) -> np.ndarray | float:
         """Increase of the variance due to rejections."""
-        if kept is None or not self.rejections:
-            count = len(stack.values)
-        else:
-            count = kept.sum(axis=0)
-        options = dict(
-            known_variance=stack.variances is not None, of_median=self.method == "median"
+        count = len(stack.values) if kept is None else kept.sum(axis=0)
+        known, of_median = stack.variances is not None, self.method == "median"
+        return math.prod(
+            one.inflation(count, known_variance=known, of_median=of_median)
+            for one in self.rejections
         )
-        return math.prod(one.inflation(count, **options) for one in self.rejections)
 
 
 class _Stack(NamedTuple):
