@@ -113,15 +113,11 @@ def median_variance_factors(n_max: int) -> np.ndarray:
     """
     n = np.arange(n_max + 1)
     factors = np.pi / 2 * n / (n + np.where(n % 2, *_ASYMPTOTIC))
-    exact = _exact_factors()[: n_max + 1]
-    factors[: len(exact)] = exact
+    factors[0] = np.nan
+    for exact in range(1, min(n_max, _LARGEST_EXACT) + 1):
+        factors[exact] = exact * _median_variance(exact)
     factors.setflags(write=False)
     return factors
-
-
-@lru_cache
-def _exact_factors() -> np.ndarray:
-    return np.array([np.nan] + [n * _median_variance(n) for n in range(1, _LARGEST_EXACT + 1)])
 
 
 def median_noise(count: np.ndarray) -> np.ndarray:
@@ -130,6 +126,7 @@ def median_noise(count: np.ndarray) -> np.ndarray:
     return np.sqrt(median_variance_factors(int(count.max(initial=1)))[count] / count)
 
 
+@lru_cache
 def _median_variance(n: int) -> float:
     """Variance of the median of n standard normal values, from its distribution."""
     k = (n - 1) // 2  # values below the (lower) middle one

@@ -3,6 +3,7 @@
 
 import numpy as np
 
+from ccdproc_echelle._numeric.roots import slab_product, triangle
 from ccdproc_echelle._numeric.spread import scatter_about_zero
 
 __all__ = ["clipped_fit", "soft_fit", "weighted_fit"]
@@ -18,8 +19,9 @@ _LEAST_LEFT = 1e-6
 def weighted_fit(basis: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Coefficients of a least-squares fit; values with zero weight may be anything."""
     usable = weights > 0
-    root = np.sqrt(weights[usable])
-    return np.linalg.lstsq(basis[usable] * root[:, None], values[usable] * root, rcond=None)[0]
+    rows = np.column_stack([basis[usable], values[usable]]) * np.sqrt(weights[usable])[:, None]
+    reduced = triangle(rows)
+    return np.linalg.lstsq(reduced[:, :-1], reduced[:, -1], rcond=None)[0]
 
 
 def clipped_fit(
@@ -58,8 +60,9 @@ def clipped_fit(
 
 def _variance_of_residuals(basis: np.ndarray, used: np.ndarray) -> np.ndarray:
     """In units of that of the noise: less for values that the fit has used, more for others."""
-    inverse = np.linalg.pinv(basis[used].T @ basis[used], hermitian=True)
-    leverage = np.einsum("nj,nj->n", basis @ inverse, basis)
+    root = triangle(basis[used])
+    inverse = np.linalg.pinv(root.T @ root, hermitian=True)
+    leverage = np.einsum("nj,nj->n", slab_product(basis, inverse), basis)
     left = 1 - leverage[used]
     variance = 1 + leverage
     variance[used] = np.where(left > _LEAST_LEFT, left, 1)

@@ -1,20 +1,22 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Roots and products of matrices with a few hundred rows, without BLAS threads.
+Roots and products of matrices with a few hundred rows or columns, without BLAS threads.
 
-For such matrices the threads mostly wait for each other, which takes longer than the computation.
+For such matrices the threads mostly wait for each other, and for a tenth of a second afterwards for
+more, which takes longer than the computation.
 """
 
 import numpy as np
 from scipy.linalg.lapack import dtrtri
 
-__all__ = ["inverse_root", "slab_product"]
+__all__ = ["inverse_root", "slab_product", "triangle"]
 
 # Products with fewer multiplications than this are done by BLAS in a single thread.
 _ALONE = 2**18
 
-# Matrices up to this size are factorised directly.
-_SMALL = 64
+# Matrices up to this size, and tall ones with up to this number of elements, are factorised
+# directly.
+_SMALL, _FEW = 64, 2**12
 
 
 def inverse_root(matrix: np.ndarray) -> np.ndarray:
@@ -63,3 +65,25 @@ def slab_product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """
     n = max(_ALONE // max(second.size, 1), 1)
     return np.concatenate([first[i : i + n] @ second for i in range(0, len(first), n)])
+
+
+def triangle(rows: np.ndarray) -> np.ndarray:
+    """
+    Upper triangular matrix R for which ``R.T @ R`` is ``rows.T @ rows``, without forming that.
+
+    Groups of rows are reduced to a triangle each, and those again, until they fit in one group.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ccdproc_echelle._numeric.roots import triangle
+    >>> rows = np.vander(np.linspace(-1, 1, 5000), 3)
+    >>> bool(np.allclose(triangle(rows).T @ triangle(rows), rows.T @ rows))
+    True
+    """
+    n, n_columns = rows.shape
+    size = max(_FEW // n_columns, 2 * n_columns)
+    if n <= size:
+        return np.linalg.qr(rows, mode="r")
+    groups = np.pad(rows, ((0, -n % size), (0, 0))).reshape(-1, size, n_columns)
+    return triangle(np.linalg.qr(groups, mode="r").reshape(-1, n_columns))

@@ -10,10 +10,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import eigvals_banded
 from scipy.ndimage import median_filter
 
 from ccdproc_echelle._numeric.medians import label_medians, ranked_median
 from ccdproc_echelle._numeric.penalised import Penalty, block_band, restricted_likelihood_fit
+from ccdproc_echelle._numeric.roots import slab_product
 from ccdproc_echelle._numeric.splines import CubicSplines
 from ccdproc_echelle._numeric.spread import MAD_TO_SIGMA
 
@@ -280,11 +282,26 @@ def _slit_breaks(width: float) -> np.ndarray:
 
 
 def _roughness(splines: CubicSplines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Second differences, and the eigenvalues and eigenvectors of their square."""
+    """Second differences, their square, and its eigenvalues."""
     differences = splines.second_differences()
-    values, vectors = np.linalg.eigh(differences.T @ differences)
-    values[:2] = 0  # straight lines are not penalised
-    return differences, values, vectors
+    square = slab_product(differences.T, differences)
+    diagonals = [np.pad(np.diagonal(square, -k), (0, k)) for k in range(3)]
+    eigenvalues = eigvals_banded(diagonals, lower=True)
+    eigenvalues[:2] = 0  # straight lines are not penalised
+    return differences, square, eigenvalues
+
+
+@lru_cache(maxsize=4)
+def _along_order(n_pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Functions of the dispersion pixel, (n_pixels, n_functions), and the roughness of each.
+
+    They are splines transformed to the basis in which their penalty is diagonal; in that basis a
+    slope is a separate unknown, which the data may leave undetermined.
+    """
+    splines = CubicSplines(_uniform_breaks(n_pixels, _PROFILE_STEP))
+    _, square, roughness = _roughness(splines)
+    return splines.design(np.arange(n_pixels)) @ np.linalg.eigh(square)[1], roughness
 
 
 class _BlazeBasis:
@@ -293,39 +310,29 @@ class _BlazeBasis:
     def __init__(self, n_pixels: int):
         splines = CubicSplines(_uniform_breaks(n_pixels, _BLAZE_STEP))
         self.band = block_band(splines.n)
-        differences, eigenvalues, _ = _roughness(splines)
-        square = self.band.blocks(differences.T @ differences)
-        self.penalties = [Penalty(differences, square, eigenvalues)]
+        differences, square, eigenvalues = _roughness(splines)
+        self.penalties = [Penalty(differences, self.band.blocks(square), eigenvalues)]
         self.n = splines.n
         self.piece, self.values = splines.values(np.arange(n_pixels))
         self.which = self.piece[:, None] + np.arange(4)
 
 
 class _ProfileBasis:
-    """
-    The splines of a slit profile and their penalties: across the slit, and along the order.
-
-    Along the order the splines are transformed to the basis in which their penalty is diagonal; in
-    that basis a slope is a separate unknown, which the data may leave undetermined.
-    """
+    """The splines of a slit profile and their penalties: across the slit, and along the order."""
 
     def __init__(self, width: float, n_pixels: int):
         self.slit = CubicSplines(_slit_breaks(width))
-        along = CubicSplines(_uniform_breaks(n_pixels, _PROFILE_STEP))
-        n, m = self.shape = self.slit.n, along.n
+        self.along, along = _along_order(n_pixels)
+        n, m = self.shape = self.slit.n, len(along)
         self.band = block_band(n, m)
-        across, of_slit, _ = _roughness(self.slit)
-        _, of_along, vectors = _roughness(along)
+        differences, square, across = _roughness(self.slit)
         self.penalties = [
-            Penalty(
-                np.kron(a, b), self.band.blocks(np.kron(a.T @ a, b.T @ b)), np.kron(of_a, of_b)
-            )
-            for a, b, of_a, of_b in (
-                (across, np.eye(m), of_slit, np.ones(m)),
-                (np.eye(n), np.diag(np.sqrt(of_along)), np.ones(n), of_along),
+            Penalty(np.kron(a, b), self.band.blocks(np.kron(aa, bb)), np.kron(of_a, of_b))
+            for (a, aa, of_a), (b, bb, of_b) in (
+                ((differences, square, across), (np.eye(m), np.eye(m), np.ones(m))),
+                ((np.eye(n), np.eye(n), np.ones(n)), (np.diag(along**0.5), np.diag(along), along)),
             )
         ]
-        self.along = along.design(np.arange(n_pixels)) @ vectors
         self.n_sections = _SECTIONS * (m - 3)
         # Mean over the middle half of the slit.
         self.middle = self.slit.design(np.linspace(0.25, 0.75, 101)).mean(axis=0)

@@ -252,6 +252,35 @@ class OrdersOnDetector(ABC):
         lower, upper = self._edges(margin)
         return self._to_image(rasters.number_of_orders(lower, upper, self._n_cross()) > 1)
 
+    def edge_mask(self) -> np.ndarray:
+        """
+        Mask of the pixels through which an edge of an order runs, or one of its ends.
+
+        Where no other order covers the rest, these are the pixels with a `coverage` between 0 and
+        1.
+
+        Returns
+        -------
+        bool array, shape of the detector
+            True on the edges.
+
+        Raises
+        ------
+        ValueError
+            If the edges or the detector shape are not known.
+
+        Examples
+        --------
+        >>> from ccdproc_echelle import EchelleOrderTable
+        >>> orders = EchelleOrderTable.from_polynomials(
+        ...     [1], [[2]], lower=[[0.5]], upper=[[3.1]], shape=(5, 2), dispersion_axis=1)
+        >>> orders.edge_mask()[:, 0]
+        array([False, False, False,  True, False])
+        """
+        return self._to_image(rasters.crossed_by_edges(
+            self.lower, self.upper, self._pixel_range(), *self._raster_shape()
+        ))
+
     def coverage(self) -> np.ndarray:
         """
         Fraction of the area of each pixel that lies inside an order.

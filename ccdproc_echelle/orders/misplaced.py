@@ -75,19 +75,26 @@ def _profiles(flat, orders: EchelleOrderTable):
     light[light == filler_of(light)] = np.nan
     light = finite_median(light.reshape(*lines.shape, -1).swapaxes(1, 2))
     lower, upper = orders.lower(lines[:, 0]), orders.upper(lines[:, 0])
-    middles, widths, rows = 0.5 * (lower + upper), upper - lower, np.arange(light.shape[1])
+    middles, widths = 0.5 * (lower + upper), upper - lower
     for middle, width in zip(middles, finite_median(widths), strict=True):
         others = np.abs(middles - middle)
         room = np.where(others > 0, others, np.inf).min(axis=0) / 2
         width = np.nan_to_num(width)  # 0 if an order is short and nowhere looked at
         reach = np.ceil(max(2 * width, min(finite_median(room[None])[0], _FARTHEST)))
         offsets = np.arange(-reach, reach + 1)
-        cuts = [
-            np.interp(place + offsets, rows, line, left=np.nan, right=np.nan)
-            for place, line in zip(middle, light, strict=True)
-        ]
+        cuts = _interpolated(light, middle[:, None] + offsets)
         cuts = np.where(np.abs(offsets) > room[:, None], np.nan, cuts)
         yield offsets, _typical(cuts), width / 2, finite_median(room[None])[0]
+
+
+def _interpolated(lines: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Values between the pixels of each line, (n_lines, n_positions); NaN beyond its ends."""
+    last = lines.shape[1] - 1
+    inside = (positions >= 0) & (positions <= last)
+    positions = np.where(inside, positions, 0)
+    below = np.minimum(positions.astype(int), last - 1)
+    here, above = (np.take_along_axis(lines, below + k, axis=1) for k in (0, 1))
+    return np.where(inside, here + (positions - below) * (above - here), np.nan)
 
 
 def _typical(cuts: np.ndarray) -> np.ndarray:

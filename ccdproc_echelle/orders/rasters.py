@@ -21,6 +21,9 @@ _COLUMNS_AT_ONCE = 256
 # A curve is treated as straight within a strip of a pixel; the largest resulting error in area.
 _AREA_TOLERANCE = 1e-4
 
+# An edge as close as this to the border between two pixels runs through neither.
+_TOUCHING = 1e-6
+
 
 def between(low: np.ndarray, high: np.ndarray, n_rows: int) -> np.ndarray:
     """Bool raster of the pixels whose centre lies between the two curves of any order."""
@@ -136,6 +139,28 @@ def coverage(
     sides = np.arange(n_pixels * n_strips + 1) / n_strips - 0.5
     sides = np.clip(sides, first, last)
     return _covered_area(sides, lower(sides), upper(sides), n_rows, n_strips)
+
+
+def crossed_by_edges(
+    lower: Callable, upper: Callable, ranges: np.ndarray, n_rows: int, n_pixels: int
+) -> np.ndarray:
+    """Bool raster of the pixels that the two curves, or the ends of an order, run through."""
+    sides = np.clip(np.arange(n_pixels + 1) - 0.5, *ranges.T[:, :, None])
+    inside = np.diff(sides)
+    (lowest, low), (high, highest) = (
+        (np.minimum(left, right), np.maximum(left, right))
+        for left, right in ((curve[:, :-1], curve[:, 1:]) for curve in (lower(sides), upper(sides)))
+    )
+    bands = [
+        (lowest, low, inside > 0),
+        (high, highest, inside > 0),
+        (lowest, highest, (inside > 0) & (inside < 1 - _TOUCHING)),
+    ]
+    starts, stops = (
+        np.concatenate([np.where(band[2], band[k], np.nan) for band in bands]) for k in (0, 1)
+    )
+    reach = 0.5 - _TOUCHING
+    return between(starts - reach, stops + reach, n_rows)
 
 
 def _strips_needed(lower: np.ndarray, upper: np.ndarray, step: np.ndarray) -> int:

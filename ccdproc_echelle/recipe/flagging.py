@@ -88,14 +88,9 @@ def _flags_beside_response(
         FlatFlag.FAINT: faint if unlit is None else faint | (unlit & ~between),
         FlatFlag.INTERORDER: between,
         FlatFlag.OVERLAP: orders.overlap_mask(),
-        FlatFlag.PARTLY_COVERED: _partly_covered(orders),
+        FlatFlag.PARTLY_COVERED: orders.edge_mask(),
         FlatFlag.EXTRAPOLATED_EDGE: _beyond_measured_edges(orders),
     }
-
-
-def _partly_covered(orders: EchelleOrderTable) -> np.ndarray:
-    coverage = orders.coverage()
-    return (coverage > 0) & (coverage < 1)
 
 
 def _beyond_measured_edges(orders: EchelleOrderTable) -> np.ndarray:

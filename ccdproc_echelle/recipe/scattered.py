@@ -227,9 +227,11 @@ class ScatteredLightOfSet:
             return flat, levels, 0.0
         if not self.surfaces:
             return flat, levels, np.nan
-        levels = with_common_errors(levels, self._errors_of_sums, flat, orders, window=window)
-        flat = _with_response_scatter(flat, self.surfaces, levels["level"].value)
-        return flat, levels, _fraction(self.surfaces, levels["level"].value, orders, window)
+        of_frames = self.surfaces, levels["level"].value
+        with ahead(partial(_with_response_scatter, flat, *of_frames)) as noisier:
+            levels = with_common_errors(levels, self._errors_of_sums, flat, orders, window=window)
+            fraction = _fraction(*of_frames, orders, window)
+            return noisier(), levels, fraction
 
     def _errors_of_sums(self, weights: np.ndarray) -> np.ndarray:
         return sums_of(self.surfaces, weights)[1]

@@ -28,6 +28,17 @@ def test_weights_count_as_repeated_values():
     np.testing.assert_allclose(weighted_fit(BASIS, values, weights), expected, rtol=1e-10)
 
 
+@pytest.mark.parametrize("n_values", [3, 300, 20_000])
+def test_many_values_are_fitted_like_few_and_what_they_leave_open_is_small(n_values):
+    """By the singular values of the whole matrix; the last column is a copy of the first."""
+    x = np.linspace(-1, 1, n_values)
+    basis = np.column_stack([chebvander(x, 7), np.ones(n_values)])
+    values = np.random.default_rng(6).normal(size=n_values)
+    expected = np.linalg.lstsq(basis, values, rcond=None)[0]
+    found = weighted_fit(basis, values, np.ones(n_values))
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("n_off", [0, 10])
 def test_outliers_are_clipped(n_off):
     values, off = noisy(n_off=n_off)

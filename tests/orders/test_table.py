@@ -236,9 +236,32 @@ def test_coverage_of_steep_and_bent_edges_that_leave_the_detector(
     # the grid itself is exact to the part of an edge's length that one point stands for
     n_sub = 50
     coverage = truth.table().coverage()
+    assert_edges_are_partly_covered(truth.table())
     assert_allclose(coverage, brute_force_coverage(truth, n_sub), atol=2 / n_sub)
     assert_allclose(coverage.sum(), brute_force_coverage(truth, n_sub).sum(), rtol=2e-2, atol=0.1)
     assert_allclose(coverage, truth.coverage(n_sub=1000), atol=AREA_ERROR)
+
+
+def assert_edges_are_partly_covered(orders):
+    coverage, on_edge = orders.coverage(), orders.edge_mask()
+    assert on_edge[(coverage > AREA_ERROR) & (coverage < 1 - AREA_ERROR)].all()
+    assert (coverage[~on_edge] * (1 - coverage[~on_edge]) < AREA_ERROR).all()
+    barely = coverage * (1 - coverage) < 1e-9  # which rounding may make nothing
+    assert np.count_nonzero(on_edge & barely) <= 2
+
+
+@few
+@given(curves)
+def test_pixels_on_an_edge_are_those_partly_covered(truth):
+    assert_edges_are_partly_covered(truth.table())
+
+
+def test_an_edge_within_another_order_or_between_two_pixels():
+    orders = EchelleOrderTable.from_polynomials(
+        [1, 2], [[4.0], [6.0]], lower=[[1.5], [3.2]], upper=[[7.0], [9.25]],
+        shape=(12, 3), dispersion_axis=1,
+    )
+    assert np.flatnonzero(orders.edge_mask()[:, 1]).tolist() == [3, 7, 9]
 
 
 def test_coverage_is_never_more_than_the_whole_pixel():
@@ -906,7 +929,7 @@ def test_bad_traces():
 
 
 @pytest.mark.parametrize("method", [
-    "lower", "upper", "order_map", "interorder_mask", "overlap_mask", "coverage",
+    "lower", "upper", "order_map", "interorder_mask", "overlap_mask", "edge_mask", "coverage",
 ])
 def test_without_edges(method):
     with pytest.raises(ValueError, match="no edges"):
