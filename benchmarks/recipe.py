@@ -22,7 +22,7 @@ For the same raw flats and darks in 16-bit files, each table compares
 Every run is a separate process, timed by the operating system. The time to start and import is
 measured in the same way and subtracted, and so is, from the peak memory (on Linux), that of a
 process that only imports the packages. The memory of other programs is not known. The runs take
-turns.
+turns; of each the best times and the largest peak are shown.
 """
 
 import argparse
@@ -34,7 +34,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -196,8 +195,8 @@ def _measured(case: Case, commands: dict[str, list[str]], folder: Path) -> dict[
         for name, command in commands.items():
             costs[name].append(_cost(command, folder))
     return {
-        name: Cost(*(median(getattr(cost, field) for cost in runs)
-                     for field in ("wall", "cpu", "peak")))
+        name: Cost(*(best(getattr(cost, field) for cost in runs)
+                     for field, best in (("wall", min), ("cpu", min), ("peak", max))))
         for name, runs in costs.items()
     }
 

@@ -116,11 +116,21 @@ block_band = lru_cache(maxsize=64)(BlockBand)
 
 @dataclass(frozen=True, eq=False)
 class Penalty:
-    """Penalty on the sum of the squares of differences between coefficients."""
+    """
+    Penalty on the sum of the squares of differences between coefficients.
 
-    differences: np.ndarray  # (n_differences, n_coefficients)
-    blocks: np.ndarray  # of its square
+    The differences are the Kronecker product of those between the sites and those between the
+    unknowns of each; the whole matrix would be large.
+    """
+
+    of_sites: np.ndarray  # (n, n_sites)
+    of_each: np.ndarray  # (m, n_each)
+    blocks: np.ndarray  # of the square of the whole
     eigenvalues: np.ndarray  # in a basis that all penalties of a fit have in common
+
+    def roughness(self, coefficients: np.ndarray) -> float:
+        square = coefficients.reshape(self.of_sites.shape[1], -1)
+        return np.sum((self.of_sites @ square @ self.of_each.T) ** 2)
 
 
 def restricted_likelihood_fit(band, gram, right, penalties, strength):
@@ -139,7 +149,7 @@ def restricted_likelihood_fit(band, gram, right, penalties, strength):
         total = strength @ eigenvalues
         free = np.divide(eigenvalues, total, out=np.zeros_like(eigenvalues), where=total > 0)
         taken = [band.trace_of_product(covariance, p.blocks) for p in penalties]
-        roughness = [np.sum((p.differences @ coefficients) ** 2) for p in penalties]
+        roughness = [penalty.roughness(coefficients) for penalty in penalties]
         freedom = strength * (free.sum(axis=1) - taken)
         before, strength = strength, np.maximum(freedom, 1e-3) / np.maximum(roughness, 1e-12)
         strength = np.minimum(strength, _STRONGEST * size + 1e-30)

@@ -311,7 +311,9 @@ class _BlazeBasis:
         splines = CubicSplines(_uniform_breaks(n_pixels, _BLAZE_STEP))
         self.band = block_band(splines.n)
         differences, square, eigenvalues = _roughness(splines)
-        self.penalties = [Penalty(differences, self.band.blocks(square), eigenvalues)]
+        self.penalties = [
+            Penalty(differences, np.eye(1), self.band.blocks(square), eigenvalues)
+        ]
         self.n = splines.n
         self.piece, self.values = splines.values(np.arange(n_pixels))
         self.which = self.piece[:, None] + np.arange(4)
@@ -327,7 +329,7 @@ class _ProfileBasis:
         self.band = block_band(n, m)
         differences, square, across = _roughness(self.slit)
         self.penalties = [
-            Penalty(np.kron(a, b), self.band.blocks(np.kron(aa, bb)), np.kron(of_a, of_b))
+            Penalty(a, b, self.band.blocks(np.kron(aa, bb)), np.kron(of_a, of_b))
             for (a, aa, of_a), (b, bb, of_b) in (
                 ((differences, square, across), (np.eye(m), np.eye(m), np.ones(m))),
                 ((np.eye(n), np.eye(n), np.ones(n)), (np.diag(along**0.5), np.diag(along), along)),

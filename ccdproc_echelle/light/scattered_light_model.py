@@ -30,11 +30,14 @@ _EDGE_ERROR = 0.1
 # detector. It is not fitted, but what it does to the surface is part of the error of the surface.
 _WIDTH_ERROR = 0.1
 
-# Number of fits of the typical frame, each with the weights of the previous one, and how many of
-# them select the shapes again. The selection could alternate for ever between a few sets of shapes,
-# which leave light that looks like noise, or more of it. In that case the larger set is kept.
+# Largest number of fits of the typical frame, each with the weights of the previous one, and how
+# many of them select the shapes again. The selection could alternate for ever between a few sets of
+# shapes, which leave light that looks like noise, or more of it. In that case the larger set is
+# kept. The fits end once the same shapes are selected again and the light in a pixel changes by
+# less than this, in standard deviations.
 _ITERATIONS = 6
 _CHOICES = 4
+_SETTLED = 3e-3
 
 # Number of times that the fit is repeated without the stray light found by the previous one.
 _SEARCHES = 10
@@ -450,7 +453,7 @@ def _typical_fit(scene, frame, shapes, most_shapes) -> _Typical:
     light = scene.light(frame.brightness, np.zeros(n_smooth))
     wings = (light * ndtr(-scene.sample.distance)).sum(axis=0)
     variance, outlying, slopes = first_variance(values), 0, np.zeros_like(light)
-    choices = []
+    choices, residuals = [np.array([])], np.inf
     for step in range(_ITERATIONS):
         weights = frame.good / ((variance + (WING_ERROR * wings) ** 2) * (1 + outlying**2) ** 2)
         moving = _EDGE_ERROR * light * slopes
@@ -458,18 +461,21 @@ def _typical_fit(scene, frame, shapes, most_shapes) -> _Typical:
         normal = scene.normal(columns, moving, values, weights).transformed(n_smooth, mixture)
         solution, chosen, strength, shifts = _solved(
             normal, scene.penalty, np.count_nonzero(weights), most_shapes,
-            None if step < _CHOICES else max(choices[_CHOICES - 2 : _CHOICES], key=len),
+            None if step < _CHOICES else max(choices[_CHOICES - 1 : _CHOICES + 1], key=len),
         )
         choices.append(chosen)
         surface, amplitudes = np.split(solution, [n_smooth])
         scattered = scene.smooth @ surface
         of_common = mixture[:-1, :-1] @ amplitudes
         wings = np.einsum("k,kn->n", of_common, columns) + (moving * scene.shifts(shifts)).sum(0)
-        residuals = values - scattered - wings
+        before, residuals = residuals, values - scattered - wings
         variance = noise_variance(residuals, scattered, wings, frame.good)
         outlying = residuals / np.sqrt(variance + (WING_ERROR * wings) ** 2) / OUTLIER
         light = scene.light(frame.brightness, surface)
         slopes = shapes.slopes(amplitudes.reshape(-1, 2))
+        change = np.mean(((residuals - before) ** 2 / variance)[frame.good])
+        if np.array_equal(*choices[-2:]) and change < _SETTLED**2:
+            break
     precision = frame.good * (np.abs(outlying) < 1) / (variance + (WING_ERROR * wings) ** 2)
     stray = frame.good & stray_pixels(
         scene.sample, residuals, variance, WING_ERROR * np.abs(wings), scene.shape[1]

@@ -67,7 +67,7 @@ def smooth_fit(y, sigma, strength):
     differences, band = splines.second_differences(), BlockBand(splines.n)
     square = differences.T @ differences
     eigenvalues = np.append([0, 0], np.linalg.eigvalsh(square)[2:])
-    penalty = Penalty(differences, band.blocks(square), eigenvalues)
+    penalty = Penalty(differences, np.eye(1), band.blocks(square), eigenvalues)
     coefficients, covariance, strength = restricted_likelihood_fit(
         band, band.blocks(design.T @ design) / sigma**2, design.T @ y / sigma**2, [penalty],
         np.array([strength]),
