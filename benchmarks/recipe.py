@@ -19,13 +19,14 @@ For the same raw flats and darks in 16-bit files, each table compares
 - if installed, one pass of IRAF's ``imcombine`` (``x_images.e``) and of ``siril-cli`` over the raw
   flats, with sigma clipping.
 
-Every run is a separate process, timed by the operating system. The time to start and import is
-measured in the same way and subtracted, and so is, from the peak memory (on Linux), that of a
-process that only imports the packages. The memory of other programs is not known. The runs take
-turns; of each the best times and the largest peak are shown.
+Every run is a separate process, which tells the time and CPU time it took once the packages were
+imported, and (on Linux) its peak memory in excess of that of a process that only imports them.
+Other programs are timed from their start, by the operating system, and their memory is not known.
+The runs take turns; of each the best times and the largest peak are shown.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -48,15 +49,16 @@ _MB = 1e6
 
 _CLIP = "sigma_clip=True, sigma_clip_low_thresh=5, sigma_clip_high_thresh=5"
 _HEADER = """
-import atexit, glob, pathlib, warnings
+import atexit, glob, json, pathlib, time, warnings
 warnings.simplefilter("ignore")
 
-@atexit.register
-def tell_peak():
-    status = pathlib.Path("/proc/self/status")
+def tell_cost():
+    wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
+    status, peak = pathlib.Path("/proc/self/status"), None
     if status.is_file():
         line, = (x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        pathlib.Path("peak.txt").write_text(line.split()[1])
+        peak = 1024 * int(line.split()[1])
+    pathlib.Path("cost.json").write_text(json.dumps([wall, cpu, peak]))
 
 import ccdproc
 import numpy as np
@@ -69,6 +71,8 @@ flats, darks = sorted(glob.glob("flat_*.fits")), sorted(glob.glob("dark_*.fits")
 orders = EchelleOrderTable.read("orders.ecsv")
 noise = dict(gain=1, read_noise=4, mem_limit=200e6)
 if __name__ == "__main__":
+    atexit.register(tell_cost)
+    start = time.perf_counter(), time.process_time()
 """
 _GUIDE = (
     f"{_CLIP}, sigma_clip_func=np.ma.median, sigma_clip_dev_func=np.ma.std, mem_limit=350e6"
@@ -151,7 +155,7 @@ class Cost:
 
 
 def _cost(command: list[str], folder: Path) -> Cost:
-    for pattern in ("peak.txt", "master_*", "siril/master_*", "siril/seq_*"):
+    for pattern in ("cost.json", "master_*", "siril/master_*", "siril/seq_*"):
         for path in folder.glob(pattern):
             path.unlink()
     start = time.monotonic()
@@ -165,9 +169,10 @@ def _cost(command: list[str], folder: Path) -> Cost:
     process.stderr.close()
     if status != 0:
         raise RuntimeError(f"{command[:1]} failed: {error[-1000:]}")
-    peak = folder / "peak.txt"
-    kilobytes = float(peak.read_text()) if peak.exists() else np.nan
-    return Cost(wall, used.ru_utime + used.ru_stime, 1024 * kilobytes)
+    told = folder / "cost.json"
+    if told.exists():
+        return Cost(*np.array(json.loads(told.read_text()), dtype=float))
+    return Cost(wall, used.ru_utime + used.ru_stime, np.nan)
 
 
 def _commands(case: Case, folder: Path) -> Iterator[tuple[str, list[str]]]:
@@ -202,17 +207,13 @@ def _measured(case: Case, commands: dict[str, list[str]], folder: Path) -> dict[
 
 
 def _report(case: Case, costs: dict[str, Cost], show: Callable[[str], None]) -> None:
-    start, engine = costs["starting"], costs["two_pass_flat_combine"]
+    engine = costs["two_pass_flat_combine"]
     table = Table(names=("run", "seconds", "CPU s", "peak MB", "engine = 1"),
                   dtype=(str, float, float, float, float))
     for name, cost in costs.items():
-        ours = name in _SCRIPTS
-        wall, cpu = (
-            (cost.wall - start.wall, cost.cpu - start.cpu) if ours else (cost.wall, cost.cpu)
-        )
-        peak = (cost.peak - start.peak) / _MB
+        peak = (cost.peak - costs["starting"].peak) / _MB
         if name != "starting":
-            table.add_row((name, wall, cpu, peak, wall / (engine.wall - start.wall)))
+            table.add_row((name, cost.wall, cost.cpu, peak, cost.wall / engine.wall))
     for column in table.colnames[1:]:
         table[column].format = ".2f" if column != "peak MB" else ".0f"
     show(f"\n{case.name}, {case.n_orders} orders, 16-bit files; planes of "
