@@ -453,7 +453,7 @@ def _typical_fit(scene, frame, shapes, most_shapes) -> _Typical:
     light = scene.light(frame.brightness, np.zeros(n_smooth))
     wings = (light * ndtr(-scene.sample.distance)).sum(axis=0)
     variance, outlying, slopes = first_variance(values), 0, np.zeros_like(light)
-    choices, residuals = [np.array([])], np.inf
+    choices, residuals = [], np.inf
     for step in range(_ITERATIONS):
         weights = frame.good / ((variance + (WING_ERROR * wings) ** 2) * (1 + outlying**2) ** 2)
         moving = _EDGE_ERROR * light * slopes
@@ -461,7 +461,7 @@ def _typical_fit(scene, frame, shapes, most_shapes) -> _Typical:
         normal = scene.normal(columns, moving, values, weights).transformed(n_smooth, mixture)
         solution, chosen, strength, shifts = _solved(
             normal, scene.penalty, np.count_nonzero(weights), most_shapes,
-            None if step < _CHOICES else max(choices[_CHOICES - 1 : _CHOICES + 1], key=len),
+            None if step < _CHOICES else max(choices[_CHOICES - 2 : _CHOICES], key=len),
         )
         choices.append(chosen)
         surface, amplitudes = np.split(solution, [n_smooth])
@@ -474,7 +474,7 @@ def _typical_fit(scene, frame, shapes, most_shapes) -> _Typical:
         light = scene.light(frame.brightness, surface)
         slopes = shapes.slopes(amplitudes.reshape(-1, 2))
         change = np.mean(((residuals - before) ** 2 / variance)[frame.good])
-        if np.array_equal(*choices[-2:]) and change < _SETTLED**2:
+        if change < _SETTLED**2 and np.array_equal(*choices[-2:]):
             break
     precision = frame.good * (np.abs(outlying) < 1) / (variance + (WING_ERROR * wings) ** 2)
     stray = frame.good & stray_pixels(

@@ -151,14 +151,10 @@ def crossed_by_edges(
         (np.minimum(left, right), np.maximum(left, right))
         for left, right in ((curve[:, :-1], curve[:, 1:]) for curve in (lower(sides), upper(sides)))
     )
-    bands = [
-        (lowest, low, inside > 0),
-        (high, highest, inside > 0),
-        (lowest, highest, (inside > 0) & (inside < 1 - _TOUCHING)),
-    ]
-    starts, stops = (
-        np.concatenate([np.where(band[2], band[k], np.nan) for band in bands]) for k in (0, 1)
-    )
+    exists = inside > 0
+    exists = np.stack([exists, exists, exists & (inside < 1 - _TOUCHING)])
+    starts = np.where(exists, [lowest, high, lowest], np.nan).reshape(-1, n_pixels)
+    stops = np.where(exists, [low, highest, highest], np.nan).reshape(-1, n_pixels)
     reach = 0.5 - _TOUCHING
     return between(starts - reach, stops + reach, n_rows)
 
