@@ -21,7 +21,7 @@ from itertools import islice
 from multiprocessing import connection
 from typing import Any
 
-from ccdproc_echelle._warnings import kept_warnings, warn
+from ccdproc_echelle._warnings import filters_restored, kept_warnings, warn
 
 __all__ = [
     "ahead", "awaited", "is_executor", "n_workers_of", "processes", "results_of", "submitted",
@@ -107,7 +107,11 @@ def results_of(
     n_threads = max(1, n_workers_of(None) - n_busy)
     pool = nullcontext(executor) if executor else ThreadPoolExecutor(n_threads)
     n_ahead = 2 * n_workers_of(executor)
-    with pool as workers, closing(_results(iter(tasks), workers, n_ahead)) as results:
+    with (
+        filters_restored(),
+        pool as workers,
+        closing(_results(iter(tasks), workers, n_ahead)) as results,
+    ):
         yield from results
 
 
@@ -143,7 +147,7 @@ def ahead(task: Callable[[], Any]) -> Iterator[Callable[[], Any]]:
         Waits for the task and returns its result. Warnings of the task are issued then, and its
         error is raised, as if the task was called there.
     """
-    with ThreadPoolExecutor(1) as thread:
+    with filters_restored(), ThreadPoolExecutor(1) as thread:
         future = thread.submit(_with_warnings, task)
 
         def result():

@@ -4,13 +4,13 @@
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from types import FrameType
 
 from astropy.utils.exceptions import AstropyUserWarning
 
-__all__ = ["kept_warnings", "warn"]
+__all__ = ["filters_restored", "kept_warnings", "warn"]
 
 # Warnings do not point into this package, nor into ccdproc, which may have called it.
 _PACKAGES = ("ccdproc_echelle", "ccdproc")
@@ -71,3 +71,18 @@ def kept_warnings() -> Iterator[list[str]]:
         yield _kept.get()
     finally:
         _kept.reset(token)
+
+
+def filters_restored() -> AbstractContextManager:
+    """
+    Context manager that restores the filters of warnings after work in threads.
+
+    In a thread, `warnings.catch_warnings` restores the filters that it found, which may be those of
+    another thread that ignores all warnings.
+
+    Returns
+    -------
+    context manager
+        To be entered and left while these threads do nothing.
+    """
+    return warnings.catch_warnings()

@@ -89,3 +89,13 @@ def test_errors_of_a_task_that_runs_ahead_come_when_its_result_is_needed():
         result()
     with pytest.raises(KeyError), ahead(partial(divmod, 1, 0)):
         raise KeyError
+
+
+def test_the_filters_of_warnings_are_left_as_they_were():
+    before = list(warnings.filters)
+    ignore_all = partial(warnings.simplefilter, "ignore")
+    list(results_of([ignore_all], None))
+    assert warnings.filters == before
+    with ahead(ignore_all):
+        pass
+    assert warnings.filters == before

@@ -2,6 +2,7 @@
 """Checksums that others verify, and damage that they find."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -86,6 +87,18 @@ def test_data_are_damaged_but_an_edited_header_is_not(tmp_path, make):
     content[place + 9] ^= 4
     path.write_bytes(content)
     assert has_damaged_data(path)
+
+
+def test_compressed_images_remain_readable_for_all_threads(tmp_path):
+    path = tmp_path / "file.fits"
+    fits.CompImageHDU(np.arange(99, dtype="u2").reshape(9, 11)).writeto(path, checksum=True)
+
+    def pixel(_):
+        damaged = has_damaged_data(path)
+        return damaged or fits.getdata(path, 1)[1, 0]
+
+    with ThreadPoolExecutor(8) as executor:
+        assert set(executor.map(pixel, range(80))) == {11}
 
 
 def test_data_without_a_sum_are_accepted(tmp_path):

@@ -5,7 +5,8 @@ import logging
 import os
 import re
 import shutil
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+import warnings
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -511,6 +512,18 @@ def test_the_logger_is_left_as_it_was(reduced):
     _, output, table = reduced
     for name in table["setup"]:
         assert "3 orders\n" in (output / name / "log.txt").read_text()
+
+
+def test_the_filters_of_warnings_are_left_as_they_were(own, monkeypatch):
+    raw, output = own
+    before = list(warnings.filters)
+    monkeypatch.setattr(
+        "ccdproc_echelle.recipe.night.work._make", lambda *_: warnings.simplefilter("ignore")
+    )
+    shutil.rmtree(next(path for path in output.glob("*2x2*")))
+    with ThreadPoolExecutor(1) as executor:
+        reduce_night(raw, output, executor=executor, **QUICK)
+    assert warnings.filters == before
 
 
 def test_the_raw_folder_as_output(own, raw_night):

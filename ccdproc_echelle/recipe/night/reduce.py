@@ -12,6 +12,7 @@ import numpy as np
 from astropy.table import QTable
 from ccdproc import ImageFileCollection
 
+from ccdproc_echelle._warnings import filters_restored
 from ccdproc_echelle.frames import replacing
 from ccdproc_echelle.recipe.instruments import Instrument
 from ccdproc_echelle.recipe.metrics import METRICS
@@ -155,10 +156,11 @@ def carry_out(
     """
     _check_writable(plan.output)
     results = []
-    for result in results_of_night(plan.jobs, executor):
-        if tell is not None:
-            tell(result)
-        results.append(result)
+    with filters_restored():
+        for result in results_of_night(plan.jobs, executor):
+            if tell is not None:
+                tell(result)
+            results.append(result)
     table = _quality_of_night(results)
     kept = table.copy()
     kept.remove_columns(["status"])
