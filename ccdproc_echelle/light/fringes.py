@@ -47,11 +47,7 @@ def fringe_pattern(excess: np.ndarray, good: np.ndarray, lowest: np.ndarray) -> 
     where it is known, and ``lowest`` is the detector row of the first row in each column. The
     pattern is NaN in columns where the blaze is not known.
     """
-    n_known = np.maximum(good.sum(axis=0), 1)
-    blind = (good & (np.abs(excess) >= _LARGEST_EXCESS)).sum(axis=0) > _MOST_BAD * n_known
-    blind = binary_opening(np.pad(blind, _SEVERAL, constant_values=True), np.ones(_SEVERAL))
-    blind = blind[_SEVERAL:-_SEVERAL]
-    good = good & (np.abs(excess) < _LARGEST_EXCESS)
+    known, good = good, good & (np.abs(excess) < _LARGEST_EXCESS)
     excess = np.where(good, excess, 0)
     every = np.arange(excess.shape[1])
     some = every[:: max(1, good.sum() // _ENOUGH)]
@@ -64,7 +60,15 @@ def fringe_pattern(excess: np.ndarray, good: np.ndarray, lowest: np.ndarray) -> 
             coefficients = _coefficients(neighbours, excess[:, columns], good[:, columns])
             pattern[:, columns] = _predicted(neighbours, coefficients)
         filled = np.where(good, excess, pattern)
-    return np.where(blind, np.nan, pattern)
+    return np.where(_blind(known, good), np.nan, pattern)
+
+
+def _blind(known: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Columns, several in a row, in which many of the known pixels are not good."""
+    n_bad = np.count_nonzero(known & ~good, axis=0)
+    blind = n_bad > _MOST_BAD * np.maximum(known.sum(axis=0), 1)
+    blind = binary_opening(np.pad(blind, _SEVERAL, constant_values=True), np.ones(_SEVERAL))
+    return blind[_SEVERAL:-_SEVERAL]
 
 
 def _predicted_part(excess, good, lowest, columns) -> float:

@@ -95,8 +95,9 @@ def wanted(scene, dispersion_axis) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     of_sample = flattened(scene.sample.rows, scene.sample.columns)
     orders = scene.order_pixels
     of_orders = flattened(orders.rows, orders.columns)
-    place = np.zeros(scene.shape[0] * scene.shape[1], np.int32)
-    place[of_sample] = place[of_orders[orders.exist]] = 1
-    pixels = np.flatnonzero(place)
+    needed = np.zeros(scene.shape[0] * scene.shape[1], dtype=bool)
+    needed[of_sample] = needed[of_orders[orders.exist]] = True
+    pixels = np.flatnonzero(needed)
+    place = np.empty(needed.shape, dtype=np.int32)
     place[pixels] = np.arange(len(pixels))
     return pixels, place[of_sample], np.where(orders.exist, place[of_orders], len(pixels))

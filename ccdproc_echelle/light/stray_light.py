@@ -212,7 +212,8 @@ def outside(lit, shape: tuple[int, int]) -> np.ndarray | None:
 def _far_from_orders(rows, columns, lower, upper, distance: float) -> np.ndarray:
     far = np.ones((len(rows), len(columns)), dtype=bool)
     for low, high in zip(lower[:, columns] - distance, upper[:, columns] + distance, strict=True):
-        far &= (rows[:, None] < low) | (rows[:, None] > high)
+        near = np.flatnonzero((rows >= low.min()) & (rows <= high.max()))
+        far[near] &= (rows[near, None] < low) | (rows[near, None] > high)
     return far
 
 
