@@ -420,11 +420,12 @@ class _ProfileFit:
         along = along / np.where(level > 0, level, 1)[:, None]
         four = np.arange(self.slit.n - 3)[:, None] + np.arange(4)
         table = self.slit.polynomials @ self._coefficients[four] @ along.T
-        place = pixels.piece * (4 * len(along)) + np.arange(len(along))
-        profile = table.take(place + 3 * len(along))
-        for power in (2, 1, 0):
+        place = pixels.piece * (4 * len(along)) + np.arange(3 * len(along), 4 * len(along))
+        profile = table.take(place)
+        for _ in range(3):
+            place -= len(along)  # of the next lower power
             profile *= pixels.position
-            profile += table.take(place + power * len(along))
+            profile += table.take(place)
         return profile
 
     def _normal_equations(self, pixels, weights, weighted) -> tuple[np.ndarray, np.ndarray]:
