@@ -15,8 +15,14 @@ from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining.likeness import turned_frames, warn_of_unlike_frames
 from ccdproc_echelle.combining.pedestal import pedestal_of
 from ccdproc_echelle.combining.pixels import Pixels, gather
-from ccdproc_echelle.combining.thinned import ThinnedStack, stacked, thinned_indices, thinning
-from ccdproc_echelle.frames import CalibratedFrame, Frame, Section, gather_pixels, parse_slices
+from ccdproc_echelle.combining.thinned import (
+    ThinnedStack,
+    stacked,
+    thinned_indices,
+    thinned_section,
+    thinning,
+)
+from ccdproc_echelle.frames import CalibratedFrame, Frame, Section, parse_slices
 from ccdproc_echelle.orders import (
     EchelleOrderTable,
     UnmatchedOrdersError,
@@ -189,7 +195,7 @@ def check_flats(
     places = np.linspace(0, len(frames) - 1, _N_FRAMES).round().astype(int)
     frames = [frames[i] for i in np.unique(places)]
     survey = Survey.planned(frames, orders, window)
-    sections = [gather_pixels(frame, survey.indices) for frame in frames]
+    sections = [thinned_section(frame.without_uncertainty(), survey.slices) for frame in frames]
     survey.check(sections, check_table=check_table)
 
 

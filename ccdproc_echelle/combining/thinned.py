@@ -13,7 +13,9 @@ from ccdproc_echelle.combining.pixels import Pixels, collected
 from ccdproc_echelle.frames import Frame, Section
 from ccdproc_echelle.orders import EchelleOrderTable
 
-__all__ = ["ThinnedStack", "stacked", "thinned", "thinned_indices", "thinning"]
+__all__ = [
+    "ThinnedStack", "stacked", "thinned", "thinned_indices", "thinned_section", "thinning",
+]
 
 
 class ThinnedStack(NamedTuple):
@@ -89,7 +91,7 @@ def thinned(frames: Sequence[Frame], orders: EchelleOrderTable, n_columns: int) 
     """
     shape = frames[0].shape
     slices, orders = thinning(shape, orders, n_columns)
-    tasks = [partial(_flat_section, frame, slices) for frame in frames]
+    tasks = [partial(thinned_section, frame, slices) for frame in frames]
     n_pixels = np.prod(_thin_shape(shape, slices))
     with closing(results_of(tasks, None)) as sections:
         return stacked(collected(frames, n_pixels, sections), shape, slices, orders)
@@ -99,7 +101,22 @@ def _thin_shape(shape: tuple[int, int], slices: tuple[slice, slice]) -> list[int
     return [len(range(n)[part]) for n, part in zip(shape, slices, strict=True)]
 
 
-def _flat_section(frame: Frame, slices: tuple[slice, slice]) -> Section:
+def thinned_section(frame: Frame, slices: tuple[slice, slice]) -> Section:
+    """
+    Read the pixels that ``thinning`` keeps of a frame.
+
+    Parameters
+    ----------
+    frame : `Frame`
+        The frame.
+    slices : tuple of slice
+        Slices returned by ``thinning``.
+
+    Returns
+    -------
+    `Section`
+        Flattened: the pixels at ``thinned_indices``.
+    """
     section = frame.load().section(slices)
     return Section(*(None if part is None else part.ravel() for part in section))
 
