@@ -302,21 +302,23 @@ def make_master_flat(
 
         progress.begin("order edges")
         flat = calibration.with_shared_noise(flat, levels, settings.weights)
-        flat, levels, lost = scattered.accounted_for(flat, levels, orders, window)
-        del images, scattered
+        flat, lost = scattered.accounted_for(flat, levels, orders, window)
+        del images
+        with ahead(partial(scattered.with_errors, levels, flat, orders, window)) as with_errors:
+            orders = detect_order_edges(lit_part(flat, unlit), orders, **edge_keywords)
+            levels = with_errors()
+        del scattered
+        progress.begin("bad pixels")
         used = {"flat": calibration.flats, "bias": inputs.bias, "dark": inputs.dark}
         recording = partial(provenance_of, request.arguments, settings, request.reading, used)
-        with ahead(recording) as recorded:
-            orders = detect_order_edges(lit_part(flat, unlit), orders, **edge_keywords)
-            provenance = recorded()
-        progress.begin("bad pixels")
-        with ahead(partial(mask_interorder, flat, orders, margin=margin, mask=False)) as masked:
+        masking = partial(mask_interorder, flat, orders, margin=margin, mask=False)
+        with ahead(recording) as recorded, ahead(masking) as masked:
             flags = pixel_flags(
                 flat, orders, noted, inputs.known_bad, unlit, margin=margin,
                 min_signal_to_noise=min_signal_to_noise,
                 sensitivity_keywords=request.sensitivity_keywords,
             )
-            flat = masked()
+            flat, provenance = masked(), recorded()
 
         progress.begin("quality")
         flat.mask = (flags & int(mask_flags)) > 0

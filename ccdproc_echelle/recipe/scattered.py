@@ -194,9 +194,9 @@ class ScatteredLightOfSet:
 
     def accounted_for(
         self, flat: CCDData, levels: QTable, orders: EchelleOrderTable, window: float
-    ) -> tuple[CCDData, QTable, float]:
+    ) -> tuple[CCDData, float]:
         """
-        Include the errors of the scattered light, and subtract it from the master if requested.
+        Include the noise of the scattered light, and subtract it from the master if requested.
 
         Parameters
         ----------
@@ -214,24 +214,39 @@ class ScatteredLightOfSet:
         flat : `~astropy.nddata.CCDData`
             The master, with a mean of 1 over the inner-order pixels. Its uncertainty includes that
             of the surfaces.
-        levels : `~astropy.table.QTable`
-            The levels, with the errors of the surfaces included in their uncertainties.
         fraction : float
             Mean fraction of the light on the order centres that was scattered light; NaN if there
             was no room to measure it.
         """
         if self.choice == "master":
-            flat, fraction = _without_surface(flat, orders, window)
-            return flat, levels, fraction
+            return _without_surface(flat, orders, window)
         if self.choice is None:
-            return flat, levels, 0.0
+            return flat, 0.0
         if not self.surfaces:
-            return flat, levels, np.nan
+            return flat, np.nan
         of_frames = self.surfaces, levels["level"].value
         with ahead(partial(_with_response_scatter, flat, *of_frames)) as noisier:
-            levels = with_common_errors(levels, self._errors_of_sums, flat, orders, window=window)
             fraction = _fraction(*of_frames, orders, window)
-            return noisier(), levels, fraction
+            return noisier(), fraction
+
+    def with_errors(
+        self, levels: QTable, flat: CCDData, orders: EchelleOrderTable, window: float
+    ) -> QTable:
+        """
+        Include the errors of the surfaces in the uncertainties of the levels.
+
+        Parameters
+        ----------
+        levels, flat, orders, window
+            See `accounted_for`.
+
+        Returns
+        -------
+        `~astropy.table.QTable`
+        """
+        if not self.surfaces:
+            return levels
+        return with_common_errors(levels, self._errors_of_sums, flat, orders, window=window)
 
     def _errors_of_sums(self, weights: np.ndarray) -> np.ndarray:
         return sums_of(self.surfaces, weights)[1]
