@@ -66,7 +66,7 @@ def reduced_chi_square(values: ArrayLike, variances: ArrayLike, used: ArrayLike)
 
 
 def chi_square_of_frames(
-    frames: Sequence[Frame], master: MasterFlat, window: float, rejected: np.ndarray | None
+    frames: Sequence[Frame], master: MasterFlat, sound: np.ndarray, rejected: np.ndarray | None
 ) -> float:
     """
     Compute the reduced chi-square of frames from pixels that are read for this purpose.
@@ -77,8 +77,8 @@ def chi_square_of_frames(
         The calibrated frames, in the order of the levels.
     master : `~ccdproc_echelle.MasterFlat`
         The master flat.
-    window : float
-        Full width of the window on the order centre, in pixels.
+    sound : int array
+        Pixels to use, as found by `sound_pixels`.
     rejected : bool array, shape (n_frames, rows, columns), or None
         Values that were rejected; `None` if unknown.
 
@@ -89,7 +89,7 @@ def chi_square_of_frames(
     """
     if any(frame.uncertainty_type is None for frame in frames):
         return np.nan
-    pixels = _bright_pixels(master, window)
+    pixels = _bright(sound, master)
     pixels = pixels[:: len(pixels) // _ENOUGH_PIXELS + 1]
     where = np.unravel_index(pixels, master.flat.shape)
     scales = 1 / _levels_at(where, master)
@@ -104,7 +104,7 @@ def chi_square_of_frames(
     )
 
 
-def chi_square_of_noted(noted: Noted, master: MasterFlat, window: float) -> float:
+def chi_square_of_noted(noted: Noted, master: MasterFlat, sound: np.ndarray) -> float:
     """
     Compute the reduced chi-square of frames from the values recorded while they were combined.
 
@@ -114,8 +114,8 @@ def chi_square_of_noted(noted: Noted, master: MasterFlat, window: float) -> floa
         What was recorded about the frames.
     master : `~ccdproc_echelle.MasterFlat`
         The master flat.
-    window : float
-        Full width of the window on the order centre, in pixels.
+    sound : int array
+        Pixels to use, as found by `sound_pixels`.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def chi_square_of_noted(noted: Noted, master: MasterFlat, window: float) -> floa
     if noted.variances is None:
         return np.nan
     chosen = np.zeros(master.flat.shape, dtype=bool)
-    chosen.ravel()[_bright_pixels(master, window)] = True
+    chosen.ravel()[_bright(sound, master)] = True
     counts = chosen.ravel()[noted.pixels]
     return reduced_chi_square(noted.values[:, counts], noted.variances[:, counts],
                               noted.used[:, counts])
@@ -155,11 +155,10 @@ def sound_pixels(master: MasterFlat, window: float) -> np.ndarray:
     return np.flatnonzero(sound)
 
 
-def _bright_pixels(master: MasterFlat, window: float) -> np.ndarray:
-    """Sound pixels whose uncertainty does not correlate with their value, as flat indices."""
-    pixels = sound_pixels(master, window)
-    data = master.flat.data.ravel()[pixels]
-    return pixels[data > _FAINTEST * data.mean()] if len(pixels) else pixels
+def _bright(sound: np.ndarray, master: MasterFlat) -> np.ndarray:
+    """Sound pixels whose uncertainty does not correlate with their value."""
+    data = master.flat.data.ravel()[sound]
+    return sound[data > _FAINTEST * data.mean()] if len(sound) else sound
 
 
 def _levels_at(where, master) -> np.ndarray:

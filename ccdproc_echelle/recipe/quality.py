@@ -18,7 +18,7 @@ from ccdproc_echelle.recipe.chi_square import chi_square_of_frames, sound_pixels
 from ccdproc_echelle.recipe.limits import checked_limits, limited, verdict_on
 from ccdproc_echelle.recipe.metrics import METRICS
 from ccdproc_echelle.recipe.product import MasterFlat, checked_master
-from ccdproc_echelle.recipe.quality_by_order import FLAGGED, order_quality, relative_uncertainty
+from ccdproc_echelle.recipe.quality_by_order import FLAGGED, quality_of_orders, relative_uncertainty
 
 __all__ = ["flat_quality", "quality_table"]
 
@@ -130,14 +130,14 @@ def flat_quality(
         frames = open_frames(frames, argument="frames", **reading)
     _check_fit(len(master.levels), frames=frames, times=times, diagnostics=diagnostics)
     rejected = None if diagnostics is None else diagnostics.rejected
-    chi_square = np.nan
+    sound, chi_square = sound_pixels(master, window), np.nan
     if frames is not None:
         _check_frames(frames, master)
-        chi_square = chi_square_of_frames(frames, master, window, rejected)
+        chi_square = chi_square_of_frames(frames, master, sound, rejected)
     return quality_table(
         master,
-        order_quality(master, window=window),
-        window=window,
+        quality_of_orders(master, sound),
+        sound=sound,
         chi_square=chi_square,
         clipped_fraction=_largest_fraction(rejected, master.flags),
         times=times,
@@ -151,7 +151,7 @@ def quality_table(
     master: MasterFlat,
     by_order: QTable,
     *,
-    window: float,
+    sound: np.ndarray,
     chi_square: float,
     clipped_fraction: float,
     times: Sequence[float | None] | None,
@@ -164,8 +164,10 @@ def quality_table(
 
     Parameters
     ----------
-    master, window, times, n_refused, scattered_light
+    master, times, n_refused, scattered_light
         See `flat_quality`.
+    sound : int array
+        Pixels to use, as found by `~ccdproc_echelle.recipe.chi_square.sound_pixels`.
     by_order : `~astropy.table.QTable`
         The quality of each order, from `order_quality`.
     chi_square : float
@@ -187,7 +189,7 @@ def quality_table(
         "reduced_chi_square": chi_square,
         "clipped_fraction": clipped_fraction,
         **_level_values(master.levels["level"].value, times),
-        **_flux_values(master, sound_pixels(master, window)),
+        **_flux_values(master, sound),
         **_flag_values(master.flags[master.orders.order_index() >= 0]),
         **_order_values(by_order),
         **_edge_values(orders),

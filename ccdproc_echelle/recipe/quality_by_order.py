@@ -16,7 +16,7 @@ from ccdproc_echelle.light import FlatFlag, faint_fractions, usable_ranges
 from ccdproc_echelle.recipe.chi_square import sound_pixels
 from ccdproc_echelle.recipe.product import MasterFlat, checked_master
 
-__all__ = ["FLAGGED", "order_quality", "relative_uncertainty"]
+__all__ = ["FLAGGED", "order_quality", "quality_of_orders", "relative_uncertainty"]
 
 #: Names of the numbers of flagged pixels, and their flags.
 FLAGGED = {
@@ -65,20 +65,36 @@ def order_quality(master: MasterFlat, *, window: float = 10) -> QTable:
     >>> order_quality(master)["counts"].round(-3)
     <Quantity [15000.,  5000.,  2000.] adu>
     """
-    checked_master(master)
+    return quality_of_orders(master, sound_pixels(checked_master(master), window))
+
+
+def quality_of_orders(master: MasterFlat, sound: np.ndarray) -> QTable:
+    """
+    Compute `order_quality` if the sound pixels are already known.
+
+    Parameters
+    ----------
+    master : `MasterFlat`
+        The master flat, with measured order edges.
+    sound : int array
+        Pixels to use, as found by `~ccdproc_echelle.recipe.chi_square.sound_pixels`.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+    """
     with ahead(partial(usable_ranges, master.flags, master.orders)) as ranges:
-        table = _by_order(master, window)
+        table = _by_order(master, sound)
         table["usable_min"], table["usable_max"] = ranges().T * u.pix
     return table
 
 
-def _by_order(master: MasterFlat, window: float) -> QTable:
+def _by_order(master: MasterFlat, sound: np.ndarray) -> QTable:
     """All but the usable ranges."""
     orders, flags = master.orders, master.flags.ravel()
     order_of = orders.order_index().ravel()
-    inner = sound_pixels(master, window)
-    order, data = order_of[inner], master.flat.data.ravel()[inner]
-    snr = 1 / relative_uncertainty(master.flat, inner)
+    order, data = order_of[sound], master.flat.data.ravel()[sound]
+    snr = 1 / relative_uncertainty(master.flat, sound)
     level = np.median(master.levels["level"])
     widths = orders.upper() - orders.lower()
     table = QTable({"order": orders.order_numbers})

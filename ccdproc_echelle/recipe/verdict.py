@@ -13,11 +13,11 @@ from ccdproc_echelle._warnings import warn
 from ccdproc_echelle.combining import Noted, Watch
 from ccdproc_echelle.frames import Frame, observation_time, record_cards
 from ccdproc_echelle.orders import EchelleOrderTable
-from ccdproc_echelle.recipe.chi_square import chi_square_of_noted
+from ccdproc_echelle.recipe.chi_square import chi_square_of_noted, sound_pixels
 from ccdproc_echelle.recipe.metrics import METRICS, quality_cards
 from ccdproc_echelle.recipe.product import MasterFlat
 from ccdproc_echelle.recipe.quality import quality_table
-from ccdproc_echelle.recipe.quality_by_order import order_quality
+from ccdproc_echelle.recipe.quality_by_order import quality_of_orders
 
 __all__ = ["judged", "watched"]
 
@@ -68,7 +68,9 @@ def judged(
         The frames; only their headers are read.
     noted : `~ccdproc_echelle.combining.Noted`
         What was recorded about them, as specified by `watched`.
-    window, n_refused, scattered_light, limits
+    window : float
+        Full width of the window on the order centre, in pixels.
+    n_refused, scattered_light, limits
         See `quality_table`.
 
     Returns
@@ -81,13 +83,14 @@ def judged(
         If most of an order is too faint to divide by.
     """
     in_order = np.count_nonzero(master.orders.order_index() >= 0)
-    with ahead(partial(chi_square_of_noted, noted, master, window)) as chi_square:
-        by_order = order_quality(master, window=window)
+    sound = sound_pixels(master, window)
+    with ahead(partial(chi_square_of_noted, noted, master, sound)) as chi_square:
+        by_order = quality_of_orders(master, sound)
     _warn_of_dark_orders(by_order)
     quality = quality_table(
         master,
         by_order,
-        window=window,
+        sound=sound,
         chi_square=chi_square(),
         clipped_fraction=noted.n_rejected.max() / max(1, in_order),
         times=[observation_time(frame.header) for frame in flats],
