@@ -146,7 +146,7 @@ def observation_time(header: Mapping) -> float | None:
         clocks = (_CLOCK.search(str(header.get(name))) for name in _CLOCKS)
         clock = next((found[0] for found in clocks if found), "")
         date = f"{date}T{clock}" if clock else date
-    for text in (date, _in_utc(date)):
+    for text in filter(None, (date, _in_utc(date))):  # astropy 6.0 warns of empty texts
         try:
             return float(Time(text).mjd)
         except ValueError:
