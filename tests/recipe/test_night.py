@@ -158,6 +158,30 @@ def test_a_collection_is_a_night_too(raw_night):
     assert len(plan_night(collection, "out").jobs) == 3
 
 
+@pytest.mark.parametrize(
+    ("keyword", "values"),
+    [("OBSTYPE", ("DmFlat", "SkyFlat")), ("IMAGETYP", ("Flat Field", "Twilight Flat")),
+     ("ESO DPR TYPE", ("LAMP,DFLAT", "LAMP,QFLAT"))],
+)
+def test_flats_of_another_source_of_light_are_another_setup(keyword, values, tmp_path):
+    for i, value in enumerate([*values, *values]):
+        fits.PrimaryHDU(np.ones((8, 8)), fits.Header({f"HIERARCH {keyword}": value})).writeto(
+            tmp_path / f"f{i}.fits")
+    setups = [job.setup for job in planned(tmp_path).jobs]
+    found = sorted(tuple(names(setup.flats)) for setup in setups)
+    assert found == [("f0.fits", "f2.fits"), ("f1.fits", "f3.fits")]
+    assert len({setup.name[:-7] for setup in setups}) == 2  # not told apart by the hash alone
+
+
+def test_spellings_of_a_plain_flat_and_titles_are_one_setup(tmp_path):
+    for i, cards in enumerate([
+        {"IMAGETYP": "FLAT"}, {"IMAGETYP": "Flat Field"}, {"OBJECT": "flat 3"}, {"OBSTYPE": "flat"},
+    ]):
+        fits.PrimaryHDU(np.ones((8, 8)), fits.Header(cards)).writeto(tmp_path / f"f{i}.fits")
+    job, = planned(tmp_path).jobs
+    assert len(job.setup.flats) == 4
+
+
 def test_a_name_does_not_depend_on_the_other_setups(raw_night, tmp_path):
     folder, night = raw_night
     before = {job.name for job in planned(folder).jobs}

@@ -22,7 +22,7 @@ from ccdproc_echelle.frames import (
     observation_time,
     user_path,
 )
-from ccdproc_echelle.recipe.night.kinds import kind_of
+from ccdproc_echelle.recipe.night.kinds import kind_of, own_type
 from ccdproc_echelle.recipe.setups import SETUP_KEYWORDS, comparable
 
 __all__ = ["NightFrame", "is_product_of_night", "read_frames", "setup_values"]
@@ -43,7 +43,8 @@ class NightFrame:
     kind : {"flat", "bias", "dark", "off"}
         Type of the frame; "off" is a lamp-off frame.
     setup : dict
-        Values of the set-up keywords, as text, and the ``shape`` of the image.
+        Values of the set-up keywords, as text, the ``shape`` of the image, and the ``type`` that
+        the header gives, which tells the flats of a dome from those of the sky.
     exposure : float or None
         Exposure time in seconds.
     time : float or None
@@ -149,6 +150,8 @@ def _seen(
     if kind is None:
         return path, reason
     setup = setup_values(header, names) | {"shape": "x".join(map(str, frame.shape))}
+    if (own := own_type(header)) is not None:
+        setup["type"] = own
     times = exposure_time(header, exposure_key), observation_time(header)
     return NightFrame(path, kind, setup, *times)
 

@@ -181,11 +181,12 @@ def slug_of(values: Mapping[str, str]) -> str:
     Examples
     --------
     >>> from ccdproc_echelle.recipe.night.setups import slug_of
-    >>> slug_of({"FILTER": "Red 2", "CCDSUM": "2 2", "INSTRUME": "SPEC"})
-    'spec-2x2-red-2'
+    >>> slug_of({"FILTER": "Red 2", "CCDSUM": "2 2", "INSTRUME": "SPEC", "type": "skyflat"})
+    'spec-2x2-red-2-sky'
     """
-    order = (*SETUP_KEYWORDS, *sorted(values.keys() - set(SETUP_KEYWORDS)))
-    shown = "-".join(values[n] for n in order if n in values and n not in _NOT_IN_NAMES)
+    order = (*SETUP_KEYWORDS, *sorted(values.keys() - {*SETUP_KEYWORDS, "type"}))
+    shown = [values[n] for n in order if n in values and n not in _NOT_IN_NAMES]
+    shown = "-".join([*shown, values.get("type", "").replace("flat", "")])
     slug = re.sub(r"[^a-z0-9.]+", "-", re.sub(r"\b(\d) (\d)\b", r"\1x\2", shown.lower()))
     return slug.strip("-.")[:_LONGEST_NAME]
 
