@@ -164,7 +164,8 @@ def detect_order_edges(
         are counted, provided that the table already has edges that enclose them.
     slice_length : float, optional
         Cross-dispersion extent of a slice in pixels. It must reach into the inter-order area on
-        both sides. Default: 1.5 times the distance to the neighbouring orders.
+        both sides. Default: 1.5 times the distance to the neighbouring orders, or twice the width
+        of a single order, if it has edges.
     slice_width : int, optional
         Number of dispersion pixels combined into one slice. Default: a hundredth of the dispersion
         axis, limited to between 5 and 25, and fewer on very small frames.
@@ -194,8 +195,8 @@ def detect_order_edges(
     ------
     ValueError
         If a parameter is out of range, the frame is not 2-D, the order table is for another
-        detector, the table has a single order and no ``slice_length`` is given, no order shows
-        ``n_slices`` slices, or no order has measurable edges.
+        detector, the table has a single order without edges and no ``slice_length`` is given, no
+        order shows ``n_slices`` slices, or no order has measurable edges.
 
     Warns
     -----
@@ -555,7 +556,7 @@ def _measured(flat, orders, columns, slice_length, levels, form, lines=None):
     """
     centers, here = _checked_centers(orders), columns
     given = np.stack([orders.lower(), orders.upper()]) if orders.has_edges else None
-    lengths = slice_lengths(centers, slice_length)
+    lengths = slice_lengths(centers, slice_length, given)
     raster, variance = as_rasters(flat, orders.dispersion_axis, lines=lines)
     if lines is None:
         warn_of_filled_gaps(raster)

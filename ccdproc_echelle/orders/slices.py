@@ -123,16 +123,21 @@ def _is_bare(flat) -> bool:
     return isinstance(flat, np.ndarray) or not hasattr(flat, "data")
 
 
-def slice_lengths(centers: np.ndarray, slice_length: float | None) -> np.ndarray:
-    """Cross-dispersion extent of the slices of each order."""
+def slice_lengths(
+    centers: np.ndarray, slice_length: float | None, edges: np.ndarray | None = None
+) -> np.ndarray:
+    """Cross-dispersion extent of the slices of each order; of a single one, from its known edges."""
     if slice_length is not None:
         return np.full(len(centers), float(slice_length))
-    if len(centers) == 1:
+    if len(centers) > 1:
+        return np.maximum(0.75 * sum(_distances_on_both_sides(centers)), 4.0)
+    if edges is None:
         raise ValueError(
-            "slice_length is needed: the order table has a single order, so it cannot be derived "
-            "from the order spacing"
+            "slice_length is needed (in edge_keywords, or --edge slice_length=PIXELS): the order "
+            "table has a single order without edges, so it cannot be derived from the order "
+            "spacing; twice the width of the order is a good value"
         )
-    return np.maximum(0.75 * sum(_distances_on_both_sides(centers)), 4.0)
+    return np.maximum(2 * finite_median(edges[1] - edges[0]), 4.0)
 
 
 def search_radii(centers: np.ndarray, lengths: np.ndarray) -> np.ndarray:

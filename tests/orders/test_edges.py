@@ -348,6 +348,13 @@ def test_single_order_needs_a_slice_length():
         detect_order_edges(one_slit(30, 20), one_order(30))
 
 
+def test_known_edges_of_a_single_order_tell_the_slice_length():
+    known = detect_order_edges(one_slit(30, 20), one_order(30), slice_length=50)
+    again = detect_order_edges(one_slit(31, 20), known)
+    np.testing.assert_allclose(again.lower(), 31 - 10, atol=0.05)
+    np.testing.assert_allclose(again.upper(), 31 + 10, atol=0.05)
+
+
 # ---------------------------------------------------------------------- real data
 
 
