@@ -126,7 +126,7 @@ def _is_bare(flat) -> bool:
 def slice_lengths(
     centers: np.ndarray, slice_length: float | None, edges: np.ndarray | None = None
 ) -> np.ndarray:
-    """Cross-dispersion extent of the slices of each order; of a single one, from its known edges."""
+    """Cross-dispersion extent of the slices of each order; that of a single one from its edges."""
     if slice_length is not None:
         return np.full(len(centers), float(slice_length))
     if len(centers) > 1:

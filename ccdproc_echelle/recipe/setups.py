@@ -15,8 +15,8 @@ from ccdproc_echelle._words import and_others, counted
 from ccdproc_echelle.frames import Frame, is_of_master_flat, keyword_name, list_frames, n_combined
 
 __all__ = [
-    "NOT_RAW", "READOUT_KEYWORDS", "SETUP_KEYWORDS", "comparable", "own_keywords",
-    "vet_setup", "warn_of_other_readout",
+    "NOT_RAW", "READOUT_KEYWORDS", "SETUP_KEYWORDS", "TYPE_KEYWORDS", "comparable", "own_keywords",
+    "type_of", "vet_setup", "warn_of_other_readout", "words_of",
 ]
 
 #: Header keywords in which the flats of a set must agree: instrument and arm, binning, slit, lamp,
@@ -42,6 +42,11 @@ READOUT_KEYWORDS = (
     "READMODE", "RDMODE", "READSPD", "ESO DET READ MODE", "ESO DET READ SPEED",
     "ESO DET READ CURNAME", "GAIN", "EGAIN", "ESO DET OUT1 CONAD",
 )
+#: Header keywords for the type of a frame, most specific first.
+TYPE_KEYWORDS = (
+    "ESO DPR TYPE", "IMAGETYP", "IMTYPE", "OBSTYPE", "OBS-TYPE", "EXPTYPE", "FRAMETYP", "DATA-TYP",
+    "OBJTYPE", "KOAIMTYP",
+)
 
 # Measured numbers in headers, such as a gain or a slit width, need to agree to this many digits.
 _DIGITS = 3
@@ -55,7 +60,10 @@ def vet_setup(
     """
     Find frames taken with a different set-up, from shape, unit and headers alone.
 
-    The values of the majority are considered correct. If there is no most frequent value, as with
+    The set-up includes the type of the frame, which tells flats of the dome from those of the sky,
+    and from bias and dark frames. The latter do not belong, even if they are in the majority.
+
+    Other values of the majority are considered correct. If there is no most frequent value, as with
     two frames that differ, all frames get the same verdict, which lists the number of frames with
     each value. A master flat, and a combined frame among single exposures, also get a verdict.
 
@@ -96,10 +104,10 @@ def vet_setup(
         for frame, header, product in zip(frames, headers, products, strict=True)
     ]
     reasons = [[] for _ in frames]
-    for name in ("shape", "unit", *keywords):
+    for name in ("shape", "unit", "type", *keywords):
         having = [i for i, setup in enumerate(setups) if name in setup]
         values = [setups[i][name] for i in having]
-        usual = _commonest(values)
+        usual = _commonest(_of_light(values) if name == "type" else values)
         for i, value in zip(having, values, strict=True):
             if usual is None:
                 reasons[i].append(f"{name} is {_counted(values)}")
@@ -208,6 +216,53 @@ def comparable(value: Any) -> str:
     return " ".join(str(value).split())
 
 
+def type_of(header: Mapping) -> str | None:
+    """
+    Read the type of a frame from its header, such as that of a sky flat.
+
+    Parameters
+    ----------
+    header : dict-like
+        Header of a raw frame.
+
+    Returns
+    -------
+    str or None
+        Its words in lower case; `None` if no keyword but the title of the frame gives its type.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.recipe.setups import type_of
+    >>> [type_of({"OBSTYPE": word}) for word in ("SkyFlat", "Flat Field", "FLAT")]
+    ['skyflat', 'flat', 'flat']
+    """
+    words = (words_of(str(header.get(name, ""))) for name in TYPE_KEYWORDS)
+    return re.sub(r" *\b(field|frame)\b", "", next(filter(None, words), "")) or None
+
+
+def words_of(text: str) -> str:
+    """
+    Reduce a header value to its words.
+
+    Parameters
+    ----------
+    text : str
+        The value.
+
+    Returns
+    -------
+    str
+        Letters and single blanks, in lower case.
+
+    Examples
+    --------
+    >>> from ccdproc_echelle.recipe.setups import words_of
+    >>> words_of("LAMP,FLAT  2")
+    'lamp flat'
+    """
+    return re.sub("[^a-z]+", " ", text.lower()).strip()
+
+
 def _products(headers: Sequence[Mapping]) -> list[str]:
     """Verdict on each frame that is a product of raw frames; otherwise empty."""
     numbers = [n_combined(header) for header in headers]
@@ -222,7 +277,8 @@ def _products(headers: Sequence[Mapping]) -> list[str]:
 
 def _setup(frame: Frame, header: Mapping, keywords: Sequence[str]) -> dict[str, Any]:
     about = {"shape": frame.shape, "unit": str(frame.unit) or "dimensionless"}
-    return about | _values(header, keywords)
+    own = type_of(header)
+    return about | ({} if own is None else {"type": own}) | _values(header, keywords)
 
 
 def _values(header: Mapping, keywords: Iterable[str]) -> dict[str, str]:
@@ -232,6 +288,11 @@ def _values(header: Mapping, keywords: Iterable[str]) -> dict[str, str]:
         name: comparable(value) for name, value in values.items()
         if not isinstance(value, Undefined | None) and str(value).strip()
     }
+
+
+def _of_light(types: Sequence[str]) -> Sequence[str]:
+    """Types other than bias and dark, which are no flats even if they are in the majority."""
+    return [kind for kind in types if not re.search("bias|zero|dark", kind)] or types
 
 
 def _counted(values: Sequence[Any]) -> str:

@@ -68,7 +68,8 @@ def test_each_fault_is_found_by_its_name(shape, axis):
     raw[6] = CCDData(block_reduce(raw[6].data, 2), unit="adu", header=raw[6].header)
 
     setup = vet_setup(open_frames(raw[:6]) + open_frames(raw[6:7]) + open_frames(raw[7:]))
-    assert reasons(setup) == [""] * 6 + ["another set-up", ""]
+    assert reasons(setup) == ["another set-up"] + [""] * 5 + ["another set-up", ""]
+    assert "type is dark" in setup["verdict"][0]
     assert "shape is (" in setup["verdict"][6]
 
     del raw[6]
@@ -186,7 +187,7 @@ def test_real_flats_raise_no_alarm(data_dir):
     orders = EchelleOrderTable.read(
         folder / "order_centres.txt", format="samples", shape=flats[0].shape, dispersion_axis=1)
     frames = calibrate_frames(flats, dark=darks, gain=0.462, read_noise=3.07).flats
-    assert reasons(vet_setup(flats + darks)) == [""] * 6
+    assert reasons(vet_setup(flats)) == reasons(vet_setup(darks)) == [""] * 3
     table = vet_frames(frames, orders)
     assert reasons(table) == [""] * 3
     assert abs(table["shift"].value).max() < 0.01
@@ -263,6 +264,17 @@ def test_the_commonest_setup_is_right_wherever_it_is():
 def test_without_a_commonest_setup_each_frame_has_a_verdict():
     found = setup_verdicts([{"CCDSUM": "1 1"}, {"CCDSUM": "2 2"}])
     assert found == ["another set-up: CCDSUM is 1 1 (1 frame) or 2 2 (1 frame)"] * 2
+
+
+@pytest.mark.parametrize(("own", "other"), [("FLAT", "BIAS"), ("Dome Flat", "Sky Flat")])
+def test_frames_of_another_type_do_not_belong_to_the_set(own, other):
+    assert setup_verdicts([{"IMAGETYP": kind} for kind in (own, own, other)]) == [
+        "", "", f"another set-up: type is {other.lower()}, but {own.lower()} for the others"]
+
+
+def test_bias_frames_do_not_outvote_flats():
+    found = setup_verdicts([{"IMAGETYP": kind} for kind in ("flat", "Bias Frame", "Bias Frame")])
+    assert found == ["", *["another set-up: type is bias, but flat for the others"] * 2]
 
 
 def test_two_setups_of_as_many_frames_are_one_message():
@@ -395,7 +407,8 @@ def test_bias_and_dark_frames_among_the_flats_are_refused(n_dark):
     sim = EchelleSimulation(shape=(128, 144), n_orders=3).with_bias(300)
     frames = [*sim.flats(3, raw=True), *sim.biases(n_dark, raw=True)]
     message = r"frame 3.* ha.* no light on the orders, a level below 0\.001 of .*reject='drop'"
-    with pytest.raises(ValueError, match=message):
+    with (pytest.warns(AstropyUserWarning, match="type is bias, but flat"),
+          pytest.raises(ValueError, match=message)):
         make_master_flat(frames, sim.truth.orders, bias=sim.biases(7, raw=True)[n_dark:])
 
 

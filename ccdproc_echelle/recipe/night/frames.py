@@ -22,8 +22,8 @@ from ccdproc_echelle.frames import (
     observation_time,
     user_path,
 )
-from ccdproc_echelle.recipe.night.kinds import kind_of, own_type
-from ccdproc_echelle.recipe.setups import SETUP_KEYWORDS, comparable
+from ccdproc_echelle.recipe.night.kinds import kind_of
+from ccdproc_echelle.recipe.setups import SETUP_KEYWORDS, comparable, type_of
 
 __all__ = ["NightFrame", "is_product_of_night", "read_frames", "setup_values"]
 
@@ -150,7 +150,7 @@ def _seen(
     if kind is None:
         return path, reason
     setup = setup_values(header, names) | {"shape": "x".join(map(str, frame.shape))}
-    if (own := own_type(header)) is not None:
+    if (own := type_of(header)) is not None:
         setup["type"] = own
     times = exposure_time(header, exposure_key), observation_time(header)
     return NightFrame(path, kind, setup, *times)

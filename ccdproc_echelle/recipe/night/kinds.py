@@ -5,14 +5,11 @@ import re
 from collections.abc import Mapping
 
 from ccdproc_echelle.frames import is_of_master_flat
+from ccdproc_echelle.recipe.setups import TYPE_KEYWORDS, words_of
 
-__all__ = ["kind_of", "own_type"]
+__all__ = ["kind_of"]
 
-# Header keywords for the type, most specific first; the title of the frame is the last resort.
-_KEYWORDS = (
-    "ESO DPR TYPE", "IMAGETYP", "IMTYPE", "OBSTYPE", "OBS-TYPE", "EXPTYPE", "FRAMETYP", "DATA-TYP",
-    "OBJTYPE", "KOAIMTYP",
-)
+# The title of a frame is the last resort.
 _TITLE = "OBJECT"
 
 # Regular expressions for the value, in the order in which they are tried.
@@ -55,46 +52,18 @@ def kind_of(header: Mapping) -> tuple[str | None, str]:
     """
     if is_of_master_flat(header):
         return None, "it is a master flat, not a raw frame"
-    keyword = next((name for name in (*_KEYWORDS, _TITLE) if _value(header, name)), None)
+    keyword = next((name for name in (*TYPE_KEYWORDS, _TITLE) if _value(header, name)), None)
     if keyword is None:
-        return None, f"no keyword gives its type; expected one of {', '.join(_KEYWORDS)}"
+        return None, f"no keyword gives its type; expected one of {', '.join(TYPE_KEYWORDS)}"
     if _is_partly_lit(_value(header, keyword)):
         return None, f"{keyword} is {_value(header, keyword)!r}: only some of the fibres are lit"
-    words = _words(_value(header, keyword))
+    words = words_of(_value(header, keyword))
     kind = next((kind for kind, found in _WORDS.items() if re.search(found, words)), None)
     if kind == "product":
         return None, f"{keyword} is {_value(header, keyword)!r}: a product, not a raw frame"
     if kind in (None, "other"):
         return None, f"{keyword} is {_value(header, keyword)!r}, neither flat, bias nor dark"
     return ("off" if kind == "flat" and _lamp_is_off(header) else kind), ""
-
-
-def own_type(header: Mapping) -> str | None:
-    """
-    Read what a header calls its type, such as that of a sky flat, for comparison with others.
-
-    Parameters
-    ----------
-    header : dict-like
-        Header of a raw frame.
-
-    Returns
-    -------
-    str or None
-        Its words in lower case; `None` if no keyword but the title of the frame gives its type.
-
-    Examples
-    --------
-    >>> from ccdproc_echelle.recipe.night.kinds import own_type
-    >>> [own_type({"OBSTYPE": word}) for word in ("SkyFlat", "Flat Field", "FLAT")]
-    ['skyflat', 'flat', 'flat']
-    """
-    value = next((v for v in (_value(header, name) for name in _KEYWORDS) if v), "")
-    return re.sub(r" *\b(field|frame)\b", "", _words(value)) or None
-
-
-def _words(value: str) -> str:
-    return re.sub("[^a-z]+", " ", value.lower()).strip()
 
 
 def _value(header: Mapping, keyword: str) -> str:
