@@ -31,12 +31,15 @@ def check_orders(table: QTable) -> None:
 
 
 def _check_numbers(table: QTable) -> None:
-    with np.errstate(invalid="ignore"):  # non-integers are rejected below
-        numbers = np.array(table["order"], dtype=int)
-    if len(numbers) == 0:
-        raise ValueError("order table is empty; expected at least one order")
     given = np.asarray(table["order"])
-    if (numbers != given).any():
+    if len(given) == 0:
+        raise ValueError("order table is empty; expected at least one order")
+    try:
+        with np.errstate(invalid="ignore"):
+            numbers = given.astype(int)
+    except (TypeError, ValueError, OverflowError):
+        numbers = None
+    if numbers is None or given.dtype.kind in "SU" or (numbers != given).any():
         raise ValueError(f"order numbers are {given.tolist()}, expected integers")
     if len(set(numbers.tolist())) != len(numbers):
         raise ValueError(f"order numbers must be unique; found {numbers.tolist()}")
@@ -105,7 +108,10 @@ def check_window(window: float) -> None:
 
 
 def one_row_per_order(name: str, values: ArrayLike, numbers: np.ndarray) -> np.ndarray:
-    values = np.ma.asanyarray(values).astype(float)
+    try:
+        values = np.ma.asanyarray(values).astype(float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not a table of numbers with rows of one length") from error
     if values.ndim != 2 or len(values) != len(numbers):
         raise ValueError(
             f"{name} has shape {values.shape}, expected one row for each of {len(numbers)} orders"

@@ -868,6 +868,7 @@ def test_on_detector_warns_of_orders_that_run_past_its_end():
     ({"pixel_range": (0, np.inf)}, "not finite"),
     ({"lower": [[1], [2]]}, "one edge"),
     ({"lower": [[1], [2], [3]], "upper": [[1], [2], [3]]}, "lower has shape"),
+    ({"lower": [[1], [2, 3]], "upper": [[1], [2]]}, "lower .* rows of one length"),
     ({"lower": [[25], [55]], "upper": [[15], [65]]}, r"orders \[1\].*upper edge not above"),
 ])
 def test_bad_arguments(kwargs, message):
@@ -879,6 +880,7 @@ def test_bad_arguments(kwargs, message):
     ([1, 1], "unique"),
     ([0, 1], "order number 0 is reserved"),
     ([1.5, 2.0], "expected integers"),
+    (["a", "b"], "order numbers are .'a', 'b'., expected integers"),
     ([1], "center has shape"),
     ([], "center has shape"),
 ])
