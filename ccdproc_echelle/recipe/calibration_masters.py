@@ -35,6 +35,10 @@ _SAME_TIME = 1e-6
 # Number of standard deviations of a pixel by which a dark without its bias may be negative.
 _SIGNIFICANT = 3
 
+# Calibration frames have drifted if their levels differ by this many standard deviations of a
+# pixel, which is looked for if clipping leaves no value in more than this fraction of the pixels.
+_DRIFTED, _LOST = 5, 0.01
+
 # Key of averaged calibration frames: "bias" or "dark", and their indices in the list.
 _Key = tuple[str, tuple[int, ...]]
 
@@ -211,13 +215,40 @@ class CalibrationMasters:
             for i in indices
         ]
         if self._known(kind):
-            return combine_frames(
+            average = combine_frames(
                 frames, sigma_clip=True, sigma_clip_low_thresh=5, sigma_clip_high_thresh=5,
                 **self._combining,
             )
+            if average.mask.mean() <= _LOST or not _warn_of_drift(kind, frames):
+                return average
         # Few frames of unknown noise cannot be clipped; the median rejects cosmic rays.
         method = "average" if len(frames) < 3 else "median"
         return combine_frames(frames, method=method, **self._combining)
+
+
+def _warn_of_drift(kind: str, frames: Sequence[CalibratedFrame]) -> bool:
+    """Whether the levels of the frames differ so much that clipping rejects all of them."""
+    pixels = [_good_values(frame) for frame in frames]
+    if not all(map(len, pixels)):
+        return False
+    levels = [float(np.median(values)) for values in pixels]
+    noise = min(mad_std(values) for values in pixels)
+    low, high = np.argmin(levels), np.argmax(levels)
+    drifts = levels[high] - levels[low] > _DRIFTED * noise
+    if drifts:
+        warn(
+            f"the level of the {kind} frames differs by more than their noise, from "
+            f"{levels[low]:.5g} ({frames[low].name}) to {levels[high]:.5g} ({frames[high].name}): "
+            "which of them is that of the flats is unknown, and their average is subtracted; give "
+            f"{kind} frames taken close in time to the flats, or with an overscan"
+        )
+    return drifts
+
+
+def _good_values(frame: CalibratedFrame) -> np.ndarray:
+    ccd = frame.ccddata()
+    good = np.isfinite(ccd.data)
+    return ccd.data[good if ccd.mask is None else good & ~ccd.mask]
 
 
 def nearest_series(times: Sequence[float | None], time: float | None) -> tuple[int, ...]:

@@ -488,6 +488,20 @@ def test_a_dark_whose_bias_was_subtracted_before():
 
 
 @pytest.mark.parametrize("kind", ["bias", "dark"])
+@pytest.mark.parametrize("levels", [(300, 340), (300, 300, 350, 350)])
+def test_calibration_frames_of_two_levels_are_averaged_instead_of_rejected(kind, levels):
+    """Their clipping rejects all of them, in pixels that have nothing wrong with them."""
+    rng = np.random.default_rng(1)
+    frames = [frame(rng.normal(level, 4, (20, 30)), shape=(20, 30)) for level in levels]
+    flats = [frame(1000, shape=(20, 30))]
+    message = rf"level of the {kind} frames .* from .* \({kind} frame [01]\) to .*\({kind} frame [123]"
+    with pytest.warns(AstropyUserWarning, match=message):
+        (flat,), _ = calibrated(flats, **{kind: frames}, gain=1, read_noise=4)
+    assert flat.mask is None
+    assert abs(flat.data.mean() - 1000 + np.mean(levels)) < 1
+
+
+@pytest.mark.parametrize("kind", ["bias", "dark"])
 def test_a_master_flat_is_neither_bias_nor_dark(kind):
     master = frame(1, IMAGETYP="master flat")
     with pytest.raises(ValueError, match=f"{kind} frame 0 is a master flat"):
