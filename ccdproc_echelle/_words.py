@@ -4,7 +4,7 @@
 import difflib
 from collections.abc import Iterable, Sized
 
-__all__ = ["and_others", "counted", "did_you_mean", "one_line"]
+__all__ = ["and_others", "counted", "did_you_mean", "meant_or_expected", "one_line"]
 
 
 def counted(n: int, noun: str, plural: str | None = None) -> str:
@@ -87,6 +87,33 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def meant_or_expected(name: str, known: Iterable[str], others: Iterable[str] = ()) -> str:
+    """
+    Like `did_you_mean`, but with all valid names if none is similar.
+
+    Parameters
+    ----------
+    name : str
+        The unknown name.
+    known : iterable of str
+        The valid names.
+    others : iterable of str, optional
+        Other names that may have been meant.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from ccdproc_echelle._words import meant_or_expected
+    >>> meant_or_expected("speed", ["hdu_mask", "hdu_flags"])
+    "; expected one of ['hdu_flags', 'hdu_mask']"
+    """
+    known = sorted(set(known))
+    return did_you_mean(name, [*known, *others]) or f"; expected one of {known}"
 
 
 def one_line(message: Warning | Exception | str) -> str:

@@ -13,7 +13,7 @@ from astropy.nddata import CCDData
 from ccdproc import ImageFileCollection
 
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle._words import and_others, did_you_mean
+from ccdproc_echelle._words import and_others, meant_or_expected
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame
 from ccdproc_echelle.frames.headers import is_of_master_flat, n_combined
 from ccdproc_echelle.frames.paths import user_path
@@ -197,7 +197,7 @@ def check_keywords(
     """
     for name in names:
         if name not in known:
-            hint = did_you_mean(name, [*known, *others])
+            hint = meant_or_expected(name, known, others)
             raise TypeError(f"unknown keyword {name!r}{hint}")
 
 

@@ -114,6 +114,6 @@ def _dates(rows: QTable) -> list:
 def _mark_dates(ax) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(maxticks=5)
+    locator = AutoDateLocator(minticks=2, maxticks=5)  # with more, it warns of some ranges
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 from astropy.table import QTable
 
-from ccdproc_echelle._words import did_you_mean
+from ccdproc_echelle._words import meant_or_expected
 from ccdproc_echelle.frames import user_path
 from ccdproc_echelle.recipe.metrics import METRICS
 
@@ -89,7 +89,7 @@ def checked_limits(limits) -> dict[str, tuple[float, float]]:
     for name in limits:
         if name not in METRICS:
             raise ValueError(
-                f"unknown quantity {name!r} in {source}{did_you_mean(str(name), METRICS)}"
+                f"unknown quantity {name!r} in {source}{meant_or_expected(str(name), METRICS)}"
             )
     return {name: _pair(pair, f"{name} in {source}") for name, pair in limits.items()}
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ccdproc_echelle._warnings import warn
-from ccdproc_echelle._words import did_you_mean
+from ccdproc_echelle._words import meant_or_expected
 
 __all__ = ["SOXS_NAMES", "from_soxs_names"]
 
@@ -74,7 +74,7 @@ def from_soxs_names(keywords: Mapping[str, Any]) -> dict[str, Any]:
     ours = {name: value for name, value in keywords.items() if name not in SOXS_NAMES}
     for name in ours:
         if "-" in name:
-            hint = did_you_mean(name, SOXS_NAMES)
+            hint = meant_or_expected(name, SOXS_NAMES)
             raise ValueError(f"the SOXS recipe has no parameter {name!r}{hint}")
     ignored = [f"{name} ({_NOTHING_HERE[name]})" for name in theirs if name in _NOTHING_HERE]
     if ignored:

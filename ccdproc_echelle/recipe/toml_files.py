@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ccdproc_echelle._words import did_you_mean
+from ccdproc_echelle._words import meant_or_expected
 from ccdproc_echelle.frames import user_path
 from ccdproc_echelle.light import FlatFlag
 from ccdproc_echelle.recipe.soxs_names import SOXS_NAMES, from_soxs_names
@@ -112,7 +112,7 @@ def recipe_keywords(
     """
     for name in table:
         if name not in known and name not in SOXS_NAMES:
-            hint = step_hint(name) or did_you_mean(name, [*known, *SOXS_NAMES])
+            hint = step_hint(name) or meant_or_expected(name, known, SOXS_NAMES)
             raise ValueError(f"unknown key {name!r} in {source}{hint}")
     check_values(table, f" in {source}")
     keywords = from_soxs_names(table)

@@ -29,6 +29,13 @@ def test_each_quantity_has_a_panel_with_its_limits_and_what_is_beyond():
     assert not any(line.get_linestyle() == "--" for line in mean.lines)
 
 
+@pytest.mark.parametrize("days", [0, 0.15, 3, 1000])
+def test_no_span_of_time_is_warned_of(days):
+    trends = TRENDS.copy()
+    trends["date"] = np.linspace(60310, 60310 + days, len(trends))
+    plot_trends(trends).canvas.draw()
+
+
 def test_without_a_date_there_is_nothing_to_draw():
     trends = TRENDS.copy()
     trends["date"] = np.nan

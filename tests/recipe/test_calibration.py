@@ -494,7 +494,7 @@ def test_calibration_frames_of_two_levels_are_averaged_instead_of_rejected(kind,
     rng = np.random.default_rng(1)
     frames = [frame(rng.normal(level, 4, (20, 30)), shape=(20, 30)) for level in levels]
     flats = [frame(1000, shape=(20, 30))]
-    message = rf"level of the {kind} frames .* from .* \({kind} frame [01]\) to .*\({kind} frame [123]"
+    message = rf"the {kind} frames .* from .* \({kind} frame [01]\) to .*\({kind} frame [123]"
     with pytest.warns(AstropyUserWarning, match=message):
         (flat,), _ = calibrated(flats, **{kind: frames}, gain=1, read_noise=4)
     assert flat.mask is None
