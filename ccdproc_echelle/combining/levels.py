@@ -26,7 +26,6 @@ from ccdproc_echelle.frames import (
     inverse_variance_weights,
     open_frames,
     uncompressed,
-    warn_of_other_images,
 )
 from ccdproc_echelle.orders import EchelleOrderTable, check_window, checked_orders
 
@@ -136,7 +135,6 @@ def measure_exposure_levels(
     check_window(window)
     check_sigma_clip(sigma_clip)
     frames = open_frames(frames, argument="frames", **reading)
-    warn_of_other_images(frames[0])
     orders = checked_orders(orders).on_detector(frames[0].shape)
     with uncompressed(frames) as frames:
         check_flats([frame.without_uncertainty() for frame in frames], orders, window)

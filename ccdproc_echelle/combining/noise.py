@@ -20,7 +20,6 @@ from ccdproc_echelle.frames import (
     check_alike,
     open_frames,
     uncompressed,
-    warn_of_other_images,
 )
 from ccdproc_echelle.orders import EchelleOrderTable, checked_orders
 
@@ -193,7 +192,6 @@ def measure_noise(
     2.0 electron / adu, 5 electron
     """
     frames = open_frames(frames, argument="frames", **reading)
-    warn_of_other_images(frames[0])
     if len(frames) < 2:
         raise ValueError(f"{frames[0].name} is the only frame; measuring noise takes at least two")
     with uncompressed(frames) as frames:

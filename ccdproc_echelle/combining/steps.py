@@ -29,7 +29,6 @@ from ccdproc_echelle.frames import (
     uncertainty_array,
     user_path,
     warn_of_missing_uncertainties,
-    warn_of_other_images,
     without_file_cards,
     without_known_bad,
     write_fits,
@@ -63,7 +62,6 @@ def opened(
     """Open the frames, check that none is the output, and warn if some files are missing."""
     _check_target(output_file, settings)
     frames = open_frames(img_list, **reading)
-    warn_of_other_images(frames[0])
     inputs = [frame.file for frame in frames if frame.file]
     if isinstance(bad_pixel_mask, (str, os.PathLike)):
         inputs.append(user_path(bad_pixel_mask))

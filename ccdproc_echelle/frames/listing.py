@@ -14,6 +14,7 @@ from ccdproc import ImageFileCollection
 
 from ccdproc_echelle._warnings import warn
 from ccdproc_echelle._words import and_others, meant_or_expected
+from ccdproc_echelle.frames.amplifiers import warn_of_other_images
 from ccdproc_echelle.frames.files import READING_KEYWORDS, FileFrame
 from ccdproc_echelle.frames.headers import is_of_master_flat, n_combined
 from ccdproc_echelle.frames.paths import user_path
@@ -64,10 +65,14 @@ def open_frames(img_list: Any, *, argument: str = "img_list", **reading: Any) ->
     `~astropy.utils.exceptions.AstropyUserWarning`
         If headers have cards that violate the FITS standard. Cards with an illegal keyword become
         ``HIERARCH`` cards; those that have no value or repeat a keyword are dropped. Also if only
-        some of the frames are combined from others.
+        some of the frames are combined from others, or the first is one of several images of its
+        file.
     """
     frames = list_frames(img_list, argument=argument, **reading)
-    _warn_of_combined(frames, _opened_here(frames, img_list))
+    opened = _opened_here(frames, img_list)
+    _warn_of_combined(frames, opened)
+    for first in opened[:1]:
+        warn_of_other_images(first)
     check_alike(frames)
     return frames
 

@@ -224,7 +224,8 @@ def test_extensions_are_chosen_with_hdu(tmp_path, hdu):
     np.testing.assert_array_equal(section_of(frame, slice(0, 12)).data, image(1))
     np.testing.assert_array_equal(frame.ccddata().data, image(1))
     # an empty primary HDU: the first image
-    (frame,) = open_frames(path)
+    with pytest.warns(AstropyUserWarning, match="1 BLUE, 2 RED, of which the first is used"):
+        (frame,) = open_frames(path)
     np.testing.assert_array_equal(section_of(frame, slice(0, 12)).data, image(0))
     np.testing.assert_array_equal(frame.ccddata().data, image(0))
 

@@ -241,6 +241,17 @@ def test_bad_arguments_of_vet_frames():
             vet_frames(frames, orders, **{option: 0})
 
 
+def test_that_the_first_of_several_images_is_looked_at_is_told(tmp_path):
+    sim = simulation(shape=(96, 128), n_orders=2)
+    for i, flat in enumerate(sim.flats(3)):
+        images = [fits.ImageHDU(flat.data, flat.header, name=name) for name in ("BLUE", "RED")]
+        fits.HDUList([fits.PrimaryHDU(), *images]).writeto(tmp_path / f"{i}.fits")
+    paths = sorted(tmp_path.glob("*.fits"))
+    with pytest.warns(AstropyUserWarning, match="extensions 1 BLUE, 2 RED, of which the first"):
+        vet_frames(paths, sim.truth.orders)
+    vet_frames(paths, sim.truth.orders, hdu="RED")
+
+
 # ---------------------------------------------------------------------- setup
 
 
