@@ -241,6 +241,8 @@ def _common(shifts: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
     weights = np.where(good, 1 / (np.nan_to_num(errors) ** 2 + spread**2), 0)
     shifts = np.where(good, shifts, 0)
     mean = (weights * shifts).sum() / weights.sum()
+    if np.count_nonzero(good.any(axis=1)) == 1:  # no other order to compare it with
+        return mean, weights.sum() ** -0.5
     # The slices of an order share its errors; the orders are the independent measurements.
     per_order = (weights * (shifts - mean)).sum(axis=1)
     return mean, np.sqrt((per_order**2).sum()) / weights.sum()

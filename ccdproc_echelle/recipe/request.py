@@ -9,7 +9,11 @@ from typing import Any
 from ccdproc_echelle._numeric.arguments import expect, is_finite
 from ccdproc_echelle.combining import CombineSettings, check_two_passes
 from ccdproc_echelle.frames import Readout
-from ccdproc_echelle.light import check_min_signal_to_noise, check_sensitivity_keywords
+from ccdproc_echelle.light import (
+    FlatFlag,
+    check_min_signal_to_noise,
+    check_sensitivity_keywords,
+)
 from ccdproc_echelle.orders import check_edge_keywords, check_trace_keywords, check_window
 from ccdproc_echelle.recipe.instruments import Instrument
 from ccdproc_echelle.recipe.limits import checked_limits
@@ -131,4 +135,6 @@ def _check_result(min_signal_to_noise, mask_flags, margin) -> None:
     check_min_signal_to_noise(min_signal_to_noise)
     if not isinstance(mask_flags, Integral):
         raise TypeError(f"mask_flags is {mask_flags!r}, expected flags such as FlatFlag.DEAD")
+    known = 0 <= int(mask_flags) <= sum(FlatFlag)
+    expect(known, "mask_flags", mask_flags, "a combination of the flags in FlatFlag")
     expect(is_finite(margin), "margin", margin, "a number of pixels")

@@ -175,6 +175,14 @@ def test_frames_may_be_shifted_against_the_table_together():
     assert abs(found.shift - 3) < 0.01
 
 
+def test_a_single_order_has_an_uncertainty_too():
+    """The other two are cut by the borders."""
+    sim = EchelleSimulation(shape=(160, 200), n_orders=3, seed=5)
+    one, two = sim.flats(2)
+    found = frame_shift(one, two, sim.truth.orders)
+    assert abs(found.shift) / 3 < found.uncertainty < 0.01
+
+
 def test_equal_frames_are_not_shifted():
     flat = simulation().flats(1)[0]
     found = frame_shift(flat, flat, simulation().truth.orders)

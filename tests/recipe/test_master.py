@@ -944,6 +944,7 @@ def test_order_half_in_the_dark_fails():
         ({"combine_uncertainty_function": "std"}, TypeError, "is 'std', expected a function"),
         ({"executor": "threads"}, TypeError, "executor is 'threads', expected an executor"),
         ({"mask_flags": "DEAD"}, TypeError, "mask_flags is 'DEAD', expected flags"),
+        ({"mask_flags": 1 << 12}, ValueError, "mask_flags is 4096, expected a combination"),
         ({"exposure_key": 30}, TypeError, "30 is not a header keyword, expected its name"),
         ({"bias": []}, ValueError, r"bias is \[\], which has no frames; expected frames or None"),
         ({"dark": ""}, ValueError, "dark is '', which has no frames; expected frames or None"),
