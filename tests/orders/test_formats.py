@@ -463,8 +463,17 @@ order,degy_cent,cent_c0,cent_c1,cent_c2,ymin,ymax,degy_edgeup,edgeup_c0,degy_edg
 
 def written(tmp_path, text, name="orders.csv") -> Path:
     path = tmp_path / name
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
+
+
+@pytest.mark.parametrize(("text", "format"), [(EARLY, "soxspipe"), ("1 5\n" * 300, "samples")])
+def test_text_that_starts_with_the_mark_of_windows_editors(tmp_path, text, format):
+    marked, plain = written(tmp_path, "\ufeff" + text), written(tmp_path, text, "plain.csv")
+    given = {"shape": (300, 300), "dispersion_axis": 0}
+    for as_format in (None, format):
+        assert_array_equal(
+            read(marked, format=as_format, **given).center(), read(plain, **given).center())
 
 
 def test_soxspipe_csv_as_documented(tmp_path):

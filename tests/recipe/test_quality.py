@@ -446,7 +446,8 @@ def test_judging_again_changes_only_the_rows_named(quality):
 
 def test_limits_from_a_file(tmp_path, quality):
     path = tmp_path / "limits.yaml"
-    path.write_text("level_spread: [null, 1e-3]\nframes_used: [5, 20]\n")
+    # with the mark of Windows editors
+    path.write_text("\ufefflevel_spread: [null, 1e-3]\nframes_used: [5, 20]\n", encoding="utf-8")
     judged = with_limits(quality, path)
     assert verdict_of(judged, "level_spread") == "fail"
     assert verdict_of(judged, "frames_used") == "pass"

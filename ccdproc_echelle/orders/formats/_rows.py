@@ -16,12 +16,13 @@ def csv_columns(path: Path) -> set[str]:
     """Lower-case column names in the first line of any file, text or not."""
     with open(path, "rb") as file:
         start = file.readline(_LONGEST_HEADER)
-    return set(start.decode("utf-8", errors="replace").lower().strip().split(","))
+    return set(start.decode("utf-8-sig", errors="replace").lower().strip().split(","))
 
 
 def csv_rows(path: Path) -> list[dict]:
     """The rows as dictionaries with lower-case names, and their origin, ``where``."""
-    with open(path, encoding="utf-8", newline="") as file:
+    # Programs of Windows put a mark before the text.
+    with open(path, encoding="utf-8-sig", newline="") as file:
         return _checked_rows(csv.reader(file))
 
 

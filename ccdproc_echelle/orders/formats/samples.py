@@ -25,7 +25,7 @@ _DECIMAL_COMMAS = re.compile(r"[-+]?\d+,\d+(\s+[-+]?\d+,\d+)+")
 def identify(path: Path) -> bool:
     """Whether the first line that is not a comment contains only numbers."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             _, line = next(_data_lines(file))
             _numbers(line)
     except (ValueError, StopIteration):
@@ -57,7 +57,7 @@ def read(path: Path, shape: tuple[int, int] | None, dispersion_axis: int | None)
         If a line has the wrong number of values or something that is not a number, or if the number
         of lines does not determine the dispersion axis, or contradicts it.
     """
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:
         centers = _table_of_numbers(file)
     try:
         axis = _axis_of(len(centers), shape, dispersion_axis)
@@ -88,7 +88,7 @@ def write(orders: EchelleOrderTable, path: Path) -> None:
 
 def _hint(path: Path) -> str:
     """Suggest what the file may be instead."""
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:
         if "," not in next(_data_lines(file))[1]:
             return ""
     return (
