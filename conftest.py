@@ -14,7 +14,7 @@ import ccdproc_echelle
 collect_ignore_glob = ["docs/*.py"]
 
 # Fixtures that several tests share; not in files named conftest.py, as pytest 7 knows only one.
-pytest_plugins = ["helpers.combining", "helpers.command_line", "helpers.executors"]
+pytest_plugins = ["helpers.combining", "helpers.command_line", "helpers.executors", "helpers.real"]
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 

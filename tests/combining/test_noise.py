@@ -1,15 +1,12 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The noise that a set of flats shows, and what it is good for where no other is known."""
 
-import os
 import re
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty, UnknownUncertainty
 from astropy.utils.exceptions import AstropyUserWarning
 
@@ -25,7 +22,6 @@ SIMULATION = (
 )
 ORDERS = SIMULATION.truth.orders
 RAYS = 400e-6  # a pixel
-DATA = Path(os.environ.get("CCDPROC_ECHELLE_DATA", "../shared/data"))
 
 
 def with_rays(frames, seed=0):
@@ -142,14 +138,9 @@ def test_one_frame_shows_no_noise():
         measure_noise(SIMULATION.flats(1))
 
 
-@pytest.mark.skipif(not (DATA / "zyla").is_dir(), reason="no real data")
-def test_a_real_detector():
-    read = {
-        kind: np.array([fits.getdata(path).astype("f4") for path in
-                        sorted((DATA / "zyla").glob(f"zyla_{kind}_*.fits.gz"))])
-        for kind in ("flat", "dark")
-    }
-    flats = [CCDData(flat - read["dark"].mean(axis=0), unit="adu") for flat in read["flat"]]
+def test_a_real_detector(zyla):
+    dark = np.mean([frame.data for frame in zyla("dark")], axis=0, dtype="f4")
+    flats = [CCDData(frame.data - dark, unit="adu") for frame in zyla("flat")]
     noise = measure_noise(flats)
     assert noise.is_straight
     assert noise.gain.value == pytest.approx(0.462, rel=0.05)

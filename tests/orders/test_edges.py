@@ -1,15 +1,12 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Order edges against the truth of simulated flats, and the masking of the inter-order area."""
 
-import os
 import re
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.io import fits
 from astropy.nddata import (
     CCDData,
     InverseVariance,
@@ -32,8 +29,6 @@ from ccdproc_echelle.orders.masking import mask_interorder
 from ccdproc_echelle.orders.slices import Slices
 from ccdproc_echelle.simulation import EchelleSimulation
 from ccdproc_echelle.simulation.geometry import slit_image
-
-DATA = Path(os.environ.get("CCDPROC_ECHELLE_DATA", Path(__file__).parents[3] / "shared/data"))
 
 
 def edge_errors(found, truth):
@@ -358,18 +353,10 @@ def test_known_edges_of_a_single_order_tell_the_slice_length():
 # ---------------------------------------------------------------------- real data
 
 
-def test_real_flats():
-    folder = DATA / "zyla"
-    if not folder.is_dir():
-        pytest.skip(f"no real data in {folder}: set CCDPROC_ECHELLE_DATA")
-    names = [[folder / f"zyla_{kind}_0{i}.fits.gz" for i in (1, 2, 3)] for kind in ("flat", "dark")]
-    flat, dark = (np.mean([fits.getdata(n).astype(float) for n in kind], axis=0) for kind in names)
-    centers = np.loadtxt(folder / "order_centres.txt").T
-    orders = EchelleOrderTable.from_traces(
-        np.arange(1, 30), centers, shape=flat.shape, dispersion_axis=1)
+def test_real_flats(zyla_flat, zyla_orders):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = detect_order_edges(flat - dark, orders)
+        found = detect_order_edges(zyla_flat, zyla_orders)
     # only the bluest orders, which are dark at both ends, may be flagged
     assert all(re.search(r"orders \[(27, )?28, 29\]", str(w.message)) for w in caught)
     rms = np.stack([found.table[f"{side}_rms"].value for side in ("lower", "upper")])

@@ -3,7 +3,6 @@
 
 import numpy as np
 import pytest
-from astropy.io import fits
 from astropy.nddata import CCDData
 from scipy.special import erf
 
@@ -313,15 +312,11 @@ def test_not_an_image():
 # ---------------------------------------------------------------------- real frames
 
 
-def image(data_dir, name):
-    return fits.getdata(data_dir / "zyla" / f"zyla_{name}_01.fits.gz").astype(float)
-
-
 @pytest.mark.parametrize("dark_subtracted", [True, False])
-def test_orders_of_a_real_flat(data_dir, dark_subtracted):
-    flat = image(data_dir, "flat")
+def test_orders_of_a_real_flat(data_dir, zyla, dark_subtracted):
+    flat = zyla("flat")[0].data.astype(float)
     if dark_subtracted:
-        flat -= image(data_dir, "dark")
+        flat -= zyla("dark")[0].data
     found = trace_orders(flat)
     other = np.load(data_dir / "order_tables" / "pyreduce_zyla.npz")
     pixels = np.arange(flat.shape[1])

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 from ccdproc_echelle import FlatFlag, MasterFlat
@@ -55,20 +54,19 @@ def order_map(master):
     return master.orders.order_map()
 
 
-def images(data_dir, kind):
-    paths = sorted((data_dir / "zyla").glob(f"zyla_{kind}_0?.fits.gz"))
-    return np.array([fits.getdata(path) for path in paths], dtype=np.float32)
+def images(frames):
+    return np.array([frame.data for frame in frames], dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
-def darks(data_dir):
-    return images(data_dir, "dark")
+def darks(zyla):
+    return images(zyla("dark"))
 
 
 @pytest.fixture(scope="module")
-def signals(data_dir, darks):
+def signals(zyla, darks):
     """The flats in adu without the mean of the darks, (3, rows, columns)."""
-    return images(data_dir, "flat") - darks.mean(axis=0)
+    return images(zyla("flat")) - darks.mean(axis=0)
 
 
 @pytest.fixture(scope="module")

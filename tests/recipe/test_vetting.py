@@ -178,21 +178,15 @@ def test_two_frames_have_no_majority():
     np.testing.assert_allclose(table["shift"].value, [-0.5, 0.5], atol=0.05)
 
 
-def test_real_flats_raise_no_alarm(data_dir):
-    folder = data_dir / "zyla"
-    flats, darks = (
-        open_frames(sorted(folder.glob(f"zyla_{kind}_0?.fits.gz")), unit="adu")
-        for kind in ("flat", "dark")
-    )
-    orders = EchelleOrderTable.read(
-        folder / "order_centres.txt", format="samples", shape=flats[0].shape, dispersion_axis=1)
+def test_real_flats_raise_no_alarm(zyla, zyla_orders):
+    flats, darks = (open_frames(zyla(kind)) for kind in ("flat", "dark"))
     frames = calibrate_frames(flats, dark=darks, gain=0.462, read_noise=3.07).flats
     assert reasons(vet_setup(flats)) == reasons(vet_setup(darks)) == [""] * 3
-    table = vet_frames(frames, orders)
+    table = vet_frames(frames, zyla_orders)
     assert reasons(table) == [""] * 3
     assert abs(table["shift"].value).max() < 0.01
     dark = calibrate_frames(darks[:1], dark=darks[1:], gain=0.462, read_noise=3.07).flats
-    assert reasons(vet_frames(dark + frames, orders)) == ["lamp off or failing", "", "", ""]
+    assert reasons(vet_frames(dark + frames, zyla_orders)) == ["lamp off or failing", "", "", ""]
 
 
 def test_evenly_lit_frames_have_no_shift():
