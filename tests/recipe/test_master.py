@@ -779,7 +779,7 @@ def test_unknown_ways_to_scattered_light_are_refused_before_any_frame_is_read(
 
 def test_without_room_between_the_orders_no_scattered_light_is_subtracted():
     """Orders of 32 rows with 2 rows between them and 1 at the ends, none of which is apart."""
-    light = np.zeros((102, 400))
+    light = np.zeros((102, 200))
     for row in (1, 35, 69):
         light[row : row + 32] = 1000
     noise = np.random.default_rng(1).normal(0, 3, (3, *light.shape))

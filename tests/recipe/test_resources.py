@@ -94,7 +94,7 @@ class InTurn(Executor):
         return future
 
 
-def test_peak_memory_does_not_grow_with_the_number_of_frames(tmp_path, monkeypatch):
+def test_peak_memory_does_not_grow_with_the_number_of_frames(files, tmp_path, monkeypatch):
     # Whether threads need their memory at the same time is a matter of chance.
     monkeypatch.setattr("ccdproc_echelle._tasks.ThreadPoolExecutor", InTurn)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
@@ -105,21 +105,18 @@ def test_peak_memory_does_not_grow_with_the_number_of_frames(tmp_path, monkeypat
         frame.write(path)
     dark = simulation.darks(2, raw=True)
 
-    def reduce(n_frames):
+    def peak(n_frames):
+        tracemalloc.start()
         make_master_flat(
             paths[:n_frames], simulation.truth.orders, dark=dark, gain=1, read_noise=4,
             mem_limit=2e6,
         )
-
-    def peak(n_frames):
-        tracemalloc.start()
-        reduce(n_frames)
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
 
     plane, samples = 400 * 420 * 4, 45e6  # the model of the scattered light has a fixed size
-    reduce(2)  # whatever is imported or kept at the first call
+    reduced(files)  # whatever is imported or kept at the first call
     few, many = peak(2), peak(6)
     # The rest grows: what is kept of each frame are single pixels.
     assert many - few < 4 * 0.6 * plane
