@@ -345,22 +345,22 @@ def test_mean_and_sum_are_numpys(seed, n_frames, masked, dtype):
 
 @pytest.mark.parametrize("method", ["average", "median", "sum"])
 def test_how_pixels_are_divided_changes_no_bit(method, monkeypatch):
-    values, good = random_stack(7, 9, 997, dtype=np.float32)
+    values, good = random_stack(7, 9, 317, dtype=np.float32)
     variances = np.abs(values) + 1
     combiner = StackCombiner(method, (ExtremaClipping(1, 0), SigmaClipping(3, 3)))
     whole = combiner.combine(values, good, variances)
-    for block in (1, 10, 500):
+    for block in (1, 10, 150):
         monkeypatch.setattr(stack_module, "block_size", lambda n_frames, block=block: block)
         for part, expected in zip(
             combiner.combine(values, good, variances), whole, strict=True
         ):
             assert part.tobytes() == expected.tobytes()
     for part, expected in zip(
-        combiner.combine(values[:, 100:317], good[:, 100:317], variances[:, 100:317]),
+        combiner.combine(values[:, 100:217], good[:, 100:217], variances[:, 100:217]),
         whole,
         strict=True,
     ):
-        np.testing.assert_array_equal(part, expected[..., 100:317])
+        np.testing.assert_array_equal(part, expected[..., 100:217])
 
 
 def test_the_inputs_are_left_alone():

@@ -289,14 +289,15 @@ def restless_threads():
 
 @pytest.mark.usefixtures("restless_threads")
 def test_sets_measured_at_once_by_threads():
-    def levels(simulation):
-        table = measure_exposure_levels(simulation.flats(4), simulation.truth.orders)
-        return table["level"].value.tolist()
+    def levels(flats, orders):
+        return measure_exposure_levels(flats, orders)["level"].value.tolist()
 
     simulations = [EchelleSimulation(shape=(200, 200), n_orders=4, seed=i) for i in range(4)]
-    one_by_one = [levels(simulation) for simulation in simulations]
+    sets = [simulation.flats(4) for simulation in simulations]
+    orders = [simulation.truth.orders for simulation in simulations]
+    one_by_one = [levels(*each) for each in zip(sets, orders, strict=True)]
     with ThreadPoolExecutor(4) as threads:
-        at_once = list(threads.map(levels, 3 * simulations))
+        at_once = list(threads.map(levels, 3 * sets, 3 * orders))
     assert at_once == 3 * one_by_one
 
 

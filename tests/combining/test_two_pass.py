@@ -83,8 +83,8 @@ def test_inverse_variance_weights_of_the_two_passes(small_frames):
 
 
 def test_no_cosmic_ray_and_no_bad_pixel_survives():
-    simulation = EchelleSimulation(seed=2).with_level_spread(0.35)
-    simulation = simulation.with_cosmic_rays(1000, length=8).with_bad_pixels(1000)
+    simulation = EchelleSimulation(shape=(512, 512), n_orders=6, seed=2).with_level_spread(0.35)
+    simulation = simulation.with_cosmic_rays(500, length=8).with_bad_pixels(500)
     orders = simulation.truth.orders
     flat = two_pass_flat_combine(simulation.flats(7), orders, **CLIP_5)
     inside = orders.order_map() > 0
