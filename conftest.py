@@ -60,10 +60,17 @@ def pytest_terminal_summary(terminalreporter):
 
 
 @pytest.fixture(autouse=True)
-def _folder_of_examples(request, monkeypatch):
-    """Examples write their files, under the plain names a reader would use, to an empty folder."""
+def _surroundings_of_examples(request, monkeypatch):
+    """
+    Examples write their files, under the plain names a reader would use, to an empty folder.
+
+    The figures of a night, which take longer than all the rest of it, have a test of their own.
+    """
     if isinstance(request.node, pytest.DoctestItem):
+        from ccdproc_echelle.recipe.night import work  # late, as it takes all of the package
+
         monkeypatch.chdir(request.getfixturevalue("tmp_path"))
+        monkeypatch.setattr(work, "_draw", lambda *ignored: None)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from ccdproc import ImageFileCollection
 from ccdproc_echelle import MasterFlat, make_master_flat, reduce_night
 from ccdproc_echelle.orders import EchelleOrderTable
 from ccdproc_echelle.recipe import plan_night, quality_trends
-from ccdproc_echelle.recipe.night import kind_of
+from ccdproc_echelle.recipe.night import kind_of, work
 from ccdproc_echelle.simulation import EchelleSimulation
 from helpers.executors import SerialExecutor
 from helpers.orders import centers_only
@@ -29,11 +29,14 @@ SIMULATION = EchelleSimulation(
 QUICK = dict(scattered_light=None, window=6)
 
 
+draw = work._draw
+
+
 @pytest.fixture(scope="module", autouse=True)
 def no_summary():
     """Figures cost more than all the rest, and have tests of their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ccdproc_echelle.recipe.night.work._draw", lambda *ignored: None)
+        patch.setattr(work, "_draw", lambda master, path, lines: path.touch())
         yield
 
 
@@ -306,7 +309,7 @@ def test_a_product_is_what_the_recipe_makes_of_these_files(reduced):
     np.testing.assert_array_equal(master.flat.data, by_hand.flat.data)
     np.testing.assert_array_equal(master.flags, by_hand.flags)
     assert {p.name for p in (output / job.name).iterdir()} >= {
-        "master.fits", "orders.ecsv", "log.txt"}
+        "master.fits", "orders.ecsv", "log.txt", "summary.png"}
     assert len(EchelleOrderTable.read(output / job.name / "orders.ecsv")) == 3
 
 
@@ -358,6 +361,23 @@ def test_the_bits_do_not_depend_on_who_works(name, reduced, tmp_path, executors)
                 if hdu.name != "PROVENANCE":
                     assert hdu.header["DATASUM"] == same.header["DATASUM"], hdu.name
     assert (tmp_path / "qc.ecsv").read_bytes() == (output / "qc.ecsv").read_bytes()
+
+
+def test_a_master_has_a_summary(reduced, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="figures need matplotlib")
+    _, output, table = reduced
+    master = MasterFlat.read(output / table["setup"][0] / "master.fits")
+    lines, path = [], tmp_path / "summary.png"
+    draw(master, path, lines)
+    assert path.read_bytes().startswith(b"\x89PNG") and lines == []
+
+    def failing(self):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr(MasterFlat, "plot", failing)
+    draw(master, tmp_path / "another.png", lines)
+    assert lines == ["no summary: RuntimeError: no ink"]
+    assert [file.name for file in tmp_path.iterdir()] == ["summary.png"]
 
 
 # ---------------------------------------------------------------------- again
