@@ -10,8 +10,6 @@ import gzip
 import io
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +24,6 @@ from astropy.nddata import (
 )
 from astropy.utils.exceptions import AstropyUserWarning
 
-import ccdproc_echelle
 from ccdproc_echelle import (
     EchelleOrderTable,
     MasterFlat,
@@ -57,7 +54,6 @@ from ccdproc_echelle.cli import main
 from ccdproc_echelle.frames import open_frames
 from ccdproc_echelle.simulation import EchelleSimulation
 
-ROOT = Path(ccdproc_echelle.__file__).parents[1]
 SHAPE = (96, 128)
 SIMULATION = EchelleSimulation(shape=SHAPE, n_orders=3, seed=5)
 ORDERS = SIMULATION.truth.orders
@@ -635,41 +631,33 @@ def test_files_and_folders_without_permission(folder):
 
 
 LIMITED = """
-import os, resource, sys
+import contextlib, io, os, resource
 from ccdproc_echelle import *
-for line in sys.stdin:
-    folder, limit, value, code = eval(line)
-    os.chdir(folder)
-    if os.fork() == 0:
-        resource.setrlimit(getattr(resource, limit), (value, value))
-        exec(code)
-        sys.stdout.flush()
-        os._exit(0)
-    print("status", os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+os.chdir(folder)
+resource.setrlimit(getattr(resource, limit), (value, value))
+with contextlib.redirect_stdout(io.StringIO()) as printed:
+    exec(code)
+connection.send(printed.getvalue())
 """
 
 
-@pytest.fixture(scope="module")
-def limited():
-    """Runs code under a limit of the system, each in a fork of a process that has the package."""
+@pytest.fixture
+def limited(folder, forkserver):
+    """Runs code under a limit of the system, and returns the lines that it prints."""
     pytest.importorskip("resource", reason="no limits on this system")
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-c", LIMITED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env=environment,
-    ) as process:
 
-        def run(folder, limit, value, code):
-            process.stdin.write(f"{(str(folder), limit, value, code)!r}\n")
-            process.stdin.flush()
-            printed = [process.stdout.readline()]
-            while printed[-1] and not printed[-1].startswith("status "):
-                printed.append(process.stdout.readline())
-            assert printed.pop() == "status 0\n"
-            return printed
+    def run(limit, value, code):
+        ours, theirs = forkserver.Pipe(duplex=False)
+        names = {"folder": folder, "limit": limit, "value": value, "code": code}
+        process = forkserver.Process(target=exec, args=(LIMITED, names | {"connection": theirs}))
+        process.start()
+        theirs.close()
+        printed = ours.recv()
+        process.join()
+        assert process.exitcode == 0
+        return printed.splitlines()
 
-        yield run
-        process.stdin.close()
+    return run
 
 
 def test_a_full_disk_leaves_the_old_file(folder, limited):
@@ -679,7 +667,7 @@ def test_a_full_disk_leaves_the_old_file(folder, limited):
         "make_master_flat(names, orders, scattered_light=None).write('out.fits', overwrite=True)",
     ]
     Path("out.fits").write_bytes(b"old")
-    errors = limited(folder, "RLIMIT_FSIZE", 1000, (
+    errors = limited("RLIMIT_FSIZE", 1000, (
         "names = ['good_0.fits', 'good_2.fits']\n"
         "orders = EchelleOrderTable.read('orders.ecsv')\n"
         f"for call in {calls}:\n"
@@ -703,7 +691,7 @@ def test_hundreds_of_frames_and_few_open_files(folder, limited):
     for i in range(300):
         data = np.full((16, 20), 1 + i, dtype=">f4").tobytes()
         Path(f"many_{i:04d}.fits").write_bytes(head + data + rest)
-    (printed,) = limited(folder, "RLIMIT_NOFILE", 40, (
+    (printed,) = limited("RLIMIT_NOFILE", 40, (
         "names = [f'many_{i:04d}.fits' for i in range(300)]\n"
         "orders = EchelleOrderTable.read('small.ecsv')\n"
         "print(combine_frames(names).data.mean(), two_pass_flat_combine(names, orders).data.std())"
