@@ -179,7 +179,8 @@ def _draw_zoom(ax, picture: Picture, pixel: int, title: str, span: np.ndarray) -
     columns, rows = as_xy(orders, along, across)
     first = np.maximum(0, np.ceil([rows[0], columns[0]])).astype(int)
     shown = picture.values[first[0] : int(rows[1]) + 1, first[1] : int(columns[1]) + 1]
-    draw_image(ax, picture, Normalize(*np.nanpercentile(shown, [1, 99.5])))
+    seen = tuple(slice(max(0, int(low)), int(high) + 2) for low, high in (rows, columns))
+    draw_image(ax, picture, Normalize(*np.nanpercentile(shown, [1, 99.5])), seen)
     draw_colorbar(ax, picture, gap=4)
     draw_curves(ax, orders, 1.5)
     ax.set(xlim=columns, ylim=rows)
