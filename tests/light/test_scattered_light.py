@@ -32,6 +32,11 @@ def flat(sim):
     return sim.flats(1)[0]
 
 
+@pytest.fixture(scope="module")
+def scattered(sim, flat):
+    return fit_scattered_light(flat, sim.truth.orders)
+
+
 def expected(sim):
     return sim.truth.levels(1)[0] * sim.truth.scattered_light
 
@@ -68,8 +73,8 @@ def test_edges_that_are_off(seed):
     assert relative_rms(fit_scattered_light(flat, EchelleOrderTable(table)), sim) < 0.2
 
 
-def test_no_bias_at_the_border(sim, flat):
-    ratio = fit_scattered_light(flat, sim.truth.orders).data / expected(sim)
+def test_no_bias_at_the_border(sim, scattered):
+    ratio = scattered.data / expected(sim)
     border = np.concatenate([ratio[:10].ravel(), ratio[-10:].ravel(), ratio[:, :10].ravel()])
     assert abs(border.mean() - 1) < 0.02
     assert np.abs(ratio - 1).max() < 0.1
@@ -92,13 +97,15 @@ def test_pixel_response_is_in_the_uncertainty():
     assert ratio == pytest.approx(0.02, rel=0.1)
 
 
-def test_any_scale_gives_the_same(sim, flat):
+def test_any_scale_gives_the_same(sim, flat, scattered):
     scaled = flat.copy()
     scaled.data = flat.data * 1e-4
     scaled.uncertainty.array = flat.uncertainty.array * 1e-4
-    a, b = (fit_scattered_light(f, sim.truth.orders) for f in (flat, scaled))
-    np.testing.assert_allclose(b.data, 1e-4 * a.data, rtol=1e-3)
-    np.testing.assert_allclose(b.uncertainty.array, 1e-4 * a.uncertainty.array, rtol=1e-2)
+    found = fit_scattered_light(scaled, sim.truth.orders)
+    np.testing.assert_allclose(found.data, 1e-4 * scattered.data, rtol=1e-3)
+    np.testing.assert_allclose(
+        found.uncertainty.array, 1e-4 * scattered.uncertainty.array, rtol=1e-2
+    )
 
 
 def test_transposed(sim, flat):
@@ -110,11 +117,11 @@ def test_transposed(sim, flat):
     np.testing.assert_array_equal(a.uncertainty.array, b.uncertainty.array.T)
 
 
-def test_masked_and_non_finite_pixels_do_not_matter(sim, flat):
+def test_masked_and_non_finite_pixels_do_not_matter(sim, flat, scattered):
     spoilt = flat.copy()
     spoilt.data[flat.mask] = np.nan
-    a, b = (fit_scattered_light(f, sim.truth.orders) for f in (flat, spoilt))
-    np.testing.assert_array_equal(a.data, b.data)
+    found = fit_scattered_light(spoilt, sim.truth.orders)
+    np.testing.assert_array_equal(found.data, scattered.data)
 
 
 def test_what_happens_to_unit_uncertainty_mask_and_header(sim, flat):

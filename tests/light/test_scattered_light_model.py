@@ -74,6 +74,11 @@ def scattered(measured, flats):
     return [measured(flat) for flat in flats]
 
 
+@pytest.fixture(scope="module")
+def own_fits(sim, flats):
+    return [fit_scattered_light(flat, sim.truth.orders) for flat in flats]
+
+
 def error_of_sum(light, weights):
     return sums_of([light], weights)[1][0]
 
@@ -92,22 +97,22 @@ def test_pixels_are_few_and_ascending(sample, sim):
     assert 0 <= sample.pixels[0] and sample.pixels[-1] < np.prod(sim.shape)
 
 
-def test_frames_agree_with_their_own_fits_and_the_truth(sim, flats, scattered):
+def test_frames_agree_with_their_own_fits_and_the_truth(sim, own_fits, scattered):
     inside = sim.truth.orders.order_map() > 0
-    for i, (flat, light) in enumerate(zip(flats, scattered, strict=True)):
+    for i, (own_fit, light) in enumerate(zip(own_fits, scattered, strict=True)):
         surface, _ = light.rows()
         error, true = without_response(light)[inside], expected(sim, i)[inside]
-        own = fit_scattered_light(flat, sim.truth.orders).data[inside]
+        own = own_fit.data[inside]
         assert np.sqrt(np.mean(((surface[inside] - own) / error) ** 2)) < 1
         assert np.sqrt(np.mean(((surface[inside] - true) / error) ** 2)) < 1.3
         assert np.sqrt(np.mean((surface[inside] / true - 1) ** 2)) < 0.01
         assert light.remark == ""
 
 
-def test_the_model_of_a_frame_is_its_own_fit(sim, flats):
+def test_the_model_of_a_frame_is_its_own_fit(sim, flats, own_fits):
     sample = sample_scattered_light(flats[0], sim.truth.orders)
     light = ScatteredLightModel(sample).measure(taken(sample, flats[0]))
-    own = fit_scattered_light(flats[0], sim.truth.orders)
+    own = own_fits[0]
     surface, error = light.rows()
     np.testing.assert_array_equal(surface, own.data)
     np.testing.assert_array_equal(error, own.uncertainty.array)
