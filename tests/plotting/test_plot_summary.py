@@ -34,6 +34,17 @@ def zoom_titles(figure):
     return [ax.get_title() for ax in figure.axes if ": " in ax.get_title()]
 
 
+def assert_pixels_in_their_places(ax, data):
+    """A zoom shows a small part of the image: all that is seen of it."""
+    left, right, bottom, top = ax.images[0].get_extent()
+    x, y = ax.get_xlim(), ax.get_ylim()
+    assert left <= x[0] < x[1] <= right and bottom <= y[0] < y[1] <= top
+    shown = shown_image(ax)
+    assert shown.shape == (top - bottom, right - left) and shown.size < 90**2
+    part = data[int(bottom + 0.5) :, int(left + 0.5) :][: shown.shape[0], : shown.shape[1]]
+    np.testing.assert_array_equal(shown.compressed(), part[~shown.mask])
+
+
 @both_axes
 def test_summary_zooms_on_the_brightest_a_middle_and_the_faintest_order(simulation):
     master = some_master(simulation)
@@ -52,23 +63,7 @@ def test_summary_zooms_on_the_brightest_a_middle_and_the_faintest_order(simulati
         assert np.mean(across) == pytest.approx(center, abs=2)
         assert np.ptp(along) == pytest.approx(np.ptp(across)) and np.ptp(across) < 80
         assert len(lines_with_style_of(ax, "lower edge")) == N_ORDERS
-
-
-@both_axes
-def test_a_zoom_draws_the_pixels_that_are_seen_in_their_places(simulation):
-    master = some_master(simulation)
-
-    figure = plot_summary(master)
-
-    for ax in (ax for ax in figure.axes if ": " in ax.get_title()):
-        left, right, bottom, top = ax.images[0].get_extent()
-        x, y = ax.get_xlim(), ax.get_ylim()
-        assert left <= x[0] < x[1] <= right and bottom <= y[0] < y[1] <= top
-        shown = shown_image(ax)
-        assert shown.shape == (top - bottom, right - left) and shown.size < 90**2
-        part = master.flat.data[int(bottom + 0.5) :, int(left + 0.5) :]
-        part = part[: shown.shape[0], : shown.shape[1]]
-        np.testing.assert_array_equal(shown.compressed(), part[~shown.mask])
+        assert_pixels_in_their_places(ax, master.flat.data)
 
 
 def test_summary_does_not_zoom_on_an_order_without_a_good_pixel():
