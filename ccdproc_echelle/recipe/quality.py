@@ -95,6 +95,7 @@ def flat_quality(
     - ``counts`` and ``signal_to_noise`` are those of the orders with the smallest, median and
       largest median; counts are for a frame of median level, signal-to-noise ratios for the master.
     - ``clipped_fraction`` is the fraction of in-order pixels in which the worst frame was rejected.
+    - ``inner_mean`` is NaN if the window is wider than the orders by more than a pixel.
     - ``relative_uncertainty`` is infinite if most pixels are not above zero.
     - ``faint_fraction_max`` is the fraction of pixels that are too faint to divide by, in the order
       with the largest fraction.
@@ -137,6 +138,7 @@ def flat_quality(
     return quality_table(
         master,
         quality_of_orders(master, sound),
+        window=window,
         sound=sound,
         chi_square=chi_square,
         clipped_fraction=_largest_fraction(rejected, master.flags),
@@ -151,6 +153,7 @@ def quality_table(
     master: MasterFlat,
     by_order: QTable,
     *,
+    window: float,
     sound: np.ndarray,
     chi_square: float,
     clipped_fraction: float,
@@ -164,7 +167,7 @@ def quality_table(
 
     Parameters
     ----------
-    master, times, n_refused, scattered_light
+    master, window, times, n_refused, scattered_light
         See `flat_quality`.
     sound : int array
         Pixels to use, as found by `~ccdproc_echelle.recipe.chi_square.sound_pixels`.
@@ -198,12 +201,18 @@ def quality_table(
         "measured_gain": master.flat.header.get(_GAIN, np.nan),
         "measured_read_noise": master.flat.header.get(_READ_NOISE, np.nan),
     }
+    if window > values["order_width"] + _HARMLESS:
+        # Between the orders, where the rest of the inner-order pixels are, the light was replaced.
+        values["inner_mean"] = np.nan
     return limited(_as_table(values, master.levels["level"].unit), limits)
 
 
 # ---------------------------------------------------------------------- quantities
 
 _SIDES = ("lower", "upper")
+
+# In pixels: a window wider than the orders by no more than this includes few dark pixels.
+_HARMLESS = 1.0
 
 
 def _level_values(levels: np.ndarray, times) -> dict[str, float]:

@@ -68,9 +68,7 @@ def judged(
         The frames; only their headers are read.
     noted : `~ccdproc_echelle.combining.Noted`
         What was recorded about them, as specified by `watched`.
-    window : float
-        Full width of the window on the order centre, in pixels.
-    n_refused, scattered_light, limits
+    window, n_refused, scattered_light, limits
         See `quality_table`.
 
     Returns
@@ -90,6 +88,7 @@ def judged(
     quality = quality_table(
         master,
         by_order,
+        window=window,
         sound=sound,
         chi_square=chi_square(),
         clipped_fraction=noted.n_rejected.max() / max(1, in_order),

@@ -389,6 +389,14 @@ def test_master_without_a_usable_pixel_has_no_flux(master):
     assert found["unusable_fraction"] == 1
 
 
+def test_a_window_wider_than_the_orders_is_no_fault_of_the_master(master):
+    width = np.median(order_quality(master)["width"].value)
+    for window, verdict in ((width + 0.5, "pass"), (width + 2, "")):
+        quality = flat_quality(master, window=window)
+        assert verdict_of(quality, "inner_mean") == verdict
+        assert np.isnan(values_of(quality)["inner_mean"]) == (verdict == "")
+
+
 def test_things_of_another_number_of_frames_are_refused(product):
     master, frames, diagnostics = product
     with pytest.raises(ValueError, match="frames has length 2, expected that of levels, 7"):
