@@ -326,6 +326,7 @@ def test_an_interrupt_leaves_the_old_product_or_the_whole_new_one(nursery, name)
         assert stopped or (status, product) == (DONE, expected)
         nursery.check_nothing_is_left(product)
     assert sum(status in (FAILED, OS_ERROR) for status in statuses) <= 2
+    assert_works_again(nursery, name)
 
 
 @pytest.mark.parametrize("name", TASKS)
