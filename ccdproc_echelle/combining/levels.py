@@ -137,7 +137,7 @@ def measure_exposure_levels(
     frames = open_frames(frames, argument="frames", **reading)
     orders = checked_orders(orders).on_detector(frames[0].shape)
     with uncompressed(frames) as frames:
-        check_flats([frame.without_uncertainty() for frame in frames], orders, window)
+        check_flats(frames, orders, window)
         table, doubt = measure_levels(
             frames,
             orders,

@@ -214,21 +214,22 @@ class CalibrationMasters:
             )
             for i in indices
         ]
+        # Few frames of unknown noise cannot be clipped; the median rejects cosmic rays.
+        method = "average" if len(frames) < 3 else "median"
         if self._known(kind):
             average = combine_frames(
                 frames, sigma_clip=True, sigma_clip_low_thresh=5, sigma_clip_high_thresh=5,
                 **self._combining,
             )
-            if average.mask.mean() <= _LOST or not _warn_of_drift(kind, frames):
+            if average.mask.mean() <= _LOST or not _warn_of_drift(kind, frames, method):
                 return average
-        # Few frames of unknown noise cannot be clipped; the median rejects cosmic rays.
-        method = "average" if len(frames) < 3 else "median"
         return combine_frames(frames, method=method, **self._combining)
 
 
-def _warn_of_drift(kind: str, frames: Sequence[CalibratedFrame]) -> bool:
+def _warn_of_drift(kind: str, frames: Sequence[CalibratedFrame], method: str) -> bool:
     """Whether the levels of the frames differ so much that clipping rejects all of them."""
-    pixels = [_good_values(frame) for frame in frames]
+    sections = (frame.without_uncertainty().load().section(slice(None)) for frame in frames)
+    pixels = [section.data[section.good] for section in sections]
     if not all(map(len, pixels)):
         return False
     levels = [float(np.median(values)) for values in pixels]
@@ -239,16 +240,10 @@ def _warn_of_drift(kind: str, frames: Sequence[CalibratedFrame]) -> bool:
         warn(
             f"the level of the {kind} frames differs by more than their noise, from "
             f"{levels[low]:.5g} ({frames[low].name}) to {levels[high]:.5g} ({frames[high].name}): "
-            "which of them is that of the flats is unknown, and their average is subtracted; give "
-            f"{kind} frames taken close in time to the flats, or with an overscan"
+            f"which of them is that of the flats is unknown, and their {method} is subtracted; "
+            f"give {kind} frames taken close in time to the flats, or with an overscan"
         )
     return drifts
-
-
-def _good_values(frame: CalibratedFrame) -> np.ndarray:
-    ccd = frame.ccddata()
-    good = np.isfinite(ccd.data)
-    return ccd.data[good if ccd.mask is None else good & ~ccd.mask]
 
 
 def nearest_series(times: Sequence[float | None], time: float | None) -> tuple[int, ...]:

@@ -216,7 +216,7 @@ def comparable(value: Any) -> str:
     return " ".join(str(value).split())
 
 
-def type_of(header: Mapping) -> str | None:
+def type_of(header: Mapping) -> dict[str, str]:
     """
     Read the type of a frame from its header, such as that of a sky flat.
 
@@ -227,17 +227,19 @@ def type_of(header: Mapping) -> str | None:
 
     Returns
     -------
-    str or None
-        Its words in lower case; `None` if no keyword but the title of the frame gives its type.
+    dict
+        Its words in lower case as ``type``; empty if no keyword but the title of the frame gives
+        its type.
 
     Examples
     --------
     >>> from ccdproc_echelle.recipe.setups import type_of
-    >>> [type_of({"OBSTYPE": word}) for word in ("SkyFlat", "Flat Field", "FLAT")]
+    >>> [type_of({"OBSTYPE": word})["type"] for word in ("SkyFlat", "Flat Field", "FLAT")]
     ['skyflat', 'flat', 'flat']
     """
     words = (words_of(str(header.get(name, ""))) for name in TYPE_KEYWORDS)
-    return re.sub(r" *\b(field|frame)\b", "", next(filter(None, words), "")) or None
+    own = re.sub(r" *\b(field|frame)\b", "", next(filter(None, words), ""))
+    return {"type": own} if own else {}
 
 
 def words_of(text: str) -> str:
@@ -277,8 +279,7 @@ def _products(headers: Sequence[Mapping]) -> list[str]:
 
 def _setup(frame: Frame, header: Mapping, keywords: Sequence[str]) -> dict[str, Any]:
     about = {"shape": frame.shape, "unit": str(frame.unit) or "dimensionless"}
-    own = type_of(header)
-    return about | ({} if own is None else {"type": own}) | _values(header, keywords)
+    return about | type_of(header) | _values(header, keywords)
 
 
 def _values(header: Mapping, keywords: Iterable[str]) -> dict[str, str]:

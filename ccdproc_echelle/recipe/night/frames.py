@@ -149,9 +149,8 @@ def _seen(
     kind, reason = kind_of(header)
     if kind is None:
         return path, reason
-    setup = setup_values(header, names) | {"shape": "x".join(map(str, frame.shape))}
-    if (own := type_of(header)) is not None:
-        setup["type"] = own
+    shape = {"shape": "x".join(map(str, frame.shape))}
+    setup = setup_values(header, names) | shape | type_of(header)
     times = exposure_time(header, exposure_key), observation_time(header)
     return NightFrame(path, kind, setup, *times)
 
